@@ -1,0 +1,124 @@
+//! The answer of `GET /api/v1/analytics/aggregate`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::counts::Counts;
+
+/// The width of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Granularity {
+    /// One minute.
+    #[default]
+    Minute,
+    /// One hour.
+    Hour,
+    /// One day in UTC.
+    Day,
+}
+
+/// What clicks can be filtered and grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// Campaign.
+    CampaignId,
+    /// Ad.
+    AdId,
+    /// Country.
+    Country,
+    /// Device type.
+    DeviceType,
+}
+
+impl Dimension {
+    /// Every dimension, in the order of the columns.
+    pub const ALL: [Self; 4] = [Self::CampaignId, Self::AdId, Self::Country, Self::DeviceType];
+
+    /// The name in the API and the column in the tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CampaignId => "campaign_id",
+            Self::AdId => "ad_id",
+            Self::Country => "country",
+            Self::DeviceType => "device_type",
+        }
+    }
+}
+
+impl std::str::FromStr for Dimension {
+    type Err = UnknownDimension;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|dimension| dimension.as_str() == name).ok_or(UnknownDimension)
+    }
+}
+
+/// The name is none of [`Dimension::ALL`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownDimension;
+
+impl std::fmt::Display for UnknownDimension {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("expected campaign_id, ad_id, country or device_type")
+    }
+}
+
+impl std::error::Error for UnknownDimension {}
+
+/// The answer of `GET /api/v1/analytics/aggregate`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Aggregate {
+    /// One row a bucket and group, ordered by bucket.
+    pub data: Vec<AggregateRow>,
+    /// Sum of `clicks` over all rows.
+    pub total_clicks: i64,
+    /// Time that the database took, in milliseconds.
+    pub query_time_ms: f64,
+}
+
+/// One bucket of one group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AggregateRow {
+    /// Start of the bucket, RFC 3339 in UTC.
+    pub time_bucket: String,
+    /// Present when grouped by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign_id: Option<String>,
+    /// Present when grouped by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ad_id: Option<String>,
+    /// Present when grouped by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// Present when grouped by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_type: Option<String>,
+    /// Genuine clicks plus fraud.
+    pub clicks: i64,
+    /// Distinct users; `null` until users are counted by sketches (never a sum of buckets).
+    pub unique_users: Option<i64>,
+    /// Invalid traffic.
+    pub fraud_count: i64,
+    /// Clicks that are billed.
+    pub billable: i64,
+    /// Repeats by the same user on the same ad; not in `clicks`.
+    pub duplicates: i64,
+    /// Everything received, whatever became of it.
+    pub received: i64,
+}
+
+impl AggregateRow {
+    /// A row for the bucket that starts at `time_bucket`, without groups.
+    pub fn new(time_bucket: String, counts: &Counts) -> Self {
+        Self {
+            time_bucket,
+            clicks: counts.clicks(),
+            fraud_count: counts.fraud(),
+            billable: counts.valid,
+            duplicates: counts.duplicate,
+            received: counts.received(),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! What a client posts and what travels on the stream.
+//!
+//! [`PostedClick::parse`] is the only door: whatever passes it can be stored. Texts are bounded and
+//! free of control characters, ids are of a plain alphabet, so nothing that a stranger sends can
+//! become a message that no aggregator can write.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
+
+use crate::counts::{DeviceType, Dimensions};
+
+/// Longest `advertiser_id`, `campaign_id`, `ad_id`, in bytes.
+pub const MAX_ID_BYTES: usize = 64;
+/// Longest `user_id`, in bytes.
+pub const MAX_USER_ID_BYTES: usize = 128;
+/// Longest `user_agent`, in bytes.
+pub const MAX_USER_AGENT_BYTES: usize = 1024;
+
+/// The country of a click whose country is not known (CLDR's `ZZ`).
+pub const UNKNOWN_COUNTRY: &str = "ZZ";
+
+/// A click as it travels on the stream: JSON, one click a message, `Nats-Msg-Id` = `click_id`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Click {
+    /// Names the click; an exact resend has the same.
+    pub click_id: Uuid,
+    /// Who pays.
+    pub advertiser_id: String,
+    /// What it is counted under.
+    #[serde(flatten)]
+    pub dimensions: Dimensions,
+    /// The user, if the client told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// When the user clicked, as the client says; Unix time in milliseconds.
+    pub clicked_at_ms: i64,
+    /// When the server took the click in; Unix time in milliseconds.
+    pub received_at_ms: i64,
+    /// The user's browser; empty if unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user_agent: String,
+    /// Keyed hash of the user's address, hexadecimal; the address itself goes no further than the
+    /// server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_hash: Option<String>,
+}
+
+/// The body of `POST /api/v1/clicks`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostedClick {
+    /// The client's id for this click, for safe resends.
+    pub click_id: Option<Uuid>,
+    /// Who pays.
+    pub advertiser_id: String,
+    /// What the advertiser pays for.
+    pub campaign_id: String,
+    /// What was clicked.
+    pub ad_id: String,
+    /// Who clicked.
+    pub user_id: Option<String>,
+    /// When; Unix time in milliseconds.
+    pub clicked_at_ms: Option<i64>,
+    /// Where from.
+    pub ip_address: Option<IpAddr>,
+    /// With which browser.
+    pub user_agent: Option<String>,
+    /// ISO 3166-1 alpha-2, upper case.
+    pub country: Option<String>,
+    /// On what.
+    pub device_type: Option<DeviceType>,
+}
+
+/// The answer to an accepted click.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Always true: the broker has the click on its disk.
+    pub success: bool,
+    /// The click's id: the client's, or the one the server made.
+    pub click_id: Uuid,
+    /// The broker has seen this id within its duplicate window; it is counted once.
+    pub is_duplicate: bool,
+    /// Only a hint, and only for trusted keys; the ledger decides later.
+    pub is_fraudulent: bool,
+}
+
+/// Why a body was refused: everything that is wrong with it, by field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejection {
+    /// Wrong with the body as a whole.
+    pub form_errors: Vec<String>,
+    /// Wrong with single fields.
+    pub field_errors: BTreeMap<String, Vec<String>>,
+}
+
+impl Rejection {
+    /// A rejection of the body as a whole.
+    pub fn form(message: impl Into<String>) -> Self {
+        Self { form_errors: vec![message.into()], field_errors: BTreeMap::new() }
+    }
+
+    fn field(&mut self, name: &str, message: impl Into<String>) {
+        self.field_errors.entry(name.to_owned()).or_default().push(message.into());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.form_errors.is_empty() && self.field_errors.is_empty()
+    }
+}
+
+impl PostedClick {
+    /// Reads and checks a JSON body. The rejection names everything that is wrong, not only the
+    /// first thing.
+    pub fn parse(body: &[u8]) -> Result<Self, Rejection> {
+        let Value::Object(fields) = serde_json::from_slice(body)
+            .map_err(|error| Rejection::form(format!("The body is not JSON: {error}")))?
+        else {
+            return Err(Rejection::form("The body must be a JSON object."));
+        };
+        Self::from_fields(fields)
+    }
+
+    fn from_fields(fields: Map<String, Value>) -> Result<Self, Rejection> {
+        let mut fields = Fields { values: fields, rejection: Rejection::default() };
+        let posted = Self {
+            click_id: fields.optional("click_id", uuid),
+            advertiser_id: fields.required("advertiser_id", id),
+            campaign_id: fields.required("campaign_id", id),
+            ad_id: fields.required("ad_id", id),
+            user_id: fields.optional("user_id", |text| plain(text, MAX_USER_ID_BYTES)),
+            clicked_at_ms: fields.optional("clicked_at", unix_ms),
+            ip_address: fields.optional("ip_address", |text| {
+                text.parse().map_err(|_| "Expected an IPv4 or IPv6 address.".to_owned())
+            }),
+            user_agent: fields.optional("user_agent", |text| bounded(text, MAX_USER_AGENT_BYTES)),
+            country: fields.optional("country", country),
+            device_type: fields.optional("device_type", |text| {
+                text.parse::<DeviceType>().map_err(|error| format!("{error}."))
+            }),
+        };
+        fields.finish(posted)
+    }
+}
+
+/// Takes fields out of the body one by one; what is left at the end is unknown.
+struct Fields {
+    values: Map<String, Value>,
+    rejection: Rejection,
+}
+
+impl Fields {
+    fn required<T: Default>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> T {
+        if matches!(self.values.get(name), None | Some(Value::Null)) {
+            self.values.remove(name);
+            self.rejection.field(name, "Required.");
+            return T::default();
+        }
+        self.optional(name, read).unwrap_or_default()
+    }
+
+    fn optional<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        match self.values.remove(name)? {
+            Value::Null => None,
+            Value::String(text) => read(&text).map_err(|message| self.rejection.field(name, message)).ok(),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                self.rejection.field(name, "Expected a string.");
+                None
+            }
+        }
+    }
+
+    fn finish<T>(mut self, value: T) -> Result<T, Rejection> {
+        for name in self.values.keys() {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(MAX_ID_BYTES).collect();
+            self.rejection.field(&shown, "Unknown field.");
+        }
+        if self.rejection.is_empty() { Ok(value) } else { Err(self.rejection) }
+    }
+}
+
+/// An id of advertiser, campaign or ad: 1 to [`MAX_ID_BYTES`] of `A–Z a–z 0–9 _ - . :`.
+pub fn id(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+    if text.is_empty() {
+        Err("Must not be empty.".to_owned())
+    } else if text.len() > MAX_ID_BYTES {
+        Err(format!("At most {MAX_ID_BYTES} characters."))
+    } else if !text.bytes().all(allowed) {
+        Err("Only letters, digits and _ - . : are allowed.".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn plain(text: &str, max_bytes: usize) -> Result<String, String> {
+    if text.is_empty() { Err("Must not be empty.".to_owned()) } else { bounded(text, max_bytes) }
+}
+
+fn bounded(text: &str, max_bytes: usize) -> Result<String, String> {
+    if text.len() > max_bytes {
+        Err(format!("At most {max_bytes} bytes."))
+    } else if text.chars().any(char::is_control) {
+        Err("Control characters are not allowed.".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn uuid(text: &str) -> Result<Uuid, String> {
+    match Uuid::try_parse(text) {
+        Ok(id) if !id.is_nil() => Ok(id),
+        Ok(_) | Err(_) => Err("Expected a UUID.".to_owned()),
+    }
+}
+
+fn unix_ms(text: &str) -> Result<i64, String> {
+    let at = OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "Expected an RFC 3339 time, such as 2026-01-31T12:00:00Z.".to_owned())?;
+    Ok((at.unix_timestamp_nanos() / 1_000_000) as i64)
+}
+
+/// ISO 3166-1 alpha-2 in either case.
+fn country(text: &str) -> Result<String, String> {
+    if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        Ok(text.to_ascii_uppercase())
+    } else {
+        Err("Expected two letters (ISO 3166-1 alpha-2).".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(body: &Value) -> Result<PostedClick, Rejection> {
+        PostedClick::parse(body.to_string().as_bytes())
+    }
+
+    fn smallest() -> Value {
+        json!({"advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001"})
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut body = smallest();
+        body[name] = value;
+        body
+    }
+
+    #[test]
+    fn the_smallest_click_needs_three_ids() {
+        let posted = parse(&smallest()).unwrap();
+        assert_eq!((posted.ad_id.as_str(), posted.click_id), ("ad_001", None));
+        let rejection = parse(&json!({})).unwrap_err();
+        assert_eq!(
+            serde_json::to_value(rejection).unwrap(),
+            json!({"formErrors": [], "fieldErrors": {
+                "ad_id": ["Required."], "advertiser_id": ["Required."], "campaign_id": ["Required."],
+            }})
+        );
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let posted = parse(&json!({
+            "click_id": "01890a5d-ac96-774b-bcce-b302099a8057",
+            "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001",
+            "user_id": "user 1 ü", "clicked_at": "2026-01-31T13:00:00.250+01:00",
+            "ip_address": "2001:db8::1", "user_agent": "Mozilla/5.0", "country": "de",
+            "device_type": "mobile",
+        }))
+        .unwrap();
+        assert_eq!(posted.clicked_at_ms, Some(1_769_860_800_250));
+        assert_eq!(posted.country.as_deref(), Some("DE"));
+        assert_eq!(posted.device_type, Some(DeviceType::Mobile));
+        assert!(posted.ip_address.is_some_and(|address| address.is_ipv6()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (name, value) in [
+            ("click_id", json!("not-a-uuid")),
+            ("click_id", json!("00000000-0000-0000-0000-000000000000")),
+            ("ad_id", json!("")),
+            ("ad_id", json!("ad 1")),
+            ("ad_id", json!(7)),
+            ("ad_id", json!("a".repeat(MAX_ID_BYTES + 1))),
+            ("user_id", json!("a\u{0}b")),
+            ("user_id", json!("u".repeat(MAX_USER_ID_BYTES + 1))),
+            ("user_agent", json!("u".repeat(MAX_USER_AGENT_BYTES + 1))),
+            ("clicked_at", json!("yesterday")),
+            ("clicked_at", json!(1_769_860_800)),
+            ("ip_address", json!("300.1.1.1")),
+            ("country", json!("DEU")),
+            ("device_type", json!("fridge")),
+            ("nonsense", json!(1)),
+        ] {
+            let rejection = parse(&with(name, value.clone())).expect_err(name);
+            assert_eq!(rejection.field_errors.keys().collect::<Vec<_>>(), [name], "{value}");
+            assert!(rejection.form_errors.is_empty());
+        }
+        for body in ["", "{", "[]", "\"text\"", "{\"ad_id\":\"a\"} x", "\u{feff}{}"] {
+            let rejection = PostedClick::parse(body.as_bytes()).expect_err(body);
+            assert_eq!(rejection.form_errors.len(), 1, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_click_survives_the_stream() {
+        let click = Click {
+            click_id: Uuid::from_u128(7),
+            advertiser_id: "adv_001".into(),
+            dimensions: Dimensions {
+                campaign_id: "camp_001".into(),
+                ad_id: "ad_001".into(),
+                country: UNKNOWN_COUNTRY.into(),
+                device_type: DeviceType::Other,
+            },
+            user_id: None,
+            clicked_at_ms: -5,
+            received_at_ms: 6,
+            user_agent: String::new(),
+            ip_hash: None,
+        };
+        let wire = serde_json::to_vec(&click).unwrap();
+        assert_eq!(serde_json::from_slice::<Click>(&wire).unwrap(), click);
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _answer = PostedClick::parse(&body);
+        }
+
+        #[test]
+        fn what_is_accepted_can_be_stored(user in ".{0,200}", agent in ".{0,40}", ad in "\\PC{0,70}") {
+            let body = json!({
+                "advertiser_id": "a", "campaign_id": "c", "ad_id": ad, "user_id": user, "user_agent": agent,
+            });
+            if let Ok(posted) = parse(&body) {
+                let texts = [posted.user_id.as_deref(), posted.user_agent.as_deref(), Some(&posted.ad_id)];
+                for text in texts.into_iter().flatten() {
+                    prop_assert!(!text.chars().any(char::is_control));
+                    prop_assert!(text.len() <= MAX_USER_AGENT_BYTES);
+                }
+            }
+        }
+    }
+}

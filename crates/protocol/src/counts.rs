@@ -1,0 +1,263 @@
+//! Dispositions, counts per disposition, and the cells that hold them.
+//!
+//! Every received click ends in exactly one disposition; in every bucket [`Counts::received`] is
+//! the sum of all of them. What the API calls clicks, fraud and billable follows from the same six
+//! numbers, here and nowhere else.
+
+use serde::{Deserialize, Serialize};
+
+/// How a received click was judged. Precedence when several apply: `Test`, `Defective`, `Givt`,
+/// `Duplicate`, `Sivt`, `Valid`.
+///
+/// GIVT and SIVT are the Media Rating Council's general and sophisticated invalid traffic
+/// (MRC Invalid Traffic Detection and Filtration Standards Addendum).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disposition {
+    /// A person's click: billed.
+    Valid,
+    /// The same user clicked the same ad less than 60 s before.
+    Duplicate,
+    /// General invalid traffic: declared bots, link previews, data-centre networks.
+    Givt,
+    /// Sophisticated invalid traffic: found by behaviour, such as velocity.
+    Sivt,
+    /// Posted with a test key.
+    Test,
+    /// Readable, but not countable: for example later than the horizon.
+    Defective,
+}
+
+impl Disposition {
+    /// The name stored in the ledger and used in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Duplicate => "duplicate",
+            Self::Givt => "givt",
+            Self::Sivt => "sivt",
+            Self::Test => "test",
+            Self::Defective => "defective",
+        }
+    }
+}
+
+/// Clicks per disposition. Zeroes are left out on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Counts {
+    /// Billable clicks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub valid: i64,
+    /// Repeats by the same user on the same ad.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub duplicate: i64,
+    /// General invalid traffic.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub givt: i64,
+    /// Sophisticated invalid traffic.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sivt: i64,
+    /// Clicks of test keys.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub test: i64,
+    /// Clicks that can't be counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub defective: i64,
+}
+
+fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
+impl Counts {
+    /// Adds one click of this disposition.
+    pub fn record(&mut self, disposition: Disposition) {
+        match disposition {
+            Disposition::Valid => self.valid += 1,
+            Disposition::Duplicate => self.duplicate += 1,
+            Disposition::Givt => self.givt += 1,
+            Disposition::Sivt => self.sivt += 1,
+            Disposition::Test => self.test += 1,
+            Disposition::Defective => self.defective += 1,
+        }
+    }
+
+    /// All clicks with distinct ids, whatever became of them.
+    pub fn received(&self) -> i64 {
+        self.valid + self.duplicate + self.givt + self.sivt + self.test + self.defective
+    }
+
+    /// Genuine clicks plus fraud: what the API calls `clicks`.
+    pub fn clicks(&self) -> i64 {
+        self.valid + self.fraud()
+    }
+
+    /// Invalid traffic: `givt` + `sivt`.
+    pub fn fraud(&self) -> i64 {
+        self.givt + self.sivt
+    }
+
+    /// Share of invalid traffic in clicks, 0 to 1; `None` without clicks.
+    pub fn fraud_rate(&self) -> Option<f64> {
+        (self.clicks() > 0).then(|| self.fraud() as f64 / self.clicks() as f64)
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.valid += other.valid;
+        self.duplicate += other.duplicate;
+        self.givt += other.givt;
+        self.sivt += other.sivt;
+        self.test += other.test;
+        self.defective += other.defective;
+    }
+}
+
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |mut total, next| {
+            total += next;
+            total
+        })
+    }
+}
+
+/// What a click is counted under, beside its minute and advertiser.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Dimensions {
+    /// The campaign the ad belongs to.
+    pub campaign_id: String,
+    /// The ad that was clicked.
+    pub ad_id: String,
+    /// ISO 3166-1 alpha-2, `ZZ` where unknown (CLDR's code for an unknown region).
+    pub country: String,
+    /// What the user clicked on.
+    pub device_type: DeviceType,
+}
+
+/// The smallest cell that is counted: one minute of one combination of dimensions, for the
+/// advertiser in whose feed or table it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinuteCell {
+    /// Minutes since the Unix epoch.
+    pub minute: i64,
+    /// What is counted.
+    #[serde(flatten)]
+    pub dimensions: Dimensions,
+    /// Grows with every change of this cell; of two values of one cell the higher version is true.
+    pub version: i64,
+    /// Absolute counts, never increments.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// What the user clicked on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceType {
+    /// A desktop or laptop computer.
+    Desktop,
+    /// A phone.
+    Mobile,
+    /// A tablet.
+    Tablet,
+    /// A television or set-top box.
+    Tv,
+    /// Something else, or not known.
+    #[default]
+    Other,
+}
+
+impl DeviceType {
+    /// Every device type, in the order that menus show.
+    pub const ALL: [Self; 5] = [Self::Desktop, Self::Mobile, Self::Tablet, Self::Tv, Self::Other];
+
+    /// The name stored in the ledger and used in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Desktop => "desktop",
+            Self::Mobile => "mobile",
+            Self::Tablet => "tablet",
+            Self::Tv => "tv",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl std::str::FromStr for DeviceType {
+    type Err = UnknownDeviceType;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|device| device.as_str() == name).ok_or(UnknownDeviceType)
+    }
+}
+
+/// The name is none of [`DeviceType::ALL`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownDeviceType;
+
+impl std::fmt::Display for UnknownDeviceType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("expected desktop, mobile, tablet, tv or other")
+    }
+}
+
+impl std::error::Error for UnknownDeviceType {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Disposition; 6] = [
+        Disposition::Valid,
+        Disposition::Duplicate,
+        Disposition::Givt,
+        Disposition::Sivt,
+        Disposition::Test,
+        Disposition::Defective,
+    ];
+
+    #[test]
+    fn every_disposition_is_received_once_and_only_valid_and_fraud_are_clicks() {
+        let mut counts = Counts::default();
+        for (seen, disposition) in ALL.into_iter().enumerate() {
+            counts.record(disposition);
+            assert_eq!(counts.received(), seen as i64 + 1, "{disposition:?}");
+        }
+        assert_eq!(counts.clicks(), 3);
+        assert_eq!(counts.fraud_rate(), Some(2.0 / 3.0));
+        assert_eq!(Counts::default().fraud_rate(), None);
+    }
+
+    #[test]
+    fn stored_names_are_the_wire_names() {
+        for disposition in ALL {
+            let wire = serde_json::to_value(disposition).unwrap();
+            assert_eq!(wire, disposition.as_str());
+        }
+        for device in DeviceType::ALL {
+            assert_eq!(serde_json::to_value(device).unwrap(), device.as_str());
+            assert_eq!(device.as_str().parse(), Ok(device));
+        }
+        assert_eq!("fridge".parse::<DeviceType>(), Err(UnknownDeviceType));
+    }
+
+    #[test]
+    fn a_cell_leaves_zeroes_out_and_reads_back() {
+        let cell = MinuteCell {
+            minute: 29_000_000,
+            dimensions: Dimensions {
+                campaign_id: "camp_001".into(),
+                ad_id: "ad_001".into(),
+                country: "DE".into(),
+                device_type: DeviceType::Mobile,
+            },
+            version: 7,
+            counts: Counts { valid: 3, ..Counts::default() },
+        };
+        let wire = serde_json::to_string(&cell).unwrap();
+        assert!(!wire.contains("sivt"), "{wire}");
+        assert_eq!(serde_json::from_str::<MinuteCell>(&wire).unwrap(), cell);
+    }
+}

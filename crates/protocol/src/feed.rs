@@ -1,0 +1,51 @@
+//! What the aggregator publishes over Redis, one feed an advertiser.
+//!
+//! A feed is a Pub/Sub channel for speed, a stream with the recent messages for those who missed
+//! one, and a head with the feed's epoch and last sequence number. Messages carry absolute values
+//! with versions, so losing, repeating or reordering them is harmless: a reader that sees a gap in
+//! `seq`, or another `epoch`, reads the database again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::counts::MinuteCell;
+
+/// Redis keys and channel of one advertiser's feed. All share a hash tag, so a cluster keeps them
+/// on one node and a script may touch them together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Hash with the fields `epoch` and `seq`.
+    pub head: String,
+    /// Stream of recent messages.
+    pub log: String,
+    /// Pub/Sub channel.
+    pub channel: String,
+}
+
+impl Keys {
+    /// The keys of `advertiser_id` under `prefix` (different installations on one Redis take
+    /// different prefixes).
+    pub fn new(prefix: &str, advertiser_id: &str) -> Self {
+        let key = |name| format!("{prefix}:{{{advertiser_id}}}:{name}");
+        Self { head: key("head"), log: key("log"), channel: key("live") }
+    }
+}
+
+/// One message of a feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// The feed's life: changes when Redis lost its memory or messages may have been lost.
+    pub epoch: String,
+    /// Counts messages of this epoch, from 1.
+    pub seq: u64,
+    /// The cells that changed, as they are now.
+    pub cells: Vec<MinuteCell>,
+}
+
+/// A place in a feed. Positions of different epochs can't be compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The feed's life.
+    pub epoch: String,
+    /// The last message seen.
+    pub seq: u64,
+}

@@ -1,0 +1,21 @@
+//! The words of Clickwire, shared by server, aggregator, dashboard and load tools.
+//!
+//! Plain data and pure functions: no I/O, no async runtime, so that everything here compiles to
+//! WebAssembly and can be tested by itself.
+//!
+//! - [`click`]: what a client posts and what travels on the stream
+//! - [`counts`]: dispositions, counts per disposition, and the cells that hold them
+//! - [`stream`]: subjects and partitions of the JetStream stream
+//! - [`feed`]: what the aggregator publishes over Redis
+//! - [`live`]: the WebSocket protocol between gateway and dashboards
+//! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`
+
+pub mod analytics;
+pub mod click;
+pub mod counts;
+pub mod feed;
+pub mod live;
+pub mod stream;
+
+/// Milliseconds in a minute, the width of the smallest bucket.
+pub const MINUTE_MS: i64 = 60_000;

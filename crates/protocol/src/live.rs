@@ -1,0 +1,316 @@
+//! The WebSocket protocol between gateway and dashboards: subprotocol `clickwire.v1`, JSON text
+//! frames, `type` first.
+//!
+//! A session authenticates (first frame, or a cookie once there are accounts), subscribes to views,
+//! and receives a snapshot of each followed by deltas. Both carry absolute values: a client keeps
+//! the last value of each cell and is right, whatever it missed in between.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    analytics::Dimension,
+    counts::{Counts, DeviceType, Dimensions},
+    feed::Position,
+};
+
+/// The WebSocket subprotocol (RFC 6455, section 1.9).
+pub const SUBPROTOCOL: &str = "clickwire.v1";
+
+/// Longest message a client may send, in bytes.
+pub const MAX_CLIENT_MESSAGE_BYTES: usize = 16 * 1024;
+
+/// The longest window of a view, in minutes.
+pub const MAX_WINDOW_MINUTES: u32 = 240;
+
+/// WebSocket close codes. 3000 to 3499: reconnect, with jitter; 3500 to 3999: don't.
+pub mod close {
+    /// The server goes away (RFC 6455): reconnect.
+    pub const GOING_AWAY: u16 = 1001;
+    /// No answer to heartbeats.
+    pub const HEARTBEAT_TIMEOUT: u16 = 3000;
+    /// The server can't serve the session now.
+    pub const TRY_AGAIN_LATER: u16 = 3001;
+    /// Not authenticated in time.
+    pub const AUTH_TIMEOUT: u16 = 3500;
+    /// The token is not known.
+    pub const UNAUTHORIZED: u16 = 3501;
+    /// A message that the protocol does not have.
+    pub const PROTOCOL_ERROR: u16 = 3502;
+
+    /// Whether a client that was closed with `code` should come back by itself.
+    pub fn may_reconnect(code: u16) -> bool {
+        !(3500..4000).contains(&code)
+    }
+}
+
+/// From the dashboard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ClientMessage {
+    /// Who is there; must be the first message, within 10 s.
+    Auth {
+        /// A viewer's or the administrator's token.
+        token: String,
+    },
+    /// Start watching a view.
+    Subscribe {
+        /// Names the subscription in this session, chosen by the client.
+        id: u32,
+        /// What to watch.
+        view: View,
+        /// Where the client's state of this same view ends, to be sent only what changed since.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Position>,
+    },
+    /// Stop watching.
+    Unsubscribe {
+        /// The subscription.
+        id: u32,
+    },
+    /// Are you there?
+    Ping {},
+}
+
+/// From the gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// The session is authenticated.
+    Welcome {
+        /// Names the session in logs.
+        session: String,
+        /// The gateway pings this often, in milliseconds, and closes when two stay unanswered.
+        heartbeat_ms: u64,
+        /// The advertisers whose data the session may watch; `None`: all.
+        advertisers: Option<Vec<String>>,
+    },
+    /// The whole state of a view; replaces what the client has.
+    Snapshot {
+        /// The subscription.
+        id: u32,
+        /// The feed's life.
+        epoch: String,
+        /// The last feed message contained.
+        seq: u64,
+        /// All cells of the view.
+        cells: Vec<ViewCell>,
+    },
+    /// Cells that changed, as they are now.
+    Delta {
+        /// The subscription.
+        id: u32,
+        /// The feed's life.
+        epoch: String,
+        /// The `seq` that the client must have; if it has another it subscribes again.
+        from: u64,
+        /// The last feed message contained.
+        seq: u64,
+        /// The cells.
+        cells: Vec<ViewCell>,
+    },
+    /// The feed began a new life: a snapshot follows.
+    Reset {
+        /// The subscription.
+        id: u32,
+    },
+    /// A request that was refused; the session goes on.
+    Error {
+        /// The subscription, if it was about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u32>,
+        /// Stable, for programs.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// Answer to [`ClientMessage::Ping`].
+    Pong,
+}
+
+/// What to watch: filters, grouping and window. Equal views share one state on the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// What is watched.
+    pub kind: Kind,
+    /// Whose clicks.
+    pub advertiser_id: String,
+    /// Only clicks that match all of these.
+    #[serde(default)]
+    pub filters: Filters,
+    /// One cell a minute and combination of these; empty: one cell a minute.
+    #[serde(default)]
+    pub group_by: Vec<Dimension>,
+    /// Minutes up to now, 1 to [`MAX_WINDOW_MINUTES`].
+    pub window_minutes: u32,
+}
+
+/// Kinds of view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Clicks by minute.
+    Clicks,
+}
+
+/// Conditions on dimensions; a condition that is absent holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filters {
+    /// This campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign_id: Option<String>,
+    /// This ad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ad_id: Option<String>,
+    /// This country.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// This device type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_type: Option<DeviceType>,
+}
+
+impl Filters {
+    /// Whether all conditions hold for `dimensions`.
+    pub fn admit(&self, dimensions: &Dimensions) -> bool {
+        let equal = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+        equal(&self.campaign_id, &dimensions.campaign_id)
+            && equal(&self.ad_id, &dimensions.ad_id)
+            && equal(&self.country, &dimensions.country)
+            && self.device_type.is_none_or(|wanted| wanted == dimensions.device_type)
+    }
+}
+
+impl View {
+    /// The group that clicks with `dimensions` belong to: one value for each of `group_by`.
+    pub fn group_of(&self, dimensions: &Dimensions) -> Vec<String> {
+        self.group_by
+            .iter()
+            .map(|dimension| match dimension {
+                Dimension::CampaignId => dimensions.campaign_id.clone(),
+                Dimension::AdId => dimensions.ad_id.clone(),
+                Dimension::Country => dimensions.country.clone(),
+                Dimension::DeviceType => dimensions.device_type.as_str().to_owned(),
+            })
+            .collect()
+    }
+
+    /// The first minute of the window when the present minute is `now_minute`.
+    pub fn first_minute(&self, now_minute: i64) -> i64 {
+        now_minute - i64::from(self.window_minutes) + 1
+    }
+}
+
+/// One minute of one group of a view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewCell {
+    /// Minutes since the Unix epoch.
+    pub minute: i64,
+    /// The values of the view's `group_by`, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<String>,
+    /// Absolute counts.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// A client's state of one view: what dashboards and test clients keep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ViewState {
+    /// Up to where the state is complete; `None` before the first snapshot.
+    pub position: Option<Position>,
+    /// Counts by minute and group.
+    pub cells: BTreeMap<(i64, Vec<String>), Counts>,
+}
+
+/// What a client does after a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The state is up to date with the message.
+    Yes,
+    /// The message does not follow the state: subscribe again.
+    Gap,
+}
+
+impl ViewState {
+    /// Replaces everything by a snapshot.
+    pub fn replace(&mut self, epoch: String, seq: u64, cells: Vec<ViewCell>) {
+        self.cells = cells.into_iter().map(|cell| ((cell.minute, cell.group), cell.counts)).collect();
+        self.position = Some(Position { epoch, seq });
+    }
+
+    /// Takes a delta's cells if it follows this state.
+    pub fn apply(&mut self, epoch: &str, from: u64, seq: u64, cells: Vec<ViewCell>) -> Applied {
+        match &mut self.position {
+            Some(position) if position.epoch == epoch && position.seq == from => {
+                position.seq = seq;
+                self.cells.extend(cells.into_iter().map(|cell| ((cell.minute, cell.group), cell.counts)));
+                Applied::Yes
+            }
+            Some(_) | None => Applied::Gap,
+        }
+    }
+
+    /// Forgets minutes before `first_minute`, which have left the window.
+    pub fn forget_before(&mut self, first_minute: i64) {
+        self.cells = self.cells.split_off(&(first_minute, Vec::new()));
+    }
+
+    /// Sum over all cells.
+    pub fn total(&self) -> Counts {
+        self.cells.values().copied().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(minute: i64, valid: i64) -> ViewCell {
+        ViewCell { minute, group: vec![], counts: Counts { valid, ..Counts::default() } }
+    }
+
+    #[test]
+    fn type_comes_first_and_unknown_fields_are_refused() {
+        let wire = serde_json::to_string(&ClientMessage::Unsubscribe { id: 3 }).unwrap();
+        assert_eq!(wire, r#"{"type":"unsubscribe","id":3}"#);
+        assert_eq!(
+            serde_json::from_str::<ClientMessage>(r#"{"type":"ping"}"#).unwrap(),
+            ClientMessage::Ping {}
+        );
+        assert!(serde_json::from_str::<ClientMessage>(r#"{"type":"ping","x":1}"#).is_err());
+        assert!(serde_json::from_str::<ClientMessage>(r#"{"type":"nonsense"}"#).is_err());
+    }
+
+    #[test]
+    fn a_view_reads_with_defaults() {
+        let view: View =
+            serde_json::from_str(r#"{"kind":"clicks","advertiser_id":"adv_001","window_minutes":60}"#)
+                .unwrap();
+        assert_eq!(view.filters, Filters::default());
+        assert_eq!(view.first_minute(100), 41);
+    }
+
+    #[test]
+    fn deltas_apply_in_order_only_and_values_are_absolute() {
+        let mut state = ViewState::default();
+        assert_eq!(state.apply("e", 0, 1, vec![cell(1, 1)]), Applied::Gap);
+        state.replace("e".into(), 4, vec![cell(1, 1), cell(2, 5)]);
+        assert_eq!(state.apply("e", 4, 6, vec![cell(2, 7)]), Applied::Yes);
+        assert_eq!(state.apply("e", 4, 6, vec![cell(2, 7)]), Applied::Gap);
+        assert_eq!(state.apply("other", 6, 7, vec![]), Applied::Gap);
+        assert_eq!(state.total().valid, 8);
+        state.forget_before(2);
+        assert_eq!(state.total().valid, 7);
+    }
+
+    #[test]
+    fn codes_say_whether_to_reconnect() {
+        assert!(close::may_reconnect(close::GOING_AWAY));
+        assert!(close::may_reconnect(close::HEARTBEAT_TIMEOUT));
+        assert!(!close::may_reconnect(close::UNAUTHORIZED));
+    }
+}

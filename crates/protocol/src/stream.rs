@@ -1,0 +1,85 @@
+//! Subjects and partitions of the JetStream stream.
+//!
+//! Clicks of one ad always take the same subject, so they keep their order and meet the same
+//! consumer.
+
+/// How many partitions a stream has unless configured otherwise.
+pub const DEFAULT_PARTITIONS: u16 = 4;
+
+/// The partition of an ad's clicks: 64-bit FNV-1a of its id, modulo `partitions`.
+///
+/// Changing this function, or the number of partitions of a stream that holds clicks, sends an
+/// ad's older and newer clicks to different consumers: counts stay right (the ledger decides),
+/// their order does not.
+pub fn partition_of(ad_id: &str, partitions: u16) -> u16 {
+    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let hash = ad_id.bytes().fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    (hash % u64::from(partitions.max(1))) as u16
+}
+
+/// Names of a stream, its subjects, its consumers and its dead-letter stream, all from the
+/// stream's name: `CLICKS` → `clicks.0` …, `CLICKS_DLQ`, `clicks_dlq`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    stream: String,
+}
+
+impl Names {
+    /// Names for the stream called `stream` (JetStream allows no dots, spaces or wildcards).
+    pub fn new(stream: impl Into<String>) -> Self {
+        Self { stream: stream.into() }
+    }
+
+    /// The stream of clicks.
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// The subject of one partition.
+    pub fn subject(&self, partition: u16) -> String {
+        format!("{}.{partition}", self.stream.to_lowercase())
+    }
+
+    /// All subjects of the stream.
+    pub fn all_subjects(&self) -> String {
+        format!("{}.*", self.stream.to_lowercase())
+    }
+
+    /// The durable consumer of one partition.
+    pub fn consumer(&self, partition: u16) -> String {
+        format!("aggregator-{partition}")
+    }
+
+    /// The stream of messages that could not be read.
+    pub fn dead_letter_stream(&self) -> String {
+        format!("{}_DLQ", self.stream)
+    }
+
+    /// The subject of messages that could not be read.
+    pub fn dead_letter_subject(&self) -> String {
+        format!("{}_dlq", self.stream.to_lowercase())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_stable_across_releases() {
+        // Pinned, for a change would move ads to other consumers.
+        let partitions: Vec<u16> = (1..=8).map(|n| partition_of(&format!("ad_{n:03}"), 4)).collect();
+        assert_eq!(partitions, [0, 1, 2, 3, 0, 1, 2, 3]);
+        assert_eq!(partition_of("anything", 0), 0);
+    }
+
+    #[test]
+    fn ads_spread_over_partitions() {
+        let mut load = [0_u32; 4];
+        for n in 0..4000 {
+            load[usize::from(partition_of(&format!("ad_{n}"), 4))] += 1;
+        }
+        assert!(load.iter().all(|&ads| (800..1200).contains(&ads)), "{load:?}");
+    }
+}
