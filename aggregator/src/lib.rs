@@ -1,1 +1,69 @@
-//! Under construction.
+//! The aggregator: takes clicks from the stream, counts each once, publishes what changed.
+//!
+//! # Delivery contract
+//! A batch goes through four steps, and a crash between any two of them changes no count:
+//! 1. **fetch** from one partition's durable consumer ([`partition`]),
+//! 2. **commit** ledger and buckets in one transaction ([`ledger`]),
+//! 3. **publish** the changed cells as absolute values ([`feed`]),
+//! 4. **acknowledge**.
+//!
+//! Crash before 2: redelivered, counted then. Crash after 2: redelivered, the ledger knows every
+//! click and refuses it; its cells are published again, which is harmless because they are
+//! absolute. What can't be read goes to the dead-letter stream ([`dead_letter`]) before it is
+//! acknowledged. A dependency that is down pauses the partition; it is never the click's fault.
+
+pub mod config;
+pub mod schema;
+
+mod backoff;
+mod dead_letter;
+mod feed;
+mod health;
+mod housekeeping;
+mod judge;
+mod ledger;
+mod message;
+mod partition;
+mod stream;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Config, feed::Feed, health::Health, ledger::Ledger, partition::Partition};
+
+/// Counts until `stop` is cancelled, then finishes the batches in hand.
+pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    let health = Arc::new(Health::new(config.partitions)?);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(health::serve(listener, Arc::clone(&health), stop.clone()));
+
+    let database = schema::connect(&config.database_url, u32::from(config.partitions) + 2)?;
+    tokio::select! {
+        migrated = schema::migrate_when_up(&database, &health) => migrated.context("migrating the database")?,
+        () = stop.cancelled() => return Ok(()),
+    }
+    let nats = stream::connect(&config).await?;
+    let feed = Feed::new(&config.redis_url, &config.redis_prefix)?;
+    feed.renew_all().await;
+    tasks.spawn(feed.clone().run(stop.clone()));
+
+    tasks.spawn(housekeeping::run(database.clone(), nats.clone(), config.clone(), stop.clone()));
+    for number in 0..config.partitions {
+        let partition = Partition {
+            number,
+            nats: nats.clone(),
+            ledger: Ledger::new(database.clone(), &config, number),
+            feed: feed.clone(),
+            health: Arc::clone(&health),
+            config: config.clone(),
+        };
+        tasks.spawn(partition.run(stop.clone()));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("a task of the aggregator panicked")??;
+    }
+    Ok(())
+}

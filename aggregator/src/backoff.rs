@@ -1,0 +1,30 @@
+//! Waiting between attempts: exponential with full jitter, so that many aggregators do not return
+//! to a recovering service at the same moment.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+const FIRST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// The attempts since something last worked.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    attempts: u32,
+}
+
+impl Backoff {
+    /// It worked: the next failure waits briefly again.
+    pub(crate) fn reset(&mut self) {
+        self.attempts = 0;
+    }
+
+    /// Waits a random time up to a limit that doubles with each call.
+    pub(crate) async fn wait(&mut self) {
+        let limit = FIRST.saturating_mul(1 << self.attempts.min(10)).min(LONGEST);
+        self.attempts += 1;
+        let share: f64 = rand::rng().random_range(0.1..1.0);
+        tokio::time::sleep(limit.mul_f64(share)).await;
+    }
+}

@@ -1,0 +1,144 @@
+//! What the aggregator does and what it waits for, over HTTP.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What an aggregator depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Service {
+    Broker,
+    Database,
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Broker => "nats",
+            Self::Database => "database",
+        }
+    }
+}
+
+/// The state that `/readyz`, `/health` and `/metrics` show.
+pub(crate) struct Health {
+    state: Mutex<Inner>,
+    metrics: PrometheusHandle,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// By partition: whether it has its consumer.
+    attached: Vec<bool>,
+    /// The last error of each service that something waits for.
+    waiting_for: BTreeMap<Service, String>,
+    license: Option<String>,
+}
+
+impl Health {
+    pub(crate) fn new(partitions: u16) -> anyhow::Result<Self> {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        // A test runs several aggregators in one process; the first one's recorder serves all.
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::debug!("metrics are recorded already");
+        }
+        let state = Inner { attached: vec![false; usize::from(partitions)], ..Inner::default() };
+        Ok(Self { state: Mutex::new(state), metrics })
+    }
+
+    fn state(&self) -> MutexGuard<'_, Inner> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something can't go on before `service` is back.
+    pub(crate) fn waiting_for(&self, service: Service, error: &impl Display) {
+        let error = error.to_string();
+        metrics::counter!("clickwire_waits_total", "service" => service.name()).increment(1);
+        if self.state().waiting_for.insert(service, error.clone()).is_none() {
+            tracing::warn!(service = service.name(), error, "waiting");
+        }
+    }
+
+    /// A partition has its consumer.
+    pub(crate) fn attached(&self, partition: u16) {
+        let mut state = self.state();
+        if let Some(attached) = state.attached.get_mut(usize::from(partition)) {
+            *attached = true;
+        }
+        state.waiting_for.remove(&Service::Broker);
+    }
+
+    /// A batch was committed: both services work.
+    pub(crate) fn counting(&self) {
+        let recovered = std::mem::take(&mut self.state().waiting_for);
+        for service in recovered.keys() {
+            tracing::info!(service = service.name(), "works again");
+        }
+    }
+
+    /// The licence that TimescaleDB runs under.
+    pub(crate) fn licensed(&self, license: String) {
+        let mut state = self.state();
+        state.license = Some(license);
+        state.waiting_for.remove(&Service::Database);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.state().attached.iter().all(|&attached| attached)
+    }
+
+    fn report(&self) -> Value {
+        let state = self.state();
+        let services: BTreeMap<&str, Value> = [Service::Broker, Service::Database]
+            .into_iter()
+            .map(|service| {
+                let report = match state.waiting_for.get(&service) {
+                    Some(_) => json!({"status": "waiting"}),
+                    None => json!({"status": "ok"}),
+                };
+                (service.name(), report)
+            })
+            .collect();
+        json!({
+            "status": if state.waiting_for.is_empty() { "ok" } else { "degraded" },
+            "services": services,
+            "timescaledb_license": state.license,
+            "continuous_aggregates": state.license.as_deref().map(|license| license == "timescale"),
+            "timestamp": time::OffsetDateTime::now_utc()
+                .format(&time::format_description::well_known::Rfc3339).unwrap_or_default(),
+        })
+    }
+}
+
+/// Serves `/livez`, `/readyz`, `/health` and `/metrics` until `stop` is cancelled.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    health: Arc<Health>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let routes = Router::new()
+        .route("/livez", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .route("/health", get(|State(health): State<Arc<Health>>| async move { Json(health.report()) }))
+        .route("/metrics", get(|State(health): State<Arc<Health>>| async move { health.metrics.render() }))
+        .with_state(health);
+    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    Ok(())
+}
+
+async fn ready(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    if health.is_ready() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not all partitions have their consumers yet")
+    }
+}

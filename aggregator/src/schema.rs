@@ -1,0 +1,69 @@
+//! The database: connections, migrations, demonstration data.
+
+use std::{str::FromStr as _, time::Duration};
+
+use sqlx::{
+    Connection as _, PgConnection, PgPool,
+    migrate::{MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{
+    backoff::Backoff,
+    health::{Health, Service},
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// Advertisers, campaigns and ads to show and to test with.
+const DEMO: &str = include_str!("demo.sql");
+
+/// A pool that connects when first used.
+pub(crate) fn connect(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name("clickwire-aggregator").options([
+        // Chunks are excluded by the bounds of each batch, which only a custom plan sees.
+        ("plan_cache_mode", "force_custom_plan"),
+        ("idle_in_transaction_session_timeout", "60s"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_lazy_with(options))
+}
+
+/// Brings the schema up to date, and adds demonstration data if asked.
+pub async fn migrate(url: &str, demo: bool) -> Result<(), MigrateError> {
+    let mut connection = PgConnection::connect(url).await?;
+    MIGRATIONS.run(&mut connection).await?;
+    if demo {
+        sqlx::raw_sql(DEMO).execute(&mut connection).await?;
+    }
+    connection.close().await?;
+    Ok(())
+}
+
+/// Waits for the database, then migrates and says which licence TimescaleDB runs under.
+pub(crate) async fn migrate_when_up(database: &PgPool, health: &Health) -> Result<(), MigrateError> {
+    let mut backoff = Backoff::default();
+    let mut connection = loop {
+        match database.acquire().await {
+            Ok(connection) => break connection,
+            Err(error) => {
+                health.waiting_for(Service::Database, &error);
+                backoff.wait().await;
+            }
+        }
+    };
+    MIGRATIONS.run(&mut *connection).await?;
+    let license: String = sqlx::query_scalar("SELECT current_setting('timescaledb.license')")
+        .fetch_one(&mut *connection)
+        .await?;
+    if license != "timescale" {
+        tracing::warn!(
+            license,
+            "no continuous aggregates under this licence: hours and days are computed by query"
+        );
+    }
+    health.licensed(license);
+    Ok(())
+}

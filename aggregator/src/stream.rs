@@ -1,0 +1,102 @@
+//! The JetStream stream, its consumers, and the connection to the broker.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_nats::{
+    Client, ConnectOptions,
+    jetstream::{
+        self, Context,
+        consumer::{AckPolicy, PullConsumer, pull},
+        context::{CreateStreamError, GetStreamError},
+        stream::{Config as StreamConfig, ConsumerError, DiscardPolicy, StorageType},
+    },
+};
+use thiserror::Error;
+
+use crate::config::Config;
+
+/// How long a batch may take before the broker offers its clicks to another aggregator.
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(60);
+
+/// The broker can't be used now.
+#[derive(Debug, Error)]
+pub(crate) enum Unavailable {
+    #[error("stream: {0}")]
+    Create(#[from] CreateStreamError),
+    #[error("stream: {0}")]
+    Get(#[from] GetStreamError),
+    #[error("consumer: {0}")]
+    Consumer(#[from] ConsumerError),
+    #[error("pull: {0}")]
+    Pull(#[from] pull::MessagesError),
+    #[error("subscription: {0}")]
+    Subscribe(#[from] jetstream::consumer::StreamError),
+    #[error("the subscription ended")]
+    Ended,
+    #[error("publish: {0}")]
+    Publish(#[from] jetstream::context::PublishError),
+    #[error("acknowledgement: {0}")]
+    Acknowledge(async_nats::Error),
+}
+
+/// Connects in the background and for ever again.
+pub(crate) async fn connect(config: &Config) -> anyhow::Result<Context> {
+    let client: Client = ConnectOptions::new()
+        .name("clickwire-aggregator")
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .event_callback(|event| async move { tracing::debug!(%event, "broker") })
+        .connect(&config.nats_url)
+        .await
+        .context("CLICKWIRE_NATS_URL")?;
+    Ok(jetstream::new(client))
+}
+
+/// The durable consumer of one partition; stream and consumer are made where they are missing.
+///
+/// `discard = new`: a full broker refuses clicks instead of silently forgetting older ones.
+pub(crate) async fn consumer(
+    nats: &Context,
+    config: &Config,
+    partition: u16,
+) -> Result<PullConsumer, Unavailable> {
+    let names = config.names();
+    nats.create_or_update_stream(StreamConfig {
+        name: names.stream().to_owned(),
+        subjects: vec![names.all_subjects()],
+        storage: StorageType::File,
+        discard: DiscardPolicy::New,
+        max_age: config.stream_max_age(),
+        max_bytes: config.stream_max_bytes,
+        duplicate_window: Duration::from_secs(config.duplicate_window_seconds),
+        num_replicas: config.stream_replicas,
+        ..StreamConfig::default()
+    })
+    .await?;
+    nats.create_or_update_stream(StreamConfig {
+        name: names.dead_letter_stream(),
+        subjects: vec![names.dead_letter_subject()],
+        storage: StorageType::File,
+        discard: DiscardPolicy::New,
+        duplicate_window: Duration::from_secs(config.duplicate_window_seconds),
+        num_replicas: config.stream_replicas,
+        ..StreamConfig::default()
+    })
+    .await?;
+    let stream = nats.get_stream(names.stream()).await?;
+    let consumer = stream
+        .create_consumer(pull::Config {
+            durable_name: Some(names.consumer(partition)),
+            filter_subject: names.subject(partition),
+            // Several aggregators share the consumer: acknowledging one click must not acknowledge
+            // what another still holds.
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_deliver: -1,
+            max_ack_pending: 4 * config.batch_max as i64,
+            ..pull::Config::default()
+        })
+        .await?;
+    Ok(consumer)
+}
