@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use clickwire_process::now_rfc3339;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -113,8 +114,7 @@ impl Health {
             "services": services,
             "timescaledb_license": state.license,
             "continuous_aggregates": state.license.as_deref().map(|license| license == "timescale"),
-            "timestamp": time::OffsetDateTime::now_utc()
-                .format(&time::format_description::well_known::Rfc3339).unwrap_or_default(),
+            "timestamp": now_rfc3339(),
         })
     }
 }

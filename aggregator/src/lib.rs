@@ -15,7 +15,6 @@
 pub mod config;
 pub mod schema;
 
-mod backoff;
 mod dead_letter;
 mod feed;
 mod health;

@@ -7,12 +7,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_nats::jetstream::{Context, Message, consumer::pull};
+use clickwire_process::{Backoff, now_ms};
 use futures_util::{StreamExt as _, future};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backoff::Backoff,
     config::Config,
     dead_letter,
     feed::Feed,
@@ -173,8 +173,4 @@ fn is_data_error(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
         .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
-}
-
-fn now_ms() -> i64 {
-    (time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000) as i64
 }

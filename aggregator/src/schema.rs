@@ -2,16 +2,14 @@
 
 use std::{str::FromStr as _, time::Duration};
 
+use clickwire_process::Backoff;
 use sqlx::{
     Connection as _, PgConnection, PgPool,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{
-    backoff::Backoff,
-    health::{Health, Service},
-};
+use crate::health::{Health, Service};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 

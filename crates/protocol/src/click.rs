@@ -223,8 +223,8 @@ fn unix_ms(text: &str) -> Result<i64, String> {
     Ok((at.unix_timestamp_nanos() / 1_000_000) as i64)
 }
 
-/// ISO 3166-1 alpha-2 in either case.
-fn country(text: &str) -> Result<String, String> {
+/// A country: ISO 3166-1 alpha-2, in either case; upper case afterwards.
+pub fn country(text: &str) -> Result<String, String> {
     if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         Ok(text.to_ascii_uppercase())
     } else {

@@ -10,18 +10,18 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// The attempts since something last worked.
 #[derive(Debug, Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
     /// It worked: the next failure waits briefly again.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.attempts = 0;
     }
 
     /// Waits a random time up to a limit that doubles with each call.
-    pub(crate) async fn wait(&mut self) {
+    pub async fn wait(&mut self) {
         let limit = FIRST.saturating_mul(1 << self.attempts.min(10)).min(LONGEST);
         self.attempts += 1;
         let share: f64 = rand::rng().random_range(0.1..1.0);

@@ -1,0 +1,30 @@
+//! `clickwire-load`: demonstration traffic and measurements.
+
+use clap::{Parser, Subcommand};
+use clickwire_load::{demo, latency};
+
+/// Sends clicks to a Clickwire server, for demonstrations and measurements.
+#[derive(Parser)]
+#[command(version)]
+struct Config {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sends a believable mix of clicks until it is stopped: three advertisers, waves, robots.
+    Demo(demo::Options),
+    /// Measures the time from a click's 202 to its change at a WebSocket client.
+    Latency(latency::Options),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::parse();
+    let stop = clickwire_process::stop_on_signal()?;
+    match config.command {
+        Command::Demo(options) => demo::run(&options, &stop).await,
+        Command::Latency(options) => latency::run(&options, &stop).await,
+    }
+}

@@ -1,0 +1,164 @@
+//! Configuration: the only place that reads flags and the environment.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, ensure};
+use clap::Parser;
+use clickwire_protocol::{click, stream::DEFAULT_PARTITIONS};
+
+/// Takes clicks in over HTTP, answers analytics, pushes changes to dashboards.
+///
+/// Any number of servers may run on the same broker, Redis and database.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub struct Config {
+    /// Address to serve on.
+    #[arg(long, env = "CLICKWIRE_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// NATS with JetStream.
+    #[arg(long, env = "CLICKWIRE_NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true)]
+    pub nats_url: String,
+
+    /// Redis or Valkey.
+    #[arg(
+        long,
+        env = "CLICKWIRE_REDIS_URL",
+        default_value = "redis://127.0.0.1:6379",
+        hide_env_values = true
+    )]
+    pub redis_url: String,
+
+    /// PostgreSQL with TimescaleDB; may hold a password, never logged.
+    #[arg(
+        long,
+        env = "CLICKWIRE_DATABASE_URL",
+        default_value = "postgres://clickwire@127.0.0.1:5432/clickwire",
+        hide_env_values = true
+    )]
+    pub database_url: String,
+
+    /// Connections to the database, at most.
+    #[arg(long, env = "CLICKWIRE_DATABASE_CONNECTIONS", default_value_t = 8)]
+    pub database_connections: u32,
+
+    /// The stream's name.
+    #[arg(long, env = "CLICKWIRE_STREAM", default_value = "CLICKS")]
+    pub stream: String,
+
+    /// Partitions of the stream; the same number for every program of an installation.
+    #[arg(long, env = "CLICKWIRE_PARTITIONS", default_value_t = DEFAULT_PARTITIONS)]
+    pub partitions: u16,
+
+    /// First part of every Redis key and channel.
+    #[arg(long, env = "CLICKWIRE_REDIS_PREFIX", default_value = "cw")]
+    pub redis_prefix: String,
+
+    /// How long a post waits for the broker before it is answered 503, in milliseconds.
+    #[arg(long, env = "CLICKWIRE_PUBLISH_TIMEOUT_MS", default_value_t = 2_000)]
+    pub publish_timeout_ms: u64,
+
+    /// Keys that clicks may be posted with. At least one.
+    #[arg(long, env = "CLICKWIRE_INGEST_KEYS", value_delimiter = ',', hide_env_values = true)]
+    pub ingest_keys: Vec<String>,
+
+    /// Opens every advertiser's data; without it nothing does.
+    #[arg(long, env = "CLICKWIRE_ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<String>,
+
+    /// Tokens that open one advertiser's data, as `advertiser_id=token`.
+    #[arg(long, env = "CLICKWIRE_VIEWER_TOKENS", value_delimiter = ',', value_parser = viewer_token, hide_env_values = true)]
+    pub viewer_tokens: Vec<(String, String)>,
+
+    /// Secret under which users' addresses are hashed; at least 16 bytes.
+    #[arg(long, env = "CLICKWIRE_IP_HASH_KEY", hide_env_values = true)]
+    pub ip_hash_key: String,
+
+    /// How often changed numbers are sent to a dashboard, in milliseconds.
+    #[arg(long, env = "CLICKWIRE_LIVE_TICK_MS", default_value_t = 200)]
+    pub live_tick_ms: u64,
+
+    /// How often a live session is asked whether it is still there, in milliseconds.
+    #[arg(long, env = "CLICKWIRE_LIVE_HEARTBEAT_MS", default_value_t = 15_000)]
+    pub live_heartbeat_ms: u64,
+
+    /// Live sessions at the same time, at most.
+    #[arg(long, env = "CLICKWIRE_LIVE_SESSIONS_MAX", default_value_t = 10_000)]
+    pub live_sessions_max: usize,
+
+    /// Minute cells kept in memory for each advertiser that is watched, at most (about 150 bytes
+    /// each); beyond it the oldest minutes are left out of live windows.
+    #[arg(long, env = "CLICKWIRE_LIVE_CELLS_MAX", default_value_t = 200_000)]
+    pub live_cells_max: usize,
+
+    /// What to log: a level, or `target=level` pairs.
+    #[arg(long, env = "CLICKWIRE_LOG", default_value = "info")]
+    pub log: String,
+}
+
+fn viewer_token(text: &str) -> Result<(String, String), String> {
+    let (advertiser, token) = text.split_once('=').ok_or("expected advertiser_id=token")?;
+    Ok((click::id(advertiser)?, token.to_owned()))
+}
+
+/// Shorter secrets can be guessed.
+const MIN_SECRET_BYTES: usize = 16;
+
+impl Config {
+    /// Refuses what can't work or is not safe, before anything is opened.
+    pub fn validate(&self) -> anyhow::Result<()> {
+        ensure!(
+            !self.ingest_keys.is_empty(),
+            "CLICKWIRE_INGEST_KEYS: set at least one key to post clicks with"
+        );
+        let long_enough = |secret: &String| secret.len() >= MIN_SECRET_BYTES;
+        ensure!(
+            self.ingest_keys.iter().all(long_enough),
+            "CLICKWIRE_INGEST_KEYS: a key needs at least {MIN_SECRET_BYTES} bytes"
+        );
+        ensure!(
+            self.admin_token.iter().all(long_enough),
+            "CLICKWIRE_ADMIN_TOKEN: needs at least {MIN_SECRET_BYTES} bytes"
+        );
+        ensure!(
+            self.viewer_tokens.iter().all(|(_, token)| long_enough(token)),
+            "CLICKWIRE_VIEWER_TOKENS: a token needs at least {MIN_SECRET_BYTES} bytes"
+        );
+        ensure!(
+            long_enough(&self.ip_hash_key),
+            "CLICKWIRE_IP_HASH_KEY: needs at least {MIN_SECRET_BYTES} bytes"
+        );
+        ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
+        ensure!((50..=10_000).contains(&self.live_tick_ms), "CLICKWIRE_LIVE_TICK_MS: from 50 to 10000");
+        ensure!(self.live_heartbeat_ms >= 1_000, "CLICKWIRE_LIVE_HEARTBEAT_MS: at least 1000");
+        ensure!(self.live_cells_max >= 1_000, "CLICKWIRE_LIVE_CELLS_MAX: at least 1000");
+        self.nats_url.parse::<async_nats::ServerAddr>().context("CLICKWIRE_NATS_URL")?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(more: &[&str]) -> Config {
+        let flags =
+            ["clickwire-server", "--ingest-keys", "0123456789abcdef", "--ip-hash-key", "0123456789abcdef"];
+        Config::parse_from([&flags, more].concat())
+    }
+
+    #[test]
+    fn the_least_is_valid_and_nonsense_is_refused() {
+        config(&[]).validate().unwrap();
+        for flags in [
+            ["--ingest-keys", "short"],
+            ["--admin-token", "short"],
+            ["--viewer-tokens", "adv_001=short"],
+            ["--partitions", "0"],
+            ["--live-tick-ms", "1"],
+            ["--nats-url", "http://["],
+        ] {
+            assert!(config(&flags).validate().is_err(), "{flags:?}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Names of advertisers and campaigns, for menus and legends.
+
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{AppState, access::Scope, error::Error};
+
+#[derive(Serialize)]
+pub(crate) struct List<T> {
+    data: Vec<T>,
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+pub(crate) struct Advertiser {
+    advertiser_id: String,
+    name: String,
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+pub(crate) struct Campaign {
+    campaign_id: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct OfAdvertiser {
+    advertiser_id: Option<String>,
+}
+
+/// `GET /api/v1/advertisers`: those that the caller may see.
+pub(crate) async fn advertisers(
+    State(state): State<AppState>,
+    scope: Scope,
+) -> Result<Json<List<Advertiser>>, Error> {
+    let data = sqlx::query_as(
+        "SELECT advertiser_id, name FROM advertisers \
+         WHERE $1::text[] IS NULL OR advertiser_id = ANY($1) ORDER BY advertiser_id LIMIT 1000",
+    )
+    .bind(scope.advertisers())
+    .fetch_all(&state.database)
+    .await?;
+    Ok(Json(List { data }))
+}
+
+/// `GET /api/v1/campaigns?advertiser_id=`
+pub(crate) async fn campaigns(
+    State(state): State<AppState>,
+    scope: Scope,
+    query: Result<Query<OfAdvertiser>, QueryRejection>,
+) -> Result<Json<List<Campaign>>, Error> {
+    let Query(of) = query.map_err(|_| Error::field("advertiser_id", "Expected once at most."))?;
+    let data = sqlx::query_as(
+        "SELECT campaign_id, name FROM campaigns WHERE advertiser_id = $1 ORDER BY campaign_id LIMIT 1000",
+    )
+    .bind(scope.advertiser(of.advertiser_id.as_deref())?)
+    .fetch_all(&state.database)
+    .await?;
+    Ok(Json(List { data }))
+}

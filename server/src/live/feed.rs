@@ -1,0 +1,405 @@
+//! One advertiser's live state: the recent minute cells, and the views computed from them.
+//!
+//! The state is loaded from the database once, however many dashboards arrive, and kept up by the
+//! feed over Redis. The order makes it right: subscribe, read the feed's head, read the database.
+//! What is published later comes with a higher version than what was read. Whenever something may
+//! have been missed (a gap, another epoch, a new connection to Redis, a head that is ahead of us)
+//! the database is read again; only differences are passed on.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use clickwire_process::{Backoff, now_ms};
+use clickwire_protocol::{
+    MINUTE_MS,
+    counts::{Counts, Dimensions, MinuteCell},
+    feed::{Delta, Keys, Position},
+    live::{MAX_WINDOW_MINUTES, View},
+};
+use rand::RngExt as _;
+use redis::{AsyncCommands as _, RedisError, aio::ConnectionManager};
+use sqlx::{FromRow as _, PgPool};
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::live::view::ViewState;
+
+/// How often the feed's head is compared with what has come: a lost last message leaves no gap.
+const CHECK_HEAD: Duration = Duration::from_millis(1_500);
+
+/// A view shared by the sessions that watch it.
+pub(crate) type SharedView = Arc<Mutex<ViewState>>;
+
+/// One advertiser's state; lives as long as somebody watches.
+pub(crate) struct Feed {
+    state: Mutex<State>,
+    _stop: DropGuard,
+}
+
+/// What the connection to Redis tells a feed.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A message of the channel.
+    Message(Vec<u8>),
+    /// The channel was subscribed to, for the first time or again.
+    Subscribed,
+}
+
+/// What a feed reads from.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) database: PgPool,
+    pub(crate) redis: ConnectionManager,
+    pub(crate) prefix: Arc<str>,
+    pub(crate) tick: Duration,
+    pub(crate) cells_max: usize,
+}
+
+#[derive(Debug, Error)]
+enum LoadError {
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("redis: {0}")]
+    Redis(#[from] RedisError),
+}
+
+#[derive(Default)]
+struct State {
+    minutes: BTreeMap<i64, HashMap<Dimensions, Versioned>>,
+    cells: usize,
+    position: Position,
+    loaded: bool,
+    views: HashMap<View, SharedView>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Versioned {
+    version: i64,
+    counts: Counts,
+}
+
+impl Feed {
+    /// Starts to follow an advertiser. `suspect` is set when events were dropped.
+    pub(crate) fn start(
+        advertiser_id: &str,
+        source: Source,
+        events: mpsc::Receiver<Event>,
+        suspect: Arc<AtomicBool>,
+    ) -> (Arc<Self>, CancellationToken) {
+        let stop = CancellationToken::new();
+        let feed = Arc::new(Self { state: Mutex::default(), _stop: stop.clone().drop_guard() });
+        let follower = Follower {
+            advertiser_id: advertiser_id.to_owned(),
+            feed: Arc::downgrade(&feed),
+            source,
+            suspect,
+        };
+        let ended = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! { () = follower.run(events) => {}, () = ended.cancelled() => {} }
+        });
+        (feed, stop)
+    }
+
+    /// The state of `view`, shared with every other session that watches an equal one.
+    pub(crate) fn view(&self, view: View) -> SharedView {
+        let mut state = self.state();
+        if let Some(shared) = state.views.get(&view) {
+            return Arc::clone(shared);
+        }
+        let mut computed = ViewState::new(view.clone());
+        if state.loaded {
+            for (minute, cells) in &state.minutes {
+                for (dimensions, cell) in cells {
+                    computed.add(*minute, dimensions, cell.counts, state.position.seq);
+                }
+            }
+            computed.advance(&state.position);
+            computed.tick(now_minute());
+        }
+        let shared = Arc::new(Mutex::new(computed));
+        state.views.insert(view, Arc::clone(&shared));
+        shared
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Locks a view.
+pub(crate) fn lock(view: &SharedView) -> MutexGuard<'_, ViewState> {
+    view.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The task that keeps a feed's state up to date.
+struct Follower {
+    advertiser_id: String,
+    feed: Weak<Feed>,
+    source: Source,
+    suspect: Arc<AtomicBool>,
+}
+
+impl Follower {
+    async fn run(self, mut events: mpsc::Receiver<Event>) {
+        let mut tick = tokio::time::interval(self.source.tick);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let share: f64 = rand::rng().random_range(0.7..1.0);
+        let mut check = tokio::time::interval(CHECK_HEAD.mul_f64(share));
+        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut backoff = Backoff::default();
+        // Dashboards that arrive while Redis is away are shown the database, too.
+        self.suspect.store(true, Ordering::Relaxed);
+        loop {
+            if self.suspect.swap(false, Ordering::Relaxed) {
+                match self.load().await {
+                    Ok(()) => backoff.reset(),
+                    Err(error) => {
+                        tracing::warn!(advertiser_id = self.advertiser_id, %error, "live state could not be loaded");
+                        self.suspect.store(true, Ordering::Relaxed);
+                        backoff.wait().await;
+                        continue;
+                    }
+                }
+            }
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(Event::Message(payload)) => self.apply(&payload),
+                    Some(Event::Subscribed) => self.suspect.store(true, Ordering::Relaxed),
+                    None => return,
+                },
+                _ = tick.tick() => {
+                    let Some(feed) = self.feed.upgrade() else { return };
+                    feed.state().tick(now_minute(), self.source.cells_max);
+                }
+                _ = check.tick() => self.check_head().await,
+            }
+        }
+    }
+
+    /// Takes a message's cells; a message that does not follow the last one makes us read again.
+    fn apply(&self, payload: &[u8]) {
+        let Some(feed) = self.feed.upgrade() else { return };
+        let delta: Delta = match serde_json::from_slice(payload) {
+            Ok(delta) => delta,
+            Err(error) => {
+                tracing::warn!(advertiser_id = self.advertiser_id, %error, "a message of the feed can't be read");
+                self.suspect.store(true, Ordering::Relaxed);
+                return;
+            }
+        };
+        if !feed.state().apply(delta) {
+            metrics::counter!("clickwire_live_gaps_total").increment(1);
+            self.suspect.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether Redis knows of messages that have not come.
+    async fn check_head(&self) {
+        let Some(feed) = self.feed.upgrade() else { return };
+        // Away: the next subscription makes us suspect anyway.
+        let Ok(head) = self.head().await else { return };
+        let ours = feed.state().position.clone();
+        if head.epoch != ours.epoch || head.seq > ours.seq {
+            self.suspect.store(true, Ordering::Relaxed);
+        }
+    }
+
+    async fn head(&self) -> Result<Position, RedisError> {
+        let key = Keys::new(&self.source.prefix, &self.advertiser_id).head;
+        let (epoch, seq): (Option<String>, Option<u64>) =
+            self.source.redis.clone().hmget(key, &["epoch", "seq"]).await?;
+        Ok(Position { epoch: epoch.unwrap_or_default(), seq: seq.unwrap_or_default() })
+    }
+
+    /// Reads everything that a window can hold. Without Redis the state has no position: it can't be
+    /// resumed from, and is read again when Redis is back.
+    async fn load(&self) -> Result<(), LoadError> {
+        let position = match self.head().await {
+            Ok(position) => position,
+            Err(error) => {
+                let Some(feed) = self.feed.upgrade() else { return Ok(()) };
+                if feed.state().loaded {
+                    return Err(error.into());
+                }
+                Position::default()
+            }
+        };
+        metrics::counter!("clickwire_live_loads_total").increment(1);
+        let first_minute = now_minute() - i64::from(MAX_WINDOW_MINUTES) + 1;
+        let since =
+            OffsetDateTime::from_unix_timestamp(first_minute * 60).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let rows = sqlx::query(
+            "SELECT bucket, campaign_id, ad_id, country, device_type, version, \
+                    valid, duplicate, givt, sivt, test, defective \
+               FROM click_minutes WHERE advertiser_id = $1 AND bucket >= $2 ORDER BY bucket DESC LIMIT $3",
+        )
+        .bind(&self.advertiser_id)
+        .bind(since)
+        .bind(self.source.cells_max as i64)
+        .fetch_all(&self.source.database)
+        .await?;
+        let cells = rows.iter().map(CellRow::from_row).collect::<Result<Vec<_>, _>>()?;
+        let mut cells = cells.into_iter().map(MinuteCell::try_from).collect::<Result<Vec<_>, _>>()?;
+        if cells.len() >= self.source.cells_max {
+            // The limit may have cut the oldest minute in two.
+            let oldest = cells.last().map(|cell| cell.minute);
+            cells.retain(|cell| Some(cell.minute) != oldest);
+        }
+        let Some(feed) = self.feed.upgrade() else { return Ok(()) };
+        feed.state().replace(position, cells);
+        Ok(())
+    }
+}
+
+impl State {
+    /// Takes a message; `false` if others between it and the last one are missing.
+    fn apply(&mut self, delta: Delta) -> bool {
+        let follows = delta.epoch == self.position.epoch && delta.seq <= self.position.seq + 1;
+        let seq = delta.seq.max(self.position.seq);
+        for cell in delta.cells {
+            self.set(cell, seq);
+        }
+        if follows {
+            self.advance(Position { epoch: delta.epoch, seq });
+        }
+        follows
+    }
+
+    /// Takes what the database has as the truth.
+    fn replace(&mut self, position: Position, cells: Vec<MinuteCell>) {
+        let stands: HashSet<(i64, Dimensions)> =
+            cells.iter().map(|cell| (cell.minute, cell.dimensions.clone())).collect();
+        let gone: Vec<MinuteCell> = self
+            .minutes
+            .iter()
+            .flat_map(|(minute, cells)| {
+                cells.iter().map(move |(dimensions, cell)| (*minute, dimensions, cell))
+            })
+            .filter(|(minute, dimensions, _)| !stands.contains(&(*minute, (*dimensions).clone())))
+            .map(|(minute, dimensions, cell)| MinuteCell {
+                minute,
+                dimensions: dimensions.clone(),
+                version: cell.version,
+                counts: Counts::default(),
+            })
+            .collect();
+        for cell in cells.into_iter().chain(gone) {
+            self.set(cell, position.seq);
+        }
+        self.loaded = true;
+        self.advance(position);
+    }
+
+    /// Sets a cell to its absolute value, unless we know a newer one. A cell that is published with
+    /// the value it already has still counts as changed by that message: a session that resumes
+    /// from before it may not have seen the value.
+    fn set(&mut self, cell: MinuteCell, seq: u64) {
+        let MinuteCell { minute, dimensions, version, counts } = cell;
+        let cells = self.minutes.entry(minute).or_default();
+        let before = cells.get(&dimensions).copied();
+        if before.is_some_and(|before| before.version > version) {
+            return;
+        }
+        let difference = difference(counts, before.map(|before| before.counts).unwrap_or_default());
+        for view in self.views.values() {
+            lock(view).add(minute, &dimensions, difference, seq);
+        }
+        if cells.insert(dimensions, Versioned { version, counts }).is_none() {
+            self.cells += 1;
+        }
+    }
+
+    fn advance(&mut self, position: Position) {
+        for view in self.views.values() {
+            lock(view).advance(&position);
+        }
+        self.position = position;
+    }
+
+    fn tick(&mut self, now_minute: i64, cells_max: usize) {
+        let first = now_minute - i64::from(MAX_WINDOW_MINUTES) + 1;
+        while let Some((&oldest, cells)) = self.minutes.first_key_value() {
+            if oldest >= first && self.cells <= cells_max {
+                break;
+            }
+            self.cells -= cells.len();
+            self.minutes.remove(&oldest);
+        }
+        if self.loaded {
+            self.views.retain(|_, view| lock(view).is_watched() || Arc::strong_count(view) > 1);
+            for view in self.views.values() {
+                lock(view).tick(now_minute);
+            }
+        }
+    }
+}
+
+fn difference(now: Counts, before: Counts) -> Counts {
+    Counts {
+        valid: now.valid - before.valid,
+        duplicate: now.duplicate - before.duplicate,
+        givt: now.givt - before.givt,
+        sivt: now.sivt - before.sivt,
+        test: now.test - before.test,
+        defective: now.defective - before.defective,
+    }
+}
+
+fn now_minute() -> i64 {
+    now_ms().div_euclid(MINUTE_MS)
+}
+
+/// A row of `click_minutes`.
+#[derive(sqlx::FromRow)]
+struct CellRow {
+    bucket: OffsetDateTime,
+    campaign_id: String,
+    ad_id: String,
+    country: String,
+    device_type: String,
+    version: i64,
+    valid: i64,
+    duplicate: i64,
+    givt: i64,
+    sivt: i64,
+    test: i64,
+    defective: i64,
+}
+
+impl TryFrom<CellRow> for MinuteCell {
+    type Error = sqlx::Error;
+
+    fn try_from(row: CellRow) -> Result<Self, sqlx::Error> {
+        let device_type = row.device_type.parse().map_err(|error| sqlx::Error::ColumnDecode {
+            index: "device_type".to_owned(),
+            source: Box::<clickwire_protocol::counts::UnknownDeviceType>::new(error),
+        })?;
+        Ok(Self {
+            minute: row.bucket.unix_timestamp().div_euclid(60),
+            dimensions: Dimensions {
+                campaign_id: row.campaign_id,
+                ad_id: row.ad_id,
+                country: row.country,
+                device_type,
+            },
+            version: row.version,
+            counts: Counts {
+                valid: row.valid,
+                duplicate: row.duplicate,
+                givt: row.givt,
+                sivt: row.sivt,
+                test: row.test,
+                defective: row.defective,
+            },
+        })
+    }
+}

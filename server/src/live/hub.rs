@@ -1,0 +1,207 @@
+//! One connection to Redis for all feeds, and the feeds that are watched.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use clickwire_process::Backoff;
+use clickwire_protocol::{feed::Keys, live::View};
+use futures_util::StreamExt as _;
+use redis::{Client, RedisError, aio::ConnectionManager};
+use sqlx::PgPool;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    live::feed::{Event, Feed, SharedView, Source},
+};
+
+/// Messages that wait for one feed, at most; when more come, they are dropped and the feed reads the
+/// database again.
+const MAX_EVENTS: usize = 256;
+
+/// Connecting and subscribing may take so long.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Hands out views; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Hub {
+    feeds: Arc<Mutex<HashMap<String, Weak<Feed>>>>,
+    requests: mpsc::UnboundedSender<Request>,
+    source: Source,
+}
+
+/// A view that is watched. Feed and view live as long as somebody holds one of these.
+pub(crate) struct Watched {
+    pub(crate) view: SharedView,
+    _feed: Arc<Feed>,
+}
+
+enum Request {
+    Follow {
+        channel: String,
+        events: mpsc::Sender<Event>,
+        suspect: Arc<AtomicBool>,
+    },
+    /// The feed of this channel ended, unless another has begun since.
+    Leave {
+        channel: String,
+    },
+}
+
+impl Hub {
+    /// Starts the connection to Redis, which ends with `stop`.
+    pub(crate) fn start(
+        config: &Config,
+        client: Client,
+        redis: ConnectionManager,
+        database: PgPool,
+        stop: &CancellationToken,
+    ) -> Self {
+        // Bounded by the number of feeds: each asks once to be followed and once to be left.
+        let (requests, received) = mpsc::unbounded_channel();
+        let subscriber = Subscriber { client, channels: HashMap::new(), requests: received };
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! { () = subscriber.run() => {}, () = stop.cancelled() => {} }
+        });
+        let source = Source {
+            database,
+            redis,
+            prefix: config.redis_prefix.as_str().into(),
+            tick: Duration::from_millis(config.live_tick_ms),
+            cells_max: config.live_cells_max,
+        };
+        Self { feeds: Arc::default(), requests, source }
+    }
+
+    /// The shared state of `view`; the first watcher of an advertiser starts its feed.
+    pub(crate) fn watch(&self, view: View) -> Watched {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let feed = match feeds.get(&view.advertiser_id).and_then(Weak::upgrade) {
+            Some(feed) => feed,
+            None => {
+                let feed = self.follow(&view.advertiser_id);
+                feeds.retain(|_, feed| feed.strong_count() > 0);
+                feeds.insert(view.advertiser_id.clone(), Arc::downgrade(&feed));
+                feed
+            }
+        };
+        Watched { view: feed.view(view), _feed: feed }
+    }
+
+    fn follow(&self, advertiser_id: &str) -> Arc<Feed> {
+        let (events, received) = mpsc::channel(MAX_EVENTS);
+        let suspect = Arc::new(AtomicBool::new(false));
+        let (feed, ended) = Feed::start(advertiser_id, self.source.clone(), received, Arc::clone(&suspect));
+        let channel = Keys::new(&self.source.prefix, advertiser_id).channel;
+        let requests = self.requests.clone();
+        self.request(Request::Follow { channel: channel.clone(), events, suspect });
+        tokio::spawn(async move {
+            ended.cancelled().await;
+            // Without a subscriber the server is stopping.
+            let _ = requests.send(Request::Leave { channel });
+        });
+        feed
+    }
+
+    fn request(&self, request: Request) {
+        if self.requests.send(request).is_err() {
+            tracing::debug!("the subscriber has stopped");
+        }
+    }
+}
+
+/// The task that holds the connection.
+struct Subscriber {
+    client: Client,
+    channels: HashMap<String, Channel>,
+    requests: mpsc::UnboundedReceiver<Request>,
+}
+
+struct Channel {
+    events: mpsc::Sender<Event>,
+    suspect: Arc<AtomicBool>,
+}
+
+impl Channel {
+    /// Never waits: a feed that does not keep up reads the database again.
+    fn tell(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            self.suspect.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Subscriber {
+    async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        let mut connected_before = false;
+        loop {
+            let error = match self.connected(&mut backoff, connected_before).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            tracing::warn!(%error, "redis: live feeds are interrupted");
+            connected_before = true;
+            backoff.wait().await;
+        }
+    }
+
+    /// Works until the connection breaks (an error) or the server stops.
+    async fn connected(&mut self, backoff: &mut Backoff, again: bool) -> Result<(), RedisError> {
+        let connection = within(self.client.get_async_pubsub()).await?;
+        let (mut sink, mut messages) = connection.split();
+        for channel in self.channels.keys() {
+            within(sink.subscribe(channel)).await?;
+        }
+        self.channels.values().for_each(|channel| channel.tell(Event::Subscribed));
+        backoff.reset();
+        if again {
+            tracing::info!("redis: live feeds are back");
+        }
+        loop {
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(Request::Follow { channel, events, suspect }) => {
+                        let subscribed = within(sink.subscribe(&channel)).await;
+                        let new = Channel { events, suspect };
+                        if subscribed.is_ok() {
+                            new.tell(Event::Subscribed);
+                        }
+                        self.channels.insert(channel, new);
+                        subscribed?;
+                    }
+                    Some(Request::Leave { channel }) => {
+                        if self.channels.get(&channel).is_some_and(|channel| channel.events.is_closed()) {
+                            self.channels.remove(&channel);
+                            within(sink.unsubscribe(&channel)).await?;
+                        }
+                    }
+                    None => return Ok(()),
+                },
+                message = messages.next() => match message {
+                    Some(message) => {
+                        if let Some(channel) = self.channels.get(message.get_channel_name()) {
+                            channel.tell(Event::Message(message.get_payload_bytes().to_vec()));
+                        }
+                    }
+                    None => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()),
+                },
+            }
+        }
+    }
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
+    match timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+    }
+}

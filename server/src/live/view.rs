@@ -1,0 +1,286 @@
+//! A view's state, shared by every session that watches an equal view.
+//!
+//! The state is the queue: a session that was busy gets what changed since it was last written to,
+//! as it is now. Nothing waits in line for a slow reader.
+
+use std::collections::BTreeMap;
+
+use axum::extract::ws::Utf8Bytes;
+use clickwire_protocol::{
+    counts::{Counts, Dimensions},
+    feed::Position,
+    live::{ServerMessage, View, ViewCell},
+};
+use tokio::sync::watch;
+
+/// Frames kept for sessions that are at the same place.
+const KEPT_FRAMES: usize = 8;
+
+/// What an equal view's sessions share.
+pub(crate) struct ViewState {
+    view: View,
+    cells: BTreeMap<(i64, Vec<String>), Cell>,
+    /// The state contains everything up to here.
+    position: Position,
+    /// Sessions at this sequence number or later can be brought up to date by a delta.
+    resumable_from: u64,
+    /// Counts ticks with changes; sessions wait for it to grow.
+    revision: u64,
+    changed: bool,
+    announce: watch::Sender<u64>,
+    /// Frames of this revision, by subscription id and where they start from.
+    frames: Vec<(u32, Told, Utf8Bytes)>,
+}
+
+struct Cell {
+    counts: Counts,
+    /// The message of the feed that changed it last.
+    seq: u64,
+    /// The revision that changed it last.
+    revision: u64,
+}
+
+/// How far a session has been told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    epoch: String,
+    seq: u64,
+    revision: u64,
+}
+
+impl ViewState {
+    pub(crate) fn new(view: View) -> Self {
+        Self {
+            view,
+            cells: BTreeMap::new(),
+            position: Position::default(),
+            resumable_from: 0,
+            revision: 0,
+            changed: false,
+            announce: watch::channel(0).0,
+            frames: Vec::new(),
+        }
+    }
+
+    /// Wakes when there is something to tell; 0 until the state is loaded.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.announce.subscribe()
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.announce.receiver_count() > 0
+    }
+
+    /// Adds the difference that a cell of the feed made, if the view admits it.
+    pub(crate) fn add(&mut self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) {
+        if !self.view.filters.admit(dimensions) {
+            return;
+        }
+        let cell = self.cells.entry((minute, self.view.group_of(dimensions))).or_insert(Cell {
+            counts: Counts::default(),
+            seq: 0,
+            revision: 0,
+        });
+        cell.counts += difference;
+        cell.seq = seq;
+        cell.revision = self.revision + 1;
+        self.changed = true;
+    }
+
+    /// Everything up to `position` is contained. A new epoch makes older positions meaningless.
+    pub(crate) fn advance(&mut self, position: &Position) {
+        if self.position == *position && self.revision > 0 {
+            return;
+        }
+        if self.position.epoch != position.epoch || self.revision == 0 {
+            self.resumable_from = position.seq;
+        }
+        self.position.clone_from(position);
+        self.changed = true;
+    }
+
+    /// Forgets what has left the window and tells sessions of what changed since the last tick.
+    pub(crate) fn tick(&mut self, now_minute: i64) {
+        self.cells = self.cells.split_off(&(self.view.first_minute(now_minute), Vec::new()));
+        if std::mem::take(&mut self.changed) {
+            self.revision += 1;
+            self.frames.clear();
+            self.announce.send_replace(self.revision);
+        }
+    }
+
+    /// What brings a session that is at `since` up to date: what changed, where that can be told,
+    /// else everything.
+    pub(crate) fn start(&self, id: u32, since: Option<Position>) -> (ServerMessage, Told) {
+        let told = self.told();
+        let Position { epoch, seq } = self.position.clone();
+        let resumed = since.filter(|since| {
+            since.epoch == epoch && !epoch.is_empty() && (self.resumable_from..=seq).contains(&since.seq)
+        });
+        let message = match resumed {
+            Some(since) => {
+                let cells = self.cells(|cell| cell.seq > since.seq);
+                ServerMessage::Delta { id, epoch, from: since.seq, seq, cells }
+            }
+            None => ServerMessage::Snapshot { id, epoch, seq, cells: self.cells(|_| true) },
+        };
+        (message, told)
+    }
+
+    /// The frame that brings a session from `told` to the present, encoded once for all that are at
+    /// the same place; `None` in another epoch, which takes a reset and a new start.
+    pub(crate) fn next(&mut self, id: u32, told: &Told) -> Option<(Utf8Bytes, Told)> {
+        if told.epoch != self.position.epoch {
+            return None;
+        }
+        let frame = match self.frames.iter().find(|(for_id, from, _)| *for_id == id && from == told) {
+            Some((_, _, frame)) => frame.clone(),
+            None => {
+                let Position { epoch, seq } = self.position.clone();
+                let cells = self.cells(|cell| cell.revision > told.revision);
+                let frame = encode(&ServerMessage::Delta { id, epoch, from: told.seq, seq, cells });
+                if self.frames.len() < KEPT_FRAMES {
+                    self.frames.push((id, told.clone(), frame.clone()));
+                }
+                frame
+            }
+        };
+        Some((frame, self.told()))
+    }
+
+    fn told(&self) -> Told {
+        Told { epoch: self.position.epoch.clone(), seq: self.position.seq, revision: self.revision }
+    }
+
+    fn cells(&self, wanted: impl Fn(&Cell) -> bool) -> Vec<ViewCell> {
+        self.cells
+            .iter()
+            .filter(|(_, cell)| wanted(cell))
+            .map(|((minute, group), cell)| ViewCell {
+                minute: *minute,
+                group: group.clone(),
+                counts: cell.counts,
+            })
+            .collect()
+    }
+}
+
+/// A message as a text frame's payload.
+pub(crate) fn encode(message: &ServerMessage) -> Utf8Bytes {
+    // Plain structs and strings always serialise.
+    serde_json::to_string(message).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::{
+        counts::DeviceType,
+        live::{Filters, Kind},
+    };
+
+    use super::*;
+
+    fn view(group_by: Vec<clickwire_protocol::analytics::Dimension>) -> ViewState {
+        ViewState::new(View {
+            kind: Kind::Clicks,
+            advertiser_id: "adv_001".into(),
+            filters: Filters { country: Some("DE".into()), ..Filters::default() },
+            group_by,
+            window_minutes: 10,
+        })
+    }
+
+    fn dimensions(country: &str, device_type: DeviceType) -> Dimensions {
+        Dimensions { campaign_id: "c".into(), ad_id: "a".into(), country: country.into(), device_type }
+    }
+
+    fn valid(valid: i64) -> Counts {
+        Counts { valid, ..Counts::default() }
+    }
+
+    fn position(epoch: &str, seq: u64) -> Position {
+        Position { epoch: epoch.into(), seq }
+    }
+
+    fn cells(message: &ServerMessage) -> Vec<(i64, i64)> {
+        match message {
+            ServerMessage::Snapshot { cells, .. } | ServerMessage::Delta { cells, .. } => {
+                cells.iter().map(|cell| (cell.minute, cell.counts.valid)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_filter_admits_is_summed_by_group_and_leaves_with_the_window() {
+        let mut state = view(vec![]);
+        state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
+        state.add(100, &dimensions("DE", DeviceType::Tablet), valid(2), 1);
+        state.add(100, &dimensions("FR", DeviceType::Tablet), valid(4), 1);
+        state.add(95, &dimensions("DE", DeviceType::Tablet), valid(8), 1);
+        state.advance(&position("e", 1));
+        state.tick(100);
+        assert_eq!(cells(&state.start(1, None).0), [(95, 8), (100, 3)]);
+        state.tick(105);
+        assert_eq!(cells(&state.start(1, None).0), [(100, 3)]);
+    }
+
+    #[test]
+    fn a_session_that_was_busy_gets_the_present_once() {
+        let mut state = view(vec![]);
+        state.advance(&position("e", 0));
+        state.tick(100);
+        let (_, told) = state.start(7, None);
+        for seq in 1..=3 {
+            state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), seq);
+            state.advance(&position("e", seq));
+            state.tick(100);
+        }
+        let (frame, told) = state.next(7, &told).unwrap();
+        let message = serde_json::from_str(&frame).unwrap();
+        assert_eq!(cells(&message), [(100, 3)]);
+        assert!(matches!(message, ServerMessage::Delta { from: 0, seq: 3, .. }));
+        let (frame, _) = state.next(7, &told).unwrap();
+        assert_eq!(cells(&serde_json::from_str(&frame).unwrap()), []);
+    }
+
+    #[test]
+    fn a_session_that_starts_between_ticks_follows_on() {
+        let mut state = view(vec![]);
+        state.advance(&position("e", 0));
+        state.tick(100);
+        let (_, early) = state.start(1, None);
+        state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
+        state.advance(&position("e", 1));
+        let (_, late) = state.start(1, None);
+        state.tick(100);
+        for (told, expected) in [(early, 0), (late, 1)] {
+            let (frame, _) = state.next(1, &told).unwrap();
+            let ServerMessage::Delta { from, .. } = serde_json::from_str(&frame).unwrap() else {
+                panic!("{frame}")
+            };
+            assert_eq!(from, expected);
+        }
+    }
+
+    #[test]
+    fn a_position_resumes_in_its_own_epoch_and_range_only() {
+        let mut state = view(vec![]);
+        state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 5);
+        state.advance(&position("e", 5));
+        state.tick(100);
+        state.add(101, &dimensions("DE", DeviceType::Mobile), valid(2), 6);
+        state.advance(&position("e", 6));
+        state.tick(101);
+        let since = |epoch, seq| state.start(1, Some(position(epoch, seq))).0;
+        assert_eq!(cells(&since("e", 5)), [(101, 2)]);
+        assert!(matches!(since("e", 6), ServerMessage::Delta { .. }));
+        for (epoch, seq) in [("e", 4), ("e", 7), ("other", 5), ("", 0)] {
+            assert!(matches!(since(epoch, seq), ServerMessage::Snapshot { .. }), "{epoch} {seq}");
+        }
+        let (_, told) = state.start(1, None);
+        state.advance(&position("f", 1));
+        state.tick(101);
+        assert!(state.next(1, &told).is_none());
+    }
+}

@@ -1,0 +1,4 @@
+//! stub
+pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> axum::Router<S> {
+    axum::Router::new()
+}
