@@ -1,1 +1,29 @@
-//! Under construction.
+//! The whole system for a test: the real programs as processes of their own, on real services,
+//! under names that no other test has.
+
+mod stack;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::time::{Instant, sleep};
+
+pub use stack::{Buckets, Program, Stack};
+
+/// Waits until `condition` gives a value; an error says what was waited for.
+pub async fn eventually<T>(
+    what: &str,
+    within: Duration,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> Result<T> {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(value) = condition().await {
+            return Ok(value);
+        }
+        if Instant::now() > deadline {
+            bail!("not within {within:?}: {what}");
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,39 @@
+# Two images, by target: server and aggregator.
+
+FROM rust:1.95-bookworm AS build
+RUN rustup target add wasm32-unknown-unknown
+WORKDIR /clickwire
+COPY . .
+# The dashboard first: the server embeds it. Caches are not part of the image, so the programs are
+# copied out of them.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/clickwire/target \
+    --mount=type=cache,target=/clickwire/target-wasm \
+    cargo xtask dashboard \
+    && cargo build --release --locked --package clickwire-server --package clickwire-aggregator \
+    && install -D --target-directory /programs \
+        target/release/clickwire-server target/release/clickwire-aggregator
+
+FROM debian:bookworm-slim AS runtime
+# curl is for health checks.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates curl \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --no-create-home --shell /usr/sbin/nologin clickwire
+USER clickwire
+
+FROM runtime AS aggregator
+COPY --from=build /programs/clickwire-aggregator /usr/local/bin/
+ENV CLICKWIRE_AGGREGATOR_LISTEN=0.0.0.0:8081
+EXPOSE 8081
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s \
+    CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8081/readyz"]
+ENTRYPOINT ["clickwire-aggregator"]
+
+FROM runtime AS server
+COPY --from=build /programs/clickwire-server /usr/local/bin/
+ENV CLICKWIRE_LISTEN=0.0.0.0:8080
+EXPOSE 8080
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s \
+    CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8080/readyz"]
+ENTRYPOINT ["clickwire-server"]

@@ -1,0 +1,306 @@
+//! The contract with TimescaleDB under its community licence: continuous aggregates, their refresh,
+//! compression. The other tests run under the Apache licence, which has none of these.
+//!
+//! Beside the continuous aggregates stand the plain views of the Apache licence, made by the same
+//! migration: always right, so what both say can be compared.
+
+mod pglite;
+
+// The statements themselves, not copies of them.
+#[path = "../../src/housekeeping.rs"]
+#[expect(dead_code, reason = "only what talks to the database is called")]
+mod housekeeping;
+#[path = "../../src/judge.rs"]
+mod judge;
+#[path = "../../src/ledger.rs"]
+mod ledger;
+#[path = "../../src/message.rs"]
+#[expect(dead_code, reason = "nothing is read from a stream")]
+mod message;
+
+use clap::Parser as _;
+use clickwire_aggregator::{config, schema};
+use clickwire_protocol::MINUTE_MS;
+use config::Config;
+use ledger::{Committed, Ledger};
+use message::Received;
+use sqlx::PgPool;
+use time::OffsetDateTime;
+
+use crate::pglite::{Database, run_policy};
+
+const BUCKETS: &str = include_str!("../../../migrations/0003_buckets.sql");
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
+const REFRESH: &str = "policy_refresh_continuous_aggregate";
+const COMPRESSION: &str = "policy_compression";
+
+/// A migrated database, and how to count clicks in it.
+struct Installation {
+    config: Config,
+    database: PgPool,
+    ledger: Ledger,
+    last_id: u128,
+    now_ms: i64,
+    // Last, so that it ends after its connection.
+    _server: Database,
+}
+
+impl Installation {
+    async fn start() -> anyhow::Result<Self> {
+        let server = pglite::start().await?;
+        schema::migrate(&server.url, true).await?;
+        let database = server.connect().await?;
+        add_plain_views(&database).await?;
+        let config = Config::parse_from(["clickwire-aggregator"]);
+        let ledger = Ledger::new(database.clone(), &config, 0);
+        let now_ms = OffsetDateTime::now_utc().unix_timestamp() * 1_000;
+        Ok(Self { config, database, ledger, last_id: 0, now_ms, _server: server })
+    }
+
+    /// An hour of the day that is so many days before today.
+    fn days_ago(&self, days: i64, hour: i64) -> i64 {
+        (self.now_ms.div_euclid(DAY_MS) - days) * DAY_MS + hour * HOUR_MS
+    }
+
+    /// Counts new clicks of these times, each received in time.
+    async fn count(&mut self, times_ms: &[i64]) -> anyhow::Result<Vec<Received>> {
+        let mut batch = Vec::new();
+        for &at_ms in times_ms {
+            self.last_id += 1;
+            let click = message::tests::click(self.last_id, at_ms, at_ms);
+            batch.push(Received { click, stream_seq: self.last_id as u64 });
+        }
+        let committed = self.ledger.commit(&batch).await?;
+        assert_eq!(committed.counted, batch.len());
+        Ok(batch)
+    }
+
+    /// Valid clicks according to minutes, hours and days.
+    async fn totals(&self) -> anyhow::Result<(i64, i64, i64)> {
+        let totals = sqlx::query_as(
+            "SELECT (SELECT sum(valid)::bigint FROM click_minutes), \
+                    (SELECT sum(valid)::bigint FROM click_hours), \
+                    (SELECT sum(valid)::bigint FROM click_days)",
+        );
+        Ok(totals.fetch_one(&self.database).await?)
+    }
+
+    /// Rows in which a continuous aggregate and the plain view of its name differ.
+    async fn differences(&self, view: &str) -> anyhow::Result<i64> {
+        let (aggregate, plain) = (format!("TABLE public.{view}"), format!("TABLE plain.{view}"));
+        let sql = format!(
+            "SELECT count(*) FROM (({aggregate} EXCEPT ALL {plain}) UNION ALL ({plain} EXCEPT ALL {aggregate})) AS d"
+        );
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.database).await?)
+    }
+
+    /// Asserts that hours and days are, row for row, what minutes add up to.
+    async fn assert_consistent(&self, clicks: i64) -> anyhow::Result<()> {
+        assert_eq!(self.totals().await?, (clicks, clicks, clicks));
+        assert_eq!(self.differences("click_hours").await?, 0);
+        assert_eq!(self.differences("click_days").await?, 0);
+        Ok(())
+    }
+
+    async fn refresh(&self, view: &str) -> anyhow::Result<()> {
+        run_policy(&self.database, REFRESH, view).await
+    }
+
+    /// Rows of a continuous aggregate that are stored, not computed when asked.
+    async fn materialized(&self, view: &str) -> anyhow::Result<i64> {
+        let table: String = sqlx::query_scalar(
+            "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
+               FROM timescaledb_information.continuous_aggregates WHERE view_name = $1",
+        )
+        .bind(view)
+        .fetch_one(&self.database)
+        .await?;
+        let sql = format!("SELECT count(*) FROM {table}");
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.database).await?)
+    }
+
+    async fn compressed_chunks(&self, hypertable: &str) -> anyhow::Result<i64> {
+        let count = sqlx::query_scalar(
+            "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = $1 AND is_compressed",
+        );
+        Ok(count.bind(hypertable).fetch_one(&self.database).await?)
+    }
+
+    /// An interval in a policy's configuration, in days.
+    async fn policy_days(&self, policy: &str, relation: &str, setting: &str) -> anyhow::Result<u32> {
+        let seconds: i64 = sqlx::query_scalar(
+            "SELECT extract(epoch FROM (config ->> $3)::interval)::bigint FROM timescaledb_information.jobs \
+              WHERE proc_name = $1 AND hypertable_name = $2 AND scheduled",
+        )
+        .bind(policy)
+        .bind(relation)
+        .bind(setting)
+        .fetch_one(&self.database)
+        .await?;
+        Ok(u32::try_from(seconds / 86_400)?)
+    }
+}
+
+/// Runs the migration's other branch in a schema of its own, over the same minutes.
+async fn add_plain_views(database: &PgPool) -> anyhow::Result<()> {
+    let (_, branches) = BUCKETS.split_once("DO $$").expect("the migration chooses by licence");
+    let apache = branches.replace("current_setting('timescaledb.license') = 'timescale'", "false");
+    assert_ne!(apache, branches, "the migration asks for the licence");
+    let sql =
+        format!("BEGIN; CREATE SCHEMA plain; SET LOCAL search_path = plain, public; DO $${apache}; COMMIT");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(database).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn hours_and_days_are_continuous_aggregates_like_the_plain_views_and_windows_fit() {
+    let installed = Installation::start().await.unwrap();
+    let aggregates: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT view_name::text, materialized_only FROM timescaledb_information.continuous_aggregates ORDER BY 1 DESC",
+    )
+    .fetch_all(&installed.database)
+    .await
+    .unwrap();
+    assert_eq!(aggregates, [("click_hours".to_owned(), false), ("click_days".to_owned(), false)]);
+
+    let mut columns = Vec::new();
+    for view in ["plain.click_hours", "plain.click_days", "public.click_hours", "public.click_days"] {
+        let of_view: Vec<(String, String)> = sqlx::query_as(
+            "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute \
+              WHERE attrelid = $1::regclass AND attnum > 0 ORDER BY attnum",
+        )
+        .bind(view)
+        .fetch_all(&installed.database)
+        .await
+        .unwrap();
+        columns.push(of_view);
+    }
+    assert!(columns.iter().all(|of_view| *of_view == columns[0]), "{columns:?}");
+    let bigints: Vec<&str> =
+        columns[0].iter().filter(|(_, kind)| kind == "bigint").map(|(name, _)| name.as_str()).collect();
+    assert_eq!(bigints, ["valid", "duplicate", "givt", "sivt", "test", "defective"]);
+    assert_windows_fit(&installed).await.unwrap();
+}
+
+/// Horizon and stream < refresh < compression < retention, each in days.
+async fn assert_windows_fit(installed: &Installation) -> anyhow::Result<()> {
+    let config = &installed.config;
+    let horizon_days = config.horizon_hours.div_ceil(24);
+    for view in ["click_hours", "click_days"] {
+        let refreshed_days = installed.policy_days(REFRESH, view, "start_offset").await?;
+        // Strictly, for a bucket is refreshed as a whole.
+        let latest_days = horizon_days + config.stream_max_age_days;
+        assert!(latest_days < refreshed_days, "{view}: {latest_days} < {refreshed_days}");
+        for (hypertable, retention_days) in
+            [("clicks", config.ledger_retention_days), ("click_minutes", config.minutes_retention_days)]
+        {
+            let compressed_days = installed.policy_days(COMPRESSION, hypertable, "compress_after").await?;
+            assert!(refreshed_days < compressed_days, "{hypertable}: {refreshed_days} < {compressed_days}");
+            assert!(compressed_days < retention_days, "{hypertable}: {compressed_days} < {retention_days}");
+        }
+        // The limit that the configuration is checked against is the policy's.
+        let valid_with_stream_of =
+            |days| Config { stream_max_age_days: days, ..config.clone() }.validate().is_ok();
+        assert!(valid_with_stream_of(refreshed_days - horizon_days - 1));
+        assert!(!valid_with_stream_of(refreshed_days - horizon_days));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn late_clicks_show_after_the_policies_ran_and_not_before() {
+    let mut installed = Installation::start().await.unwrap();
+    let now = installed.now_ms;
+    let (nine, ten, eleven) =
+        (installed.days_ago(3, 9), installed.days_ago(3, 10), installed.days_ago(3, 11));
+    // What a continuous aggregate has never seen is computed when asked.
+    installed.count(&[nine, nine + MINUTE_MS, eleven, installed.days_ago(2, 1)]).await.unwrap();
+    installed.count(&[now - 2 * HOUR_MS, now]).await.unwrap();
+    installed.assert_consistent(6).await.unwrap();
+    assert_eq!(installed.materialized("click_hours").await.unwrap(), 0);
+
+    installed.refresh("click_hours").await.unwrap();
+    installed.refresh("click_days").await.unwrap();
+    installed.assert_consistent(6).await.unwrap();
+    assert!(installed.materialized("click_hours").await.unwrap() >= 3);
+    assert_eq!(installed.materialized("click_days").await.unwrap(), 2);
+
+    // Above the watermark a click shows at once.
+    installed.count(&[now]).await.unwrap();
+    installed.assert_consistent(7).await.unwrap();
+
+    // Below it, when its hour and then its day were refreshed, once each: one into an hour that has
+    // rows, one into the hour after, which has none, and the latest that is counted at all.
+    let config = &installed.config;
+    let latest_ms = i64::try_from((config.horizon() + config.stream_max_age()).as_millis()).unwrap();
+    installed.count(&[nine, ten, now - latest_ms]).await.unwrap();
+    assert_eq!(installed.totals().await.unwrap(), (10, 7, 7));
+    installed.refresh("click_hours").await.unwrap();
+    assert_eq!(installed.totals().await.unwrap(), (10, 10, 7));
+    installed.refresh("click_days").await.unwrap();
+    installed.assert_consistent(10).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_compressed_chunk_still_knows_its_clicks_and_still_counts() {
+    let mut installed = Installation::start().await.unwrap();
+    let long_ago = installed.days_ago(14, 12);
+    let batch = installed.count(&[long_ago, long_ago, long_ago + MINUTE_MS]).await.unwrap();
+    installed.count(&[installed.now_ms]).await.unwrap();
+    for hypertable in ["clicks", "click_minutes"] {
+        run_policy(&installed.database, COMPRESSION, hypertable).await.unwrap();
+        assert_eq!(installed.compressed_chunks(hypertable).await.unwrap(), 1, "{hypertable}");
+    }
+
+    let again = installed.ledger.commit(&batch).await.unwrap();
+    assert_eq!((again.counted, again.known), (0, 3));
+    let error = sqlx::query("INSERT INTO clicks SELECT * FROM clicks WHERE click_id = $1")
+        .bind(batch[0].click.click_id)
+        .execute(&installed.database)
+        .await
+        .unwrap_err();
+    assert!(error.as_database_error().unwrap().is_unique_violation(), "{error}");
+
+    let Committed { counted, cells, .. } = {
+        let click = message::tests::click(100, long_ago, long_ago);
+        installed.ledger.commit(&[Received { click, stream_seq: 100 }]).await.unwrap()
+    };
+    let cell = &cells["adv_001"][0];
+    assert_eq!((counted, cell.counts.valid, cell.version), (1, 3, 2));
+    installed.assert_consistent(5).await.unwrap();
+}
+
+#[tokio::test]
+async fn retention_takes_minutes_and_leaves_hours_and_days() {
+    let mut installed = Installation::start().await.unwrap();
+    let retention_days = i64::from(installed.config.minutes_retention_days);
+    let times = [installed.days_ago(retention_days + 5, 9), installed.days_ago(2, 9)];
+    installed.count(&times).await.unwrap();
+    for view in ["click_hours", "click_days"] {
+        let sql = format!("CALL refresh_continuous_aggregate('{view}', NULL, NULL)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&installed.database).await.unwrap();
+    }
+    installed.assert_consistent(2).await.unwrap();
+
+    housekeeping::create_chunks(&installed.database).await.unwrap();
+    let dropped = sqlx::query("SELECT drop_chunks($1::regclass, make_interval(days => $2))")
+        .bind("click_minutes")
+        .bind(i32::try_from(retention_days).unwrap())
+        .fetch_all(&installed.database)
+        .await
+        .unwrap();
+    assert_eq!(dropped.len(), 1);
+    installed.refresh("click_hours").await.unwrap();
+    installed.refresh("click_days").await.unwrap();
+    assert_eq!(installed.totals().await.unwrap(), (1, 2, 2));
+
+    let ahead: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM timescaledb_information.chunks \
+          WHERE hypertable_name IN ('clicks', 'click_minutes') AND range_start > now()",
+    )
+    .fetch_one(&installed.database)
+    .await
+    .unwrap();
+    assert_eq!(ahead, 4, "tomorrow and the day after, for both");
+}

@@ -1,0 +1,157 @@
+//! Every click is counted once, whatever is resent and whoever is killed.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use anyhow::{Result, ensure};
+use clickwire_e2e::{Buckets, Stack, eventually};
+use clickwire_load::{live::Client, traffic};
+use clickwire_process::now_ms;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::{sync::watch, task::JoinSet};
+use uuid::Uuid;
+
+const CONNECTIONS: usize = 8;
+
+/// Distinct clicks; set `CLICKWIRE_E2E_CLICKS` for more.
+fn distinct_clicks() -> usize {
+    std::env::var("CLICKWIRE_E2E_CLICKS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
+}
+
+/// Clicks of the last hour with ids and times of their own, a tenth of them twice, in random order.
+fn clicks(distinct: usize) -> Result<Vec<Value>> {
+    let mut random = StdRng::seed_from_u64(7);
+    let mut clicks: Vec<Value> = (0..distinct)
+        .map(|_| {
+            let at = now_ms() - random.random_range(0..3_600_000);
+            let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000)?;
+            let mut click = traffic::click(&mut random, 0.05);
+            click["click_id"] = json!(Uuid::new_v4());
+            click["clicked_at"] = json!(at.format(&Rfc3339)?);
+            click["advertiser_id"] = json!("adv_001");
+            Ok(click)
+        })
+        .collect::<Result<_>>()?;
+    let resent: Vec<Value> = clicks.iter().take(distinct / 10).cloned().collect();
+    clicks.extend(resent);
+    clicks.shuffle(&mut random);
+    Ok(clicks)
+}
+
+async fn post(
+    stack: &Stack,
+    clicks: &Arc<Vec<Value>>,
+    number: usize,
+    progress: watch::Sender<usize>,
+) -> Result<JoinSet<Result<()>>> {
+    let mut posts = JoinSet::new();
+    let mut connection = stack.poster()?;
+    let clicks = Arc::clone(clicks);
+    posts.spawn(async move {
+        for click in clicks.iter().skip(number).step_by(CONNECTIONS) {
+            let (status, body) = connection.post("/api/v1/clicks", click.to_string().into_bytes()).await?;
+            ensure!(status.as_u16() == 202, "{status}: {}", String::from_utf8_lossy(&body));
+            progress.send_modify(|done| *done += 1);
+        }
+        Ok(())
+    });
+    Ok(posts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resends_and_killed_aggregators_change_nothing() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let mut aggregators = vec![stack.start_aggregator().await?, stack.start_aggregator().await?];
+    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+
+    let clicks = Arc::new(clicks(distinct_clicks())?);
+    let distinct: HashSet<&str> = clicks.iter().filter_map(|click| click["click_id"].as_str()).collect();
+    let (progress, mut posted) = watch::channel(0);
+    let mut posts = JoinSet::new();
+    for number in 0..CONNECTIONS {
+        let mut one = post(&stack, &clicks, number, progress.clone()).await?;
+        posts.spawn(async move {
+            while let Some(done) = one.join_next().await {
+                done??;
+            }
+            Ok::<(), anyhow::Error>(())
+        });
+    }
+    // Four crashes, spread over the run; each time the other aggregator is at work.
+    for crash in 1..=4 {
+        posted.wait_for(|done| *done >= clicks.len() * crash / 5).await?;
+        aggregators.remove(0).kill().await?;
+        aggregators.push(stack.start_aggregator().await?);
+    }
+    while let Some(done) = posts.join_next().await {
+        done??;
+    }
+
+    let expected = distinct.len() as i64;
+    let counted = eventually("every click is in the ledger", Duration::from_secs(120), async || {
+        stack.ledger().await.ok().filter(|&ledger| ledger >= expected)
+    })
+    .await?;
+    assert_eq!(counted, expected, "ledger");
+    for table in [Buckets::Minutes, Buckets::Hours, Buckets::Days] {
+        assert_eq!(stack.received(table).await?, expected, "{table:?}");
+    }
+    let shown = tokio::time::timeout(Duration::from_secs(5), async {
+        loop {
+            dashboard.update().await?;
+            if dashboard.state().total().received() >= expected {
+                return anyhow::Ok(dashboard.state().total().received());
+            }
+        }
+    })
+    .await;
+    let shown = shown.unwrap_or_else(|_| Ok(dashboard.state().total().received()))?;
+    assert_eq!(shown, expected, "dashboard: {:?}", dashboard.counters());
+    // What was redelivered after the last crash must change nothing either.
+    drop(aggregators);
+    let _fresh = stack.start_aggregator().await?;
+    assert_eq!(stack.received(Buckets::Minutes).await?, expected);
+    assert_eq!(stack.ledger().await?, expected);
+    Ok(())
+}
+
+/// The broker forgets message ids after its duplicate window, and a client may resend an id with
+/// another time: the ledger still knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resend_is_known_after_the_broker_forgot_it_and_under_another_time() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let nats = async_nats::jetstream::new(async_nats::connect(stack.services().nats_url()).await?);
+    let mut poster = stack.poster()?;
+    let id = Uuid::new_v4();
+    for minutes_ago in [0, 90, 23 * 60] {
+        let at = OffsetDateTime::now_utc() - time::Duration::minutes(minutes_ago);
+        let body = json!({"click_id": id, "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001",
+            "clicked_at": at.format(&Rfc3339)?});
+        let (status, answer) = poster.post("/api/v1/clicks", body.to_string().into_bytes()).await?;
+        assert_eq!(status.as_u16(), 202);
+        assert_eq!(serde_json::from_slice::<Value>(&answer)?["is_duplicate"], json!(minutes_ago != 0));
+        // Past the broker's memory: the same click as a message without an id.
+        let names = stack.names();
+        let stream = nats.get_stream(names.stream()).await?;
+        let mut stored: Value = serde_json::from_slice(
+            &stream.get_last_raw_message_by_subject(&names.subject(0)).await?.payload,
+        )?;
+        stored["clicked_at_ms"] = json!(at.unix_timestamp() * 1000);
+        nats.publish(names.subject(0), stored.to_string().into()).await?.await?;
+    }
+    let stream = stack.names();
+    eventually("the stream is counted", Duration::from_secs(20), async || {
+        let mut consumer: async_nats::jetstream::consumer::PullConsumer =
+            nats.get_consumer_from_stream(stream.consumer(0), stream.stream()).await.ok()?;
+        let info = consumer.info().await.ok()?;
+        (info.num_pending == 0 && info.num_ack_pending == 0).then_some(())
+    })
+    .await?;
+    assert_eq!(stack.ledger().await?, 1);
+    assert_eq!(stack.received(Buckets::Minutes).await?, 1);
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! Screens converge, and show nobody else's data.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clickwire_e2e::{Buckets, Stack, eventually};
+use clickwire_load::{http::Server, live::Client, traffic};
+use clickwire_protocol::live::{SUBPROTOCOL, close};
+use clickwire_services::Server as Service;
+use futures_util::{SinkExt as _, StreamExt as _};
+use rand::{SeedableRng as _, rngs::StdRng};
+use serde_json::{Value, json};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
+
+/// Waits until a dashboard shows `expected` clicks received.
+async fn shows(dashboard: &mut Client, expected: i64, within: Duration) -> Result<()> {
+    let reached = timeout(within, async {
+        while dashboard.state().position.is_none() || dashboard.state().total().received() != expected {
+            dashboard.update().await?;
+        }
+        anyhow::Ok(())
+    })
+    .await;
+    let (shown, counters) = (dashboard.state().total().received(), dashboard.counters());
+    reached.with_context(|| format!("shows {shown} instead of {expected} after {within:?}: {counters:?}"))?
+}
+
+async fn post(stack: &Stack, clicks: usize) -> Result<()> {
+    let mut poster = stack.poster()?;
+    let mut random = StdRng::from_rng(&mut rand::rng());
+    for _ in 0..clicks {
+        let mut click = traffic::click(&mut random, 0.0);
+        click["advertiser_id"] = json!("adv_001");
+        let (status, _) = poster.post("/api/v1/clicks", click.to_string().into_bytes()).await?;
+        anyhow::ensure!(status.as_u16() == 202, "{status}");
+    }
+    Ok(())
+}
+
+async fn counted(stack: &Stack, clicks: i64) -> Result<()> {
+    eventually("clicks are counted", Duration::from_secs(20), async || {
+        (stack.received(Buckets::Minutes).await.ok()? == clicks).then_some(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_click_is_on_the_screens_within_a_second() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let mut ours = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut by_admin = Client::new(stack.as_admin()?, Stack::view("adv_001"));
+    let mut anothers = Client::new(stack.as_viewer("adv_002")?, Stack::view("adv_002"));
+    for dashboard in [&mut ours, &mut by_admin, &mut anothers] {
+        shows(dashboard, 0, Duration::from_secs(5)).await?;
+    }
+    post(&stack, 3).await?;
+    shows(&mut ours, 3, Duration::from_secs(1)).await?;
+    shows(&mut by_admin, 3, Duration::from_secs(1)).await?;
+    // A whole round later the other advertiser has seen nothing.
+    post(&stack, 1).await?;
+    shows(&mut ours, 4, Duration::from_secs(1)).await?;
+    assert_eq!(anothers.state().total().received(), 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_message_and_a_new_aggregator_are_made_up_for() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    post(&stack, 5).await?;
+    shows(&mut dashboard, 5, Duration::from_secs(5)).await?;
+
+    // What a lost publish leaves behind: the database and the feed's head moved, no message came.
+    sqlx::query("UPDATE click_minutes SET valid = valid + 1, version = version + 1 WHERE ctid = (SELECT min(ctid) FROM click_minutes)")
+        .execute(stack.database())
+        .await?;
+    let mut redis =
+        redis::Client::open(stack.services().redis_url())?.get_multiplexed_async_connection().await?;
+    let head = format!("{}:{{adv_001}}:head", stack.redis_prefix());
+    let _: i64 = redis::cmd("HINCRBY").arg(&head).arg("seq").arg(1).query_async(&mut redis).await?;
+    shows(&mut dashboard, 6, Duration::from_secs(3)).await?;
+
+    // An aggregator that died between commit and publish: its successor makes screens read again.
+    aggregator.kill().await?;
+    sqlx::query("UPDATE click_minutes SET valid = valid + 1, version = version + 1 WHERE ctid = (SELECT min(ctid) FROM click_minutes)")
+        .execute(stack.database())
+        .await?;
+    let _successor = stack.start_aggregator().await?;
+    shows(&mut dashboard, 7, Duration::from_secs(3)).await?;
+    Ok(())
+}
+
+/// Posts without end until told to stop; returns how many were accepted.
+fn keep_posting(stack: &Stack) -> Result<(tokio::sync::oneshot::Sender<()>, JoinHandle<Result<i64>>)> {
+    let mut poster = stack.poster()?;
+    let (stop, mut stopped) = tokio::sync::oneshot::channel();
+    let task = tokio::spawn(async move {
+        let mut accepted = 0;
+        let mut random = StdRng::seed_from_u64(3);
+        while stopped.try_recv().is_err() {
+            let mut click = traffic::click(&mut random, 0.1);
+            click["advertiser_id"] = json!("adv_001");
+            let (status, _) = poster.post("/api/v1/clicks", click.to_string().into_bytes()).await?;
+            accepted += i64::from(status.as_u16() == 202);
+        }
+        Ok(accepted)
+    });
+    Ok((stop, task))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_killed_and_back_empty_under_load() -> Result<()> {
+    let mut stack = Stack::alone().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    post(&stack, 5).await?;
+    shows(&mut dashboard, 5, Duration::from_secs(5)).await?;
+
+    let (stop, posting) = keep_posting(&stack)?;
+    tokio::task::block_in_place(|| stack.services().kill(Service::Redis))?;
+    // Counting goes on without Redis.
+    let before = stack.received(Buckets::Minutes).await?;
+    eventually("clicks are counted without Redis", Duration::from_secs(10), async || {
+        (stack.received(Buckets::Minutes).await.ok()? > before + 100).then_some(())
+    })
+    .await?;
+    assert!(stop.send(()).is_ok());
+    let expected = 5 + posting.await??;
+    counted(&stack, expected).await?;
+    tokio::task::block_in_place(|| stack.services().restart(Service::Redis))?;
+    shows(&mut dashboard, expected, Duration::from_secs(3)).await?;
+    post(&stack, 2).await?;
+    shows(&mut dashboard, expected + 2, Duration::from_secs(2)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_server_says_so_and_its_dashboards_go_on_at_the_next() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let first = stack.start_server().await?;
+    let mut socket = connect(&stack).await?;
+    say(&mut socket, json!({"type": "auth", "token": Stack::viewer_token("adv_001")})).await?;
+    assert_eq!(hear(&mut socket).await?["type"], "welcome");
+    assert!(first.stop(Duration::from_secs(15)).await?, "SIGTERM ends it with success");
+    assert_eq!(closed(&mut socket).await?, close::GOING_AWAY);
+
+    let _second = stack.start_server().await?;
+    post(&stack, 4).await?;
+    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    shows(&mut dashboard, 4, Duration::from_secs(5)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_break_the_rules_are_told_why() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let auth = json!({"type": "auth", "token": Stack::viewer_token("adv_001")});
+    for (first, expected) in [
+        (json!({"type": "auth", "token": "nonsense"}), close::UNAUTHORIZED),
+        (json!({"type": "ping"}), close::PROTOCOL_ERROR),
+        (json!({"type": "frobnicate"}), close::PROTOCOL_ERROR),
+        (json!("text"), close::PROTOCOL_ERROR),
+    ] {
+        let mut socket = connect(&stack).await?;
+        say(&mut socket, first.clone()).await?;
+        assert_eq!(closed(&mut socket).await?, expected, "{first}");
+    }
+
+    let mut socket = connect(&stack).await?;
+    say(&mut socket, auth.clone()).await?;
+    assert_eq!(hear(&mut socket).await?["advertisers"], json!(["adv_001"]));
+    let view = |advertiser: &str, window: u32| {
+        json!({"type": "subscribe", "id": 4,
+        "view": {"kind": "clicks", "advertiser_id": advertiser, "window_minutes": window}})
+    };
+    for (request, code) in [
+        (view("adv_002", 60), "forbidden"),
+        (view("adv_001", 0), "invalid"),
+        (view("adv_001", 241), "invalid"),
+    ] {
+        say(&mut socket, request).await?;
+        let answer = hear(&mut socket).await?;
+        assert_eq!(
+            (&answer["type"], &answer["id"], &answer["code"]),
+            (&json!("error"), &json!(4), &json!(code))
+        );
+    }
+    say(&mut socket, json!({"type": "ping"})).await?;
+    assert_eq!(hear(&mut socket).await?, json!({"type": "pong"}));
+    say(&mut socket, view("adv_001", 60)).await?;
+    assert_eq!(hear(&mut socket).await?["type"], "snapshot");
+    // 16 KiB at most.
+    let sent = socket.send(Message::text(" ".repeat(17 * 1024))).await;
+    assert!(
+        sent.is_err()
+            || !matches!(timeout(Duration::from_secs(5), socket.next()).await?, Some(Ok(Message::Text(_))))
+    );
+
+    let mut request = format!("ws://{}/api/v1/live", stack.server_url().trim_start_matches("http://"))
+        .into_client_request()?;
+    request.headers_mut().insert("origin", "https://evil.example".parse()?);
+    assert!(tokio_tungstenite::connect_async(request).await.is_err(), "a page of another origin");
+    let (status, _) = Server::new(stack.server_url(), "")?.connection().get("/api/v1/live").await?;
+    assert_eq!(status.as_u16(), 426, "not a WebSocket handshake");
+    Ok(())
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+async fn connect(stack: &Stack) -> Result<Socket> {
+    let mut request = format!("ws://{}/api/v1/live", stack.server_url().trim_start_matches("http://"))
+        .into_client_request()?;
+    request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
+    let (socket, response) = tokio_tungstenite::connect_async(request).await?;
+    assert_eq!(response.headers().get("sec-websocket-protocol").context("no subprotocol")?, SUBPROTOCOL);
+    Ok(socket)
+}
+
+async fn say(socket: &mut Socket, message: Value) -> Result<()> {
+    Ok(socket.send(Message::text(message.to_string())).await?)
+}
+
+/// The next text message.
+async fn hear(socket: &mut Socket) -> Result<Value> {
+    loop {
+        let message = timeout(Duration::from_secs(5), socket.next()).await?.context("the socket ended")??;
+        if let Message::Text(text) = message {
+            return Ok(serde_json::from_str(&text)?);
+        }
+    }
+}
+
+/// The code that the server closes with.
+async fn closed(socket: &mut Socket) -> Result<u16> {
+    loop {
+        let message =
+            timeout(Duration::from_secs(5), socket.next()).await?.context("ended without a code")??;
+        if let Message::Close(frame) = message {
+            return Ok(frame.context("closed without a code")?.code.into());
+        }
+    }
+}

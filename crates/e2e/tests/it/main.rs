@@ -1,0 +1,8 @@
+//! Tests of the whole system on real services.
+
+mod analytics;
+mod dead_letters;
+mod exactly_once;
+mod ingest;
+mod live;
+mod outages;
