@@ -1,2 +1,73 @@
-//! Under construction.
-fn main() {}
+//! `cargo xtask`: runs Clickwire on this machine, and runs its tests.
+//!
+//! Both commands start from nothing but Rust, Node and Debian's apt: what is missing is installed
+//! into a cache folder, and into the system only with root's rights and only for tests.
+
+#![allow(clippy::print_stdout, reason = "a command-line tool talks on its standard output")]
+
+mod down;
+mod installation;
+mod interrupt;
+mod status;
+mod steps;
+mod test;
+mod toolbox;
+mod up;
+mod wasm;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::installation::Installation;
+use crate::interrupt::Interrupted;
+
+/// Run Clickwire on this machine, and run its tests.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Arguments {
+    /// Folder of the servers' data, the keys and the logs [default: /var/lib/clickwire for root, else
+    /// clickwire in $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, global = true, env = "CLICKWIRE_DATA", value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start everything: servers, programs, demo traffic. Ctrl-C stops it.
+    Up(up::Arguments),
+    /// Stop what `up` started.
+    Down,
+    /// Show addresses, keys and process ids of what runs.
+    Status(status::Arguments),
+    /// Check formatting and lints, and run all tests.
+    Test,
+    /// Build the dashboard into dashboard/dist.
+    Dashboard,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let installation = || Installation::locate(arguments.data.clone());
+    let result = match arguments.task {
+        Task::Up(up) => installation().and_then(|installation| up::run(&up, &installation)),
+        Task::Down => installation().and_then(|installation| down::run(&installation)),
+        Task::Status(status) => installation().and_then(|installation| status::run(&status, &installation)),
+        Task::Test => test::run(),
+        Task::Dashboard => {
+            wasm::build(true).map(|folder| steps::print(&format!("Built {}", folder.display())))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

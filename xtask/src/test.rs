@@ -1,0 +1,44 @@
+//! `cargo xtask test`: everything that must hold before a change is merged.
+
+use anyhow::{Result, bail};
+use clickwire_services::Programs;
+
+use crate::interrupt::Interrupt;
+use crate::steps::Steps;
+use crate::{toolbox, wasm, workspace};
+
+pub(crate) fn run() -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let steps = Steps::start();
+    let cargo = |headline: &str, arguments: &[&str]| -> Result<()> {
+        steps.say(headline);
+        let mut command = workspace::cargo();
+        command.args(arguments).env("CARGO_TERM_PROGRESS_WHEN", "never");
+        if !interrupt.run(&mut command)?.success() {
+            bail!("`cargo {}` failed", arguments.join(" "));
+        }
+        Ok(())
+    };
+
+    cargo("Formatting", &["fmt", "--all", "--check"])?;
+
+    steps.say("Installing what is missing: servers, browser");
+    Programs::ensure(&|step| steps.say(step))?;
+    toolbox::ensure_browser()?;
+    interrupt.check()?;
+
+    // Before anything else is compiled: the server embeds what this builds.
+    steps.say("Dashboard for the browser");
+    wasm::build(true)?;
+    interrupt.check()?;
+
+    // Of the default members: the dashboard has its own, below.
+    cargo("Lints", &["clippy", "--quiet", "--all-targets", "--", "--deny", "warnings"])?;
+
+    cargo("Compiling tests", &["test", "--quiet", "--no-run"])?;
+    cargo("Tests", &["test"])?;
+    wasm::check(&cargo)?;
+
+    steps.say("Everything passed");
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! `cargo xtask up`: from nothing to a page with a moving chart, in one command.
+//!
+//! Whatever happens, it stops what it started and nothing else: both supervisors, of the servers and
+//! of our own programs, stop their children when they are dropped or when this process dies.
+
+mod detach;
+mod launch;
+mod readiness;
+
+use anyhow::{Result, bail};
+use clickwire_services::{Port, Services};
+
+use crate::installation::Installation;
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::steps::{Steps, print};
+use crate::{wasm, workspace};
+
+/// Options of `up`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Return when everything is ready, and leave it running.
+    #[arg(long)]
+    detach: bool,
+    /// Start without demo advertisers and demo traffic.
+    #[arg(long)]
+    no_demo: bool,
+    /// Begin with an empty data folder: clicks, keys and logs of earlier runs are deleted.
+    #[arg(long)]
+    fresh: bool,
+    /// Port of the dashboard and the API [default: 8080, or a free one if that is taken]
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+const DEFAULT_PORT: u16 = 8080;
+
+/// Programs that are built for `up`, by package.
+const PACKAGES: [&str; 3] = ["clickwire-server", "clickwire-aggregator", "clickwire-load"];
+
+pub(crate) fn run(arguments: &Arguments, installation: &Installation) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    installation.create()?;
+    if arguments.detach {
+        return detach::run(installation, &interrupt);
+    }
+    let Some(_lock) = installation.lock()? else { bail!(already_running(installation)) };
+    installation.clear_status()?;
+    let steps = Steps::start();
+    if arguments.fresh {
+        steps.say("Deleting the data of earlier runs");
+        installation.wipe()?;
+    }
+    installation.clear_logs()?;
+    let result = start_and_watch(arguments, installation, &steps, &interrupt);
+    installation.clear_status()?;
+    if result.as_ref().is_err_and(anyhow::Error::is::<Interrupted>) {
+        steps.say("Stopped");
+    }
+    result
+}
+
+fn start_and_watch(
+    arguments: &Arguments,
+    installation: &Installation,
+    steps: &Steps,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    // Before the long part: a port that is taken should not be news after ten minutes.
+    let port = arguments.port.map_or(Port::Prefer(DEFAULT_PORT), Port::Exactly).reserve("the server")?;
+    if arguments.port.is_none() && port.port() != DEFAULT_PORT {
+        steps.say(&format!("Port {DEFAULT_PORT} is taken: using {}", port.port()));
+    }
+    steps.say("Building the dashboard");
+    wasm::build(true)?;
+    interrupt.check()?;
+    build(steps, interrupt)?;
+    let services = Services::start(&launch::services(installation), &|step| steps.say(step))?;
+    interrupt.check()?;
+
+    let launch = launch::Launch { installation, services: &services, steps, interrupt };
+    let running = launch.programs(port, !arguments.no_demo)?;
+    let status = running.status(&launch)?;
+    installation.set_status(&status)?;
+
+    steps.say("Clickwire is up");
+    print(&status.welcome());
+
+    let end = running.watch(&launch);
+    installation.clear_status()?;
+    steps.say("Stopping the programs");
+    drop(running);
+    steps.say("Stopping the servers");
+    services.stop();
+    match end {
+        // That is how `up` is meant to end.
+        Err(error) if error.is::<Interrupted>() => {
+            steps.say("Stopped");
+            Ok(())
+        }
+        end => end,
+    }
+}
+
+fn build(steps: &Steps, interrupt: &Interrupt) -> Result<()> {
+    steps.say("Building the programs");
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--release"]);
+    for package in PACKAGES {
+        cargo.args(["--package", package]);
+    }
+    if !interrupt.run(&mut cargo)?.success() {
+        bail!("the programs could not be built");
+    }
+    Ok(())
+}
+
+fn already_running(installation: &Installation) -> String {
+    match installation.status() {
+        Ok(Some(status)) => {
+            format!("Clickwire already runs: {} (`cargo xtask down` stops it)", status.link())
+        }
+        _ => "another `cargo xtask up` is starting or stopping: wait, or `cargo xtask down`".to_owned(),
+    }
+}

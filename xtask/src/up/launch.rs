@@ -1,0 +1,257 @@
+//! Our own programs: configured by environment, started in order, awaited, watched.
+
+use std::ffi::OsString;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clickwire_services::{Options, Port, Program, Reservation, Services, Source, Supervisor, alive, tail};
+
+use super::readiness::is_ready;
+use crate::installation::{ADVERTISERS, Installation, Secrets};
+use crate::interrupt::Interrupt;
+use crate::status::{Pids, Status, TimescaleDb};
+use crate::steps::Steps;
+use crate::workspace::release_program;
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const POLL_EVERY: Duration = Duration::from_millis(100);
+const LOG_LINES: usize = 20;
+
+/// Ports of earlier runs if they are free, so that what a developer noted down stays true.
+const AGGREGATOR_PORT: u16 = 8081;
+const NATS_PORT: u16 = 24_222;
+const REDIS_PORT: u16 = 26_379;
+const DATABASE_PORT: u16 = 25_432;
+
+/// Everything at hand while programs are started.
+pub(crate) struct Launch<'a> {
+    pub(crate) installation: &'a Installation,
+    pub(crate) services: &'a Services,
+    pub(crate) steps: &'a Steps,
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+/// Programs that run. Dropping it stops them: demo traffic, server, aggregator.
+pub(crate) struct Running {
+    supervisor: Supervisor,
+    started: Vec<(Program, u32)>,
+    server_port: Reservation,
+    aggregator_port: Reservation,
+}
+
+/// The servers to start: those that the environment doesn't name.
+pub(crate) fn services(installation: &Installation) -> Options {
+    let source = |variable: &str, port: u16| match std::env::var(variable) {
+        Ok(url) if !url.is_empty() => Source::Use(url),
+        _ => Source::Start(Port::Prefer(port)),
+    };
+    Options {
+        nats: source("CLICKWIRE_NATS_URL", NATS_PORT),
+        redis: source("CLICKWIRE_REDIS_URL", REDIS_PORT),
+        database: source("CLICKWIRE_DATABASE_URL", DATABASE_PORT),
+        ..Options::persistent(installation.services())
+    }
+}
+
+impl Launch<'_> {
+    /// Migrates the database and starts the programs, each when the one before it is ready.
+    pub(crate) fn programs(&self, server_port: Reservation, is_demo: bool) -> Result<Running> {
+        let secrets = self.installation.secrets()?;
+        self.migrate(is_demo)?;
+        let supervisor = Supervisor::start(&self.installation.logs().join("supervisor.log"), None, None)?;
+        let mut running = Running {
+            supervisor,
+            started: Vec::new(),
+            server_port,
+            aggregator_port: Port::Prefer(AGGREGATOR_PORT).reserve("the aggregator")?,
+        };
+
+        let (server_port, aggregator_port) = (running.server_port.port(), running.aggregator_port.port());
+        let aggregator = [("CLICKWIRE_AGGREGATOR_LISTEN", loopback(aggregator_port))];
+        let aggregator = self.program("aggregator", "clickwire-aggregator", &[], &aggregator)?;
+        running.start(self, aggregator, Some(aggregator_port))?;
+
+        let server = server_environment(server_port, &secrets);
+        let server = self.program("server", "clickwire-server", &[], &server)?;
+        running.start(self, server, Some(server_port))?;
+
+        if is_demo {
+            let url = format!("http://{}", loopback(server_port));
+            let key = [("CLICKWIRE_INGEST_KEY", secrets.ingest_key)];
+            let load = self.program("load", "clickwire-load", &["demo", "--server", &url], &key)?;
+            running.start(self, load, None)?;
+        }
+        Ok(running)
+    }
+
+    fn migrate(&self, is_demo: bool) -> Result<()> {
+        self.steps.say("Migrating the database");
+        let log = self.installation.logs().join("migrate.log");
+        let output = std::fs::File::create(&log)?;
+        let mut command = Command::new(release_program("clickwire-aggregator")?);
+        command.arg("migrate").args(is_demo.then_some("--demo")).envs(self.servers());
+        let status = self.interrupt.run(command.stderr(output.try_clone()?).stdout(output))?;
+        if !status.success() {
+            bail!("the database could not be migrated ({status}):\n{}", tail(&log, LOG_LINES));
+        }
+        Ok(())
+    }
+
+    fn program(
+        &self,
+        name: &'static str,
+        executable: &str,
+        args: &[&str],
+        env: &[(&str, String)],
+    ) -> Result<Program> {
+        let own = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let servers = self.servers().map(|(name, url)| (name.into(), url.into()));
+        Ok(Program {
+            name,
+            stop_signal: "TERM",
+            path: release_program(executable)?,
+            args: args.iter().map(OsString::from).collect(),
+            env: servers.into_iter().chain(own).collect(),
+            log: self.installation.logs().join(format!("{name}.log")),
+        })
+    }
+
+    fn servers(&self) -> [(&'static str, &str); 3] {
+        [
+            ("CLICKWIRE_NATS_URL", self.services.nats_url()),
+            ("CLICKWIRE_REDIS_URL", self.services.redis_url()),
+            ("CLICKWIRE_DATABASE_URL", self.services.database_url()),
+        ]
+    }
+}
+
+fn server_environment(port: u16, secrets: &Secrets) -> [(&'static str, String); 5] {
+    let viewers: Vec<String> = ADVERTISERS
+        .iter()
+        .zip(&secrets.viewer_tokens)
+        .map(|(advertiser, token)| format!("{advertiser}={token}"))
+        .collect();
+    [
+        ("CLICKWIRE_LISTEN", loopback(port)),
+        ("CLICKWIRE_INGEST_KEYS", secrets.ingest_key.clone()),
+        ("CLICKWIRE_ADMIN_TOKEN", secrets.admin_token.clone()),
+        ("CLICKWIRE_VIEWER_TOKENS", viewers.join(",")),
+        ("CLICKWIRE_IP_HASH_KEY", secrets.ip_hash_key.clone()),
+    ]
+}
+
+fn loopback(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+impl Running {
+    fn start(&mut self, launch: &Launch<'_>, program: Program, port: Option<u16>) -> Result<()> {
+        launch.steps.say(&format!("Starting {}", described(program.name)));
+        let pid = self.supervisor.spawn(&program)?;
+        self.started.push((program, pid));
+        let Some(port) = port else { return Ok(()) };
+        let give_up = Instant::now() + READY_WITHIN;
+        // Ours first: somebody else might answer on the port while ours has ended over it.
+        while self.check(launch.services).and(launch.interrupt.check()).is_ok() {
+            if is_ready(port) {
+                return Ok(());
+            }
+            if Instant::now() > give_up {
+                let (program, _) = self.started.last().context("nothing was started")?;
+                let log = tail(&program.log, LOG_LINES);
+                bail!(
+                    "{} is not ready after {} s; its log ends with:\n{log}",
+                    described(program.name),
+                    READY_WITHIN.as_secs()
+                );
+            }
+            thread::sleep(POLL_EVERY);
+        }
+        launch.interrupt.check()?;
+        self.check(launch.services)
+    }
+
+    /// Returns only with an error: that something has died, or [`crate::interrupt::Interrupted`].
+    pub(crate) fn watch(&self, launch: &Launch<'_>) -> Result<()> {
+        loop {
+            launch.interrupt.check()?;
+            self.check(launch.services)?;
+            thread::sleep(POLL_EVERY);
+        }
+    }
+
+    fn check(&self, services: &Services) -> Result<()> {
+        for (program, pid) in &self.started {
+            if !alive(*pid) {
+                let log = tail(&program.log, LOG_LINES);
+                bail!(
+                    "{} has ended; its log {} ends with:\n{log}",
+                    described(program.name),
+                    program.log.display()
+                );
+            }
+        }
+        services.check().map_err(Into::into)
+    }
+
+    pub(crate) fn status(&self, launch: &Launch<'_>) -> Result<Status> {
+        let pid =
+            |name: &str| self.started.iter().find(|(program, _)| program.name == name).map(|&(_, pid)| pid);
+        let secrets = launch.installation.secrets()?;
+        let [viewer_token, ..] = secrets.viewer_tokens;
+        let servers = launch.services.pids();
+        Ok(Status {
+            server: format!("http://{}", loopback(self.server_port.port())),
+            aggregator: format!("http://{}", loopback(self.aggregator_port.port())),
+            nats: launch.services.nats_url().to_owned(),
+            redis: launch.services.redis_url().to_owned(),
+            database: launch.services.database_url().to_owned(),
+            timescaledb: timescaledb(launch.services),
+            ingest_key: secrets.ingest_key,
+            admin_token: secrets.admin_token,
+            advertiser_id: ADVERTISERS[0].to_owned(),
+            viewer_token,
+            pids: Pids {
+                server: pid("server").context("the server was not started")?,
+                aggregator: pid("aggregator").context("the aggregator was not started")?,
+                load: pid("load"),
+                nats: servers.nats,
+                redis: servers.redis,
+                database: servers.database,
+            },
+            logs: launch.installation.logs().display().to_string(),
+        })
+    }
+}
+
+fn timescaledb(services: &Services) -> TimescaleDb {
+    // In one statement: the setting exists only where the extension is loaded.
+    let sql = "SELECT extversion, current_setting('timescaledb.license', true) \
+               FROM pg_extension WHERE extname = 'timescaledb'";
+    let answer = services.psql("clickwire", sql).ok().or_else(|| {
+        // Somebody else's database: with the system's own client, if there is one.
+        Command::new("psql")
+            .args(["--no-psqlrc", "--no-align", "--tuples-only", "--command", sql, services.database_url()])
+            .output()
+            .ok()
+            .filter(|output| output.status.success())
+            .and_then(|output| String::from_utf8(output.stdout).ok())
+    });
+    match answer.as_deref().unwrap_or_default().trim().split_once('|') {
+        Some((version, license)) => {
+            TimescaleDb { version: Some(version.to_owned()), license: Some(license.to_owned()) }
+        }
+        None => TimescaleDb::default(),
+    }
+}
+
+fn described(name: &'static str) -> &'static str {
+    match name {
+        "load" => "the demo traffic",
+        "server" => "the server",
+        "aggregator" => "the aggregator",
+        other => other,
+    }
+}

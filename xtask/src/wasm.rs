@@ -1,0 +1,121 @@
+//! Builds the dashboard: compile to WebAssembly, bind to JavaScript, name every file by its
+//! content, compress, put everything into `dashboard/dist` at once.
+//!
+//! It does nothing when nothing changed: what went into the last build is remembered by its hash.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::workspace;
+
+mod bundle;
+mod compiler;
+
+use bundle::Bundle;
+
+/// All that a build depends on, beside the compiler.
+const INPUTS: [&str; 6] =
+    ["Cargo.toml", "Cargo.lock", "dashboard", "crates/protocol", "xtask/src/wasm.rs", "xtask/src/wasm"];
+
+/// Builds into `dashboard/dist` unless that is up to date, and returns the folder. Brotli takes
+/// seconds, so only a `release` has it.
+pub(crate) fn build(release: bool) -> Result<PathBuf> {
+    let root = workspace::root();
+    let target = root.join("target-wasm");
+    let dist = root.join("dashboard/dist");
+    let stamp = target.join("dashboard.stamp");
+    let inputs = fingerprint(root, release)?;
+    if dist.join("index.html").is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == inputs) {
+        return Ok(dist);
+    }
+
+    compiler::compile(&target)?;
+    let (glue, module) = bind(&target.join("wasm32-unknown-unknown/wasm/clickwire-dashboard.wasm"))?;
+
+    let source = |name: &str| {
+        fs::read(root.join("dashboard").join(name)).with_context(|| format!("cannot read dashboard/{name}"))
+    };
+    let mut bundle = Bundle::default();
+    bundle.add("style.css", &source("style.css")?);
+    bundle.add("favicon.svg", &source("favicon.svg")?);
+    bundle.add("app.wasm", &module);
+    bundle.add("app.js", glue.as_bytes());
+    bundle.add_referring("boot.js", &source("boot.js")?)?;
+    bundle.add_index(&source("index.html")?)?;
+
+    if stamp.exists() {
+        fs::remove_file(&stamp).context("cannot forget the last build")?;
+    }
+    bundle.write(&dist, &target, release)?;
+    fs::write(&stamp, inputs).context("cannot remember the build")?;
+    Ok(dist)
+}
+
+/// Lints and tests of the dashboard, natively: `cargo` says a headline and runs cargo with arguments.
+pub(crate) fn check(cargo: &dyn Fn(&str, &[&str]) -> Result<()>) -> Result<()> {
+    let lints = [
+        "clippy",
+        "--quiet",
+        "--package",
+        "clickwire-dashboard",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ];
+    cargo("Lints of the dashboard", &lints)?;
+    cargo("Tests of the dashboard", &["test", "--package", "clickwire-dashboard"])
+}
+
+/// The glue in JavaScript, and the module that it loads.
+fn bind(compiled: &Path) -> Result<(String, Vec<u8>)> {
+    let mut output = Bindgen::new()
+        .input_path(compiled)
+        .web(true)?
+        .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate_output()
+        .context("wasm-bindgen can't read what was compiled")?;
+    // Dependencies may bring some that nothing calls.
+    if output.js().contains("./snippets/") {
+        bail!("a dependency of the dashboard calls JavaScript of its own, which the bundle has no place for");
+    }
+    Ok((output.js().to_owned(), output.wasm_mut().emit_wasm()))
+}
+
+/// One hash of all inputs.
+fn fingerprint(root: &Path, release: bool) -> Result<String> {
+    let mut files = BTreeMap::new();
+    for input in INPUTS {
+        collect(&root.join(input), &mut files)?;
+    }
+    let mut hash = Sha256::new();
+    hash.update([u8::from(release)]);
+    for (path, content) in files {
+        hash.update(path.as_os_str().as_encoded_bytes());
+        hash.update(content);
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn collect(path: &Path, files: &mut BTreeMap<PathBuf, [u8; 32]>) -> Result<()> {
+    let context = || format!("cannot read {}", path.display());
+    if path.is_file() {
+        files.insert(path.to_owned(), Sha256::digest(fs::read(path).with_context(context)?).into());
+    } else if path.file_name().is_none_or(|name| name != "dist") {
+        for entry in fs::read_dir(path).with_context(context)? {
+            collect(&entry.with_context(context)?.path(), files)?;
+        }
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
