@@ -1,0 +1,218 @@
+//! The chart: clicks by minute, stacked by campaign, up to now.
+//!
+//! Marks are drawn on a canvas ([`marks`]), everything that is read or touched lies above and below
+//! it as HTML and SVG ([`axes`], [`readout`]). Moving the cursor never redraws the canvas; new
+//! numbers draw it once, in the animation frame in which the model said so.
+
+use std::rc::Rc;
+
+use wasm_bindgen::{JsCast as _, closure::Closure};
+use web_sys::{Element, HtmlCanvasElement, ResizeObserver};
+use yew::prelude::*;
+
+use crate::{directory::Names, format, palette::OTHER, scale::Scale, stack::Stack};
+
+pub mod axes;
+pub mod cursor;
+pub mod marks;
+pub mod readout;
+
+use axes::Axes;
+use cursor::Cursor;
+use readout::Readout;
+
+/// Where the marks are, in CSS pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Frame {
+    /// Width of everything.
+    pub width: f64,
+    /// Height of everything.
+    pub height: f64,
+}
+
+impl Frame {
+    const LEFT: f64 = 44.0;
+    const RIGHT: f64 = 10.0;
+    const TOP: f64 = 10.0;
+    const BOTTOM: f64 = 26.0;
+
+    /// From minutes to pixels.
+    pub fn x(&self, stack: &Stack) -> Scale {
+        let domain = (stack.at.first().copied().unwrap_or(0.0), stack.at.last().copied().unwrap_or(1.0));
+        Scale::new(domain, (Self::LEFT, (self.width - Self::RIGHT).max(Self::LEFT)))
+    }
+
+    /// From clicks to pixels, up to the last of `ticks`.
+    pub fn y(&self, ticks: &[f64]) -> Scale {
+        let max = ticks.last().copied().unwrap_or(1.0);
+        Scale::new((0.0, max), ((self.height - Self::BOTTOM).max(Self::TOP), Self::TOP))
+    }
+}
+
+/// What the chart shows.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// The layers.
+    pub stack: Rc<Stack>,
+    /// Names of campaigns.
+    pub names: Names,
+    /// The viewer's zone, in minutes ahead of UTC.
+    pub zone_offset_minutes: i64,
+    /// The window in words.
+    pub window: AttrValue,
+    /// There was no click in the window.
+    pub empty: bool,
+    /// There are no numbers yet.
+    pub loading: bool,
+    /// Changes when colours do, so that the canvas takes the new ones.
+    pub colours: u32,
+}
+
+/// The chart with its legend.
+#[component]
+pub fn Chart(props: &Props) -> Html {
+    let (plot, canvas) = (use_node_ref(), use_node_ref());
+    let frame = use_state_eq(Frame::default);
+    let cursor = use_state_eq(|| None::<Cursor>);
+    // Whether the cursor was moved by keys: then it's read aloud.
+    let by_keys = use_state_eq(|| false);
+
+    use_frame(&plot, &frame);
+    {
+        let canvas = canvas.clone();
+        let deps = (props.stack.clone(), *frame, props.colours);
+        use_effect_with(deps, move |(stack, frame, _)| {
+            if let Some(canvas) = canvas.cast::<HtmlCanvasElement>() {
+                marks::draw(&canvas, *frame, stack);
+            }
+        });
+    }
+
+    let stack = &props.stack;
+    let point = cursor.and_then(|cursor| cursor.point(stack));
+    let onpointermove = {
+        let (stack, frame, cursor, by_keys) = (stack.clone(), *frame, cursor.clone(), by_keys.clone());
+        Callback::from(move |event: PointerEvent| {
+            let minutes = frame.x(&stack).value(f64::from(event.offset_x()));
+            cursor.set(stack.nearest(minutes).map(|point| Cursor::at(&stack, point)));
+            by_keys.set(false);
+        })
+    };
+    let hide = {
+        let (cursor, by_keys) = (cursor.clone(), by_keys.clone());
+        Callback::from(move |()| {
+            cursor.set(None);
+            by_keys.set(false);
+        })
+    };
+    let onkeydown = {
+        let (stack, cursor, by_keys) = (stack.clone(), cursor.clone(), by_keys.clone());
+        Callback::from(move |event: KeyboardEvent| {
+            let point = cursor.and_then(|cursor| cursor.point(&stack));
+            if let Some(step) = cursor::step(&event.key(), point, stack.at.len()) {
+                event.prevent_default();
+                cursor.set(step.map(|point| Cursor::at(&stack, point)));
+                by_keys.set(true);
+            }
+        })
+    };
+    let aloud = point
+        .filter(|_| *by_keys)
+        .map(|point| readout::aloud(stack, &props.names, point, props.zone_offset_minutes));
+    let shown = !props.loading && !props.empty;
+
+    html! {
+        <>
+            <Legend stack={stack.clone()} names={props.names.clone()} />
+            <div class="plot" ref={plot} role="group" tabindex="0" aria-roledescription="chart" {onkeydown}
+                {onpointermove} onpointerleave={hide.reform(|_: PointerEvent| ())} onblur={hide.reform(|_: FocusEvent| ())}
+                aria-label={format!("Clicks a minute in the last {}, stacked by campaign. Left and right arrow keys read single minutes.", props.window)}>
+                if !props.loading {
+                    <Axes stack={stack.clone()} frame={*frame} zone_offset_minutes={props.zone_offset_minutes} />
+                }
+                <canvas ref={canvas} data-testid="chart" aria-hidden="true" />
+                if shown {
+                    if let Some(point) = point {
+                        <Readout stack={stack.clone()} names={props.names.clone()} frame={*frame} {point} zone_offset_minutes={props.zone_offset_minutes} />
+                    }
+                } else if props.loading {
+                    <div class="skeleton block" />
+                } else {
+                    <div class="nothing">
+                        <p>{ format!("No clicks in the last {} yet", props.window) }</p>
+                        <p class="fine">{ "They appear here within a second." }</p>
+                    </div>
+                }
+            </div>
+            <p class="hidden" role="status">{ aloud }</p>
+        </>
+    }
+}
+
+/// Keeps `frame` at the size of `plot`.
+#[hook]
+fn use_frame(plot: &NodeRef, frame: &UseStateHandle<Frame>) {
+    let (plot, frame) = (plot.clone(), frame.clone());
+    use_effect_with((), move |()| {
+        let element = plot.cast::<Element>();
+        let measured = element.clone();
+        let measure = Closure::<dyn FnMut()>::new(move || {
+            if let Some(element) = &measured {
+                let (width, height) = (element.client_width(), element.client_height());
+                frame.set(Frame { width: width.into(), height: height.into() });
+            }
+        });
+        // It calls once when it begins to observe.
+        let observer = ResizeObserver::new(measure.as_ref().unchecked_ref()).ok();
+        if let (Some(observer), Some(element)) = (&observer, &element) {
+            observer.observe(element);
+        }
+        move || {
+            if let Some(observer) = observer {
+                observer.disconnect();
+            }
+            drop(measure);
+        }
+    });
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct LegendProps {
+    stack: Rc<Stack>,
+    names: Names,
+}
+
+#[component]
+fn Legend(props: &LegendProps) -> Html {
+    html! {
+        <ul class="legend">
+            { for props.stack.layers.iter().map(|layer| html! {
+                <li key={layer.slot}><span class="swatch" data-slot={layer.slot.to_string()} aria-hidden="true" />{ name_of(layer.campaign_id.as_deref(), &props.names) }</li>
+            }) }
+            if !props.stack.layers.is_empty() {
+                <li class="provisional" title="Late clicks and verdicts on fraud can still change these minutes"><span class="swatch" aria-hidden="true" />{ "Provisional: last 3 minutes" }</li>
+            }
+        </ul>
+    }
+}
+
+/// A layer's name for people.
+fn name_of(campaign_id: Option<&str>, names: &Names) -> String {
+    campaign_id
+        .map_or_else(|| "Other".to_owned(), |id| names.get(id).cloned().unwrap_or_else(|| id.to_owned()))
+}
+
+/// A point's time for people: the minute's, or that it's now.
+fn time_of(stack: &Stack, point: usize, zone_offset_minutes: i64) -> String {
+    let at = stack.at.get(point).copied().unwrap_or_default();
+    if point + 1 == stack.at.len() {
+        "Last 60 seconds".to_owned()
+    } else {
+        format::time_of_day(at as i64 * clickwire_protocol::MINUTE_MS, zone_offset_minutes)
+    }
+}
+
+/// The custom property with the colour of a layer.
+fn colour_property(slot: usize) -> String {
+    format!("--series-{}", slot.min(OTHER))
+}

@@ -1,0 +1,135 @@
+//! The cursor's line and what it says about its minute.
+
+use std::rc::Rc;
+
+use yew::prelude::*;
+
+use super::{Frame, axes, name_of, time_of};
+use crate::{directory::Names, format, stack::Stack};
+
+/// What is read.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// The marks.
+    pub stack: Rc<Stack>,
+    /// Names of campaigns.
+    pub names: Names,
+    /// Where the marks are.
+    pub frame: Frame,
+    /// Which point.
+    pub point: usize,
+    /// The viewer's zone, in minutes ahead of UTC.
+    pub zone_offset_minutes: i64,
+}
+
+/// The line, a dot on the total, and a box with all numbers of the minute.
+#[component]
+pub fn Readout(props: &Props) -> Html {
+    let Props { stack, names, frame, point, zone_offset_minutes } = props;
+    let Some(&at) = stack.at.get(*point) else {
+        return html! {};
+    };
+    let x = frame.x(stack).pixel(at);
+    let y = frame.y(&axes::ticks(stack)).pixel(stack.total_at(*point));
+    let (width, height) = (frame.width.to_string(), frame.height.to_string());
+    // The box is on the side with more room.
+    let side = if x > frame.width / 2.0 {
+        format!("right:{:.0}px", frame.width - x + 12.0)
+    } else {
+        format!("left:{:.0}px", x + 12.0)
+    };
+    let tip = point + 1 == stack.at.len();
+    html! {
+        <>
+            <svg class="cursor" {width} {height} aria-hidden="true" focusable="false">
+                <line x1={format!("{x:.1}")} x2={format!("{x:.1}")} y1={Frame::TOP.to_string()} y2={(frame.height - Frame::BOTTOM).to_string()} />
+                <circle cx={format!("{x:.1}")} cy={format!("{y:.1}")} r="4" />
+            </svg>
+            <div class="readout" style={side} aria-hidden="true">
+                <p class="when">
+                    <strong>{ time_of(stack, *point, *zone_offset_minutes) }</strong>
+                    if stack.is_provisional(*point) {
+                        <span>{ if tip { "about" } else { "provisional" } }</span>
+                    }
+                </p>
+                <table>
+                    <tr class="total"><td>{ "Total" }</td><td>{ clicks(stack.total_at(*point)) }</td></tr>
+                    { for stack.layers.iter().rev().map(|layer| html! {
+                        <tr key={layer.slot}>
+                            <td><span class="swatch" data-slot={layer.slot.to_string()} />{ name_of(layer.campaign_id.as_deref(), names) }</td>
+                            <td>{ clicks(layer.clicks.get(*point).copied().unwrap_or_default()) }</td>
+                        </tr>
+                    }) }
+                </table>
+            </div>
+        </>
+    }
+}
+
+/// What the box says, in a sentence for screen readers.
+pub fn aloud(stack: &Stack, names: &Names, point: usize, zone_offset_minutes: i64) -> String {
+    let mut text =
+        format!("{}: {} clicks", time_of(stack, point, zone_offset_minutes), clicks(stack.total_at(point)));
+    for layer in &stack.layers {
+        let layer_clicks = layer.clicks.get(point).copied().unwrap_or_default();
+        text += &format!(", {} {}", name_of(layer.campaign_id.as_deref(), names), clicks(layer_clicks));
+    }
+    if stack.is_provisional(point) {
+        text += ", provisional";
+    }
+    text
+}
+
+fn clicks(value: f64) -> String {
+    format::count(value.round() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::Layer;
+
+    fn stack() -> Stack {
+        let layer = |slot, campaign: Option<&str>, clicks: [f64; 3]| Layer {
+            slot,
+            campaign_id: campaign.map(str::to_owned),
+            clicks: clicks.to_vec(),
+        };
+        Stack {
+            layers: vec![layer(0, Some("camp_001"), [1000.0, 20.0, 3.0]), layer(5, None, [234.0, 0.0, 0.4])],
+            at: vec![29_000_000.0, 29_000_001.0, 29_000_001.5],
+            provisional_from: 29_000_000.5,
+        }
+    }
+
+    #[test]
+    fn a_minute_is_read_aloud() {
+        let names = Names::from([("camp_001".into(), "Spring".into())]);
+        assert_eq!(aloud(&stack(), &names, 0, 0), "21:20: 1,234 clicks, Spring 1,000, Other 234");
+        assert_eq!(
+            aloud(&stack(), &names, 2, 0),
+            "Last 60 seconds: 3 clicks, Spring 3, Other 0, provisional"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_box_says_the_same_and_what_can_still_change() {
+        let frame = Frame { width: 500.0, height: 200.0 };
+        let props = |point| Props {
+            stack: Rc::new(stack()),
+            names: Names::new(),
+            frame,
+            point,
+            zone_offset_minutes: 0,
+        };
+        let first =
+            yew::LocalServerRenderer::<Readout>::with_props(props(0)).hydratable(false).render().await;
+        assert!(
+            first.contains("1,234") && first.contains("camp_001") && !first.contains("provisional"),
+            "{first}"
+        );
+        let second =
+            yew::LocalServerRenderer::<Readout>::with_props(props(1)).hydratable(false).render().await;
+        assert!(second.contains("provisional") && second.contains("right:"), "{second}");
+    }
+}

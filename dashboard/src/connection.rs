@@ -1,0 +1,236 @@
+//! Carries out in the browser what a [`Session`] wants: socket, timers, lists. Says at most once an
+//! animation frame that the model changed.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use clickwire_protocol::live::{ClientMessage, SUBPROTOCOL, ServerMessage};
+use gloo_events::EventListener;
+use gloo_render::{AnimationFrame, request_animation_frame};
+use gloo_timers::callback::{Interval, Timeout};
+use wasm_bindgen::JsCast as _;
+use web_sys::{CloseEvent, MessageEvent, VisibilityState, WebSocket};
+use yew::Callback;
+
+use crate::{
+    clock, directory,
+    model::Model,
+    session::{Effect, Event, Timer},
+};
+
+/// How often what depends on the time alone is drawn again, in milliseconds.
+const TICK_MS: u32 = 1_000;
+
+/// How soon a list of names that failed is asked for again, in milliseconds.
+const LIST_AGAIN_MS: u32 = 5_000;
+
+/// A socket that closes by itself when dropped; its events end with it.
+struct Socket {
+    socket: WebSocket,
+    _listeners: [EventListener; 3],
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Closing what is closed already is no error; there is no other.
+        self.socket.close().ok();
+    }
+}
+
+/// The page's connection to its gateway.
+pub struct Connection {
+    model: RefCell<Model>,
+    socket: RefCell<Option<Socket>>,
+    timers: RefCell<HashMap<Timer, Timeout>>,
+    list_again: RefCell<Option<Timeout>>,
+    frame: RefCell<Option<AnimationFrame>>,
+    version: Cell<u64>,
+    changed: Callback<u64>,
+    watches: RefCell<Option<(Vec<EventListener>, Interval)>>,
+}
+
+impl Connection {
+    /// Connects. `changed` hears the model's version, at most once a frame.
+    pub fn start(model: Model, changed: Callback<u64>) -> Rc<Self> {
+        let connection = Rc::new(Self {
+            model: RefCell::new(model),
+            socket: RefCell::default(),
+            timers: RefCell::default(),
+            list_again: RefCell::default(),
+            frame: RefCell::default(),
+            version: Cell::new(0),
+            changed,
+            watches: RefCell::default(),
+        });
+        connection.watch_browser();
+        connection.dispatch(Event::Start);
+        connection
+    }
+
+    /// The model, to be read or drawn from.
+    pub fn model(&self) -> &RefCell<Model> {
+        &self.model
+    }
+
+    /// Ends everything. Without it the listeners keep the connection alive.
+    pub fn stop(&self) {
+        self.watches.take();
+        self.socket.take();
+        self.timers.take();
+        self.list_again.take();
+        self.frame.take();
+    }
+
+    /// Now, by the server's clock.
+    pub fn now_ms(&self) -> i64 {
+        clock::now_ms() + self.model.borrow().ahead_ms
+    }
+
+    /// Hands an event to the session and carries out what it wants.
+    pub fn dispatch(self: &Rc<Self>, event: Event) {
+        let now_ms = self.now_ms();
+        let effects = self.model.borrow_mut().session.take(event, now_ms, js_sys::Math::random());
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        self.touch();
+    }
+
+    fn carry_out(self: &Rc<Self>, effect: Effect) {
+        match effect {
+            Effect::Open => self.open(),
+            Effect::Close => drop(self.socket.take()),
+            Effect::Send(message) => self.send(&message),
+            Effect::Set(timer, after_ms) => {
+                let this = self.clone();
+                let timeout = Timeout::new(after_ms, move || this.dispatch(Event::Fired(timer)));
+                self.timers.borrow_mut().insert(timer, timeout);
+            }
+            Effect::Stop(timer) => drop(self.timers.borrow_mut().remove(&timer)),
+            Effect::ListAdvertisers => self.list_advertisers(),
+            Effect::ListCampaigns(advertiser_id) => self.list_campaigns(advertiser_id),
+        }
+    }
+
+    fn open(self: &Rc<Self>) {
+        drop(self.socket.take());
+        let Some(socket) = address().and_then(|url| WebSocket::new_with_str(&url, SUBPROTOCOL).ok()) else {
+            return; // the handshake's timer ends it
+        };
+        let this = self.clone();
+        let opened = EventListener::new(&socket, "open", move |_| this.dispatch(Event::Opened));
+        let this = self.clone();
+        let received = EventListener::new(&socket, "message", move |event| {
+            let text = event.dyn_ref::<MessageEvent>().and_then(|event| event.data().as_string());
+            // A message of a later version of the protocol is none of ours.
+            if let Some(message) = text.and_then(|text| serde_json::from_str::<ServerMessage>(&text).ok()) {
+                this.dispatch(Event::Received(message));
+            }
+        });
+        let this = self.clone();
+        let closed = EventListener::new(&socket, "close", move |event| {
+            let code = event.dyn_ref::<CloseEvent>().map_or(1006, CloseEvent::code);
+            this.dispatch(Event::Closed { code });
+        });
+        self.socket.replace(Some(Socket { socket, _listeners: [opened, received, closed] }));
+    }
+
+    fn send(&self, message: &ClientMessage) {
+        if let Some(Socket { socket, .. }) = &*self.socket.borrow()
+            && let Ok(text) = serde_json::to_string(message)
+        {
+            // It fails only on a socket whose close event is on its way.
+            socket.send_with_str(&text).ok();
+        }
+    }
+
+    fn list_advertisers(self: &Rc<Self>) {
+        let (this, token) = (self.clone(), self.model.borrow().session.token().to_owned());
+        wasm_bindgen_futures::spawn_local(async move {
+            let answer = directory::advertisers(&token).await;
+            let mut model = this.model.borrow_mut();
+            model.advertisers_missing = answer.is_none();
+            let Some(answer) = answer else {
+                drop(model);
+                if this.watches.borrow().is_none() {
+                    return; // stopped meanwhile
+                }
+                let again = this.clone();
+                let timeout = Timeout::new(LIST_AGAIN_MS, move || again.list_advertisers());
+                this.list_again.replace(Some(timeout));
+                return this.touch();
+            };
+            model.ahead_ms = answer.ahead_ms.unwrap_or(model.ahead_ms);
+            let first = answer.names.keys().next().cloned();
+            let choose = first.filter(|_| model.session.advertiser_id.is_none());
+            model.advertisers = answer.names;
+            drop(model);
+            match choose {
+                Some(first) => this.dispatch(Event::ChooseAdvertiser(first)),
+                None => this.touch(),
+            }
+        });
+    }
+
+    fn list_campaigns(self: &Rc<Self>, advertiser_id: String) {
+        let (this, token) = (self.clone(), self.model.borrow().session.token().to_owned());
+        wasm_bindgen_futures::spawn_local(async move {
+            if let Some(answer) = directory::campaigns(&advertiser_id, &token).await {
+                let mut model = this.model.borrow_mut();
+                if model.session.advertiser_id.as_ref() == Some(&advertiser_id) {
+                    model.campaigns = answer.names;
+                }
+            }
+            this.touch();
+        });
+    }
+
+    /// The model changed: says so in the next frame. A hidden page has no frames, and needs none.
+    fn touch(self: &Rc<Self>) {
+        self.version.set(self.version.get() + 1);
+        if self.frame.borrow().is_none() {
+            let this = self.clone();
+            let frame = request_animation_frame(move |_| {
+                this.frame.take();
+                this.changed.emit(this.version.get());
+            });
+            self.frame.replace(Some(frame));
+        }
+    }
+
+    fn watch_browser(self: &Rc<Self>) {
+        let Some((window, document)) = web_sys::window().and_then(|w| Some((w.clone(), w.document()?)))
+        else {
+            return;
+        };
+        self.model.borrow_mut().online = window.navigator().on_line();
+        let (on, off, visible, tick) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let online = EventListener::new(&window, "online", move |_| {
+            on.model.borrow_mut().online = true;
+            on.dispatch(Event::Woken);
+        });
+        let offline = EventListener::new(&window, "offline", move |_| {
+            off.model.borrow_mut().online = false;
+            // Whether the gateway is still there is for the socket to say: it may be on this machine.
+            off.dispatch(Event::Woken);
+        });
+        let page = document.clone();
+        let visibility = EventListener::new(&document, "visibilitychange", move |_| {
+            if page.visibility_state() == VisibilityState::Visible {
+                visible.dispatch(Event::Woken);
+            }
+        });
+        let interval = Interval::new(TICK_MS, move || tick.touch());
+        self.watches.replace(Some((vec![online, offline, visibility], interval)));
+    }
+}
+
+/// Where the gateway listens: on the page's own host.
+fn address() -> Option<String> {
+    let location = web_sys::window()?.location();
+    let scheme = if location.protocol().ok()? == "https:" { "wss" } else { "ws" };
+    Some(format!("{scheme}://{}/api/v1/live", location.host().ok()?))
+}

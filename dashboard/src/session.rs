@@ -1,0 +1,318 @@
+//! A session with the gateway as a reducer: events in, effects out, no browser.
+//!
+//! Promises: one subscription at a time; after a lost connection it goes on from where its state
+//! ends; after a gap it asks for everything; it never comes back by itself when the gateway said
+//! not to ([`close::may_reconnect`]); a gateway that is silent for two heartbeats is gone.
+
+use clickwire_protocol::{
+    MINUTE_MS,
+    analytics::Dimension,
+    live::{Applied, ClientMessage, Filters, Kind, ServerMessage, View, ViewState, close},
+};
+
+use crate::backoff;
+
+#[cfg(test)]
+mod tests;
+
+/// A connection that is not welcomed by then is given up, in milliseconds. A socket that a policy
+/// blocks gives no event at all.
+pub const HANDSHAKE_MS: u32 = 5_000;
+
+/// After a ping without answer the next comes this soon at the latest, in milliseconds.
+const IMPATIENT_MS: u32 = 5_000;
+
+/// A connection that lived this long, in milliseconds, was a good one: back-off starts afresh.
+const GOOD_MS: i64 = 10_000;
+
+/// Pings that may stay unanswered.
+const UNANSWERED: u32 = 2;
+
+/// What happens to a session.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Connect, for the first time or because a person asks.
+    Start,
+    /// The socket is open.
+    Opened,
+    /// A message came.
+    Received(ServerMessage),
+    /// The socket closed, or could not be opened.
+    Closed {
+        /// Its close code.
+        code: u16,
+    },
+    /// A timer is due.
+    Fired(Timer),
+    /// The network is back, or somebody looks at the page again.
+    Woken,
+    /// Watch this advertiser.
+    ChooseAdvertiser(String),
+    /// Watch so many minutes.
+    ChooseWindow(u32),
+}
+
+/// What a session wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Open a socket; one that is open is dropped without an event.
+    Open,
+    /// Drop the socket without an event.
+    Close,
+    /// Send a message.
+    Send(ClientMessage),
+    /// Fire a timer, once; it replaces the one of its name that runs.
+    Set(Timer, u32),
+    /// Stop a timer.
+    Stop(Timer),
+    /// Ask for the advertisers: names, and for the administrator whom there is to watch.
+    ListAdvertisers,
+    /// Ask for the names of an advertiser's campaigns.
+    ListCampaigns(String),
+}
+
+/// A session's timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// The handshake takes too long.
+    Handshake,
+    /// Time to connect again.
+    Retry,
+    /// Time for a ping.
+    Heartbeat,
+}
+
+impl Timer {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Handshake, Self::Retry, Self::Heartbeat];
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not yet started.
+    Idle,
+    /// The socket opens, or the gateway has not welcomed yet.
+    Connecting,
+    /// Welcomed at this time, in milliseconds since the Unix epoch.
+    Live(i64),
+    /// Lost; connects again at this time.
+    Waiting(i64),
+    /// Closed for good, with this code.
+    Refused(u16),
+}
+
+/// One viewer's session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Whom it may watch; empty before the welcome and for the administrator.
+    pub advertisers: Vec<String>,
+    /// Whom it watches.
+    pub advertiser_id: Option<String>,
+    /// How much of the past it watches, in minutes.
+    pub window_minutes: u32,
+    /// The cells.
+    pub state: ViewState,
+    /// The state belongs to the view that is asked for; false until its first snapshot.
+    pub settled: bool,
+    /// When the gateway was last heard, in milliseconds since the Unix epoch.
+    pub heard_ms: Option<i64>,
+    /// What the gateway refused to do, for people.
+    pub complaint: Option<String>,
+    token: String,
+    /// The last subscription's id; ids are never used twice, so what still comes for an older one
+    /// is known by it.
+    subscription: u32,
+    subscribed: bool,
+    expects_snapshot: bool,
+    attempt: u32,
+    unanswered: u32,
+    heartbeat_ms: u32,
+}
+
+impl Session {
+    /// A session that is not yet connected.
+    pub fn new(token: String, window_minutes: u32) -> Self {
+        Self {
+            phase: Phase::Idle,
+            advertisers: Vec::new(),
+            advertiser_id: None,
+            window_minutes,
+            state: ViewState::default(),
+            settled: false,
+            heard_ms: None,
+            complaint: None,
+            token,
+            subscription: 0,
+            subscribed: false,
+            expects_snapshot: false,
+            attempt: 0,
+            unanswered: 0,
+            heartbeat_ms: 30_000,
+        }
+    }
+
+    /// The token it authenticates with.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Takes an event at `now_ms` (since the Unix epoch); `chance` is uniform in [0, 1).
+    pub fn take(&mut self, event: Event, now_ms: i64, chance: f64) -> Vec<Effect> {
+        let live = matches!(self.phase, Phase::Live(_));
+        match event {
+            Event::Start => self.open(),
+            Event::Opened => vec![Effect::Send(ClientMessage::Auth { token: self.token.clone() })],
+            Event::Received(message) => self.receive(message, now_ms),
+            Event::Closed { code } => self.lose(code, now_ms, chance),
+            Event::Fired(Timer::Handshake) => self.lose(close::TRY_AGAIN_LATER, now_ms, chance),
+            Event::Fired(Timer::Retry) => self.open(),
+            Event::Fired(Timer::Heartbeat) if self.unanswered >= UNANSWERED => {
+                self.lose(close::HEARTBEAT_TIMEOUT, now_ms, chance)
+            }
+            Event::Fired(Timer::Heartbeat) => self.ping(),
+            Event::Woken => match self.phase {
+                Phase::Waiting(_) => self.open(),
+                // The socket may have died while the machine slept.
+                Phase::Live(_) => self.ping(),
+                Phase::Idle | Phase::Connecting | Phase::Refused(_) => Vec::new(),
+            },
+            Event::ChooseAdvertiser(id) => {
+                if self.advertiser_id.as_ref() == Some(&id) {
+                    return Vec::new();
+                }
+                self.advertiser_id = Some(id);
+                self.state = ViewState::default();
+                self.settled = false;
+                if live { self.subscribe() } else { Vec::new() }
+            }
+            Event::ChooseWindow(minutes) => {
+                if self.window_minutes == minutes {
+                    return Vec::new();
+                }
+                self.window_minutes = minutes;
+                // The cells stay on the screen until the snapshot comes; they are right, only fewer.
+                self.state.position = None;
+                if live { self.subscribe() } else { Vec::new() }
+            }
+        }
+    }
+
+    fn open(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Connecting;
+        self.subscribed = false;
+        self.unanswered = 0;
+        vec![Effect::Stop(Timer::Retry), Effect::Open, Effect::Set(Timer::Handshake, HANDSHAKE_MS)]
+    }
+
+    fn lose(&mut self, code: u16, now_ms: i64, chance: f64) -> Vec<Effect> {
+        if let Phase::Live(since_ms) = self.phase
+            && now_ms - since_ms >= GOOD_MS
+        {
+            self.attempt = 0;
+        }
+        self.subscribed = false;
+        let mut effects = vec![Effect::Close, Effect::Stop(Timer::Handshake), Effect::Stop(Timer::Heartbeat)];
+        if close::may_reconnect(code) {
+            let delay_ms = backoff::delay_ms(self.attempt, chance);
+            self.attempt = self.attempt.saturating_add(1);
+            self.phase = Phase::Waiting(now_ms + i64::from(delay_ms));
+            effects.push(Effect::Set(Timer::Retry, delay_ms));
+        } else {
+            self.phase = Phase::Refused(code);
+        }
+        effects
+    }
+
+    fn ping(&mut self) -> Vec<Effect> {
+        self.unanswered += 1;
+        let next_ms = self.heartbeat_ms.min(IMPATIENT_MS);
+        vec![Effect::Send(ClientMessage::Ping {}), Effect::Set(Timer::Heartbeat, next_ms)]
+    }
+
+    fn receive(&mut self, message: ServerMessage, now_ms: i64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.heard_ms = Some(now_ms);
+        if self.unanswered > 0 {
+            self.unanswered = 0;
+            effects.push(Effect::Set(Timer::Heartbeat, self.heartbeat_ms));
+        }
+        let ours = |id: u32| self.subscribed && id == self.subscription;
+        match message {
+            ServerMessage::Welcome { session: _, heartbeat_ms, advertisers } => {
+                self.phase = Phase::Live(now_ms);
+                self.heartbeat_ms = u32::try_from(heartbeat_ms).unwrap_or(u32::MAX).max(1_000);
+                effects.push(Effect::Stop(Timer::Handshake));
+                effects.push(Effect::Set(Timer::Heartbeat, self.heartbeat_ms));
+                effects.push(Effect::ListAdvertisers);
+                self.advertisers = advertisers.unwrap_or_default();
+                if let Some(first) = self.advertisers.first() {
+                    let allowed = self.advertiser_id.as_ref().is_some_and(|id| self.advertisers.contains(id));
+                    if !allowed {
+                        self.advertiser_id = Some(first.clone());
+                        self.state = ViewState::default();
+                        self.settled = false;
+                    }
+                }
+                effects.extend(self.subscribe());
+            }
+            ServerMessage::Snapshot { id, epoch, seq, cells } if ours(id) => {
+                self.state.replace(epoch, seq, cells);
+                self.expects_snapshot = false;
+                self.settled = true;
+                self.complaint = None;
+            }
+            // Until the snapshot comes, deltas can't follow anything.
+            ServerMessage::Delta { id, epoch, from, seq, cells } if ours(id) && !self.expects_snapshot => {
+                if self.state.apply(&epoch, from, seq, cells) == Applied::Gap {
+                    self.state.position = None;
+                    effects.extend(self.subscribe());
+                }
+                self.state.forget_before(now_ms / MINUTE_MS - i64::from(self.window_minutes) + 1);
+            }
+            ServerMessage::Reset { id } if ours(id) => {
+                self.state.position = None;
+                self.expects_snapshot = true;
+            }
+            ServerMessage::Error { id, code: _, message } if id.is_none_or(ours) => {
+                self.complaint = Some(message);
+            }
+            ServerMessage::Snapshot { .. }
+            | ServerMessage::Delta { .. }
+            | ServerMessage::Reset { .. }
+            | ServerMessage::Error { .. }
+            | ServerMessage::Pong => {}
+        }
+        effects
+    }
+
+    /// Subscribes to the view, from where the state ends if it has a position.
+    fn subscribe(&mut self) -> Vec<Effect> {
+        let Some(advertiser_id) = self.advertiser_id.clone() else {
+            return Vec::new();
+        };
+        let mut effects = Vec::new();
+        if self.subscribed {
+            effects.push(Effect::Send(ClientMessage::Unsubscribe { id: self.subscription }));
+        }
+        self.subscribed = true;
+        self.subscription += 1;
+        self.complaint = None;
+        self.expects_snapshot = self.state.position.is_none();
+        effects.push(Effect::Send(ClientMessage::Subscribe {
+            id: self.subscription,
+            view: View {
+                kind: Kind::Clicks,
+                advertiser_id: advertiser_id.clone(),
+                filters: Filters::default(),
+                group_by: vec![Dimension::CampaignId],
+                window_minutes: self.window_minutes,
+            },
+            since: self.state.position.clone(),
+        }));
+        effects.push(Effect::ListCampaigns(advertiser_id));
+        effects
+    }
+}

@@ -1,0 +1,197 @@
+//! The session's promises, one a test.
+
+use clickwire_protocol::{counts::Counts, feed::Position, live::ViewCell};
+
+use super::*;
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn welcome(advertisers: Option<&[&str]>) -> Event {
+    Event::Received(ServerMessage::Welcome {
+        session: "s".into(),
+        heartbeat_ms: 20_000,
+        advertisers: advertisers.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()),
+    })
+}
+
+fn cell(valid: i64) -> ViewCell {
+    ViewCell {
+        minute: NOW / MINUTE_MS,
+        group: vec!["camp_001".into()],
+        counts: Counts { valid, ..Counts::default() },
+    }
+}
+
+fn snapshot(id: u32, seq: u64, valid: i64) -> Event {
+    Event::Received(ServerMessage::Snapshot { id, epoch: "e".into(), seq, cells: vec![cell(valid)] })
+}
+
+fn delta(id: u32, from: u64, seq: u64, valid: i64) -> Event {
+    Event::Received(ServerMessage::Delta { id, epoch: "e".into(), from, seq, cells: vec![cell(valid)] })
+}
+
+/// A session that has its first snapshot, up to `seq` 4.
+fn settled() -> Session {
+    let mut session = Session::new("secret".into(), 60);
+    for event in [Event::Start, Event::Opened, welcome(Some(&["adv_001"])), snapshot(1, 4, 10)] {
+        session.take(event, NOW, 0.5);
+    }
+    assert!(session.settled);
+    session
+}
+
+fn subscriptions(effects: &[Effect]) -> Vec<(u32, Option<Position>)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Send(ClientMessage::Subscribe { id, since, .. }) => Some((*id, since.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn connects_authenticates_and_watches_the_first_advertiser() {
+    let mut session = Session::new("secret".into(), 60);
+    let effects = session.take(Event::Start, NOW, 0.5);
+    assert!(effects.contains(&Effect::Open));
+    assert!(effects.contains(&Effect::Set(Timer::Handshake, HANDSHAKE_MS)));
+    let effects = session.take(Event::Opened, NOW, 0.5);
+    assert_eq!(effects, [Effect::Send(ClientMessage::Auth { token: "secret".into() })]);
+    let effects = session.take(welcome(Some(&["adv_002", "adv_001"])), NOW, 0.5);
+    assert_eq!(session.advertiser_id.as_deref(), Some("adv_002"));
+    assert_eq!(subscriptions(&effects), [(1, None)]);
+    assert!(effects.contains(&Effect::Stop(Timer::Handshake)));
+    assert!(effects.contains(&Effect::Set(Timer::Heartbeat, 20_000)));
+    assert!(effects.contains(&Effect::ListCampaigns("adv_002".into())));
+}
+
+#[test]
+fn the_administrator_chooses_first() {
+    let mut session = Session::new("secret".into(), 60);
+    session.take(Event::Start, NOW, 0.5);
+    let effects = session.take(welcome(None), NOW, 0.5);
+    assert_eq!(subscriptions(&effects), []);
+    assert!(effects.contains(&Effect::ListAdvertisers));
+    let effects = session.take(Event::ChooseAdvertiser("adv_003".into()), NOW, 0.5);
+    assert_eq!(subscriptions(&effects), [(1, None)]);
+}
+
+#[test]
+fn values_are_absolute_and_follow_each_other() {
+    let mut session = settled();
+    session.take(delta(1, 4, 6, 12), NOW, 0.5);
+    assert_eq!(session.state.total().valid, 12);
+}
+
+#[test]
+fn a_lost_connection_is_resumed_where_the_state_ends() {
+    let mut session = settled();
+    let effects = session.take(Event::Closed { code: 1006 }, NOW, 0.5);
+    assert!(effects.contains(&Effect::Set(Timer::Retry, 250)));
+    assert_eq!(session.phase, Phase::Waiting(NOW + 250));
+    assert!(session.take(Event::Fired(Timer::Retry), NOW, 0.5).contains(&Effect::Open));
+    let effects = session.take(welcome(Some(&["adv_001"])), NOW, 0.5);
+    assert_eq!(subscriptions(&effects), [(2, Some(Position { epoch: "e".into(), seq: 4 }))]);
+    session.take(delta(2, 4, 9, 30), NOW, 0.5);
+    assert_eq!(session.state.total().valid, 30);
+}
+
+#[test]
+fn after_a_gap_everything_is_asked_for_and_old_deltas_are_ignored() {
+    let mut session = settled();
+    let effects = session.take(delta(1, 7, 8, 99), NOW, 0.5);
+    assert_eq!(effects[0], Effect::Send(ClientMessage::Unsubscribe { id: 1 }));
+    assert_eq!(subscriptions(&effects), [(2, None)]);
+    assert_eq!(session.state.total().valid, 10, "still shown");
+    for stale in [delta(1, 8, 9, 98), delta(2, 8, 9, 97), snapshot(1, 9, 96)] {
+        assert_eq!(session.take(stale, NOW, 0.5), []);
+        assert_eq!(session.state.total().valid, 10);
+    }
+    session.take(snapshot(2, 9, 50), NOW, 0.5);
+    assert_eq!(session.state.total().valid, 50);
+}
+
+#[test]
+fn a_reset_waits_for_its_snapshot() {
+    let mut session = settled();
+    assert_eq!(session.take(Event::Received(ServerMessage::Reset { id: 1 }), NOW, 0.5), []);
+    assert_eq!(session.take(delta(1, 4, 5, 99), NOW, 0.5), []);
+    session.take(snapshot(1, 1, 20), NOW, 0.5);
+    assert_eq!(session.state.total().valid, 20);
+}
+
+#[test]
+fn another_window_keeps_the_cells_another_advertiser_does_not() {
+    let mut session = settled();
+    let effects = session.take(Event::ChooseWindow(240), NOW, 0.5);
+    assert_eq!(effects[0], Effect::Send(ClientMessage::Unsubscribe { id: 1 }));
+    assert_eq!(subscriptions(&effects), [(2, None)]);
+    assert_eq!(session.state.total().valid, 10);
+    assert_eq!(session.take(Event::ChooseWindow(240), NOW, 0.5), []);
+    session.take(Event::ChooseAdvertiser("adv_002".into()), NOW, 0.5);
+    assert_eq!(session.state.total().valid, 0);
+    assert!(!session.settled);
+}
+
+#[test]
+fn back_off_grows_until_a_connection_was_good() {
+    let mut session = settled();
+    let lose = |session: &mut Session, now_ms| {
+        session.take(Event::Closed { code: close::GOING_AWAY }, now_ms, 1.0);
+        match session.phase {
+            Phase::Waiting(until_ms) => until_ms - now_ms,
+            phase => panic!("{phase:?}"),
+        }
+    };
+    assert_eq!(
+        [lose(&mut session, NOW), lose(&mut session, NOW), lose(&mut session, NOW)],
+        [500, 1000, 2000]
+    );
+    session.take(welcome(Some(&["adv_001"])), NOW, 0.5);
+    assert_eq!(lose(&mut session, NOW + 9_000), 4000, "welcomed, but not for long");
+    session.take(welcome(Some(&["adv_001"])), NOW, 0.5);
+    assert_eq!(lose(&mut session, NOW + 10_000), 500);
+}
+
+#[test]
+fn codes_that_forbid_it_are_final() {
+    let mut session = settled();
+    let effects = session.take(Event::Closed { code: close::UNAUTHORIZED }, NOW, 0.5);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Set(..))));
+    assert_eq!(session.phase, Phase::Refused(close::UNAUTHORIZED));
+    assert_eq!(session.take(Event::Woken, NOW, 0.5), []);
+}
+
+#[test]
+fn a_handshake_that_hangs_is_given_up() {
+    let mut session = Session::new("secret".into(), 60);
+    session.take(Event::Start, NOW, 0.5);
+    let effects = session.take(Event::Fired(Timer::Handshake), NOW, 0.5);
+    assert_eq!(effects[0], Effect::Close);
+    assert!(matches!(session.phase, Phase::Waiting(_)));
+}
+
+#[test]
+fn two_unanswered_pings_mean_a_dead_socket_and_any_message_is_an_answer() {
+    let mut session = settled();
+    let beat = Event::Fired(Timer::Heartbeat);
+    let effects = session.take(beat.clone(), NOW, 0.5);
+    assert_eq!(effects, [Effect::Send(ClientMessage::Ping {}), Effect::Set(Timer::Heartbeat, 5_000)]);
+    let effects = session.take(Event::Received(ServerMessage::Pong), NOW, 0.5);
+    assert_eq!(effects, [Effect::Set(Timer::Heartbeat, 20_000)]);
+    session.take(beat.clone(), NOW, 0.5);
+    session.take(beat.clone(), NOW, 0.5);
+    assert!(matches!(session.phase, Phase::Live(_)));
+    session.take(beat, NOW, 0.5);
+    assert!(matches!(session.phase, Phase::Waiting(_)));
+}
+
+#[test]
+fn waking_connects_at_once_or_asks_whether_the_socket_lives() {
+    let mut session = settled();
+    assert!(session.take(Event::Woken, NOW, 0.5).contains(&Effect::Send(ClientMessage::Ping {})));
+    session.take(Event::Closed { code: 1006 }, NOW, 0.5);
+    let effects = session.take(Event::Woken, NOW, 0.5);
+    assert!(effects.contains(&Effect::Open) && effects.contains(&Effect::Stop(Timer::Retry)));
+}

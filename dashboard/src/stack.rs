@@ -1,0 +1,151 @@
+//! The layers of the chart: one a campaign, one for all others, each on top of those before.
+//!
+//! A layer has a point at each full minute, and one for the trailing 60 s at its tip: the present
+//! minute would dip to zero whenever it begins, the trailing one goes on where the last ended.
+
+use clickwire_protocol::counts::Counts;
+
+use crate::{
+    overview::{Overview, WATERMARK_MINUTES, trailing},
+    palette::{OTHER, Palette},
+};
+
+/// Clicks of one colour.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// The colour's number.
+    pub slot: usize,
+    /// The campaign; `None`: all others.
+    pub campaign_id: Option<String>,
+    /// Clicks of each full minute, then of the trailing 60 s.
+    pub clicks: Vec<f64>,
+}
+
+/// Layers from the bottom up, and where their points are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stack {
+    /// From the bottom up.
+    pub layers: Vec<Layer>,
+    /// Where each point lies: minutes since the Unix epoch, of the beginning of its 60 s.
+    pub at: Vec<f64>,
+    /// Points after this time can still change: their 60 s end behind the watermark.
+    pub provisional_from: f64,
+}
+
+impl Stack {
+    /// The layers of an overview, coloured by `palette`.
+    pub fn new(overview: &Overview, palette: &Palette) -> Self {
+        let full = overview.full_minutes().len();
+        let passed = overview.minute_passed();
+        let mut at: Vec<f64> = (0..full).map(|n| (overview.first_minute + n as i64) as f64).collect();
+        let tip = (overview.first_minute + full as i64) as f64 - 1.0 + passed;
+        at.push(tip);
+
+        let clicks = |by_minute: &[Counts]| -> Vec<f64> {
+            let full = by_minute.iter().take(full).map(|counts| counts.clicks() as f64);
+            full.chain([trailing(by_minute, passed)]).collect()
+        };
+        let mut others = vec![0.0; at.len()];
+        let mut any_other = false;
+        let mut layers = Vec::new();
+        for campaign in &overview.campaigns {
+            let clicks = clicks(&campaign.by_minute);
+            if let Some(slot) = palette.slot_of(&campaign.id) {
+                layers.push(Layer { slot, campaign_id: Some(campaign.id.clone()), clicks });
+            } else {
+                any_other = true;
+                others.iter_mut().zip(clicks).for_each(|(sum, clicks)| *sum += clicks);
+            }
+        }
+        if any_other {
+            layers.push(Layer { slot: OTHER, campaign_id: None, clicks: others });
+        }
+        layers.sort_by_key(|layer| layer.slot);
+
+        Self { layers, at, provisional_from: tip - WATERMARK_MINUTES as f64 }
+    }
+
+    /// Whether a point can still change.
+    pub fn is_provisional(&self, point: usize) -> bool {
+        self.at.get(point).is_some_and(|&at| at > self.provisional_from)
+    }
+
+    /// Clicks of all layers at a point.
+    pub fn total_at(&self, point: usize) -> f64 {
+        self.layers.iter().filter_map(|layer| layer.clicks.get(point)).sum()
+    }
+
+    /// The highest point of the whole stack.
+    pub fn max(&self) -> f64 {
+        (0..self.at.len()).map(|point| self.total_at(point)).fold(0.0, f64::max)
+    }
+
+    /// Upper edges of the layers, from the bottom up: running sums of the layers' clicks.
+    pub fn edges(&self) -> Vec<Vec<f64>> {
+        let mut sum = vec![0.0; self.at.len()];
+        self.layers
+            .iter()
+            .map(|layer| {
+                sum.iter_mut().zip(&layer.clicks).for_each(|(sum, clicks)| *sum += clicks);
+                sum.clone()
+            })
+            .collect()
+    }
+
+    /// The point nearest to a time in minutes.
+    pub fn nearest(&self, minutes: f64) -> Option<usize> {
+        (0..self.at.len())
+            .min_by(|&a, &b| (self.at[a] - minutes).abs().total_cmp(&(self.at[b] - minutes).abs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::{
+        MINUTE_MS,
+        live::{ViewCell, ViewState},
+    };
+
+    use super::*;
+
+    fn stack() -> Stack {
+        let mut state = ViewState::default();
+        let cells = ["a", "b", "c", "d", "e", "f", "g"].iter().zip([70, 60, 50, 40, 30, 20, 10]);
+        let cells = cells.flat_map(|(campaign, valid)| {
+            (96..=100).map(move |minute| ViewCell {
+                minute,
+                group: vec![(*campaign).to_owned()],
+                counts: Counts { valid, ..Counts::default() },
+            })
+        });
+        state.replace("e".into(), 1, cells.collect());
+        let overview = Overview::new(&state, 100 * MINUTE_MS + 15_000, 5);
+        let mut palette = Palette::default();
+        palette.show(overview.campaigns.iter().map(|campaign| campaign.id.as_str()));
+        Stack::new(&overview, &palette)
+    }
+
+    #[test]
+    fn five_campaigns_and_all_others() {
+        let stack = stack();
+        let names: Vec<Option<&str>> =
+            stack.layers.iter().map(|layer| layer.campaign_id.as_deref()).collect();
+        assert_eq!(names, [Some("a"), Some("b"), Some("c"), Some("d"), Some("e"), None]);
+        assert_eq!(stack.layers[5].clicks[0], 30.0);
+        assert_eq!(stack.total_at(0), 280.0);
+        assert_eq!(stack.edges()[5][0], 280.0);
+        assert_eq!(stack.edges()[1][0], 130.0);
+    }
+
+    #[test]
+    fn the_tip_is_the_trailing_minute_where_it_began() {
+        let stack = stack();
+        assert_eq!(stack.at, [96.0, 97.0, 98.0, 99.0, 99.25]);
+        assert_eq!(stack.layers[0].clicks[4], 70.0 * 0.75 + 70.0);
+        let provisional: Vec<bool> = (0..5).map(|point| stack.is_provisional(point)).collect();
+        assert_eq!(provisional, [false, true, true, true, true], "96 ended 3:15 ago, 97 ended 2:15 ago");
+        assert_eq!(stack.nearest(98.4), Some(2));
+        assert_eq!(stack.nearest(1e9), Some(4));
+        assert_eq!(Stack::default().nearest(3.0), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! Light, dark, or what the system says. The choice is kept in this browser; `boot.js` applies it
+//! before the first paint.
+
+use web_sys::window;
+use yew::prelude::*;
+
+const KEY: &str = "clickwire.theme";
+
+/// A choice of colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Theme {
+    /// What the system says.
+    #[default]
+    Auto,
+    /// Light.
+    Light,
+    /// Dark.
+    Dark,
+}
+
+impl Theme {
+    /// The next choice of the button.
+    pub fn next(self) -> Self {
+        match self {
+            Self::Auto => Self::Light,
+            Self::Light => Self::Dark,
+            Self::Dark => Self::Auto,
+        }
+    }
+
+    /// For people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Auto => "Auto",
+            Self::Light => "Light",
+            Self::Dark => "Dark",
+        }
+    }
+
+    /// As stored and as the style sheet reads it; the system's choice is neither.
+    fn stored_as(self) -> Option<&'static str> {
+        match self {
+            Self::Auto => None,
+            Self::Light => Some("light"),
+            Self::Dark => Some("dark"),
+        }
+    }
+
+    fn stored() -> Self {
+        let stored = window()
+            .and_then(|window| window.local_storage().ok()?)
+            .and_then(|storage| storage.get_item(KEY).ok()?);
+        [Self::Light, Self::Dark]
+            .into_iter()
+            .find(|theme| theme.stored_as() == stored.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// Shows and keeps it. A browser that refuses storage forgets it with the page.
+    fn apply(self) {
+        let Some(window) = window() else { return };
+        let root = window.document().and_then(|document| document.document_element());
+        let storage = window.local_storage().ok().flatten();
+        match self.stored_as() {
+            Some(name) => {
+                root.and_then(|root| root.set_attribute("data-theme", name).ok());
+                storage.and_then(|storage| storage.set_item(KEY, name).ok());
+            }
+            None => {
+                root.and_then(|root| root.remove_attribute("data-theme").ok());
+                storage.and_then(|storage| storage.remove_item(KEY).ok());
+            }
+        }
+    }
+}
+
+/// What the button needs.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// Hears the choice, for what is not styled by the sheet alone.
+    #[prop_or_default]
+    pub onchange: Callback<Theme>,
+}
+
+/// The button that goes through the choices.
+#[component]
+pub fn Toggle(props: &Props) -> Html {
+    let theme = use_state_eq(Theme::default);
+    {
+        let theme = theme.clone();
+        use_effect_with((), move |()| theme.set(Theme::stored()));
+    }
+    let onclick = {
+        let (theme, onchange) = (theme.clone(), props.onchange.clone());
+        Callback::from(move |_| {
+            let next = theme.next();
+            next.apply();
+            theme.set(next);
+            onchange.emit(next);
+        })
+    };
+    html! {
+        <button type="button" class="quiet" {onclick} title="Switch between automatic, light and dark colours"
+            aria-label={format!("Colours: {}", theme.label())}>
+            <svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="6.2" /><path d="M8 1.8a6.2 6.2 0 0 1 0 12.4z" class="half" /></svg>
+            <span class="wide">{ theme.label() }</span>
+        </button>
+    }
+}
