@@ -88,6 +88,10 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_MINUTES_RETENTION_DAYS", default_value_t = 400)]
     pub minutes_retention_days: u32,
 
+    /// How often chunks are made and dropped and counted clicks removed from the stream, in seconds.
+    #[arg(long, env = "CLICKWIRE_HOUSEKEEPING_SECONDS", default_value_t = 60)]
+    pub housekeeping_seconds: u64,
+
     /// What to log: a level, or `target=level` pairs.
     #[arg(long, env = "CLICKWIRE_LOG", default_value = "info", global = true)]
     pub log: String,
@@ -122,12 +126,14 @@ impl Config {
         ensure!((1..=50_000).contains(&self.batch_max), "CLICKWIRE_BATCH_MAX: from 1 to 50000");
         ensure!(self.linger_ms <= 200, "CLICKWIRE_LINGER_MS: at most 200, or clicks reach screens too late");
         ensure!((1..=72).contains(&self.horizon_hours), "CLICKWIRE_HORIZON_HOURS: from 1 to 72");
+        ensure!(self.housekeeping_seconds > 0, "CLICKWIRE_HOUSEKEEPING_SECONDS: must be positive");
         ensure!(self.stream_max_bytes > 0, "CLICKWIRE_STREAM_MAX_BYTES: must be positive");
         let latest_days = self.horizon_hours.div_ceil(24) + self.stream_max_age_days;
         ensure!(
-            latest_days < REFRESH_DAYS,
-            "horizon and CLICKWIRE_STREAM_MAX_AGE_DAYS together must stay below {REFRESH_DAYS} days, \
-             which continuous aggregates are refreshed over"
+            latest_days < REFRESH_DAYS - 1,
+            "horizon and CLICKWIRE_STREAM_MAX_AGE_DAYS together must stay below {} days: continuous \
+             aggregates are refreshed over {REFRESH_DAYS}, and the oldest day begins up to one day earlier",
+            REFRESH_DAYS - 1
         );
         ensure!(
             self.minutes_retention_days > REFRESH_DAYS + 2 && self.ledger_retention_days > REFRESH_DAYS + 2,

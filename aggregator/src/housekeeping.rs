@@ -3,27 +3,27 @@
 //!
 //! Any aggregator may do it; a lock in the database sees to it that one does.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use async_nats::jetstream::Context;
+use async_nats::jetstream::{Context, stream::LastRawMessageErrorKind};
+use futures_util::TryStreamExt as _;
 use sqlx::PgPool;
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 
-const EVERY: Duration = Duration::from_secs(60);
-
 /// Advisory lock: "clickwire housekeeping", an arbitrary number.
 const LOCK: i64 = 0x636c_6b68;
 
-/// Runs at once and then every minute until `stop` is cancelled.
+/// Runs at once and then again and again until `stop` is cancelled.
 pub(crate) async fn run(
     database: PgPool,
     nats: Context,
     config: Config,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut every = tokio::time::interval(EVERY);
+    let mut every = tokio::time::interval(Duration::from_secs(config.housekeeping_seconds));
     loop {
         tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return Ok(()) }
         for (task, outcome) in [
@@ -35,6 +35,7 @@ pub(crate) async fn run(
                 tracing::warn!(task, %error, "housekeeping: will try again");
             }
         }
+        metrics::counter!("clickwire_housekeeping_rounds_total").increment(1);
     }
 }
 
@@ -51,28 +52,37 @@ pub(crate) async fn create_chunks(database: &PgPool) -> anyhow::Result<()> {
     if !locked {
         return Ok(());
     }
-    sqlx::raw_sql(
-        "CREATE TEMPORARY TABLE missing_chunks ON COMMIT DROP AS \
-         SELECT hypertable, day FROM unnest(ARRAY['clicks', 'click_minutes']) AS hypertable, \
+    let missing: Vec<(String, OffsetDateTime)> = sqlx::query_as(
+        "SELECT hypertable, day FROM unnest(ARRAY['clicks', 'click_minutes']) AS hypertable, \
                 generate_series(now() - INTERVAL '1 day', now() + INTERVAL '2 days', INTERVAL '1 day') AS day \
           WHERE NOT EXISTS (SELECT 1 FROM timescaledb_information.chunks \
-                             WHERE hypertable_name = hypertable AND day >= range_start AND day < range_end); \
-         INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
-                             device_type, disposition, stream_seq) \
-         SELECT '00000000-0000-0000-0000-000000000000', day, day, '', '', '', '', '', 'test', 0 \
-           FROM missing_chunks WHERE hypertable = 'clicks'; \
-         DELETE FROM clicks WHERE click_id = '00000000-0000-0000-0000-000000000000' AND stream_seq = 0; \
-         INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type) \
-         SELECT day, '', '', '', '', '' FROM missing_chunks WHERE hypertable = 'click_minutes'; \
-         DELETE FROM click_minutes WHERE advertiser_id = '';",
+                             WHERE hypertable_name = hypertable AND day >= range_start AND day < range_end)",
     )
-    .execute(&mut *transaction)
+    .fetch_all(&mut *transaction)
     .await?;
+    for (hypertable, day) in missing {
+        let (insert, delete) = match hypertable.as_str() {
+            "clicks" => (
+                "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
+                   device_type, disposition, stream_seq) \
+                 VALUES ('00000000-0000-0000-0000-000000000000', $1, $1, '', '', '', '', '', 'test', 0)",
+                "DELETE FROM clicks WHERE clicked_at = $1 AND stream_seq = 0",
+            ),
+            _ => (
+                "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type) \
+                 VALUES ($1, '', '', '', '', '')",
+                "DELETE FROM click_minutes WHERE bucket = $1 AND advertiser_id = ''",
+            ),
+        };
+        for sql in [insert, delete] {
+            sqlx::query(sql).bind(day).execute(&mut *transaction).await?;
+        }
+    }
     transaction.commit().await?;
     Ok(())
 }
 
-async fn drop_chunks(database: &PgPool, config: &Config) -> anyhow::Result<()> {
+pub(crate) async fn drop_chunks(database: &PgPool, config: &Config) -> anyhow::Result<()> {
     for (hypertable, days) in
         [("clicks", config.ledger_retention_days), ("click_minutes", config.minutes_retention_days)]
     {
@@ -88,25 +98,36 @@ async fn drop_chunks(database: &PgPool, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes from the stream what every consumer has acknowledged, so that a stream which refuses
-/// when full holds only what is still to be counted. A deleted consumer removes nothing: unless all
-/// partitions' consumers are there, nobody knows what is counted.
+/// Removes from the stream what is counted, so that a stream which refuses when full holds only what
+/// is still to be counted. Unless all partitions' consumers are there, nobody knows what is counted,
+/// and nothing is removed.
 async fn forget_counted(nats: &Context, config: &Config) -> anyhow::Result<()> {
-    use futures_util::TryStreamExt as _;
     let names = config.names();
     let mut stream = nats.get_stream(names.stream()).await?;
+    // The order matters: whatever arrives after this has a higher number.
     let last = stream.info().await?.state.last_sequence;
+    let mut last_of: HashMap<String, u64> = HashMap::new();
+    for partition in 0..config.partitions {
+        let found = match stream.get_last_raw_message_by_subject(&names.subject(partition)).await {
+            Ok(message) => message.sequence,
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => 0,
+            Err(error) => return Err(error.into()),
+        };
+        last_of.insert(names.consumer(partition), found);
+    }
     let consumers: Vec<_> = stream.consumers().try_collect().await?;
-    let all_there = (0..config.partitions)
-        .all(|partition| consumers.iter().any(|consumer| consumer.name == names.consumer(partition)));
-    // A consumer with nothing pending and nothing unacknowledged is past everything there was.
-    let floor = consumers.iter().map(|consumer| {
-        let idle = consumer.num_pending == 0 && consumer.num_ack_pending == 0;
-        if idle { last } else { consumer.ack_floor.stream_sequence }
+    let there = consumers.iter().filter(|consumer| last_of.contains_key(&consumer.name)).count();
+    // Others, such as an archiver, read every partition.
+    let done_with = consumers.iter().map(|consumer| {
+        let floor = consumer.ack_floor.stream_sequence;
+        if floor >= *last_of.get(&consumer.name).unwrap_or(&last) { last } else { floor }
     });
-    if let (true, Some(floor)) = (all_there, floor.min()) {
-        // `purge` keeps the given sequence and what follows it.
-        stream.purge().sequence(floor + 1).await?;
+    if there == last_of.len()
+        && let Some(counted) = done_with.min()
+        && counted > 0
+    {
+        // The given sequence number is the first that is kept.
+        stream.purge().sequence(counted + 1).await?;
     }
     Ok(())
 }

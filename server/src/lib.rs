@@ -27,7 +27,7 @@ use axum::{
 };
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use sqlx::{
-    PgPool,
+    ConnectOptions as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{net::TcpListener, time::timeout};
@@ -138,7 +138,8 @@ fn connect_database(config: &Config) -> anyhow::Result<PgPool> {
             ("statement_timeout", "5s"),
             ("default_transaction_read_only", "on"),
             ("plan_cache_mode", "force_custom_plan"),
-        ]);
+        ])
+        .log_slow_statements(log::LevelFilter::Off, Duration::ZERO);
     Ok(PgPoolOptions::new()
         .max_connections(config.database_connections)
         .acquire_timeout(Duration::from_secs(2))

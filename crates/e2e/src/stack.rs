@@ -45,7 +45,7 @@ enum Shared {
 /// A server or an aggregator as a process of its own.
 pub struct Program {
     child: Child,
-    _port: Reservation,
+    port: Reservation,
 }
 
 impl Stack {
@@ -103,6 +103,7 @@ impl Stack {
                 ),
             ),
             ("CLICKWIRE_IP_HASH_KEY", "ip-hash-key-of-the-tests".to_owned()),
+            ("CLICKWIRE_HOUSEKEEPING_SECONDS", "1".to_owned()),
             ("CLICKWIRE_LOG", "warn".to_owned()),
         ];
         Ok(stack)
@@ -172,7 +173,7 @@ impl Stack {
         })
         .await?;
         ensure!(child.try_wait()?.is_none(), "{program} ended at once");
-        Ok(Program { child, _port: port })
+        Ok(Program { child, port })
     }
 
     /// A connection to post clicks over.
@@ -235,6 +236,15 @@ pub enum Buckets {
 }
 
 impl Program {
+    /// One of its metrics; 0 before it was first recorded.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let server = Server::new(&format!("http://127.0.0.1:{}", self.port.port()), "")?;
+        let (_, metrics) = server.connection().get("/metrics").await?;
+        let metrics = String::from_utf8_lossy(&metrics).into_owned();
+        let values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        Ok(values.sum())
+    }
+
     /// Ends it as a crash would.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await?;

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
+use async_nats::jetstream::consumer::PullConsumer;
 use clickwire_e2e::{Buckets, Stack, eventually};
 use clickwire_load::{live::Client, traffic};
 use clickwire_process::now_ms;
@@ -143,12 +144,13 @@ async fn a_resend_is_known_after_the_broker_forgot_it_and_under_another_time() -
         stored["clicked_at_ms"] = json!(at.unix_timestamp() * 1000);
         nats.publish(names.subject(0), stored.to_string().into()).await?.await?;
     }
-    let stream = stack.names();
+    let names = stack.names();
+    let last = nats.get_stream(names.stream()).await?.info().await?.state.last_sequence;
+    assert_eq!(last, 4, "the broker refused two of three posts");
     eventually("the stream is counted", Duration::from_secs(20), async || {
-        let mut consumer: async_nats::jetstream::consumer::PullConsumer =
-            nats.get_consumer_from_stream(stream.consumer(0), stream.stream()).await.ok()?;
-        let info = consumer.info().await.ok()?;
-        (info.num_pending == 0 && info.num_ack_pending == 0).then_some(())
+        let mut consumer: PullConsumer =
+            nats.get_consumer_from_stream(names.consumer(0), names.stream()).await.ok()?;
+        (consumer.info().await.ok()?.ack_floor.stream_sequence >= last).then_some(())
     })
     .await?;
     assert_eq!(stack.ledger().await?, 1);

@@ -153,6 +153,7 @@ async fn a_stopped_server_says_so_and_its_dashboards_go_on_at_the_next() -> Resu
 
     let _second = stack.start_server().await?;
     post(&stack, 4).await?;
+    counted(&stack, 4).await?;
     let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     shows(&mut dashboard, 4, Duration::from_secs(5)).await
 }

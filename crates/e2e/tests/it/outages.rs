@@ -75,3 +75,35 @@ async fn a_deleted_consumer_is_made_again_and_nothing_is_counted_twice() -> Resu
     assert_eq!(stack.received(Buckets::Minutes).await?, expected);
     Ok(())
 }
+
+/// A stream that refuses when full must not fill up with what is counted, nor forget what is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stream_forgets_what_is_counted_and_nothing_else() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let aggregator = stack.start_aggregator().await?;
+    let nats = async_nats::jetstream::new(async_nats::connect(stack.services().nats_url()).await?);
+    let mut stream = nats.get_stream(stack.names().stream()).await?;
+    let mut kept = async || Some(stream.info().await.ok()?.state.messages);
+    post(&stack, 100, 1).await?;
+    eventually("the stream is empty", Duration::from_secs(20), async || {
+        (kept().await? == 0 && stack.ledger().await.ok()? == 100).then_some(())
+    })
+    .await?;
+
+    let mut blocking = stack.database().begin().await?;
+    sqlx::query("LOCK TABLE clicks IN EXCLUSIVE MODE").execute(&mut *blocking).await?;
+    post(&stack, 50, 2).await?;
+    const ROUNDS: &str = "clickwire_housekeeping_rounds_total";
+    let before = aggregator.metric(ROUNDS).await?;
+    eventually("housekeeping went round", Duration::from_secs(20), async || {
+        (aggregator.metric(ROUNDS).await.ok()? >= before + 2.0).then_some(())
+    })
+    .await?;
+    assert_eq!(kept().await, Some(50));
+    blocking.rollback().await?;
+    eventually("the rest is counted and forgotten", Duration::from_secs(20), async || {
+        (kept().await? == 0 && stack.ledger().await.ok()? == 150).then_some(())
+    })
+    .await
+}
