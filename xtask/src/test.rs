@@ -14,6 +14,8 @@ pub(crate) fn run() -> Result<()> {
         steps.say(headline);
         let mut command = workspace::cargo();
         command.args(arguments).env("CARGO_TERM_PROGRESS_WHEN", "never");
+        // Tests of the whole start the programs that were built with them.
+        command.env("CLICKWIRE_PROGRAMS", workspace::debug_programs()?);
         if !interrupt.run(&mut command)?.success() {
             bail!("`cargo {}` failed", arguments.join(" "));
         }
@@ -35,7 +37,7 @@ pub(crate) fn run() -> Result<()> {
     // Of the default members: the dashboard has its own, below.
     cargo("Lints", &["clippy", "--quiet", "--all-targets", "--", "--deny", "warnings"])?;
 
-    cargo("Compiling tests", &["test", "--quiet", "--no-run"])?;
+    cargo("Compiling programs and tests", &["build", "--quiet", "--bins", "--tests"])?;
     cargo("Tests", &["test"])?;
     wasm::check(&cargo)?;
 

@@ -11,17 +11,32 @@ pub(crate) fn root() -> &'static Path {
     own.parent().unwrap_or(own)
 }
 
-/// The cargo that runs us, in the repository's root.
+/// The cargo that runs us, in the repository's root. What cargo told us about our own package is
+/// taken out: build scripts that look at it would run again each time the caller changes.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let about_us = name.to_str().is_some_and(|name| {
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| name.starts_with(prefix))
+        });
+        if about_us {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
-/// A program built by `cargo build --release`. The target folder is the one that we lie in ourselves,
-/// in `debug/`: wherever cargo's configuration has put it.
+/// A program built by `cargo build --release`.
 pub(crate) fn release_program(name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot find our own program")?;
-    let target = own.parent().and_then(Path::parent).context("our own program is not in a target folder")?;
+    let debug = debug_programs()?;
+    let target = debug.parent().context("our own program is not in a target folder")?;
     Ok(target.join("release").join(name))
+}
+
+/// Where `cargo build` puts programs: the folder that we lie in ourselves, wherever cargo's
+/// configuration has put it.
+pub(crate) fn debug_programs() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot find our own program")?;
+    Ok(own.parent().context("our own program is not in a folder")?.to_owned())
 }

@@ -176,6 +176,11 @@ impl Stack {
         Ok(Program { child, port })
     }
 
+    /// The key to post clicks with.
+    pub fn ingest_key() -> &'static str {
+        INGEST_KEY
+    }
+
     /// A connection to post clicks over.
     pub fn poster(&self) -> Result<Connection> {
         Ok(Server::new(&self.server_url, INGEST_KEY)?.connection())
@@ -262,13 +267,14 @@ impl Program {
     }
 }
 
-/// The folder with the programs, built as the tests are.
+/// The folder with the programs: `CLICKWIRE_PROGRAMS`, or where they are built now.
 fn programs() -> Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BUILT
-        .get_or_init(|| build().map_err(|error| format!("{error:#}")))
-        .clone()
-        .map_err(|error| anyhow!(error))
+    let built = BUILT.get_or_init(|| match std::env::var_os("CLICKWIRE_PROGRAMS") {
+        Some(folder) => Ok(folder.into()),
+        None => build().map_err(|error| format!("{error:#}")),
+    });
+    built.clone().map_err(|error| anyhow!(error))
 }
 
 fn build() -> Result<PathBuf> {
@@ -276,9 +282,16 @@ fn build() -> Result<PathBuf> {
     let executable = std::env::current_exe()?;
     let folder = executable.parent().and_then(std::path::Path::parent).context("where are the programs?")?;
     let mut cargo = std::process::Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "clickwire-server", "-p", "clickwire-aggregator", "--bins"]);
-    if folder.ends_with("release") {
-        cargo.arg("--release");
+    cargo.args(["build", "--quiet", "--bins", "--tests"]);
+    cargo.args(["-p", "clickwire-server", "-p", "clickwire-aggregator", "-p", "clickwire-e2e"]);
+    for (name, _) in std::env::vars_os() {
+        // What cargo says of the tests' package would make build scripts run again.
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            cargo.env_remove(name);
+        }
     }
     let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().context("cargo build")?;
     ensure!(status.success(), "the programs could not be built");

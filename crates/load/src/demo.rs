@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use rand::{SeedableRng as _, rngs::StdRng};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use clickwire_protocol::analytics::Aggregate;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -22,15 +27,29 @@ pub struct Options {
     #[arg(long, env = "CLICKWIRE_INGEST_KEY", hide_env_values = true)]
     ingest_key: String,
     /// Clicks a second, on average.
-    #[arg(long, default_value_t = 40.0)]
+    #[arg(long, default_value_t = 20.0)]
     rate: f64,
+    /// If the last hour holds no clicks, first make this many minutes of them.
+    #[arg(long, default_value_t = 0, requires = "admin_token")]
+    history_minutes: u32,
+    /// Token that opens all advertisers; needed to look whether there is a history.
+    #[arg(long, env = "CLICKWIRE_ADMIN_TOKEN", hide_env_values = true)]
+    admin_token: Option<String>,
 }
 
 const STEP: Duration = Duration::from_millis(100);
 
+/// Connections that a history is posted over.
+const CONNECTIONS: u32 = 8;
+
 /// Sends until `stop` is cancelled. A server that is away is waited for.
 pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<()> {
     let server = Server::new(&options.server, &options.ingest_key)?;
+    if let Some(token) = options.admin_token.as_deref().filter(|_| options.history_minutes > 0)
+        && is_empty(&Server::new(&options.server, token)?).await?
+    {
+        tokio::spawn(history(server.clone(), options.rate, options.history_minutes));
+    }
     let mut connection = server.connection();
     let mut random = StdRng::from_rng(&mut rand::rng());
     let started = Instant::now();
@@ -59,6 +78,40 @@ async fn post(connection: &mut Connection, body: String) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether the last hour holds no clicks.
+async fn is_empty(server: &Server) -> anyhow::Result<bool> {
+    let (status, body) = server.connection().get("/api/v1/analytics/aggregate?advertiser_id=adv_001").await?;
+    anyhow::ensure!(status.is_success(), "{status}");
+    Ok(serde_json::from_slice::<Aggregate>(&body)?.total_clicks == 0)
+}
+
+/// Posts clicks of the last `minutes`, as many as would have come at `rate`.
+pub async fn history(server: Server, rate: f64, minutes: u32) -> anyhow::Result<()> {
+    let now = OffsetDateTime::now_utc();
+    let mut posters = JoinSet::new();
+    for number in 0..CONNECTIONS {
+        let mut connection = server.connection();
+        posters.spawn(async move {
+            let mut random = StdRng::from_rng(&mut rand::rng());
+            for minute in (1..=minutes).rev().filter(|minute| minute % CONNECTIONS == number) {
+                let ago = f64::from(minute) * 60.0;
+                let clicks = (rate * 60.0 * wave(-ago)) as u32;
+                for _ in 0..clicks {
+                    let mut click = traffic::click(&mut random, robots(-ago));
+                    let at = now - time::Duration::seconds_f64(ago - random.random_range(0.0..60.0));
+                    click["clicked_at"] = at.format(&Rfc3339)?.into();
+                    post(&mut connection, click.to_string()).await?;
+                }
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(posted) = posters.join_next().await {
+        posted??;
+    }
+    Ok(())
+}
+
 /// Slow and quick swells around 1, so that there is something to see.
 fn wave(seconds: f64) -> f64 {
     1.0 + 0.35 * (seconds / 47.0).sin() + 0.25 * (seconds / 11.0).sin()
@@ -66,5 +119,5 @@ fn wave(seconds: f64) -> f64 {
 
 /// The share of robots: 2 %, and 15 % for twenty seconds in every two minutes.
 fn robots(seconds: f64) -> f64 {
-    if seconds % 120.0 > 100.0 { 0.15 } else { 0.02 }
+    if seconds.rem_euclid(120.0) > 100.0 { 0.15 } else { 0.02 }
 }

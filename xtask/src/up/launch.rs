@@ -79,8 +79,12 @@ impl Launch<'_> {
 
         if is_demo {
             let url = format!("http://{}", loopback(server_port));
-            let key = [("CLICKWIRE_INGEST_KEY", secrets.ingest_key)];
-            let load = self.program("load", "clickwire-load", &["demo", "--server", &url], &key)?;
+            let keys = [
+                ("CLICKWIRE_INGEST_KEY", secrets.ingest_key),
+                ("CLICKWIRE_ADMIN_TOKEN", secrets.admin_token),
+            ];
+            let demo = ["demo", "--server", &url, "--history-minutes", "60"];
+            let load = self.program("load", "clickwire-load", &demo, &keys)?;
             running.start(self, load, None)?;
         }
         Ok(running)

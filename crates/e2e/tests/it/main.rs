@@ -1,6 +1,7 @@
 //! Tests of the whole system on real services.
 
 mod analytics;
+mod browser;
 mod dead_letters;
 mod exactly_once;
 mod ingest;

@@ -1,0 +1,150 @@
+//! The dashboard in a real browser. Screenshots go to the folder `CLICKWIRE_SCREENSHOTS`, if set.
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use clickwire_e2e::{Buckets, Stack, eventually};
+use clickwire_load::{demo, http::Server};
+use clickwire_services::{Port, Reservation};
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// A headless Chromium with a profile of its own; both end with this.
+struct Browser {
+    client: Client,
+    _driver: Child,
+    _port: Reservation,
+    _profile: TempDir,
+}
+
+impl Browser {
+    async fn start() -> Result<Self> {
+        let port = Port::Free.reserve("chromedriver")?;
+        let profile = TempDir::new()?;
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={}", port.port()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("chromedriver: install Debian's packages chromium and chromium-driver")?;
+        let profile_flag = format!("--user-data-dir={}", profile.path().display());
+        let options = json!({"args": [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--disable-dev-shm-usage", profile_flag,
+        ]});
+        let capabilities = serde_json::Map::from_iter([("goog:chromeOptions".to_owned(), options)]);
+        let url = format!("http://127.0.0.1:{}", port.port());
+        let client = eventually("Chromium", Duration::from_secs(30), async || {
+            ClientBuilder::new(HttpConnector::new())
+                .capabilities(capabilities.clone())
+                .connect(&url)
+                .await
+                .ok()
+        })
+        .await?;
+        Ok(Self { client, _driver: driver, _port: port, _profile: profile })
+    }
+
+    async fn attribute(&self, testid: &str, name: &str) -> Option<String> {
+        let selector = format!("[data-testid={testid}]");
+        self.client.find(Locator::Css(&selector)).await.ok()?.attr(name).await.ok()?
+    }
+
+    async fn number(&self, testid: &str) -> Option<f64> {
+        self.attribute(testid, "data-value").await?.parse().ok()
+    }
+
+    async fn run(&self, script: &str) -> Result<Value> {
+        Ok(self.client.execute(script, Vec::new()).await?)
+    }
+
+    async fn screenshot(&self, name: &str, width: u32, height: u32, theme: &str) -> Result<()> {
+        let Some(folder) = std::env::var_os("CLICKWIRE_SCREENSHOTS").map(PathBuf::from) else {
+            return Ok(());
+        };
+        self.client.set_window_size(width, height).await?;
+        self.run(&format!("document.documentElement.setAttribute('data-theme', '{theme}')")).await?;
+        // Two frames: one to lay out, one to draw.
+        self.client
+            .execute_async("const done = arguments[0]; setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(() => done(1))), 600)", vec![])
+            .await?;
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(name), self.client.screenshot().await?)?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    demo::history(Server::new(stack.server_url(), Stack::ingest_key())?, 1.0, 58).await?;
+    let ours = async || -> Option<i64> {
+        sqlx::query_scalar(
+            "SELECT sum(valid + givt + sivt)::bigint FROM click_minutes WHERE advertiser_id = 'adv_001'",
+        )
+        .fetch_one(stack.database())
+        .await
+        .ok()?
+    };
+    let stream_is_counted =
+        async || (stack.ledger().await.ok()? == stack.received(Buckets::Minutes).await.ok()?).then_some(());
+    eventually("the history is counted", Duration::from_secs(20), stream_is_counted).await?;
+
+    let browser = Browser::start().await?;
+    let page = format!("{}/#token={}", stack.server_url(), Stack::viewer_token("adv_001"));
+    browser.client.goto(&page).await?;
+    eventually("the page is live", Duration::from_secs(20), async || {
+        (browser.attribute("connection", "data-state").await? == "live").then_some(())
+    })
+    .await?;
+    eventually("the card equals the database", Duration::from_secs(10), async || {
+        (browser.number("kpi-clicks").await? == ours().await? as f64).then_some(())
+    })
+    .await?;
+    let address = browser.client.current_url().await?;
+    ensure!(address.fragment().is_none(), "the token stays in the address bar: {address}");
+    let drawn = browser
+        .run(
+            "const c = document.querySelector('[data-testid=chart]'); \
+             const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; \
+             let n = 0; for (let i = 3; i < d.length; i += 4) { if (d[i]) n++ } return n / (c.width * c.height)",
+        )
+        .await?;
+    ensure!(drawn.as_f64().is_some_and(|share| share > 0.02), "the chart is blank: {drawn}");
+
+    let before = browser.number("kpi-clicks").await.context("no clicks shown")?;
+    let mut poster = stack.poster()?;
+    for _ in 0..10 {
+        let click = json!({"advertiser_id": "adv_001", "campaign_id": "camp_002", "ad_id": "ad_003", "country": "SE",
+            "device_type": "mobile", "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0"});
+        let (status, _) = poster.post("/api/v1/clicks", click.to_string().into_bytes()).await?;
+        ensure!(status.as_u16() == 202, "{status}");
+    }
+    eventually("ten clicks arrive on the screen", Duration::from_secs(2), async || {
+        (browser.number("kpi-clicks").await? >= before + 10.0).then_some(())
+    })
+    .await?;
+
+    browser.screenshot("dashboard-light.png", 1360, 1010, "light").await?;
+    browser.screenshot("dashboard-dark.png", 1360, 1010, "dark").await?;
+    browser.screenshot("dashboard-phone.png", 500, 1100, "dark").await?;
+
+    browser.client.goto("about:blank").await?;
+    browser.client.goto(&format!("{}/#token=nonsense-nonsense", stack.server_url())).await?;
+    eventually("an unknown token is refused", Duration::from_secs(10), async || {
+        let text = browser.run("return document.body.innerText").await.ok()?;
+        text.as_str()?.to_lowercase().contains("token").then_some(())
+    })
+    .await?;
+    ensure!(browser.number("kpi-clicks").await.is_none(), "a stranger sees numbers");
+    browser.client.clone().close().await?;
+    Ok(())
+}
