@@ -17,11 +17,23 @@ pub struct Config {
     pub command: Option<Command>,
 
     /// NATS with JetStream.
-    #[arg(long, env = "CLICKWIRE_NATS_URL", default_value = "nats://127.0.0.1:4222", global = true)]
+    #[arg(
+        long,
+        env = "CLICKWIRE_NATS_URL",
+        default_value = "nats://127.0.0.1:4222",
+        hide_env_values = true,
+        global = true
+    )]
     pub nats_url: String,
 
     /// Redis or Valkey.
-    #[arg(long, env = "CLICKWIRE_REDIS_URL", default_value = "redis://127.0.0.1:6379", global = true)]
+    #[arg(
+        long,
+        env = "CLICKWIRE_REDIS_URL",
+        default_value = "redis://127.0.0.1:6379",
+        hide_env_values = true,
+        global = true
+    )]
     pub redis_url: String,
 
     /// PostgreSQL with TimescaleDB; may hold a password, never logged.
@@ -123,7 +135,7 @@ impl Config {
             "CLICKWIRE_REDIS_PREFIX: only letters, digits, _ and - are allowed"
         );
         ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
-        ensure!((1..=50_000).contains(&self.batch_max), "CLICKWIRE_BATCH_MAX: from 1 to 50000");
+        ensure!((1..=20_000).contains(&self.batch_max), "CLICKWIRE_BATCH_MAX: from 1 to 20000");
         ensure!(self.linger_ms <= 200, "CLICKWIRE_LINGER_MS: at most 200, or clicks reach screens too late");
         ensure!((1..=72).contains(&self.horizon_hours), "CLICKWIRE_HORIZON_HOURS: from 1 to 72");
         ensure!(self.housekeeping_seconds > 0, "CLICKWIRE_HOUSEKEEPING_SECONDS: must be positive");
@@ -183,5 +195,12 @@ mod tests {
         ] {
             assert!(config(&flags).validate().is_err(), "{flags:?}");
         }
+    }
+
+    #[test]
+    fn the_readme_documents_every_setting() {
+        let command = <Config as clap::CommandFactory>::command();
+        let missing = clickwire_process::settings::undocumented(&command, include_str!("../../README.md"));
+        assert!(missing.is_empty(), "put these rows into README.md:\n{}", missing.join("\n"));
     }
 }

@@ -91,10 +91,11 @@ impl Feed {
 
     /// Begins a new epoch on every feed, now or as soon as [`Feed::run`] reaches Redis.
     pub(crate) async fn renew_all(&self) {
-        let renewed = self.try_renew_all().await;
-        self.lost.store(renewed.is_err(), Ordering::Relaxed);
-        if let Err(error) = renewed {
-            tracing::warn!(%error, "redis: no new epoch yet");
+        // First: what fails to be published meanwhile must be remembered.
+        self.lost.store(false, Ordering::Relaxed);
+        if let Err(error) = self.try_renew_all().await {
+            self.lost.store(true, Ordering::Relaxed);
+            tracing::debug!(%error, "redis: no new epoch yet");
         }
     }
 
@@ -120,9 +121,8 @@ impl Feed {
         let mut every = tokio::time::interval(Duration::from_millis(250));
         loop {
             tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return Ok(()) }
-            if self.lost.load(Ordering::Relaxed) && self.try_renew_all().await.is_ok() {
-                self.lost.store(false, Ordering::Relaxed);
-                tracing::info!("redis is back: every feed began a new epoch");
+            if self.lost.load(Ordering::Relaxed) {
+                self.renew_all().await;
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use clickwire_process::now_rfc3339;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -45,15 +45,9 @@ struct Inner {
 }
 
 impl Health {
-    pub(crate) fn new(partitions: u16) -> anyhow::Result<Self> {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let metrics = recorder.handle();
-        // A test runs several aggregators in one process; the first one's recorder serves all.
-        if metrics::set_global_recorder(recorder).is_err() {
-            tracing::debug!("metrics are recorded already");
-        }
+    pub(crate) fn new(partitions: u16, metrics: PrometheusHandle) -> Self {
         let state = Inner { attached: vec![false; usize::from(partitions)], ..Inner::default() };
-        Ok(Self { state: Mutex::new(state), metrics })
+        Self { state: Mutex::new(state), metrics }
     }
 
     fn state(&self) -> MutexGuard<'_, Inner> {
@@ -71,11 +65,19 @@ impl Health {
 
     /// A partition has its consumer.
     pub(crate) fn attached(&self, partition: u16) {
-        let mut state = self.state();
-        if let Some(attached) = state.attached.get_mut(usize::from(partition)) {
-            *attached = true;
+        self.set_attached(partition, true);
+        self.state().waiting_for.remove(&Service::Broker);
+    }
+
+    /// A partition lost its consumer.
+    pub(crate) fn detached(&self, partition: u16) {
+        self.set_attached(partition, false);
+    }
+
+    fn set_attached(&self, partition: u16, is_attached: bool) {
+        if let Some(attached) = self.state().attached.get_mut(usize::from(partition)) {
+            *attached = is_attached;
         }
-        state.waiting_for.remove(&Service::Broker);
     }
 
     /// A batch was committed: both services work.

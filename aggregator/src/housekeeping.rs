@@ -1,11 +1,14 @@
 //! What must happen now and then, under both licences of TimescaleDB: chunks made ahead of time,
 //! old chunks dropped, counted clicks removed from the stream.
 //!
-//! Any aggregator may do it; a lock in the database sees to it that one does.
+//! Every aggregator does it; doing it twice does no harm.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use async_nats::jetstream::{Context, stream::LastRawMessageErrorKind};
+use async_nats::jetstream::{
+    Context,
+    stream::{LastRawMessageErrorKind, Stream},
+};
 use futures_util::TryStreamExt as _;
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -99,35 +102,41 @@ pub(crate) async fn drop_chunks(database: &PgPool, config: &Config) -> anyhow::R
 }
 
 /// Removes from the stream what is counted, so that a stream which refuses when full holds only what
-/// is still to be counted. Unless all partitions' consumers are there, nobody knows what is counted,
-/// and nothing is removed.
+/// is still to be counted. Unless each of the stream's subjects has its consumer, nobody knows what is
+/// counted, and nothing is removed. Consumers of others, such as an archiver, are waited for.
 async fn forget_counted(nats: &Context, config: &Config) -> anyhow::Result<()> {
-    let names = config.names();
-    let mut stream = nats.get_stream(names.stream()).await?;
+    let mut stream = nats.get_stream(config.names().stream()).await?;
     // The order matters: whatever arrives after this has a higher number.
-    let last = stream.info().await?.state.last_sequence;
-    let mut last_of: HashMap<String, u64> = HashMap::new();
-    for partition in 0..config.partitions {
-        let found = match stream.get_last_raw_message_by_subject(&names.subject(partition)).await {
-            Ok(message) => message.sequence,
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => 0,
-            Err(error) => return Err(error.into()),
-        };
-        last_of.insert(names.consumer(partition), found);
-    }
+    let info = stream.info().await?.clone();
+    let last = info.state.last_sequence;
     let consumers: Vec<_> = stream.consumers().try_collect().await?;
-    let there = consumers.iter().filter(|consumer| last_of.contains_key(&consumer.name)).count();
-    // Others, such as an archiver, read every partition.
-    let done_with = consumers.iter().map(|consumer| {
+    let is_read =
+        |subject: &String| consumers.iter().any(|consumer| consumer.config.filter_subject == *subject);
+    if !info.config.subjects.iter().all(is_read) {
+        return Ok(());
+    }
+    let mut counted = last;
+    for consumer in &consumers {
         let floor = consumer.ack_floor.stream_sequence;
-        if floor >= *last_of.get(&consumer.name).unwrap_or(&last) { last } else { floor }
-    });
-    if there == last_of.len()
-        && let Some(counted) = done_with.min()
-        && counted > 0
-    {
+        if floor < last_on(&stream, &consumer.config.filter_subject, last).await? {
+            counted = counted.min(floor);
+        }
+    }
+    if counted > 0 {
         // The given sequence number is the first that is kept.
         stream.purge().sequence(counted + 1).await?;
     }
     Ok(())
+}
+
+/// The last message on a subject; on a stream's every subject, if none is named.
+async fn last_on(stream: &Stream, subject: &str, last: u64) -> anyhow::Result<u64> {
+    if subject.is_empty() {
+        return Ok(last);
+    }
+    match stream.get_last_raw_message_by_subject(subject).await {
+        Ok(message) => Ok(message.sequence),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),
+        Err(error) => Err(error.into()),
+    }
 }

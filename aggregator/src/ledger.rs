@@ -307,8 +307,7 @@ fn cell(row: &PgRow) -> Result<(String, MinuteCell), sqlx::Error> {
     Ok((row.try_get("advertiser_id")?, cell))
 }
 
-/// Unix milliseconds as the database's time. What lies outside its range is at the range's edge;
-/// [`Judge`] lets no such time through.
+/// Unix milliseconds as the database's time. [`Judge`] lets no time through that has none.
 fn at(unix_ms: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)

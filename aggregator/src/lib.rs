@@ -25,7 +25,7 @@ mod message;
 mod partition;
 mod stream;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -33,9 +33,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, feed::Feed, health::Health, ledger::Ledger, partition::Partition};
 
-/// Counts until `stop` is cancelled, then finishes the batches in hand.
+/// How long batches in hand may take when the aggregator stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Counts until `stop` is cancelled, then finishes the batches in hand under a grace period.
 pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
-    let health = Arc::new(Health::new(config.partitions)?);
+    let health = Arc::new(Health::new(config.partitions, clickwire_process::metrics::record(stop.clone())));
     let mut tasks = JoinSet::new();
     tasks.spawn(health::serve(listener, Arc::clone(&health), stop.clone()));
 
@@ -61,8 +64,19 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         };
         tasks.spawn(partition.run(stop.clone()));
     }
-    while let Some(ended) = tasks.join_next().await {
-        ended.context("a task of the aggregator panicked")??;
+    let ended = async {
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a task of the aggregator panicked")??;
+        }
+        // Acknowledgements may still be on their way to the socket.
+        nats.client().flush().await.context("sending the last acknowledgements")
+    };
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = ended => ended,
+        () = overdue => anyhow::bail!("did not stop within {GRACE:?}; what was not acknowledged comes again"),
     }
-    Ok(())
 }

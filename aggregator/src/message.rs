@@ -15,10 +15,10 @@ pub(crate) struct Received {
 pub(crate) enum Poison {
     #[error("not a click: {0}")]
     Unreadable(#[from] serde_json::Error),
-    #[error("received_at_ms {received_at_ms} is more than a day from when the broker stored it")]
+    #[error("received_at_ms {received_at_ms} is more than a day after the broker stored it")]
     ImpossibleTime { received_at_ms: i64 },
-    #[error("too old to be counted: stored by the broker {age_hours} hours ago")]
-    TooOld { age_hours: i64 },
+    #[error("received {late_hours} hours too long ago: its range of time may be dropped already")]
+    TooOld { late_hours: i64 },
     #[error("the database refuses its content: {0}")]
     Refused(String),
 }
@@ -41,12 +41,12 @@ const DAY_MS: i64 = 86_400_000;
 /// may be counted (what lies before may already be dropped by retention).
 pub(crate) fn read(payload: &[u8], stored_at_ms: i64, oldest_ms: i64) -> Result<Click, Poison> {
     let click: Click = serde_json::from_slice(payload)?;
-    if click.received_at_ms.abs_diff(stored_at_ms) > DAY_MS as u64 {
+    if click.received_at_ms > stored_at_ms.saturating_add(DAY_MS) {
         return Err(Poison::ImpossibleTime { received_at_ms: click.received_at_ms });
     }
     if click.received_at_ms < oldest_ms {
-        let age_hours = (oldest_ms - click.received_at_ms) / 3_600_000;
-        return Err(Poison::TooOld { age_hours });
+        let late_hours = oldest_ms.saturating_sub(click.received_at_ms) / 3_600_000;
+        return Err(Poison::TooOld { late_hours });
     }
     Ok(click)
 }

@@ -6,9 +6,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::jetstream::{Context, Message, consumer::pull};
+use async_nats::jetstream::{AckKind, Context, Message, consumer::pull};
 use clickwire_process::{Backoff, now_ms};
-use futures_util::{StreamExt as _, future};
+use futures_util::{FutureExt as _, StreamExt as _, future};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +46,10 @@ impl Partition {
         loop {
             match self.consume(&stop, &mut backoff).await {
                 Ok(()) => return Ok(()),
-                Err(error) => self.health.waiting_for(Service::Broker, &error),
+                Err(error) => {
+                    self.health.detached(self.number);
+                    self.health.waiting_for(Service::Broker, &error);
+                }
             }
             tokio::select! { () = backoff.wait() => {}, () = stop.cancelled() => return Ok(()) }
         }
@@ -56,27 +59,32 @@ impl Partition {
         let consumer = stream::consumer(&self.nats, &self.config, self.number).await?;
         let mut messages = consumer
             .stream()
-            .max_messages_per_batch(2 * self.config.batch_max)
+            .max_messages_per_batch(self.config.batch_max)
             .heartbeat(Duration::from_secs(5))
             .messages()
             .await?;
         self.health.attached(self.number);
         backoff.reset();
-        loop {
-            let batch = tokio::select! {
-                batch = self.next_batch(&mut messages) => batch?,
-                () = stop.cancelled() => return Ok(()),
-            };
+        while !stop.is_cancelled() {
+            let batch = self.next_batch(&mut messages, stop).await?;
             self.count(batch, stop).await?;
         }
+        hand_back(&mut messages).await
     }
 
-    /// Waits for a first message, then for more until the batch is full or old enough.
-    async fn next_batch(&self, messages: &mut pull::Stream) -> Result<Vec<Fetched>, Unavailable> {
-        let first = messages.next().await.ok_or(Unavailable::Ended)??;
+    /// Waits for a first message, then for more until the batch is full or old enough, or we stop.
+    async fn next_batch(
+        &self,
+        messages: &mut pull::Stream,
+        stop: &CancellationToken,
+    ) -> Result<Vec<Fetched>, Unavailable> {
+        let first = tokio::select! {
+            first = messages.next() => first.ok_or(Unavailable::Ended)??,
+            () = stop.cancelled() => return Ok(Vec::new()),
+        };
         let until = Instant::now() + Duration::from_millis(self.config.linger_ms);
         let mut batch = vec![Fetched::from(first)];
-        while batch.len() < self.config.batch_max {
+        while batch.len() < self.config.batch_max && !stop.is_cancelled() {
             match timeout_at(until, messages.next()).await {
                 Ok(Some(Ok(message))) => batch.push(Fetched::from(message)),
                 // What ends the subscription shows again at the next call; this batch is whole.
@@ -151,6 +159,14 @@ impl Partition {
     }
 }
 
+/// Lets another aggregator have at once what was delivered to us but not begun.
+async fn hand_back(messages: &mut pull::Stream) -> Result<(), Unavailable> {
+    while let Some(Some(Ok(message))) = messages.next().now_or_never() {
+        message.ack_with(AckKind::Nak(None)).await.map_err(Unavailable::Acknowledge)?;
+    }
+    Ok(())
+}
+
 enum Refused {
     Halves(Vec<Received>, Vec<Received>),
     One(u64, Poison),
@@ -167,10 +183,10 @@ impl From<Message> for Fetched {
 }
 
 /// Whether the database refuses the data rather than being unable to work: SQLSTATE classes 22
-/// (data exception) and 23 (integrity constraint violation).
+/// (data exception), 23 (integrity constraint violation) and 54 (program limit exceeded).
 fn is_data_error(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+        .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
 }

@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::config::Config;
 
 /// How long a batch may take before the broker offers its clicks to another aggregator.
-pub(crate) const ACK_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
 
 /// The broker can't be used now.
 #[derive(Debug, Error)]
@@ -64,7 +64,8 @@ pub(crate) async fn consumer(
     let names = config.names();
     nats.create_or_update_stream(StreamConfig {
         name: names.stream().to_owned(),
-        subjects: vec![names.all_subjects()],
+        // One by one: a server that is configured with more partitions than anybody counts is refused.
+        subjects: (0..config.partitions).map(|partition| names.subject(partition)).collect(),
         storage: StorageType::File,
         discard: DiscardPolicy::New,
         max_age: config.stream_max_age(),

@@ -161,4 +161,11 @@ mod tests {
             assert!(config(&flags).validate().is_err(), "{flags:?}");
         }
     }
+
+    #[test]
+    fn the_readme_documents_every_setting() {
+        let command = <Config as clap::CommandFactory>::command();
+        let missing = clickwire_process::settings::undocumented(&command, include_str!("../../README.md"));
+        assert!(missing.is_empty(), "put these rows into README.md:\n{}", missing.join("\n"));
+    }
 }

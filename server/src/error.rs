@@ -7,12 +7,16 @@
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    http::{
+        HeaderValue, StatusCode,
+        header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
 };
 use clickwire_protocol::click::Rejection;
 use serde_json::json;
 use thiserror::Error as ThisError;
+use uuid::Uuid;
 
 /// Why a request was not done.
 #[derive(Debug, ThisError)]
@@ -31,11 +35,14 @@ pub(crate) enum Error {
     TooLarge,
     #[error("wrong content type")]
     UnsupportedMediaType,
-    /// The broker does not take clicks now.
-    #[error("broker: {0}")]
-    Broker(String),
+    /// The broker did not acknowledge the click with this id; it may have it all the same.
+    #[error("broker: {cause}")]
+    Broker { click_id: Uuid, cause: String },
+    /// The database gave a query up.
+    #[error("the query took too long")]
+    TooSlow,
     #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     /// Not a WebSocket handshake.
     #[error("upgrade: {0}")]
     Upgrade(String),
@@ -50,6 +57,9 @@ impl Error {
         let field_errors = [(name.to_owned(), vec![message.to_owned()])].into();
         Self::Invalid(Rejection { form_errors: Vec::new(), field_errors })
     }
+
+    /// SQLSTATE of a query that the server's time limit ended.
+    const QUERY_CANCELED: &str = "57014";
 
     fn public(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -70,10 +80,15 @@ impl Error {
                 "unsupported_media_type",
                 "Send the body with `Content-Type: application/json`.",
             ),
-            Self::Broker(_) => (
+            Self::Broker { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "broker_unavailable",
-                "The click was not taken. Send it again, with the same click_id.",
+                "It is not certain that the click was taken. Send it again, with this click_id.",
+            ),
+            Self::TooSlow => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "too_slow",
+                "This takes too long: ask for a shorter time, a coarser granularity or fewer groups.",
             ),
             Self::Database(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -88,6 +103,15 @@ impl Error {
     }
 }
 
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(sqlx::error::DatabaseError::code) {
+            Some(code) if code == Self::QUERY_CANCELED => Self::TooSlow,
+            _ => Self::Database(error),
+        }
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code, message) = self.public();
@@ -96,11 +120,21 @@ impl IntoResponse for Error {
         }
         let body = match self {
             Self::Invalid(rejection) => json!({ "error": rejection }),
+            Self::Broker { click_id, .. } => {
+                json!({"error": {"code": code, "message": message, "click_id": click_id}})
+            }
             _ => json!({"error": {"code": code, "message": message}}),
         };
         let mut response = (status, Json(body)).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        // What RFC 9110 wants beside the status.
+        let header = match status {
+            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "1")),
+            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+            StatusCode::UPGRADE_REQUIRED => Some((UPGRADE, "websocket")),
+            _ => None,
+        };
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }

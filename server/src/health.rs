@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use clickwire_process::now_rfc3339;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -13,20 +12,8 @@ use crate::AppState;
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The recorder of all metrics.
-pub(crate) fn recorder() -> PrometheusHandle {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    // A test runs several servers in one process; the first one's recorder serves all.
-    if metrics::set_global_recorder(recorder).is_err() {
-        tracing::debug!("metrics are recorded already");
-    }
-    handle
-}
-
 /// `GET /metrics`, in Prometheus' text format.
 pub(crate) async fn metrics(State(state): State<AppState>) -> String {
-    state.metrics.run_upkeep();
     state.metrics.render()
 }
 

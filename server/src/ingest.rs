@@ -128,15 +128,17 @@ impl Intake {
 
     /// Publishes a click and waits until the broker has it; says whether the broker had it before.
     ///
-    /// While the broker is away nothing is handed to the client library, which would keep it and
-    /// send it after the caller was told to send it again.
+    /// While the broker is known to be away nothing is handed to the client library, which would keep
+    /// it and send it later. What it has in hand at the moment of a break it may still send: that is
+    /// why an error names the click's id, to send it again under.
     pub(crate) async fn publish(&self, click: &Click) -> Result<bool, Error> {
+        let failed = |cause: String| Error::Broker { click_id: click.click_id, cause };
         if !self.is_connected() {
-            return Err(Error::Broker("not connected".to_owned()));
+            return Err(failed("not connected".to_owned()));
         }
         let started = Instant::now();
         let partition = partition_of(&click.dimensions.ad_id, self.subjects.len() as u16);
-        let payload = serde_json::to_vec(click).map_err(|error| Error::Broker(error.to_string()))?;
+        let payload = serde_json::to_vec(click).map_err(|error| failed(error.to_string()))?;
         let mut id = Uuid::encode_buffer();
         let message = PublishMessage::build()
             .message_id(&*click.click_id.hyphenated().encode_lower(&mut id))
@@ -146,8 +148,8 @@ impl Intake {
         };
         let stored = tokio::time::timeout(self.timeout, publish)
             .await
-            .map_err(|_| Error::Broker("no acknowledgement in time".to_owned()))?
-            .map_err(|error| Error::Broker(error.to_string()))?;
+            .map_err(|_| failed("no acknowledgement in time".to_owned()))?
+            .map_err(|error| failed(error.to_string()))?;
         metrics::counter!("clickwire_clicks_accepted_total").increment(1);
         metrics::histogram!("clickwire_broker_ack_seconds").record(started.elapsed());
         Ok(stored.duplicate)

@@ -91,20 +91,18 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         database,
         redis,
         sessions: sessions.clone(),
-        metrics: health::recorder(),
+        metrics: clickwire_process::metrics::record(stop.clone()),
     };
     let service = routes(state).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(async move {
-            stop.cancelled().await;
-            // A request that hangs must not hold up the end for ever.
-            tokio::spawn(async {
-                tokio::time::sleep(GRACE).await;
-                tracing::warn!("requests did not end in time");
-                std::process::exit(0);
-            });
-        })
-        .await?;
+    let served = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = served.into_future() => served?,
+        () = overdue => tracing::warn!("requests did not end in time"),
+    }
     sessions.tracker.close();
     if timeout(GRACE, sessions.tracker.wait()).await.is_err() {
         tracing::warn!(sessions = sessions.tracker.len(), "live sessions did not end in time");

@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "a command-line tool talks on its standard output")]
 
+mod bench;
 mod down;
 mod installation;
 mod interrupt;
@@ -48,6 +49,9 @@ enum Task {
     Test,
     /// Build the dashboard into dashboard/dist.
     Dashboard,
+    /// Measure release builds on services of their own.
+    #[command(subcommand)]
+    Bench(bench::Measurement),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Task::Down => installation().and_then(|installation| down::run(&installation)),
         Task::Status(status) => installation().and_then(|installation| status::run(&status, &installation)),
         Task::Test => test::run(),
+        Task::Bench(measurement) => bench::run(&measurement),
         Task::Dashboard => {
             wasm::build(true).map(|folder| steps::print(&format!("Built {}", folder.display())))
         }

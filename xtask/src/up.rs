@@ -4,7 +4,7 @@
 //! of our own programs, stop their children when they are dropped or when this process dies.
 
 mod detach;
-mod launch;
+pub(crate) mod launch;
 mod readiness;
 
 use anyhow::{Result, bail};
@@ -101,7 +101,8 @@ fn start_and_watch(
     }
 }
 
-fn build(steps: &Steps, interrupt: &Interrupt) -> Result<()> {
+/// Builds the programs for speed.
+pub(crate) fn build(steps: &Steps, interrupt: &Interrupt) -> Result<()> {
     steps.say("Building the programs");
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--release"]);

@@ -202,8 +202,8 @@ async fn assert_windows_fit(installed: &Installation) -> anyhow::Result<()> {
         // The limit that the configuration is checked against is the policy's.
         let valid_with_stream_of =
             |days| Config { stream_max_age_days: days, ..config.clone() }.validate().is_ok();
-        assert!(valid_with_stream_of(refreshed_days - horizon_days - 1));
-        assert!(!valid_with_stream_of(refreshed_days - horizon_days));
+        assert!(valid_with_stream_of(refreshed_days - horizon_days - 2));
+        assert!(!valid_with_stream_of(refreshed_days - horizon_days - 1));
     }
     Ok(())
 }

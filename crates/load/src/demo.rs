@@ -46,7 +46,7 @@ const CONNECTIONS: u32 = 8;
 pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<()> {
     let server = Server::new(&options.server, &options.ingest_key)?;
     if let Some(token) = options.admin_token.as_deref().filter(|_| options.history_minutes > 0)
-        && is_empty(&Server::new(&options.server, token)?).await?
+        && is_empty(&Server::new(&options.server, token)?).await.unwrap_or(false)
     {
         tokio::spawn(history(server.clone(), options.rate, options.history_minutes));
     }

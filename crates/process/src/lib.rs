@@ -2,6 +2,8 @@
 //! signals, waits between attempts, tells the time.
 
 mod backoff;
+pub mod metrics;
+pub mod settings;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::signal::unix::{Signal, SignalKind, signal};

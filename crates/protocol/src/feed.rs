@@ -1,9 +1,8 @@
 //! What the aggregator publishes over Redis, one feed an advertiser.
 //!
-//! A feed is a Pub/Sub channel for speed, a stream with the recent messages for those who missed
-//! one, and a head with the feed's epoch and last sequence number. Messages carry absolute values
-//! with versions, so losing, repeating or reordering them is harmless: a reader that sees a gap in
-//! `seq`, or another `epoch`, reads the database again.
+//! A feed is a Pub/Sub channel and a head with the feed's epoch and last sequence number. Messages
+//! carry absolute values with versions, so losing, repeating or reordering them is harmless: a reader
+//! that sees a gap in `seq`, or another `epoch`, reads the database again.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +14,6 @@ use crate::counts::MinuteCell;
 pub struct Keys {
     /// Hash with the fields `epoch` and `seq`.
     pub head: String,
-    /// Stream of recent messages.
-    pub log: String,
     /// Pub/Sub channel.
     pub channel: String,
 }
@@ -26,7 +23,7 @@ impl Keys {
     /// different prefixes).
     pub fn new(prefix: &str, advertiser_id: &str) -> Self {
         let key = |name| format!("{prefix}:{{{advertiser_id}}}:{name}");
-        Self { head: key("head"), log: key("log"), channel: key("live") }
+        Self { head: key("head"), channel: key("live") }
     }
 }
 

@@ -8,9 +8,9 @@ pub const DEFAULT_PARTITIONS: u16 = 4;
 
 /// The partition of an ad's clicks: 64-bit FNV-1a of its id, modulo `partitions`.
 ///
-/// Changing this function, or the number of partitions of a stream that holds clicks, sends an
-/// ad's older and newer clicks to different consumers: counts stay right (the ledger decides),
-/// their order does not.
+/// Changing this function, or the number of partitions of a stream that holds clicks, sends an ad's
+/// older and newer clicks to different consumers. Before the number is made smaller, the stream must
+/// be empty: nobody reads the partitions that fall away.
 pub fn partition_of(ad_id: &str, partitions: u16) -> u16 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -39,11 +39,6 @@ impl Names {
     /// The subject of one partition.
     pub fn subject(&self, partition: u16) -> String {
         format!("{}.{partition}", self.stream.to_lowercase())
-    }
-
-    /// All subjects of the stream.
-    pub fn all_subjects(&self) -> String {
-        format!("{}.*", self.stream.to_lowercase())
     }
 
     /// The durable consumer of one partition.

@@ -7,7 +7,7 @@
 //! the database is read again; only differences are passed on.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -27,13 +27,22 @@ use redis::{AsyncCommands as _, RedisError, aio::ConnectionManager};
 use sqlx::{FromRow as _, PgPool};
 use thiserror::Error;
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::live::view::ViewState;
 
 /// How often the feed's head is compared with what has come: a lost last message leaves no gap.
 const CHECK_HEAD: Duration = Duration::from_millis(1_500);
+
+/// A message that the head counts may still be on its way to us for so long.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
+
+/// How long a load that failed waits, at most: less than screens may be behind.
+const RETRY_WITHIN: Duration = Duration::from_secs(1);
+
+/// Different views of one advertiser, at most.
+const MAX_VIEWS: usize = 64;
 
 /// A view shared by the sessions that watch it.
 pub(crate) type SharedView = Arc<Mutex<ViewState>>;
@@ -75,6 +84,8 @@ enum LoadError {
 struct State {
     minutes: BTreeMap<i64, HashMap<Dimensions, Versioned>>,
     cells: usize,
+    /// Minutes before it were given up for want of room.
+    floor_minute: i64,
     position: Position,
     loaded: bool,
     views: HashMap<View, SharedView>,
@@ -93,7 +104,7 @@ impl Feed {
         source: Source,
         events: mpsc::Receiver<Event>,
         suspect: Arc<AtomicBool>,
-    ) -> (Arc<Self>, CancellationToken) {
+    ) -> (Arc<Self>, JoinHandle<()>) {
         let stop = CancellationToken::new();
         let feed = Arc::new(Self { state: Mutex::default(), _stop: stop.clone().drop_guard() });
         let follower = Follower {
@@ -102,18 +113,22 @@ impl Feed {
             source,
             suspect,
         };
-        let ended = stop.clone();
-        tokio::spawn(async move {
-            tokio::select! { () = follower.run(events) => {}, () = ended.cancelled() => {} }
+        let ended = tokio::spawn(async move {
+            tokio::select! { () = follower.run(events) => {}, () = stop.cancelled() => {} }
         });
-        (feed, stop)
+        (feed, ended)
     }
 
-    /// The state of `view`, shared with every other session that watches an equal one.
-    pub(crate) fn view(&self, view: View) -> SharedView {
+    /// The state of `view`, shared with every other session that watches an equal one; `None` if the
+    /// advertiser is watched in too many different ways.
+    pub(crate) fn view(&self, view: View) -> Option<SharedView> {
         let mut state = self.state();
         if let Some(shared) = state.views.get(&view) {
-            return Arc::clone(shared);
+            return Some(Arc::clone(shared));
+        }
+        state.drop_unwatched();
+        if state.views.len() >= MAX_VIEWS {
+            return None;
         }
         let mut computed = ViewState::new(view.clone());
         if state.loaded {
@@ -123,11 +138,12 @@ impl Feed {
                 }
             }
             computed.advance(&state.position);
-            computed.tick(now_minute());
+            computed.start_history(&state.position);
+            computed.tick(now_minute(), state.floor_minute);
         }
         let shared = Arc::new(Mutex::new(computed));
         state.views.insert(view, Arc::clone(&shared));
-        shared
+        Some(shared)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -155,7 +171,8 @@ impl Follower {
         let share: f64 = rand::rng().random_range(0.7..1.0);
         let mut check = tokio::time::interval(CHECK_HEAD.mul_f64(share));
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::up_to(RETRY_WITHIN);
+        let mut expected = None;
         // Dashboards that arrive while Redis is away are shown the database, too.
         self.suspect.store(true, Ordering::Relaxed);
         loop {
@@ -180,7 +197,12 @@ impl Follower {
                     let Some(feed) = self.feed.upgrade() else { return };
                     feed.state().tick(now_minute(), self.source.cells_max);
                 }
-                _ = check.tick() => self.check_head().await,
+                _ = check.tick() => {
+                    expected = self.check_head(expected).await;
+                    if expected.is_some() {
+                        check.reset_after(ON_ITS_WAY);
+                    }
+                }
             }
         }
     }
@@ -202,15 +224,20 @@ impl Follower {
         }
     }
 
-    /// Whether Redis knows of messages that have not come.
-    async fn check_head(&self) {
-        let Some(feed) = self.feed.upgrade() else { return };
-        // Away: the next subscription makes us suspect anyway.
-        let Ok(head) = self.head().await else { return };
-        let ours = feed.state().position.clone();
-        if head.epoch != ours.epoch || head.seq > ours.seq {
-            self.suspect.store(true, Ordering::Relaxed);
+    /// Whether Redis knows of messages that have not come. A head that is ahead is looked at again
+    /// when what was on its way must have arrived: returns the position expected by then.
+    async fn check_head(&self, expected: Option<Position>) -> Option<Position> {
+        let ours = self.feed.upgrade()?.state().position.clone();
+        if let Some(expected) = expected {
+            if expected.epoch != ours.epoch || expected.seq > ours.seq {
+                metrics::counter!("clickwire_live_gaps_total").increment(1);
+                self.suspect.store(true, Ordering::Relaxed);
+            }
+            return None;
         }
+        // Away: the next subscription makes us suspect anyway.
+        let head = self.head().await.ok()?;
+        (head.epoch != ours.epoch || head.seq > ours.seq).then_some(head)
     }
 
     async fn head(&self) -> Result<Position, RedisError> {
@@ -274,29 +301,37 @@ impl State {
         follows
     }
 
-    /// Takes what the database has as the truth.
+    /// Takes what the database has as the truth; views hear of the differences.
     fn replace(&mut self, position: Position, cells: Vec<MinuteCell>) {
-        let stands: HashSet<(i64, Dimensions)> =
-            cells.iter().map(|cell| (cell.minute, cell.dimensions.clone())).collect();
-        let gone: Vec<MinuteCell> = self
-            .minutes
-            .iter()
-            .flat_map(|(minute, cells)| {
-                cells.iter().map(move |(dimensions, cell)| (*minute, dimensions, cell))
-            })
-            .filter(|(minute, dimensions, _)| !stands.contains(&(*minute, (*dimensions).clone())))
-            .map(|(minute, dimensions, cell)| MinuteCell {
-                minute,
-                dimensions: dimensions.clone(),
-                version: cell.version,
-                counts: Counts::default(),
-            })
-            .collect();
-        for cell in cells.into_iter().chain(gone) {
-            self.set(cell, position.seq);
+        let mut before = std::mem::take(&mut self.minutes);
+        self.cells = 0;
+        for cell in cells {
+            let known = before.get_mut(&cell.minute).and_then(|cells| cells.remove(&cell.dimensions));
+            let counts = known.map(|known| known.counts).unwrap_or_default();
+            if counts != cell.counts {
+                self.tell(cell.minute, &cell.dimensions, difference(cell.counts, counts), position.seq);
+            }
+            let versioned = Versioned { version: cell.version, counts: cell.counts };
+            self.minutes.entry(cell.minute).or_default().insert(cell.dimensions, versioned);
+            self.cells += 1;
+        }
+        for (minute, cells) in before {
+            for (dimensions, gone) in cells {
+                let difference = difference(Counts::default(), gone.counts);
+                self.tell(minute, &dimensions, difference, position.seq);
+            }
         }
         self.loaded = true;
+        for view in self.views.values() {
+            lock(view).start_history(&position);
+        }
         self.advance(position);
+    }
+
+    fn tell(&self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) {
+        for view in self.views.values() {
+            lock(view).add(minute, dimensions, difference, seq);
+        }
     }
 
     /// Sets a cell to its absolute value, unless we know a newer one. A cell that is published with
@@ -304,18 +339,18 @@ impl State {
     /// from before it may not have seen the value.
     fn set(&mut self, cell: MinuteCell, seq: u64) {
         let MinuteCell { minute, dimensions, version, counts } = cell;
+        if minute < self.floor_minute {
+            return;
+        }
         let cells = self.minutes.entry(minute).or_default();
         let before = cells.get(&dimensions).copied();
         if before.is_some_and(|before| before.version > version) {
             return;
         }
         let difference = difference(counts, before.map(|before| before.counts).unwrap_or_default());
-        for view in self.views.values() {
-            lock(view).add(minute, &dimensions, difference, seq);
-        }
-        if cells.insert(dimensions, Versioned { version, counts }).is_none() {
-            self.cells += 1;
-        }
+        self.cells += usize::from(before.is_none());
+        cells.insert(dimensions.clone(), Versioned { version, counts });
+        self.tell(minute, &dimensions, difference, seq);
     }
 
     fn advance(&mut self, position: Position) {
@@ -331,15 +366,20 @@ impl State {
             if oldest >= first && self.cells <= cells_max {
                 break;
             }
+            self.floor_minute = self.floor_minute.max(oldest + 1);
             self.cells -= cells.len();
             self.minutes.remove(&oldest);
         }
+        self.drop_unwatched();
         if self.loaded {
-            self.views.retain(|_, view| lock(view).is_watched() || Arc::strong_count(view) > 1);
             for view in self.views.values() {
-                lock(view).tick(now_minute);
+                lock(view).tick(now_minute, self.floor_minute);
             }
         }
+    }
+
+    fn drop_unwatched(&mut self) {
+        self.views.retain(|_, view| Arc::strong_count(view) > 1);
     }
 }
 
@@ -401,5 +441,81 @@ impl TryFrom<CellRow> for MinuteCell {
                 defective: row.defective,
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::{
+        counts::DeviceType,
+        live::{Filters, Kind, ServerMessage},
+    };
+
+    use super::*;
+
+    fn cell(minute: i64, version: i64, valid: i64) -> MinuteCell {
+        let dimensions = Dimensions {
+            campaign_id: "c".into(),
+            ad_id: "a".into(),
+            country: "DE".into(),
+            device_type: DeviceType::Mobile,
+        };
+        MinuteCell { minute, dimensions, version, counts: Counts { valid, ..Counts::default() } }
+    }
+
+    fn position(seq: u64) -> Position {
+        Position { epoch: "e".into(), seq }
+    }
+
+    /// A loaded state with one view of everything.
+    fn state(cells: Vec<MinuteCell>) -> (State, SharedView) {
+        let view = View {
+            kind: Kind::Clicks,
+            advertiser_id: "adv_001".into(),
+            filters: Filters::default(),
+            group_by: vec![],
+            window_minutes: MAX_WINDOW_MINUTES,
+        };
+        let shared = Arc::new(Mutex::new(ViewState::new(view.clone())));
+        let mut state = State::default();
+        state.views.insert(view, Arc::clone(&shared));
+        state.replace(position(1), cells);
+        (state, shared)
+    }
+
+    fn shown(view: &SharedView) -> Vec<(i64, i64)> {
+        match lock(view).start(1, None).0 {
+            ServerMessage::Snapshot { cells, .. } => {
+                cells.iter().map(|cell| (cell.minute, cell.counts.valid)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn older_versions_and_repeats_change_nothing() {
+        let (mut state, view) = state(vec![cell(100, 3, 7)]);
+        assert!(state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 2, 5)] }));
+        assert!(state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 3, 7)] }));
+        assert_eq!(shown(&view), [(100, 7)]);
+        assert!(!state.apply(Delta { epoch: "e".into(), seq: 4, cells: vec![cell(100, 4, 8)] }), "a gap");
+        assert_eq!(shown(&view), [(100, 8)], "its cells are true all the same");
+    }
+
+    #[test]
+    fn the_database_is_right_about_what_is_there_and_what_is_not() {
+        let (mut state, view) = state(vec![cell(100, 3, 7), cell(101, 1, 1)]);
+        state.replace(position(9), vec![cell(101, 2, 2), cell(102, 1, 4)]);
+        assert_eq!(shown(&view), [(100, 0), (101, 2), (102, 4)]);
+    }
+
+    #[test]
+    fn minutes_that_were_given_up_for_room_do_not_come_back_in_part() {
+        let (mut state, view) = state(vec![cell(100, 1, 7), cell(101, 1, 1), cell(102, 1, 1)]);
+        state.tick(102, 2);
+        assert_eq!(shown(&view), [(101, 1), (102, 1)]);
+        state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 2, 8)] });
+        state.tick(102, 2);
+        assert_eq!(shown(&view), [(101, 1), (102, 1)]);
     }
 }

@@ -14,7 +14,10 @@ use clickwire_protocol::{feed::Keys, live::View};
 use futures_util::StreamExt as _;
 use redis::{Client, RedisError, aio::ConnectionManager};
 use sqlx::PgPool;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,6 +31,12 @@ const MAX_EVENTS: usize = 256;
 
 /// Connecting and subscribing may take so long.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Waiting between attempts to connect: less than screens may be behind.
+const RETRY_WITHIN: Duration = Duration::from_secs(1);
+
+/// A connection that was cut without a word is noticed so soon.
+const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// Hands out views; cheap to clone.
 #[derive(Clone)]
@@ -64,7 +73,7 @@ impl Hub {
         database: PgPool,
         stop: &CancellationToken,
     ) -> Self {
-        // Bounded by the number of feeds: each asks once to be followed and once to be left.
+        // Emptied at least at every attempt to connect, so what waits here is a few seconds' worth.
         let (requests, received) = mpsc::unbounded_channel();
         let subscriber = Subscriber { client, channels: HashMap::new(), requests: received };
         let stop = stop.clone();
@@ -81,19 +90,22 @@ impl Hub {
         Self { feeds: Arc::default(), requests, source }
     }
 
-    /// The shared state of `view`; the first watcher of an advertiser starts its feed.
-    pub(crate) fn watch(&self, view: View) -> Watched {
+    /// The shared state of `view`; the first watcher of an advertiser starts its feed. `None` if the
+    /// advertiser is watched in too many different ways.
+    pub(crate) fn watch(&self, view: View) -> Option<Watched> {
+        let feed = self.feed(&view.advertiser_id);
+        Some(Watched { view: feed.view(view)?, _feed: feed })
+    }
+
+    fn feed(&self, advertiser_id: &str) -> Arc<Feed> {
         let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        let feed = match feeds.get(&view.advertiser_id).and_then(Weak::upgrade) {
-            Some(feed) => feed,
-            None => {
-                let feed = self.follow(&view.advertiser_id);
-                feeds.retain(|_, feed| feed.strong_count() > 0);
-                feeds.insert(view.advertiser_id.clone(), Arc::downgrade(&feed));
-                feed
-            }
-        };
-        Watched { view: feed.view(view), _feed: feed }
+        if let Some(feed) = feeds.get(advertiser_id).and_then(Weak::upgrade) {
+            return feed;
+        }
+        let feed = self.follow(advertiser_id);
+        feeds.retain(|_, feed| feed.strong_count() > 0);
+        feeds.insert(advertiser_id.to_owned(), Arc::downgrade(&feed));
+        feed
     }
 
     fn follow(&self, advertiser_id: &str) -> Arc<Feed> {
@@ -104,8 +116,8 @@ impl Hub {
         let requests = self.requests.clone();
         self.request(Request::Follow { channel: channel.clone(), events, suspect });
         tokio::spawn(async move {
-            ended.cancelled().await;
-            // Without a subscriber the server is stopping.
+            // However it ended, its receiver is gone, and without a subscriber the server is stopping.
+            let _ = ended.await;
             let _ = requests.send(Request::Leave { channel });
         });
         feed
@@ -141,16 +153,36 @@ impl Channel {
 
 impl Subscriber {
     async fn run(mut self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::up_to(RETRY_WITHIN);
         let mut connected_before = false;
         loop {
+            while let Ok(request) = self.requests.try_recv() {
+                self.note(request);
+            }
             let error = match self.connected(&mut backoff, connected_before).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            tracing::warn!(%error, "redis: live feeds are interrupted");
+            if !connected_before || backoff.is_first() {
+                tracing::warn!(%error, "redis: live feeds are interrupted");
+            }
+            metrics::counter!("clickwire_live_interruptions_total").increment(1);
             connected_before = true;
             backoff.wait().await;
+        }
+    }
+
+    /// Takes a request into the books.
+    fn note(&mut self, request: Request) {
+        match request {
+            Request::Follow { channel, events, suspect } => {
+                self.channels.insert(channel, Channel { events, suspect });
+            }
+            Request::Leave { channel } => {
+                if self.channels.get(&channel).is_some_and(|channel| channel.events.is_closed()) {
+                    self.channels.remove(&channel);
+                }
+            }
         }
     }
 
@@ -158,34 +190,30 @@ impl Subscriber {
     async fn connected(&mut self, backoff: &mut Backoff, again: bool) -> Result<(), RedisError> {
         let connection = within(self.client.get_async_pubsub()).await?;
         let (mut sink, mut messages) = connection.split();
-        for channel in self.channels.keys() {
-            within(sink.subscribe(channel)).await?;
+        if !self.channels.is_empty() {
+            within(sink.subscribe(self.channels.keys().collect::<Vec<_>>())).await?;
         }
         self.channels.values().for_each(|channel| channel.tell(Event::Subscribed));
         backoff.reset();
         if again {
             tracing::info!("redis: live feeds are back");
         }
+        let mut ping = interval(PING_EVERY);
         loop {
             tokio::select! {
-                request = self.requests.recv() => match request {
-                    Some(Request::Follow { channel, events, suspect }) => {
-                        let subscribed = within(sink.subscribe(&channel)).await;
-                        let new = Channel { events, suspect };
-                        if subscribed.is_ok() {
-                            new.tell(Event::Subscribed);
+                request = self.requests.recv() => {
+                    let Some(request) = request else { return Ok(()) };
+                    let name = request.channel().to_owned();
+                    self.note(request);
+                    match self.channels.get(&name) {
+                        Some(channel) => {
+                            within(sink.subscribe(&name)).await?;
+                            channel.tell(Event::Subscribed);
                         }
-                        self.channels.insert(channel, new);
-                        subscribed?;
+                        None => within(sink.unsubscribe(&name)).await?,
                     }
-                    Some(Request::Leave { channel }) => {
-                        if self.channels.get(&channel).is_some_and(|channel| channel.events.is_closed()) {
-                            self.channels.remove(&channel);
-                            within(sink.unsubscribe(&channel)).await?;
-                        }
-                    }
-                    None => return Ok(()),
-                },
+                }
+                _ = ping.tick() => drop(within(sink.ping::<redis::Value>()).await?),
                 message = messages.next() => match message {
                     Some(message) => {
                         if let Some(channel) = self.channels.get(message.get_channel_name()) {
@@ -195,6 +223,14 @@ impl Subscriber {
                     None => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()),
                 },
             }
+        }
+    }
+}
+
+impl Request {
+    fn channel(&self) -> &str {
+        match self {
+            Self::Follow { channel, .. } | Self::Leave { channel } => channel,
         }
     }
 }

@@ -165,7 +165,14 @@ impl Session {
                     };
                     return self.tell(&refused).await;
                 }
-                let watched = self.state.hub.watch(view);
+                let Some(watched) = self.state.hub.watch(view) else {
+                    let refused = ServerMessage::Error {
+                        id: Some(id),
+                        code: "too_many".to_owned(),
+                        message: "This advertiser is watched in too many different ways.".to_owned(),
+                    };
+                    return self.tell(&refused).await;
+                };
                 let announced = feed::lock(&watched.view).subscribe();
                 let loaded = *announced.borrow() > 0;
                 self.subscriptions.insert(id, Subscription { watched, announced, told: None, since });

@@ -28,8 +28,16 @@ pub(crate) struct ViewState {
     revision: u64,
     changed: bool,
     announce: watch::Sender<u64>,
-    /// Frames of this revision, by subscription id and where they start from.
-    frames: Vec<(u32, Told, Utf8Bytes)>,
+    /// Frames of this revision.
+    frames: Vec<Frame>,
+}
+
+/// A delta that is encoded already, for every session at the same place.
+struct Frame {
+    id: u32,
+    from: Told,
+    to: Told,
+    text: Utf8Bytes,
 }
 
 struct Cell {
@@ -67,10 +75,6 @@ impl ViewState {
         self.announce.subscribe()
     }
 
-    pub(crate) fn is_watched(&self) -> bool {
-        self.announce.receiver_count() > 0
-    }
-
     /// Adds the difference that a cell of the feed made, if the view admits it.
     pub(crate) fn add(&mut self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) {
         if !self.view.filters.admit(dimensions) {
@@ -87,21 +91,25 @@ impl ViewState {
         self.changed = true;
     }
 
-    /// Everything up to `position` is contained. A new epoch makes older positions meaningless.
+    /// Everything up to `position` is contained.
     pub(crate) fn advance(&mut self, position: &Position) {
         if self.position == *position && self.revision > 0 {
             return;
-        }
-        if self.position.epoch != position.epoch || self.revision == 0 {
-            self.resumable_from = position.seq;
         }
         self.position.clone_from(position);
         self.changed = true;
     }
 
+    /// Which message changed what is not known before `position`: older positions can't be resumed
+    /// from.
+    pub(crate) fn start_history(&mut self, position: &Position) {
+        self.resumable_from = position.seq;
+    }
+
     /// Forgets what has left the window and tells sessions of what changed since the last tick.
-    pub(crate) fn tick(&mut self, now_minute: i64) {
-        self.cells = self.cells.split_off(&(self.view.first_minute(now_minute), Vec::new()));
+    pub(crate) fn tick(&mut self, now_minute: i64, floor_minute: i64) {
+        let first_minute = self.view.first_minute(now_minute).max(floor_minute);
+        self.cells = self.cells.split_off(&(first_minute, Vec::new()));
         if std::mem::take(&mut self.changed) {
             self.revision += 1;
             self.frames.clear();
@@ -133,19 +141,17 @@ impl ViewState {
         if told.epoch != self.position.epoch {
             return None;
         }
-        let frame = match self.frames.iter().find(|(for_id, from, _)| *for_id == id && from == told) {
-            Some((_, _, frame)) => frame.clone(),
-            None => {
-                let Position { epoch, seq } = self.position.clone();
-                let cells = self.cells(|cell| cell.revision > told.revision);
-                let frame = encode(&ServerMessage::Delta { id, epoch, from: told.seq, seq, cells });
-                if self.frames.len() < KEPT_FRAMES {
-                    self.frames.push((id, told.clone(), frame.clone()));
-                }
-                frame
-            }
-        };
-        Some((frame, self.told()))
+        if let Some(kept) = self.frames.iter().find(|frame| frame.id == id && frame.from == *told) {
+            return Some((kept.text.clone(), kept.to.clone()));
+        }
+        let Position { epoch, seq } = self.position.clone();
+        let cells = self.cells(|cell| cell.revision > told.revision);
+        let text = encode(&ServerMessage::Delta { id, epoch, from: told.seq, seq, cells });
+        let to = self.told();
+        if self.frames.len() < KEPT_FRAMES {
+            self.frames.push(Frame { id, from: told.clone(), to: to.clone(), text: text.clone() });
+        }
+        Some((text, to))
     }
 
     fn told(&self) -> Told {
@@ -219,9 +225,9 @@ mod tests {
         state.add(100, &dimensions("FR", DeviceType::Tablet), valid(4), 1);
         state.add(95, &dimensions("DE", DeviceType::Tablet), valid(8), 1);
         state.advance(&position("e", 1));
-        state.tick(100);
+        state.tick(100, 0);
         assert_eq!(cells(&state.start(1, None).0), [(95, 8), (100, 3)]);
-        state.tick(105);
+        state.tick(105, 0);
         assert_eq!(cells(&state.start(1, None).0), [(100, 3)]);
     }
 
@@ -229,12 +235,12 @@ mod tests {
     fn a_session_that_was_busy_gets_the_present_once() {
         let mut state = view(vec![]);
         state.advance(&position("e", 0));
-        state.tick(100);
+        state.tick(100, 0);
         let (_, told) = state.start(7, None);
         for seq in 1..=3 {
             state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), seq);
             state.advance(&position("e", seq));
-            state.tick(100);
+            state.tick(100, 0);
         }
         let (frame, told) = state.next(7, &told).unwrap();
         let message = serde_json::from_str(&frame).unwrap();
@@ -245,15 +251,32 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_was_encoded_before_says_where_it_ends() {
+        let mut state = view(vec![]);
+        state.advance(&position("e", 0));
+        state.tick(100, 0);
+        let (_, told) = state.start(1, None);
+        state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
+        state.advance(&position("e", 1));
+        state.tick(100, 0);
+        let (first, _) = state.next(1, &told).unwrap();
+        state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 2);
+        state.advance(&position("e", 2));
+        let (second, told) = state.next(1, &told).unwrap();
+        assert_eq!(first, second);
+        assert_eq!(told.seq, 1, "the frame ends at 1, wherever the view is by now");
+    }
+
+    #[test]
     fn a_session_that_starts_between_ticks_follows_on() {
         let mut state = view(vec![]);
         state.advance(&position("e", 0));
-        state.tick(100);
+        state.tick(100, 0);
         let (_, early) = state.start(1, None);
         state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
         state.advance(&position("e", 1));
         let (_, late) = state.start(1, None);
-        state.tick(100);
+        state.tick(100, 0);
         for (told, expected) in [(early, 0), (late, 1)] {
             let (frame, _) = state.next(1, &told).unwrap();
             let ServerMessage::Delta { from, .. } = serde_json::from_str(&frame).unwrap() else {
@@ -268,10 +291,11 @@ mod tests {
         let mut state = view(vec![]);
         state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 5);
         state.advance(&position("e", 5));
-        state.tick(100);
+        state.start_history(&position("e", 5));
+        state.tick(100, 0);
         state.add(101, &dimensions("DE", DeviceType::Mobile), valid(2), 6);
         state.advance(&position("e", 6));
-        state.tick(101);
+        state.tick(101, 0);
         let since = |epoch, seq| state.start(1, Some(position(epoch, seq))).0;
         assert_eq!(cells(&since("e", 5)), [(101, 2)]);
         assert!(matches!(since("e", 6), ServerMessage::Delta { .. }));
@@ -280,7 +304,7 @@ mod tests {
         }
         let (_, told) = state.start(1, None);
         state.advance(&position("f", 1));
-        state.tick(101);
+        state.tick(101, 0);
         assert!(state.next(1, &told).is_none());
     }
 }

@@ -36,7 +36,7 @@ impl Browser {
         let options = json!({"args": [
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--disable-dev-shm-usage", profile_flag,
+            "--disable-dev-shm-usage", "--hide-scrollbars", profile_flag,
         ]});
         let capabilities = serde_json::Map::from_iter([("goog:chromeOptions".to_owned(), options)]);
         let url = format!("http://127.0.0.1:{}", port.port());
@@ -133,8 +133,8 @@ async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> 
     })
     .await?;
 
-    browser.screenshot("dashboard-light.png", 1360, 1010, "light").await?;
-    browser.screenshot("dashboard-dark.png", 1360, 1010, "dark").await?;
+    browser.screenshot("dashboard-light.png", 1360, 1130, "light").await?;
+    browser.screenshot("dashboard-dark.png", 1360, 1130, "dark").await?;
     browser.screenshot("dashboard-phone.png", 500, 1100, "dark").await?;
 
     browser.client.goto("about:blank").await?;

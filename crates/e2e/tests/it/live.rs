@@ -117,7 +117,7 @@ fn keep_posting(stack: &Stack) -> Result<(tokio::sync::oneshot::Sender<()>, Join
 async fn redis_killed_and_back_empty_under_load() -> Result<()> {
     let mut stack = Stack::alone().await?;
     let _aggregator = stack.start_aggregator().await?;
-    let _server = stack.start_server().await?;
+    let server = stack.start_server().await?;
     let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     post(&stack, 5).await?;
     shows(&mut dashboard, 5, Duration::from_secs(5)).await?;
@@ -133,6 +133,11 @@ async fn redis_killed_and_back_empty_under_load() -> Result<()> {
     assert!(stop.send(()).is_ok());
     let expected = 5 + posting.await??;
     counted(&stack, expected).await?;
+    // Long enough for every back-off to have grown as far as it does.
+    eventually("the gateway has tried many times", Duration::from_secs(60), async || {
+        (server.metric("clickwire_live_interruptions_total").await.ok()? >= 16.0).then_some(())
+    })
+    .await?;
     tokio::task::block_in_place(|| stack.services().restart(Service::Redis))?;
     shows(&mut dashboard, expected, Duration::from_secs(3)).await?;
     post(&stack, 2).await?;
