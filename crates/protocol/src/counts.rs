@@ -114,6 +114,22 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
+impl std::ops::Sub for Counts {
+    type Output = Self;
+
+    /// What changed from `before` to `self`; may be negative.
+    fn sub(self, before: Self) -> Self {
+        Self {
+            valid: self.valid - before.valid,
+            duplicate: self.duplicate - before.duplicate,
+            givt: self.givt - before.givt,
+            sivt: self.sivt - before.sivt,
+            test: self.test - before.test,
+            defective: self.defective - before.defective,
+        }
+    }
+}
+
 impl std::iter::Sum for Counts {
     fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
         counts.fold(Self::default(), |mut total, next| {

@@ -7,7 +7,6 @@
 //! the database is read again; only differences are passed on.
 
 use std::{
-    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -30,7 +29,7 @@ use time::OffsetDateTime;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::live::view::ViewState;
+use crate::live::{cells::Cells, view::SharedView};
 
 /// How often the feed's head is compared with what has come: a lost last message leaves no gap.
 const CHECK_HEAD: Duration = Duration::from_millis(1_500);
@@ -41,15 +40,9 @@ const ON_ITS_WAY: Duration = Duration::from_millis(250);
 /// How long a load that failed waits, at most: less than screens may be behind.
 const RETRY_WITHIN: Duration = Duration::from_secs(1);
 
-/// Different views of one advertiser, at most.
-const MAX_VIEWS: usize = 64;
-
-/// A view shared by the sessions that watch it.
-pub(crate) type SharedView = Arc<Mutex<ViewState>>;
-
 /// One advertiser's state; lives as long as somebody watches.
 pub(crate) struct Feed {
-    state: Mutex<State>,
+    cells: Mutex<Cells>,
     _stop: DropGuard,
 }
 
@@ -80,23 +73,6 @@ enum LoadError {
     Redis(#[from] RedisError),
 }
 
-#[derive(Default)]
-struct State {
-    minutes: BTreeMap<i64, HashMap<Dimensions, Versioned>>,
-    cells: usize,
-    /// Minutes before it were given up for want of room.
-    floor_minute: i64,
-    position: Position,
-    loaded: bool,
-    views: HashMap<View, SharedView>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Versioned {
-    version: i64,
-    counts: Counts,
-}
-
 impl Feed {
     /// Starts to follow an advertiser. `suspect` is set when events were dropped.
     pub(crate) fn start(
@@ -106,7 +82,7 @@ impl Feed {
         suspect: Arc<AtomicBool>,
     ) -> (Arc<Self>, JoinHandle<()>) {
         let stop = CancellationToken::new();
-        let feed = Arc::new(Self { state: Mutex::default(), _stop: stop.clone().drop_guard() });
+        let feed = Arc::new(Self { cells: Mutex::default(), _stop: stop.clone().drop_guard() });
         let follower = Follower {
             advertiser_id: advertiser_id.to_owned(),
             feed: Arc::downgrade(&feed),
@@ -122,38 +98,12 @@ impl Feed {
     /// The state of `view`, shared with every other session that watches an equal one; `None` if the
     /// advertiser is watched in too many different ways.
     pub(crate) fn view(&self, view: View) -> Option<SharedView> {
-        let mut state = self.state();
-        if let Some(shared) = state.views.get(&view) {
-            return Some(Arc::clone(shared));
-        }
-        state.drop_unwatched();
-        if state.views.len() >= MAX_VIEWS {
-            return None;
-        }
-        let mut computed = ViewState::new(view.clone());
-        if state.loaded {
-            for (minute, cells) in &state.minutes {
-                for (dimensions, cell) in cells {
-                    computed.add(*minute, dimensions, cell.counts, state.position.seq);
-                }
-            }
-            computed.advance(&state.position);
-            computed.start_history(&state.position);
-            computed.tick(now_minute(), state.floor_minute);
-        }
-        let shared = Arc::new(Mutex::new(computed));
-        state.views.insert(view, Arc::clone(&shared));
-        Some(shared)
+        self.cells().view(view, now_minute())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cells(&self) -> MutexGuard<'_, Cells> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Locks a view.
-pub(crate) fn lock(view: &SharedView) -> MutexGuard<'_, ViewState> {
-    view.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The task that keeps a feed's state up to date.
@@ -195,7 +145,7 @@ impl Follower {
                 },
                 _ = tick.tick() => {
                     let Some(feed) = self.feed.upgrade() else { return };
-                    feed.state().tick(now_minute(), self.source.cells_max);
+                    feed.cells().tick(now_minute(), self.source.cells_max);
                 }
                 _ = check.tick() => {
                     expected = self.check_head(expected).await;
@@ -218,7 +168,7 @@ impl Follower {
                 return;
             }
         };
-        if !feed.state().apply(delta) {
+        if !feed.cells().apply(delta) {
             metrics::counter!("clickwire_live_gaps_total").increment(1);
             self.suspect.store(true, Ordering::Relaxed);
         }
@@ -227,7 +177,7 @@ impl Follower {
     /// Whether Redis knows of messages that have not come. A head that is ahead is looked at again
     /// when what was on its way must have arrived: returns the position expected by then.
     async fn check_head(&self, expected: Option<Position>) -> Option<Position> {
-        let ours = self.feed.upgrade()?.state().position.clone();
+        let ours = self.feed.upgrade()?.cells().position().clone();
         if let Some(expected) = expected {
             if expected.epoch != ours.epoch || expected.seq > ours.seq {
                 metrics::counter!("clickwire_live_gaps_total").increment(1);
@@ -254,7 +204,7 @@ impl Follower {
             Ok(position) => position,
             Err(error) => {
                 let Some(feed) = self.feed.upgrade() else { return Ok(()) };
-                if feed.state().loaded {
+                if feed.cells().is_loaded() {
                     return Err(error.into());
                 }
                 Position::default()
@@ -282,115 +232,8 @@ impl Follower {
             cells.retain(|cell| Some(cell.minute) != oldest);
         }
         let Some(feed) = self.feed.upgrade() else { return Ok(()) };
-        feed.state().replace(position, cells);
+        feed.cells().replace(position, cells);
         Ok(())
-    }
-}
-
-impl State {
-    /// Takes a message; `false` if others between it and the last one are missing.
-    fn apply(&mut self, delta: Delta) -> bool {
-        let follows = delta.epoch == self.position.epoch && delta.seq <= self.position.seq + 1;
-        let seq = delta.seq.max(self.position.seq);
-        for cell in delta.cells {
-            self.set(cell, seq);
-        }
-        if follows {
-            self.advance(Position { epoch: delta.epoch, seq });
-        }
-        follows
-    }
-
-    /// Takes what the database has as the truth; views hear of the differences.
-    fn replace(&mut self, position: Position, cells: Vec<MinuteCell>) {
-        let mut before = std::mem::take(&mut self.minutes);
-        self.cells = 0;
-        for cell in cells {
-            let known = before.get_mut(&cell.minute).and_then(|cells| cells.remove(&cell.dimensions));
-            let counts = known.map(|known| known.counts).unwrap_or_default();
-            if counts != cell.counts {
-                self.tell(cell.minute, &cell.dimensions, difference(cell.counts, counts), position.seq);
-            }
-            let versioned = Versioned { version: cell.version, counts: cell.counts };
-            self.minutes.entry(cell.minute).or_default().insert(cell.dimensions, versioned);
-            self.cells += 1;
-        }
-        for (minute, cells) in before {
-            for (dimensions, gone) in cells {
-                let difference = difference(Counts::default(), gone.counts);
-                self.tell(minute, &dimensions, difference, position.seq);
-            }
-        }
-        self.loaded = true;
-        for view in self.views.values() {
-            lock(view).start_history(&position);
-        }
-        self.advance(position);
-    }
-
-    fn tell(&self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) {
-        for view in self.views.values() {
-            lock(view).add(minute, dimensions, difference, seq);
-        }
-    }
-
-    /// Sets a cell to its absolute value, unless we know a newer one. A cell that is published with
-    /// the value it already has still counts as changed by that message: a session that resumes
-    /// from before it may not have seen the value.
-    fn set(&mut self, cell: MinuteCell, seq: u64) {
-        let MinuteCell { minute, dimensions, version, counts } = cell;
-        if minute < self.floor_minute {
-            return;
-        }
-        let cells = self.minutes.entry(minute).or_default();
-        let before = cells.get(&dimensions).copied();
-        if before.is_some_and(|before| before.version > version) {
-            return;
-        }
-        let difference = difference(counts, before.map(|before| before.counts).unwrap_or_default());
-        self.cells += usize::from(before.is_none());
-        cells.insert(dimensions.clone(), Versioned { version, counts });
-        self.tell(minute, &dimensions, difference, seq);
-    }
-
-    fn advance(&mut self, position: Position) {
-        for view in self.views.values() {
-            lock(view).advance(&position);
-        }
-        self.position = position;
-    }
-
-    fn tick(&mut self, now_minute: i64, cells_max: usize) {
-        let first = now_minute - i64::from(MAX_WINDOW_MINUTES) + 1;
-        while let Some((&oldest, cells)) = self.minutes.first_key_value() {
-            if oldest >= first && self.cells <= cells_max {
-                break;
-            }
-            self.floor_minute = self.floor_minute.max(oldest + 1);
-            self.cells -= cells.len();
-            self.minutes.remove(&oldest);
-        }
-        self.drop_unwatched();
-        if self.loaded {
-            for view in self.views.values() {
-                lock(view).tick(now_minute, self.floor_minute);
-            }
-        }
-    }
-
-    fn drop_unwatched(&mut self) {
-        self.views.retain(|_, view| Arc::strong_count(view) > 1);
-    }
-}
-
-fn difference(now: Counts, before: Counts) -> Counts {
-    Counts {
-        valid: now.valid - before.valid,
-        duplicate: now.duplicate - before.duplicate,
-        givt: now.givt - before.givt,
-        sivt: now.sivt - before.sivt,
-        test: now.test - before.test,
-        defective: now.defective - before.defective,
     }
 }
 
@@ -441,81 +284,5 @@ impl TryFrom<CellRow> for MinuteCell {
                 defective: row.defective,
             },
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clickwire_protocol::{
-        counts::DeviceType,
-        live::{Filters, Kind, ServerMessage},
-    };
-
-    use super::*;
-
-    fn cell(minute: i64, version: i64, valid: i64) -> MinuteCell {
-        let dimensions = Dimensions {
-            campaign_id: "c".into(),
-            ad_id: "a".into(),
-            country: "DE".into(),
-            device_type: DeviceType::Mobile,
-        };
-        MinuteCell { minute, dimensions, version, counts: Counts { valid, ..Counts::default() } }
-    }
-
-    fn position(seq: u64) -> Position {
-        Position { epoch: "e".into(), seq }
-    }
-
-    /// A loaded state with one view of everything.
-    fn state(cells: Vec<MinuteCell>) -> (State, SharedView) {
-        let view = View {
-            kind: Kind::Clicks,
-            advertiser_id: "adv_001".into(),
-            filters: Filters::default(),
-            group_by: vec![],
-            window_minutes: MAX_WINDOW_MINUTES,
-        };
-        let shared = Arc::new(Mutex::new(ViewState::new(view.clone())));
-        let mut state = State::default();
-        state.views.insert(view, Arc::clone(&shared));
-        state.replace(position(1), cells);
-        (state, shared)
-    }
-
-    fn shown(view: &SharedView) -> Vec<(i64, i64)> {
-        match lock(view).start(1, None).0 {
-            ServerMessage::Snapshot { cells, .. } => {
-                cells.iter().map(|cell| (cell.minute, cell.counts.valid)).collect()
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn older_versions_and_repeats_change_nothing() {
-        let (mut state, view) = state(vec![cell(100, 3, 7)]);
-        assert!(state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 2, 5)] }));
-        assert!(state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 3, 7)] }));
-        assert_eq!(shown(&view), [(100, 7)]);
-        assert!(!state.apply(Delta { epoch: "e".into(), seq: 4, cells: vec![cell(100, 4, 8)] }), "a gap");
-        assert_eq!(shown(&view), [(100, 8)], "its cells are true all the same");
-    }
-
-    #[test]
-    fn the_database_is_right_about_what_is_there_and_what_is_not() {
-        let (mut state, view) = state(vec![cell(100, 3, 7), cell(101, 1, 1)]);
-        state.replace(position(9), vec![cell(101, 2, 2), cell(102, 1, 4)]);
-        assert_eq!(shown(&view), [(100, 0), (101, 2), (102, 4)]);
-    }
-
-    #[test]
-    fn minutes_that_were_given_up_for_room_do_not_come_back_in_part() {
-        let (mut state, view) = state(vec![cell(100, 1, 7), cell(101, 1, 1), cell(102, 1, 1)]);
-        state.tick(102, 2);
-        assert_eq!(shown(&view), [(101, 1), (102, 1)]);
-        state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 2, 8)] });
-        state.tick(102, 2);
-        assert_eq!(shown(&view), [(101, 1), (102, 1)]);
     }
 }

@@ -22,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    live::feed::{Event, Feed, SharedView, Source},
+    live::{
+        feed::{Event, Feed, Source},
+        view::SharedView,
+    },
 };
 
 /// Messages that wait for one feed, at most; when more come, they are dropped and the feed reads the

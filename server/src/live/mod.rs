@@ -1,10 +1,12 @@
 //! The gateway: pushes what changes to dashboards over WebSockets.
 //!
 //! - [`hub`]: one connection to Redis, a feed for each advertiser that is watched
-//! - [`feed`]: an advertiser's recent cells, loaded once and kept up to date
+//! - [`feed`]: follows one advertiser: loads once, keeps up to date
+//! - [`cells`]: the advertiser's recent cells, and the views computed from them
 //! - [`view`]: what one kind of dashboard shows, computed once for all that show it
 //! - [`session`]: one dashboard's connection
 
+mod cells;
 mod feed;
 mod hub;
 mod session;

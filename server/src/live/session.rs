@@ -19,9 +19,8 @@ use crate::{
     AppState,
     access::Scope,
     live::{
-        feed,
         hub::Watched,
-        view::{Told, encode},
+        view::{Told, encode, lock},
     },
 };
 
@@ -173,7 +172,7 @@ impl Session {
                     };
                     return self.tell(&refused).await;
                 };
-                let announced = feed::lock(&watched.view).subscribe();
+                let announced = lock(&watched.view).subscribe();
                 let loaded = *announced.borrow() > 0;
                 self.subscriptions.insert(id, Subscription { watched, announced, told: None, since });
                 if loaded { self.update(id).await } else { Ok(()) }
@@ -203,7 +202,7 @@ impl Session {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Ok(()) };
         subscription.announced.mark_unchanged();
         let (frames, told) = {
-            let mut view = feed::lock(&subscription.watched.view);
+            let mut view = lock(&subscription.watched.view);
             match subscription.told.take() {
                 None => {
                     let (message, told) = view.start(id, subscription.since.take());

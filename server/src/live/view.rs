@@ -3,7 +3,10 @@
 //! The state is the queue: a session that was busy gets what changed since it was last written to,
 //! as it is now. Nothing waits in line for a slow reader.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use axum::extract::ws::Utf8Bytes;
 use clickwire_protocol::{
@@ -15,6 +18,14 @@ use tokio::sync::watch;
 
 /// Frames kept for sessions that are at the same place.
 const KEPT_FRAMES: usize = 8;
+
+/// A view shared by the sessions that watch it.
+pub(crate) type SharedView = Arc<Mutex<ViewState>>;
+
+/// Locks a view.
+pub(crate) fn lock(view: &SharedView) -> MutexGuard<'_, ViewState> {
+    view.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What an equal view's sessions share.
 pub(crate) struct ViewState {
@@ -93,11 +104,10 @@ impl ViewState {
 
     /// Everything up to `position` is contained.
     pub(crate) fn advance(&mut self, position: &Position) {
-        if self.position == *position && self.revision > 0 {
-            return;
-        }
+        // Sessions are told of cells; a position alone waits for the next one that changes. A new epoch
+        // they must hear of, for what they have can't be followed on.
+        self.changed |= self.revision == 0 || self.position.epoch != position.epoch;
         self.position.clone_from(position);
-        self.changed = true;
     }
 
     /// Which message changed what is not known before `position`: older positions can't be resumed

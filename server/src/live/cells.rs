@@ -1,0 +1,245 @@
+//! The recent minute cells of one advertiser, and the views computed from them.
+//!
+//! No I/O: what is published and what the database says go in, differences go to the views.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+};
+
+use clickwire_protocol::{
+    counts::{Counts, Dimensions, MinuteCell},
+    feed::{Delta, Position},
+    live::{MAX_WINDOW_MINUTES, View},
+};
+
+use crate::live::view::{SharedView, ViewState, lock};
+
+/// Different views of one advertiser, at most.
+const MAX_VIEWS: usize = 64;
+
+/// The recent minute cells of one advertiser, and the views computed from them.
+#[derive(Default)]
+pub(crate) struct Cells {
+    minutes: BTreeMap<i64, HashMap<Dimensions, Versioned>>,
+    count: usize,
+    /// Minutes before it were given up for want of room.
+    floor_minute: i64,
+    position: Position,
+    loaded: bool,
+    views: HashMap<View, SharedView>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Versioned {
+    version: i64,
+    counts: Counts,
+}
+
+impl Cells {
+    /// The state of `view`, shared with every other session that watches an equal one; `None` if the
+    /// advertiser is watched in too many different ways.
+    pub(crate) fn view(&mut self, view: View, now_minute: i64) -> Option<SharedView> {
+        if let Some(shared) = self.views.get(&view) {
+            return Some(Arc::clone(shared));
+        }
+        self.drop_unwatched();
+        if self.views.len() >= MAX_VIEWS {
+            return None;
+        }
+        let mut computed = ViewState::new(view.clone());
+        if self.loaded {
+            for (minute, cells) in &self.minutes {
+                for (dimensions, cell) in cells {
+                    computed.add(*minute, dimensions, cell.counts, self.position.seq);
+                }
+            }
+            computed.advance(&self.position);
+            computed.start_history(&self.position);
+            computed.tick(now_minute, self.floor_minute);
+        }
+        let shared = Arc::new(Mutex::new(computed));
+        self.views.insert(view, Arc::clone(&shared));
+        Some(shared)
+    }
+
+    /// Up to where the cells are complete.
+    pub(crate) fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Whether the database has been read.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// Takes a message; `false` if others between it and the last one are missing.
+    pub(crate) fn apply(&mut self, delta: Delta) -> bool {
+        let follows = delta.epoch == self.position.epoch && delta.seq <= self.position.seq + 1;
+        let seq = delta.seq.max(self.position.seq);
+        for cell in delta.cells {
+            self.set(cell, seq);
+        }
+        if follows {
+            self.advance(Position { epoch: delta.epoch, seq });
+        }
+        follows
+    }
+
+    /// Takes what the database has as the truth; views hear of the differences.
+    pub(crate) fn replace(&mut self, position: Position, cells: Vec<MinuteCell>) {
+        let mut before = std::mem::take(&mut self.minutes);
+        self.count = 0;
+        for cell in cells {
+            let known = before.get_mut(&cell.minute).and_then(|cells| cells.remove(&cell.dimensions));
+            let counts = known.map(|known| known.counts).unwrap_or_default();
+            if counts != cell.counts {
+                self.tell(cell.minute, &cell.dimensions, cell.counts - counts, position.seq);
+            }
+            let versioned = Versioned { version: cell.version, counts: cell.counts };
+            self.minutes.entry(cell.minute).or_default().insert(cell.dimensions, versioned);
+            self.count += 1;
+        }
+        for (minute, cells) in before {
+            for (dimensions, gone) in cells {
+                let difference = Counts::default() - gone.counts;
+                self.tell(minute, &dimensions, difference, position.seq);
+            }
+        }
+        self.loaded = true;
+        for view in self.views.values() {
+            lock(view).start_history(&position);
+        }
+        self.advance(position);
+    }
+
+    fn tell(&self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) {
+        for view in self.views.values() {
+            lock(view).add(minute, dimensions, difference, seq);
+        }
+    }
+
+    /// Sets a cell to its absolute value, unless we know a newer one. A cell that is published with
+    /// the value it already has still counts as changed by that message: a session that resumes
+    /// from before it may not have seen the value.
+    fn set(&mut self, cell: MinuteCell, seq: u64) {
+        let MinuteCell { minute, dimensions, version, counts } = cell;
+        if minute < self.floor_minute {
+            return;
+        }
+        let cells = self.minutes.entry(minute).or_default();
+        let before = cells.get(&dimensions).copied();
+        if before.is_some_and(|before| before.version > version) {
+            return;
+        }
+        let difference = counts - before.map(|before| before.counts).unwrap_or_default();
+        self.count += usize::from(before.is_none());
+        cells.insert(dimensions.clone(), Versioned { version, counts });
+        self.tell(minute, &dimensions, difference, seq);
+    }
+
+    fn advance(&mut self, position: Position) {
+        for view in self.views.values() {
+            lock(view).advance(&position);
+        }
+        self.position = position;
+    }
+
+    pub(crate) fn tick(&mut self, now_minute: i64, cells_max: usize) {
+        let first = now_minute - i64::from(MAX_WINDOW_MINUTES) + 1;
+        while let Some((&oldest, cells)) = self.minutes.first_key_value() {
+            if oldest >= first && self.count <= cells_max {
+                break;
+            }
+            self.floor_minute = self.floor_minute.max(oldest + 1);
+            self.count -= cells.len();
+            self.minutes.remove(&oldest);
+        }
+        self.drop_unwatched();
+        if self.loaded {
+            for view in self.views.values() {
+                lock(view).tick(now_minute, self.floor_minute);
+            }
+        }
+    }
+
+    fn drop_unwatched(&mut self) {
+        self.views.retain(|_, view| Arc::strong_count(view) > 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::{
+        counts::DeviceType,
+        live::{Filters, Kind, ServerMessage},
+    };
+
+    use super::*;
+
+    fn cell(minute: i64, version: i64, valid: i64) -> MinuteCell {
+        let dimensions = Dimensions {
+            campaign_id: "c".into(),
+            ad_id: "a".into(),
+            country: "DE".into(),
+            device_type: DeviceType::Mobile,
+        };
+        MinuteCell { minute, dimensions, version, counts: Counts { valid, ..Counts::default() } }
+    }
+
+    fn position(seq: u64) -> Position {
+        Position { epoch: "e".into(), seq }
+    }
+
+    /// A loaded state with one view of everything.
+    fn state(cells: Vec<MinuteCell>) -> (Cells, SharedView) {
+        let view = View {
+            kind: Kind::Clicks,
+            advertiser_id: "adv_001".into(),
+            filters: Filters::default(),
+            group_by: vec![],
+            window_minutes: MAX_WINDOW_MINUTES,
+        };
+        let shared = Arc::new(Mutex::new(ViewState::new(view.clone())));
+        let mut state = Cells::default();
+        state.views.insert(view, Arc::clone(&shared));
+        state.replace(position(1), cells);
+        (state, shared)
+    }
+
+    fn shown(view: &SharedView) -> Vec<(i64, i64)> {
+        match lock(view).start(1, None).0 {
+            ServerMessage::Snapshot { cells, .. } => {
+                cells.iter().map(|cell| (cell.minute, cell.counts.valid)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn older_versions_and_repeats_change_nothing() {
+        let (mut state, view) = state(vec![cell(100, 3, 7)]);
+        assert!(state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 2, 5)] }));
+        assert!(state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 3, 7)] }));
+        assert_eq!(shown(&view), [(100, 7)]);
+        assert!(!state.apply(Delta { epoch: "e".into(), seq: 4, cells: vec![cell(100, 4, 8)] }), "a gap");
+        assert_eq!(shown(&view), [(100, 8)], "its cells are true all the same");
+    }
+
+    #[test]
+    fn the_database_is_right_about_what_is_there_and_what_is_not() {
+        let (mut state, view) = state(vec![cell(100, 3, 7), cell(101, 1, 1)]);
+        state.replace(position(9), vec![cell(101, 2, 2), cell(102, 1, 4)]);
+        assert_eq!(shown(&view), [(100, 0), (101, 2), (102, 4)]);
+    }
+
+    #[test]
+    fn minutes_that_were_given_up_for_room_do_not_come_back_in_part() {
+        let (mut state, view) = state(vec![cell(100, 1, 7), cell(101, 1, 1), cell(102, 1, 1)]);
+        state.tick(102, 2);
+        assert_eq!(shown(&view), [(101, 1), (102, 1)]);
+        state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 2, 8)] });
+        state.tick(102, 2);
+        assert_eq!(shown(&view), [(101, 1), (102, 1)]);
+    }
+}
