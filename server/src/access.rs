@@ -82,6 +82,14 @@ impl Scope {
         }
     }
 
+    /// Like [`Scope::advertiser`], but who may see everybody and names nobody asks about all: `None`.
+    pub(crate) fn advertiser_or_all<'a>(&'a self, named: Option<&'a str>) -> Result<Option<&'a str>, Error> {
+        match (named, self) {
+            (None, Self::All) => Ok(None),
+            (named, scope) => scope.advertiser(named).map(Some),
+        }
+    }
+
     /// The advertisers that may be seen; `None`: all.
     pub(crate) fn advertisers(&self) -> Option<&[String]> {
         match self {
@@ -127,5 +135,8 @@ mod tests {
         assert!(matches!(viewer.advertiser(Some("adv_002")), Err(Error::Forbidden)));
         assert_eq!(Scope::All.advertiser(Some("adv_002")).unwrap(), "adv_002");
         assert!(matches!(Scope::All.advertiser(None), Err(Error::Invalid(_))));
+        assert_eq!(Scope::All.advertiser_or_all(None).unwrap(), None);
+        assert_eq!(viewer.advertiser_or_all(None).unwrap(), Some("adv_001"));
+        assert!(matches!(viewer.advertiser_or_all(Some("adv_002")), Err(Error::Forbidden)));
     }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn aggregate(
     let Query(parameters) =
         query.map_err(|_| Error::Invalid(Rejection::form("The query string can't be read.")))?;
     let question = Question::read(parameters, OffsetDateTime::now_utc()).map_err(Error::Invalid)?;
-    let advertiser_id = scope.advertiser(question.advertiser_id.as_deref())?;
+    let advertiser_id = scope.advertiser_or_all(question.advertiser_id.as_deref())?;
 
     let started = Instant::now();
     let rows = question.sql(advertiser_id).build().fetch_all(&state.database).await?;
@@ -89,7 +89,7 @@ impl Question {
         given.finish(Self { advertiser_id, granularity, start, end, filters, group_by })
     }
 
-    fn sql(&self, advertiser_id: &str) -> QueryBuilder<Postgres> {
+    fn sql(&self, advertiser_id: Option<&str>) -> QueryBuilder<Postgres> {
         let table = match self.granularity {
             Granularity::Minute => "click_minutes",
             Granularity::Hour => "click_hours",
@@ -103,9 +103,11 @@ impl Question {
         for column in ["valid", "duplicate", "givt", "sivt", "test", "defective"] {
             sql.push(format!(", sum({column})::bigint AS {column}"));
         }
-        sql.push(format!(" FROM {table} WHERE advertiser_id = ")).push_bind(advertiser_id.to_owned());
-        sql.push(" AND bucket >= ").push_bind(floor(self.start, width_seconds));
+        sql.push(format!(" FROM {table} WHERE bucket >= ")).push_bind(floor(self.start, width_seconds));
         sql.push(" AND bucket < ").push_bind(self.end);
+        if let Some(advertiser_id) = advertiser_id {
+            sql.push(" AND advertiser_id = ").push_bind(advertiser_id.to_owned());
+        }
         for (dimension, value) in &self.filters {
             sql.push(format!(" AND {} = ", dimension.as_str())).push_bind(value.clone());
         }
@@ -239,8 +241,12 @@ mod tests {
             ("group_by", "campaign_id,device_type"),
         ])
         .unwrap();
-        let sql = question.sql("adv_001").into_sql();
-        assert!(sql.as_str().contains("FROM click_hours WHERE advertiser_id = $1"), "{sql:?}");
+        let sql = question.sql(Some("adv_001")).into_sql();
+        assert!(
+            sql.as_str()
+                .contains("FROM click_hours WHERE bucket >= $1 AND bucket < $2 AND advertiser_id = $3"),
+            "{sql:?}"
+        );
         assert!(sql.as_str().contains("country = $4 GROUP BY bucket, campaign_id, device_type"), "{sql:?}");
     }
 

@@ -20,12 +20,16 @@ mod message;
 
 use clap::Parser as _;
 use clickwire_aggregator::{config, schema};
-use clickwire_protocol::MINUTE_MS;
+use clickwire_load::http::Server;
+use clickwire_protocol::{MINUTE_MS, analytics::Aggregate};
+use clickwire_services::Port;
 use config::Config;
 use ledger::{Committed, Ledger};
 use message::Received;
 use sqlx::PgPool;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::pglite::{Database, run_policy};
 
@@ -240,6 +244,54 @@ async fn late_clicks_show_after_the_policies_ran_and_not_before() {
     assert_eq!(installed.totals().await.unwrap(), (10, 10, 7));
     installed.refresh("click_days").await.unwrap();
     installed.assert_consistent(10).await.unwrap();
+}
+
+/// The server's own query, over minutes and over both continuous aggregates.
+#[tokio::test]
+async fn the_api_answers_the_same_by_every_granularity() {
+    let mut installed = Installation::start().await.unwrap();
+    let (start, now) = (installed.days_ago(3, 0), installed.now_ms);
+    installed.count(&[start, start + 9 * HOUR_MS, start + DAY_MS, now - HOUR_MS, now]).await.unwrap();
+    installed.refresh("click_hours").await.unwrap();
+    installed.refresh("click_days").await.unwrap();
+    installed.count(&[now]).await.unwrap();
+    // There is one connection: the server has it now.
+    installed.database.close().await;
+
+    let port = Port::Free.reserve("the server").unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", port.port())).await.unwrap();
+    let token = "token-of-the-community-test";
+    // Broker and Redis are away, which these questions don't need.
+    let config = clickwire_server::config::Config::parse_from([
+        "clickwire-server",
+        "--database-url",
+        &installed._server.url,
+        "--database-connections=1",
+        "--nats-url=nats://127.0.0.1:1",
+        "--redis-url=redis://127.0.0.1:1",
+        "--ingest-keys=key-of-the-community-test",
+        "--ip-hash-key=key-of-the-community-test",
+        &format!("--admin-token={token}"),
+    ]);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(clickwire_server::run(config, listener, stop.clone()));
+    let server = Server::new(&format!("http://127.0.0.1:{}", port.port()), token).unwrap();
+    let start = OffsetDateTime::from_unix_timestamp(start / 1_000).unwrap().format(&Rfc3339).unwrap();
+    for (granularity, buckets) in [("minute", 5), ("hour", 5), ("day", 3)] {
+        let path = format!(
+            "/api/v1/analytics/aggregate?advertiser_id=adv_001&granularity={granularity}&start_time={start}\
+             &group_by=campaign_id&country=ZZ"
+        );
+        let (status, body) = server.connection().get(&path).await.unwrap();
+        assert_eq!(status, 200, "{granularity}: {}", String::from_utf8_lossy(&body));
+        let answer: Aggregate = serde_json::from_slice(&body).unwrap();
+        assert_eq!(answer.total_clicks, 6, "{granularity}");
+        // An hour ago may have been yesterday.
+        assert!((buckets..=buckets + 1).contains(&answer.data.len()), "{granularity}: {answer:?}");
+        assert!(answer.data.iter().all(|row| row.campaign_id.as_deref() == Some("camp_001")));
+    }
+    stop.cancel();
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ impl Stack {
             ),
             ("CLICKWIRE_IP_HASH_KEY", "ip-hash-key-of-the-tests".to_owned()),
             ("CLICKWIRE_HOUSEKEEPING_SECONDS", "1".to_owned()),
-            ("CLICKWIRE_LOG", "warn".to_owned()),
+            ("CLICKWIRE_LOG", "error".to_owned()),
         ];
         Ok(stack)
     }

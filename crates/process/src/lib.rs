@@ -5,6 +5,8 @@ mod backoff;
 pub mod metrics;
 pub mod settings;
 
+use std::io::IsTerminal as _;
+
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +16,11 @@ pub use crate::backoff::Backoff;
 
 /// Logs to standard error what `filter` lets through: a level, or `target=level` pairs.
 pub fn log_to_stderr(filter: &str) {
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 /// A token that the first SIGTERM or SIGINT cancels; the second ends the process at once.
