@@ -144,7 +144,8 @@ impl Ledger {
     /// Which of the ids the ledger holds, under whatever time they were counted.
     ///
     /// A click can stand between one horizon before its receive time and just after it; a resend
-    /// can come up to one horizon later. So a click's earlier arrival lies within two horizons.
+    /// can come up to one horizon later. So a click's earlier arrival lies within two horizons, or,
+    /// as long as the ledger keeps it, at the very time that a late resend claims.
     async fn known(
         &self,
         connection: &mut PgConnection,
@@ -165,9 +166,24 @@ impl Ledger {
         .bind(&ids)
         .bind(at(first) - horizon * 2)
         .bind(at(last) + horizon * 2)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
-        Ok(known.into_iter().collect())
+        let mut known: HashSet<Uuid> = known.into_iter().collect();
+        // What comes too late may be a resend of what was counted in time, under the time it claims.
+        let late: Vec<&Judged<'_>> =
+            clicks.values().filter(|judged| judged.verdict.rule == Some(Rule::TooLate)).collect();
+        if !late.is_empty() {
+            let counted: Vec<Uuid> = sqlx::query_scalar(
+                "SELECT click_id FROM unnest($1::uuid[], $2::timestamptz[]) AS late (click_id, clicked_at) \
+                 JOIN clicks USING (click_id, clicked_at)",
+            )
+            .bind(late.iter().map(|judged| judged.click().click_id).collect::<Vec<_>>())
+            .bind(late.iter().map(|judged| at(judged.click().clicked_at_ms)).collect::<Vec<_>>())
+            .fetch_all(connection)
+            .await?;
+            known.extend(counted);
+        }
+        Ok(known)
     }
 }
 
@@ -307,7 +323,8 @@ fn cell(row: &PgRow) -> Result<(String, MinuteCell), sqlx::Error> {
     Ok((row.try_get("advertiser_id")?, cell))
 }
 
-/// Unix milliseconds as the database's time. [`Judge`] lets no time through that has none.
+/// Unix milliseconds as the database's time. What has none is at the epoch, where nothing is counted:
+/// [`Judge`] counts nothing under such a time.
 fn at(unix_ms: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)

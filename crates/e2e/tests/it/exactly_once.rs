@@ -118,6 +118,42 @@ async fn resends_and_killed_aggregators_change_nothing() -> Result<()> {
     Ok(())
 }
 
+/// A client that sends its spool again after days gets nothing counted twice, not even as too late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resend_after_days_is_the_click_that_was_counted_in_time() -> Result<()> {
+    let stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let nats = async_nats::jetstream::new(async_nats::connect(stack.services().nats_url()).await?);
+    let names = stack.names();
+    let message = |id: Uuid, clicked_at_ms: i64, received_at_ms: i64| {
+        json!({"click_id": id, "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001",
+            "country": "DE", "device_type": "mobile", "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:144.0)",
+            "clicked_at_ms": clicked_at_ms, "received_at_ms": received_at_ms})
+    };
+    let (counted, late) = (Uuid::new_v4(), Uuid::new_v4());
+    let days_ago = now_ms() - 3 * 86_400_000;
+    for message in [
+        message(counted, days_ago, days_ago),
+        message(counted, days_ago, now_ms()),
+        message(late, days_ago, now_ms()),
+    ] {
+        nats.publish(names.subject(0), message.to_string().into()).await?.await?;
+    }
+    eventually("all three are read", Duration::from_secs(20), async || {
+        let mut consumer: PullConsumer =
+            nats.get_consumer_from_stream(names.consumer(0), names.stream()).await.ok()?;
+        (consumer.info().await.ok()?.ack_floor.stream_sequence >= 3).then_some(())
+    })
+    .await?;
+    let ledger: Vec<(Uuid, String)> =
+        sqlx::query_as("SELECT click_id, disposition::text FROM clicks ORDER BY clicked_at")
+            .fetch_all(stack.database())
+            .await?;
+    assert_eq!(ledger, [(counted, "valid".to_owned()), (late, "defective".to_owned())]);
+    assert_eq!(stack.received(Buckets::Minutes).await?, 2);
+    Ok(())
+}
+
 /// The broker forgets message ids after its duplicate window, and a client may resend an id with
 /// another time: the ledger still knows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
