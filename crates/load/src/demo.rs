@@ -13,19 +13,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    http::{Connection, Server},
+    http::{Connection, Intake, Server},
     traffic,
 };
 
 /// Where to send how much.
 #[derive(Args)]
 pub struct Options {
-    /// Address of the server.
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    server: String,
-    /// Key to post with.
-    #[arg(long, env = "CLICKWIRE_INGEST_KEY", hide_env_values = true)]
-    ingest_key: String,
+    #[command(flatten)]
+    intake: Intake,
     /// Clicks a second, on average.
     #[arg(long, default_value_t = 20.0)]
     rate: f64,
@@ -44,9 +40,9 @@ const CONNECTIONS: u32 = 8;
 
 /// Sends until `stop` is cancelled. A server that is away is waited for.
 pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<()> {
-    let server = Server::new(&options.server, &options.ingest_key)?;
+    let server = options.intake.poster()?;
     if let Some(token) = options.admin_token.as_deref().filter(|_| options.history_minutes > 0)
-        && is_empty(&Server::new(&options.server, token)?).await.unwrap_or(false)
+        && is_empty(&options.intake.opened_by(token)?).await.unwrap_or(false)
     {
         tokio::spawn(history(server.clone(), options.rate, options.history_minutes));
     }

@@ -25,17 +25,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{http::Server, live::Client, traffic};
+use crate::{
+    http::{Intake, Server},
+    live::Client,
+    traffic,
+};
 
 /// What to measure.
 #[derive(Args)]
 pub struct Options {
-    /// Address of the server.
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    server: String,
-    /// Key to post with.
-    #[arg(long, env = "CLICKWIRE_INGEST_KEY", hide_env_values = true)]
-    ingest_key: String,
+    #[command(flatten)]
+    intake: Intake,
     /// Token that opens all advertisers.
     #[arg(long, env = "CLICKWIRE_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: String,
@@ -67,13 +67,13 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
         group_by: vec![Dimension::AdId],
         window_minutes: 60,
     };
-    let mut client = Client::new(Server::new(&options.server, &options.admin_token)?, view);
+    let mut client = Client::new(options.intake.opened_by(&options.admin_token)?, view);
     timeout(Duration::from_secs(10), client.update()).await.context("no snapshot within 10 s")??;
 
     let (answered, stop) = (Answered::default(), stop.child_token());
     let mut posters = JoinSet::new();
     for number in 0..options.connections {
-        let server = Server::new(&options.server, &options.ingest_key)?;
+        let server = options.intake.poster()?;
         let share = Share {
             every: Duration::from_secs_f64(f64::from(options.connections) / f64::from(options.rate)),
             clicks: u64::from(options.rate) * u64::from(options.seconds) / u64::from(options.connections),

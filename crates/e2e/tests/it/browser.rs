@@ -128,7 +128,7 @@ async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> 
         let (status, _) = poster.post("/api/v1/clicks", click.to_string().into_bytes()).await?;
         ensure!(status.as_u16() == 202, "{status}");
     }
-    eventually("ten clicks arrive on the screen", Duration::from_secs(10), async || {
+    eventually("ten clicks arrive on the screen", Duration::from_secs(3), async || {
         (browser.number("kpi-clicks").await? >= before + 10.0).then_some(())
     })
     .await?;
