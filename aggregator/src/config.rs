@@ -1,10 +1,15 @@
 //! Configuration: the only place that reads flags and the environment.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::ensure;
+use axum::http::Uri;
 use clap::{Parser, Subcommand};
-use clickwire_protocol::stream::{DEFAULT_PARTITIONS, Names};
+use clickwire_protocol::{
+    reason::Reason,
+    stream::{DEFAULT_PARTITIONS, Names},
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Counts clicks from the stream into TimescaleDB, each once, and publishes what changed.
 ///
@@ -70,6 +75,11 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LINGER_MS", default_value_t = 50)]
     pub linger_ms: u64,
 
+    /// How long the broker waits for a sign of life of whoever has a click in hand before it offers
+    /// it to another aggregator, in seconds.
+    #[arg(long, env = "CLICKWIRE_ACK_WAIT_SECONDS", default_value_t = 30)]
+    pub ack_wait_seconds: u64,
+
     /// How late a click may come and still be counted, in hours.
     #[arg(long, env = "CLICKWIRE_HORIZON_HOURS", default_value_t = 24)]
     pub horizon_hours: u32,
@@ -82,6 +92,11 @@ pub struct Config {
     /// bytes.
     #[arg(long, env = "CLICKWIRE_STREAM_MAX_BYTES", default_value_t = 8 << 30)]
     pub stream_max_bytes: i64,
+
+    /// Size of the stream of dead letters, in bytes. When it is full, a partition with another one stands
+    /// still until there is room.
+    #[arg(long, env = "CLICKWIRE_DEAD_LETTERS_MAX_BYTES", default_value_t = 1 << 30)]
+    pub dead_letters_max_bytes: i64,
 
     /// How long the broker remembers message ids, in seconds. The ledger remembers longer.
     #[arg(long, env = "CLICKWIRE_DUPLICATE_WINDOW_SECONDS", default_value_t = 120)]
@@ -104,6 +119,30 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_HOUSEKEEPING_SECONDS", default_value_t = 60)]
     pub housekeeping_seconds: u64,
 
+    /// How old the oldest click that nobody has counted must be for an alert, in seconds.
+    #[arg(long, env = "CLICKWIRE_ALERT_LAG_SECONDS", default_value_t = 30)]
+    pub alert_lag_seconds: u32,
+
+    /// How long nothing must be seen of an incident before it is over, in seconds.
+    #[arg(long, env = "CLICKWIRE_ALERT_QUIET_SECONDS", default_value_t = 120)]
+    pub alert_quiet_seconds: u64,
+
+    /// Where news about incidents is posted to (`http://` or `https://`); nowhere, if not given.
+    #[arg(long, env = "CLICKWIRE_ALERT_WEBHOOK_URL", hide_env_values = true)]
+    pub alert_webhook_url: Option<Uri>,
+
+    /// Secret that those posts are signed with; at least 16 bytes.
+    #[arg(long, env = "CLICKWIRE_ALERT_WEBHOOK_SECRET", hide_env_values = true)]
+    pub alert_webhook_secret: Option<String>,
+    /// How often final minutes are compared with the ledger, in seconds: the last 2 hours, once a day the
+    /// last 24. 0: never.
+    #[arg(long, env = "CLICKWIRE_RECONCILE_SECONDS", default_value_t = 3600)]
+    pub reconcile_seconds: u64,
+
+    /// Whether that also mends what differs.
+    #[arg(long, env = "CLICKWIRE_RECONCILE_REPAIR")]
+    pub reconcile_repair: bool,
+
     /// What to log: a level, or `target=level` pairs.
     #[arg(long, env = "CLICKWIRE_LOG", default_value = "info", global = true)]
     pub log: String,
@@ -118,6 +157,67 @@ pub enum Command {
         #[arg(long)]
         demo: bool,
     },
+    /// Counts a range of the ledger again and prints every bucket that differs. Ends with 0 if all are
+    /// equal or repaired, 1 if differences are left, 2 if it could not be done.
+    Reconcile {
+        /// Start of the range, RFC 3339.
+        #[arg(long, value_parser = instant)]
+        from: OffsetDateTime,
+        /// End of the range, RFC 3339; not in it.
+        #[arg(long, value_parser = instant)]
+        to: OffsetDateTime,
+        /// Makes the buckets what the ledger says, and shows it on screens.
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Shows what can't be counted, sends it back or dismisses it.
+    DeadLetters {
+        /// What to do.
+        #[command(subcommand)]
+        order: Order,
+        /// Who is to be recorded.
+        #[arg(long, env = "USER", default_value = "operator", global = true)]
+        actor: String,
+    },
+}
+
+/// What to do with dead letters.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Order {
+    /// Prints what is known of them, one JSON object a line, the oldest first.
+    List {
+        /// Begins behind this one.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
+    /// Prints one, with its message, as JSON.
+    Show {
+        /// Its sequence number.
+        sequence: u64,
+    },
+    /// Sends its message back to be counted, under its own click id, and removes it.
+    Replay {
+        /// Its sequence number.
+        sequence: u64,
+        /// A file with what to send instead of the message as it came.
+        #[arg(long)]
+        file: Option<PathBuf>,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: Option<Reason>,
+    },
+    /// Removes it uncounted.
+    Dismiss {
+        /// Its sequence number.
+        sequence: u64,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: Reason,
+    },
+}
+
+fn instant(text: &str) -> Result<OffsetDateTime, time::error::Parse> {
+    OffsetDateTime::parse(text, &Rfc3339)
 }
 
 /// Days that the continuous aggregates' refresh looks back; fixed by `0003_buckets.sql`.
@@ -137,9 +237,14 @@ impl Config {
         ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
         ensure!((1..=20_000).contains(&self.batch_max), "CLICKWIRE_BATCH_MAX: from 1 to 20000");
         ensure!(self.linger_ms <= 200, "CLICKWIRE_LINGER_MS: at most 200, or clicks reach screens too late");
+        ensure!((2..=600).contains(&self.ack_wait_seconds), "CLICKWIRE_ACK_WAIT_SECONDS: from 2 to 600");
         ensure!((1..=72).contains(&self.horizon_hours), "CLICKWIRE_HORIZON_HOURS: from 1 to 72");
         ensure!(self.housekeeping_seconds > 0, "CLICKWIRE_HOUSEKEEPING_SECONDS: must be positive");
         ensure!(self.stream_max_bytes > 0, "CLICKWIRE_STREAM_MAX_BYTES: must be positive");
+        ensure!(self.dead_letters_max_bytes > 0, "CLICKWIRE_DEAD_LETTERS_MAX_BYTES: must be positive");
+        ensure!(self.alert_lag_seconds > 0, "CLICKWIRE_ALERT_LAG_SECONDS: must be positive");
+        ensure!(self.alert_quiet_seconds > 0, "CLICKWIRE_ALERT_QUIET_SECONDS: must be positive");
+        self.validate_webhook()?;
         let latest_days = self.horizon_hours.div_ceil(24) + self.stream_max_age_days;
         ensure!(
             latest_days < REFRESH_DAYS - 1,
@@ -155,9 +260,28 @@ impl Config {
         Ok(())
     }
 
+    fn validate_webhook(&self) -> anyhow::Result<()> {
+        let Some(url) = &self.alert_webhook_url else { return Ok(()) };
+        let is_address = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
+        ensure!(is_address, "CLICKWIRE_ALERT_WEBHOOK_URL: must begin with http:// or https://");
+        let is_signed = self.alert_webhook_secret.as_ref().is_some_and(|secret| secret.len() >= 16);
+        ensure!(is_signed, "CLICKWIRE_ALERT_WEBHOOK_SECRET: needs at least 16 bytes");
+        Ok(())
+    }
+
     /// Names of the stream and what belongs to it.
     pub fn names(&self) -> Names {
         Names::new(&self.stream)
+    }
+
+    /// How long the broker waits before it offers a click to another aggregator.
+    pub fn ack_wait(&self) -> Duration {
+        Duration::from_secs(self.ack_wait_seconds)
+    }
+
+    /// How long both ledger and minutes are kept, in days.
+    pub fn recountable_days(&self) -> u32 {
+        self.ledger_retention_days.min(self.minutes_retention_days)
     }
 
     /// How late a click may come and still be counted.
@@ -185,6 +309,7 @@ mod tests {
         for flags in [
             ["--partitions", "0"],
             ["--linger-ms", "1000"],
+            ["--ack-wait-seconds", "1"],
             ["--batch-max", "0"],
             ["--stream", "a.b"],
             ["--redis-prefix", "a:b"],
@@ -192,6 +317,10 @@ mod tests {
             ["--stream-max-age-days", "30"],
             ["--minutes-retention-days", "10"],
             ["--ledger-retention-days", "5"],
+            ["--dead-letters-max-bytes", "0"],
+            ["--alert-quiet-seconds", "0"],
+            ["--alert-webhook-url", "https://alerts.example/"],
+            ["--alert-webhook-url", "alerts.example"],
         ] {
             assert!(config(&flags).validate().is_err(), "{flags:?}");
         }

@@ -2,8 +2,9 @@
 //!
 //! Publishing never holds up counting. When Redis is away, messages are lost, and every feed gets a
 //! new epoch as soon as it is back: gateways compare their position with the feed's head every
-//! second or so, find another epoch, and read the database again. An aggregator does the same when
-//! it starts, for the one before it may have died between commit and publish.
+//! second or so, find another epoch, and read the database again. The same is done by an aggregator
+//! that starts, and by one that gets clicks which another has counted and not acknowledged: that one
+//! may have died between commit and publish, and changed other minutes than the clicks' own.
 
 use std::{
     collections::BTreeMap,
@@ -14,13 +15,19 @@ use std::{
     time::Duration,
 };
 
-use clickwire_protocol::{counts::MinuteCell, feed::Keys};
-use redis::{
-    AsyncCommands as _, Client, RedisResult,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+use clickwire_process::redis::Connection;
+use clickwire_protocol::{
+    counts::MinuteCell,
+    feed::{Keys, alerts_channel},
 };
+use redis::{AsyncCommands as _, Client, RedisResult};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::{
+    failpoint,
+    health::{Health, Service},
+};
 
 /// Cells in one message: about 100 KB.
 const CELLS: usize = 500;
@@ -41,20 +48,17 @@ return seq
 /// Publishes to the feeds of all advertisers.
 #[derive(Clone)]
 pub(crate) struct Feed {
-    redis: ConnectionManager,
+    redis: Connection,
     prefix: Arc<str>,
-    /// Something was not published, and no new epoch has said so yet.
+    /// Something was not published, or may not have been, and no new epoch has said so yet.
     lost: Arc<AtomicBool>,
+    health: Arc<Health>,
 }
 
 impl Feed {
-    pub(crate) fn new(redis_url: &str, prefix: &str) -> RedisResult<Self> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(Some(Duration::from_secs(1)))
-            .set_number_of_retries(1);
-        let redis = ConnectionManager::new_lazy_with_config(Client::open(redis_url)?, config)?;
-        Ok(Self { redis, prefix: prefix.into(), lost: Arc::default() })
+    pub(crate) fn new(redis_url: &str, prefix: &str, health: Arc<Health>) -> RedisResult<Self> {
+        let redis = Connection::new(Client::open(redis_url)?)?;
+        Ok(Self { redis, prefix: prefix.into(), lost: Arc::default(), health })
     }
 
     /// Publishes cells; failing that, remembers that every feed needs a new epoch.
@@ -62,9 +66,15 @@ impl Feed {
         if cells.is_empty() || self.lost.load(Ordering::Relaxed) {
             return;
         }
+        failpoint::reached_after("half_published", async || {
+            let half = cells.iter().take(cells.len() / 2).map(|(id, cells)| (id.clone(), cells.clone()));
+            drop(self.try_publish(&half.collect()).await);
+        })
+        .await;
         if let Err(error) = self.try_publish(cells).await {
             tracing::warn!(%error, "redis: changes were not published; dashboards will read the database again");
             self.lost.store(true, Ordering::Relaxed);
+            self.health.waiting_for(Service::Redis, &error);
         }
     }
 
@@ -89,13 +99,35 @@ impl Feed {
         pipeline.query_async(&mut self.redis.clone()).await
     }
 
+    /// Tells gateways that there is news about incidents up to `seq`; whether it was said.
+    pub(crate) async fn announce_alerts(&self, seq: i64) -> bool {
+        let said = self.redis.clone().publish::<_, _, ()>(alerts_channel(&self.prefix), seq).await;
+        said.inspect_err(|error| tracing::debug!(%error, "redis: news about incidents was not announced"))
+            .is_ok()
+    }
+
     /// Begins a new epoch on every feed, now or as soon as [`Feed::run`] reaches Redis.
     pub(crate) async fn renew_all(&self) {
         // First: what fails to be published meanwhile must be remembered.
         self.lost.store(false, Ordering::Relaxed);
-        if let Err(error) = self.try_renew_all().await {
-            self.lost.store(true, Ordering::Relaxed);
-            tracing::debug!(%error, "redis: no new epoch yet");
+        match self.try_renew_all().await {
+            Ok(()) => self.health.works(Service::Redis),
+            Err(error) => {
+                self.lost.store(true, Ordering::Relaxed);
+                self.health.waiting_for(Service::Redis, &error);
+            }
+        }
+    }
+
+    /// Has [`Feed::run`] begin a new epoch on every feed, once for all that ask for it meanwhile.
+    pub(crate) fn renew_soon(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins a new epoch on every feed if something was not published.
+    pub(crate) async fn renew_if_lost(&self) {
+        if self.lost.load(Ordering::Relaxed) {
+            self.renew_all().await;
         }
     }
 
@@ -121,9 +153,7 @@ impl Feed {
         let mut every = tokio::time::interval(Duration::from_millis(250));
         loop {
             tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return Ok(()) }
-            if self.lost.load(Ordering::Relaxed) {
-                self.renew_all().await;
-            }
+            self.renew_if_lost().await;
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::{Json, Router, extract::State, http::StatusCode, response::IntoRespons
 use clickwire_process::now_rfc3339;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 /// What an aggregator depends on.
@@ -18,13 +18,20 @@ use tokio_util::sync::CancellationToken;
 pub(crate) enum Service {
     Broker,
     Database,
+    Redis,
+    /// Room for another dead letter.
+    DeadLetters,
 }
 
 impl Service {
+    const ALL: [Self; 4] = [Self::Broker, Self::Database, Self::Redis, Self::DeadLetters];
+
     fn name(self) -> &'static str {
         match self {
             Self::Broker => "nats",
             Self::Database => "database",
+            Self::Redis => "redis",
+            Self::DeadLetters => "dead_letters",
         }
     }
 }
@@ -32,6 +39,8 @@ impl Service {
 /// The state that `/readyz`, `/health` and `/metrics` show.
 pub(crate) struct Health {
     state: Mutex<Inner>,
+    /// How many dead letters wait, once that is known.
+    dead_letters_waiting: watch::Receiver<Option<u64>>,
     metrics: PrometheusHandle,
 }
 
@@ -45,9 +54,13 @@ struct Inner {
 }
 
 impl Health {
-    pub(crate) fn new(partitions: u16, metrics: PrometheusHandle) -> Self {
+    pub(crate) fn new(
+        partitions: u16,
+        dead_letters_waiting: watch::Receiver<Option<u64>>,
+        metrics: PrometheusHandle,
+    ) -> Self {
         let state = Inner { attached: vec![false; usize::from(partitions)], ..Inner::default() };
-        Self { state: Mutex::new(state), metrics }
+        Self { state: Mutex::new(state), dead_letters_waiting, metrics }
     }
 
     fn state(&self) -> MutexGuard<'_, Inner> {
@@ -66,7 +79,7 @@ impl Health {
     /// A partition has its consumer.
     pub(crate) fn attached(&self, partition: u16) {
         self.set_attached(partition, true);
-        self.state().waiting_for.remove(&Service::Broker);
+        self.works(Service::Broker);
     }
 
     /// A partition lost its consumer.
@@ -80,19 +93,17 @@ impl Health {
         }
     }
 
-    /// A batch was committed: both services work.
-    pub(crate) fn counting(&self) {
-        let recovered = std::mem::take(&mut self.state().waiting_for);
-        for service in recovered.keys() {
+    /// Nothing waits for `service` any more.
+    pub(crate) fn works(&self, service: Service) {
+        if self.state().waiting_for.remove(&service).is_some() {
             tracing::info!(service = service.name(), "works again");
         }
     }
 
     /// The licence that TimescaleDB runs under.
     pub(crate) fn licensed(&self, license: String) {
-        let mut state = self.state();
-        state.license = Some(license);
-        state.waiting_for.remove(&Service::Database);
+        self.state().license = Some(license);
+        self.works(Service::Database);
     }
 
     fn is_ready(&self) -> bool {
@@ -101,7 +112,7 @@ impl Health {
 
     fn report(&self) -> Value {
         let state = self.state();
-        let services: BTreeMap<&str, Value> = [Service::Broker, Service::Database]
+        let services: BTreeMap<&str, Value> = Service::ALL
             .into_iter()
             .map(|service| {
                 let report = match state.waiting_for.get(&service) {
@@ -114,6 +125,7 @@ impl Health {
         json!({
             "status": if state.waiting_for.is_empty() { "ok" } else { "degraded" },
             "services": services,
+            "dead_letters_waiting": *self.dead_letters_waiting.borrow(),
             "timescaledb_license": state.license,
             "continuous_aggregates": state.license.as_deref().map(|license| license == "timescale"),
             "timestamp": now_rfc3339(),

@@ -1,12 +1,20 @@
 //! What a click is counted as, and under which time.
 //!
-//! Everything here is a function of the click alone, so a redelivered click is judged alike
-//! whenever and by whomever it is read.
+//! First what follows from the click alone ([`Judge::examine`]); then what the rules found about it
+//! beside other clicks is added to the evidence; last the verdict follows from all of it
+//! ([`Verdict::from_evidence`]). Time never matters: a redelivered click is judged alike whenever
+//! and by whomever it is read.
 
 use std::{collections::HashMap, time::Duration};
 
-use clickwire_protocol::{click::Click, counts::Disposition};
+use clickwire_protocol::{
+    click::Click,
+    counts::Disposition,
+    rules::{Mode, Rule},
+};
 use woothee::parser::Parser;
+
+use crate::rules::Rules;
 
 /// How far a client's clock may be ahead.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
@@ -14,40 +22,88 @@ const AHEAD: Duration = Duration::from_secs(5 * 60);
 /// User agents remembered; the most frequent ones are few.
 const REMEMBERED_AGENTS: usize = 4_096;
 
+/// Why a click is defective, in the ledger.
+const TOO_LATE: &str = "too_late";
+
+/// The rules that apply to a click, in order of precedence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Evidence(u8);
+
+impl Evidence {
+    /// Reads the ledger's names; unknown ones are from rules that no longer exist.
+    pub(crate) fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut evidence = Self::default();
+        names.into_iter().filter_map(Rule::named).for_each(|rule| evidence.add(rule));
+        evidence
+    }
+
+    pub(crate) fn add(&mut self, rule: Rule) {
+        self.0 |= 1 << rule as u8;
+    }
+
+    pub(crate) fn contains(self, rule: Rule) -> bool {
+        self.0 & 1 << rule as u8 != 0
+    }
+
+    pub(crate) fn rules(self) -> impl Iterator<Item = Rule> {
+        Rule::ALL.into_iter().filter(move |&rule| self.contains(rule))
+    }
+}
+
+/// What is known of a click by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Examined {
+    /// The time that the click is counted under; Unix time in milliseconds.
+    pub(crate) counted_at_ms: i64,
+    /// Decided already: no rule is asked, and the click speaks against no other.
+    pub(crate) outside: Option<Outside>,
+    /// The rules that apply to the click alone.
+    pub(crate) evidence: Evidence,
+}
+
+/// Why a click is outside what rules judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outside {
+    /// Posted with a test key.
+    Test,
+    /// Later than the horizon allows.
+    TooLate,
+}
+
 /// A click's disposition and the rule behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) disposition: Disposition,
-    pub(crate) rule: Option<Rule>,
-    /// The time that the click is counted under; Unix time in milliseconds.
-    pub(crate) counted_at_ms: i64,
+    /// The rule that decided, by the name and version that the ledger keeps.
+    pub(crate) rule: Option<(&'static str, i32)>,
 }
 
-/// Rules by the name and version that the ledger keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
-    /// The click came later than the horizon allows.
-    TooLate,
-    /// The user agent is empty or declares a robot.
-    UserAgent,
-}
-
-impl Rule {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::TooLate => "too_late",
-            Self::UserAgent => "user_agent",
+impl Verdict {
+    /// The verdict on a click that was examined, before it is seen beside others.
+    pub(crate) fn alone(examined: &Examined, received_at_ms: i64, rules: &Rules) -> Self {
+        match examined.outside {
+            Some(Outside::Test) => Self { disposition: Disposition::Test, rule: None },
+            Some(Outside::TooLate) => Self { disposition: Disposition::Defective, rule: Some((TOO_LATE, 1)) },
+            None => Self::from_evidence(examined.evidence, received_at_ms, rules),
         }
     }
 
-    pub(crate) fn version(self) -> i32 {
-        match self {
-            Self::TooLate | Self::UserAgent => 1,
-        }
+    /// The first rule of the evidence that flags decides.
+    pub(crate) fn from_evidence(evidence: Evidence, received_at_ms: i64, rules: &Rules) -> Self {
+        evidence
+            .rules()
+            .find_map(|rule| {
+                let version = rules.at(rule, received_at_ms)?;
+                (version.setting.mode == Mode::Flag).then(|| Self {
+                    disposition: rule.disposition(),
+                    rule: Some((rule.as_str(), version.number)),
+                })
+            })
+            .unwrap_or(Self { disposition: Disposition::Valid, rule: None })
     }
 }
 
-/// Judges clicks.
+/// Examines clicks.
 pub(crate) struct Judge {
     horizon_ms: i64,
     parser: Parser,
@@ -59,22 +115,31 @@ impl Judge {
         Self { horizon_ms: horizon.as_millis() as i64, parser: Parser::new(), robots: HashMap::new() }
     }
 
-    /// The verdict on `click`.
+    /// What follows from the click alone.
     ///
     /// A click from the future is counted under its receive time. So is one from before the
     /// horizon, as defective: it is seen, and nothing is ever written to a range of time that
     /// retention may have dropped.
-    pub(crate) fn verdict(&mut self, click: &Click) -> Verdict {
+    pub(crate) fn examine(&mut self, click: &Click, rules: &Rules) -> Examined {
         let (claimed, received) = (click.clicked_at_ms, click.received_at_ms);
-        if claimed < received - self.horizon_ms {
-            let rule = Some(Rule::TooLate);
-            return Verdict { disposition: Disposition::Defective, rule, counted_at_ms: received };
+        let is_late = claimed < received - self.horizon_ms;
+        let is_ahead = claimed > received + AHEAD.as_millis() as i64;
+        let outside = match (click.test, is_late) {
+            (true, _) => Some(Outside::Test),
+            (false, true) => Some(Outside::TooLate),
+            (false, false) => None,
+        };
+        let mut evidence = Evidence::default();
+        if outside.is_none() {
+            let mut ask = |rule, applies: &mut dyn FnMut() -> bool| {
+                if rules.at(rule, received).is_some() && applies() {
+                    evidence.add(rule);
+                }
+            };
+            ask(Rule::UserAgent, &mut || self.is_robot(&click.user_agent));
+            ask(Rule::DataCenter, &mut || click.data_center);
         }
-        let counted_at_ms = if claimed > received + AHEAD.as_millis() as i64 { received } else { claimed };
-        if self.is_robot(&click.user_agent) {
-            return Verdict { disposition: Disposition::Givt, rule: Some(Rule::UserAgent), counted_at_ms };
-        }
-        Verdict { disposition: Disposition::Valid, rule: None, counted_at_ms }
+        Examined { counted_at_ms: if is_late || is_ahead { received } else { claimed }, outside, evidence }
     }
 
     /// Whether a user agent is empty or names a crawler, by woothee's published list.
@@ -95,7 +160,10 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::tests::click;
+    use crate::{
+        message::tests::click,
+        rules::{Version, tests::defaults},
+    };
 
     const DAY_MS: i64 = 86_400_000;
 
@@ -103,10 +171,15 @@ mod tests {
         Judge::new(Duration::from_millis(DAY_MS as u64))
     }
 
+    fn disposition(click: &Click, rules: &Rules) -> Disposition {
+        let examined = judge().examine(click, rules);
+        Verdict::alone(&examined, click.received_at_ms, rules).disposition
+    }
+
     #[test]
     fn time_is_the_clients_inside_the_window_and_the_servers_outside() {
         let now = 1_800_000_000_000;
-        for (claimed, counted_at_ms, disposition) in [
+        for (claimed, counted_at_ms, expected) in [
             (now, now, Disposition::Valid),
             (now - DAY_MS, now - DAY_MS, Disposition::Valid),
             (now - DAY_MS - 1, now, Disposition::Defective),
@@ -114,31 +187,69 @@ mod tests {
             (now + 300_000, now + 300_000, Disposition::Valid),
             (now + 300_001, now, Disposition::Valid),
         ] {
-            let verdict = judge().verdict(&click(1, claimed, now));
-            assert_eq!(
-                (verdict.counted_at_ms, verdict.disposition),
-                (counted_at_ms, disposition),
-                "{claimed}"
-            );
+            let click = click(1, claimed, now);
+            assert_eq!(judge().examine(&click, &defaults()).counted_at_ms, counted_at_ms, "{claimed}");
+            assert_eq!(disposition(&click, &defaults()), expected, "{claimed}");
         }
     }
 
     #[test]
     fn declared_robots_and_empty_user_agents_are_invalid_traffic() {
         let mut judge = judge();
-        for (agent, disposition) in [
-            ("", Disposition::Givt),
-            ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", Disposition::Givt),
-            ("Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)", Disposition::Givt),
-            (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
-                Disposition::Valid,
-            ),
+        for (agent, is_robot) in [
+            ("", true),
+            ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", true),
+            ("Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)", true),
+            ("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", false),
         ] {
             let mut click = click(1, 0, 0);
             click.user_agent = agent.into();
-            assert_eq!(judge.verdict(&click).disposition, disposition, "{agent}");
-            assert_eq!(judge.verdict(&click).disposition, disposition, "{agent}, remembered");
+            for _ in ["first seen", "remembered"] {
+                let examined = judge.examine(&click, &defaults());
+                assert_eq!(examined.evidence.contains(Rule::UserAgent), is_robot, "{agent}");
+            }
         }
+    }
+
+    #[test]
+    fn the_first_rule_that_flags_decides_and_all_that_apply_are_kept() {
+        let mut robot = click(1, 0, 0);
+        robot.user_agent = String::new();
+        robot.data_center = true;
+        let mut rules = defaults();
+        let examined = judge().examine(&robot, &rules);
+        let mut evidence = examined.evidence;
+        evidence.add(Rule::IpVelocity);
+        let names: Vec<&str> = evidence.rules().map(Rule::as_str).collect();
+        assert_eq!(names, ["user_agent", "data_center", "ip_velocity"]);
+        assert_eq!(Evidence::named(names), evidence);
+        let verdict = |rules: &Rules| Verdict::from_evidence(evidence, 0, rules);
+        assert_eq!(
+            verdict(&rules),
+            Verdict { disposition: Disposition::Givt, rule: Some(("user_agent", 1)) }
+        );
+        for rule in [Rule::UserAgent, Rule::DataCenter] {
+            let mut version = *rules.at(rule, 0).unwrap();
+            version.setting.mode = Mode::ReportOnly;
+            rules.add(rule, Version { number: 2, ..version });
+        }
+        assert_eq!(
+            verdict(&rules),
+            Verdict { disposition: Disposition::Sivt, rule: Some(("ip_velocity", 1)) }
+        );
+    }
+
+    #[test]
+    fn test_clicks_and_late_clicks_are_outside_of_the_rules() {
+        let (mut test, mut late) = (click(1, 0, 0), click(2, -DAY_MS - 1, 0));
+        test.test = true;
+        for click in [&mut test, &mut late] {
+            click.user_agent = String::new();
+            assert_eq!(judge().examine(click, &defaults()).evidence, Evidence::default());
+        }
+        assert_eq!(disposition(&test, &defaults()), Disposition::Test);
+        assert_eq!(disposition(&late, &defaults()), Disposition::Defective);
+        late.test = true;
+        assert_eq!(disposition(&late, &defaults()), Disposition::Test);
     }
 }

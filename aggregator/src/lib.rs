@@ -9,54 +9,90 @@
 //!
 //! Crash before 2: redelivered, counted then. Crash after 2: redelivered, the ledger knows every
 //! click and refuses it; its cells are published again, which is harmless because they are
-//! absolute. What can't be read goes to the dead-letter stream ([`dead_letter`]) before it is
+//! absolute. What can't be read goes to the dead-letter stream ([`clickwire_dead_letters`]) before it is
 //! acknowledged. A dependency that is down pauses the partition; it is never the click's fault.
 
 pub mod config;
+pub mod failpoint;
+pub mod operator;
+pub mod reconcile;
 pub mod schema;
 
-mod dead_letter;
+mod alerts;
 mod feed;
 mod health;
 mod housekeeping;
+mod incidents;
 mod judge;
 mod ledger;
 mod message;
 mod partition;
+mod rules;
+mod stages;
 mod stream;
+mod watermark;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, task::JoinSet};
+use clickwire_dead_letters::DeadLetters;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, feed::Feed, health::Health, ledger::Ledger, partition::Partition};
+use crate::{
+    alerts::{Watch, Webhook},
+    config::Config,
+    feed::Feed,
+    health::Health,
+    ledger::Ledger,
+    partition::Partition,
+};
 
 /// How long batches in hand may take when the aggregator stops.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Connections to the database beside the partitions': for housekeeping, for whoever watches for
+/// incidents, for webhooks, and one to spare.
+const SHARED_CONNECTIONS: u32 = 4;
+
 /// Counts until `stop` is cancelled, then finishes the batches in hand under a grace period.
 pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
-    let health = Arc::new(Health::new(config.partitions, clickwire_process::metrics::record(stop.clone())));
+    let (count_of_dead_letters, dead_letters_waiting) = watch::channel(None);
+    let metrics = clickwire_process::metrics::record(stop.clone());
+    let health = Arc::new(Health::new(config.partitions, dead_letters_waiting, metrics));
     let mut tasks = JoinSet::new();
     tasks.spawn(health::serve(listener, Arc::clone(&health), stop.clone()));
 
-    let database = schema::connect(&config.database_url, u32::from(config.partitions) + 2)?;
+    let database = schema::connect(&config.database_url, u32::from(config.partitions) + SHARED_CONNECTIONS)?;
     tokio::select! {
         migrated = schema::migrate_when_up(&database, &health) => migrated.context("migrating the database")?,
         () = stop.cancelled() => return Ok(()),
     }
-    let nats = stream::connect(&config).await?;
-    let feed = Feed::new(&config.redis_url, &config.redis_prefix)?;
+    let nats = stream::connect(&config, &health).await?;
+    let feed = Feed::new(&config.redis_url, &config.redis_prefix, Arc::clone(&health))?;
     feed.renew_all().await;
     tasks.spawn(feed.clone().run(stop.clone()));
 
-    tasks.spawn(housekeeping::run(database.clone(), nats.clone(), config.clone(), stop.clone()));
+    tasks.spawn(housekeeping::run(
+        database.clone(),
+        nats.clone(),
+        count_of_dead_letters,
+        config.clone(),
+        stop.clone(),
+    ));
+    let watch =
+        Watch { database: database.clone(), nats: nats.clone(), feed: feed.clone(), config: config.clone() };
+    tasks.spawn(watch.run(stop.clone()));
+    if let Some(webhook) = Webhook::new(database.clone(), &config)? {
+        tasks.spawn(webhook.run(stop.clone()));
+    }
+    tasks.spawn(reconcile::run(database.clone(), feed.clone(), config.clone(), stop.clone()));
+    tasks.spawn(watermark::follow(database.clone(), nats.clone(), config.clone(), stop.clone()));
     for number in 0..config.partitions {
         let partition = Partition {
             number,
             nats: nats.clone(),
+            dead_letters: DeadLetters::new(nats.clone(), config.names()),
             ledger: Ledger::new(database.clone(), &config, number),
             feed: feed.clone(),
             health: Arc::clone(&health),

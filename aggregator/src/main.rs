@@ -1,19 +1,34 @@
 //! `clickwire-aggregator`: counts clicks from the stream into TimescaleDB.
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
 use clap::Parser as _;
-use clickwire_aggregator::{config::Command, config::Config, run, schema};
+use clickwire_aggregator::{config::Command, config::Config, failpoint, operator, reconcile, run, schema};
 use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let mut config = Config::parse();
     config.validate()?;
     clickwire_process::log_to_stderr(&config.log);
-    if let Some(Command::Migrate { demo }) = config.command.take() {
-        return schema::migrate(&config.database_url, demo).await.context("migrating the database");
+    match config.command.take() {
+        Some(Command::Migrate { demo }) => {
+            schema::migrate(&config.database_url, demo).await.context("migrating the database")?;
+        }
+        Some(Command::DeadLetters { order, actor }) => {
+            operator::dead_letters(&config, order, &actor).await?;
+        }
+        Some(Command::Reconcile { from, to, repair }) => {
+            return Ok(reconcile::command(&config, from, to, repair).await);
+        }
+        None => {
+            let _points = failpoint::arm()?;
+            let listener = TcpListener::bind(config.listen)
+                .await
+                .with_context(|| format!("listening on {}", config.listen))?;
+            run(config, listener, clickwire_process::stop_on_signal()?).await?;
+        }
     }
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
-    run(config, listener, clickwire_process::stop_on_signal()?).await
+    Ok(ExitCode::SUCCESS)
 }

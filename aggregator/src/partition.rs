@@ -4,28 +4,40 @@
 //! batch in hand and tries again; only the answer to "is it wrong in itself?" moves a message to
 //! the dead letters.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 
-use async_nats::jetstream::{AckKind, Context, Message, consumer::pull};
+use async_nats::jetstream::{
+    AckKind, Context, Message,
+    consumer::pull::{self, MessagesError},
+};
+use clickwire_dead_letters::{
+    DeadLetters,
+    message::{self, Poison},
+};
 use clickwire_process::{Backoff, now_ms};
-use futures_util::{FutureExt as _, StreamExt as _, future};
-use tokio::time::{Instant, timeout_at};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    dead_letter,
+    failpoint,
     feed::Feed,
     health::{Health, Service},
     ledger::{Committed, Ledger},
-    message::{self, Poison, Received},
+    message::Received,
+    stages::{Stage, Stopwatch},
     stream::{self, Unavailable},
 };
+
+/// A commit that takes longer is reported as waiting for the database.
+const NOTICEABLE: Duration = Duration::from_secs(3);
 
 /// Everything that one partition needs.
 pub(crate) struct Partition {
     pub(crate) number: u16,
     pub(crate) nats: Context,
+    pub(crate) dead_letters: DeadLetters,
     pub(crate) ledger: Ledger,
     pub(crate) feed: Feed,
     pub(crate) health: Arc<Health>,
@@ -37,6 +49,17 @@ struct Fetched {
     message: Message,
     stream_seq: u64,
     stored_at_ms: i64,
+    /// Messages behind this one when it was delivered.
+    left: u64,
+    /// It was delivered before, to us or to another.
+    is_redelivered: bool,
+}
+
+/// What the broker has delivered. All of it is ours until it is acknowledged, in a batch or not yet.
+struct Delivered {
+    messages: pull::Stream,
+    /// Taken from the client for [`Delivered::keep_in_hand`], in order; `max_ack_pending` limits it.
+    ahead: VecDeque<Result<Message, MessagesError>>,
 }
 
 impl Partition {
@@ -57,35 +80,45 @@ impl Partition {
 
     async fn consume(&mut self, stop: &CancellationToken, backoff: &mut Backoff) -> Result<(), Unavailable> {
         let consumer = stream::consumer(&self.nats, &self.config, self.number).await?;
-        let mut messages = consumer
+        let messages = consumer
             .stream()
             .max_messages_per_batch(self.config.batch_max)
             .heartbeat(Duration::from_secs(5))
             .messages()
             .await?;
+        let mut delivered = Delivered { messages, ahead: VecDeque::new() };
         self.health.attached(self.number);
         backoff.reset();
         while !stop.is_cancelled() {
-            let batch = self.next_batch(&mut messages, stop).await?;
-            self.count(batch, stop).await?;
+            let mut stopwatch = Stopwatch::start();
+            let batch = self.next_batch(&mut delivered, stop).await?;
+            stopwatch.ended(Stage::Fetch);
+            let ack_wait = self.config.ack_wait();
+            let is_settled = tokio::select! {
+                is_settled = self.settle(&batch, stopwatch, stop) => is_settled?,
+                error = delivered.keep_in_hand(&batch, ack_wait) => return Err(error),
+            };
+            if is_settled {
+                self.acknowledge(&batch).await?;
+            }
         }
-        hand_back(&mut messages).await
+        delivered.hand_back().await
     }
 
     /// Waits for a first message, then for more until the batch is full or old enough, or we stop.
     async fn next_batch(
         &self,
-        messages: &mut pull::Stream,
+        delivered: &mut Delivered,
         stop: &CancellationToken,
     ) -> Result<Vec<Fetched>, Unavailable> {
         let first = tokio::select! {
-            first = messages.next() => first.ok_or(Unavailable::Ended)??,
+            first = delivered.next() => first.ok_or(Unavailable::Ended)??,
             () = stop.cancelled() => return Ok(Vec::new()),
         };
         let until = Instant::now() + Duration::from_millis(self.config.linger_ms);
         let mut batch = vec![Fetched::from(first)];
         while batch.len() < self.config.batch_max && !stop.is_cancelled() {
-            match timeout_at(until, messages.next()).await {
+            match timeout_at(until, delivered.next()).await {
                 Ok(Some(Ok(message))) => batch.push(Fetched::from(message)),
                 // What ends the subscription shows again at the next call; this batch is whole.
                 Ok(Some(Err(_)) | None) | Err(_) => break,
@@ -94,48 +127,104 @@ impl Partition {
         Ok(batch)
     }
 
-    async fn count(&mut self, batch: Vec<Fetched>, stop: &CancellationToken) -> Result<(), Unavailable> {
-        let oldest_ms =
-            now_ms() - (self.config.stream_max_age() + Duration::from_secs(3600)).as_millis() as i64;
+    /// Counts or sets aside every message of a batch, however long that takes. False if we are to stop
+    /// before: what is not acknowledged comes again.
+    async fn settle(
+        &mut self,
+        batch: &[Fetched],
+        mut stopwatch: Stopwatch,
+        stop: &CancellationToken,
+    ) -> Result<bool, Unavailable> {
+        failpoint::reached("fetched");
+        let oldest_ms = message::oldest_ms(now_ms(), self.config.stream_max_age());
         let mut readable = Vec::with_capacity(batch.len());
-        for fetched in &batch {
+        for fetched in batch {
             match message::read(&fetched.message.payload, fetched.stored_at_ms, oldest_ms) {
                 Ok(click) => readable.push(Received { click, stream_seq: fetched.stream_seq }),
-                Err(poison) => self.bury(&batch, fetched.stream_seq, &poison).await?,
+                Err(poison) if self.bury(batch, fetched.stream_seq, &poison, stop).await? => {}
+                Err(_) => return Ok(false),
             }
         }
+        stopwatch.ended(Stage::Read);
         let mut waiting: Vec<Vec<Received>> = vec![readable];
         let mut backoff = Backoff::default();
         while let Some(clicks) = waiting.pop() {
             if clicks.is_empty() {
                 continue;
             }
-            match self.ledger.commit(&clicks).await {
-                Ok(committed) => self.committed(&committed).await,
+            match self.commit(&clicks).await {
+                Ok(committed) => {
+                    self.committed(&committed).await;
+                    // Whoever had them before may have died before it published what they changed.
+                    if committed.known > 0 && batch.iter().any(|fetched| fetched.is_redelivered) {
+                        self.feed.renew_soon();
+                    }
+                }
                 Err(error) if is_data_error(&error) => match self.refused(clicks, &error) {
                     Refused::Halves(first, second) => waiting.extend([second, first]),
-                    Refused::One(stream_seq, poison) => self.bury(&batch, stream_seq, &poison).await?,
+                    Refused::One(stream_seq, poison) => {
+                        if !self.bury(batch, stream_seq, &poison, stop).await? {
+                            return Ok(false);
+                        }
+                    }
                 },
                 Err(error) => {
                     self.health.waiting_for(Service::Database, &error);
+                    self.show_lag(batch);
                     waiting.push(clicks);
-                    // Nothing was acknowledged: what is left comes again.
-                    tokio::select! { () = backoff.wait() => {}, () = stop.cancelled() => return Ok(()) }
+                    tokio::select! { () = backoff.wait() => {}, () = stop.cancelled() => return Ok(false) }
                 }
             }
         }
-        future::try_join_all(batch.iter().map(|fetched| fetched.message.ack()))
-            .await
-            .map_err(Unavailable::Acknowledge)?;
+        self.show_lag(batch);
+        Ok(true)
+    }
+
+    async fn acknowledge(&self, batch: &[Fetched]) -> Result<(), Unavailable> {
+        let mut stopwatch = Stopwatch::start();
+        failpoint::reached("before_acknowledge");
+        failpoint::reached_after("half_acknowledged", async || {
+            drop(acknowledge(&batch[..batch.len() / 2]).await);
+            drop(self.nats.client().flush().await);
+        })
+        .await;
+        acknowledge(batch).await?;
+        stopwatch.ended(Stage::Acknowledge);
         Ok(())
     }
 
+    /// Commits; says meanwhile what we wait for, if it takes long.
+    async fn commit(&mut self, clicks: &[Received]) -> Result<Committed, sqlx::Error> {
+        let mut commit = pin!(self.ledger.commit(clicks));
+        if let Ok(committed) = timeout(NOTICEABLE, &mut commit).await {
+            return committed;
+        }
+        self.health.waiting_for(Service::Database, &"no answer yet");
+        commit.await
+    }
+
+    /// How far behind the stream the partition is: after each batch, and while one can't be counted.
+    ///
+    /// What is left is what the broker said when it delivered the batch's last message. It lags
+    /// behind what is stored (ARCHITECTURE.md, "Purging"), which is near enough for the eye.
+    fn show_lag(&self, batch: &[Fetched]) {
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
+        let partition = self.number.to_string();
+        let oldest_ms = now_ms() - first.stored_at_ms;
+        metrics::gauge!("clickwire_lag_milliseconds", "partition" => partition.clone()).set(oldest_ms as f64);
+        metrics::gauge!("clickwire_lag_messages", "partition" => partition).set(last.left as f64);
+    }
+
     async fn committed(&self, committed: &Committed) {
-        self.health.counting();
+        self.health.works(Service::Database);
         metrics::counter!("clickwire_clicks_counted_total").increment(committed.counted as u64);
         metrics::counter!("clickwire_clicks_known_total").increment(committed.known as u64);
+        metrics::counter!("clickwire_clicks_adjusted_total").increment(committed.adjusted as u64);
+        metrics::counter!("clickwire_corrections_total").increment(committed.corrections as u64);
         metrics::histogram!("clickwire_batch_clicks").record((committed.counted + committed.known) as f64);
+        let mut stopwatch = Stopwatch::start();
         self.feed.publish(&committed.cells).await;
+        stopwatch.ended(Stage::Publish);
     }
 
     /// The database refuses the content of some click: halve until it is found.
@@ -147,24 +236,81 @@ impl Partition {
         Refused::Halves(clicks, second)
     }
 
-    async fn bury(&self, batch: &[Fetched], stream_seq: u64, poison: &Poison) -> Result<(), Unavailable> {
-        let buried = batch.iter().find(|fetched| fetched.stream_seq == stream_seq);
-        match buried {
-            Some(fetched) => {
-                let names = self.config.names();
-                dead_letter::store(&self.nats, &names, &fetched.message, stream_seq, poison).await
+    /// Sets a message aside. As long as there is no room for it, the partition stands still. False if we
+    /// are to stop before.
+    async fn bury(
+        &self,
+        batch: &[Fetched],
+        stream_seq: u64,
+        poison: &Poison,
+        stop: &CancellationToken,
+    ) -> Result<bool, Unavailable> {
+        let Some(fetched) = batch.iter().find(|fetched| fetched.stream_seq == stream_seq) else {
+            return Ok(true);
+        };
+        let message = &fetched.message;
+        let mut backoff = Backoff::default();
+        failpoint::reached("before_dead_letter");
+        loop {
+            match self.dead_letters.store(&message.subject, stream_seq, message.payload.clone(), poison).await
+            {
+                Ok(()) => break,
+                Err(error) if error.is_full() => self.health.waiting_for(Service::DeadLetters, &error),
+                Err(error) => return Err(error.into()),
             }
-            None => Ok(()),
+            tokio::select! { () = backoff.wait() => {}, () = stop.cancelled() => return Ok(false) }
         }
+        failpoint::reached("after_dead_letter");
+        self.health.works(Service::DeadLetters);
+        Ok(true)
     }
 }
 
-/// Lets another aggregator have at once what was delivered to us but not begun.
-async fn hand_back(messages: &mut pull::Stream) -> Result<(), Unavailable> {
-    while let Some(Some(Ok(message))) = messages.next().now_or_never() {
-        message.ack_with(AckKind::Nak(None)).await.map_err(Unavailable::Acknowledge)?;
+async fn acknowledge(batch: &[Fetched]) -> Result<(), Unavailable> {
+    for fetched in batch {
+        fetched.message.ack().await.map_err(Unavailable::Acknowledge)?;
     }
     Ok(())
+}
+
+impl Delivered {
+    /// The next message; `None` when the subscription has ended.
+    async fn next(&mut self) -> Option<Result<Message, MessagesError>> {
+        match self.ahead.pop_front() {
+            Some(message) => Some(message),
+            None => self.messages.next().await,
+        }
+    }
+
+    /// Tells the broker again and again that what it delivered is being worked on, so that an outage
+    /// or a long commit doesn't hand it to another aggregator; ends with an error only.
+    async fn keep_in_hand(&mut self, batch: &[Fetched], ack_wait: Duration) -> Unavailable {
+        loop {
+            // What was delivered during a batch that ended just before this may wait as long again.
+            sleep(ack_wait / 4).await;
+            while let Some(Some(message)) = self.messages.next().now_or_never() {
+                let is_error = message.is_err();
+                self.ahead.push_back(message);
+                if is_error {
+                    break;
+                }
+            }
+            let in_hand = batch.iter().map(|fetched| &fetched.message);
+            for message in in_hand.chain(self.ahead.iter().flatten()) {
+                if let Err(error) = message.ack_with(AckKind::Progress).await {
+                    return Unavailable::Acknowledge(error);
+                }
+            }
+        }
+    }
+
+    /// Lets another aggregator have at once what was delivered to us but not begun.
+    async fn hand_back(&mut self) -> Result<(), Unavailable> {
+        while let Some(Some(Ok(message))) = self.next().now_or_never() {
+            message.ack_with(AckKind::Nak(None)).await.map_err(Unavailable::Acknowledge)?;
+        }
+        Ok(())
+    }
 }
 
 enum Refused {
@@ -175,10 +321,12 @@ enum Refused {
 impl From<Message> for Fetched {
     fn from(message: Message) -> Self {
         // Only a message that no stream delivered has no info; it reads as impossible in time.
-        let (stream_seq, stored_at_ms) = message.info().map_or((0, 0), |info| {
-            (info.stream_sequence, (info.published.unix_timestamp_nanos() / 1_000_000) as i64)
-        });
-        Self { message, stream_seq, stored_at_ms }
+        let (stream_seq, stored_at_ms, left, is_redelivered) =
+            message.info().map_or((0, 0, 0, false), |info| {
+                let stored_at_ms = (info.published.unix_timestamp_nanos() / 1_000_000) as i64;
+                (info.stream_sequence, stored_at_ms, info.pending, info.delivered > 1)
+            });
+        Self { message, stream_seq, stored_at_ms, left, is_redelivered }
     }
 }
 

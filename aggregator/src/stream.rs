@@ -1,10 +1,10 @@
 //! The JetStream stream, its consumers, and the connection to the broker.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::{
-    Client, ConnectOptions,
+    Client, ConnectOptions, Event,
     jetstream::{
         self, Context,
         consumer::{AckPolicy, PullConsumer, pull},
@@ -14,10 +14,17 @@ use async_nats::{
 };
 use thiserror::Error;
 
-use crate::config::Config;
+use crate::{
+    config::Config,
+    health::{Health, Service},
+};
 
-/// How long a batch may take before the broker offers its clicks to another aggregator.
-pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
+/// A connection whose other end is gone without a word is noticed after a few of these.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// Longest message that the broker takes; the longest click is a tenth of it. A dead letter is a
+/// message and some headers, and must fit into what the broker takes at all (1 MiB by default).
+const MESSAGE_MAX_BYTES: i32 = 64 << 10;
 
 /// The broker can't be used now.
 #[derive(Debug, Error)]
@@ -34,19 +41,30 @@ pub(crate) enum Unavailable {
     Subscribe(#[from] jetstream::consumer::StreamError),
     #[error("the subscription ended")]
     Ended,
-    #[error("publish: {0}")]
-    Publish(#[from] jetstream::context::PublishError),
+    #[error("dead letter: {0}")]
+    DeadLetter(#[from] clickwire_dead_letters::Error),
     #[error("acknowledgement: {0}")]
     Acknowledge(async_nats::Error),
 }
 
 /// Connects in the background and for ever again.
-pub(crate) async fn connect(config: &Config) -> anyhow::Result<Context> {
+pub(crate) async fn connect(config: &Config, health: &Arc<Health>) -> anyhow::Result<Context> {
+    let health = Arc::clone(health);
     let client: Client = ConnectOptions::new()
         .name("clickwire-aggregator")
         .retry_on_initial_connect()
         .max_reconnects(None)
-        .event_callback(|event| async move { tracing::debug!(%event, "broker") })
+        .ping_interval(PING_EVERY)
+        .event_callback(move |event| {
+            tracing::debug!(%event, "broker");
+            match &event {
+                Event::Connected => health.works(Service::Broker),
+                Event::Disconnected => health.waiting_for(Service::Broker, &"not connected"),
+                // The partitions report what they can't do.
+                _ => {}
+            }
+            async {}
+        })
         .connect(&config.nats_url)
         .await
         .context("CLICKWIRE_NATS_URL")?;
@@ -55,7 +73,8 @@ pub(crate) async fn connect(config: &Config) -> anyhow::Result<Context> {
 
 /// The durable consumer of one partition; stream and consumer are made where they are missing.
 ///
-/// `discard = new`: a full broker refuses clicks instead of silently forgetting older ones.
+/// `discard = new`: a full broker refuses clicks, or dead letters, instead of silently forgetting older
+/// ones.
 pub(crate) async fn consumer(
     nats: &Context,
     config: &Config,
@@ -70,6 +89,7 @@ pub(crate) async fn consumer(
         discard: DiscardPolicy::New,
         max_age: config.stream_max_age(),
         max_bytes: config.stream_max_bytes,
+        max_message_size: MESSAGE_MAX_BYTES,
         duplicate_window: Duration::from_secs(config.duplicate_window_seconds),
         num_replicas: config.stream_replicas,
         ..StreamConfig::default()
@@ -80,6 +100,7 @@ pub(crate) async fn consumer(
         subjects: vec![names.dead_letter_subject()],
         storage: StorageType::File,
         discard: DiscardPolicy::New,
+        max_bytes: config.dead_letters_max_bytes,
         duplicate_window: Duration::from_secs(config.duplicate_window_seconds),
         num_replicas: config.stream_replicas,
         ..StreamConfig::default()
@@ -93,7 +114,7 @@ pub(crate) async fn consumer(
             // Several aggregators share the consumer: acknowledging one click must not acknowledge
             // what another still holds.
             ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
+            ack_wait: config.ack_wait(),
             max_deliver: -1,
             max_ack_pending: 4 * config.batch_max as i64,
             ..pull::Config::default()

@@ -7,7 +7,7 @@
 use clickwire_protocol::{
     MINUTE_MS,
     analytics::Dimension,
-    live::{Applied, ClientMessage, Filters, Kind, ServerMessage, View, ViewState, close},
+    live::{Applied, ClientMessage, Filters, ServerMessage, Topic, View, ViewState, close},
 };
 
 use crate::backoff;
@@ -283,6 +283,9 @@ impl Session {
             | ServerMessage::Delta { .. }
             | ServerMessage::Reset { .. }
             | ServerMessage::Error { .. }
+            // Nothing of the page watches incidents.
+            | ServerMessage::Alerts { .. }
+            | ServerMessage::Alert { .. }
             | ServerMessage::Pong => {}
         }
         effects
@@ -303,13 +306,12 @@ impl Session {
         self.expects_snapshot = self.state.position.is_none();
         effects.push(Effect::Send(ClientMessage::Subscribe {
             id: self.subscription,
-            view: View {
-                kind: Kind::Clicks,
+            view: Topic::Clicks(View {
                 advertiser_id: advertiser_id.clone(),
                 filters: Filters::default(),
                 group_by: vec![Dimension::CampaignId],
                 window_minutes: self.window_minutes,
-            },
+            }),
             since: self.state.position.clone(),
         }));
         effects.push(Effect::ListCampaigns(advertiser_id));

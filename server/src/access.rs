@@ -1,5 +1,5 @@
 //! Who may do what. Every handler that answers with data asks [`Scope`]; there is no other way to
-//! an advertiser's id.
+//! an advertiser's id. Every handler that changes something but clicks asks [`Admin`].
 //!
 //! Tokens come as `Authorization: Bearer …` (RFC 6750); keys for posting clicks also as
 //! `X-Api-Key`. They are compared by their SHA-256, so the time of a comparison tells nothing about
@@ -39,6 +39,10 @@ pub(crate) enum Scope {
 
 /// A caller that may post clicks.
 pub(crate) struct Poster;
+
+/// A caller that may see and change everything.
+#[derive(Debug)]
+pub(crate) struct Admin(());
 
 impl Access {
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
@@ -90,6 +94,14 @@ impl Scope {
         }
     }
 
+    /// The administrator that this caller is, if any.
+    fn admin(&self) -> Result<Admin, Error> {
+        match self {
+            Self::All => Ok(Admin(())),
+            Self::Advertisers(_) => Err(Error::Forbidden),
+        }
+    }
+
     /// The advertisers that may be seen; `None`: all.
     pub(crate) fn advertisers(&self) -> Option<&[String]> {
         match self {
@@ -105,6 +117,22 @@ impl FromRequestParts<AppState> for Scope {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
         let token = bearer(&parts.headers).ok_or(Error::Unauthorized)?;
         state.access.scope(token).cloned().ok_or(Error::Unauthorized)
+    }
+}
+
+impl Admin {
+    /// Who stands in the records of what was done. There is one administrator's token, so there is one
+    /// name.
+    pub(crate) fn actor(&self) -> &'static str {
+        "admin"
+    }
+}
+
+impl FromRequestParts<AppState> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        Scope::from_request_parts(parts, state).await?.admin()
     }
 }
 
@@ -138,5 +166,11 @@ mod tests {
         assert_eq!(Scope::All.advertiser_or_all(None).unwrap(), None);
         assert_eq!(viewer.advertiser_or_all(None).unwrap(), Some("adv_001"));
         assert!(matches!(viewer.advertiser_or_all(Some("adv_002")), Err(Error::Forbidden)));
+    }
+
+    #[test]
+    fn only_who_sees_everybody_is_an_administrator() {
+        assert_eq!(Scope::All.admin().unwrap().actor(), "admin");
+        assert!(matches!(Scope::Advertisers(vec!["adv_001".into()]).admin(), Err(Error::Forbidden)));
     }
 }

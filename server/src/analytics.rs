@@ -3,6 +3,8 @@
 //! The range is `[start_time, end_time)`, widened to whole buckets. Table and column names come
 //! from enums, values are bound.
 
+mod uniques;
+
 use std::{collections::BTreeMap, time::Instant};
 
 use axum::{
@@ -17,7 +19,7 @@ use clickwire_protocol::{
 use sqlx::{Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{AppState, access::Scope, error::Error};
+use crate::{AppState, access::Scope, database, error::Error, watermark::Watermark};
 
 /// Buckets in one answer, at most: a week of minutes.
 const MAX_BUCKETS: i64 = 10_080;
@@ -48,9 +50,9 @@ pub(crate) async fn aggregate(
     let advertiser_id = scope.advertiser_or_all(question.advertiser_id.as_deref())?;
 
     let started = Instant::now();
-    let rows = question.sql(advertiser_id).build().fetch_all(&state.database).await?;
-    let elapsed = started.elapsed();
-    metrics::histogram!("clickwire_query_seconds", "query" => "aggregate").record(elapsed);
+    // Before the rows: what is called final is in them.
+    let watermark = Watermark::read(&state).await?;
+    let rows = database::answer(question.sql(advertiser_id).build().fetch_all(&state.database)).await?;
     if rows.len() > MAX_ROWS {
         let message = format!(
             "More than {MAX_ROWS} rows: ask for a shorter time, a coarser granularity or fewer groups."
@@ -59,7 +61,13 @@ pub(crate) async fn aggregate(
     }
     let data = rows.iter().map(|row| question.row(row)).collect::<Result<Vec<_>, _>>()?;
     let total_clicks = data.iter().map(|row| row.clicks).sum();
-    Ok(Json(Aggregate { data, total_clicks, query_time_ms: elapsed.as_secs_f64() * 1e3 }))
+    let mut answer =
+        Aggregate { data, total_clicks, final_before: watermark.final_before(), ..Aggregate::default() };
+    uniques::fill(&mut answer, &question, advertiser_id, &state.database).await?;
+    let elapsed = started.elapsed();
+    metrics::histogram!("clickwire_query_seconds", "query" => "aggregate").record(elapsed);
+    answer.query_time_ms = elapsed.as_secs_f64() * 1e3;
+    Ok(Json(answer))
 }
 
 impl Question {

@@ -1,6 +1,6 @@
 //! Configuration: the only place that reads flags and the environment.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
@@ -73,6 +73,11 @@ pub struct Config {
     /// Secret under which users' addresses are hashed; at least 16 bytes.
     #[arg(long, env = "CLICKWIRE_IP_HASH_KEY", hide_env_values = true)]
     pub ip_hash_key: String,
+
+    /// File with the networks of data centres, one in CIDR notation a line; clicks from there are
+    /// invalid traffic.
+    #[arg(long, env = "CLICKWIRE_DATA_CENTER_NETWORKS")]
+    pub data_center_networks: Option<PathBuf>,
 
     /// How often changed numbers are sent to a dashboard, in milliseconds.
     #[arg(long, env = "CLICKWIRE_LIVE_TICK_MS", default_value_t = 200)]

@@ -6,7 +6,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AppState, access::Scope, error::Error};
+use crate::{AppState, access::Scope, database, error::Error};
 
 #[derive(Serialize)]
 pub(crate) struct List<T> {
@@ -40,8 +40,8 @@ pub(crate) async fn advertisers(
          WHERE $1::text[] IS NULL OR advertiser_id = ANY($1) ORDER BY advertiser_id LIMIT 1000",
     )
     .bind(scope.advertisers())
-    .fetch_all(&state.database)
-    .await?;
+    .fetch_all(&state.database);
+    let data = database::answer(data).await?;
     Ok(Json(List { data }))
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn campaigns(
         "SELECT campaign_id, name FROM campaigns WHERE advertiser_id = $1 ORDER BY campaign_id LIMIT 1000",
     )
     .bind(scope.advertiser(of.advertiser_id.as_deref())?)
-    .fetch_all(&state.database)
-    .await?;
+    .fetch_all(&state.database);
+    let data = database::answer(data).await?;
     Ok(Json(List { data }))
 }

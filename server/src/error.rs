@@ -7,6 +7,7 @@
 
 use axum::{
     Json,
+    extract::rejection::JsonRejection,
     http::{
         HeaderValue, StatusCode,
         header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
@@ -38,11 +39,23 @@ pub(crate) enum Error {
     /// The broker did not acknowledge the click with this id; it may have it all the same.
     #[error("broker: {cause}")]
     Broker { click_id: Uuid, cause: String },
+    /// The broker did not do something else than take a click.
+    #[error("broker: {0}")]
+    BrokerAway(String),
+    /// A dead letter's message would only come back.
+    #[error("replay: {0}")]
+    NotReplayable(String),
     /// The database gave a query up.
     #[error("the query took too long")]
     TooSlow,
     #[error("database: {0}")]
     Database(sqlx::Error),
+    /// What is asked for does not fit what is there.
+    #[error("conflict: {0}")]
+    Conflict(&'static str),
+    /// It is done, but screens may not know.
+    #[error("redis: {0}")]
+    RedisAway(String),
     /// Not a WebSocket handshake.
     #[error("upgrade: {0}")]
     Upgrade(String),
@@ -85,6 +98,16 @@ impl Error {
                 "broker_unavailable",
                 "It is not certain that the click was taken. Send it again, with this click_id.",
             ),
+            Self::BrokerAway(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "broker_unavailable",
+                "The broker can't do this now. Try again.",
+            ),
+            Self::NotReplayable(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "not_replayable",
+                "This message can't be counted. Send an edited one as `payload`.",
+            ),
             Self::TooSlow => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "too_slow",
@@ -94,6 +117,12 @@ impl Error {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "database_unavailable",
                 "The database can't answer now. Try again.",
+            ),
+            Self::Conflict(message) => (StatusCode::CONFLICT, "conflict", message),
+            Self::RedisAway(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "redis_unavailable",
+                "It is done, but live dashboards may not show it yet. Send it again to tell them.",
             ),
             Self::Upgrade(_) => {
                 (StatusCode::UPGRADE_REQUIRED, "upgrade_required", "Connect with a WebSocket client.")
@@ -112,6 +141,30 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+impl From<JsonRejection> for Error {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection {
+            JsonRejection::MissingJsonContentType(_) => Self::UnsupportedMediaType,
+            JsonRejection::BytesRejection(_) => Self::TooLarge,
+            rejection => Self::Invalid(Rejection::form(rejection.body_text())),
+        }
+    }
+}
+
+impl From<clickwire_dead_letters::Error> for Error {
+    fn from(error: clickwire_dead_letters::Error) -> Self {
+        use clickwire_dead_letters::Error as Cause;
+        match error {
+            Cause::NotFound => Self::NotFound,
+            Cause::Refused(refusal) => Self::NotReplayable(refusal.to_string()),
+            Cause::Database(error) => Self::Database(error),
+            Cause::Publish(_) | Cause::Stream(_) | Cause::Read(_) | Cause::Delete(_) => {
+                Self::BrokerAway(error.to_string())
+            }
+        }
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code, message) = self.public();
@@ -122,6 +175,9 @@ impl IntoResponse for Error {
             Self::Invalid(rejection) => json!({ "error": rejection }),
             Self::Broker { click_id, .. } => {
                 json!({"error": {"code": code, "message": message, "click_id": click_id}})
+            }
+            Self::NotReplayable(reason) => {
+                json!({"error": {"code": code, "message": message, "reason": reason}})
             }
             _ => json!({"error": {"code": code, "message": message}}),
         };

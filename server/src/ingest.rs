@@ -31,6 +31,9 @@ use crate::{AppState, access::Poster, config::Config, error::Error};
 /// Publishes waiting for the broker's acknowledgement, at most; further posts wait for their turn.
 const MAX_IN_FLIGHT: usize = 4_096;
 
+/// A connection whose other end is gone without a word is noticed after a few of these.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
 /// The way into the stream.
 #[derive(Clone)]
 pub(crate) struct Intake {
@@ -57,7 +60,8 @@ pub(crate) async fn post_click(
         Error::Invalid(rejection)
     })?;
     let address = posted.ip_address.unwrap_or(peer.ip());
-    let click = enrich(posted, &headers, state.addresses.hash(address));
+    let mut click = enrich(posted, &headers, state.addresses.hash(address));
+    click.data_center = state.data_centers.contain(address);
     let is_duplicate = state.intake.publish(&click).await?;
     // No oracle: only the ledger judges, later.
     let accepted = Accepted { success: true, click_id: click.click_id, is_duplicate, is_fraudulent: false };
@@ -95,6 +99,8 @@ fn enrich(posted: PostedClick, headers: &HeaderMap, ip_hash: String) -> Click {
         received_at_ms,
         user_agent,
         ip_hash: Some(ip_hash),
+        data_center: false,
+        test: false,
     }
 }
 
@@ -110,6 +116,7 @@ impl Intake {
             .name("clickwire-server")
             .retry_on_initial_connect()
             .max_reconnects(None)
+            .ping_interval(PING_EVERY)
             .event_callback(|event| async move { tracing::debug!(%event, "broker") })
             .connect(&config.nats_url)
             .await
@@ -153,6 +160,11 @@ impl Intake {
         metrics::counter!("clickwire_clicks_accepted_total").increment(1);
         metrics::histogram!("clickwire_broker_ack_seconds").record(started.elapsed());
         Ok(stored.duplicate)
+    }
+
+    /// The connection, for others that talk to the broker.
+    pub(crate) fn jetstream(&self) -> &Context {
+        &self.stream
     }
 
     /// Whether there is a connection to the broker at this moment.

@@ -2,6 +2,9 @@
 //!
 //! - [`ingest`]: a click is answered 202 only when the broker has it on its disk
 //! - [`analytics`] and [`entities`]: questions to the database, scoped by [`access`]
+//! - [`admin`]: what administrators do, and [`access::Admin`] guards: [`dead_letters`], [`rules`],
+//!   [`verdicts`], [`stats`]
+//! - [`alerts`]: incidents, which administrators list and acknowledge; [`access::Admin`] guards them
 //! - [`live`]: the gateway that dashboards are connected to
 //! - [`page`]: the dashboard itself, embedded in the program
 
@@ -9,15 +12,24 @@ pub mod config;
 
 mod access;
 mod address;
+mod admin;
+mod alerts;
 mod analytics;
+mod database;
+mod dead_letters;
 mod entities;
 mod error;
 mod health;
 mod ingest;
 mod live;
+mod networks;
 mod page;
+mod rules;
+mod stats;
+mod verdicts;
+mod watermark;
 
-use std::{net::SocketAddr, str::FromStr as _, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{
@@ -25,15 +37,17 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use sqlx::{
-    ConnectOptions as _, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use clickwire_dead_letters::DeadLetters;
+use clickwire_process::redis::Connection;
+use clickwire_protocol::stream::Names;
+use sqlx::PgPool;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{access::Access, address::Hasher, config::Config, error::Error, ingest::Intake, live::Hub};
+use crate::{
+    access::Access, address::Hasher, config::Config, error::Error, ingest::Intake, live::Hub,
+    networks::Networks,
+};
 
 /// Largest body of a request, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -47,9 +61,17 @@ struct AppState {
     access: Arc<Access>,
     intake: Intake,
     addresses: Arc<Hasher>,
+    data_centers: Arc<Networks>,
+    /// Can only read.
     database: PgPool,
-    redis: ConnectionManager,
+    /// Can write: for handlers that ask for [`access::Admin`], and no others.
+    admin_database: PgPool,
+    dead_letters: DeadLetters,
+    names: Names,
+    redis_prefix: Arc<str>,
+    redis: Connection,
     hub: Hub,
+    partitions: u16,
     sessions: Sessions,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 }
@@ -68,28 +90,35 @@ struct Sessions {
 /// Services that are away do not keep the server from starting: what needs them answers 503 until
 /// they are back.
 pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
-    let database = connect_database(&config)?;
+    let data_centers = match &config.data_center_networks {
+        Some(path) => Networks::read(path).context("CLICKWIRE_DATA_CENTER_NETWORKS")?,
+        None => Networks::default(),
+    };
+    tracing::info!(networks = data_centers.len(), "networks of data centres");
+    let database = database::connect_to_read(&config)?;
+    let admin_database = database::connect_to_write(&config)?;
     let redis_client = redis::Client::open(config.redis_url.as_str()).context("CLICKWIRE_REDIS_URL")?;
-    let redis = ConnectionManager::new_lazy_with_config(
-        redis_client.clone(),
-        ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(Some(Duration::from_secs(1)))
-            .set_number_of_retries(1),
-    )?;
+    let redis = Connection::new(redis_client.clone())?;
     let sessions = Sessions {
         tracker: TaskTracker::new(),
         permits: Arc::new(tokio::sync::Semaphore::new(config.live_sessions_max)),
         stop: stop.clone(),
         heartbeat: Duration::from_millis(config.live_heartbeat_ms),
     };
+    let intake = Intake::connect(&config).await?;
     let state = AppState {
         access: Arc::new(Access::new(&config)?),
-        intake: Intake::connect(&config).await?,
+        dead_letters: DeadLetters::new(intake.jetstream().clone(), Names::new(&config.stream)),
+        names: Names::new(&config.stream),
+        redis_prefix: config.redis_prefix.as_str().into(),
+        intake,
         addresses: Arc::new(Hasher::new(config.ip_hash_key.as_bytes())),
+        data_centers: Arc::new(data_centers),
         hub: Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop),
         database,
+        admin_database,
         redis,
+        partitions: config.partitions,
         sessions: sessions.clone(),
         metrics: clickwire_process::metrics::record(stop.clone()),
     };
@@ -116,6 +145,8 @@ fn routes(state: AppState) -> Router {
         .route("/api/v1/analytics/aggregate", get(analytics::aggregate))
         .route("/api/v1/advertisers", get(entities::advertisers))
         .route("/api/v1/campaigns", get(entities::campaigns))
+        .nest("/api/v1/admin", admin::routes())
+        .nest("/api/v1/alerts", alerts::routes())
         .route("/api/v1/live", get(live::upgrade))
         .route("/livez", get(|| async { "ok" }))
         .route("/readyz", get(health::ready))
@@ -126,20 +157,4 @@ fn routes(state: AppState) -> Router {
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
-}
-
-fn connect_database(config: &Config) -> anyhow::Result<PgPool> {
-    let options = PgConnectOptions::from_str(&config.database_url)
-        .context("CLICKWIRE_DATABASE_URL")?
-        .application_name("clickwire-server")
-        .options([
-            ("statement_timeout", "5s"),
-            ("default_transaction_read_only", "on"),
-            ("plan_cache_mode", "force_custom_plan"),
-        ])
-        .log_slow_statements(log::LevelFilter::Off, Duration::ZERO);
-    Ok(PgPoolOptions::new()
-        .max_connections(config.database_connections)
-        .acquire_timeout(Duration::from_secs(2))
-        .connect_lazy_with(options))
 }

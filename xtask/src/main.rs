@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "a command-line tool talks on its standard output")]
 
 mod bench;
+mod chaos;
 mod down;
 mod installation;
 mod interrupt;
@@ -52,6 +53,8 @@ enum Task {
     /// Measure release builds on services of their own.
     #[command(subcommand)]
     Bench(bench::Measurement),
+    /// Send awkward clicks while programs and services are killed and wires are cut, then count.
+    Chaos(chaos::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::Down => installation().and_then(|installation| down::run(&installation)),
         Task::Status(status) => installation().and_then(|installation| status::run(&status, &installation)),
         Task::Test => test::run(),
+        Task::Chaos(chaos) => chaos::run(&chaos),
         Task::Bench(measurement) => bench::run(&measurement),
         Task::Dashboard => {
             wasm::build(true).map(|folder| steps::print(&format!("Built {}", folder.display())))

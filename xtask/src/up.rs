@@ -3,9 +3,9 @@
 //! Whatever happens, it stops what it started and nothing else: both supervisors, of the servers and
 //! of our own programs, stop their children when they are dropped or when this process dies.
 
+pub(crate) mod ask;
 mod detach;
 pub(crate) mod launch;
-mod readiness;
 
 use anyhow::{Result, bail};
 use clickwire_services::{Port, Services};
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 const DEFAULT_PORT: u16 = 8080;
 
 /// Programs that are built for `up`, by package.
-const PACKAGES: [&str; 3] = ["clickwire-server", "clickwire-aggregator", "clickwire-load"];
+pub(crate) const PACKAGES: [&str; 3] = ["clickwire-server", "clickwire-aggregator", "clickwire-load"];
 
 pub(crate) fn run(arguments: &Arguments, installation: &Installation) -> Result<()> {
     let interrupt = Interrupt::listen()?;
@@ -73,7 +73,7 @@ fn start_and_watch(
     steps.say("Building the dashboard");
     wasm::build(true)?;
     interrupt.check()?;
-    build(steps, interrupt)?;
+    build(&PACKAGES, steps, interrupt)?;
     let services = Services::start(&launch::services(installation), &|step| steps.say(step))?;
     interrupt.check()?;
 
@@ -102,11 +102,11 @@ fn start_and_watch(
 }
 
 /// Builds the programs for speed.
-pub(crate) fn build(steps: &Steps, interrupt: &Interrupt) -> Result<()> {
+pub(crate) fn build(packages: &[&str], steps: &Steps, interrupt: &Interrupt) -> Result<()> {
     steps.say("Building the programs");
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--release"]);
-    for package in PACKAGES {
+    for package in packages {
         cargo.args(["--package", package]);
     }
     if !interrupt.run(&mut cargo)?.success() {

@@ -1,6 +1,14 @@
 //! The whole system for a test: the real programs as processes of their own, on real services,
 //! under names that no other test has.
 
+pub mod chaos;
+pub mod conservation;
+pub mod load;
+pub mod naive;
+
+mod program;
+mod proxy;
+mod screens;
 mod stack;
 
 use std::time::Duration;
@@ -8,7 +16,11 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
-pub use stack::{Buckets, Program, Stack};
+pub use load::{Load, Sent};
+pub use program::Program;
+pub use proxy::{Proxy, Wire};
+pub use screens::Screens;
+pub use stack::{Buckets, Stack};
 
 /// Waits until `condition` gives a value; an error says what was waited for.
 pub async fn eventually<T>(

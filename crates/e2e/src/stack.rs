@@ -1,26 +1,21 @@
-//! Servers and aggregators of one test.
+//! Servers and aggregators of one test, with names and a database of their own.
 
 use std::{
-    path::PathBuf,
-    process::Stdio,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
+    process::Output,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use clickwire_load::http::{Connection, Server};
 use clickwire_protocol::{
-    live::{Filters, Kind, View},
-    stream::Names,
+    click::Click,
+    live::{Filters, View},
+    stream::{DEFAULT_PARTITIONS, Names, partition_of},
 };
-use clickwire_services::{Options, Port, Reservation, Services};
+use clickwire_services::{Options, Port, Server as Service, Services};
 use sqlx::PgPool;
-use tokio::process::{Child, Command};
 
-use crate::eventually;
+use crate::{Program, Proxy};
 
 /// Keys and tokens of every stack.
 const INGEST_KEY: &str = "ingest-key-of-the-tests";
@@ -35,17 +30,12 @@ pub struct Stack {
     prefix: String,
     database_url: String,
     database: PgPool,
+    wires: Vec<(Service, Proxy)>,
 }
 
 enum Shared {
     Ours(Box<Services>),
     OfTheProcess(&'static Services),
-}
-
-/// A server or an aggregator as a process of its own.
-pub struct Program {
-    child: Child,
-    port: Reservation,
 }
 
 impl Stack {
@@ -83,14 +73,18 @@ impl Stack {
             prefix,
             database_url,
             database,
+            wires: Vec::new(),
         };
         stack.environment = vec![
             ("CLICKWIRE_NATS_URL", stack.services().nats_url().to_owned()),
             ("CLICKWIRE_REDIS_URL", stack.services().redis_url().to_owned()),
             ("CLICKWIRE_DATABASE_URL", stack.database_url.clone()),
+            // Clicks of an aggregator that died come again this soon.
+            ("CLICKWIRE_ACK_WAIT_SECONDS", "2".to_owned()),
             ("CLICKWIRE_STREAM", stack.stream.clone()),
             // The broker reserves it for every stream of the tests.
             ("CLICKWIRE_STREAM_MAX_BYTES", (256 << 20).to_string()),
+            ("CLICKWIRE_DEAD_LETTERS_MAX_BYTES", (16 << 20).to_string()),
             ("CLICKWIRE_REDIS_PREFIX", stack.prefix.clone()),
             ("CLICKWIRE_INGEST_KEYS", INGEST_KEY.to_owned()),
             ("CLICKWIRE_ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
@@ -104,9 +98,65 @@ impl Stack {
             ),
             ("CLICKWIRE_IP_HASH_KEY", "ip-hash-key-of-the-tests".to_owned()),
             ("CLICKWIRE_HOUSEKEEPING_SECONDS", "1".to_owned()),
-            ("CLICKWIRE_LOG", "error".to_owned()),
+            // The broker's client reports every attempt to connect as an error.
+            ("CLICKWIRE_LOG", "error,async_nats=off".to_owned()),
         ];
         Ok(stack)
+    }
+
+    /// Sets a variable for programs that are started from now on.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value.to_owned()));
+    }
+
+    /// Puts proxies between the services and programs that are started from now on.
+    pub async fn wire(&mut self) -> Result<()> {
+        let services = self.services();
+        let urls = [
+            (Service::Nats, "CLICKWIRE_NATS_URL", services.nats_url().to_owned()),
+            (Service::Redis, "CLICKWIRE_REDIS_URL", services.redis_url().to_owned()),
+            (Service::Database, "CLICKWIRE_DATABASE_URL", self.database_url.clone()),
+        ];
+        for (service, name, url) in urls {
+            let proxy = Proxy::start(service.name(), port_of(&url)?).await?;
+            let wired = url.replacen(&format!(":{}", port_of(&url)?), &format!(":{}", proxy.port()), 1);
+            self.set(name, &wired);
+            self.wires.push((service, proxy));
+        }
+        Ok(())
+    }
+
+    /// The wire to a service; [`Stack::wire`] has put it there.
+    pub fn wire_to(&self, service: Service) -> Result<&Proxy> {
+        let wire = self.wires.iter().find(|(known, _)| *known == service).map(|(_, proxy)| proxy);
+        wire.context("there is no proxy before this service")
+    }
+
+    /// The broker, without a proxy in between.
+    pub async fn broker(&self) -> Result<async_nats::jetstream::Context> {
+        Ok(async_nats::jetstream::new(async_nats::connect(self.services().nats_url()).await?))
+    }
+
+    /// Puts clicks on the stream, as a server would but without message ids.
+    pub async fn publish(&self, clicks: &[Click]) -> Result<()> {
+        let broker = self.broker().await?;
+        let mut stored = Vec::with_capacity(clicks.len());
+        for click in clicks {
+            let partition = partition_of(&click.dimensions.ad_id, DEFAULT_PARTITIONS);
+            let message = serde_json::to_vec(click)?;
+            stored.push(broker.publish(self.names().subject(partition), message.into()).await?);
+        }
+        for stored in stored {
+            stored.await?;
+        }
+        Ok(())
+    }
+
+    /// Messages on the dead-letter stream.
+    pub async fn dead_letters(&self) -> Result<u64> {
+        let mut stream = self.broker().await?.get_stream(self.names().dead_letter_stream()).await?;
+        Ok(stream.info().await?.state.messages)
     }
 
     /// The services underneath.
@@ -146,34 +196,35 @@ impl Stack {
     pub async fn start_server(&mut self) -> Result<Program> {
         let port = Port::Free.reserve("clickwire-server")?;
         self.server_url = format!("http://127.0.0.1:{}", port.port());
-        self.start("clickwire-server", "CLICKWIRE_LISTEN", port).await
+        Program::start("clickwire-server", "CLICKWIRE_LISTEN", port, self.environment.clone()).await
     }
 
     /// Starts an aggregator and returns when all partitions are attached.
     pub async fn start_aggregator(&self) -> Result<Program> {
         let port = Port::Free.reserve("clickwire-aggregator")?;
-        self.start("clickwire-aggregator", "CLICKWIRE_AGGREGATOR_LISTEN", port).await
+        let environment = self.environment.clone();
+        Program::start("clickwire-aggregator", "CLICKWIRE_AGGREGATOR_LISTEN", port, environment).await
     }
 
-    async fn start(&self, program: &str, listen: &'static str, port: Reservation) -> Result<Program> {
-        let path = tokio::task::spawn_blocking(programs).await??.join(program);
-        let mut child = Command::new(&path)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .env(listen, format!("127.0.0.1:{}", port.port()))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("starting {}", path.display()))?;
-        let server = Server::new(&format!("http://127.0.0.1:{}", port.port()), "")?;
-        eventually(&format!("{program} is ready"), Duration::from_secs(30), async || {
-            let answer = server.connection().get("/readyz").await;
-            let ready = matches!(answer, Ok((status, _)) if status.is_success());
-            // A program that ended will never be ready; the caller is told below.
-            (ready || matches!(child.try_wait(), Ok(Some(_)))).then_some(())
-        })
-        .await?;
-        ensure!(child.try_wait()?.is_none(), "{program} ended at once");
-        Ok(Program { child, port })
+    /// Starts an aggregator that dies at a point: `FAILPOINTS` of the `fail` crate, such as
+    /// `committed=2*off->return` for the third time that the point is reached.
+    pub async fn start_aggregator_that_dies_at(&self, point: &str) -> Result<Program> {
+        let port = Port::Free.reserve("clickwire-aggregator")?;
+        let mut environment = self.environment.clone();
+        environment.push(("FAILPOINTS", point.to_owned()));
+        Program::start("clickwire-aggregator", "CLICKWIRE_AGGREGATOR_LISTEN", port, environment).await
+    }
+
+    /// Runs one of the aggregator's commands to its end.
+    pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
+        crate::program::output("clickwire-aggregator", arguments, &self.environment).await
+    }
+
+    /// Runs one of the aggregator's commands, which must end well, and returns what it printed.
+    pub async fn operate(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).await?;
+        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// The key to post clicks with.
@@ -199,7 +250,6 @@ impl Stack {
     /// All clicks of an advertiser in the last hours.
     pub fn view(advertiser_id: &str) -> View {
         View {
-            kind: Kind::Clicks,
             advertiser_id: advertiser_id.to_owned(),
             filters: Filters::default(),
             group_by: Vec::new(),
@@ -240,60 +290,9 @@ pub enum Buckets {
     Days,
 }
 
-impl Program {
-    /// One of its metrics; 0 before it was first recorded.
-    pub async fn metric(&self, name: &str) -> Result<f64> {
-        let server = Server::new(&format!("http://127.0.0.1:{}", self.port.port()), "")?;
-        let (_, metrics) = server.connection().get("/metrics").await?;
-        let metrics = String::from_utf8_lossy(&metrics).into_owned();
-        let values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
-        Ok(values.sum())
-    }
-
-    /// Ends it as a crash would.
-    pub async fn kill(mut self) -> Result<()> {
-        self.child.kill().await?;
-        Ok(())
-    }
-
-    /// Asks it to stop (SIGTERM) and returns whether it ended well.
-    pub async fn stop(mut self, within: Duration) -> Result<bool> {
-        let pid = self.child.id().context("it ended before")?;
-        let status = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await?;
-        ensure!(status.success(), "kill -TERM {pid}: {status}");
-        let ended =
-            tokio::time::timeout(within, self.child.wait()).await.context("did not stop in time")??;
-        Ok(ended.success())
-    }
-}
-
-/// The folder with the programs: `CLICKWIRE_PROGRAMS`, or where they are built now.
-fn programs() -> Result<PathBuf> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| match std::env::var_os("CLICKWIRE_PROGRAMS") {
-        Some(folder) => Ok(folder.into()),
-        None => build().map_err(|error| format!("{error:#}")),
-    });
-    built.clone().map_err(|error| anyhow!(error))
-}
-
-fn build() -> Result<PathBuf> {
-    // target/debug/deps/it-… → target/debug
-    let executable = std::env::current_exe()?;
-    let folder = executable.parent().and_then(std::path::Path::parent).context("where are the programs?")?;
-    let mut cargo = std::process::Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--bins", "--tests"]);
-    cargo.args(["-p", "clickwire-server", "-p", "clickwire-aggregator", "-p", "clickwire-e2e"]);
-    for (name, _) in std::env::vars_os() {
-        // What cargo says of the tests' package would make build scripts run again.
-        if name
-            .to_str()
-            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
-        {
-            cargo.env_remove(name);
-        }
-    }
-    let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().context("cargo build")?;
-    ensure!(status.success(), "the programs could not be built");
-    Ok(folder.to_owned())
+/// The port in a service's URL, the last thing before its path.
+fn port_of(url: &str) -> Result<u16> {
+    let authority = url.split("://").nth(1).and_then(|rest| rest.split('/').next());
+    let port = authority.and_then(|authority| authority.rsplit(':').next()?.parse().ok());
+    port.with_context(|| "a service's URL names no port".to_owned())
 }

@@ -81,6 +81,11 @@ impl Connection {
         self.send(Method::POST, path, json).await
     }
 
+    /// Puts a JSON body.
+    pub async fn put(&mut self, path: &str, json: Vec<u8>) -> anyhow::Result<Answer> {
+        self.send(Method::PUT, path, json).await
+    }
+
     /// Gets a path.
     pub async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
         self.send(Method::GET, path, Vec::new()).await

@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use clickwire_protocol::{
     analytics::Dimension,
-    live::{Filters, Kind, View},
+    live::{Filters, View},
 };
 use hdrhistogram::Histogram;
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -61,7 +61,6 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
     let run = Uuid::now_v7().simple().to_string();
     let advertiser = format!("probe-{}", &run[20..]);
     let view = View {
-        kind: Kind::Clicks,
         advertiser_id: advertiser.clone(),
         filters: Filters::default(),
         group_by: vec![Dimension::AdId],

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, bail};
 use clickwire_process::Backoff;
 use clickwire_protocol::live::{
-    Applied, ClientMessage, SUBPROTOCOL, ServerMessage, View, ViewCell, ViewState, close,
+    Applied, ClientMessage, SUBPROTOCOL, ServerMessage, Topic, View, ViewCell, ViewState, close,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
@@ -112,7 +112,10 @@ impl Client {
                     }
                 }
             }
-            ServerMessage::Reset { .. } | ServerMessage::Pong => Ok(None),
+            ServerMessage::Reset { .. }
+            | ServerMessage::Pong
+            | ServerMessage::Alerts { .. }
+            | ServerMessage::Alert { .. } => Ok(None),
             ServerMessage::Error { code, message, .. } => bail!("refused: {code}: {message}"),
         }
     }
@@ -128,7 +131,7 @@ impl Client {
     }
 
     async fn subscribe(&mut self) -> anyhow::Result<()> {
-        let (view, since) = (self.view.clone(), self.state.position.clone());
+        let (view, since) = (Topic::Clicks(self.view.clone()), self.state.position.clone());
         let message = text(&ClientMessage::Subscribe { id: SUBSCRIPTION, view, since })?;
         if let Some(socket) = &mut self.socket
             && socket.send(message).await.is_err()

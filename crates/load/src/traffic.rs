@@ -1,6 +1,8 @@
 //! A believable mix of clicks: popular and unpopular campaigns, countries and devices, people who
 //! come back, and some robots.
 
+use std::net::Ipv4Addr;
+
 use rand::{Rng, RngExt as _, seq::IndexedRandom as _};
 use serde_json::{Value, json};
 
@@ -63,20 +65,30 @@ pub fn click(random: &mut impl Rng, robots: f64) -> Value {
     let (campaign, advertiser) = weighted(random, &CAMPAIGNS, |c| c.2, |c| (c.0, c.1));
     let number: u32 = campaign[5..].parse().unwrap_or(1);
     let ad = format!("ad_{:03}", 2 * number - 1 + u32::from(random.random_bool(0.4)));
-    let (device, browser) = weighted(random, &BROWSERS, |b| b.2, |b| (b.0, b.1));
-    let (device, browser) = if random.random_bool(robots) { ("other", ROBOT) } else { (device, browser) };
+    let (device, browser) = device(random, robots);
     let user: u32 = random.random_range(0..USERS);
     json!({
         "advertiser_id": advertiser,
         "campaign_id": campaign,
         "ad_id": ad,
         "user_id": format!("user_{user}"),
-        "country": weighted(random, &COUNTRIES, |c| c.1, |c| c.0),
+        "country": country(random),
         "device_type": device,
         "user_agent": browser,
-        // Documentation addresses (RFC 5737), one for each user.
-        "ip_address": format!("198.51.{}.{}", 100, user % 254 + 1),
+        // Addresses for benchmarks (RFC 2544), one for each user: 198.18.0.0/15.
+        "ip_address": Ipv4Addr::from_bits(0xc612_0000 | user).to_string(),
     })
+}
+
+/// A country.
+pub fn country(random: &mut impl Rng) -> &'static str {
+    weighted(random, &COUNTRIES, |country| country.1, |country| country.0)
+}
+
+/// A device type and a user agent that belongs to it; `robots` is the share of robots, 0 to 1.
+pub fn device(random: &mut impl Rng, robots: f64) -> (&'static str, &'static str) {
+    let person = weighted(random, &BROWSERS, |browser| browser.2, |browser| (browser.0, browser.1));
+    if random.random_bool(robots) { ("other", ROBOT) } else { person }
 }
 
 fn weighted<T, R>(

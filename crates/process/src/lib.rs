@@ -1,8 +1,9 @@
 //! What every long-running program of Clickwire does as a process: logs to standard error, stops on
-//! signals, waits between attempts, tells the time.
+//! signals, waits between attempts, talks to Redis, tells the time.
 
 mod backoff;
 pub mod metrics;
+pub mod redis;
 pub mod settings;
 
 use std::io::IsTerminal as _;

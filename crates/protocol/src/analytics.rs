@@ -73,8 +73,13 @@ pub struct Aggregate {
     pub data: Vec<AggregateRow>,
     /// Sum of `clicks` over all rows.
     pub total_clicks: i64,
+    /// Distinct users of the whole range and all groups, each once; `null` if one row's are.
+    pub total_unique_users: Option<i64>,
     /// Time that the database took, in milliseconds.
     pub query_time_ms: f64,
+    /// Minutes that end at or before this RFC 3339 time are final, later ones provisional. A change of a
+    /// final minute is a correction. `null` until every partition has counted something.
+    pub final_before: Option<String>,
 }
 
 /// One bucket of one group.
@@ -96,7 +101,7 @@ pub struct AggregateRow {
     pub device_type: Option<String>,
     /// Genuine clicks plus fraud.
     pub clicks: i64,
-    /// Distinct users; `null` until users are counted by sketches (never a sum of buckets).
+    /// Distinct users, within 2 %; `null` where sketches can't tell.
     pub unique_users: Option<i64>,
     /// Invalid traffic.
     pub fraud_count: i64,

@@ -29,6 +29,15 @@ pub enum Disposition {
 }
 
 impl Disposition {
+    /// Every disposition, in the order of the buckets' columns.
+    pub const ALL: [Self; 6] =
+        [Self::Valid, Self::Duplicate, Self::Givt, Self::Sivt, Self::Test, Self::Defective];
+
+    /// The disposition of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|disposition| disposition.as_str() == name)
+    }
+
     /// The name stored in the ledger and used in the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -72,13 +81,22 @@ fn is_zero(n: &i64) -> bool {
 impl Counts {
     /// Adds one click of this disposition.
     pub fn record(&mut self, disposition: Disposition) {
+        *self.of(disposition) += 1;
+    }
+
+    /// Takes one click of this disposition away.
+    pub fn withdraw(&mut self, disposition: Disposition) {
+        *self.of(disposition) -= 1;
+    }
+
+    fn of(&mut self, disposition: Disposition) -> &mut i64 {
         match disposition {
-            Disposition::Valid => self.valid += 1,
-            Disposition::Duplicate => self.duplicate += 1,
-            Disposition::Givt => self.givt += 1,
-            Disposition::Sivt => self.sivt += 1,
-            Disposition::Test => self.test += 1,
-            Disposition::Defective => self.defective += 1,
+            Disposition::Valid => &mut self.valid,
+            Disposition::Duplicate => &mut self.duplicate,
+            Disposition::Givt => &mut self.givt,
+            Disposition::Sivt => &mut self.sivt,
+            Disposition::Test => &mut self.test,
+            Disposition::Defective => &mut self.defective,
         }
     }
 
@@ -225,19 +243,10 @@ impl std::error::Error for UnknownDeviceType {}
 mod tests {
     use super::*;
 
-    const ALL: [Disposition; 6] = [
-        Disposition::Valid,
-        Disposition::Duplicate,
-        Disposition::Givt,
-        Disposition::Sivt,
-        Disposition::Test,
-        Disposition::Defective,
-    ];
-
     #[test]
     fn every_disposition_is_received_once_and_only_valid_and_fraud_are_clicks() {
         let mut counts = Counts::default();
-        for (seen, disposition) in ALL.into_iter().enumerate() {
+        for (seen, disposition) in Disposition::ALL.into_iter().enumerate() {
             counts.record(disposition);
             assert_eq!(counts.received(), seen as i64 + 1, "{disposition:?}");
         }
@@ -248,7 +257,7 @@ mod tests {
 
     #[test]
     fn stored_names_are_the_wire_names() {
-        for disposition in ALL {
+        for disposition in Disposition::ALL {
             let wire = serde_json::to_value(disposition).unwrap();
             assert_eq!(wire, disposition.as_str());
         }

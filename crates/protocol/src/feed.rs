@@ -27,6 +27,12 @@ impl Keys {
     }
 }
 
+/// The channel on which it is announced that there is news about incidents. A message is the
+/// [`Change::seq`](crate::alerts::Change::seq) up to which the database has it.
+pub fn alerts_channel(prefix: &str) -> String {
+    format!("{prefix}:alerts")
+}
+
 /// One message of a feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {

@@ -5,16 +5,24 @@
 //!
 //! - [`click`]: what a client posts and what travels on the stream
 //! - [`counts`]: dispositions, counts per disposition, and the cells that hold them
+//! - [`reason`]: why somebody did something
+//! - [`alerts`]: incidents that operations must hear of
+//! - [`finality`]: when a minute is final
+//! - [`rules`]: fraud rules, their modes and parameters
 //! - [`stream`]: subjects and partitions of the JetStream stream
 //! - [`feed`]: what the aggregator publishes over Redis
 //! - [`live`]: the WebSocket protocol between gateway and dashboards
 //! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`
 
+pub mod alerts;
 pub mod analytics;
 pub mod click;
 pub mod counts;
 pub mod feed;
+pub mod finality;
 pub mod live;
+pub mod reason;
+pub mod rules;
 pub mod stream;
 
 /// Milliseconds in a minute, the width of the smallest bucket.

@@ -4,12 +4,17 @@
 //! A session authenticates (first frame, or a cookie once there are accounts), subscribes to views,
 //! and receives a snapshot of each followed by deltas. Both carry absolute values: a client keeps
 //! the last value of each cell and is right, whatever it missed in between.
+//!
+//! News about incidents is the exception: each piece is sent once and in order, after a snapshot of the
+//! incidents that are open. A session too slow for that is closed with [`close::TOO_SLOW`] and begins
+//! with a snapshot when it comes back.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    alerts::{Alert, Change},
     analytics::Dimension,
     counts::{Counts, DeviceType, Dimensions},
     feed::Position,
@@ -32,6 +37,8 @@ pub mod close {
     pub const HEARTBEAT_TIMEOUT: u16 = 3000;
     /// The server can't serve the session now.
     pub const TRY_AGAIN_LATER: u16 = 3001;
+    /// The session took news about incidents more slowly than it came.
+    pub const TOO_SLOW: u16 = 3002;
     /// Not authenticated in time.
     pub const AUTH_TIMEOUT: u16 = 3500;
     /// The token is not known.
@@ -59,8 +66,9 @@ pub enum ClientMessage {
         /// Names the subscription in this session, chosen by the client.
         id: u32,
         /// What to watch.
-        view: View,
-        /// Where the client's state of this same view ends, to be sent only what changed since.
+        view: Topic,
+        /// Where the client's state of this same view ends, to be sent only what changed since. Of
+        /// incidents a snapshot is sent anyway.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<Position>,
     },
@@ -115,6 +123,25 @@ pub enum ServerMessage {
         /// The subscription.
         id: u32,
     },
+    /// The incidents that are open; replaces what the client has.
+    Alerts {
+        /// The subscription.
+        id: u32,
+        /// The last news contained.
+        seq: i64,
+        /// How many are open.
+        total: i64,
+        /// The latest of them.
+        open: Vec<Alert>,
+    },
+    /// One piece of news about an incident.
+    Alert {
+        /// The subscription.
+        id: u32,
+        /// What happened.
+        #[serde(flatten)]
+        change: Box<Change>,
+    },
     /// A request that was refused; the session goes on.
     Error {
         /// The subscription, if it was about one.
@@ -129,12 +156,20 @@ pub enum ServerMessage {
     Pong,
 }
 
-/// What to watch: filters, grouping and window. Equal views share one state on the gateway.
+/// What can be watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Topic {
+    /// Clicks by minute.
+    Clicks(View),
+    /// Incidents, for administrators.
+    Alerts {},
+}
+
+/// Clicks to watch: filters, grouping and window. Equal views share one state on the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct View {
-    /// What is watched.
-    pub kind: Kind,
     /// Whose clicks.
     pub advertiser_id: String,
     /// Only clicks that match all of these.
@@ -145,14 +180,6 @@ pub struct View {
     pub group_by: Vec<Dimension>,
     /// Minutes up to now, 1 to [`MAX_WINDOW_MINUTES`].
     pub window_minutes: u32,
-}
-
-/// Kinds of view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Clicks by minute.
-    Clicks,
 }
 
 /// Conditions on dimensions; a condition that is absent holds.
@@ -287,11 +314,25 @@ mod tests {
 
     #[test]
     fn a_view_reads_with_defaults() {
-        let view: View =
+        let topic: Topic =
             serde_json::from_str(r#"{"kind":"clicks","advertiser_id":"adv_001","window_minutes":60}"#)
                 .unwrap();
+        let Topic::Clicks(view) = topic else { panic!("{topic:?}") };
         assert_eq!(view.filters, Filters::default());
         assert_eq!(view.first_minute(100), 41);
+    }
+
+    #[test]
+    fn a_topic_has_its_own_fields_and_no_others() {
+        assert_eq!(serde_json::from_str::<Topic>(r#"{"kind":"alerts"}"#).unwrap(), Topic::Alerts {});
+        for wrong in [
+            r#"{"kind":"alerts","advertiser_id":"adv_001"}"#,
+            r#"{"kind":"clicks"}"#,
+            r#"{"kind":"clicks","advertiser_id":"adv_001","window_minutes":60,"x":1}"#,
+            r#"{"advertiser_id":"adv_001","window_minutes":60}"#,
+        ] {
+            assert!(serde_json::from_str::<Topic>(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

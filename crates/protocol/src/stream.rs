@@ -46,6 +46,22 @@ impl Names {
         format!("aggregator-{partition}")
     }
 
+    /// The database's advisory lock (a pair of numbers) under which a partition's batches are
+    /// committed. The stream's name keeps installations apart that share a database.
+    pub fn partition_lock(&self, partition: u16) -> (i32, i32) {
+        (i32::from(partition_of(&self.stream, u16::MAX)), i32::from(partition))
+    }
+
+    /// The advisory lock under which verdicts and buckets change.
+    pub fn installation_lock(&self) -> (i32, i32) {
+        (i32::from(partition_of(&self.stream, u16::MAX)), -1)
+    }
+
+    /// The advisory lock of whoever compares buckets with the ledger on schedule.
+    pub fn reconciliation_lock(&self) -> (i32, i32) {
+        (i32::from(partition_of(&self.stream, u16::MAX)), -2)
+    }
+
     /// The stream of messages that could not be read.
     pub fn dead_letter_stream(&self) -> String {
         format!("{}_DLQ", self.stream)

@@ -172,7 +172,7 @@ impl Cells {
 mod tests {
     use clickwire_protocol::{
         counts::DeviceType,
-        live::{Filters, Kind, ServerMessage},
+        live::{Filters, ServerMessage},
     };
 
     use super::*;
@@ -194,7 +194,6 @@ mod tests {
     /// A loaded state with one view of everything.
     fn state(cells: Vec<MinuteCell>) -> (Cells, SharedView) {
         let view = View {
-            kind: Kind::Clicks,
             advertiser_id: "adv_001".into(),
             filters: Filters::default(),
             group_by: vec![],

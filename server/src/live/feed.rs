@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use clickwire_process::{Backoff, now_ms};
+use clickwire_process::{Backoff, now_ms, redis::Connection};
 use clickwire_protocol::{
     MINUTE_MS,
     counts::{Counts, Dimensions, MinuteCell},
@@ -22,14 +22,17 @@ use clickwire_protocol::{
     live::{MAX_WINDOW_MINUTES, View},
 };
 use rand::RngExt as _;
-use redis::{AsyncCommands as _, RedisError, aio::ConnectionManager};
+use redis::{AsyncCommands as _, RedisError};
 use sqlx::{FromRow as _, PgPool};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::live::{cells::Cells, view::SharedView};
+use crate::{
+    database,
+    live::{cells::Cells, view::SharedView},
+};
 
 /// How often the feed's head is compared with what has come: a lost last message leaves no gap.
 const CHECK_HEAD: Duration = Duration::from_millis(1_500);
@@ -59,7 +62,7 @@ pub(crate) enum Event {
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) database: PgPool,
-    pub(crate) redis: ConnectionManager,
+    pub(crate) redis: Connection,
     pub(crate) prefix: Arc<str>,
     pub(crate) tick: Duration,
     pub(crate) cells_max: usize,
@@ -222,8 +225,8 @@ impl Follower {
         .bind(&self.advertiser_id)
         .bind(since)
         .bind(self.source.cells_max as i64)
-        .fetch_all(&self.source.database)
-        .await?;
+        .fetch_all(&self.source.database);
+        let rows = database::answer(rows).await?;
         let cells = rows.iter().map(CellRow::from_row).collect::<Result<Vec<_>, _>>()?;
         let mut cells = cells.into_iter().map(MinuteCell::try_from).collect::<Result<Vec<_>, _>>()?;
         if cells.len() >= self.source.cells_max {

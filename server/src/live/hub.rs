@@ -1,4 +1,4 @@
-//! One connection to Redis for all feeds, and the feeds that are watched.
+//! One connection to Redis for all feeds and the news about incidents, and those that are watched.
 
 use std::{
     collections::HashMap,
@@ -9,13 +9,17 @@ use std::{
     time::Duration,
 };
 
-use clickwire_process::Backoff;
-use clickwire_protocol::{feed::Keys, live::View};
+use clickwire_process::{Backoff, redis::Connection};
+use clickwire_protocol::{
+    feed::{Keys, alerts_channel},
+    live::View,
+};
 use futures_util::StreamExt as _;
-use redis::{Client, RedisError, aio::ConnectionManager};
+use redis::{Client, RedisError};
 use sqlx::PgPool;
 use tokio::{
     sync::mpsc,
+    task::JoinHandle,
     time::{interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -23,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     live::{
+        alerts::Alerts,
         feed::{Event, Feed, Source},
         view::SharedView,
     },
@@ -45,6 +50,7 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Hub {
     feeds: Arc<Mutex<HashMap<String, Weak<Feed>>>>,
+    alerts: Arc<Mutex<Weak<Alerts>>>,
     requests: mpsc::UnboundedSender<Request>,
     source: Source,
 }
@@ -72,7 +78,7 @@ impl Hub {
     pub(crate) fn start(
         config: &Config,
         client: Client,
-        redis: ConnectionManager,
+        redis: Connection,
         database: PgPool,
         stop: &CancellationToken,
     ) -> Self {
@@ -90,7 +96,7 @@ impl Hub {
             tick: Duration::from_millis(config.live_tick_ms),
             cells_max: config.live_cells_max,
         };
-        Self { feeds: Arc::default(), requests, source }
+        Self { feeds: Arc::default(), alerts: Arc::default(), requests, source }
     }
 
     /// The shared state of `view`; the first watcher of an advertiser starts its feed. `None` if the
@@ -100,22 +106,42 @@ impl Hub {
         Some(Watched { view: feed.view(view)?, _feed: feed })
     }
 
+    /// The news about incidents, shared by every session that watches them.
+    pub(crate) fn alerts(&self) -> Arc<Alerts> {
+        let mut watched = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(alerts) = watched.upgrade() {
+            return alerts;
+        }
+        let database = self.source.database.clone();
+        let channel = alerts_channel(&self.source.prefix);
+        let alerts = self.follow(channel, |events, suspect| Alerts::start(database, events, suspect));
+        *watched = Arc::downgrade(&alerts);
+        alerts
+    }
+
     fn feed(&self, advertiser_id: &str) -> Arc<Feed> {
         let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(feed) = feeds.get(advertiser_id).and_then(Weak::upgrade) {
             return feed;
         }
-        let feed = self.follow(advertiser_id);
+        let channel = Keys::new(&self.source.prefix, advertiser_id).channel;
+        let source = self.source.clone();
+        let feed =
+            self.follow(channel, |events, suspect| Feed::start(advertiser_id, source, events, suspect));
         feeds.retain(|_, feed| feed.strong_count() > 0);
         feeds.insert(advertiser_id.to_owned(), Arc::downgrade(&feed));
         feed
     }
 
-    fn follow(&self, advertiser_id: &str) -> Arc<Feed> {
+    /// Starts what follows a channel, and has the channel left when that ends.
+    fn follow<T>(
+        &self,
+        channel: String,
+        start: impl FnOnce(mpsc::Receiver<Event>, Arc<AtomicBool>) -> (T, JoinHandle<()>),
+    ) -> T {
         let (events, received) = mpsc::channel(MAX_EVENTS);
         let suspect = Arc::new(AtomicBool::new(false));
-        let (feed, ended) = Feed::start(advertiser_id, self.source.clone(), received, Arc::clone(&suspect));
-        let channel = Keys::new(&self.source.prefix, advertiser_id).channel;
+        let (follower, ended) = start(received, Arc::clone(&suspect));
         let requests = self.requests.clone();
         self.request(Request::Follow { channel: channel.clone(), events, suspect });
         tokio::spawn(async move {
@@ -123,7 +149,7 @@ impl Hub {
             let _ = ended.await;
             let _ = requests.send(Request::Leave { channel });
         });
-        feed
+        follower
     }
 
     fn request(&self, request: Request) {

@@ -4,8 +4,10 @@
 //! - [`feed`]: follows one advertiser: loads once, keeps up to date
 //! - [`cells`]: the advertiser's recent cells, and the views computed from them
 //! - [`view`]: what one kind of dashboard shows, computed once for all that show it
+//! - [`alerts`]: news about incidents, for administrators
 //! - [`session`]: one dashboard's connection
 
+mod alerts;
 mod cells;
 mod feed;
 mod hub;

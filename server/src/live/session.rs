@@ -4,10 +4,13 @@
 //! A session owns no queue. While its socket is blocked it waits in one write; when that is done it
 //! asks its views for what has changed since.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use clickwire_protocol::live::{ClientMessage, MAX_WINDOW_MINUTES, ServerMessage, View, close};
+use clickwire_protocol::{
+    feed::Position,
+    live::{ClientMessage, MAX_WINDOW_MINUTES, ServerMessage, Topic, View, close},
+};
 use futures_util::future;
 use tokio::{
     sync::watch,
@@ -19,6 +22,7 @@ use crate::{
     AppState,
     access::Scope,
     live::{
+        alerts::Alerts,
         hub::Watched,
         view::{Told, encode, lock},
     },
@@ -41,11 +45,14 @@ pub(crate) struct Session {
 }
 
 struct Subscription {
-    watched: Watched,
     announced: watch::Receiver<u64>,
-    /// `None` before the first snapshot.
-    told: Option<Told>,
-    since: Option<clickwire_protocol::feed::Position>,
+    source: Source,
+}
+
+/// What a subscription is told from, and how far it was told; `None` before the first snapshot.
+enum Source {
+    Clicks { watched: Watched, told: Option<Told>, since: Option<Position> },
+    Alerts { alerts: Arc<Alerts>, told: Option<i64> },
 }
 
 /// Why a session ends.
@@ -155,70 +162,55 @@ impl Session {
                 self.subscriptions.remove(&id);
                 Ok(())
             }
-            ClientMessage::Subscribe { id, view, since } => {
-                if let Err((code, message)) = self.may_subscribe(id, &view, scope) {
-                    let refused = ServerMessage::Error {
-                        id: Some(id),
-                        code: code.to_owned(),
-                        message: message.to_owned(),
-                    };
-                    return self.tell(&refused).await;
+            ClientMessage::Subscribe { id, view, since } => match self.subscribe(id, view, since, scope) {
+                Ok(subscription) => {
+                    let loaded = *subscription.announced.borrow() > 0;
+                    self.subscriptions.insert(id, subscription);
+                    if loaded { self.update(id).await } else { Ok(()) }
                 }
-                let Some(watched) = self.state.hub.watch(view) else {
-                    let refused = ServerMessage::Error {
-                        id: Some(id),
-                        code: "too_many".to_owned(),
-                        message: "This advertiser is watched in too many different ways.".to_owned(),
-                    };
-                    return self.tell(&refused).await;
-                };
-                let announced = lock(&watched.view).subscribe();
-                let loaded = *announced.borrow() > 0;
-                self.subscriptions.insert(id, Subscription { watched, announced, told: None, since });
-                if loaded { self.update(id).await } else { Ok(()) }
-            }
+                Err((code, message)) => {
+                    let (code, message) = (code.to_owned(), message.to_owned());
+                    self.tell(&ServerMessage::Error { id: Some(id), code, message }).await
+                }
+            },
         }
     }
 
-    fn may_subscribe(&self, id: u32, view: &View, scope: &Scope) -> Result<(), (&'static str, &'static str)> {
-        if !scope.includes(&view.advertiser_id) {
-            return Err(("forbidden", "This token does not open that advertiser."));
-        }
-        if !(1..=MAX_WINDOW_MINUTES).contains(&view.window_minutes) {
-            return Err(("invalid", "window_minutes must be from 1 to 240."));
-        }
-        let repeated = (1..view.group_by.len()).any(|n| view.group_by[..n].contains(&view.group_by[n]));
-        if repeated {
-            return Err(("invalid", "group_by names a dimension twice."));
-        }
+    fn subscribe(
+        &self,
+        id: u32,
+        topic: Topic,
+        since: Option<Position>,
+        scope: &Scope,
+    ) -> Result<Subscription, Refusal> {
         if self.subscriptions.len() >= MAX_SUBSCRIPTIONS && !self.subscriptions.contains_key(&id) {
             return Err(("too_many", "A session may have 8 subscriptions."));
         }
-        Ok(())
+        match topic {
+            Topic::Clicks(view) => {
+                may_watch(&view, scope)?;
+                let watched = self.state.hub.watch(view);
+                let watched =
+                    watched.ok_or(("too_many", "This advertiser is watched in too many different ways."))?;
+                let announced = lock(&watched.view).subscribe();
+                Ok(Subscription { announced, source: Source::Clicks { watched, told: None, since } })
+            }
+            Topic::Alerts {} if *scope != Scope::All => {
+                Err(("forbidden", "Only administrators watch incidents."))
+            }
+            Topic::Alerts {} => {
+                let alerts = self.state.hub.alerts();
+                let announced = alerts.subscribe();
+                Ok(Subscription { announced, source: Source::Alerts { alerts, told: None } })
+            }
+        }
     }
 
     /// Tells what a subscription has not been told yet.
     async fn update(&mut self, id: u32) -> Result<(), End> {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Ok(()) };
         subscription.announced.mark_unchanged();
-        let (frames, told) = {
-            let mut view = lock(&subscription.watched.view);
-            match subscription.told.take() {
-                None => {
-                    let (message, told) = view.start(id, subscription.since.take());
-                    (vec![encode(&message)], told)
-                }
-                Some(told) => match view.next(id, &told) {
-                    Some((frame, told)) => (vec![frame], told),
-                    None => {
-                        let (snapshot, told) = view.start(id, None);
-                        (vec![encode(&ServerMessage::Reset { id }), encode(&snapshot)], told)
-                    }
-                },
-            }
-        };
-        subscription.told = Some(told);
-        for frame in frames {
+        for frame in subscription.source.frames(id)? {
             self.send(Message::Text(frame)).await?;
             metrics::counter!("clickwire_live_deliveries_total").increment(1);
         }
@@ -242,6 +234,55 @@ impl Session {
         match timeout(WRITE_WITHIN, self.socket.send(message)).await {
             Ok(sent) => Ok(sent?),
             Err(_) => Err(End::Gone),
+        }
+    }
+}
+
+/// Why a subscription is refused: a code and a sentence.
+type Refusal = (&'static str, &'static str);
+
+fn may_watch(view: &View, scope: &Scope) -> Result<(), Refusal> {
+    if !scope.includes(&view.advertiser_id) {
+        return Err(("forbidden", "This token does not open that advertiser."));
+    }
+    if !(1..=MAX_WINDOW_MINUTES).contains(&view.window_minutes) {
+        return Err(("invalid", "window_minutes must be from 1 to 240."));
+    }
+    if (1..view.group_by.len()).any(|n| view.group_by[..n].contains(&view.group_by[n])) {
+        return Err(("invalid", "group_by names a dimension twice."));
+    }
+    Ok(())
+}
+
+impl Source {
+    /// What is to be told now.
+    fn frames(&mut self, id: u32) -> Result<Vec<Utf8Bytes>, End> {
+        match self {
+            Self::Clicks { watched, told, since } => {
+                let mut view = lock(&watched.view);
+                let (frames, now_told) = match told.take() {
+                    None => {
+                        let (message, told) = view.start(id, since.take());
+                        (vec![encode(&message)], told)
+                    }
+                    Some(told) => match view.next(id, &told) {
+                        Some((frame, told)) => (vec![frame], told),
+                        None => {
+                            let (snapshot, told) = view.start(id, None);
+                            (vec![encode(&ServerMessage::Reset { id }), encode(&snapshot)], told)
+                        }
+                    },
+                };
+                *told = Some(now_told);
+                Ok(frames)
+            }
+            Self::Alerts { alerts, told } => {
+                let Some((frames, now_told)) = alerts.next(id, *told) else {
+                    return Err(End::Close(close::TOO_SLOW, "too slow for news; connect again"));
+                };
+                *told = now_told;
+                Ok(frames)
+            }
         }
     }
 }

@@ -189,16 +189,12 @@ pub(crate) fn encode(message: &ServerMessage) -> Utf8Bytes {
 
 #[cfg(test)]
 mod tests {
-    use clickwire_protocol::{
-        counts::DeviceType,
-        live::{Filters, Kind},
-    };
+    use clickwire_protocol::{counts::DeviceType, live::Filters};
 
     use super::*;
 
     fn view(group_by: Vec<clickwire_protocol::analytics::Dimension>) -> ViewState {
         ViewState::new(View {
-            kind: Kind::Clicks,
             advertiser_id: "adv_001".into(),
             filters: Filters { country: Some("DE".into()), ..Filters::default() },
             group_by,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clickwire_services::{Options, Port, Program, Reservation, Services, Source, Supervisor, alive, tail};
 
-use super::readiness::is_ready;
+use super::ask::is_ready;
 use crate::installation::{ADVERTISERS, Installation, Secrets};
 use crate::interrupt::Interrupt;
 use crate::status::{Pids, Status, TimescaleDb};
@@ -90,7 +90,7 @@ impl Launch<'_> {
         Ok(running)
     }
 
-    fn migrate(&self, is_demo: bool) -> Result<()> {
+    pub(crate) fn migrate(&self, is_demo: bool) -> Result<()> {
         self.steps.say("Migrating the database");
         let log = self.installation.logs().join("migrate.log");
         let output = std::fs::File::create(&log)?;
@@ -103,7 +103,8 @@ impl Launch<'_> {
         Ok(())
     }
 
-    fn program(
+    /// One of our programs, told where the servers are.
+    pub(crate) fn program(
         &self,
         name: &'static str,
         executable: &str,
@@ -146,7 +147,8 @@ fn server_environment(port: u16, secrets: &Secrets) -> [(&'static str, String); 
     ]
 }
 
-fn loopback(port: u16) -> String {
+/// This port on this machine.
+pub(crate) fn loopback(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 

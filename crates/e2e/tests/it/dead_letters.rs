@@ -1,43 +1,111 @@
-//! What can't be read is set aside with its reason and holds up nobody else.
+//! What can't be read is set aside with its reason and holds up nobody else; administrators send it
+//! back or dismiss it, and it is counted once at most.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, Result};
-use clickwire_e2e::{Buckets, Stack, eventually};
+use async_nats::{
+    HeaderMap,
+    jetstream::{self, stream::LastRawMessageErrorKind},
+};
+use clickwire_e2e::{Buckets, Program, Stack, eventually};
+use clickwire_load::http::Server;
 use clickwire_process::now_ms;
-use serde_json::json;
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+const LETTERS: &str = "/api/v1/admin/dead-letters";
+
+/// Longer than any wait of these tests takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn click(ad_id: &str) -> Value {
+    json!({"click_id": Uuid::new_v4(), "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": ad_id,
+        "country": "DE", "device_type": "mobile", "clicked_at_ms": now_ms(), "received_at_ms": now_ms()})
+}
+
+async fn nats(stack: &Stack) -> Result<jetstream::Context> {
+    Ok(jetstream::new(async_nats::connect(stack.services().nats_url()).await?))
+}
+
+async fn publish(nats: &jetstream::Context, subject: &str, messages: Vec<Vec<u8>>) -> Result<()> {
+    for some in messages.chunks(500) {
+        let sent = some.iter().map(|message| nats.publish(subject.to_owned(), message.clone().into()));
+        try_join_all(try_join_all(sent).await?.into_iter().map(IntoFuture::into_future)).await?;
+    }
+    Ok(())
+}
+
+/// Status and body of what `server` answers.
+async fn get(server: &Server, path: &str) -> Result<(u16, Value)> {
+    let (status, body) = server.connection().get(&format!("{LETTERS}{path}")).await?;
+    Ok((status.as_u16(), serde_json::from_slice(&body).unwrap_or(Value::Null)))
+}
+
+async fn post(server: &Server, path: &str, body: &Value) -> Result<(u16, Value)> {
+    let body = body.to_string().into_bytes();
+    let (status, body) = server.connection().post(&format!("{LETTERS}{path}"), body).await?;
+    Ok((status.as_u16(), serde_json::from_slice(&body).unwrap_or(Value::Null)))
+}
+
+async fn wait_for_letters(admin: &Server, number: usize) -> Result<Vec<Value>> {
+    eventually(&format!("{number} dead letters"), PATIENCE, async || {
+        let (_, mut page) = get(admin, "").await.ok()?;
+        let letters: Vec<Value> = serde_json::from_value(page["data"].take()).ok()?;
+        (letters.len() == number).then_some(letters)
+    })
+    .await
+}
+
+/// Waits until everything on the stream of clicks is counted or set aside.
+async fn wait_for_the_stream(stack: &Stack, nats: &jetstream::Context) -> Result<()> {
+    let names = stack.names();
+    let stream = nats.get_stream(names.stream()).await?;
+    eventually("the stream is read", PATIENCE, async || {
+        for partition in 0..4 {
+            let acknowledged = stream.consumer_info(names.consumer(partition)).await.ok()?.ack_floor;
+            match stream.get_last_raw_message_by_subject(&names.subject(partition)).await {
+                Ok(last) => (acknowledged.stream_sequence >= last.sequence).then_some(())?,
+                Err(error) => (error.kind() == LastRawMessageErrorKind::NoMessageFound).then_some(())?,
+            }
+        }
+        Some(())
+    })
+    .await
+}
+
+async fn wait_for_gauge(aggregator: &Program, letters: u64) -> Result<()> {
+    eventually("health and metrics tell how many wait", PATIENCE, async || {
+        let gauge = aggregator.metric("clickwire_dead_letters_waiting").await.ok()?;
+        let told = aggregator.health().await.ok()?["dead_letters_waiting"].as_u64()?;
+        (gauge == letters as f64 && told == letters).then_some(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_bad_message_in_a_batch_is_set_aside_and_the_rest_is_counted() -> Result<()> {
+async fn two_bad_messages_in_a_batch_are_set_aside_and_the_rest_is_counted() -> Result<()> {
     let stack = Stack::new().await?;
     let names = stack.names();
     let aggregator = stack.start_aggregator().await?;
     aggregator.kill().await?;
-    let nats = async_nats::jetstream::new(async_nats::connect(stack.services().nats_url()).await?);
-    let good = |ad: &str| {
-        json!({"click_id": Uuid::new_v4(), "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": ad,
-            "country": "DE", "device_type": "mobile", "clicked_at_ms": now_ms(), "received_at_ms": now_ms()})
-    };
-    for number in 0..500 {
-        let message = match number {
-            100 => b"{\"not\": \"a click\"}".to_vec(),
-            // Readable, but PostgreSQL stores no NUL: only the database finds out.
-            300 => good("ad\u{0}1").to_string().into_bytes(),
-            _ => good("ad_001").to_string().into_bytes(),
-        };
-        nats.publish(names.subject(0), message.into()).await?.await?;
-    }
+    let nats = nats(&stack).await?;
+    let messages = (0..5_000).map(|number| match number {
+        1_000 => b"{\"not\": \"a click\"}".to_vec(),
+        // Readable, but PostgreSQL stores no NUL: only the database finds out.
+        3_000 => click("ad\u{0}1").to_string().into_bytes(),
+        _ => click("ad_001").to_string().into_bytes(),
+    });
+    publish(&nats, &names.subject(0), messages.collect()).await?;
     let _aggregator = stack.start_aggregator().await?;
-    eventually("the rest is counted", Duration::from_secs(20), async || {
-        (stack.ledger().await.ok()? == 498).then_some(())
-    })
-    .await?;
-    assert_eq!(stack.received(Buckets::Minutes).await?, 498);
+    eventually("the rest is counted", PATIENCE, async || (stack.ledger().await.ok()? == 4_998).then_some(()))
+        .await?;
+    assert_eq!(stack.received(Buckets::Minutes).await?, 4_998);
 
     let mut dead_letters = nats.get_stream(names.dead_letter_stream()).await?;
     assert_eq!(dead_letters.info().await?.state.messages, 2);
-    for (sequence, stream_sequence, code) in [(1, "101", "unreadable"), (2, "301", "refused")] {
+    for (sequence, stream_sequence, code) in [(1, "1001", "unreadable"), (2, "3001", "refused")] {
         let message = dead_letters.get_raw_message(sequence).await?;
         let header = |name: &str| {
             message.headers.get(name).map(|value| value.as_str().to_owned()).context(name.to_owned())
@@ -49,5 +117,217 @@ async fn one_bad_message_in_a_batch_is_set_aside_and_the_rest_is_counted() -> Re
     }
     let kept = dead_letters.get_raw_message(1).await?;
     assert_eq!(&kept.payload[..], b"{\"not\": \"a click\"}", "the original bytes are kept");
+    let huge = publish(&nats, &names.subject(0), vec![vec![b'x'; 65 << 10]]).await;
+    assert!(huge.is_err(), "the broker takes nothing that could not be set aside");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_edited_and_replayed_is_counted_once_under_its_id() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let (nats, names, admin) = (nats(&stack).await?, stack.names(), stack.as_admin()?);
+    assert_eq!(get(&admin, "").await?, (200, json!({"data": [], "next": null})));
+
+    // Wrong in one field only, no text at all, and lacking a field.
+    let bad = click("ad\u{0}1");
+    let id: Uuid = serde_json::from_value(bad["click_id"].clone())?;
+    let mut lacking = click("ad_002");
+    lacking.as_object_mut().context("an object")?.remove("click_id");
+    // The broker remembers the click's id, as it does after a post.
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Msg-Id", id.to_string());
+    let message = bad.to_string().into_bytes().into();
+    nats.publish_with_headers(names.subject(3), headers, message).await?.await?;
+    wait_for_the_stream(&stack, &nats).await?;
+    for message in [b"\xff\xfe".to_vec(), lacking.to_string().into_bytes()] {
+        publish(&nats, &names.subject(3), vec![message]).await?;
+        wait_for_the_stream(&stack, &nats).await?;
+    }
+    let letters = wait_for_letters(&admin, 3).await?;
+    wait_for_gauge(&aggregator, 3).await?;
+    let (first, second, third) = (&letters[0], &letters[1], &letters[2]);
+    assert_eq!((&first["code"], &first["click_id"]), (&json!("refused"), &json!(id)));
+    assert_eq!((&second["code"], &second["size_bytes"]), (&json!("unreadable"), &json!(2)));
+    assert_eq!((&third["click_id"], &third["subject"]), (&Value::Null, &json!(names.subject(3))));
+    let (_, page) = get(&admin, "?limit=2").await?;
+    assert_eq!((page["data"].as_array().map(Vec::len), &page["next"]), (Some(2), &json!(2)));
+    assert_eq!(get(&admin, "?after=2&limit=2").await?.1, json!({"data": [third], "next": null}));
+    assert_eq!(get(&admin, "/1").await?.1["payload"], json!(bad.to_string()), "the original message");
+    assert_eq!(get(&admin, "/2").await?.1["payload_base64"], json!("//4="));
+
+    let mut edited = bad.clone();
+    edited["ad_id"] = json!("ad_001");
+    let order = json!({"payload": edited.to_string(), "reason": "the ad's id was garbled"});
+    refusals_leave_everything_as_it_was(&stack, &edited).await?;
+
+    // Published, but neither recorded nor deleted.
+    let mut blocking = stack.database().begin().await?;
+    sqlx::query("LOCK TABLE dead_letter_actions IN EXCLUSIVE MODE").execute(&mut *blocking).await?;
+    assert_eq!(post(&admin, "/1/replay", &order).await?.0, 503);
+    blocking.rollback().await?;
+    wait_for_letters(&admin, 3).await?;
+
+    // Twice at once, and again as after a crash that the broker has long forgotten.
+    let (one, other) = tokio::join!(post(&admin, "/1/replay", &order), post(&admin, "/1/replay", &order));
+    let answers = [one?, other?];
+    let replayed = answers.iter().find(|(status, _)| *status == 200).context("one of both")?;
+    assert!(answers.iter().all(|(status, _)| [200, 404].contains(status)), "{answers:?}");
+    assert_eq!((&replayed.1["click_id"], &replayed.1["is_repeated"]), (&json!(id), &json!(true)));
+    assert_eq!(replayed.1["subject"], json!(names.subject(0)), "the edit changed the ad");
+    let mut headers = HeaderMap::new();
+    headers.insert("Clickwire-Subject", names.subject(3).as_str());
+    let crashed = bad.to_string().into_bytes().into();
+    nats.publish_with_headers(names.dead_letter_subject(), headers, crashed).await?.await?;
+    assert_eq!(post(&admin, "/4/replay", &order).await?.0, 200);
+    wait_for_the_stream(&stack, &nats).await?;
+    let counted: Vec<Uuid> =
+        sqlx::query_scalar("SELECT click_id FROM clicks").fetch_all(stack.database()).await?;
+    assert_eq!((counted, stack.received(Buckets::Minutes).await?), (vec![id], 1));
+
+    the_command_line_does_the_same(&stack, &lacking).await?;
+    wait_for_the_stream(&stack, &nats).await?;
+    assert_eq!((stack.ledger().await?, stack.received(Buckets::Minutes).await?), (2, 2));
+    wait_for_letters(&admin, 0).await?;
+    wait_for_gauge(&aggregator, 0).await?;
+    the_record_tells_it_and_stays(&stack, &bad, &edited).await
+}
+
+/// Letter 1 is readable, and nobody has done anything yet.
+async fn refusals_leave_everything_as_it_was(stack: &Stack, edited: &Value) -> Result<()> {
+    let admin = stack.as_admin()?;
+    let before = get(&admin, "").await?;
+    let good = json!({"payload": edited.to_string(), "reason": "a test"});
+    let stranger = |token: &str| Server::new(stack.server_url(), token);
+    for (caller, expected) in
+        [(stranger("")?, 401), (stranger("nobody")?, 401), (stack.as_viewer("adv_001")?, 403)]
+    {
+        for path in ["", "/1"] {
+            assert_eq!(get(&caller, path).await?.0, expected, "{path}");
+        }
+        for path in ["/1/replay", "/1/dismiss"] {
+            assert_eq!(post(&caller, path, &good).await?.0, expected, "{path}");
+        }
+    }
+    let mut another = edited.clone();
+    another["click_id"] = json!(Uuid::new_v4());
+    let another = json!({"payload": another.to_string()});
+    for (path, order, expected, reason) in [
+        ("/99/replay", &good, 404, ""),
+        ("/first/replay", &good, 404, ""),
+        ("/99/dismiss", &json!({"reason": "a test"}), 404, ""),
+        ("/1/replay", &json!({}), 422, "ad_id: Only letters"),
+        ("/2/replay", &json!({}), 422, "not a click"),
+        ("/1/replay", &json!({"payload": "{}"}), 422, "missing field"),
+        ("/1/replay", &another, 422, "keeps its id"),
+        ("/1/replay", &json!({"reason": " "}), 400, "Must not be empty."),
+        ("/1/replay", &json!({"playload": ""}), 400, "unknown field"),
+        ("/1/dismiss", &json!({}), 400, "Required."),
+        ("/1/dismiss", &good, 400, "not edited"),
+    ] {
+        let (status, answer) = post(&admin, path, order).await?;
+        assert_eq!(status, expected, "{path} {order}: {answer}");
+        assert!(answer.to_string().contains(reason), "{path} {order}: {answer}");
+    }
+    for (path, expected) in [("/99", 404), ("?limit=0", 400), ("?limit=101", 400), ("?from=1", 400)] {
+        assert_eq!(get(&admin, path).await?.0, expected, "{path}");
+    }
+    assert_eq!(get(&admin, "").await?, before);
+    let actions: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM dead_letter_actions").fetch_one(stack.database()).await?;
+    assert_eq!((actions, stack.ledger().await?), (0, 0));
+    Ok(())
+}
+
+/// Letters 2 and 3 are left; the third lacks its id.
+async fn the_command_line_does_the_same(stack: &Stack, lacking: &Value) -> Result<()> {
+    let listed = stack.operate(&["dead-letters", "list"]).await?;
+    let listed: Vec<Value> = listed.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!(Value::from(listed), get(&stack.as_admin()?, "").await?.1["data"]);
+    let shown: Value = serde_json::from_str(&stack.operate(&["dead-letters", "show", "3"]).await?)?;
+    assert_eq!(shown["payload"], json!(lacking.to_string()));
+
+    let refused = stack.operate(&["dead-letters", "replay", "3"]).await.map_err(|error| error.to_string());
+    assert!(refused.as_ref().is_err_and(|error| error.contains("missing field `click_id`")), "{refused:?}");
+    let mut edited = lacking.clone();
+    edited["click_id"] = json!(Uuid::new_v4());
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), edited.to_string())?;
+    let path = file.path().to_str().context("a path")?;
+    let replayed = stack.operate(&["dead-letters", "replay", "3", "--file", path]).await?;
+    assert_eq!(serde_json::from_str::<Value>(&replayed)?["click_id"], edited["click_id"]);
+    stack.operate(&["dead-letters", "dismiss", "2", "--reason", "line noise"]).await?;
+    Ok(())
+}
+
+async fn the_record_tells_it_and_stays(stack: &Stack, bad: &Value, edited: &Value) -> Result<()> {
+    type Row = (String, String, Option<String>, i64, Vec<u8>, Option<Vec<u8>>);
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT DISTINCT actor, action, reason, sequence, payload, edited_payload FROM dead_letter_actions \
+         WHERE sequence <> 3 ORDER BY sequence",
+    )
+    .fetch_all(stack.database())
+    .await?;
+    let replay = |sequence| {
+        let reason = Some("the ad's id was garbled".to_owned());
+        let bytes = (bad.to_string().into_bytes(), Some(edited.to_string().into_bytes()));
+        ("admin".to_owned(), "replay".to_owned(), reason, sequence, bytes.0, bytes.1)
+    };
+    let noise = Some("line noise".to_owned());
+    let dismiss = ("shell:tester".to_owned(), "dismiss".to_owned(), noise, 2, b"\xff\xfe".to_vec(), None);
+    assert_eq!(rows, [replay(1), dismiss, replay(4)]);
+    for sql in [
+        "UPDATE dead_letter_actions SET actor = 'nobody'",
+        "DELETE FROM dead_letter_actions",
+        "TRUNCATE dead_letter_actions",
+    ] {
+        assert!(sqlx::query(sql).execute(stack.database()).await.is_err(), "{sql}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_there_is_no_room_for_dead_letters_their_partition_waits() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_DEAD_LETTERS_MAX_BYTES", "4096");
+    let aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let (nats, names, admin) = (nats(&stack).await?, stack.names(), stack.as_admin()?);
+    let bad: BTreeSet<Vec<u8>> = (b'a'..=b'h').map(|letter| vec![letter; 1_000]).collect();
+    let mut messages: Vec<Vec<u8>> = bad.iter().cloned().collect();
+    messages.push(click("ad_001").to_string().into_bytes());
+    publish(&nats, &names.subject(0), messages).await?;
+    eventually("the partition waits", PATIENCE, async || {
+        let health = aggregator.health().await.ok()?;
+        (health["services"]["dead_letters"]["status"] == "waiting").then_some(())
+    })
+    .await?;
+
+    publish(&nats, &names.subject(1), vec![click("ad_002").to_string().into_bytes()]).await?;
+    eventually("another partition counts", PATIENCE, async || {
+        (stack.ledger().await.ok()? == 1).then_some(())
+    })
+    .await?;
+    let health = aggregator.health().await?;
+    assert_eq!(
+        (&health["status"], &health["services"]["dead_letters"]["status"]),
+        (&json!("degraded"), &json!("waiting"))
+    );
+
+    eventually("all is counted as soon as there is room", Duration::from_secs(60), async || {
+        for letter in get(&admin, "").await.ok()?.1["data"].as_array()? {
+            let path = format!("/{}/dismiss", letter["sequence"]);
+            post(&admin, &path, &json!({"reason": "room for others"})).await.ok()?;
+        }
+        (stack.ledger().await.ok()? == 2).then_some(())
+    })
+    .await?;
+    let dismissed: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT payload FROM dead_letter_actions").fetch_all(stack.database()).await?;
+    assert_eq!(dismissed.into_iter().collect::<BTreeSet<_>>(), bad, "nothing is lost");
+    eventually("nothing waits any more", PATIENCE, async || {
+        (aggregator.health().await.ok()?["status"] == "ok").then_some(())
+    })
+    .await
 }

@@ -223,9 +223,10 @@ async fn sessions_that_break_the_rules_are_told_why() -> Result<()> {
     Ok(())
 }
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+pub(crate) type Socket =
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-async fn connect(stack: &Stack) -> Result<Socket> {
+pub(crate) async fn connect(stack: &Stack) -> Result<Socket> {
     let mut request = format!("ws://{}/api/v1/live", stack.server_url().trim_start_matches("http://"))
         .into_client_request()?;
     request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
@@ -234,12 +235,12 @@ async fn connect(stack: &Stack) -> Result<Socket> {
     Ok(socket)
 }
 
-async fn say(socket: &mut Socket, message: Value) -> Result<()> {
+pub(crate) async fn say(socket: &mut Socket, message: Value) -> Result<()> {
     Ok(socket.send(Message::text(message.to_string())).await?)
 }
 
 /// The next text message.
-async fn hear(socket: &mut Socket) -> Result<Value> {
+pub(crate) async fn hear(socket: &mut Socket) -> Result<Value> {
     loop {
         let message = timeout(Duration::from_secs(5), socket.next()).await?.context("the socket ended")??;
         if let Message::Text(text) = message {

@@ -1,9 +1,18 @@
 //! Tests of the whole system on real services.
 
+mod alerts;
 mod analytics;
 mod browser;
+mod chaos;
 mod dead_letters;
 mod exactly_once;
+mod failpoints;
+mod fraud;
 mod ingest;
 mod live;
 mod outages;
+mod reconcile;
+mod rules;
+mod uniques;
+mod watermark;
+mod wires;

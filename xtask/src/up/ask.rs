@@ -1,24 +1,26 @@
-//! Asking a program whether it is ready, without an HTTP library.
+//! Asking a program over HTTP, without an HTTP library.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const ANSWER_MAX_BYTES: u64 = 1 << 20;
 
 /// Whether `GET /readyz` on this port of 127.0.0.1 answers 200.
 pub(crate) fn is_ready(port: u16) -> bool {
-    status_line(port).is_ok_and(|line| line.split(' ').nth(1) == Some("200"))
+    get(port, "/readyz").is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
 }
 
-fn status_line(port: u16) -> std::io::Result<String> {
+/// What `GET` of a path on this port of 127.0.0.1 answers: status line, headers and body.
+pub(crate) fn get(port: u16, path: &str) -> std::io::Result<String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
-    stream.take(4096).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
+    stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 #[cfg(test)]

@@ -1,0 +1,136 @@
+//! Watches for incidents that no single batch can see, and ends those that are over.
+//!
+//! One aggregator at a time does so, a round a second: whoever holds a lock of the database's
+//! session. All that is known of incidents is in their rows, so the next one to hold it neither
+//! repeats nor forgets. Bursts of addresses and users are not looked for here: the ledger opens them
+//! where it convicts.
+
+mod broker;
+mod campaigns;
+mod webhook;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_nats::jetstream::Context;
+use clickwire_process::Backoff;
+use clickwire_protocol::alerts::Kind;
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use webhook::Webhook;
+
+use self::campaigns::Campaigns;
+use crate::{config::Config, feed::Feed, incidents};
+
+/// Between rounds. An incident must be open within 5 s.
+const ROUND_EVERY: Duration = Duration::from_secs(1);
+
+/// A round that takes longer is given up.
+const ROUND_WITHIN: Duration = Duration::from_secs(10);
+
+/// Advisory lock: "clickwire alerts", an arbitrary number.
+const LOCK: i64 = 0x636c_6b61;
+
+/// Whoever watches.
+pub(crate) struct Watch {
+    pub(crate) database: PgPool,
+    pub(crate) nats: Context,
+    pub(crate) feed: Feed,
+    pub(crate) config: Config,
+}
+
+/// What one watcher remembers between its rounds.
+struct Rounds {
+    campaigns: Campaigns,
+    /// Since when everything could be seen: what was not seen before that may have gone on.
+    since: Instant,
+    /// The latest news that gateways were told of.
+    announced: i64,
+}
+
+impl Watch {
+    /// Watches until `stop` is cancelled; outages are waited out.
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut backoff = Backoff::default();
+        loop {
+            let outcome = tokio::select! {
+                outcome = self.watch(&mut backoff) => outcome,
+                () = stop.cancelled() => return Ok(()),
+            };
+            count_open(&[]);
+            if let Err(error) = outcome {
+                tracing::warn!(error = format!("{error:#}"), "alerts: nobody watches; will try again");
+            }
+            tokio::select! { () = backoff.wait() => {}, () = stop.cancelled() => return Ok(()) }
+        }
+    }
+
+    /// Waits until it is our turn, then goes round until something breaks.
+    async fn watch(&self, backoff: &mut Backoff) -> anyhow::Result<()> {
+        let mut connection = self.database.acquire().await?;
+        // The lock goes with the connection, whatever happens to us. If our host vanishes without a
+        // word, the database ends the silent session.
+        connection.close_on_drop();
+        sqlx::query("SET idle_session_timeout = '30s'").execute(&mut *connection).await?;
+        let mut every = interval(ROUND_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let is_ours = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK);
+            if is_ours.fetch_one(&mut *connection).await? {
+                break;
+            }
+        }
+        let mut rounds = Rounds { campaigns: Campaigns::default(), since: Instant::now(), announced: 0 };
+        loop {
+            every.tick().await;
+            timeout(ROUND_WITHIN, self.round(&mut connection, &mut rounds))
+                .await
+                .context("a round took too long")??;
+            backoff.reset();
+        }
+    }
+
+    async fn round(&self, connection: &mut PgConnection, rounds: &mut Rounds) -> anyhow::Result<()> {
+        let mut seen = vec![Kind::IpBurst, Kind::UserBurst, Kind::CampaignSpike, Kind::FraudRate];
+        let mut observations = match broker::observe(&self.nats, &self.config).await {
+            Ok(observations) => {
+                seen.extend([Kind::Lag, Kind::DeadLetters]);
+                observations
+            }
+            Err(error) => {
+                // What can't be asked now may still be so; when it can be asked again, time starts afresh.
+                rounds.since = Instant::now();
+                tracing::debug!(%error, "alerts: the broker can't be asked");
+                Vec::new()
+            }
+        };
+        let mut transaction = connection.begin().await?;
+        sqlx::query("SET LOCAL statement_timeout = '5s'").execute(&mut *transaction).await?;
+        observations.extend(rounds.campaigns.observe(&mut transaction).await?);
+        incidents::observe(&mut transaction, &observations).await?;
+        let quiet = Duration::from_secs(self.config.alert_quiet_seconds);
+        if rounds.since.elapsed() >= quiet {
+            incidents::resolve(&mut transaction, &seen, quiet).await?;
+        }
+        incidents::forget(&mut transaction).await?;
+        let (open, latest) = incidents::open(&mut transaction).await?;
+        transaction.commit().await?;
+
+        count_open(&open);
+        if latest > rounds.announced && self.feed.announce_alerts(latest).await {
+            rounds.announced = latest;
+        }
+        Ok(())
+    }
+}
+
+/// Who does not watch has none.
+fn count_open(open: &[(String, i64)]) {
+    for kind in Kind::ALL {
+        let count = open.iter().find(|(name, _)| name == kind.as_str()).map_or(0, |&(_, count)| count);
+        metrics::gauge!("clickwire_alerts_open", "kind" => kind.as_str()).set(count as f64);
+    }
+}

@@ -1,0 +1,59 @@
+//! Crashes on demand: a test names a point between fetch and acknowledgement, and the process dies
+//! there as by SIGKILL.
+//!
+//! `FAILPOINTS="point=3*off->return"` lets the point pass three times and dies at the fourth. Points
+//! exist in debug builds with the feature `failpoints` only, which whole-system tests turn on; any
+//! other build has none, and refuses to start when `FAILPOINTS` is set, so that no test takes a
+//! program without points for one that survived them.
+
+/// Points are armed as long as it lives.
+#[must_use]
+pub struct Armed {
+    #[cfg(all(feature = "failpoints", debug_assertions))]
+    _scenario: fail::FailScenario<'static>,
+}
+
+/// Reads `FAILPOINTS`.
+#[cfg(all(feature = "failpoints", debug_assertions))]
+pub fn arm() -> anyhow::Result<Armed> {
+    Ok(Armed { _scenario: fail::FailScenario::setup() })
+}
+
+/// Refuses `FAILPOINTS`: there are none.
+#[cfg(not(all(feature = "failpoints", debug_assertions)))]
+pub fn arm() -> anyhow::Result<Armed> {
+    anyhow::ensure!(
+        std::env::var_os("FAILPOINTS").is_none(),
+        "FAILPOINTS is set, but this program was built without the feature `failpoints`"
+    );
+    Ok(Armed {})
+}
+
+/// Dies here, if a test wants that.
+#[cfg(all(feature = "failpoints", debug_assertions))]
+pub fn reached(point: &str) {
+    fail::fail_point!(point, |_| std::process::abort());
+}
+
+/// Dies here after doing `half` of what comes next, if a test wants that.
+#[cfg(all(feature = "failpoints", debug_assertions))]
+pub async fn reached_after(point: &str, half: impl AsyncFnOnce()) {
+    if is_hit(point) {
+        half().await;
+        std::process::abort();
+    }
+}
+
+#[cfg(all(feature = "failpoints", debug_assertions))]
+fn is_hit(point: &str) -> bool {
+    fail::fail_point!(point, |_| true);
+    false
+}
+
+/// Nothing: there are no points.
+#[cfg(not(all(feature = "failpoints", debug_assertions)))]
+pub fn reached(_point: &str) {}
+
+/// Nothing: there are no points.
+#[cfg(not(all(feature = "failpoints", debug_assertions)))]
+pub async fn reached_after(_point: &str, _half: impl AsyncFnOnce()) {}

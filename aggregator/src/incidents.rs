@@ -1,0 +1,100 @@
+//! The rows of incidents: seen again is the same row, unseen for a while is over.
+//!
+//! What is news about an incident is written down by the table's own triggers, in the same
+//! transaction: whoever changes a row can neither forget nor repeat it.
+
+use std::time::Duration;
+
+use clickwire_protocol::alerts::{Kind, Severity};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+/// Incidents in one statement, at most.
+const ROWS: usize = 1_000;
+
+/// How long what is over is kept.
+const KEPT_DAYS: i32 = 90;
+
+/// How long news is kept for gateways and webhooks.
+const NEWS_KEPT_DAYS: i32 = 7;
+
+/// Something is the matter now.
+#[derive(Clone, Debug)]
+pub(crate) struct Observation {
+    pub(crate) kind: Kind,
+    pub(crate) subject: String,
+    /// The advertiser and the campaign that it is about, if it is about one.
+    pub(crate) campaign: Option<(String, String)>,
+    pub(crate) severity: Severity,
+    /// What was measured. `clicks` of a burst add up while it lasts; the rest is as it is now.
+    pub(crate) details: Value,
+}
+
+/// Opens incidents, or updates those that are open. No two observations may be about the same.
+pub(crate) async fn observe(
+    connection: &mut PgConnection,
+    observations: &[Observation],
+) -> Result<(), sqlx::Error> {
+    for rows in observations.chunks(ROWS) {
+        // Sorted: two writers on the same rows in different order deadlock.
+        sqlx::query(
+            "INSERT INTO alerts AS a (kind, subject, advertiser_id, campaign_id, severity, details) \
+             SELECT kind, subject, advertiser, campaign, severity::alert_severity, details::jsonb \
+               FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) \
+                 AS t (kind, subject, advertiser, campaign, severity, details) \
+              ORDER BY kind, subject \
+             ON CONFLICT (kind, subject) WHERE resolved_at IS NULL DO UPDATE SET \
+               last_seen_at = clock_timestamp(), severity = greatest(a.severity, excluded.severity), \
+               details = CASE WHEN a.kind IN ('ip_burst', 'user_burst') \
+                 THEN jsonb_build_object('clicks', (a.details->>'clicks')::bigint + (excluded.details->>'clicks')::bigint) \
+                 ELSE excluded.details END",
+        )
+        .bind(rows.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.subject.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.campaign.as_ref().map(|of| of.0.as_str())).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.campaign.as_ref().map(|of| of.1.as_str())).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.severity.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.details.to_string()).collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Ends the incidents that were not seen for so long.
+pub(crate) async fn resolve(
+    connection: &mut PgConnection,
+    kinds: &[Kind],
+    quiet: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE alerts SET resolved_at = clock_timestamp() \
+          WHERE resolved_at IS NULL AND kind = ANY($1) AND last_seen_at < clock_timestamp() - $2 * INTERVAL '1 s'",
+    )
+    .bind(kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
+    .bind(quiet.as_secs_f64())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what was over long ago.
+pub(crate) async fn forget(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for (sql, days) in [
+        ("DELETE FROM alert_changes WHERE changed_at < now() - make_interval(days => $1)", NEWS_KEPT_DAYS),
+        ("DELETE FROM alerts WHERE resolved_at < now() - make_interval(days => $1)", KEPT_DAYS),
+    ] {
+        sqlx::query(sql).bind(days).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// How many incidents are open, by kind, and the number of the latest news.
+pub(crate) async fn open(connection: &mut PgConnection) -> Result<(Vec<(String, i64)>, i64), sqlx::Error> {
+    let open = sqlx::query_as("SELECT kind, count(*) FROM alerts WHERE resolved_at IS NULL GROUP BY kind")
+        .fetch_all(&mut *connection)
+        .await?;
+    let latest =
+        sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM alert_changes").fetch_one(connection).await?;
+    Ok((open, latest))
+}

@@ -1,0 +1,238 @@
+//! The ledger's rows: which clicks are known, new ones, and verdicts that change.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
+
+use clickwire_protocol::{counts::Disposition, rules::Rule};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Entry, ROWS, at,
+    minutes::{CellKey, cell_key},
+};
+use crate::{
+    judge::{Evidence, Verdict},
+    rules::Rules,
+};
+
+/// Which of the ids the ledger holds, under whatever time they were counted.
+///
+/// A click can stand between one horizon before its receive time and just after it; a resend can
+/// come up to one horizon later. So a click's earlier arrival lies within two horizons, or, as long
+/// as the ledger keeps it, at the very time that a late resend claims.
+pub(super) async fn known(
+    connection: &mut PgConnection,
+    entries: &BTreeMap<Uuid, Entry<'_>>,
+    horizon: Duration,
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let times = || entries.values().map(|entry| entry.examined.counted_at_ms);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else {
+        return Ok(HashSet::new());
+    };
+    let horizon = time::Duration::try_from(horizon).unwrap_or(time::Duration::DAY);
+    let ids: Vec<Uuid> = entries.keys().copied().collect();
+    // LATERAL with LIMIT keeps the planner at one index probe an id and chunk.
+    let known: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM unnest($1::uuid[]) AS id \
+         CROSS JOIN LATERAL (SELECT 1 FROM clicks \
+          WHERE click_id = id AND clicked_at >= $2 AND clicked_at <= $3 LIMIT 1) AS known",
+    )
+    .bind(&ids)
+    .bind(at(first) - horizon * 2)
+    .bind(at(last) + horizon * 2)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut known: HashSet<Uuid> = known.into_iter().collect();
+    // What comes too late may be a resend of what was counted in time, under the time it claims.
+    let late: Vec<&Entry<'_>> = entries.values().filter(|entry| entry.is_moved()).collect();
+    if !late.is_empty() {
+        let counted: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT click_id FROM unnest($1::uuid[], $2::timestamptz[]) AS late (click_id, clicked_at) \
+             JOIN clicks USING (click_id, clicked_at)",
+        )
+        .bind(late.iter().map(|entry| entry.click().click_id).collect::<Vec<_>>())
+        .bind(late.iter().map(|entry| at(entry.click().clicked_at_ms)).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+        known.extend(counted);
+    }
+    Ok(known)
+}
+
+/// Inserts clicks with the verdict that each has by itself; returns the ids that were new after all.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    rows: &[&Entry<'_>],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    fn column<'a, T>(rows: &'a [&'a Entry<'a>], value: impl Fn(&'a Entry<'a>) -> T) -> Vec<T> {
+        rows.iter().map(|entry| value(entry)).collect()
+    }
+    let inserted: Vec<Uuid> = sqlx::query_scalar(
+        "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
+           device_type, user_id, ip_hash, disposition, rule, rule_version, evidence, stream_seq) \
+         SELECT id, clicked, received, advertiser, campaign, ad, country, device, \
+                usr, decode(ip, 'hex'), judged::disposition, rule, version, string_to_array(evidence, ','), seq \
+           FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], \
+                       $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[], \
+                       $14::text[], $15::bigint[]) \
+             AS t (id, clicked, received, advertiser, campaign, ad, country, device, usr, ip, judged, rule, version, \
+                   evidence, seq) \
+         ON CONFLICT DO NOTHING RETURNING click_id",
+    )
+    .bind(column(rows, |entry| entry.click().click_id))
+    .bind(column(rows, |entry| at(entry.examined.counted_at_ms)))
+    .bind(column(rows, |entry| at(entry.click().received_at_ms)))
+    .bind(column(rows, |entry| entry.click().advertiser_id.as_str()))
+    .bind(column(rows, |entry| entry.click().dimensions.campaign_id.as_str()))
+    .bind(column(rows, |entry| entry.click().dimensions.ad_id.as_str()))
+    .bind(column(rows, |entry| entry.click().dimensions.country.as_str()))
+    .bind(column(rows, |entry| entry.click().dimensions.device_type.as_str()))
+    .bind(column(rows, |entry| entry.click().user_id.as_deref()))
+    .bind(column(rows, |entry| entry.click().ip_hash.as_deref()))
+    .bind(column(rows, |entry| entry.verdict.disposition.as_str()))
+    .bind(column(rows, |entry| entry.verdict.rule.map(|(name, _)| name)))
+    .bind(column(rows, |entry| entry.verdict.rule.map(|(_, version)| version)))
+    .bind(column(rows, |entry| listed(entry.examined.evidence)))
+    .bind(column(rows, |entry| entry.received.stream_seq as i64))
+    .fetch_all(connection)
+    .await?;
+    Ok(inserted.into_iter().collect())
+}
+
+/// The names of the rules, separated by commas; `None` if there are none.
+fn listed(evidence: Evidence) -> Option<String> {
+    let names: Vec<&str> = evidence.rules().map(Rule::as_str).collect();
+    (!names.is_empty()).then(|| names.join(","))
+}
+
+/// A click in the ledger whose verdict may change.
+pub(super) struct Standing {
+    pub(super) click_id: Uuid,
+    pub(super) clicked_at_ms: i64,
+    pub(super) received_at_ms: i64,
+    pub(super) cell: CellKey,
+    pub(super) disposition: Disposition,
+    pub(super) evidence: Evidence,
+    /// In hexadecimal.
+    pub(super) ip_hash: Option<String>,
+    pub(super) user_id: Option<String>,
+    /// A person has decided that it is valid.
+    pub(super) is_released: bool,
+}
+
+impl Standing {
+    /// What the click is counted as, with everything that is known against it.
+    pub(super) fn verdict(&self, rules: &Rules) -> Verdict {
+        if self.is_released {
+            return Verdict { disposition: Disposition::Valid, rule: None };
+        }
+        Verdict::from_evidence(self.evidence, self.received_at_ms, rules)
+    }
+}
+
+/// Reads clicks by id and time.
+pub(super) async fn standing(
+    connection: &mut PgConnection,
+    clicks: &[(Uuid, i64)],
+) -> Result<Vec<Standing>, sqlx::Error> {
+    let times = || clicks.iter().map(|&(_, clicked_at_ms)| clicked_at_ms);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(Vec::new()) };
+    // The bounds keep the planner from looking into every chunk.
+    let rows = sqlx::query(
+        "SELECT c.* FROM unnest($1::uuid[], $2::timestamptz[]) AS k (click_id, clicked_at) \
+         JOIN clicks c USING (click_id, clicked_at) WHERE c.clicked_at BETWEEN $3 AND $4",
+    )
+    .bind(clicks.iter().map(|&(click_id, _)| click_id).collect::<Vec<_>>())
+    .bind(times().map(at).collect::<Vec<_>>())
+    .bind(at(first))
+    .bind(at(last))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &PgRow) -> Result<Standing, sqlx::Error> {
+    let (clicked_at_ms, received_at_ms) = (unix_ms(row, "clicked_at")?, unix_ms(row, "received_at")?);
+    let disposition: String = row.try_get_unchecked("disposition")?;
+    let evidence: Option<Vec<String>> = row.try_get("evidence")?;
+    let ip_hash: Option<Vec<u8>> = row.try_get("ip_hash")?;
+    Ok(Standing {
+        click_id: row.try_get("click_id")?,
+        clicked_at_ms,
+        received_at_ms,
+        cell: cell_key(row, clicked_at_ms)?,
+        disposition: Disposition::named(&disposition).ok_or_else(|| sqlx::Error::ColumnDecode {
+            index: "disposition".into(),
+            source: format!("unknown disposition {disposition}").into(),
+        })?,
+        evidence: Evidence::named(evidence.iter().flatten().map(String::as_str)),
+        ip_hash: ip_hash.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        user_id: row.try_get("user_id")?,
+        is_released: row.try_get::<Option<bool>, _>("released")?.unwrap_or(false),
+    })
+}
+
+/// A time of the database in Unix milliseconds.
+pub(super) fn unix_ms(row: &PgRow, column: &str) -> Result<i64, sqlx::Error> {
+    let time: OffsetDateTime = row.try_get(column)?;
+    Ok((time.unix_timestamp_nanos() / 1_000_000) as i64)
+}
+
+/// Writes what clicks are counted as now.
+pub(super) async fn rewrite(
+    connection: &mut PgConnection,
+    clicks: &[(&Standing, Verdict)],
+) -> Result<(), sqlx::Error> {
+    for clicks in clicks.chunks(ROWS) {
+        let times = || clicks.iter().map(|(click, _)| click.clicked_at_ms);
+        sqlx::query(
+            "UPDATE clicks c SET disposition = v.judged::disposition, rule = v.rule, rule_version = v.version, \
+               evidence = string_to_array(v.evidence, ',') \
+               FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::int[], $6::text[]) \
+                 AS v (click_id, clicked_at, judged, rule, version, evidence) \
+              WHERE c.click_id = v.click_id AND c.clicked_at = v.clicked_at AND c.clicked_at BETWEEN $7 AND $8",
+        )
+        .bind(clicks.iter().map(|(click, _)| click.click_id).collect::<Vec<_>>())
+        .bind(times().map(at).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(_, verdict)| verdict.disposition.as_str()).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(_, verdict)| verdict.rule.map(|(name, _)| name)).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(_, verdict)| verdict.rule.map(|(_, version)| version)).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(click, _)| listed(click.evidence)).collect::<Vec<_>>())
+        .bind(times().min().map(at))
+        .bind(times().max().map(at))
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Records verdicts that changed after they were counted.
+pub(super) async fn adjust(
+    connection: &mut PgConnection,
+    clicks: &[(&Standing, Verdict)],
+) -> Result<(), sqlx::Error> {
+    for clicks in clicks.chunks(ROWS) {
+        sqlx::query(
+            "INSERT INTO adjustments (click_id, clicked_at, advertiser_id, from_disposition, to_disposition, rule, \
+               rule_version, actor, reason) \
+             SELECT click_id, clicked_at, advertiser, was::disposition, now::disposition, rule, version, 'rules', \
+                    'other clicks of the same burst came later' \
+               FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[]) \
+                 AS t (click_id, clicked_at, advertiser, was, now, rule, version)",
+        )
+        .bind(clicks.iter().map(|(click, _)| click.click_id).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(click, _)| at(click.clicked_at_ms)).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(click, _)| click.cell.0.as_str()).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(click, _)| click.disposition.as_str()).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(_, verdict)| verdict.disposition.as_str()).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(_, verdict)| verdict.rule.map(|(name, _)| name)).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(_, verdict)| verdict.rule.map(|(_, version)| version)).collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Who clicks the same ad again: a click is a duplicate when another click of the same user and ad
+//! precedes it by less than the window, whether or not that one is itself a duplicate.
+//!
+//! So only neighbours matter: a new click is a duplicate because of the one right before it, and
+//! makes a duplicate of the one right after it, whose other predecessors are farther away. Clicks at
+//! the same millisecond follow each other by id.
+
+use std::collections::HashSet;
+
+use clickwire_protocol::rules::Rule;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Conviction, Entry, at};
+use crate::rules::Rules;
+
+/// What the new clicks, which are in the ledger already, say about themselves and others.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    fresh: &[&Entry<'_>],
+    rules: &Rules,
+) -> Result<Vec<Conviction>, sqlx::Error> {
+    let Some(reach) = rules.reach(Rule::Duplicate) else { return Ok(Vec::new()) };
+    let mut asked: Vec<&Entry<'_>> = fresh
+        .iter()
+        .copied()
+        .filter(|entry| entry.examined.outside.is_none() && entry.click().user_id.is_some())
+        .collect();
+    let suspects = with_neighbours(connection, &asked, reach.window_ms).await?;
+    asked.retain(|entry| suspects.contains(&entry.click().click_id));
+    let mut convictions = Vec::new();
+    for (entry, neighbours) in neighbours(connection, &asked, reach.window_ms).await? {
+        let counted_at_ms = entry.examined.counted_at_ms;
+        let is_within = |gap_ms: i64, received_at_ms: i64| {
+            rules.at(Rule::Duplicate, received_at_ms).is_some_and(|rule| gap_ms < rule.setting.window_ms())
+        };
+        if let Some(before_ms) = neighbours.before_ms
+            && is_within(counted_at_ms - before_ms, entry.click().received_at_ms)
+        {
+            convictions.push(Conviction {
+                click_id: entry.click().click_id,
+                clicked_at_ms: counted_at_ms,
+                rule: Rule::Duplicate,
+            });
+        }
+        if let Some(after) = neighbours.after
+            && is_within(after.clicked_at_ms - counted_at_ms, after.received_at_ms)
+        {
+            convictions.push(Conviction {
+                click_id: after.click_id,
+                clicked_at_ms: after.clicked_at_ms,
+                rule: Rule::Duplicate,
+            });
+        }
+    }
+    Ok(convictions)
+}
+
+/// The clicks right before and right after one, by the same user on the same ad.
+struct Neighbours {
+    before_ms: Option<i64>,
+    after: Option<After>,
+}
+
+struct After {
+    click_id: Uuid,
+    clicked_at_ms: i64,
+    received_at_ms: i64,
+}
+
+/// Most clicks have no neighbour: one index probe each tells which have.
+async fn with_neighbours(
+    connection: &mut PgConnection,
+    asked: &[&Entry<'_>],
+    window_ms: i64,
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    if asked.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let query = sqlx::query_as::<_, (Uuid,)>(
+        "SELECT k.id FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[]) AS k (id, clicked, usr, ad) \
+         CROSS JOIN LATERAL (SELECT FROM clicks c \
+            WHERE hashtextextended(c.ad_id, hashtextextended(c.user_id, 0)) = hashtextextended(k.ad, hashtextextended(k.usr, 0)) \
+              AND c.user_id IS NOT NULL AND c.click_id <> k.id \
+              AND c.clicked_at > k.clicked - $5 * INTERVAL '1 ms' AND c.clicked_at < k.clicked + $5 * INTERVAL '1 ms' \
+              AND c.clicked_at BETWEEN $6 AND $7 LIMIT 1) AS neighbour",
+    );
+    let suspects = bind(query, asked, window_ms).fetch_all(connection).await?;
+    Ok(suspects.into_iter().map(|(click_id,)| click_id).collect())
+}
+
+type Query<'q, O> = sqlx::query::QueryAs<'q, sqlx::Postgres, O, sqlx::postgres::PgArguments>;
+
+/// Binds `$1` ids, `$2` times, `$3` users, `$4` ads, `$5` the window, `$6` and `$7` the bounds that keep
+/// the planner from looking into every chunk.
+fn bind<'q, O>(query: Query<'q, O>, asked: &[&Entry<'_>], window_ms: i64) -> Query<'q, O> {
+    let times = || asked.iter().map(|entry| entry.examined.counted_at_ms);
+    let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
+    let user = |entry: &&Entry<'_>| entry.click().user_id.clone();
+    query
+        .bind(asked.iter().map(|entry| entry.click().click_id).collect::<Vec<_>>())
+        .bind(asked.iter().map(|entry| at(entry.examined.counted_at_ms)).collect::<Vec<_>>())
+        .bind(asked.iter().map(user).collect::<Vec<_>>())
+        .bind(asked.iter().map(|entry| entry.click().dimensions.ad_id.clone()).collect::<Vec<_>>())
+        .bind(window_ms as f64)
+        .bind(at(first - window_ms))
+        .bind(at(last + window_ms))
+}
+
+type NeighbourRow = (i64, Option<i64>, Option<Uuid>, Option<i64>, Option<i64>);
+
+async fn neighbours<'a>(
+    connection: &mut PgConnection,
+    asked: &[&'a Entry<'a>],
+    window_ms: i64,
+) -> Result<Vec<(&'a Entry<'a>, Neighbours)>, sqlx::Error> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = sqlx::query_as::<_, NeighbourRow>(
+        "WITH k AS MATERIALIZED (SELECT *, hashtextextended(ad, hashtextextended(usr, 0)) AS hash \
+           FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[]) WITH ORDINALITY AS t (id, clicked, usr, ad, n)) \
+         SELECT k.n, (extract(epoch FROM before.clicked_at) * 1000)::bigint, after.click_id, \
+                (extract(epoch FROM after.clicked_at) * 1000)::bigint, (extract(epoch FROM after.received_at) * 1000)::bigint \
+           FROM k \
+         LEFT JOIN LATERAL (SELECT c.clicked_at FROM clicks c \
+            WHERE hashtextextended(c.ad_id, hashtextextended(c.user_id, 0)) = k.hash AND c.user_id = k.usr AND c.ad_id = k.ad \
+              AND (c.clicked_at, c.click_id) < (k.clicked, k.id) AND c.clicked_at > k.clicked - $5 * INTERVAL '1 ms' \
+              AND c.clicked_at BETWEEN $6 AND $7 AND c.disposition NOT IN ('test', 'defective') \
+            ORDER BY c.clicked_at DESC, c.click_id DESC LIMIT 1) AS before ON true \
+         LEFT JOIN LATERAL (SELECT c.click_id, c.clicked_at, c.received_at FROM clicks c \
+            WHERE hashtextextended(c.ad_id, hashtextextended(c.user_id, 0)) = k.hash AND c.user_id = k.usr AND c.ad_id = k.ad \
+              AND (c.clicked_at, c.click_id) > (k.clicked, k.id) AND c.clicked_at < k.clicked + $5 * INTERVAL '1 ms' \
+              AND c.clicked_at BETWEEN $6 AND $7 AND c.disposition NOT IN ('test', 'defective') \
+            ORDER BY c.clicked_at, c.click_id LIMIT 1) AS after ON true",
+    );
+    let rows = bind(query, asked, window_ms).fetch_all(connection).await?;
+    let found =
+        |(number, before_ms, id, clicked, received): NeighbourRow| {
+            let entry = *asked.get(usize::try_from(number - 1).ok()?)?;
+            let after = id.zip(clicked).zip(received).map(|((click_id, clicked_at_ms), received_at_ms)| {
+                After { click_id, clicked_at_ms, received_at_ms }
+            });
+            Some((entry, Neighbours { before_ms, after }))
+        };
+    Ok(rows.into_iter().filter_map(found).collect())
+}

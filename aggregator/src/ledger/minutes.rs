@@ -1,0 +1,140 @@
+//! The minute buckets: counts per disposition, changed by what changed in the ledger.
+
+use std::collections::BTreeMap;
+
+use clickwire_protocol::{
+    MINUTE_MS,
+    counts::{Counts, DeviceType, Dimensions, MinuteCell},
+};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use time::OffsetDateTime;
+
+use super::{ROWS, at};
+
+/// Names one bucket: advertiser, minutes since the Unix epoch, dimensions.
+pub(crate) type CellKey = (String, i64, Dimensions);
+
+/// Adds to the buckets, in the order of their keys, and returns them as they are then.
+pub(super) async fn add(
+    connection: &mut PgConnection,
+    increments: &BTreeMap<CellKey, Counts>,
+) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
+    let increments: Vec<(&CellKey, &Counts)> = increments.iter().collect();
+    let mut cells = Vec::with_capacity(increments.len());
+    for rows in increments.chunks(ROWS) {
+        let counts =
+            |value: fn(&Counts) -> i64| rows.iter().map(|(_, counts)| value(counts)).collect::<Vec<_>>();
+        let keys: Vec<&CellKey> = rows.iter().map(|(key, _)| *key).collect();
+        let returned = bind_keys(
+            sqlx::query(
+                "INSERT INTO click_minutes AS m (advertiser_id, bucket, campaign_id, ad_id, country, device_type, \
+                   valid, duplicate, givt, sivt, test, defective) \
+                 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], \
+                   $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) \
+                 ON CONFLICT (advertiser_id, bucket, campaign_id, ad_id, country, device_type) DO UPDATE SET \
+                   valid = m.valid + excluded.valid, duplicate = m.duplicate + excluded.duplicate, \
+                   givt = m.givt + excluded.givt, sivt = m.sivt + excluded.sivt, test = m.test + excluded.test, \
+                   defective = m.defective + excluded.defective, version = m.version + 1 \
+                 RETURNING m.*",
+            ),
+            &keys,
+        )
+        .bind(counts(|counts| counts.valid))
+        .bind(counts(|counts| counts.duplicate))
+        .bind(counts(|counts| counts.givt))
+        .bind(counts(|counts| counts.sivt))
+        .bind(counts(|counts| counts.test))
+        .bind(counts(|counts| counts.defective))
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in returned {
+            cells.push(cell(&row)?);
+        }
+    }
+    Ok(cells)
+}
+
+/// Raises versions above whatever anybody has seen, and makes buckets of zeroes where there are none.
+/// Of a bucket that vanished nobody knows the version any more, but the time in milliseconds is higher.
+pub(super) async fn raise(connection: &mut PgConnection, keys: &[CellKey]) -> Result<(), sqlx::Error> {
+    for keys in keys.chunks(ROWS) {
+        let keys: Vec<&CellKey> = keys.iter().collect();
+        let query = sqlx::query(
+            "INSERT INTO click_minutes AS m (advertiser_id, bucket, campaign_id, ad_id, country, device_type, version) \
+             SELECT *, (extract(epoch FROM clock_timestamp()) * 1000)::bigint \
+               FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[]) \
+             ON CONFLICT (advertiser_id, bucket, campaign_id, ad_id, country, device_type) \
+               DO UPDATE SET version = greatest(m.version, excluded.version)",
+        );
+        bind_keys(query, &keys).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Reads the buckets as they are.
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    keys: &[CellKey],
+) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
+    let mut cells = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(ROWS) {
+        let keys: Vec<&CellKey> = keys.iter().collect();
+        let query = sqlx::query(
+            "SELECT m.* FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[]) \
+               AS k (advertiser_id, bucket, campaign_id, ad_id, country, device_type) \
+             JOIN click_minutes m USING (advertiser_id, bucket, campaign_id, ad_id, country, device_type)",
+        );
+        for row in bind_keys(query, &keys).fetch_all(&mut *connection).await? {
+            cells.push(cell(&row)?);
+        }
+    }
+    Ok(cells)
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+fn bind_keys<'q>(query: Query<'q>, keys: &[&CellKey]) -> Query<'q> {
+    fn column<T>(keys: &[&CellKey], value: impl Fn(&CellKey) -> T) -> Vec<T> {
+        keys.iter().map(|key| value(key)).collect()
+    }
+    query
+        .bind(column(keys, |(advertiser, _, _)| advertiser.clone()))
+        .bind(column(keys, |(_, minute, _)| at(minute * MINUTE_MS)))
+        .bind(column(keys, |(_, _, dimensions)| dimensions.campaign_id.clone()))
+        .bind(column(keys, |(_, _, dimensions)| dimensions.ad_id.clone()))
+        .bind(column(keys, |(_, _, dimensions)| dimensions.country.clone()))
+        .bind(column(keys, |(_, _, dimensions)| dimensions.device_type.as_str()))
+}
+
+fn cell(row: &PgRow) -> Result<(String, MinuteCell), sqlx::Error> {
+    let bucket: OffsetDateTime = row.try_get("bucket")?;
+    let (advertiser_id, minute, dimensions) = cell_key(row, bucket.unix_timestamp() * 1_000)?;
+    let cell = MinuteCell {
+        minute,
+        dimensions,
+        version: row.try_get("version")?,
+        counts: Counts {
+            valid: row.try_get("valid")?,
+            duplicate: row.try_get("duplicate")?,
+            givt: row.try_get("givt")?,
+            sivt: row.try_get("sivt")?,
+            test: row.try_get("test")?,
+            defective: row.try_get("defective")?,
+        },
+    };
+    Ok((advertiser_id, cell))
+}
+
+/// The bucket of a row that has the dimensions' columns, at a time in Unix milliseconds.
+pub(super) fn cell_key(row: &PgRow, at_ms: i64) -> Result<CellKey, sqlx::Error> {
+    let device_type: DeviceType = row.try_get::<&str, _>("device_type")?.parse().map_err(|error| {
+        sqlx::Error::ColumnDecode { index: "device_type".into(), source: Box::new(error) }
+    })?;
+    let dimensions = Dimensions {
+        campaign_id: row.try_get("campaign_id")?,
+        ad_id: row.try_get("ad_id")?,
+        country: row.try_get("country")?,
+        device_type,
+    };
+    Ok((row.try_get("advertiser_id")?, at_ms.div_euclid(MINUTE_MS), dimensions))
+}

@@ -1,0 +1,141 @@
+//! Counting again: what the ledger adds up to, against what stands in the minute buckets.
+//!
+//! Both are read by one statement, that is, in one state of the database: no lock is needed for it to
+//! be true while clicks come in. Only mending takes the lock under which batches change buckets.
+
+use std::collections::BTreeMap;
+
+use clickwire_protocol::{
+    counts::{Counts, MinuteCell},
+    stream::Names,
+};
+use sqlx::{Connection as _, PgConnection, Row as _};
+use time::OffsetDateTime;
+
+use super::{
+    clicks::unix_ms,
+    lock,
+    minutes::{self, CellKey},
+};
+
+/// Differences that one comparison returns, at most; it counts all of them.
+pub(crate) const LIMIT: usize = 10_000;
+
+/// A bucket that is not what the ledger adds up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) key: CellKey,
+    /// What stands there; `None` if there is no such bucket.
+    pub(crate) stands: Option<Counts>,
+    /// What the ledger says; zeroes if it has no such clicks.
+    pub(crate) ledger: Counts,
+}
+
+/// What a comparison found.
+#[derive(Debug, Default)]
+pub(crate) struct Differences {
+    /// All of them.
+    pub(crate) total: usize,
+    /// The first [`LIMIT`].
+    pub(crate) first: Vec<Difference>,
+}
+
+/// Compares the minutes of `[from, to)`. A bucket of zeroes equals none.
+pub(crate) async fn compare(
+    connection: &mut PgConnection,
+    from: OffsetDateTime,
+    to: OffsetDateTime,
+) -> Result<Differences, sqlx::Error> {
+    let rows = sqlx::query(
+        "WITH recount AS (SELECT time_bucket(INTERVAL '1 minute', clicked_at) AS bucket, \
+             advertiser_id, campaign_id, ad_id, country, device_type, \
+             count(*) FILTER (WHERE disposition = 'valid') AS valid, \
+             count(*) FILTER (WHERE disposition = 'duplicate') AS duplicate, \
+             count(*) FILTER (WHERE disposition = 'givt') AS givt, \
+             count(*) FILTER (WHERE disposition = 'sivt') AS sivt, \
+             count(*) FILTER (WHERE disposition = 'test') AS test, \
+             count(*) FILTER (WHERE disposition = 'defective') AS defective \
+           FROM clicks WHERE clicked_at >= $1 AND clicked_at < $2 GROUP BY 1, 2, 3, 4, 5, 6), \
+         stands AS (SELECT * FROM click_minutes WHERE bucket >= $1 AND bucket < $2) \
+         SELECT bucket, advertiser_id, campaign_id, ad_id, country, device_type, s.version IS NOT NULL AS is_there, \
+                ARRAY[s.valid, s.duplicate, s.givt, s.sivt, s.test, s.defective] AS stands, \
+                ARRAY[r.valid, r.duplicate, r.givt, r.sivt, r.test, r.defective] AS ledger, count(*) OVER () AS total \
+           FROM stands s FULL JOIN recount r USING (bucket, advertiser_id, campaign_id, ad_id, country, device_type) \
+          WHERE (coalesce(s.valid, 0), coalesce(s.duplicate, 0), coalesce(s.givt, 0), coalesce(s.sivt, 0), \
+                 coalesce(s.test, 0), coalesce(s.defective, 0)) \
+             <> (coalesce(r.valid, 0), coalesce(r.duplicate, 0), coalesce(r.givt, 0), coalesce(r.sivt, 0), \
+                 coalesce(r.test, 0), coalesce(r.defective, 0)) \
+          ORDER BY bucket, advertiser_id, campaign_id, ad_id, country, device_type LIMIT $3",
+    )
+    .bind(from)
+    .bind(to)
+    .bind(LIMIT as i64)
+    .fetch_all(connection)
+    .await?;
+    let mut differences = Differences::default();
+    for row in &rows {
+        differences.total = row.try_get::<i64, _>("total")? as usize;
+        let stands = counts(&row.try_get::<Vec<Option<i64>>, _>("stands")?);
+        differences.first.push(Difference {
+            key: minutes::cell_key(row, unix_ms(row, "bucket")?)?,
+            stands: row.try_get::<bool, _>("is_there")?.then_some(stands),
+            ledger: counts(&row.try_get::<Vec<Option<i64>>, _>("ledger")?),
+        });
+    }
+    Ok(differences)
+}
+
+/// Makes the first differences of `[from, to)` what the ledger says, in one transaction and under the
+/// lock under which batches change buckets. Returns the buckets as they are then, to be published.
+pub(crate) async fn mend(
+    connection: &mut PgConnection,
+    names: &Names,
+    from: OffsetDateTime,
+    to: OffsetDateTime,
+) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    lock(&mut transaction, names.installation_lock()).await?;
+    // What was found before the lock may have changed; and a batch that waits for the lock adds to
+    // what we write.
+    let found = compare(&mut transaction, from, to).await?;
+    let keys: Vec<CellKey> = found.first.iter().map(|found| found.key.clone()).collect();
+    minutes::raise(&mut transaction, &keys).await?;
+    let changes: BTreeMap<CellKey, Counts> = found
+        .first
+        .into_iter()
+        .map(|found| (found.key, found.ledger - found.stands.unwrap_or_default()))
+        .collect();
+    let cells = minutes::add(&mut transaction, &changes).await?;
+    transaction.commit().await?;
+    Ok(cells)
+}
+
+/// The start of what can be recounted: retention has left ledger and minutes whole from there on, and
+/// takes nothing of it for a day.
+pub(crate) async fn kept_from(
+    connection: &mut PgConnection,
+    retention_days: u32,
+) -> Result<OffsetDateTime, sqlx::Error> {
+    // What is configured now is not all: a shorter retention may have been in force.
+    sqlx::query_scalar(
+        "SELECT greatest(date_trunc('minute', now() - make_interval(days => $1)), \
+           (SELECT max(oldest) FROM (SELECT min(range_start) AS oldest FROM timescaledb_information.chunks \
+             WHERE hypertable_name IN ('clicks', 'click_minutes') GROUP BY hypertable_name) AS tables))",
+    )
+    .bind(i32::try_from(retention_days.saturating_sub(1)).unwrap_or(i32::MAX))
+    .fetch_one(connection)
+    .await
+}
+
+/// In the order of the columns that [`compare`] selects.
+fn counts(columns: &[Option<i64>]) -> Counts {
+    let column = |place: usize| columns.get(place).copied().flatten().unwrap_or(0);
+    Counts {
+        valid: column(0),
+        duplicate: column(1),
+        givt: column(2),
+        sivt: column(3),
+        test: column(4),
+        defective: column(5),
+    }
+}

@@ -1,0 +1,163 @@
+//! The sketches of unique users by campaign: of minutes in the batch's transaction, of hours folded
+//! from them by housekeeping.
+//!
+//! Everybody counts whose click was received, unless it is a test or defective; that a rule convicts
+//! the click, then or later, removes nobody. A click without a user adds nobody, but the sketch is
+//! there: where there is none, nobody knows.
+//!
+//! A sketch is read, merged and written back, which is safe because everybody who does so holds the
+//! installation's lock. Merging twice is merging once, so folding may be repeated, too.
+
+use std::collections::BTreeMap;
+
+use clickwire_protocol::{MINUTE_MS, stream::Names};
+use clickwire_uniques::{MINUTES_KEPT, Sketch};
+use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
+use time::OffsetDateTime;
+
+use super::{Entry, ROWS, at, lock};
+
+/// Minutes folded in one transaction. Nothing is counted meanwhile, and an hour takes a third of a
+/// millisecond.
+const FOLDED_AT_ONCE: usize = 200;
+
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// Sketches by advertiser, campaign and the start of the bucket in Unix milliseconds.
+type Sketches = BTreeMap<(String, String, i64), Sketch>;
+
+/// Where sketches of one width are.
+struct Table {
+    read: &'static str,
+    write: &'static str,
+}
+
+// The bounds of time let the planner leave out chunks, which the keys don't.
+const MINUTES: Table = Table {
+    read: "SELECT advertiser_id, campaign_id, bucket, sketch \
+             FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (advertiser_id, campaign_id, bucket) \
+             JOIN unique_minutes USING (advertiser_id, campaign_id, bucket) WHERE bucket BETWEEN $4 AND $5",
+    write: "INSERT INTO unique_minutes (advertiser_id, campaign_id, bucket, sketch) \
+            SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bytea[]) \
+            ON CONFLICT (advertiser_id, bucket, campaign_id) DO UPDATE SET sketch = excluded.sketch, folded = false",
+};
+const HOURS: Table = Table {
+    read: "SELECT advertiser_id, campaign_id, bucket, sketch \
+             FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (advertiser_id, campaign_id, bucket) \
+             JOIN unique_hours USING (advertiser_id, campaign_id, bucket) WHERE bucket BETWEEN $4 AND $5",
+    write: "INSERT INTO unique_hours (advertiser_id, campaign_id, bucket, sketch) \
+            SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bytea[]) \
+            ON CONFLICT (advertiser_id, bucket, campaign_id) DO UPDATE SET sketch = excluded.sketch",
+};
+
+/// Adds the users of new clicks; what is too late for its minute goes into its hour.
+pub(super) async fn add(connection: &mut PgConnection, fresh: &[&Entry<'_>]) -> Result<(), sqlx::Error> {
+    let kept_from_ms = unix_ms(OffsetDateTime::now_utc() - MINUTES_KEPT);
+    let (mut minutes, mut hours) = (Sketches::new(), Sketches::new());
+    for entry in fresh.iter().filter(|entry| entry.examined.outside.is_none()) {
+        let (click, at_ms) = (entry.click(), entry.examined.counted_at_ms);
+        let (sketches, width_ms) =
+            if at_ms < kept_from_ms { (&mut hours, HOUR_MS) } else { (&mut minutes, MINUTE_MS) };
+        let bucket_ms = at_ms - at_ms.rem_euclid(width_ms);
+        let key = (click.advertiser_id.clone(), click.dimensions.campaign_id.clone(), bucket_ms);
+        let sketch = sketches.entry(key).or_default();
+        click.user_id.iter().for_each(|user_id| sketch.add(user_id));
+    }
+    merge(connection, &MINUTES, minutes).await?;
+    merge(connection, &HOURS, hours).await
+}
+
+/// Folds minutes that changed into their hours.
+pub(crate) async fn fold(database: &PgPool, names: &Names) -> Result<(), sqlx::Error> {
+    while fold_some(database, names).await? == FOLDED_AT_ONCE {}
+    Ok(())
+}
+
+async fn fold_some(database: &PgPool, names: &Names) -> Result<usize, sqlx::Error> {
+    let mut transaction = database.begin().await?;
+    lock(&mut transaction, names.installation_lock()).await?;
+    let minutes = sqlx::query(
+        "UPDATE unique_minutes AS m SET folded = true \
+           FROM (SELECT advertiser_id, campaign_id, bucket FROM unique_minutes WHERE NOT folded \
+                  ORDER BY advertiser_id, campaign_id, bucket LIMIT $1) AS k \
+          WHERE m.advertiser_id = k.advertiser_id AND m.campaign_id = k.campaign_id AND m.bucket = k.bucket \
+            AND NOT m.folded \
+         RETURNING m.advertiser_id, m.campaign_id, m.bucket, m.sketch",
+    )
+    .bind(FOLDED_AT_ONCE as i64)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut hours = Sketches::new();
+    for row in &minutes {
+        let ((advertiser_id, campaign_id, at_ms), sketch) = stored(row)?;
+        let hour = (advertiser_id, campaign_id, at_ms - at_ms.rem_euclid(HOUR_MS));
+        hours.entry(hour).or_default().merge(&sketch);
+    }
+    merge(&mut transaction, &HOURS, hours).await?;
+    transaction.commit().await?;
+    Ok(minutes.len())
+}
+
+/// Merges into what is stored, and writes what that changed or what was not there.
+async fn merge(
+    connection: &mut PgConnection,
+    table: &Table,
+    mut sketches: Sketches,
+) -> Result<(), sqlx::Error> {
+    let Some((first, last)) = span(&sketches) else { return Ok(()) };
+    let rows = bind_keys(sqlx::query(table.read), sketches.keys())
+        .bind(at(first))
+        .bind(at(last))
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in &rows {
+        let (key, mut sketch) = stored(row)?;
+        if let Some(added) = sketches.remove(&key)
+            && !sketch.contains(&added)
+        {
+            sketch.merge(&added);
+            sketches.insert(key, sketch);
+        }
+    }
+    let changed: Vec<_> = sketches.iter().collect();
+    for rows in changed.chunks(ROWS) {
+        bind_keys(sqlx::query(table.write), rows.iter().map(|(key, _)| *key))
+            .bind(rows.iter().map(|(_, sketch)| sketch.to_bytes()).collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+fn bind_keys<'q, 'k>(query: Query<'q>, keys: impl Iterator<Item = &'k (String, String, i64)>) -> Query<'q> {
+    let (mut advertisers, mut campaigns, mut buckets) = (Vec::new(), Vec::new(), Vec::new());
+    for (advertiser_id, campaign_id, bucket_ms) in keys {
+        advertisers.push(advertiser_id.clone());
+        campaigns.push(campaign_id.clone());
+        buckets.push(at(*bucket_ms));
+    }
+    query.bind(advertisers).bind(campaigns).bind(buckets)
+}
+
+/// First and last bucket.
+fn span(sketches: &Sketches) -> Option<(i64, i64)> {
+    let buckets = || sketches.keys().map(|(_, _, bucket_ms)| *bucket_ms);
+    buckets().min().zip(buckets().max())
+}
+
+fn stored(row: &PgRow) -> Result<((String, String, i64), Sketch), sqlx::Error> {
+    let key = (
+        row.try_get("advertiser_id")?,
+        row.try_get("campaign_id")?,
+        unix_ms(row.try_get::<OffsetDateTime, _>("bucket")?),
+    );
+    let sketch = Sketch::from_bytes(row.try_get("sketch")?)
+        .map_err(|error| sqlx::Error::ColumnDecode { index: "sketch".into(), source: Box::new(error) })?;
+    Ok((key, sketch))
+}
+
+fn unix_ms(at: OffsetDateTime) -> i64 {
+    (at.unix_timestamp_nanos() / 1_000_000) as i64
+}

@@ -1,0 +1,54 @@
+//! Up to when each partition is counted: see [`clickwire_protocol::finality`].
+//!
+//! A watermark never goes back, whoever writes it, and is never ahead of the database's clock,
+//! whatever a message says about when it was received.
+
+use clickwire_protocol::finality;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+/// Everything that the partition received before `counted_until` is counted.
+pub(crate) async fn advance(
+    connection: &mut PgConnection,
+    partition: u16,
+    counted_until: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO watermarks AS w (partition, counted_until) VALUES ($1, least($2, clock_timestamp())) \
+         ON CONFLICT (partition) DO UPDATE SET counted_until = greatest(w.counted_until, excluded.counted_until)",
+    )
+    .bind(i32::from(partition))
+    .bind(counted_until)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The installation's watermark, in Unix milliseconds; `None` as long as a partition has none.
+pub(crate) async fn installation_ms(
+    connection: &mut PgConnection,
+    partitions: u16,
+) -> Result<Option<i64>, sqlx::Error> {
+    let by_partition: Vec<(i32, i64)> = sqlx::query_as(
+        "SELECT partition, floor(extract(epoch FROM counted_until) * 1000)::bigint FROM watermarks",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(finality::watermark_ms(&by_partition, partitions))
+}
+
+/// The database's time, and the partitions whose watermarks are more than a second behind it.
+pub(crate) async fn behind(
+    connection: &mut PgConnection,
+    partitions: u16,
+) -> Result<(OffsetDateTime, Vec<u16>), sqlx::Error> {
+    let rows: Vec<(OffsetDateTime, i32)> = sqlx::query_as(
+        "SELECT now(), n FROM generate_series(0, $1 - 1) AS n \
+          WHERE NOT EXISTS (SELECT FROM watermarks WHERE partition = n AND counted_until > now() - INTERVAL '1 s')",
+    )
+    .bind(i32::from(partitions))
+    .fetch_all(connection)
+    .await?;
+    let now = rows.first().map_or(OffsetDateTime::UNIX_EPOCH, |&(now, _)| now);
+    Ok((now, rows.into_iter().filter_map(|(_, partition)| u16::try_from(partition).ok()).collect()))
+}

@@ -1,0 +1,54 @@
+//! What an operator does on the command line, where the programs run and the API's tokens are not
+//! needed. The work itself is [`clickwire_dead_letters`]'s, as it is for the API.
+
+use std::{io::Write as _, path::PathBuf};
+
+use anyhow::Context as _;
+use async_nats::{ConnectOptions, jetstream};
+use clickwire_dead_letters::{DeadLetters, PAGE_MAX};
+
+use crate::{
+    config::{Config, Order},
+    schema,
+};
+
+/// Does what is ordered with dead letters, or says why not; `actor` stands in the record.
+pub async fn dead_letters(config: &Config, order: Order, actor: &str) -> anyhow::Result<()> {
+    let nats = ConnectOptions::new().name("clickwire-operator").connect(&config.nats_url);
+    let nats = nats.await.context("CLICKWIRE_NATS_URL")?;
+    let letters = DeadLetters::new(jetstream::new(nats), config.names());
+    let database = schema::connect(&config.database_url, 1)?;
+    // An administrator of the API is recorded without a colon.
+    let actor = format!("shell:{actor}");
+    match order {
+        Order::List { after } => list(&letters, after).await?,
+        Order::Show { sequence } => print(&serde_json::to_string_pretty(&letters.read(sequence).await?)?)?,
+        Order::Replay { sequence, file, reason } => {
+            let read =
+                |path: PathBuf| std::fs::read(&path).with_context(|| format!("reading {}", path.display()));
+            let edited = file.map(read).transpose()?.map(Into::into);
+            let replayed = letters.replay(&database, sequence, edited, &actor, reason.as_ref()).await?;
+            print(&serde_json::to_string(&replayed)?)?;
+        }
+        Order::Dismiss { sequence, reason } => {
+            letters.dismiss(&database, sequence, &actor, &reason).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn list(letters: &DeadLetters, after: u64) -> anyhow::Result<()> {
+    let mut next = Some(after);
+    while let Some(after) = next {
+        let page = letters.list(after, PAGE_MAX).await?;
+        for letter in page.data {
+            print(&serde_json::to_string(&letter)?)?;
+        }
+        next = page.next;
+    }
+    Ok(())
+}
+
+fn print(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{line}")
+}

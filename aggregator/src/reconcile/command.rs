@@ -1,0 +1,107 @@
+//! `clickwire-aggregator reconcile`: compares a range when somebody asks, and prints what differs.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, ensure};
+use clickwire_protocol::{MINUTE_MS, counts::Counts};
+use sqlx::PgPool;
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Outcome, Reconciliation, floor};
+use crate::{
+    config::Config,
+    feed::Feed,
+    health::Health,
+    ledger::recount::{self, Difference},
+    schema,
+};
+
+/// Differences are left, or were not to be repaired.
+const DIFFERENT: u8 = 1;
+
+/// It could not be done; what the command line parser answers to nonsense, too.
+const FAILED: u8 = 2;
+
+/// Compares the buckets of `[from, to)`, widened to whole minutes, with the ledger.
+pub async fn command(config: &Config, from: OffsetDateTime, to: OffsetDateTime, repair: bool) -> ExitCode {
+    match reconcile(config, from, to, repair).await {
+        Ok(outcome) if outcome.left == 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(DIFFERENT),
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+async fn reconcile(
+    config: &Config,
+    from: OffsetDateTime,
+    to: OffsetDateTime,
+    repair: bool,
+) -> anyhow::Result<Outcome> {
+    let from = floor(from, Duration::MINUTE);
+    let to = floor(to + Duration::MINUTE - Duration::NANOSECOND, Duration::MINUTE);
+    ensure!(from < to, "--from must be before --to");
+    let database: PgPool = schema::connect(&config.database_url, 1)?;
+    let mut connection = database.acquire().await.context("database")?.detach();
+    let kept_from = recount::kept_from(&mut connection, config.recountable_days()).await?;
+    ensure!(
+        from >= kept_from,
+        "ledger and minutes are whole only from {} on: before, there is nothing to recount from",
+        kept_from.format(&Rfc3339)?
+    );
+    // Nobody asks for this health; what it logs is seen.
+    let metrics = clickwire_process::metrics::record(CancellationToken::new());
+    let health = Arc::new(Health::new(0, watch::channel(None).1, metrics));
+    let (names, feed) = (config.names(), Feed::new(&config.redis_url, &config.redis_prefix, health)?);
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "{:<20}  {:<16} {:<16} {:<16} {:<2} {:<8} {:>20}  {:>20}",
+        "minute", "advertiser", "campaign", "ad", "", "device", "stands", "ledger"
+    )?;
+    let outcome = Reconciliation { names: &names, feed: &feed, from, to, repair }
+        .run(&mut connection, "command", |difference| writeln!(io::stdout(), "{}", line(difference)))
+        .await?;
+    // The task that does so while an aggregator counts does not run here.
+    feed.renew_if_lost().await;
+    writeln!(
+        out,
+        "{} to {}: {} differences, {} repaired, {} left (valid/duplicate/givt/sivt/test/defective)",
+        from.format(&Rfc3339)?,
+        to.format(&Rfc3339)?,
+        outcome.differences,
+        outcome.repaired(),
+        outcome.left
+    )?;
+    Ok(outcome)
+}
+
+fn line(difference: &Difference) -> String {
+    let (advertiser, minute, dimensions) = &difference.key;
+    let minute = OffsetDateTime::from_unix_timestamp(minute * MINUTE_MS / 1_000)
+        .ok()
+        .and_then(|minute| minute.format(&Rfc3339).ok())
+        .unwrap_or_default();
+    format!(
+        "{minute:<20}  {advertiser:<16} {:<16} {:<16} {:<2} {:<8} {:>20}  {:>20}",
+        dimensions.campaign_id,
+        dimensions.ad_id,
+        dimensions.country,
+        dimensions.device_type.as_str(),
+        difference.stands.as_ref().map_or_else(|| "none".to_owned(), slashed),
+        slashed(&difference.ledger),
+    )
+}
+
+fn slashed(counts: &Counts) -> String {
+    let Counts { valid, duplicate, givt, sivt, test, defective } = counts;
+    format!("{valid}/{duplicate}/{givt}/{sivt}/{test}/{defective}")
+}

@@ -1,0 +1,74 @@
+//! Where a batch's time goes: `clickwire_stage_seconds`, by stage.
+//!
+//! One reading of the clock and one sample a stage and batch cost nothing beside the batch.
+
+use std::time::Instant;
+
+/// What a partition does with a batch, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Waiting for the batch's first message, then for more.
+    Fetch,
+    /// Messages into clicks.
+    Read,
+    /// A connection, a transaction, the partition's lock.
+    Lock,
+    /// What follows from each click alone.
+    Examine,
+    /// Which clicks the ledger knows.
+    LookUp,
+    /// New clicks into the ledger.
+    Insert,
+    /// Waiting for commits of other partitions.
+    Queue,
+    /// Rules that see clicks beside each other.
+    Judge,
+    /// What is added to the minutes.
+    Minutes,
+    /// What is added to unique users; known clicks' cells, which may not have been published.
+    Uniques,
+    /// The commit itself.
+    Commit,
+    /// The changed cells to Redis.
+    Publish,
+    /// Acknowledgements to the broker.
+    Acknowledge,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Read => "read",
+            Self::Lock => "lock",
+            Self::Examine => "examine",
+            Self::LookUp => "look_up",
+            Self::Insert => "insert",
+            Self::Queue => "queue",
+            Self::Judge => "judge",
+            Self::Minutes => "minutes",
+            Self::Uniques => "uniques",
+            Self::Commit => "commit",
+            Self::Publish => "publish",
+            Self::Acknowledge => "acknowledge",
+        }
+    }
+}
+
+/// Times stages one after the other.
+pub(crate) struct Stopwatch {
+    since: Instant,
+}
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self { since: Instant::now() }
+    }
+
+    /// `stage` has ended, and the next one begins.
+    pub(crate) fn ended(&mut self, stage: Stage) {
+        let now = Instant::now();
+        metrics::histogram!("clickwire_stage_seconds", "stage" => stage.name()).record(now - self.since);
+        self.since = now;
+    }
+}

@@ -1,0 +1,64 @@
+//! Watermarks of idle partitions follow the wall clock; those of busy ones advance with the batches.
+//!
+//! Any number of aggregators may do this: who comes first writes, the others find nothing behind.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{Context, stream::Stream};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Config, housekeeping::last_on, ledger::watermarks};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Runs until `stop` is cancelled. What fails is tried again a second later: meanwhile minutes stay
+/// provisional, and the partitions themselves say what they wait for.
+pub(crate) async fn follow(
+    database: PgPool,
+    nats: Context,
+    config: Config,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut every = tokio::time::interval(EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return Ok(()) }
+        let followed = tokio::select! {
+            followed = follow_clock(&database, &nats, &config) => followed,
+            () = stop.cancelled() => return Ok(()),
+        };
+        if let Err(error) = followed {
+            tracing::debug!(%error, "watermarks stay where they are");
+        }
+    }
+}
+
+async fn follow_clock(database: &PgPool, nats: &Context, config: &Config) -> anyhow::Result<()> {
+    let mut connection = database.acquire().await?;
+    // The clock is read before the broker is asked: whatever is stored later was received later, or
+    // is under way for less than the allowance.
+    let (now, behind) = watermarks::behind(&mut connection, config.partitions).await?;
+    if !behind.is_empty() {
+        let stream = nats.get_stream(config.names().stream()).await?;
+        for partition in behind {
+            if is_idle(&stream, config, partition).await? {
+                watermarks::advance(&mut connection, partition, now).await?;
+            }
+        }
+    }
+    if let Some(watermark_ms) = watermarks::installation_ms(&mut connection, config.partitions).await? {
+        let lag_ms = clickwire_process::now_ms() - watermark_ms;
+        metrics::gauge!("clickwire_watermark_lag_seconds").set(lag_ms as f64 / 1e3);
+    }
+    Ok(())
+}
+
+/// Whether everything stored on a partition is acknowledged, that is, counted or set aside. A
+/// consumer's `num_pending` lags behind what is stored; its floor, read before the last message on
+/// its subject, can be trusted.
+async fn is_idle(stream: &Stream, config: &Config, partition: u16) -> anyhow::Result<bool> {
+    let names = config.names();
+    let floor = stream.consumer_info(names.consumer(partition)).await?.ack_floor.stream_sequence;
+    Ok(floor >= last_on(stream, &names.subject(partition), u64::MAX).await?)
+}

@@ -1,0 +1,75 @@
+//! Retention takes minutes, leaves hours and days, and nothing comes back to where it took them.
+
+use clickwire_protocol::MINUTE_MS;
+
+use crate::{HOUR_MS, Installation, housekeeping, message, message::Received};
+
+#[tokio::test]
+async fn retention_takes_minutes_and_leaves_hours_and_days() {
+    let mut installed = Installation::start().await.unwrap();
+    let retention_days = i64::from(installed.config.minutes_retention_days);
+    let times = [installed.days_ago(retention_days + 5, 9), installed.days_ago(2, 9)];
+    installed.count(&times).await.unwrap();
+    for view in ["click_hours", "click_days"] {
+        refresh_all(&installed, view).await.unwrap();
+    }
+    installed.assert_consistent(2).await.unwrap();
+
+    housekeeping::create_chunks(&installed.database).await.unwrap();
+    let dropped = sqlx::query("SELECT drop_chunks($1::regclass, make_interval(days => $2))")
+        .bind("click_minutes")
+        .bind(i32::try_from(retention_days).unwrap())
+        .fetch_all(&installed.database)
+        .await
+        .unwrap();
+    assert_eq!(dropped.len(), 1);
+    installed.refresh("click_hours").await.unwrap();
+    installed.refresh("click_days").await.unwrap();
+    assert_eq!(installed.totals().await.unwrap(), (1, 2, 2));
+
+    let ahead: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM timescaledb_information.chunks \
+          WHERE hypertable_name IN ('clicks', 'click_minutes') AND range_start > now()",
+    )
+    .fetch_one(&installed.database)
+    .await
+    .unwrap();
+    assert_eq!(ahead, 4, "tomorrow and the day after, for both");
+}
+
+/// A late row in a range whose minutes retention dropped makes a refresh rewrite its hour from that one
+/// row. So no click gets there: too late by its claim, it is defective under its time of receipt;
+/// received too long ago, it is a dead letter.
+#[tokio::test]
+async fn no_click_gets_where_retention_dropped_minutes() {
+    let mut installed = Installation::start().await.unwrap();
+    let retention_days = i64::from(installed.config.minutes_retention_days);
+    let (now, long_ago) = (installed.now_ms, installed.days_ago(retention_days + 5, 9));
+    installed.count(&[long_ago, long_ago + MINUTE_MS, long_ago + 2 * MINUTE_MS, now]).await.unwrap();
+    for view in ["click_hours", "click_days"] {
+        refresh_all(&installed, view).await.unwrap();
+    }
+    housekeeping::drop_chunks(&installed.database, &installed.config).await.unwrap();
+    assert_eq!(installed.totals().await.unwrap(), (1, 4, 4));
+
+    let late = message::tests::click(100, long_ago, now);
+    let committed = installed.ledger.commit(&[Received { click: late, stream_seq: 100 }]).await.unwrap();
+    let cell = &committed.cells["adv_001"][0];
+    assert_eq!((cell.minute, cell.counts.defective), (now.div_euclid(MINUTE_MS), 1));
+    let oldest_ms = now - installed.config.stream_max_age().as_millis() as i64 - HOUR_MS;
+    let replayed = serde_json::to_vec(&message::tests::click(101, long_ago, long_ago)).unwrap();
+    assert_eq!(
+        clickwire_dead_letters::message::read(&replayed, now, oldest_ms).unwrap_err().code(),
+        "too_old"
+    );
+    for view in ["click_hours", "click_days"] {
+        installed.refresh(view).await.unwrap();
+    }
+    assert_eq!(installed.totals().await.unwrap(), (1, 4, 4));
+}
+
+async fn refresh_all(installed: &Installation, view: &str) -> anyhow::Result<()> {
+    let sql = format!("CALL refresh_continuous_aggregate('{view}', NULL, NULL)");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&installed.database).await?;
+    Ok(())
+}

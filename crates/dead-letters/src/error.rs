@@ -1,0 +1,49 @@
+//! Why something was not done with a dead letter. Whatever it is, the letter is still there.
+
+use std::error::Error as _;
+
+use async_nats::jetstream::{
+    self, ErrorCode,
+    context::{GetStreamError, PublishError},
+    stream::{DeleteMessageError, RawMessageError},
+};
+use thiserror::Error;
+
+use crate::replay::Refusal;
+
+/// Why it was not done.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// There is no such letter; not any more, perhaps.
+    #[error("there is no such dead letter")]
+    NotFound,
+    /// The message would only come back.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The broker did not take a message.
+    #[error("publish: {0}")]
+    Publish(#[from] PublishError),
+    /// The broker can't be asked about a stream.
+    #[error("stream: {0}")]
+    Stream(#[from] GetStreamError),
+    /// The broker does not hand a letter out.
+    #[error("reading: {0}")]
+    Read(#[from] RawMessageError),
+    /// The broker does not delete a letter; what was to be done with it is done and recorded.
+    #[error("deleting: {0}")]
+    Delete(#[from] DeleteMessageError),
+    /// The action could not be recorded.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    /// Whether the stream of dead letters takes no more: somebody must make room.
+    pub fn is_full(&self) -> bool {
+        let Self::Publish(error) = self else { return false };
+        error
+            .source()
+            .and_then(|source| source.downcast_ref::<jetstream::Error>())
+            .is_some_and(|cause| cause.error_code() == ErrorCode::STREAM_STORE_FAILED)
+    }
+}

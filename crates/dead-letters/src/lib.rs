@@ -1,0 +1,160 @@
+//! Messages that can't be counted. The aggregator sets them aside on a stream of their own: the
+//! original bytes, the reason and where they came from ([`store`](DeadLetters::store)).
+//! Administrators list and read them and then either replay them, edited if need be, or dismiss
+//! them, over HTTP or on the command line: the same code, so with the same meaning.
+//!
+//! What is done with a letter goes through three steps, and a crash between any two of them loses
+//! and doubles nothing, for the letter stays and everything can be done again:
+//! 1. **publish** to the stream of clicks (a replay only): the ledger counts a click id once,
+//! 2. **record** who did what and why, with the bytes, in `dead_letter_actions`,
+//! 3. **delete** the letter.
+
+mod error;
+mod letter;
+pub mod message;
+mod record;
+mod replay;
+
+use async_nats::{
+    HeaderMap,
+    header::NATS_MESSAGE_ID,
+    jetstream::{Context, stream::Stream},
+};
+use bytes::Bytes;
+use clickwire_protocol::{reason::Reason, stream::Names};
+use serde::Serialize;
+use sqlx::PgPool;
+
+pub use crate::{
+    error::Error,
+    letter::{DeadLetter, Summary},
+    replay::{Refusal, Replayed},
+};
+use crate::{message::Poison, record::Action};
+
+/// Letters on one page, at most.
+pub const PAGE_MAX: usize = 100;
+
+/// The dead letters of one stream; cheap to clone.
+#[derive(Clone)]
+pub struct DeadLetters {
+    nats: Context,
+    names: Names,
+}
+
+/// Some of the letters, the oldest first.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    /// The letters.
+    pub data: Vec<Summary>,
+    /// Where the next page begins: `after` this sequence number. `None`: there are no more.
+    pub next: Option<u64>,
+}
+
+impl DeadLetters {
+    /// Those of the stream with these names.
+    pub fn new(nats: Context, names: Names) -> Self {
+        Self { nats, names }
+    }
+
+    /// Stores a message that can't be counted and returns when the broker has it. Storing it again
+    /// after a redelivery leaves one copy: its message id is made of where it came from.
+    pub async fn store(
+        &self,
+        subject: &str,
+        stream_sequence: u64,
+        payload: Bytes,
+        poison: &Poison,
+    ) -> Result<(), Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, format!("{}-{stream_sequence}", self.names.stream()));
+        letter::describe(&mut headers, subject, stream_sequence, poison);
+        let to = self.names.dead_letter_subject();
+        let stored = self.nats.publish_with_headers(to, headers, payload).await?.await?;
+        if !stored.duplicate {
+            metrics::counter!("clickwire_dead_letters_total", "code" => poison.code()).increment(1);
+            tracing::warn!(stream_sequence, code = poison.code(), reason = %poison, "dead letter");
+        }
+        Ok(())
+    }
+
+    /// How many there are.
+    pub async fn waiting(&self) -> Result<u64, Error> {
+        Ok(self.nats.get_stream(self.names.dead_letter_stream()).await?.cached_info().state.messages)
+    }
+
+    /// Up to `limit` letters, [`PAGE_MAX`] at most, behind the one with the sequence number `after`.
+    pub async fn list(&self, after: u64, limit: usize) -> Result<Page, Error> {
+        let limit = limit.clamp(1, PAGE_MAX);
+        let mut page = Page { data: Vec::new(), next: None };
+        let mut last = after;
+        while let Some(letter) = self.first_from(last.saturating_add(1)).await? {
+            if page.data.len() == limit {
+                page.next = Some(last);
+                break;
+            }
+            last = letter.summary.sequence;
+            page.data.push(letter.summary);
+        }
+        Ok(page)
+    }
+
+    /// One letter with everything that is known of it.
+    pub async fn read(&self, sequence: u64) -> Result<DeadLetter, Error> {
+        let request = self.stream().await?.raw_message_builder().sequence(sequence);
+        letter::found(request.send().await)?.ok_or(Error::NotFound)
+    }
+
+    /// Sends a letter's message back to be counted, edited if `edited` is given, and removes the
+    /// letter. An edit may repair everything but a readable click id.
+    pub async fn replay(
+        &self,
+        database: &PgPool,
+        sequence: u64,
+        edited: Option<Bytes>,
+        actor: &str,
+        reason: Option<&Reason>,
+    ) -> Result<Replayed, Error> {
+        let letter = self.read(sequence).await?;
+        // First, so that nothing is published if it can't be recorded.
+        let mut connection = database.acquire().await?;
+        let replayed = replay::publish(&self.nats, &self.names, &letter, edited.as_ref()).await?;
+        let action = Action::Replay { edited: edited.as_deref(), replayed: &replayed };
+        record::append(&mut connection, &self.names, &letter, actor, reason, &action).await?;
+        self.delete(sequence).await?;
+        Ok(replayed)
+    }
+
+    /// Removes a letter whose message shall not be counted.
+    pub async fn dismiss(
+        &self,
+        database: &PgPool,
+        sequence: u64,
+        actor: &str,
+        reason: &Reason,
+    ) -> Result<(), Error> {
+        let letter = self.read(sequence).await?;
+        let mut connection = database.acquire().await?;
+        record::append(&mut connection, &self.names, &letter, actor, Some(reason), &Action::Dismiss).await?;
+        self.delete(sequence).await
+    }
+
+    async fn stream(&self) -> Result<Stream<()>, Error> {
+        Ok(self.nats.get_stream_no_info(self.names.dead_letter_stream()).await?)
+    }
+
+    /// The first letter whose sequence number is not below `sequence`.
+    async fn first_from(&self, sequence: u64) -> Result<Option<DeadLetter>, Error> {
+        let request = self.stream().await?.raw_message_builder().sequence(sequence);
+        letter::found(request.next_by_subject(self.names.dead_letter_subject()).send().await)
+    }
+
+    async fn delete(&self, sequence: u64) -> Result<(), Error> {
+        let Err(error) = self.stream().await?.delete_message(sequence).await else { return Ok(()) };
+        match self.read(sequence).await {
+            // Somebody else was quicker.
+            Err(Error::NotFound) => Ok(()),
+            Ok(_) | Err(_) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Back to the stream of clicks: what may go, and where to.
+
+use async_nats::jetstream::{Context, message::PublishMessage};
+use bytes::Bytes;
+use clickwire_process::now_ms;
+use clickwire_protocol::{
+    click::{Click, Rejection},
+    stream::{Names, partition_of},
+};
+use serde::Serialize;
+use thiserror::Error as ThisError;
+use uuid::Uuid;
+
+use crate::{
+    Error,
+    letter::DeadLetter,
+    message::{self, Poison},
+};
+
+/// Why a message must not be replayed as it is.
+#[derive(Debug, ThisError)]
+pub enum Refusal {
+    /// It would be set aside again.
+    #[error(transparent)]
+    Poison(#[from] Poison),
+    /// The database could not store it.
+    #[error("not a click that can be stored: {}", listed(.0))]
+    Rejected(Rejection),
+    /// Another click would be counted in its place.
+    #[error("the click keeps its id, {0}")]
+    OtherId(Uuid),
+}
+
+fn listed(rejection: &Rejection) -> String {
+    let fields =
+        rejection.field_errors.iter().map(|(name, messages)| format!("{name}: {}", messages.join(" ")));
+    rejection.form_errors.iter().cloned().chain(fields).collect::<Vec<_>>().join(" ")
+}
+
+/// A message that is back on the stream of clicks.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replayed {
+    /// The click that it speaks of.
+    pub click_id: Uuid,
+    /// Where it is now.
+    pub subject: String,
+    /// Its sequence number there.
+    pub stream_sequence: u64,
+    /// The broker had this letter's replay already, as it was sent then: an earlier attempt broke
+    /// off, or somebody else was quicker.
+    pub is_repeated: bool,
+}
+
+/// Publishes a letter's message, or what it was edited to, and returns when the broker has it.
+///
+/// Its message id is made of the letter's place. The click's own would be the one it was first
+/// published under, which the broker may still remember and drop; this one lets the broker drop
+/// what is replayed twice in short order, and the ledger knows the click ever after.
+pub(crate) async fn publish(
+    nats: &Context,
+    names: &Names,
+    letter: &DeadLetter,
+    edited: Option<&Bytes>,
+) -> Result<Replayed, Error> {
+    let stream = nats.get_stream(names.stream()).await?;
+    let config = &stream.cached_info().config;
+    let payload = edited.unwrap_or(&letter.payload);
+    let now_ms = now_ms();
+    let click = check(letter, payload, now_ms, message::oldest_ms(now_ms, config.max_age))?;
+    let subject = subject(names, letter, &click, &config.subjects);
+    let id = format!("{}-{}", names.dead_letter_stream(), letter.summary.sequence);
+    let publish = PublishMessage::build().message_id(id).payload(payload.clone());
+    let stored = nats.send_publish(subject.clone(), publish).await?.await?;
+    Ok(Replayed {
+        click_id: click.click_id,
+        subject,
+        stream_sequence: stored.sequence,
+        is_repeated: stored.duplicate,
+    })
+}
+
+/// Reads a message as the aggregator will read it, and more sternly: nothing that is known to fail
+/// goes round again.
+fn check(letter: &DeadLetter, payload: &[u8], now_ms: i64, oldest_ms: i64) -> Result<Click, Refusal> {
+    let click = message::read(payload, now_ms, oldest_ms)?;
+    click.check().map_err(Refusal::Rejected)?;
+    match letter.summary.click_id {
+        Some(id) if id != click.click_id => Err(Refusal::OtherId(id)),
+        Some(_) | None => Ok(click),
+    }
+}
+
+/// Where the message was, as long as it speaks of the same ad; else where clicks of its ad go.
+fn subject(names: &Names, letter: &DeadLetter, click: &Click, subjects: &[String]) -> String {
+    let ad_id = &click.dimensions.ad_id;
+    match &letter.summary.subject {
+        Some(subject) if subjects.contains(subject) && letter.ad_id().as_ref() == Some(ad_id) => {
+            subject.clone()
+        }
+        Some(_) | None => names.subject(partition_of(ad_id, subjects.len() as u16)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::letter::tests::letter;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn click(ad_id: &str) -> Value {
+        json!({"click_id": Uuid::from_u128(7), "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": ad_id,
+            "country": "DE", "device_type": "mobile", "clicked_at_ms": NOW_MS, "received_at_ms": NOW_MS})
+    }
+
+    fn checked(original: &[u8], payload: &Value) -> Result<Click, Refusal> {
+        check(&letter(original), payload.to_string().as_bytes(), NOW_MS, NOW_MS - 1_000)
+    }
+
+    #[test]
+    fn what_would_come_back_is_refused() {
+        let original = click("ad\u{0}1").to_string();
+        let with = |name: &str, value: Value| {
+            let mut click = click("ad_001");
+            click[name] = value;
+            click
+        };
+        assert!(checked(original.as_bytes(), &click("ad_001")).is_ok());
+        assert!(checked(b"{", &with("click_id", json!(Uuid::from_u128(8)))).is_ok(), "no id was readable");
+        for (edited, reason) in [
+            (click("ad\u{0}1"), "ad_id: Only letters"),
+            (with("received_at_ms", json!(NOW_MS - 2_000)), "too long ago"),
+            (with("received_at_ms", json!("now")), "not a click"),
+            (with("click_id", json!(Uuid::from_u128(8))), "keeps its id"),
+        ] {
+            let refusal = checked(original.as_bytes(), &edited).unwrap_err().to_string();
+            assert!(refusal.contains(reason), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_message_returns_to_where_it_was_unless_its_ad_changed() {
+        let names = Names::new("CLICKS");
+        let subjects: Vec<String> = (0..4).map(|partition| names.subject(partition)).collect();
+        let to = |original: &str, ad_id: &str, subjects: &[String]| {
+            let click: Click = serde_json::from_value(click(ad_id)).unwrap();
+            subject(&names, &letter(original.as_bytes()), &click, subjects)
+        };
+        let original = click("ad_001").to_string();
+        assert_eq!(to(&original, "ad_001", &subjects), "clicks.3", "where it was");
+        assert_eq!(to(&original, "ad_002", &subjects), "clicks.1", "where clicks of that ad go");
+        assert_eq!(to("{", "ad_001", &subjects), "clicks.0", "it had no ad");
+        assert_eq!(to(&original, "ad_001", &subjects[..2]), "clicks.0", "there is no clicks.3 any more");
+    }
+}

@@ -1,0 +1,41 @@
+//! `clickwire-chaos`: breaks everything for a while and then counts; `cargo xtask chaos` runs it.
+
+#![allow(clippy::print_stdout, reason = "a command-line tool talks on its standard output")]
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+use clickwire_e2e::chaos;
+
+/// Sends awkward clicks while programs and services are killed and wires are cut, then compares what
+/// was sent with what is counted, everywhere.
+#[derive(Parser)]
+struct Arguments {
+    /// How long to send and to break things.
+    #[arg(long, default_value_t = 5.0)]
+    minutes: f64,
+    /// Fixes what is sent and what breaks when; a random one, if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Arguments { minutes, seed } = Arguments::parse();
+    let seed = seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let Ok(duration) = Duration::try_from_secs_f64(minutes * 60.0) else {
+        eprintln!("error: --minutes: {minutes}");
+        return ExitCode::FAILURE;
+    };
+    match chaos::run(seed, duration, &|text| println!("{text}")).await {
+        Ok(()) => {
+            println!("Nothing lost, nothing counted twice, everything judged right.");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            eprintln!("To repeat: cargo xtask chaos --minutes {minutes} --seed {seed}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Making things break, and mending them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tokio::{task::block_in_place, time::sleep_until};
+
+use super::plan::{Fault, FaultKind};
+use crate::{Program, Stack, Wire};
+
+/// A server and two aggregators.
+pub(crate) struct Programs {
+    server: Program,
+    aggregators: [Program; 2],
+}
+
+/// What will break.
+pub(crate) struct Faults<'a> {
+    pub(crate) schedule: &'a [Fault],
+    pub(crate) began: Instant,
+    pub(crate) say: &'a (dyn Fn(&str) + Sync),
+}
+
+impl Programs {
+    pub(crate) async fn start(stack: &mut Stack) -> Result<Self> {
+        let server = stack.start_server().await?;
+        let aggregators = [stack.start_aggregator().await?, stack.start_aggregator().await?];
+        Ok(Self { server, aggregators })
+    }
+
+    /// Waits until all of them are, after whatever happened.
+    pub(crate) async fn are_ready(&mut self) -> Result<()> {
+        self.server.await_ready().await?;
+        for aggregator in &mut self.aggregators {
+            aggregator.await_ready().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Faults<'_> {
+    /// Lets them happen one after the other; what is late is not left out.
+    pub(crate) async fn happen(&self, programs: &mut Programs, stack: &Stack) -> Result<()> {
+        for fault in self.schedule {
+            sleep_until((self.began + Duration::from_millis(fault.at_ms)).into()).await;
+            (self.say)(&fault.to_string());
+            let mended = (Instant::now() + fault.lasts).into();
+            match fault.kind {
+                FaultKind::Aggregator(number) => {
+                    programs.aggregators[number].crash().await?;
+                    sleep_until(mended).await;
+                    programs.aggregators[number].revive().await?;
+                }
+                FaultKind::Server => {
+                    programs.server.crash().await?;
+                    sleep_until(mended).await;
+                    programs.server.revive().await?;
+                }
+                FaultKind::Service(service) => {
+                    block_in_place(|| stack.services().kill(service))?;
+                    sleep_until(mended).await;
+                    block_in_place(|| stack.services().restart(service))?;
+                }
+                FaultKind::Wire(service, wire) => {
+                    stack.wire_to(service)?.set(wire);
+                    sleep_until(mended).await;
+                    stack.wire_to(service)?.set(Wire::Whole);
+                }
+            }
+        }
+        Ok(())
+    }
+}

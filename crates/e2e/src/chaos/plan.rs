@@ -1,0 +1,236 @@
+//! What will be sent and what will break, drawn from a seed.
+
+use std::{
+    fmt::{self, Display, Formatter},
+    time::Duration,
+};
+
+use clickwire_load::traffic;
+use clickwire_services::Server as Service;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use serde_json::{Value, json};
+use uuid::{Builder, Uuid};
+
+use crate::Wire;
+
+/// Ordinary clicks a second.
+const RATE: u64 = 60;
+
+/// A burst begins every so often.
+const BURST_EVERY_MS: u64 = 5_000;
+
+/// A fault begins so soon after the one before, at the earliest and at the latest.
+const FAULT_EVERY_MS: std::ops::Range<u64> = 1_000..2_500;
+
+/// Wires are half-open in longer runs only: finding out takes as long as the longest time-out.
+const LONG: Duration = Duration::from_secs(60);
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// A run.
+pub(crate) struct Plan {
+    pub(crate) clicks: Vec<Click>,
+    /// By time.
+    pub(crate) posts: Vec<Post>,
+    /// By time.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// A click, however often it is sent.
+pub(crate) struct Click {
+    pub(crate) id: Uuid,
+    /// Its body but for the time.
+    pub(crate) body: Value,
+    /// All its times lie beyond the horizon.
+    pub(crate) is_late: bool,
+}
+
+impl Click {
+    /// A field of the body.
+    pub(crate) fn text(&self, field: &str) -> Option<&str> {
+        self.body[field].as_str()
+    }
+}
+
+/// One time that a click is sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Post {
+    /// After the start of the run.
+    pub(crate) at_ms: u64,
+    /// Index of the click.
+    pub(crate) click: usize,
+    /// What the client's clock says, compared with ours.
+    pub(crate) clock_ms: i64,
+    /// The client goes away so soon and then sends it again, as it was.
+    pub(crate) gives_up_after: Option<Duration>,
+}
+
+/// Something that breaks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// After the start of the run.
+    pub(crate) at_ms: u64,
+    pub(crate) kind: FaultKind,
+    /// How long until it is whole again.
+    pub(crate) lasts: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FaultKind {
+    /// SIGKILL; a successor starts afterwards.
+    Aggregator(usize),
+    /// SIGKILL; its successor has the same address.
+    Server,
+    /// SIGKILL of a service.
+    Service(Service),
+    /// A wire breaks.
+    Wire(Service, Wire),
+}
+
+impl Display for Fault {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            FaultKind::Aggregator(number) => write!(formatter, "aggregator {number} killed"),
+            FaultKind::Server => write!(formatter, "server killed"),
+            FaultKind::Service(service) => write!(formatter, "{} killed", service.name()),
+            FaultKind::Wire(service, wire) => write!(formatter, "wire to {}: {wire:?}", service.name()),
+        }?;
+        write!(formatter, ", for {:?}", self.lasts)
+    }
+}
+
+impl Plan {
+    pub(crate) fn draw(seed: u64, duration: Duration) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut plan = Self { clicks: Vec::new(), posts: Vec::new(), faults: Vec::new() };
+        let end_ms = duration.as_millis() as u64;
+        for number in 0..end_ms * RATE / 1_000 {
+            let at_ms = number * 1_000 / RATE + random.random_range(0..300);
+            plan.ordinary(&mut random, at_ms);
+        }
+        for number in 0..end_ms.div_ceil(BURST_EVERY_MS) {
+            plan.burst(&mut random, number);
+        }
+        plan.break_things(&mut random, duration);
+        plan.posts.sort_by_key(|post| post.at_ms);
+        plan
+    }
+
+    fn ordinary(&mut self, random: &mut StdRng, at_ms: u64) {
+        let click = self.click(random, None, None);
+        self.clicks[click].is_late = random.random_bool(0.02);
+        let is_late = self.clicks[click].is_late;
+        self.post(random, at_ms, click, is_late);
+        if random.random_bool(0.1) {
+            // Under the same id, by a clock that says something else.
+            let later_ms = at_ms + random.random_range(0..4_000);
+            self.post(random, later_ms, click, is_late);
+        }
+        if random.random_bool(0.05) {
+            let repeat = self.click(random, None, None);
+            for field in ["user_id", "ad_id", "campaign_id", "advertiser_id"] {
+                self.clicks[repeat].body[field] = self.clicks[click].body[field].clone();
+            }
+            let later_ms = at_ms + random.random_range(0..2_000);
+            self.post(random, later_ms, repeat, false);
+        }
+    }
+
+    /// Many clicks of one address or of one user: more than are believed, or almost.
+    fn burst(&mut self, random: &mut StdRng, number: u64) {
+        let name: u32 = random.random();
+        let (clicks, address, user) = match number % 4 {
+            0 => (130, Some(format!("203.0.113.{}", name % 254 + 1)), None),
+            // One network of a customer, who has all of its addresses.
+            1 => (random.random_range(90..140), Some(format!("2001:db8:{:x}:1::", name % 0xffff)), None),
+            2 => (70, None, Some(format!("busy_{name}"))),
+            _ => (45, None, Some(format!("eager_{name}"))),
+        };
+        let begins_ms = number * BURST_EVERY_MS;
+        for number in 0..clicks {
+            let address = address.as_ref().map(|address| match address.strip_suffix("::") {
+                Some(network) => format!("{network}::{number:x}"),
+                None => address.clone(),
+            });
+            let click = self.click(random, address.as_deref(), user.as_deref());
+            // Ads of their own: the same ad again would be a duplicate before it is anything else.
+            self.clicks[click].body["ad_id"] = json!(format!("burst_{name}_{number}"));
+            let clock_ms = random.random_range(-25_000..25_000);
+            let at_ms = begins_ms + random.random_range(0..3_000);
+            self.posts.push(Post { at_ms, click, clock_ms, gives_up_after: None });
+        }
+    }
+
+    fn click(&mut self, random: &mut StdRng, address: Option<&str>, user: Option<&str>) -> usize {
+        let id = Builder::from_random_bytes(random.random()).into_uuid();
+        let mut body = traffic::click(random, 0.04);
+        body["click_id"] = json!(id);
+        let of_somebody =
+            format!("10.{}.{}.{}", random.random::<u8>(), random.random::<u8>(), random.random::<u8>());
+        body["ip_address"] = json!(address.unwrap_or(&of_somebody));
+        match user {
+            Some(user) => body["user_id"] = json!(user),
+            None if random.random_bool(0.1) => body["user_id"] = Value::Null,
+            None => {}
+        }
+        if random.random_bool(0.01) {
+            body["user_agent"] = json!("");
+        }
+        self.clicks.push(Click { id, body, is_late: false });
+        self.clicks.len() - 1
+    }
+
+    fn post(&mut self, random: &mut StdRng, at_ms: u64, click: usize, is_late: bool) {
+        // Nothing between three and eight hours: there ends the window of live views.
+        let clock_ms = match random.random_range(0..20) {
+            _ if is_late => -random.random_range(25 * HOUR_MS..60 * HOUR_MS),
+            0 => random.random_range(0..4 * MINUTE_MS),
+            1 => random.random_range(6 * MINUTE_MS..48 * HOUR_MS),
+            2 => -random.random_range(0..3 * HOUR_MS),
+            3 => -random.random_range(8 * HOUR_MS..23 * HOUR_MS),
+            _ => -random.random_range(0..2_000),
+        };
+        let gives_up = random.random_bool(0.05).then(|| random.random_range(0..20));
+        let gives_up_after = gives_up.map(Duration::from_millis);
+        self.posts.push(Post { at_ms, click, clock_ms, gives_up_after });
+    }
+
+    fn break_things(&mut self, random: &mut StdRng, duration: Duration) {
+        let services = [Service::Nats, Service::Redis, Service::Database];
+        let mut at_ms = random.random_range(FAULT_EVERY_MS);
+        while at_ms < duration.as_millis() as u64 {
+            let service = *services.choose(random).unwrap_or(&Service::Database);
+            let slow = Wire::Slow(Duration::from_millis(random.random_range(5..200)));
+            let kind = match random.random_range(0..10) {
+                0..=2 => FaultKind::Aggregator(random.random_range(0..2)),
+                3 => FaultKind::Server,
+                4 | 5 => FaultKind::Service(service),
+                6 => FaultKind::Wire(service, slow),
+                7 if duration >= LONG => FaultKind::Wire(service, Wire::HalfOpen),
+                _ => FaultKind::Wire(service, Wire::Cut),
+            };
+            let lasts = Duration::from_millis(random.random_range(100..2_000));
+            self.faults.push(Fault { at_ms, kind, lasts });
+            at_ms += lasts.as_millis() as u64 + random.random_range(FAULT_EVERY_MS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_plan() {
+        let draw = |seed| {
+            let plan = Plan::draw(seed, Duration::from_secs(90));
+            let ids: Vec<Uuid> = plan.clicks.iter().map(|click| click.id).collect();
+            let posts: Vec<_> =
+                plan.posts.iter().map(|post| (post.at_ms, post.click, post.clock_ms)).collect();
+            (ids, posts, format!("{:?}", plan.faults))
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+}

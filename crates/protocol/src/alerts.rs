@@ -1,0 +1,199 @@
+//! Incidents that operations must hear of, and what is news about them.
+//!
+//! An incident has one row and one open life: it is opened when it is first seen, updated while it
+//! lasts, resolved by itself when it is over. Only the [`News`] about it is pushed.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// What an incident is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One address clicks faster than people do.
+    IpBurst,
+    /// One user clicks faster than people do.
+    UserBurst,
+    /// A campaign's minute stands out from its last hour.
+    CampaignSpike,
+    /// Too much of a campaign's traffic is invalid.
+    FraudRate,
+    /// Accepted clicks wait too long for being counted.
+    Lag,
+    /// Messages that could not be read wait for a person.
+    DeadLetters,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::IpBurst, Self::UserBurst, Self::CampaignSpike, Self::FraudRate, Self::Lag, Self::DeadLetters];
+
+    /// The name in the database and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::IpBurst => "ip_burst",
+            Self::UserBurst => "user_burst",
+            Self::CampaignSpike => "campaign_spike",
+            Self::FraudRate => "fraud_rate",
+            Self::Lag => "lag",
+            Self::DeadLetters => "dead_letters",
+        }
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Somebody should look at it.
+    Warning,
+    /// Somebody must act.
+    Critical,
+}
+
+impl Severity {
+    /// The name in the database and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// An incident as it is, or was. Times are RFC 3339 in UTC.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Names the incident.
+    pub alert_id: Uuid,
+    /// What it is about.
+    pub kind: Kind,
+    /// Who or what: an address's hash, a user, a campaign, a stream.
+    pub subject: String,
+    /// Whose clicks, where they are one advertiser's.
+    pub advertiser_id: Option<String>,
+    /// Which campaign's clicks, where they are one campaign's.
+    pub campaign_id: Option<String>,
+    /// How bad it has been so far.
+    pub severity: Severity,
+    /// When it was first seen.
+    pub opened_at: String,
+    /// When it was last seen.
+    pub last_seen_at: String,
+    /// When it was over.
+    pub resolved_at: Option<String>,
+    /// When somebody took notice.
+    pub acknowledged_at: Option<String>,
+    /// Who took notice.
+    pub acknowledged_by: Option<String>,
+    /// What was measured, by kind.
+    pub details: Value,
+    /// Of two copies the newer has the higher one.
+    pub version: i64,
+}
+
+/// What is news about an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    /// It was seen for the first time.
+    Opened,
+    /// It is worse than it was.
+    Escalated,
+    /// Somebody took notice.
+    Acknowledged,
+    /// It is over.
+    Resolved,
+}
+
+/// One piece of news: what gateways push and webhooks are sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Grows with every piece of news about any incident.
+    pub seq: i64,
+    /// What happened.
+    pub change: News,
+    /// When; RFC 3339 in UTC.
+    pub changed_at: String,
+    /// The incident as it was then.
+    pub alert: Alert,
+}
+
+/// When a campaign's minute stands out, by the rule `campaign_spike`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spike {
+    /// So many median absolute deviations above the median are too many.
+    pub deviations: u32,
+    /// Fewer clicks in a minute are none.
+    pub minimum_clicks: u32,
+    /// Minutes that it is compared with.
+    pub window_minutes: u32,
+}
+
+/// When too much of a campaign's traffic is invalid, by the rule `fraud_rate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FraudRate {
+    /// From this share of clicks on it is a warning.
+    pub warning_percent: u32,
+    /// From this share of clicks on it is critical.
+    pub critical_percent: u32,
+    /// Fewer clicks say nothing.
+    pub minimum_clicks: u32,
+    /// Minutes that are looked at.
+    pub window_minutes: u32,
+}
+
+impl Spike {
+    /// Longest window, in minutes.
+    pub const MAX_WINDOW_MINUTES: u32 = 240;
+
+    /// Whether it can be asked every second, and means something.
+    pub fn is_valid(&self) -> bool {
+        (10..=Self::MAX_WINDOW_MINUTES).contains(&self.window_minutes)
+    }
+}
+
+impl FraudRate {
+    /// Longest window, in minutes.
+    pub const MAX_WINDOW_MINUTES: u32 = 60;
+
+    /// Whether it can be asked every second, and means something.
+    pub fn is_valid(&self) -> bool {
+        (1..=Self::MAX_WINDOW_MINUTES).contains(&self.window_minutes)
+            && (1..=100).contains(&self.warning_percent)
+            && (self.warning_percent..=100).contains(&self.critical_percent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_in_the_database_and_on_the_wire() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        for severity in [Severity::Warning, Severity::Critical] {
+            assert_eq!(serde_json::to_value(severity).unwrap(), severity.as_str());
+        }
+        assert!(Severity::Warning < Severity::Critical);
+    }
+
+    #[test]
+    fn rules_that_mean_nothing_are_refused() {
+        let spike = Spike { deviations: 6, minimum_clicks: 30, window_minutes: 60 };
+        assert!(spike.is_valid());
+        assert!(!Spike { window_minutes: 2, ..spike }.is_valid());
+        let rate =
+            FraudRate { warning_percent: 3, critical_percent: 5, minimum_clicks: 30, window_minutes: 10 };
+        assert!(rate.is_valid());
+        assert!(!FraudRate { critical_percent: 2, ..rate }.is_valid());
+        assert!(!FraudRate { window_minutes: 0, ..rate }.is_valid());
+        assert!(serde_json::from_str::<Spike>(r#"{"deviations": 6}"#).is_err());
+    }
+}

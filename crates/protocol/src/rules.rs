@@ -1,0 +1,214 @@
+//! Fraud rules: what they are called, what they can be set to, what they make of a click.
+//!
+//! A rule has a mode and parameters; every change makes a new version, in force from a moment on. A
+//! click is judged by the versions that were in force when it was received.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::counts::Disposition;
+
+/// A rule, in the order of precedence: the first that applies and flags decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// The user agent is empty or declares a robot.
+    UserAgent,
+    /// The address belongs to a data centre.
+    DataCenter,
+    /// The same user clicked the same ad shortly before.
+    Duplicate,
+    /// One address clicks faster than people do.
+    IpVelocity,
+    /// One user clicks faster than people do.
+    UserVelocity,
+}
+
+impl Rule {
+    /// Every rule, in the order of precedence.
+    pub const ALL: [Self; 5] =
+        [Self::UserAgent, Self::DataCenter, Self::Duplicate, Self::IpVelocity, Self::UserVelocity];
+
+    /// The name in the ledger and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UserAgent => "user_agent",
+            Self::DataCenter => "data_center",
+            Self::Duplicate => "duplicate",
+            Self::IpVelocity => "ip_velocity",
+            Self::UserVelocity => "user_velocity",
+        }
+    }
+
+    /// The rule of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rule| rule.as_str() == name)
+    }
+
+    /// What a click is counted as that this rule decides.
+    pub fn disposition(self) -> Disposition {
+        match self {
+            Self::UserAgent | Self::DataCenter => Disposition::Givt,
+            Self::Duplicate => Disposition::Duplicate,
+            Self::IpVelocity | Self::UserVelocity => Disposition::Sivt,
+        }
+    }
+}
+
+/// What a rule that applies does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It is not asked.
+    Off,
+    /// It is kept as evidence and decides nothing.
+    ReportOnly,
+    /// It decides.
+    Flag,
+}
+
+/// What one version of a rule says. Parameters that a rule has not are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// What it does.
+    pub mode: Mode,
+    /// More clicks than this in one window are too many.
+    pub threshold: u32,
+    /// Length of the half-open window, in seconds.
+    pub window_seconds: u32,
+}
+
+/// Why parameters can't be a rule's.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Invalid {
+    /// The rule has no such parameter, or the value is no number.
+    #[error("{rule} takes {expected}")]
+    Parameters {
+        /// The rule's name.
+        rule: &'static str,
+        /// The parameters it has.
+        expected: &'static str,
+    },
+    /// A window that is empty or too long to be looked through for each click.
+    #[error("window_seconds must be from 1 to {MAX_WINDOW_SECONDS}")]
+    Window,
+    /// A threshold that every click exceeds, or too high to be counted for each click.
+    #[error("threshold must be from 1 to {MAX_THRESHOLD}")]
+    Threshold,
+}
+
+/// Longest window, in seconds.
+pub const MAX_WINDOW_SECONDS: u32 = 3_600;
+
+/// Highest threshold, in clicks.
+pub const MAX_THRESHOLD: u32 = 10_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Velocity {
+    threshold: u32,
+    window_seconds: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Repeat {
+    window_seconds: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl Setting {
+    /// Reads a rule's parameters: all of them, and no others.
+    pub fn new(rule: Rule, mode: Mode, parameters: &Value) -> Result<Self, Invalid> {
+        let invalid = |expected| move |_| Invalid::Parameters { rule: rule.as_str(), expected };
+        let setting = match rule {
+            Rule::UserAgent | Rule::DataCenter => {
+                let Nothing {} = Nothing::deserialize(parameters).map_err(invalid("no parameters"))?;
+                return Ok(Self { mode, threshold: 0, window_seconds: 0 });
+            }
+            Rule::Duplicate => {
+                let Repeat { window_seconds } =
+                    Repeat::deserialize(parameters).map_err(invalid("window_seconds"))?;
+                Self { mode, threshold: 1, window_seconds }
+            }
+            Rule::IpVelocity | Rule::UserVelocity => {
+                let Velocity { threshold, window_seconds } =
+                    Velocity::deserialize(parameters).map_err(invalid("threshold and window_seconds"))?;
+                Self { mode, threshold, window_seconds }
+            }
+        };
+        if !(1..=MAX_WINDOW_SECONDS).contains(&setting.window_seconds) {
+            return Err(Invalid::Window);
+        }
+        if !(1..=MAX_THRESHOLD).contains(&setting.threshold) {
+            return Err(Invalid::Threshold);
+        }
+        Ok(setting)
+    }
+
+    /// The parameters as [`Setting::new`] reads them.
+    pub fn parameters(&self, rule: Rule) -> Value {
+        match rule {
+            Rule::UserAgent | Rule::DataCenter => json!({}),
+            Rule::Duplicate => json!({"window_seconds": self.window_seconds}),
+            Rule::IpVelocity | Rule::UserVelocity => {
+                json!({"threshold": self.threshold, "window_seconds": self.window_seconds})
+            }
+        }
+    }
+
+    /// Length of the window, in milliseconds.
+    pub fn window_ms(&self) -> i64 {
+        i64::from(self.window_seconds) * 1_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_back_as_they_were_written_and_nonsense_is_refused() {
+        let velocity = json!({"threshold": 100, "window_seconds": 60});
+        for (rule, parameters) in [
+            (Rule::UserAgent, json!({})),
+            (Rule::DataCenter, json!({})),
+            (Rule::Duplicate, json!({"window_seconds": 60})),
+            (Rule::IpVelocity, velocity.clone()),
+            (Rule::UserVelocity, velocity.clone()),
+        ] {
+            let setting = Setting::new(rule, Mode::Flag, &parameters).unwrap();
+            assert_eq!(setting.parameters(rule), parameters, "{rule:?}");
+            assert_eq!(Rule::named(rule.as_str()), Some(rule));
+        }
+        for (rule, parameters) in [
+            (Rule::UserAgent, velocity),
+            (Rule::Duplicate, json!({})),
+            (Rule::Duplicate, json!({"window_seconds": 0})),
+            (Rule::IpVelocity, json!({"threshold": 0, "window_seconds": 60})),
+            (Rule::IpVelocity, json!({"threshold": -1, "window_seconds": 60})),
+            (Rule::IpVelocity, json!({"threshold": 100})),
+            (Rule::UserVelocity, json!({"threshold": 100, "window_seconds": 3_601})),
+            (Rule::UserVelocity, json!({"threshold": 100, "window_seconds": 60, "x": 1})),
+        ] {
+            assert!(Setting::new(rule, Mode::Flag, &parameters).is_err(), "{rule:?} {parameters}");
+        }
+    }
+
+    #[test]
+    fn rules_stand_in_the_order_of_precedence() {
+        let dispositions = Rule::ALL.map(Rule::disposition);
+        let ranks = dispositions.map(|disposition| match disposition {
+            Disposition::Givt => 1,
+            Disposition::Duplicate => 2,
+            Disposition::Sivt => 3,
+            other => panic!("no rule makes a click {other:?}"),
+        });
+        assert!(ranks.is_sorted(), "{dispositions:?}");
+        assert!(Rule::ALL.is_sorted());
+    }
+}

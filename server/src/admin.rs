@@ -1,0 +1,21 @@
+//! `/api/v1/admin`: what only administrators may see and do. Every handler below asks for
+//! [`Admin`](crate::access::Admin); what they change goes through `AppState::admin_database`.
+
+use axum::{Router, routing::get};
+use clickwire_protocol::reason::Reason;
+
+use crate::{AppState, dead_letters, error::Error, rules, stats, verdicts};
+
+/// Everything below `/api/v1/admin`.
+pub(crate) fn routes() -> Router<AppState> {
+    Router::new()
+        .nest("/dead-letters", dead_letters::routes())
+        .nest("/rules", rules::routes())
+        .nest("/clicks", verdicts::routes())
+        .route("/stats", get(stats::stats))
+}
+
+/// Why an administrator does something; who gives no good reason is told so.
+pub(crate) fn reason(text: &str) -> Result<Reason, Error> {
+    text.parse().map_err(|message: String| Error::field("reason", &message))
+}

@@ -1,0 +1,116 @@
+//! Incidents, for administrators: listed, and acknowledged by a person.
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State, rejection::QueryRejection},
+    routing::{get, post},
+};
+use clickwire_protocol::alerts::Alert;
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{AppState, access::Admin, error::Error};
+
+/// Incidents in one answer, unless asked otherwise, and at most.
+const LIMIT: i64 = 50;
+const MAX_LIMIT: i64 = 200;
+
+pub(crate) fn routes() -> Router<AppState> {
+    Router::new().route("/", get(list)).route("/{alert_id}/acknowledge", post(acknowledge))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    #[serde(default)]
+    state: Lives,
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    before: Option<Uuid>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Lives {
+    #[default]
+    Open,
+    Resolved,
+    All,
+}
+
+/// One page, the latest opened first.
+#[derive(Serialize)]
+struct Page {
+    data: Vec<Alert>,
+    /// Where the next page begins; `None` after the last.
+    next: Option<Uuid>,
+}
+
+/// `GET /api/v1/alerts?state=open|resolved|all&limit=&before=`
+async fn list(
+    State(state): State<AppState>,
+    _admin: Admin,
+    question: Result<Query<Question>, QueryRejection>,
+) -> Result<Json<Page>, Error> {
+    let Query(question) = question.map_err(|_| {
+        Error::field("state", "Expected state=open, resolved or all, limit, and before=alert_id.")
+    })?;
+    let limit = question.limit.unwrap_or(LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(Error::field("limit", "From 1 to 200."));
+    }
+    let is_resolved = match question.state {
+        Lives::Open => Some(false),
+        Lives::Resolved => Some(true),
+        Lives::All => None,
+    };
+    let documents: Vec<String> = sqlx::query_scalar(
+        "SELECT alert_document(a)::text FROM alerts a \
+          WHERE ($1::boolean IS NULL OR (resolved_at IS NOT NULL) = $1) \
+            AND ($2::uuid IS NULL OR (opened_at, alert_id) < (SELECT opened_at, alert_id FROM alerts WHERE alert_id = $2)) \
+          ORDER BY opened_at DESC, alert_id DESC LIMIT $3",
+    )
+    .bind(is_resolved)
+    .bind(question.before)
+    .bind(limit + 1)
+    .fetch_all(&state.database)
+    .await?;
+    let mut data = documents.iter().map(|text| read(text)).collect::<Result<Vec<Alert>, _>>()?;
+    let is_last = data.len() as i64 <= limit;
+    data.truncate(limit as usize);
+    let next = if is_last { None } else { data.last().map(|alert| alert.alert_id) };
+    Ok(Json(Page { data, next }))
+}
+
+/// `POST /api/v1/alerts/{alert_id}/acknowledge`: who does it first is kept; again does nothing.
+async fn acknowledge(
+    State(state): State<AppState>,
+    admin: Admin,
+    Path(alert_id): Path<String>,
+) -> Result<Json<Alert>, Error> {
+    let alert_id: Uuid = alert_id.parse().map_err(|_| Error::NotFound)?;
+    sqlx::query(
+        "UPDATE alerts SET acknowledged_at = clock_timestamp(), acknowledged_by = $2 \
+          WHERE alert_id = $1 AND acknowledged_at IS NULL",
+    )
+    .bind(alert_id)
+    .bind(admin.actor())
+    .execute(&state.admin_database)
+    .await?;
+    Ok(Json(find(&state.database, alert_id).await?.ok_or(Error::NotFound)?))
+}
+
+async fn find(database: &PgPool, alert_id: Uuid) -> Result<Option<Alert>, Error> {
+    let document: Option<String> =
+        sqlx::query_scalar("SELECT alert_document(a)::text FROM alerts a WHERE alert_id = $1")
+            .bind(alert_id)
+            .fetch_optional(database)
+            .await?;
+    Ok(document.map(|text| read(&text)).transpose()?)
+}
+
+/// Reads what the database says of an incident, or of news about one.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(document: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(document).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}

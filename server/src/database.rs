@@ -1,0 +1,68 @@
+//! The database: connections that only read, a few that write for administrators, and answers within
+//! a limit.
+//!
+//! The other end of a connection may be gone without a word (a dead network, a frozen host). The
+//! server's own `statement_timeout` does not help then: whoever waits must have a limit, too.
+
+use std::{str::FromStr as _, time::Duration};
+
+use anyhow::Context as _;
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::time::timeout;
+
+use crate::config::Config;
+
+/// How long a connection that comes back to the pool may take to answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a query may take: longer than PostgreSQL itself lets it run, and a connection made first.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Connections for what administrators write, at most.
+const WRITE_CONNECTIONS: u32 = 2;
+
+/// A pool that connects when first used, for queries.
+pub(crate) fn connect_to_read(config: &Config) -> anyhow::Result<PgPool> {
+    Ok(pool(options(config)?.options([("default_transaction_read_only", "on")]), config.database_connections))
+}
+
+/// A pool that connects when first used, for what administrators change.
+pub(crate) fn connect_to_write(config: &Config) -> anyhow::Result<PgPool> {
+    Ok(pool(options(config)?, WRITE_CONNECTIONS))
+}
+
+fn options(config: &Config) -> anyhow::Result<PgConnectOptions> {
+    Ok(PgConnectOptions::from_str(&config.database_url)
+        .context("CLICKWIRE_DATABASE_URL")?
+        .application_name("clickwire-server")
+        .options([("statement_timeout", "5s"), ("plan_cache_mode", "force_custom_plan")])
+        .log_slow_statements(log::LevelFilter::Off, Duration::ZERO))
+}
+
+fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(2))
+        .after_release(|connection, _| Box::pin(is_alive(connection)))
+        .connect_lazy_with(options)
+}
+
+/// A column of times as RFC 3339 with milliseconds, in UTC.
+pub(crate) fn rfc3339(column: &str) -> String {
+    format!(r#"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"#)
+}
+
+/// Waits for an answer, up to a limit.
+pub(crate) async fn answer<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(ANSWER_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Whether a connection that comes back to the pool still answers. The pool's own test has no limit:
+/// it would hold a dead connection's place for ever.
+async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    timeout(PING_TIMEOUT, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    Ok(true)
+}

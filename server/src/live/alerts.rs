@@ -1,0 +1,309 @@
+//! News about incidents, for every session that watches them.
+//!
+//! The database's log of news is the truth. One task of the gateway reads it when news is announced
+//! over Redis, and now and then in case an announcement was lost, and keeps the latest of it. Sessions
+//! are told each piece once and in order; none has a queue of its own. One that is so slow that what it
+//! has not been told is no longer kept must come back: a snapshot of the open incidents makes up for
+//! everything missed.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::extract::ws::Utf8Bytes;
+use clickwire_process::Backoff;
+use clickwire_protocol::{
+    alerts::{Alert, Change},
+    live::ServerMessage,
+};
+use sqlx::PgPool;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    alerts::read,
+    live::{feed::Event, view::encode},
+};
+
+/// Pieces of news kept, at most.
+const KEPT: usize = 1_000;
+
+/// Open incidents in a snapshot, at most: the latest.
+const MAX_OPEN: i64 = 500;
+
+/// How often the log is read without being told to.
+const READ_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a reading that failed waits, at most.
+const RETRY_WITHIN: Duration = Duration::from_secs(1);
+
+/// What sessions are told from; lives as long as one watches.
+pub(crate) struct Alerts {
+    news: Mutex<News>,
+    /// Grows with the news; 0 until the database was read.
+    revision: watch::Sender<u64>,
+    _stop: DropGuard,
+}
+
+#[derive(Default)]
+struct News {
+    /// Everything up to this number is contained; `None` before the first reading.
+    seq: Option<i64>,
+    open: Vec<Alert>,
+    open_total: i64,
+    recent: VecDeque<Change>,
+    /// News up to this number is not kept.
+    forgotten: i64,
+}
+
+/// What one reading of the database finds, all of one moment.
+#[derive(sqlx::FromRow)]
+struct Reading {
+    seq: i64,
+    open_total: i64,
+    open: Vec<String>,
+    changes: Vec<String>,
+}
+
+impl Alerts {
+    /// Starts to follow the news. `suspect` is set when events were dropped.
+    pub(crate) fn start(
+        database: PgPool,
+        events: mpsc::Receiver<Event>,
+        suspect: Arc<AtomicBool>,
+    ) -> (Arc<Self>, JoinHandle<()>) {
+        let stop = CancellationToken::new();
+        let alerts = Arc::new(Self {
+            news: Mutex::default(),
+            revision: watch::channel(0).0,
+            _stop: stop.clone().drop_guard(),
+        });
+        let follower = Follower { alerts: Arc::downgrade(&alerts), database, suspect };
+        let ended = tokio::spawn(async move {
+            tokio::select! { () = follower.run(events) => {}, () = stop.cancelled() => {} }
+        });
+        (alerts, ended)
+    }
+
+    /// Wakes when there is something to tell; 0 until the database was read.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// What a session that was told everything up to `told` is to be told now, and how far it has been
+    /// told then. `None` if that is no longer kept.
+    pub(crate) fn next(&self, id: u32, told: Option<i64>) -> Option<(Vec<Utf8Bytes>, Option<i64>)> {
+        let news = self.news();
+        let (Some(seq), Some(told)) = (news.seq, told) else {
+            let snapshot = news.seq.map(|seq| ServerMessage::Alerts {
+                id,
+                seq,
+                total: news.open_total,
+                open: news.open.clone(),
+            });
+            return Some((snapshot.iter().map(encode).collect(), news.seq));
+        };
+        if told < news.forgotten {
+            return None;
+        }
+        let untold = news.recent.iter().filter(|change| change.seq > told);
+        let frames =
+            untold.map(|change| encode(&ServerMessage::Alert { id, change: Box::new(change.clone()) }));
+        Some((frames.collect(), Some(seq)))
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, reading: &Reading) -> Result<(), sqlx::Error> {
+        let mut changes =
+            reading.changes.iter().map(|text| read(text)).collect::<Result<Vec<Change>, _>>()?;
+        changes.sort_unstable_by_key(|change| change.seq);
+        let open = reading.open.iter().map(|text| read(text)).collect::<Result<Vec<Alert>, _>>()?;
+        let is_news = {
+            let mut news = self.news();
+            let is_news = news.seq.is_none() || !changes.is_empty();
+            news.take(reading.seq, changes);
+            (news.open, news.open_total) = (open, reading.open_total);
+            is_news
+        };
+        if is_news {
+            self.revision.send_modify(|revision| *revision += 1);
+        }
+        Ok(())
+    }
+}
+
+impl News {
+    /// Appends what is new, which is in order; at most [`KEPT`] of it were read, and the latest.
+    fn take(&mut self, seq: i64, changes: Vec<Change>) {
+        if self.seq.is_none() {
+            self.forgotten = seq;
+        }
+        if changes.len() >= KEPT {
+            // There may be more between what is kept and these.
+            self.recent.clear();
+            self.forgotten = changes.first().map_or(seq, |change| change.seq - 1);
+        }
+        self.recent.extend(changes);
+        while self.recent.len() > KEPT {
+            self.forgotten = self.recent.pop_front().map_or(self.forgotten, |change| change.seq);
+        }
+        // The log forgets what is old; how far we have come we know.
+        self.seq = self.seq.max(Some(seq));
+    }
+}
+
+/// The task that reads the log.
+struct Follower {
+    alerts: Weak<Alerts>,
+    database: PgPool,
+    suspect: Arc<AtomicBool>,
+}
+
+impl Follower {
+    async fn run(self, mut events: mpsc::Receiver<Event>) {
+        let mut every = interval(READ_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut backoff = Backoff::up_to(RETRY_WITHIN);
+        self.suspect.store(true, Ordering::Relaxed);
+        loop {
+            if self.suspect.swap(false, Ordering::Relaxed) {
+                match self.read().await {
+                    Ok(()) => backoff.reset(),
+                    Err(error) => {
+                        tracing::warn!(%error, "news about incidents could not be read");
+                        self.suspect.store(true, Ordering::Relaxed);
+                        backoff.wait().await;
+                        continue;
+                    }
+                }
+            }
+            let is_behind = tokio::select! {
+                event = events.recv() => match event {
+                    Some(Event::Message(announced)) => self.is_behind(&announced),
+                    Some(Event::Subscribed) => true,
+                    None => return,
+                },
+                _ = every.tick() => true,
+            };
+            self.suspect.fetch_or(is_behind, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something is announced that was not read yet.
+    fn is_behind(&self, announced: &[u8]) -> bool {
+        let Some(alerts) = self.alerts.upgrade() else { return false };
+        let announced: Option<i64> = std::str::from_utf8(announced).ok().and_then(|text| text.parse().ok());
+        announced.is_none() || announced > alerts.news().seq
+    }
+
+    async fn read(&self) -> Result<(), sqlx::Error> {
+        let Some(seq) = self.alerts.upgrade().map(|alerts| alerts.news().seq) else { return Ok(()) };
+        // One statement: open incidents and news must be of the same moment.
+        let reading: Reading = sqlx::query_as(
+            "SELECT (SELECT coalesce(max(seq), 0) FROM alert_changes) AS seq, \
+                    (SELECT count(*) FROM alerts WHERE resolved_at IS NULL) AS open_total, \
+                    ARRAY(SELECT alert_document(a)::text FROM alerts a WHERE resolved_at IS NULL \
+                           ORDER BY opened_at DESC, alert_id DESC LIMIT $2) AS open, \
+                    ARRAY(SELECT change_document(c)::text FROM alert_changes c WHERE seq > $1 \
+                           ORDER BY seq DESC LIMIT $3) AS changes",
+        )
+        .bind(seq)
+        .bind(MAX_OPEN)
+        .bind(KEPT as i64)
+        .fetch_one(&self.database)
+        .await?;
+        match self.alerts.upgrade() {
+            Some(alerts) => alerts.take(&reading),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::alerts::{Kind, News as What, Severity};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn change(seq: i64) -> Change {
+        let alert = Alert {
+            alert_id: Uuid::from_u128(1),
+            kind: Kind::Lag,
+            subject: "CLICKS".into(),
+            advertiser_id: None,
+            campaign_id: None,
+            severity: Severity::Critical,
+            opened_at: String::new(),
+            last_seen_at: String::new(),
+            resolved_at: None,
+            acknowledged_at: None,
+            acknowledged_by: None,
+            details: json!({}),
+            version: seq,
+        };
+        Change { seq, change: What::Opened, changed_at: String::new(), alert }
+    }
+
+    fn alerts() -> Alerts {
+        Alerts {
+            news: Mutex::default(),
+            revision: watch::channel(0).0,
+            _stop: CancellationToken::new().drop_guard(),
+        }
+    }
+
+    fn read_up_to(alerts: &Alerts, seqs: std::ops::RangeInclusive<i64>) {
+        let seq = *seqs.end();
+        alerts.news().take(seq, seqs.map(change).collect());
+    }
+
+    #[test]
+    fn each_piece_is_told_once_and_in_order_after_a_snapshot() {
+        let alerts = alerts();
+        assert_eq!(alerts.next(1, None), Some((vec![], None)), "nothing before the database was read");
+        alerts.news().take(7, vec![]);
+        let (frames, told) = alerts.next(1, None).unwrap();
+        assert!(frames[0].contains(r#""type":"alerts""#));
+        assert_eq!((frames.len(), told), (1, Some(7)));
+        read_up_to(&alerts, 8..=10);
+        let (frames, told) = alerts.next(1, told).unwrap();
+        assert_eq!((frames.len(), told), (3, Some(10)));
+        for (frame, seq) in frames.iter().zip(8..) {
+            assert!(frame.contains(&format!(r#""seq":{seq}"#)), "{frame}");
+        }
+        assert_eq!(alerts.next(1, told), Some((vec![], Some(10))));
+        alerts.news().take(0, vec![]);
+        assert_eq!(alerts.next(1, told), Some((vec![], Some(10))), "the log has forgotten, we have not");
+    }
+
+    #[test]
+    fn who_is_too_slow_must_come_back() {
+        let alerts = alerts();
+        alerts.news().take(0, vec![]);
+        for seq in 1..=KEPT as i64 {
+            read_up_to(&alerts, seq..=seq);
+        }
+        assert_eq!(alerts.next(1, Some(0)).unwrap().0.len(), KEPT);
+        read_up_to(&alerts, KEPT as i64 + 1..=KEPT as i64 + 1);
+        assert!(alerts.next(1, Some(0)).is_none());
+        assert_eq!(alerts.next(1, Some(1)).unwrap().0.len(), KEPT);
+        // More at once than are kept: the oldest were not even read.
+        read_up_to(&alerts, 5_001..=5_000 + KEPT as i64);
+        assert!(alerts.next(1, Some(4_999)).is_none());
+        assert_eq!(alerts.next(1, Some(5_000)).unwrap().0.len(), KEPT);
+    }
+}

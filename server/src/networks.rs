@@ -1,0 +1,81 @@
+//! The operator's list of data centres' networks: nobody clicks advertisements from there.
+//!
+//! A text file with one network in CIDR notation a line (RFC 4632, RFC 4291), such as the providers
+//! themselves publish; what follows a `#` is a remark. It is asked here, for the address goes no
+//! further.
+
+use std::{fs, net::IpAddr, path::Path};
+
+use anyhow::Context as _;
+use ipnet::IpNet;
+
+/// Networks that don't overlap, by their first address.
+#[derive(Debug, Default)]
+pub(crate) struct Networks(Vec<IpNet>);
+
+impl Networks {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("in {}", path.display()))
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut networks = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if !line.is_empty() {
+                let network: IpNet = line.parse().with_context(|| {
+                    format!("line {}: {line:?} is no network such as 192.0.2.0/24", number + 1)
+                })?;
+                networks.push(network);
+            }
+        }
+        let mut networks = IpNet::aggregate(&networks);
+        networks.sort_by_key(IpNet::network);
+        Ok(Self(networks))
+    }
+
+    /// Whether one of the networks has this address.
+    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let after = self.0.partition_point(|network| network.network() <= address);
+        after.checked_sub(1).is_some_and(|last| self.0[last].contains(&address))
+    }
+
+    /// How many there are, without those inside others.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_found_in_networks_of_both_kinds() {
+        let networks = Networks::parse(
+            "# a provider\n192.0.2.0/25\n192.0.2.128/25 # the other half\n\n198.51.100.7/32\n2001:db8::/32\n192.0.2.64/26\n",
+        )
+        .unwrap();
+        assert_eq!(networks.len(), 3, "{networks:?}");
+        for (address, expected) in [
+            ("192.0.2.0", true),
+            ("192.0.2.255", true),
+            ("::ffff:192.0.2.9", true),
+            ("192.0.1.255", false),
+            ("192.0.3.0", false),
+            ("198.51.100.7", true),
+            ("198.51.100.8", false),
+            ("2001:db8:1::1", true),
+            ("2001:db9::1", false),
+            ("0.0.0.0", false),
+        ] {
+            assert_eq!(networks.contain(address.parse().unwrap()), expected, "{address}");
+        }
+        assert!(!Networks::default().contain("192.0.2.1".parse().unwrap()));
+        let error = Networks::parse("192.0.2.0/24\nhosting.example").unwrap_err();
+        assert!(error.to_string().contains("line 2"), "{error}");
+    }
+}

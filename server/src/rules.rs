@@ -1,0 +1,159 @@
+//! `/api/v1/admin/rules`: the fraud rules and every version they ever had. A change is a new version;
+//! aggregators read it with their next batch.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State, rejection::JsonRejection},
+    routing::get,
+};
+use clickwire_protocol::{
+    alerts::{FraudRate, Spike},
+    click::Rejection,
+    rules::{Mode, Rule, Setting},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{
+    AppState,
+    access::Admin,
+    admin::reason,
+    database::{answer, rfc3339},
+    error::Error,
+};
+
+/// From the change until it is in force: longer than a batch that has not seen it can take from being
+/// received to asking for the rules, so that no click is judged by a version that was not in force
+/// when it came.
+const NOTICE: &str = "INTERVAL '2 seconds'";
+
+#[derive(Serialize)]
+struct List {
+    data: Vec<Version>,
+}
+
+/// One version of a rule.
+#[derive(Serialize)]
+struct Version {
+    rule: String,
+    version: i32,
+    mode: String,
+    parameters: Value,
+    /// It judges clicks that are received from here on.
+    effective_at: String,
+    changed_by: String,
+    reason: String,
+}
+
+/// What an administrator wants of a rule. Parameters that are not given stay as they are.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    mode: Mode,
+    parameters: Option<Value>,
+    reason: String,
+}
+
+/// Everything below `/api/v1/admin/rules`.
+pub(crate) fn routes() -> Router<AppState> {
+    Router::new().route("/", get(list)).route("/{rule}", get(history).put(change))
+}
+
+/// The rules as they are, or will be in a moment.
+async fn list(State(state): State<AppState>, _admin: Admin) -> Result<Json<List>, Error> {
+    let latest = "SELECT DISTINCT ON (rule) * FROM fraud_rules ORDER BY rule, version DESC";
+    Ok(Json(List { data: versions(&state.database, latest, None).await? }))
+}
+
+/// All versions of a rule, the newest first.
+async fn history(
+    State(state): State<AppState>,
+    _admin: Admin,
+    Path(rule): Path<String>,
+) -> Result<Json<List>, Error> {
+    let all = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1000";
+    let data = versions(&state.database, all, Some(&rule)).await?;
+    if data.is_empty() { Err(Error::NotFound) } else { Ok(Json(List { data })) }
+}
+
+async fn change(
+    State(state): State<AppState>,
+    admin: Admin,
+    Path(rule): Path<String>,
+    body: Result<Json<Change>, JsonRejection>,
+) -> Result<Json<Version>, Error> {
+    let Json(change) = body?;
+    let reason = reason(&change.reason)?;
+    let latest = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1";
+    let before = versions(&state.admin_database, latest, Some(&rule)).await?.pop().ok_or(Error::NotFound)?;
+    let parameters = change.parameters.unwrap_or(before.parameters);
+    check(&rule, change.mode, &parameters)?;
+    let mode = serde_json::to_value(change.mode)
+        .map_err(|error| Error::Invalid(Rejection::form(error.to_string())))?;
+    // Who changes the same version at the same time is refused: this is the next one once only.
+    let insert = format!(
+        "WITH added AS (INSERT INTO fraud_rules (rule, version, mode, parameters, effective_at, changed_by, reason) \
+           SELECT rule, $2 + 1, $3, $4::jsonb, greatest(clock_timestamp(), effective_at) + {NOTICE}, $5, $6 \
+             FROM fraud_rules WHERE rule = $1 AND version = $2 \
+           ON CONFLICT DO NOTHING RETURNING *) {}",
+        columns("added"),
+    );
+    let added = sqlx::query_as::<_, Row>(AssertSqlSafe(insert))
+        .bind(&rule)
+        .bind(before.version)
+        .bind(mode.as_str())
+        .bind(parameters.to_string())
+        .bind(admin.actor())
+        .bind(reason.as_str())
+        .fetch_optional(&state.admin_database);
+    let added = answer(added).await?.ok_or(Error::Conflict("Somebody else has just changed this rule."))?;
+    tracing::info!(rule, version = added.1, "rule changed");
+    Ok(Json(version(added)))
+}
+
+/// Whether a rule can be so: those that judge clicks, and those that only alert.
+fn check(rule: &str, mode: Mode, parameters: &Value) -> Result<(), Error> {
+    let wrong = |message: &str| Error::field("parameters", message);
+    if let Some(rule) = Rule::named(rule) {
+        return Setting::new(rule, mode, parameters)
+            .map(|_| ())
+            .map_err(|invalid| wrong(&invalid.to_string()));
+    }
+    if mode == Mode::Flag {
+        return Err(Error::field("mode", "This rule judges no click: it can be off or report_only."));
+    }
+    let is_valid = match rule {
+        "campaign_spike" => Spike::deserialize(parameters).map(|spike| spike.is_valid()),
+        "fraud_rate" => FraudRate::deserialize(parameters).map(|rate| rate.is_valid()),
+        _ => return Err(Error::NotFound),
+    };
+    match is_valid {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(wrong("Out of range.")),
+        Err(error) => Err(wrong(&format!("Can't be read: {error}."))),
+    }
+}
+
+type Row = (String, i32, String, String, String, String, String);
+
+fn columns(from: &str) -> String {
+    let effective_at = rfc3339("effective_at");
+    format!("SELECT rule, version, mode, parameters::text, {effective_at}, changed_by, reason FROM {from}")
+}
+
+/// Runs a query for versions; `$1` is the rule, if there is one.
+async fn versions(database: &PgPool, sql: &str, rule: Option<&str>) -> Result<Vec<Version>, Error> {
+    let sql = columns(&format!("({sql}) AS versions"));
+    let mut query = sqlx::query_as::<_, Row>(AssertSqlSafe(sql));
+    if let Some(rule) = rule {
+        query = query.bind(rule.to_owned());
+    }
+    Ok(answer(query.fetch_all(database)).await?.into_iter().map(version).collect())
+}
+
+fn version((rule, version, mode, parameters, effective_at, changed_by, reason): Row) -> Version {
+    // The column is jsonb: what it prints is JSON.
+    let parameters = serde_json::from_str(&parameters).unwrap_or_default();
+    Version { rule, version, mode, parameters, effective_at, changed_by, reason }
+}

@@ -1,0 +1,157 @@
+//! `/api/v1/admin/clicks`: what a click was judged as and why, and the release of one that was
+//! convicted wrongly.
+//!
+//! A release is an adjustment like those that the rules make: it moves the click in its bucket, is
+//! recorded for ever, and no rule convicts the click again.
+
+use axum::{
+    Json, Router,
+    extract::{
+        Path, State,
+        rejection::{JsonRejection, PathRejection},
+    },
+    routing::{get, post},
+};
+use clickwire_protocol::feed::Keys;
+use redis::AsyncCommands as _;
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
+use uuid::Uuid;
+
+use crate::{
+    AppState,
+    access::Admin,
+    admin::reason,
+    database::{answer, rfc3339},
+    error::Error,
+};
+
+/// A click in the ledger.
+#[derive(Serialize, FromRow)]
+struct Judged {
+    click_id: Uuid,
+    clicked_at: String,
+    received_at: String,
+    advertiser_id: String,
+    campaign_id: String,
+    ad_id: String,
+    country: String,
+    device_type: String,
+    disposition: String,
+    /// The rule that decided, and its version.
+    rule: Option<String>,
+    rule_version: Option<i32>,
+    /// Every rule that applies.
+    evidence: Option<Vec<String>>,
+    released: bool,
+}
+
+/// A verdict that changed.
+#[derive(Serialize, FromRow)]
+struct Adjustment {
+    adjusted_at: String,
+    from_disposition: String,
+    to_disposition: String,
+    rule: Option<String>,
+    rule_version: Option<i32>,
+    actor: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    click: Judged,
+    adjustments: Vec<Adjustment>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    reason: String,
+}
+
+/// Everything below `/api/v1/admin/clicks`.
+pub(crate) fn routes() -> Router<AppState> {
+    Router::new().route("/{click_id}", get(show)).route("/{click_id}/release", post(release))
+}
+
+async fn show(
+    State(state): State<AppState>,
+    _admin: Admin,
+    click_id: Result<Path<Uuid>, PathRejection>,
+) -> Result<Json<Answer>, Error> {
+    let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;
+    let mut connection = state.database.acquire().await?;
+    Ok(Json(answer(read(&mut connection, click_id)).await?.ok_or(Error::NotFound)?))
+}
+
+async fn release(
+    State(state): State<AppState>,
+    admin: Admin,
+    click_id: Result<Path<Uuid>, PathRejection>,
+    body: Result<Json<Order>, JsonRejection>,
+) -> Result<Json<Answer>, Error> {
+    let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;
+    let Json(order) = body?;
+    let reason = reason(&order.reason)?;
+    let mut transaction = state.admin_database.begin().await?;
+    let (stream, installation) = state.names.installation_lock();
+    let locked = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(stream).bind(installation);
+    answer(locked.execute(&mut *transaction)).await?;
+    let before = answer(read(&mut transaction, click_id)).await?.ok_or(Error::NotFound)?.click;
+    match before.disposition.as_str() {
+        "duplicate" | "givt" | "sivt" => {
+            let record = sqlx::query(RECORD).bind(click_id).bind(admin.actor()).bind(reason.as_str());
+            for change in [record, sqlx::query(MOVE).bind(click_id), sqlx::query(RELEASE).bind(click_id)] {
+                answer(change.execute(&mut *transaction)).await?;
+            }
+        }
+        // Released already: only the screens may have to be told, below.
+        _ if before.released => {}
+        _ => return Err(Error::Conflict("Only a click that a rule has convicted can be released.")),
+    }
+    let after = answer(read(&mut transaction, click_id)).await?.ok_or(Error::NotFound)?;
+    answer(transaction.commit()).await?;
+    tracing::info!(%click_id, "click released");
+    // A feed without a head begins a new epoch: gateways read the database again.
+    let head = Keys::new(&state.redis_prefix, &after.click.advertiser_id).head;
+    let renewed: redis::RedisResult<()> = state.redis.clone().unlink(head).await;
+    renewed.map_err(|error| Error::RedisAway(error.to_string()))?;
+    Ok(Json(after))
+}
+
+// The statements of a release, in this order; `$1` is the click.
+
+/// `$2` is the person, `$3` the reason.
+const RECORD: &str = "INSERT INTO adjustments (click_id, clicked_at, advertiser_id, from_disposition, to_disposition, actor, reason) \
+     SELECT click_id, clicked_at, advertiser_id, disposition, 'valid', $2, $3 FROM clicks WHERE click_id = $1";
+const MOVE: &str = "UPDATE click_minutes m SET valid = m.valid + 1, version = m.version + 1, \
+       duplicate = m.duplicate - (c.disposition = 'duplicate')::int, \
+       givt = m.givt - (c.disposition = 'givt')::int, sivt = m.sivt - (c.disposition = 'sivt')::int \
+       FROM clicks c WHERE c.click_id = $1 \
+        AND m.advertiser_id = c.advertiser_id AND m.bucket = date_trunc('minute', c.clicked_at) \
+        AND m.campaign_id = c.campaign_id AND m.ad_id = c.ad_id AND m.country = c.country \
+        AND m.device_type = c.device_type";
+const RELEASE: &str = "UPDATE clicks SET disposition = 'valid', rule = NULL, rule_version = NULL, released = true \
+      WHERE click_id = $1";
+
+async fn read(connection: &mut PgConnection, click_id: Uuid) -> Result<Option<Answer>, sqlx::Error> {
+    let sql = format!(
+        "SELECT click_id, {clicked_at} AS clicked_at, {received_at} AS received_at, advertiser_id, campaign_id, ad_id, \
+                country, device_type, disposition::text, rule, rule_version, evidence, coalesce(released, false) AS released \
+           FROM clicks WHERE click_id = $1",
+        clicked_at = rfc3339("clicked_at"),
+        received_at = rfc3339("received_at"),
+    );
+    let click: Option<Judged> =
+        sqlx::query_as(AssertSqlSafe(sql)).bind(click_id).fetch_optional(&mut *connection).await?;
+    let Some(click) = click else { return Ok(None) };
+    let sql = format!(
+        "SELECT {adjusted_at} AS adjusted_at, from_disposition::text, to_disposition::text, rule, rule_version, actor, reason \
+           FROM adjustments WHERE click_id = $1 ORDER BY adjustment_id LIMIT 1000",
+        adjusted_at = rfc3339("adjusted_at"),
+    );
+    let adjustments = sqlx::query_as(AssertSqlSafe(sql)).bind(click_id).fetch_all(connection).await?;
+    Ok(Some(Answer { click, adjustments }))
+}

@@ -1,0 +1,41 @@
+//! Up to when the installation is counted, as the aggregators keep it in the database: see
+//! [`clickwire_protocol::finality`].
+
+use clickwire_protocol::finality;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::AppState;
+
+/// The least of all partitions' watermarks, in Unix milliseconds; `None` before all have counted.
+pub(crate) struct Watermark(Option<i64>);
+
+impl Watermark {
+    pub(crate) async fn read(state: &AppState) -> Result<Self, sqlx::Error> {
+        let by_partition: Vec<(i32, i64)> = sqlx::query_as(
+            "SELECT partition, floor(extract(epoch FROM counted_until) * 1000)::bigint FROM watermarks",
+        )
+        .fetch_all(&state.database)
+        .await?;
+        Ok(Self(finality::watermark_ms(&by_partition, state.partitions)))
+    }
+
+    /// Unix milliseconds.
+    pub(crate) fn ms(&self) -> Option<i64> {
+        self.0
+    }
+
+    /// RFC 3339.
+    pub(crate) fn rfc3339(&self) -> Option<String> {
+        self.0.and_then(rfc3339)
+    }
+
+    /// Minutes that end at or before this are final; RFC 3339.
+    pub(crate) fn final_before(&self) -> Option<String> {
+        self.0.map(finality::final_before_ms).and_then(rfc3339)
+    }
+}
+
+fn rfc3339(unix_ms: i64) -> Option<String> {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000).ok()?;
+    time.format(&Rfc3339).ok()
+}

@@ -1,0 +1,222 @@
+//! From a full stream into the ledger, with everything on this machine: how fast, and what a click
+//! costs whom.
+//!
+//! Twice: clicks that spread over all ads, and clicks of which one ad takes nine in ten, which all
+//! meet the same partition.
+
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use clickwire_services::Services;
+
+use super::aggregator::{Aggregator, Metrics};
+use super::{TemporaryFolder, usage};
+use crate::installation::Installation;
+use crate::interrupt::Interrupt;
+use crate::steps::{Steps, print};
+use crate::up::{self, launch::Launch};
+use crate::workspace::release_program;
+
+/// How much to measure.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Clicks in the stream.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    clicks: u32,
+    /// Aggregators that share them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    aggregators: u32,
+}
+
+/// What is built for it.
+const PACKAGES: [&str; 2] = ["clickwire-aggregator", "clickwire-load"];
+
+/// Kinds of traffic, by the share of the clicks that one ad takes.
+const TRAFFIC: [(&str, &str); 2] = [("uniform", "0"), ("viral", "0.9")];
+
+/// The stages that an aggregator reports (`aggregator/src/stages.rs`), in a batch's order.
+const STAGES: [&str; 13] = [
+    "fetch",
+    "read",
+    "lock",
+    "examine",
+    "look_up",
+    "insert",
+    "queue",
+    "judge",
+    "minutes",
+    "uniques",
+    "commit",
+    "publish",
+    "acknowledge",
+];
+
+/// Fewer clicks a second end the measurement.
+const SLOWEST: u32 = 500;
+const START_WITHIN: Duration = Duration::from_secs(60);
+const POLL_EVERY: Duration = Duration::from_millis(100);
+
+pub(super) fn run(options: &Options) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let steps = Steps::start();
+    up::build(&PACKAGES, &steps, &interrupt)?;
+    let mut columns = Vec::new();
+    for (traffic, viral) in TRAFFIC {
+        steps.say(&format!("{} clicks, {traffic}", options.clicks));
+        columns.push(measure(options, viral, &steps, &interrupt)?.rows());
+    }
+    let (clicks, aggregators) = (options.clicks, options.aggregators);
+    print(&format!("\n{clicks} clicks, aggregators: {aggregators}, {}", usage::machine()));
+    print(&format!("{:<34}{:>10}{:>10}{:>16}", "", TRAFFIC[0].0, TRAFFIC[1].0, "viral / uniform"));
+    for ((name, uniform), (_, viral)) in columns[0].iter().zip(&columns[1]) {
+        print(&format!("{name:<34}{uniform:>10.1}{viral:>10.1}{:>16.2}", viral / uniform));
+    }
+    Ok(())
+}
+
+/// On services of its own, as durable as those of `up`, once the stream is full.
+fn measure(options: &Options, viral: &str, steps: &Steps, interrupt: &Interrupt) -> Result<Usage> {
+    let folder = TemporaryFolder::new()?;
+    let installation = Installation::locate(Some(folder.0.clone()))?;
+    installation.create()?;
+    let durable = clickwire_services::Options::persistent(installation.services());
+    // Filling is not what is measured: there the broker need not wait for the disk.
+    let quick = clickwire_services::Options { nats_sync_interval: "2m".to_owned(), ..durable.clone() };
+    let say = |step: &str| steps.say(step);
+
+    let services = Services::start(&quick, &say)?;
+    fill(options, viral, &Launch { installation: &installation, services: &services, steps, interrupt })?;
+    services.stop();
+    let services = Services::start(&durable, &say)?;
+    let launch = Launch { installation: &installation, services: &services, steps, interrupt };
+    let usage = aggregate(options, &launch)?;
+    let rows = services.psql("clickwire", "SELECT count(*) FROM clicks")?;
+    ensure!(rows == options.clicks.to_string(), "the ledger holds {rows} clicks of {}", options.clicks);
+    services.stop();
+    Ok(usage)
+}
+
+/// Leaves a full stream on the disk, and a database that no click has met yet.
+fn fill(options: &Options, viral: &str, launch: &Launch<'_>) -> Result<()> {
+    launch.migrate(false)?;
+    // It makes the stream and the chunks, and leaves.
+    let first = Aggregator::start(launch)?;
+    wait(launch, &[&first], START_WITHIN, "is not ready", || Ok(first.is_ready()))?;
+    drop(first);
+    launch.steps.say("Filling the stream");
+    let mut load = Command::new(release_program("clickwire-load")?);
+    load.args(["fill", "--clicks", &options.clicks.to_string(), "--viral", viral]);
+    load.args(["--nats-url", launch.services.nats_url()]);
+    if !launch.interrupt.run(&mut load)?.success() {
+        bail!("the stream could not be filled");
+    }
+    // Or the kernel would write it while we measure.
+    launch.interrupt.run(&mut Command::new("sync"))?;
+    Ok(())
+}
+
+/// From the aggregators' start until every click is counted.
+fn aggregate(options: &Options, launch: &Launch<'_>) -> Result<Usage> {
+    launch.steps.say("Aggregating");
+    let servers = servers(launch.services);
+    let before = servers.iter().map(|&(_, pid)| usage::cpu_seconds(pid)).collect::<Result<Vec<_>>>()?;
+    let (started, busy) = (Instant::now(), usage::busy_seconds()?);
+    let aggregators =
+        (0..options.aggregators).map(|_| Aggregator::start(launch)).collect::<Result<Vec<_>>>()?;
+    let all: Vec<&Aggregator> = aggregators.iter().collect();
+    let within = START_WITHIN + Duration::from_secs(u64::from(options.clicks / SLOWEST));
+    let mut metrics = Metrics::default();
+    wait(launch, &all, within, "has not counted every click", || {
+        metrics = all.iter().map(|aggregator| aggregator.metrics()).collect();
+        Ok(metrics.sum("clickwire_clicks_counted_total") >= f64::from(options.clicks))
+    })?;
+    let (seconds, busy) = (started.elapsed().as_secs_f64(), usage::busy_seconds()? - busy);
+
+    let own = all.iter().map(|aggregator| usage::cpu_seconds(aggregator.pid())).sum::<Result<f64>>()?;
+    let mut cpu_seconds = vec![("aggregator", own)];
+    for ((name, pid), before) in servers.into_iter().zip(before) {
+        cpu_seconds.push((name, usage::cpu_seconds(pid)? - before));
+    }
+    let stage_seconds = STAGES
+        .map(|stage| (stage, metrics.sum(&format!("clickwire_stage_seconds_sum{{stage=\"{stage}\"}}"))));
+    let peak_memory_mib =
+        all.iter().map(|aggregator| usage::peak_memory_mib(aggregator.pid())).collect::<Result<Vec<_>>>()?;
+    let ours: f64 = cpu_seconds.iter().map(|(_, seconds)| seconds).sum();
+    Ok(Usage {
+        clicks: f64::from(options.clicks),
+        seconds,
+        others_seconds: (busy - ours).max(0.0),
+        cpu_seconds,
+        stage_seconds,
+        peak_memory_mib,
+    })
+}
+
+/// Waits for a condition while everything runs.
+fn wait(
+    launch: &Launch<'_>,
+    aggregators: &[&Aggregator],
+    within: Duration,
+    otherwise: &str,
+    mut is_met: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    let give_up = Instant::now() + within;
+    while !is_met()? {
+        launch.interrupt.check()?;
+        launch.services.check()?;
+        for aggregator in aggregators {
+            aggregator.check()?;
+        }
+        ensure!(Instant::now() < give_up, "an aggregator {otherwise} within {} s", within.as_secs());
+        thread::sleep(POLL_EVERY);
+    }
+    Ok(())
+}
+
+/// Servers that run here, with their process ids.
+fn servers(services: &Services) -> Vec<(&'static str, u32)> {
+    let pids = services.pids();
+    [("NATS", pids.nats), ("PostgreSQL", pids.database), ("Redis", pids.redis)]
+        .into_iter()
+        .filter_map(|(name, pid)| Some((name, pid?)))
+        .collect()
+}
+
+/// What a measurement took.
+struct Usage {
+    clicks: f64,
+    seconds: f64,
+    /// CPU time of everybody else on the machine: with much of it, only what follows holds.
+    others_seconds: f64,
+    /// By process.
+    cpu_seconds: Vec<(&'static str, f64)>,
+    /// Of all partitions together.
+    stage_seconds: [(&'static str, f64); STAGES.len()],
+    /// By aggregator.
+    peak_memory_mib: Vec<f64>,
+}
+
+impl Usage {
+    /// The lines of the report.
+    fn rows(&self) -> Vec<(String, f64)> {
+        let micros = |seconds: f64| seconds * 1e6 / self.clicks;
+        let all: f64 = self.cpu_seconds.iter().map(|(_, seconds)| seconds).sum();
+        let mut rows = vec![
+            ("clicks a second".to_owned(), self.clicks / self.seconds),
+            ("time, s".to_owned(), self.seconds),
+            ("cores taken by others meanwhile".to_owned(), self.others_seconds / self.seconds),
+            ("CPU µs per click".to_owned(), micros(all)),
+        ];
+        let part = |(name, seconds): &(&str, f64)| (format!("  {name}"), micros(*seconds));
+        rows.extend(self.cpu_seconds.iter().map(part));
+        let all: f64 = self.stage_seconds.iter().map(|(_, seconds)| seconds).sum();
+        rows.push(("partitions' time, µs per click".to_owned(), micros(all)));
+        rows.extend(self.stage_seconds.iter().map(part));
+        rows.extend(
+            self.peak_memory_mib.iter().map(|&mib| ("aggregator's peak memory, MiB".to_owned(), mib)),
+        );
+        rows
+    }
+}

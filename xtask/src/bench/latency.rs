@@ -1,0 +1,87 @@
+//! From a click's 202 to its change at a WebSocket client.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clickwire_services::{Folder, Port, Services};
+
+use super::{TemporaryFolder, usage};
+use crate::installation::Installation;
+use crate::interrupt::Interrupt;
+use crate::status::Status;
+use crate::steps::{Steps, print};
+use crate::up::{self, launch::Launch};
+use crate::wasm;
+use crate::workspace::release_program;
+
+/// What load to measure under.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Clicks a second.
+    #[arg(long, default_value_t = 1_000)]
+    rate: u32,
+    /// How long.
+    #[arg(long, default_value_t = 20)]
+    seconds: u32,
+}
+
+pub(super) fn run(options: &Options) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let steps = Steps::start();
+    steps.say("Building the dashboard");
+    wasm::build(true)?;
+    interrupt.check()?;
+    up::build(&up::PACKAGES, &steps, &interrupt)?;
+
+    let folder = TemporaryFolder::new()?;
+    let installation = Installation::locate(Some(folder.0.clone()))?;
+    installation.create()?;
+    // As `up` has it, but for the data's place: what the broker acknowledges is on disk.
+    let services = clickwire_services::Options {
+        folder: Folder::Temporary,
+        ..clickwire_services::Options::persistent(folder.0.clone())
+    };
+    let services = Services::start(&services, &|step| steps.say(step))?;
+    let launch =
+        Launch { installation: &installation, services: &services, steps: &steps, interrupt: &interrupt };
+    let running = launch.programs(Port::Free.reserve("the server")?, false)?;
+    measure(&running.status(&launch)?, options, &steps, &interrupt)?;
+    drop(running);
+    services.stop();
+    Ok(())
+}
+
+fn measure(status: &Status, options: &Options, steps: &Steps, interrupt: &Interrupt) -> Result<()> {
+    let mut load = Command::new(release_program("clickwire-load")?);
+    load.arg("latency").args(["--server", &status.server]);
+    load.args(["--rate", &options.rate.to_string(), "--seconds", &options.seconds.to_string()]);
+    load.env("CLICKWIRE_INGEST_KEY", &status.ingest_key).env("CLICKWIRE_ADMIN_TOKEN", &status.admin_token);
+    steps.say("Measuring");
+    let before = processes(status)?;
+    if !interrupt.run(&mut load)?.success() {
+        bail!("the measurement failed");
+    }
+    let clicks = f64::from(options.rate) * f64::from(options.seconds);
+    print(&format!("\nCPU µs per click, {}", usage::machine()));
+    for ((name, before), (_, after)) in before.into_iter().zip(processes(status)?) {
+        print(&format!("{name:<12}{:>8.1}", (after - before) * 1e6 / clicks));
+    }
+    Ok(())
+}
+
+/// CPU seconds that each part has used, its children included.
+fn processes(status: &Status) -> Result<Vec<(&'static str, f64)>> {
+    let pids = &status.pids;
+    let parts = [
+        ("server", Some(pids.server)),
+        ("aggregator", Some(pids.aggregator)),
+        ("NATS", pids.nats),
+        ("Redis", pids.redis),
+        ("PostgreSQL", pids.database),
+    ];
+    parts
+        .into_iter()
+        .filter_map(|(name, pid)| Some((name, usage::cpu_seconds(pid?))))
+        .map(|(name, cpu)| Ok((name, cpu?)))
+        .collect()
+}
