@@ -31,6 +31,8 @@ pub(crate) fn lock(view: &SharedView) -> MutexGuard<'_, ViewState> {
 pub(crate) struct ViewState {
     view: View,
     cells: BTreeMap<(i64, Vec<String>), Cell>,
+    /// What is before has left the window.
+    first_minute: i64,
     /// The state contains everything up to here.
     position: Position,
     /// Sessions at this sequence number or later can be brought up to date by a delta.
@@ -72,6 +74,7 @@ impl ViewState {
         Self {
             view,
             cells: BTreeMap::new(),
+            first_minute: i64::MIN,
             position: Position::default(),
             resumable_from: 0,
             revision: 0,
@@ -88,7 +91,7 @@ impl ViewState {
 
     /// Adds the difference that a cell of the feed made, if the view admits it.
     pub(crate) fn add(&mut self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) {
-        if !self.view.filters.admit(dimensions) {
+        if minute < self.first_minute || !self.view.filters.admit(dimensions) {
             return;
         }
         let cell = self.cells.entry((minute, self.view.group_of(dimensions))).or_insert(Cell {
@@ -118,8 +121,8 @@ impl ViewState {
 
     /// Forgets what has left the window and tells sessions of what changed since the last tick.
     pub(crate) fn tick(&mut self, now_minute: i64, floor_minute: i64) {
-        let first_minute = self.view.first_minute(now_minute).max(floor_minute);
-        self.cells = self.cells.split_off(&(first_minute, Vec::new()));
+        self.first_minute = self.view.first_minute(now_minute).max(floor_minute);
+        self.cells = self.cells.split_off(&(self.first_minute, Vec::new()));
         if std::mem::take(&mut self.changed) {
             self.revision += 1;
             self.frames.clear();
@@ -235,6 +238,19 @@ mod tests {
         assert_eq!(cells(&state.start(1, None).0), [(95, 8), (100, 3)]);
         state.tick(105, 0);
         assert_eq!(cells(&state.start(1, None).0), [(100, 3)]);
+    }
+
+    #[test]
+    fn a_minute_that_has_left_the_window_is_not_told_of_between_ticks_either() {
+        let mut state = view(vec![]);
+        state.advance(&position("e", 0));
+        state.tick(100, 0);
+        let (_, told) = state.start(1, None);
+        state.add(90, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
+        state.advance(&position("e", 1));
+        assert_eq!(cells(&state.start(2, None).0), [], "to who arrives");
+        let (frame, _) = state.next(1, &told).unwrap();
+        assert_eq!(cells(&serde_json::from_str(&frame).unwrap()), [], "to who was busy");
     }
 
     #[test]
