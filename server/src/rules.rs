@@ -25,7 +25,7 @@ use crate::{
 
 /// From the change until it is in force: longer than a batch that has not seen it can take from being
 /// received to asking for the rules, so that no click is judged by a version that was not in force
-/// when it came.
+/// when it came. Whole milliseconds, as times of receipt are: what the answer says is what judges.
 const NOTICE: &str = "INTERVAL '2 seconds'";
 
 #[derive(Serialize)]
@@ -94,7 +94,8 @@ async fn change(
     // Who changes the same version at the same time is refused: this is the next one once only.
     let insert = format!(
         "WITH added AS (INSERT INTO fraud_rules (rule, version, mode, parameters, effective_at, changed_by, reason) \
-           SELECT rule, $2 + 1, $3, $4::jsonb, greatest(clock_timestamp(), effective_at) + {NOTICE}, $5, $6 \
+           SELECT rule, $2 + 1, $3, $4::jsonb, \
+                  date_trunc('milliseconds', greatest(clock_timestamp(), effective_at)) + {NOTICE}, $5, $6 \
              FROM fraud_rules WHERE rule = $1 AND version = $2 \
            ON CONFLICT DO NOTHING RETURNING *) {}",
         columns("added"),

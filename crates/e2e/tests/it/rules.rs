@@ -11,6 +11,7 @@ use clickwire_protocol::{
     counts::{DeviceType, Dimensions},
 };
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
@@ -77,11 +78,14 @@ async fn ask(server: &Server, method: &str, path: &str, body: &Value) -> Result<
 }
 
 /// Changes the rule of addresses and waits until that is in force.
-async fn change(admin: &Server, change: &Value) -> Result<()> {
+async fn change(admin: &Server, database: &PgPool, change: &Value) -> Result<()> {
     let (status, version) = ask(admin, "PUT", "rules/ip_velocity", change).await?;
     assert_eq!(status, 200, "{version}");
     let effective_at = version["effective_at"].as_str().context("when is it in force?")?;
     let effective_at = OffsetDateTime::parse(effective_at, &Rfc3339)?;
+    let stored: OffsetDateTime =
+        sqlx::query_scalar("SELECT max(effective_at) FROM fraud_rules").fetch_one(database).await?;
+    assert_eq!(effective_at, stored, "the answer says when to the millisecond, and so it is");
     eventually("the rule is in force", PATIENCE, async || {
         (OffsetDateTime::now_utc() > effective_at).then_some(())
     })
@@ -115,9 +119,9 @@ async fn a_rule_changes_for_clicks_received_from_then_on_and_every_version_is_ke
         "the sixth of the address"
     );
     assert_eq!(judged(&stack, &early).await?, verdict("valid", None, false), "received before the change");
-    change(&admin, &json!({"mode": "report_only", "reason": "too strict?"})).await?;
+    change(&admin, stack.database(), &json!({"mode": "report_only", "reason": "too strict?"})).await?;
     assert_eq!(judged(&stack, &burst(4, 6)).await?, verdict("valid", None, true));
-    change(&admin, &json!({"mode": "off", "reason": "too strict"})).await?;
+    change(&admin, stack.database(), &json!({"mode": "off", "reason": "too strict"})).await?;
     assert_eq!(judged(&stack, &burst(5, 6)).await?, verdict("valid", None, false));
 
     let refused = [
