@@ -5,13 +5,14 @@
 //! `X-Api-Key`. They are compared by their SHA-256, so the time of a comparison tells nothing about
 //! them.
 
-use std::collections::{HashMap, HashSet};
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::ensure;
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
+use clickwire_protocol::click::PostedClick;
 use sha2::{Digest as _, Sha256};
 
 use crate::{AppState, config::Config, error::Error};
@@ -24,7 +25,7 @@ fn hash(token: &str) -> TokenHash {
 
 /// All keys and tokens that the server knows.
 pub(crate) struct Access {
-    ingest_keys: HashSet<TokenHash>,
+    posters: HashMap<TokenHash, Poster>,
     scopes: HashMap<TokenHash, Scope>,
 }
 
@@ -38,7 +39,25 @@ pub(crate) enum Scope {
 }
 
 /// A caller that may post clicks.
-pub(crate) struct Poster;
+#[derive(Clone, Debug)]
+pub(crate) struct Poster {
+    /// Names the key in metrics and in what is derived from it; tells nothing about the key itself.
+    pub(crate) key_id: Arc<str>,
+    /// Its clicks are counted as tests.
+    pub(crate) is_test: bool,
+    /// The advertisers that it may post for; `None`: all.
+    advertisers: Option<Arc<[String]>>,
+}
+
+impl Poster {
+    /// Whether it may post this click.
+    pub(crate) fn check(&self, posted: &PostedClick) -> Result<(), Error> {
+        match &self.advertisers {
+            Some(advertisers) if !advertisers.contains(&posted.advertiser_id) => Err(Error::Forbidden),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
 
 /// A caller that may see and change everything.
 #[derive(Debug)]
@@ -57,7 +76,13 @@ impl Access {
             let before = scopes.insert(hash(token), Scope::All);
             ensure!(before.is_none(), "CLICKWIRE_ADMIN_TOKEN must differ from all viewer tokens");
         }
-        Ok(Self { ingest_keys: config.ingest_keys.iter().map(|key| hash(key)).collect(), scopes })
+        let posters = config.ingest_keys.iter().map(|key| {
+            let hash = hash(key);
+            let key_id =
+                format!("config-{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3]).into();
+            (hash, Poster { key_id, is_test: false, advertisers: None })
+        });
+        Ok(Self { posters: posters.collect(), scopes })
     }
 
     /// What a token opens.
@@ -142,7 +167,7 @@ impl FromRequestParts<AppState> for Poster {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
         let key = parts.headers.get("x-api-key").and_then(|value| value.to_str().ok());
         let key = key.or_else(|| bearer(&parts.headers)).ok_or(Error::Unauthorized)?;
-        if state.access.ingest_keys.contains(&hash(key)) { Ok(Self) } else { Err(Error::Unauthorized) }
+        state.access.posters.get(&hash(key)).cloned().ok_or(Error::Unauthorized)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server: takes clicks in over HTTP, answers analytics, pushes changes to dashboards.
 //!
-//! - [`ingest`]: a click is answered 202 only when the broker has it on its disk
+//! - [`intake`]: a click is answered 202 only when the broker has it on its disk
 //! - [`analytics`] and [`entities`]: questions to the database, scoped by [`access`]
 //! - [`admin`]: what administrators do, and [`access::Admin`] guards: [`dead_letters`], [`rules`],
 //!   [`verdicts`], [`stats`]
@@ -20,13 +20,14 @@ mod dead_letters;
 mod entities;
 mod error;
 mod health;
-mod ingest;
+mod intake;
 mod live;
 mod networks;
 mod page;
 mod rules;
 mod stats;
 mod verdicts;
+mod visitor;
 mod watermark;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -45,7 +46,12 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    access::Access, address::Hasher, config::Config, error::Error, ingest::Intake, live::Hub,
+    access::Access,
+    address::Hasher,
+    config::Config,
+    error::Error,
+    intake::{Intake, enrich::Enricher},
+    live::Hub,
     networks::Networks,
 };
 
@@ -60,8 +66,7 @@ const GRACE: Duration = Duration::from_secs(10);
 struct AppState {
     access: Arc<Access>,
     intake: Intake,
-    addresses: Arc<Hasher>,
-    data_centers: Arc<Networks>,
+    enricher: Enricher,
     /// Can only read.
     database: PgPool,
     /// Can write: for handlers that ask for [`access::Admin`], and no others.
@@ -112,8 +117,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         names: Names::new(&config.stream),
         redis_prefix: config.redis_prefix.as_str().into(),
         intake,
-        addresses: Arc::new(Hasher::new(config.ip_hash_key.as_bytes())),
-        data_centers: Arc::new(data_centers),
+        enricher: Enricher::new(Hasher::new(config.ip_hash_key.as_bytes()), data_centers),
         hub: Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop),
         database,
         admin_database,
@@ -141,7 +145,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
 
 fn routes(state: AppState) -> Router {
     Router::new()
-        .route("/api/v1/clicks", post(ingest::post_click))
+        .route("/api/v1/clicks", post(intake::post::post_click))
         .route("/api/v1/analytics/aggregate", get(analytics::aggregate))
         .route("/api/v1/advertisers", get(entities::advertisers))
         .route("/api/v1/campaigns", get(entities::campaigns))
