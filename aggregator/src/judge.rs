@@ -45,7 +45,7 @@ impl Evidence {
         self.0 & 1 << rule as u8 != 0
     }
 
-    pub(crate) fn rules(self) -> impl Iterator<Item = Rule> {
+    pub(crate) fn rules(self) -> impl Iterator<Item = Rule> + Clone {
         Rule::ALL.into_iter().filter(move |&rule| self.contains(rule))
     }
 }

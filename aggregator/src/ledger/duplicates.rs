@@ -5,8 +5,6 @@
 //! makes a duplicate of the one right after it, whose other predecessors are farther away. Clicks at
 //! the same millisecond follow each other by id.
 
-use std::collections::HashSet;
-
 use clickwire_protocol::rules::Rule;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -14,22 +12,16 @@ use uuid::Uuid;
 use super::{Conviction, Entry, at};
 use crate::rules::Rules;
 
-/// What the new clicks, which are in the ledger already, say about themselves and others.
+/// What new clicks, which are in the ledger already and may have neighbours, say about themselves and
+/// others.
 pub(super) async fn find(
     connection: &mut PgConnection,
-    fresh: &[&Entry<'_>],
+    asked: &[&Entry<'_>],
     rules: &Rules,
 ) -> Result<Vec<Conviction>, sqlx::Error> {
     let Some(reach) = rules.reach(Rule::Duplicate) else { return Ok(Vec::new()) };
-    let mut asked: Vec<&Entry<'_>> = fresh
-        .iter()
-        .copied()
-        .filter(|entry| entry.examined.outside.is_none() && entry.click().user_id.is_some())
-        .collect();
-    let suspects = with_neighbours(connection, &asked, reach.window_ms).await?;
-    asked.retain(|entry| suspects.contains(&entry.click().click_id));
     let mut convictions = Vec::new();
-    for (entry, neighbours) in neighbours(connection, &asked, reach.window_ms).await? {
+    for (entry, neighbours) in neighbours(connection, asked, reach.window_ms).await? {
         let counted_at_ms = entry.examined.counted_at_ms;
         let is_within = |gap_ms: i64, received_at_ms: i64| {
             rules.at(Rule::Duplicate, received_at_ms).is_some_and(|rule| gap_ms < rule.setting.window_ms())
@@ -68,45 +60,6 @@ struct After {
     received_at_ms: i64,
 }
 
-/// Most clicks have no neighbour: one index probe each tells which have.
-async fn with_neighbours(
-    connection: &mut PgConnection,
-    asked: &[&Entry<'_>],
-    window_ms: i64,
-) -> Result<HashSet<Uuid>, sqlx::Error> {
-    if asked.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let query = sqlx::query_as::<_, (Uuid,)>(
-        "SELECT k.id FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[]) AS k (id, clicked, usr, ad) \
-         CROSS JOIN LATERAL (SELECT FROM clicks c \
-            WHERE hashtextextended(c.ad_id, hashtextextended(c.user_id, 0)) = hashtextextended(k.ad, hashtextextended(k.usr, 0)) \
-              AND c.user_id IS NOT NULL AND c.click_id <> k.id \
-              AND c.clicked_at > k.clicked - $5 * INTERVAL '1 ms' AND c.clicked_at < k.clicked + $5 * INTERVAL '1 ms' \
-              AND c.clicked_at BETWEEN $6 AND $7 LIMIT 1) AS neighbour",
-    );
-    let suspects = bind(query, asked, window_ms).fetch_all(connection).await?;
-    Ok(suspects.into_iter().map(|(click_id,)| click_id).collect())
-}
-
-type Query<'q, O> = sqlx::query::QueryAs<'q, sqlx::Postgres, O, sqlx::postgres::PgArguments>;
-
-/// Binds `$1` ids, `$2` times, `$3` users, `$4` ads, `$5` the window, `$6` and `$7` the bounds that keep
-/// the planner from looking into every chunk.
-fn bind<'q, O>(query: Query<'q, O>, asked: &[&Entry<'_>], window_ms: i64) -> Query<'q, O> {
-    let times = || asked.iter().map(|entry| entry.examined.counted_at_ms);
-    let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
-    let user = |entry: &&Entry<'_>| entry.click().user_id.clone();
-    query
-        .bind(asked.iter().map(|entry| entry.click().click_id).collect::<Vec<_>>())
-        .bind(asked.iter().map(|entry| at(entry.examined.counted_at_ms)).collect::<Vec<_>>())
-        .bind(asked.iter().map(user).collect::<Vec<_>>())
-        .bind(asked.iter().map(|entry| entry.click().dimensions.ad_id.clone()).collect::<Vec<_>>())
-        .bind(window_ms as f64)
-        .bind(at(first - window_ms))
-        .bind(at(last + window_ms))
-}
-
 type NeighbourRow = (i64, Option<i64>, Option<Uuid>, Option<i64>, Option<i64>);
 
 async fn neighbours<'a>(
@@ -114,10 +67,10 @@ async fn neighbours<'a>(
     asked: &[&'a Entry<'a>],
     window_ms: i64,
 ) -> Result<Vec<(&'a Entry<'a>, Neighbours)>, sqlx::Error> {
-    if asked.is_empty() {
-        return Ok(Vec::new());
-    }
-    let query = sqlx::query_as::<_, NeighbourRow>(
+    let times = || asked.iter().map(|entry| entry.examined.counted_at_ms);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(Vec::new()) };
+    // The bounds keep the planner from looking into every chunk.
+    let rows: Vec<NeighbourRow> = sqlx::query_as(
         "WITH k AS MATERIALIZED (SELECT *, hashtextextended(ad, hashtextextended(usr, 0)) AS hash \
            FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[]) WITH ORDINALITY AS t (id, clicked, usr, ad, n)) \
          SELECT k.n, (extract(epoch FROM before.clicked_at) * 1000)::bigint, after.click_id, \
@@ -133,8 +86,16 @@ async fn neighbours<'a>(
               AND (c.clicked_at, c.click_id) > (k.clicked, k.id) AND c.clicked_at < k.clicked + $5 * INTERVAL '1 ms' \
               AND c.clicked_at BETWEEN $6 AND $7 AND c.disposition NOT IN ('test', 'defective') \
             ORDER BY c.clicked_at, c.click_id LIMIT 1) AS after ON true",
-    );
-    let rows = bind(query, asked, window_ms).fetch_all(connection).await?;
+    )
+    .bind(asked.iter().map(|entry| entry.click().click_id).collect::<Vec<_>>())
+    .bind(times().map(at).collect::<Vec<_>>())
+    .bind(asked.iter().map(|entry| entry.click().user_id.as_deref()).collect::<Vec<_>>())
+    .bind(asked.iter().map(|entry| entry.click().dimensions.ad_id.as_str()).collect::<Vec<_>>())
+    .bind(window_ms as f64)
+    .bind(at(first - window_ms))
+    .bind(at(last + window_ms))
+    .fetch_all(connection)
+    .await?;
     let found =
         |(number, before_ms, id, clicked, received): NeighbourRow| {
             let entry = *asked.get(usize::try_from(number - 1).ok()?)?;

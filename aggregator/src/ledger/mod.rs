@@ -7,7 +7,7 @@
 //! 4. a lock on the installation: from here on commits of all partitions follow each other, so of
 //!    two clicks that convict each other the later commit sees both;
 //! 5. ask the rules that see clicks beside each other, about new clicks and what these change of
-//!    older ones ([`duplicates`], [`velocity`]); rewrite verdicts, record adjustments, and open or
+//!    older ones ([`company`], [`duplicates`], [`velocity`]); rewrite verdicts, record adjustments, and open or
 //!    update the incidents of those who click too fast ([`bursts`]);
 //! 6. add exactly what was inserted and moved to the minute buckets ([`minutes`]), and the users of
 //!    what was inserted to the sketches of unique users ([`uniques`]);
@@ -19,6 +19,8 @@
 
 mod bursts;
 mod clicks;
+mod company;
+mod copy;
 mod duplicates;
 mod minutes;
 pub(crate) mod recount;
@@ -130,12 +132,20 @@ impl Ledger {
     /// Counts a batch. After an error nothing of it is counted; a commit whose answer was lost may
     /// have happened, which the next attempt finds out from the ledger.
     pub(crate) async fn commit(&mut self, batch: &[Received]) -> Result<Committed, sqlx::Error> {
-        tokio::time::timeout(COMMIT_TIMEOUT, self.transaction(batch))
+        let committed = async {
+            loop {
+                if let Some(committed) = self.transaction(batch).await? {
+                    return Ok(committed);
+                }
+            }
+        };
+        tokio::time::timeout(COMMIT_TIMEOUT, committed)
             .await
             .unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))
     }
 
-    async fn transaction(&mut self, batch: &[Received]) -> Result<Committed, sqlx::Error> {
+    /// `None`, and nothing is counted, if the ledger has changed under us so that we must begin again.
+    async fn transaction(&mut self, batch: &[Received]) -> Result<Option<Committed>, sqlx::Error> {
         failpoint::reached("before_transaction");
         let mut stopwatch = Stopwatch::start();
         let mut transaction = self.database.begin().await?;
@@ -148,12 +158,7 @@ impl Ledger {
         stopwatch.ended(Stage::LookUp);
         let unknown: Vec<&Entry<'_>> =
             entries.iter().filter(|(id, _)| !known.contains(*id)).map(|(_, entry)| entry).collect();
-        let mut fresh: Vec<&Entry<'_>> = Vec::with_capacity(unknown.len());
-        for rows in unknown.chunks(ROWS) {
-            let inserted = clicks::insert(&mut transaction, rows).await?;
-            fresh.extend(rows.iter().filter(|entry| inserted.contains(&entry.click().click_id)));
-        }
-
+        let Some(fresh) = clicks::insert(&mut transaction, unknown).await? else { return Ok(None) };
         failpoint::reached("clicks_inserted");
         stopwatch.ended(Stage::Insert);
         lock(&mut transaction, self.names.installation_lock()).await?;
@@ -199,7 +204,7 @@ impl Ledger {
         for (advertiser_id, cell) in cells {
             committed.cells.entry(advertiser_id).or_default().push(cell);
         }
-        Ok(committed)
+        Ok(Some(committed))
     }
 
     /// The batch's clicks by id; of two with one id the first counts.
@@ -229,9 +234,10 @@ async fn reconsider(
     rules: &Rules,
     changes: &mut BTreeMap<CellKey, Counts>,
 ) -> Result<usize, sqlx::Error> {
-    let mut convictions = duplicates::find(connection, fresh, rules).await?;
-    for rule in [Rule::IpVelocity, Rule::UserVelocity] {
-        convictions.extend(velocity::find(connection, rule, fresh, rules).await?);
+    let company = company::find(connection, fresh, rules).await?;
+    let mut convictions = duplicates::find(connection, &company.may_repeat(fresh), rules).await?;
+    for (rule, asked) in [(Rule::IpVelocity, fresh), (Rule::UserVelocity, &company.may_be_crowded(fresh))] {
+        convictions.extend(velocity::find(connection, rule, asked, rules).await?);
     }
     let mut suspects: Vec<(Uuid, i64)> =
         convictions.iter().map(|conviction| (conviction.click_id, conviction.clicked_at_ms)).collect();

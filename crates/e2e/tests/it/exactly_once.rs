@@ -7,6 +7,10 @@ use async_nats::jetstream::consumer::PullConsumer;
 use clickwire_e2e::{Buckets, Stack, eventually};
 use clickwire_load::{live::Client, traffic};
 use clickwire_process::now_ms;
+use clickwire_protocol::{
+    click::Click,
+    counts::{DeviceType, Dimensions},
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -191,5 +195,73 @@ async fn a_resend_is_known_after_the_broker_forgot_it_and_under_another_time() -
     .await?;
     assert_eq!(stack.ledger().await?, 1);
     assert_eq!(stack.received(Buckets::Minutes).await?, 1);
+    Ok(())
+}
+
+/// Two partitions may have the same click in hand, if it names another ad when it is sent again. Who
+/// comes second counts the rest of its batch, in one piece.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_rest_of_the_batch_is()
+-> Result<()> {
+    const CLICKS: usize = 300;
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_BATCH_MAX", &CLICKS.to_string());
+    stack.set("CLICKWIRE_LINGER_MS", "10000");
+    let _aggregator = stack.start_aggregator().await?;
+    let now = now_ms();
+    let clicks: Vec<Click> = (0..CLICKS as u128)
+        .map(|number| Click {
+            click_id: Uuid::from_u128(number + 1),
+            advertiser_id: "adv_001".into(),
+            dimensions: Dimensions {
+                campaign_id: "camp_001".into(),
+                ad_id: "ad_001".into(),
+                country: "DE".into(),
+                device_type: DeviceType::Mobile,
+            },
+            user_id: Some(format!("user_{number}")),
+            clicked_at_ms: now,
+            received_at_ms: now,
+            user_agent: String::new(),
+            ip_hash: Some(format!("{number:032X}")),
+            data_center: number == 0,
+            test: false,
+        })
+        .collect();
+    eventually("the day has its chunk", Duration::from_secs(20), async || {
+        let chunks = "SELECT FROM timescaledb_information.chunks WHERE hypertable_name = 'clicks' \
+                       AND now() BETWEEN range_start AND range_end";
+        sqlx::query(chunks).fetch_optional(stack.database()).await.ok()?.map(|_| ())
+    })
+    .await?;
+
+    let mut other = stack.database().begin().await?;
+    let insert = "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
+                    device_type, disposition, stream_seq) \
+                  VALUES ($1, to_timestamp($2 / 1000.0), now(), 'adv_001', 'camp_001', 'ad_002', 'DE', 'mobile', 'valid', 1)";
+    sqlx::query(insert).bind(clicks[7].click_id).bind(now).execute(&mut *other).await?;
+    stack.publish(&clicks).await?;
+    eventually("the batch waits for the other partition", Duration::from_secs(20), async || {
+        let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() \
+                        AND wait_event = 'transactionid' AND query LIKE 'COPY clicks%'";
+        sqlx::query(waiting).fetch_optional(stack.database()).await.ok()?.map(|_| ())
+    })
+    .await?;
+    other.commit().await?;
+
+    eventually("the batch is counted", Duration::from_secs(20), async || {
+        (stack.ledger().await.ok()? == CLICKS as i64).then_some(())
+    })
+    .await?;
+    let ours = "SELECT count(*), count(DISTINCT xmin::text), count(*) FILTER (WHERE evidence = '{user_agent}'), \
+                  count(*) FILTER (WHERE evidence = '{user_agent,data_center}'), \
+                  count(*) FILTER (WHERE encode(ip_hash, 'hex') = lpad(to_hex(substr(user_id, 6)::int), 32, '0')) \
+                  FROM clicks WHERE ad_id = 'ad_001' AND clicked_at = to_timestamp($1 / 1000.0) \
+                   AND received_at = clicked_at AND disposition = 'givt' AND rule = 'user_agent' AND rule_version = 1";
+    let ours: (i64, i64, i64, i64, i64) = sqlx::query_as(ours).bind(now).fetch_one(stack.database()).await?;
+    let rest = CLICKS as i64 - 1;
+    assert_eq!(ours, (rest, 1, rest - 1, 1, rest), "clicks, transactions, evidence, addresses");
+    assert_eq!(stack.received(Buckets::Minutes).await?, rest);
+    assert_eq!(stack.dead_letters().await?, 0);
     Ok(())
 }
