@@ -19,6 +19,8 @@ pub(crate) enum Stage {
     LookUp,
     /// New clicks into the ledger.
     Insert,
+    /// Which new clicks rules need to be asked about.
+    Suspect,
     /// Waiting for commits of other partitions.
     Queue,
     /// Rules that see clicks beside each other.
@@ -44,6 +46,7 @@ impl Stage {
             Self::Examine => "examine",
             Self::LookUp => "look_up",
             Self::Insert => "insert",
+            Self::Suspect => "suspect",
             Self::Queue => "queue",
             Self::Judge => "judge",
             Self::Minutes => "minutes",

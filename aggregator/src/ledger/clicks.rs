@@ -63,8 +63,8 @@ pub(super) async fn known(
     Ok(known)
 }
 
-/// From so many clicks on they are copied: that takes two thirds of the time of inserting them, but
-/// another question to the database.
+/// From so many clicks on they are copied, which takes two thirds of the time. A few are as well
+/// inserted, by one question to the database instead of two.
 const WORTH_COPYING: usize = 100;
 
 /// Puts clicks into the ledger, with the verdict that each has by itself, and returns them. `None`, and

@@ -94,15 +94,15 @@ pub(super) async fn read(
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 fn bind_keys<'q>(query: Query<'q>, keys: &[&CellKey]) -> Query<'q> {
-    fn column<T>(keys: &[&CellKey], value: impl Fn(&CellKey) -> T) -> Vec<T> {
+    fn column<'k, T>(keys: &[&'k CellKey], value: impl Fn(&'k CellKey) -> T) -> Vec<T> {
         keys.iter().map(|key| value(key)).collect()
     }
     query
-        .bind(column(keys, |(advertiser, _, _)| advertiser.clone()))
+        .bind(column(keys, |(advertiser, _, _)| advertiser.as_str()))
         .bind(column(keys, |(_, minute, _)| at(minute * MINUTE_MS)))
-        .bind(column(keys, |(_, _, dimensions)| dimensions.campaign_id.clone()))
-        .bind(column(keys, |(_, _, dimensions)| dimensions.ad_id.clone()))
-        .bind(column(keys, |(_, _, dimensions)| dimensions.country.clone()))
+        .bind(column(keys, |(_, _, dimensions)| dimensions.campaign_id.as_str()))
+        .bind(column(keys, |(_, _, dimensions)| dimensions.ad_id.as_str()))
+        .bind(column(keys, |(_, _, dimensions)| dimensions.country.as_str()))
         .bind(column(keys, |(_, _, dimensions)| dimensions.device_type.as_str()))
 }
 

@@ -3,11 +3,12 @@
 //! For each batch, in one transaction:
 //! 1. a lock on the partition, so that commits for it are serialised whoever makes them;
 //! 2. which ids does the ledger know already, under whatever time ([`clicks`]);
-//! 3. insert the others, with the verdict that each has by itself;
+//! 3. insert the others, with the verdict that each has by itself, and ask which of them may be seen
+//!    beside others by a rule ([`suspects`]);
 //! 4. a lock on the installation: from here on commits of all partitions follow each other, so of
 //!    two clicks that convict each other the later commit sees both;
-//! 5. ask the rules that see clicks beside each other, about new clicks and what these change of
-//!    older ones ([`company`], [`duplicates`], [`velocity`]); rewrite verdicts, record adjustments, and open or
+//! 5. ask the rules that see clicks beside each other, about suspects and what these change of
+//!    older ones ([`duplicates`], [`velocity`]); rewrite verdicts, record adjustments, and open or
 //!    update the incidents of those who click too fast ([`bursts`]);
 //! 6. add exactly what was inserted and moved to the minute buckets ([`minutes`]), and the users of
 //!    what was inserted to the sketches of unique users ([`uniques`]);
@@ -19,12 +20,12 @@
 
 mod bursts;
 mod clicks;
-mod company;
 mod copy;
 mod duplicates;
 mod minutes;
 pub(crate) mod recount;
 pub(crate) mod rollups;
+mod suspects;
 pub(crate) mod uniques;
 mod velocity;
 pub(crate) mod watermarks;
@@ -46,7 +47,7 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use self::{bursts::Bursts, clicks::Standing, minutes::CellKey};
+use self::{bursts::Bursts, clicks::Standing, minutes::CellKey, suspects::Suspects};
 use crate::{
     config::Config,
     failpoint, incidents,
@@ -161,13 +162,16 @@ impl Ledger {
         let Some(fresh) = clicks::insert(&mut transaction, unknown).await? else { return Ok(None) };
         failpoint::reached("clicks_inserted");
         stopwatch.ended(Stage::Insert);
-        lock(&mut transaction, self.names.installation_lock()).await?;
-        stopwatch.ended(Stage::Queue);
         let mut changes: BTreeMap<CellKey, Counts> = BTreeMap::new();
         for entry in &fresh {
             changes.entry(entry.cell()).or_default().record(entry.verdict.disposition);
         }
-        let adjusted = reconsider(&mut transaction, &fresh, &rules, &mut changes).await?;
+        let mut suspects = suspects::nominate(&mut transaction, &fresh, &rules).await?;
+        stopwatch.ended(Stage::Suspect);
+        lock(&mut transaction, self.names.installation_lock()).await?;
+        stopwatch.ended(Stage::Queue);
+        suspects.complete(&mut transaction, &fresh, &rules).await?;
+        let adjusted = reconsider(&mut transaction, &fresh, &suspects, &rules, &mut changes).await?;
         stopwatch.ended(Stage::Judge);
 
         // Before the watermark advances: what was final when this batch came.
@@ -231,24 +235,25 @@ async fn lock(connection: &mut PgConnection, (first, second): (i32, i32)) -> Res
 async fn reconsider(
     connection: &mut PgConnection,
     fresh: &[&Entry<'_>],
+    suspects: &Suspects,
     rules: &Rules,
     changes: &mut BTreeMap<CellKey, Counts>,
 ) -> Result<usize, sqlx::Error> {
-    let company = company::find(connection, fresh, rules).await?;
-    let mut convictions = duplicates::find(connection, &company.may_repeat(fresh), rules).await?;
-    for (rule, asked) in [(Rule::IpVelocity, fresh), (Rule::UserVelocity, &company.may_be_crowded(fresh))] {
-        convictions.extend(velocity::find(connection, rule, asked, rules).await?);
+    let repeated = suspects.of(Rule::Duplicate, fresh);
+    let mut convictions = duplicates::find(connection, &repeated, rules).await?;
+    for rule in [Rule::IpVelocity, Rule::UserVelocity] {
+        convictions.extend(velocity::find(connection, rule, &suspects.of(rule, fresh), rules).await?);
     }
-    let mut suspects: Vec<(Uuid, i64)> =
+    let mut convicted: Vec<(Uuid, i64)> =
         convictions.iter().map(|conviction| (conviction.click_id, conviction.clicked_at_ms)).collect();
-    suspects.sort_unstable();
-    suspects.dedup();
+    convicted.sort_unstable();
+    convicted.dedup();
     let mut evidence: BTreeMap<Uuid, Vec<Rule>> = BTreeMap::new();
     for conviction in convictions {
         evidence.entry(conviction.click_id).or_default().push(conviction.rule);
     }
 
-    let mut standing = clicks::standing(connection, &suspects).await?;
+    let mut standing = clicks::standing(connection, &convicted).await?;
     standing.sort_unstable_by_key(|click| click.click_id);
     let mut bursts = Bursts::default();
     standing.retain_mut(|click| {

@@ -23,10 +23,8 @@ const FOLDED_AT_ONCE: usize = 200;
 
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-/// Advertiser, campaign and the start of the bucket in Unix milliseconds.
-type Key = (String, String, i64);
-
-type Sketches = BTreeMap<Key, Sketch>;
+/// Sketches by advertiser, campaign and the start of the bucket in Unix milliseconds.
+type Sketches = BTreeMap<(String, String, i64), Sketch>;
 
 /// Where sketches of one width are.
 struct Table {
@@ -112,22 +110,19 @@ async fn merge(
         .bind(at(last))
         .fetch_all(&mut *connection)
         .await?;
-    let mut changed: BTreeMap<Key, Vec<u8>> = BTreeMap::new();
     for row in &rows {
         let (key, mut sketch) = stored(row)?;
-        if let Some(added) = sketches.remove(&key) {
+        if let Some(added) = sketches.remove(&key)
+            && !sketch.contains(&added)
+        {
             sketch.merge(&added);
-            let bytes = sketch.to_bytes();
-            if bytes != row.try_get::<&[u8], _>("sketch")? {
-                changed.insert(key, bytes);
-            }
+            sketches.insert(key, sketch);
         }
     }
-    changed.extend(sketches.into_iter().map(|(key, sketch)| (key, sketch.to_bytes())));
-    let changed: Vec<(&Key, &Vec<u8>)> = changed.iter().collect();
+    let changed: Vec<_> = sketches.iter().collect();
     for rows in changed.chunks(ROWS) {
         bind_keys(sqlx::query(table.write), rows.iter().map(|(key, _)| *key))
-            .bind(rows.iter().map(|(_, bytes)| bytes.as_slice()).collect::<Vec<_>>())
+            .bind(rows.iter().map(|(_, sketch)| sketch.to_bytes()).collect::<Vec<_>>())
             .execute(&mut *connection)
             .await?;
     }
@@ -136,7 +131,7 @@ async fn merge(
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-fn bind_keys<'q, 'k>(query: Query<'q>, keys: impl Iterator<Item = &'k Key>) -> Query<'q> {
+fn bind_keys<'q, 'k>(query: Query<'q>, keys: impl Iterator<Item = &'k (String, String, i64)>) -> Query<'q> {
     let (mut advertisers, mut campaigns, mut buckets) = (Vec::new(), Vec::new(), Vec::new());
     for (advertiser_id, campaign_id, bucket_ms) in keys {
         advertisers.push(advertiser_id.clone());
@@ -152,7 +147,7 @@ fn span(sketches: &Sketches) -> Option<(i64, i64)> {
     buckets().min().zip(buckets().max())
 }
 
-fn stored(row: &PgRow) -> Result<(Key, Sketch), sqlx::Error> {
+fn stored(row: &PgRow) -> Result<((String, String, i64), Sketch), sqlx::Error> {
     let key = (
         row.try_get("advertiser_id")?,
         row.try_get("campaign_id")?,

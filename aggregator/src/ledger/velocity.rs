@@ -5,7 +5,7 @@
 //! last are less than a window apart. So the `threshold` clicks on either side of the new ones are
 //! all that matter; whatever lies beyond them is unaffected or convicted already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use clickwire_protocol::rules::Rule;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -32,24 +32,28 @@ struct Click {
     received_at_ms: i64,
 }
 
-/// What the new clicks, which are in the ledger already, say about themselves and others.
+/// The addresses (users) of new clicks, which are in the ledger already, that have more clicks around
+/// these than any threshold allows.
+pub(super) async fn crowds<'a>(
+    connection: &mut PgConnection,
+    rule: Rule,
+    fresh: &[&'a Entry<'a>],
+    rules: &Rules,
+) -> Result<HashSet<&'a str>, sqlx::Error> {
+    let Some(reach) = rules.reach(rule) else { return Ok(HashSet::new()) };
+    let clusters = crowded(connection, rule, clusters(keyed(rule, fresh)), reach).await?;
+    Ok(clusters.into_iter().map(|cluster| cluster.key).collect())
+}
+
+/// What those of the new clicks that may be in a crowd say about themselves and others.
 pub(super) async fn find(
     connection: &mut PgConnection,
     rule: Rule,
-    fresh: &[&Entry<'_>],
+    suspects: &[&Entry<'_>],
     rules: &Rules,
 ) -> Result<Vec<Conviction>, sqlx::Error> {
     let Some(reach) = rules.reach(rule) else { return Ok(Vec::new()) };
-    let asked = fresh.iter().filter(|entry| entry.examined.outside.is_none());
-    let keyed = asked.filter_map(|entry| Some((key(rule, entry)?, entry.examined.counted_at_ms)));
-    let mut clusters = clusters(keyed);
-    let crowded = crowded(connection, rule, &clusters, reach).await?;
-    let mut number = 0;
-    clusters.retain(|_| {
-        number += 1;
-        crowded.contains(&number)
-    });
-
+    let clusters = crowded(connection, rule, clusters(keyed(rule, suspects)), reach).await?;
     let mut convictions = Vec::new();
     for clicks in surroundings(connection, rule, &clusters, reach).await?.into_values() {
         let limit = |click: &Click| {
@@ -62,6 +66,12 @@ pub(super) async fn find(
         ));
     }
     Ok(convictions)
+}
+
+/// Addresses (users) and times of clicks that rules judge.
+fn keyed<'a>(rule: Rule, clicks: &[&'a Entry<'a>]) -> impl Iterator<Item = (&'a str, i64)> {
+    let judged = clicks.iter().copied().filter(|entry| entry.examined.outside.is_none());
+    judged.filter_map(move |entry| Some((key(rule, entry)?, entry.examined.counted_at_ms)))
 }
 
 fn key<'a>(rule: Rule, entry: &'a Entry<'_>) -> Option<&'a str> {
@@ -80,17 +90,14 @@ fn matches(rule: Rule) -> &'static str {
 }
 
 fn clusters<'a>(clicks: impl Iterator<Item = (&'a str, i64)>) -> Vec<Cluster<'a>> {
-    let mut times: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    for (key, clicked_at_ms) in clicks {
-        times.entry(key).or_default().push(clicked_at_ms);
-    }
-    let mut clusters = Vec::with_capacity(times.len());
-    for (key, mut times) in times {
-        times.sort_unstable();
-        for together in times.chunk_by(|before, after| after - before <= TOGETHER_MS) {
-            if let (Some(&first_ms), Some(&last_ms)) = (together.first(), together.last()) {
-                clusters.push(Cluster { key, first_ms, last_ms });
-            }
+    let mut clicks: Vec<(&str, i64)> = clicks.collect();
+    clicks.sort_unstable();
+    let is_near =
+        |before: &(&str, i64), after: &(&str, i64)| before.0 == after.0 && after.1 - before.1 <= TOGETHER_MS;
+    let mut clusters = Vec::with_capacity(clicks.len());
+    for together in clicks.chunk_by(is_near) {
+        if let (Some(&(key, first_ms)), Some(&(_, last_ms))) = (together.first(), together.last()) {
+            clusters.push(Cluster { key, first_ms, last_ms });
         }
     }
     clusters
@@ -100,11 +107,11 @@ type Query<'q, O> = sqlx::query::QueryAs<'q, sqlx::Postgres, O, sqlx::postgres::
 
 /// Binds `$1` keys, `$2` and `$3` first and last times, `$4` the window, `$5` and `$6` the bounds that
 /// keep the planner from looking into every chunk.
-fn bind<'q, O>(query: Query<'q, O>, clusters: &[Cluster<'_>], reach: Reach) -> Query<'q, O> {
+fn bind<'q, O>(query: Query<'q, O>, clusters: &[Cluster<'q>], reach: Reach) -> Query<'q, O> {
     let earliest = clusters.iter().map(|cluster| cluster.first_ms).min().unwrap_or_default();
     let latest = clusters.iter().map(|cluster| cluster.last_ms).max().unwrap_or_default();
     query
-        .bind(clusters.iter().map(|cluster| cluster.key.to_owned()).collect::<Vec<_>>())
+        .bind(clusters.iter().map(|cluster| cluster.key).collect::<Vec<_>>())
         .bind(clusters.iter().map(|cluster| at(cluster.first_ms)).collect::<Vec<_>>())
         .bind(clusters.iter().map(|cluster| at(cluster.last_ms)).collect::<Vec<_>>())
         .bind(reach.window_ms as f64)
@@ -112,16 +119,16 @@ fn bind<'q, O>(query: Query<'q, O>, clusters: &[Cluster<'_>], reach: Reach) -> Q
         .bind(at(latest + reach.window_ms))
 }
 
-/// The numbers, from 1, of the clusters with more clicks in their windows' reach than any threshold
-/// allows. Most have not: this is one index probe for each.
-async fn crowded(
+/// The clusters with more clicks in their windows' reach than any threshold allows. Most have not: this
+/// is one index probe for each.
+async fn crowded<'a>(
     connection: &mut PgConnection,
     rule: Rule,
-    clusters: &[Cluster<'_>],
+    mut clusters: Vec<Cluster<'a>>,
     reach: Reach,
-) -> Result<Vec<i64>, sqlx::Error> {
+) -> Result<Vec<Cluster<'a>>, sqlx::Error> {
     if clusters.is_empty() {
-        return Ok(Vec::new());
+        return Ok(clusters);
     }
     let sql = format!(
         "SELECT k.n FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS k (key, first, last, n) \
@@ -130,9 +137,15 @@ async fn crowded(
               AND c.clicked_at BETWEEN $5 AND $6 OFFSET $7 LIMIT 1) AS crowd",
         matches = matches(rule),
     );
-    let query = bind(sqlx::query_as::<_, (i64,)>(AssertSqlSafe(sql)), clusters, reach);
+    let query = bind(sqlx::query_as::<_, (i64,)>(AssertSqlSafe(sql)), &clusters, reach);
     let rows = query.bind(i64::from(reach.lowest_threshold)).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|(number,)| number).collect())
+    let numbers: HashSet<i64> = rows.into_iter().map(|(number,)| number).collect();
+    let mut number = 0;
+    clusters.retain(|_| {
+        number += 1;
+        numbers.contains(&number)
+    });
+    Ok(clusters)
 }
 
 /// The clicks of each cluster and those beside it that matter, by time.

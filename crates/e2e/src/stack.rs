@@ -3,6 +3,7 @@
 use std::{
     process::Output,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -15,7 +16,7 @@ use clickwire_protocol::{
 use clickwire_services::{Options, Port, Server as Service, Services};
 use sqlx::PgPool;
 
-use crate::{Program, Proxy};
+use crate::{Program, Proxy, eventually};
 
 /// Keys and tokens of every stack.
 const INGEST_KEY: &str = "ingest-key-of-the-tests";
@@ -151,6 +152,17 @@ impl Stack {
             stored.await?;
         }
         Ok(())
+    }
+
+    /// Waits until an aggregator has made the ledger's chunk of today: a transaction that made it itself
+    /// would keep all others waiting.
+    pub async fn has_chunks(&self) -> Result<()> {
+        eventually("today has its chunk", Duration::from_secs(20), async || {
+            let chunk = "SELECT FROM timescaledb_information.chunks WHERE hypertable_name = 'clicks' \
+                          AND now() >= range_start AND now() < range_end";
+            sqlx::query(chunk).fetch_optional(self.database()).await.ok()?.map(drop)
+        })
+        .await
     }
 
     /// Messages on the dead-letter stream.

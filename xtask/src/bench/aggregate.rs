@@ -37,13 +37,14 @@ const PACKAGES: [&str; 2] = ["clickwire-aggregator", "clickwire-load"];
 const TRAFFIC: [(&str, &str); 2] = [("uniform", "0"), ("viral", "0.9")];
 
 /// The stages that an aggregator reports (`aggregator/src/stages.rs`), in a batch's order.
-const STAGES: [&str; 13] = [
+const STAGES: [&str; 14] = [
     "fetch",
     "read",
     "lock",
     "examine",
     "look_up",
     "insert",
+    "suspect",
     "queue",
     "judge",
     "minutes",

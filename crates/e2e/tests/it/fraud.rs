@@ -11,6 +11,7 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    stream::{DEFAULT_PARTITIONS, partition_of},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use uuid::Uuid;
@@ -211,4 +212,89 @@ async fn the_start_of_a_burst_is_corrected_on_screens_and_adjustments_stay() -> 
         assert!(refused.is_err_and(|error| error.to_string().contains("append-only")), "{change}");
     }
     Ok(())
+}
+
+/// Two batches that wait for their turn to judge have asked about their clicks already: what the first
+/// brings, the second learns of when its turn comes. `forgotten` is what nobody remembers by then.
+async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
+    const EACH: usize = 60;
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_BATCH_MAX", &EACH.to_string());
+    stack.set("CLICKWIRE_LINGER_MS", "200");
+    let first = stack.start_aggregator().await?;
+    stack.has_chunks().await?;
+    first.kill().await?;
+    let now = now_ms();
+    let click = |number: usize, ad: &str| Click {
+        click_id: Uuid::new_v4(),
+        advertiser_id: "adv_001".into(),
+        dimensions: Dimensions {
+            campaign_id: "camp_001".into(),
+            ad_id: ad.into(),
+            country: "DE".into(),
+            device_type: DeviceType::Mobile,
+        },
+        user_id: None,
+        clicked_at_ms: now - number as i64,
+        received_at_ms: now,
+        user_agent: PERSON.into(),
+        ip_hash: Some(format!("{:032x}", 7)),
+        data_center: false,
+        test: false,
+    };
+    let ad = |partition: u16| {
+        let named = |number: u32| format!("ad_{number:03}");
+        (0..).map(named).find(|ad| partition_of(ad, DEFAULT_PARTITIONS) == partition).context("no ad")
+    };
+    let turn = stack.names().installation_lock();
+    let mut judging = stack.database().begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
+        .bind(turn.0)
+        .bind(turn.1)
+        .execute(&mut *judging)
+        .await?;
+
+    let batches = if forgotten == 0 { 2 } else { 1 };
+    for partition in 0..batches {
+        let ad = ad(partition)?;
+        stack.publish(&(0..EACH).map(|number| click(number, &ad)).collect::<Vec<_>>()).await?;
+    }
+    let _aggregator = stack.start_aggregator().await?;
+    eventually("all batches wait for their turn", Duration::from_secs(20), async || {
+        let waiting = "SELECT count(*) FROM pg_locks AS turn JOIN pg_locks AS partition USING (database, pid) \
+                        WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+                          AND turn.locktype = 'advisory' AND NOT turn.granted \
+                          AND partition.locktype = 'advisory' AND partition.granted";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(stack.database()).await.ok()?;
+        (waiting == i64::from(batches)).then_some(())
+    })
+    .await?;
+    if forgotten > 0 {
+        let insert = "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
+                        device_type, ip_hash, disposition, stream_seq) \
+                      SELECT gen_random_uuid(), to_timestamp($1 / 1000.0), now(), 'adv_001', 'camp_001', 'ad_002', 'DE', \
+                             'mobile', decode(lpad('7', 32, '0'), 'hex'), 'valid', n FROM generate_series(1, $2) AS n";
+        sqlx::query(insert).bind(now).bind(forgotten as i64).execute(&mut *judging).await?;
+        let later = "INSERT INTO judged (number, subjects) VALUES (1000, '')";
+        sqlx::query(later).execute(&mut *judging).await?;
+    }
+    judging.commit().await?;
+
+    let expected = (usize::from(batches) * EACH + forgotten) as i64;
+    eventually("the whole crowd is convicted", Duration::from_secs(20), async || {
+        let convicted = "SELECT count(*) FROM clicks WHERE disposition = 'sivt' AND rule = 'ip_velocity'";
+        let convicted: i64 = sqlx::query_scalar(convicted).fetch_one(stack.database()).await.ok()?;
+        (convicted == expected).then_some(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_is_seen_by_whoever_is_judged_last() -> Result<()> {
+    a_crowd_that_no_batch_sees_alone(0).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_is_seen_after_more_batches_than_are_remembered() -> Result<()> {
+    a_crowd_that_no_batch_sees_alone(60).await
 }

@@ -1,0 +1,174 @@
+//! Which new clicks the rules that see clicks beside each other need to be asked about at all. Most are
+//! alone: one index probe for the user and one for the address tell.
+//!
+//! That takes longer than everything else that is done about verdicts, so it is done before the batch's
+//! turn to judge, while other batches are. What these bring until then can't have been seen; so each
+//! batch leaves the hashes of its users and addresses in the table `judged`, in the order of commits,
+//! and whoever of ours is named by a later one is a suspect, too. Suspects are only asked about; the
+//! rules, under the installation's lock, decide.
+
+use std::{collections::HashSet, iter};
+
+use clickwire_protocol::rules::Rule;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Entry, at, velocity};
+use crate::rules::Rules;
+
+/// Clicks of a user that are looked through, if no threshold says how many.
+const LOOKED_THROUGH: u32 = 50;
+
+/// Batches that are remembered. Who finds that it has waited for more asks again.
+const REMEMBERED: i64 = 64;
+
+/// New clicks, by the rules that are to be asked.
+pub(super) struct Suspects {
+    /// The last batch whose clicks were in the ledger, judged, when we asked.
+    judged: i64,
+    /// The user may have clicked the same ad before or after.
+    repeated: HashSet<Uuid>,
+    /// The user may have clicked more often than a threshold allows.
+    fast_users: HashSet<Uuid>,
+    /// The same of the address.
+    fast_addresses: HashSet<Uuid>,
+}
+
+impl Suspects {
+    /// Those about whom a rule is to be asked.
+    pub(super) fn of<'a>(&self, rule: Rule, fresh: &[&'a Entry<'a>]) -> Vec<&'a Entry<'a>> {
+        let suspects = match rule {
+            Rule::IpVelocity => &self.fast_addresses,
+            Rule::UserVelocity => &self.fast_users,
+            _ => &self.repeated,
+        };
+        fresh.iter().copied().filter(|entry| suspects.contains(&entry.click().click_id)).collect()
+    }
+
+    /// Now that it is our turn: adds those that batches have named since, and names ours.
+    pub(super) async fn complete(
+        &mut self,
+        connection: &mut PgConnection,
+        fresh: &[&Entry<'_>],
+        rules: &Rules,
+    ) -> Result<(), sqlx::Error> {
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<u8> = judged(fresh).flat_map(subjects).flat_map(u64::to_be_bytes).collect();
+        let since: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+            "WITH ours AS (INSERT INTO judged (number, subjects) SELECT coalesce(max(number), 0) + 1, $3 FROM judged), \
+                  gone AS (DELETE FROM judged WHERE number <= $1 - $2) \
+             SELECT number, subjects FROM judged WHERE number > $1 ORDER BY number",
+        )
+        .bind(self.judged)
+        .bind(REMEMBERED)
+        .bind(named)
+        .fetch_all(&mut *connection)
+        .await?;
+        if since.first().is_some_and(|&(number, _)| number != self.judged + 1) {
+            // Some are forgotten already. Nobody else judges now, so what we find is all there is.
+            *self = nominate(connection, fresh, rules).await?;
+            return Ok(());
+        }
+        let since: HashSet<u64> = since
+            .iter()
+            .flat_map(|(_, named)| named.as_chunks().0)
+            .map(|&subject| u64::from_be_bytes(subject))
+            .collect();
+        for entry in judged(fresh).filter(|&entry| subjects(entry).any(|subject| since.contains(&subject))) {
+            for suspects in [&mut self.repeated, &mut self.fast_users, &mut self.fast_addresses] {
+                suspects.insert(entry.click().click_id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Looks at new clicks, which are in the ledger already.
+pub(super) async fn nominate(
+    connection: &mut PgConnection,
+    fresh: &[&Entry<'_>],
+    rules: &Rules,
+) -> Result<Suspects, sqlx::Error> {
+    // First: what is judged while we ask may or may not be seen.
+    let judged =
+        sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM judged").fetch_one(&mut *connection).await?;
+    let (repeated, fast_users) = by_user(connection, fresh, rules).await?;
+    let crowds = velocity::crowds(connection, Rule::IpVelocity, fresh, rules).await?;
+    let is_crowded = |entry: &&&Entry<'_>| {
+        entry.click().ip_hash.as_deref().is_some_and(|address| crowds.contains(address))
+    };
+    let fast_addresses = fresh.iter().filter(is_crowded).map(|entry| entry.click().click_id).collect();
+    Ok(Suspects { judged, repeated, fast_users, fast_addresses })
+}
+
+/// Clicks whose user has clicked the same ad in a rule's reach, and clicks with more around them than
+/// are looked through.
+async fn by_user(
+    connection: &mut PgConnection,
+    fresh: &[&Entry<'_>],
+    rules: &Rules,
+) -> Result<(HashSet<Uuid>, HashSet<Uuid>), sqlx::Error> {
+    let (repeats, velocity) = (rules.reach(Rule::Duplicate), rules.reach(Rule::UserVelocity));
+    let window_ms = [repeats, velocity].into_iter().flatten().map(|reach| reach.window_ms).max();
+    let asked: Vec<&Entry<'_>> = judged(fresh).filter(|entry| entry.click().user_id.is_some()).collect();
+    let times = || asked.iter().map(|entry| entry.examined.counted_at_ms);
+    let (Some(window_ms), Some(first), Some(last)) = (window_ms, times().min(), times().max()) else {
+        return Ok((HashSet::new(), HashSet::new()));
+    };
+    let looked_through = velocity.map_or(LOOKED_THROUGH, |reach| reach.lowest_threshold);
+    // The bounds keep the planner from looking into every chunk.
+    let rows: Vec<(Uuid, bool)> = sqlx::query_as(
+        "SELECT k.id, company.clicks > $8 \
+           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) AS k (id, usr, ad, since, until) \
+         CROSS JOIN LATERAL (SELECT count(*) AS clicks, bool_or(near.ad_id = k.ad AND near.click_id <> k.id) AS is_repeated \
+            FROM (SELECT c.ad_id, c.click_id FROM clicks c \
+                   WHERE hashtextextended(c.user_id, 0) = hashtextextended(k.usr, 0) AND c.user_id IS NOT NULL \
+                     AND c.clicked_at > k.since AND c.clicked_at < k.until AND c.clicked_at BETWEEN $6 AND $7 \
+                   LIMIT $8 + 1) AS near) AS company \
+          WHERE company.clicks > $8 OR company.is_repeated",
+    )
+    .bind(asked.iter().map(|entry| entry.click().click_id).collect::<Vec<_>>())
+    .bind(asked.iter().map(|entry| entry.click().user_id.as_deref()).collect::<Vec<_>>())
+    .bind(asked.iter().map(|entry| entry.click().dimensions.ad_id.as_str()).collect::<Vec<_>>())
+    .bind(times().map(|at_ms| at(at_ms - window_ms)).collect::<Vec<_>>())
+    .bind(times().map(|at_ms| at(at_ms + window_ms)).collect::<Vec<_>>())
+    .bind(at(first - window_ms))
+    .bind(at(last + window_ms))
+    .bind(i64::from(looked_through))
+    .fetch_all(connection)
+    .await?;
+    let crowded = rows.iter().filter(|(_, is_crowded)| *is_crowded).map(|&(click_id, _)| click_id).collect();
+    Ok((rows.iter().map(|&(click_id, _)| click_id).collect(), crowded))
+}
+
+/// Those that rules judge.
+fn judged<'a>(fresh: &[&'a Entry<'a>]) -> impl Iterator<Item = &'a Entry<'a>> {
+    fresh.iter().copied().filter(|entry| entry.examined.outside.is_none())
+}
+
+/// The hashes of a click's user and address.
+fn subjects(entry: &Entry<'_>) -> impl Iterator<Item = u64> {
+    let user = entry.click().user_id.iter().map(|user| hash(1, user.bytes()));
+    // The ledger knows the bytes, not how they were written.
+    let address = |address: &String| hash(2, address.bytes().map(|digit| digit.to_ascii_lowercase()));
+    user.chain(entry.click().ip_hash.iter().map(address))
+}
+
+/// FNV-1a: the same in every build, for aggregators of different builds work side by side.
+fn hash(kind: u8, bytes: impl Iterator<Item = u8>) -> u64 {
+    iter::once(kind).chain(bytes).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_those_of_every_release() {
+        assert_eq!(hash(b'f', "oobar".bytes()), 0x8594_4171_f739_67e8, "as published for foobar");
+    }
+}
