@@ -34,6 +34,8 @@ pub(crate) mod tests {
             received_at_ms,
             user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".into(),
             ip_hash: None,
+            os: None,
+            browser: None,
             data_center: false,
             test: false,
         }

@@ -1,18 +1,17 @@
 //! Who may do what. Every handler that answers with data asks [`Scope`]; there is no other way to
 //! an advertiser's id. Every handler that changes something but clicks asks [`Admin`].
 //!
-//! Tokens come as `Authorization: Bearer …` (RFC 6750); keys for posting clicks also as
-//! `X-Api-Key`. They are compared by their SHA-256, so the time of a comparison tells nothing about
+//! Tokens come as `Authorization: Bearer …` (RFC 6750); keys for posting clicks ([`crate::keys`]) also
+//! as `X-Api-Key`. They are compared by their SHA-256, so the time of a comparison tells nothing about
 //! them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use anyhow::ensure;
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
-use clickwire_protocol::click::PostedClick;
 use sha2::{Digest as _, Sha256};
 
 use crate::{AppState, config::Config, error::Error};
@@ -23,9 +22,8 @@ fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// All keys and tokens that the server knows.
+/// All tokens that the server knows.
 pub(crate) struct Access {
-    posters: HashMap<TokenHash, Poster>,
     scopes: HashMap<TokenHash, Scope>,
 }
 
@@ -36,27 +34,6 @@ pub(crate) enum Scope {
     All,
     /// These advertisers'.
     Advertisers(Vec<String>),
-}
-
-/// A caller that may post clicks.
-#[derive(Clone, Debug)]
-pub(crate) struct Poster {
-    /// Names the key in metrics and in what is derived from it; tells nothing about the key itself.
-    pub(crate) key_id: Arc<str>,
-    /// Its clicks are counted as tests.
-    pub(crate) is_test: bool,
-    /// The advertisers that it may post for; `None`: all.
-    advertisers: Option<Arc<[String]>>,
-}
-
-impl Poster {
-    /// Whether it may post this click.
-    pub(crate) fn check(&self, posted: &PostedClick) -> Result<(), Error> {
-        match &self.advertisers {
-            Some(advertisers) if !advertisers.contains(&posted.advertiser_id) => Err(Error::Forbidden),
-            Some(_) | None => Ok(()),
-        }
-    }
 }
 
 /// A caller that may see and change everything.
@@ -76,13 +53,7 @@ impl Access {
             let before = scopes.insert(hash(token), Scope::All);
             ensure!(before.is_none(), "CLICKWIRE_ADMIN_TOKEN must differ from all viewer tokens");
         }
-        let posters = config.ingest_keys.iter().map(|key| {
-            let hash = hash(key);
-            let key_id =
-                format!("config-{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3]).into();
-            (hash, Poster { key_id, is_test: false, advertisers: None })
-        });
-        Ok(Self { posters: posters.collect(), scopes })
+        Ok(Self { scopes })
     }
 
     /// What a token opens.
@@ -161,14 +132,10 @@ impl FromRequestParts<AppState> for Admin {
     }
 }
 
-impl FromRequestParts<AppState> for Poster {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
-        let key = parts.headers.get("x-api-key").and_then(|value| value.to_str().ok());
-        let key = key.or_else(|| bearer(&parts.headers)).ok_or(Error::Unauthorized)?;
-        state.access.posters.get(&hash(key)).cloned().ok_or(Error::Unauthorized)
-    }
+/// The key that clicks are posted with.
+pub(crate) fn api_key(headers: &HeaderMap) -> Option<&str> {
+    let key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    key.or_else(|| bearer(headers))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -4,12 +4,13 @@
 use axum::{Router, routing::get};
 use clickwire_protocol::reason::Reason;
 
-use crate::{AppState, dead_letters, error::Error, rules, stats, verdicts};
+use crate::{AppState, dead_letters, error::Error, keys, rules, stats, verdicts};
 
 /// Everything below `/api/v1/admin`.
 pub(crate) fn routes() -> Router<AppState> {
     Router::new()
         .nest("/dead-letters", dead_letters::routes())
+        .nest("/keys", keys::routes::routes())
         .nest("/rules", rules::routes())
         .nest("/clicks", verdicts::routes())
         .route("/stats", get(stats::stats))

@@ -1,10 +1,18 @@
 //! Configuration: the only place that reads flags and the environment.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use clickwire_protocol::{click, stream::DEFAULT_PARTITIONS};
+use ipnet::IpNet;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{keys::command::Order, visitor::ForwardedHeader};
 
 /// Takes clicks in over HTTP, answers analytics, pushes changes to dashboards.
 ///
@@ -12,6 +20,10 @@ use clickwire_protocol::{click, stream::DEFAULT_PARTITIONS};
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
+    /// Without one it serves.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Address to serve on.
     #[arg(long, env = "CLICKWIRE_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -42,6 +54,32 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_DATABASE_CONNECTIONS", default_value_t = 8)]
     pub database_connections: u32,
 
+    /// Connections of clients at the same time, at most; further ones wait.
+    #[arg(long, env = "CLICKWIRE_CONNECTIONS_MAX", default_value_t = 16_000)]
+    pub connections_max: usize,
+
+    /// How long a request may take, its body included, in milliseconds.
+    #[arg(long, env = "CLICKWIRE_REQUEST_TIMEOUT_MS", default_value_t = 15_000)]
+    pub request_timeout_ms: u64,
+
+    /// Addresses or networks of proxies that are believed when they name the client they speak for.
+    #[arg(long, env = "CLICKWIRE_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// The header in which they name it: x-forwarded-for or forwarded (RFC 7239). The other one is not
+    /// read.
+    #[arg(long, env = "CLICKWIRE_FORWARDED_HEADER", value_enum, default_value = "x-forwarded-for")]
+    pub forwarded_header: ForwardedHeader,
+
+    /// Requests a second of one client address, in the long run: redirects, posts with a key that does not
+    /// speak for users, wrong keys.
+    #[arg(long, env = "CLICKWIRE_ADDRESS_RATE", default_value = "50")]
+    pub address_rate: NonZeroU32,
+
+    /// Such requests at once.
+    #[arg(long, env = "CLICKWIRE_ADDRESS_BURST", default_value = "200")]
+    pub address_burst: NonZeroU32,
+
     /// The stream's name.
     #[arg(long, env = "CLICKWIRE_STREAM", default_value = "CLICKS")]
     pub stream: String,
@@ -58,7 +96,8 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_PUBLISH_TIMEOUT_MS", default_value_t = 2_000)]
     pub publish_timeout_ms: u64,
 
-    /// Keys that clicks may be posted with. At least one.
+    /// Keys that clicks may be posted with beside those in the database: for every advertiser, in the name
+    /// of users, without a limit. For the operator's own programs.
     #[arg(long, env = "CLICKWIRE_INGEST_KEYS", value_delimiter = ',', hide_env_values = true)]
     pub ingest_keys: Vec<String>,
 
@@ -73,6 +112,16 @@ pub struct Config {
     /// Secret under which users' addresses are hashed; at least 16 bytes.
     #[arg(long, env = "CLICKWIRE_IP_HASH_KEY", hide_env_values = true)]
     pub ip_hash_key: String,
+
+    /// The secret that replaces it, and from when on, as `2026-12-31T00:00:00Z=SECRET`: give it to every
+    /// server before that time, so that all change at the same moment.
+    #[arg(long, env = "CLICKWIRE_IP_HASH_KEY_NEXT", value_parser = next_key, hide_env_values = true)]
+    pub ip_hash_key_next: Option<NextKey>,
+
+    /// File in MaxMind's format (GeoLite2 Country, DB-IP) that tells the country of an address, for clicks
+    /// whose sender does not.
+    #[arg(long, env = "CLICKWIRE_GEOIP_FILE")]
+    pub geoip_file: Option<PathBuf>,
 
     /// File with the networks of data centres, one in CIDR notation a line; clicks from there are
     /// invalid traffic.
@@ -101,6 +150,41 @@ pub struct Config {
     pub log: String,
 }
 
+/// What else the program does than serve.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Keys that clicks are posted with: made, listed, replaced, ended.
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        order: Order,
+        /// Who does it; stands in the record.
+        #[arg(long, env = "USER", default_value = "unknown", global = true)]
+        actor: String,
+    },
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
+    network.map_err(|_| "expected an address or a network such as 192.0.2.0/24".to_owned())
+}
+
+/// A secret and when it begins to be used.
+#[derive(Clone, Debug)]
+pub struct NextKey {
+    /// Unix time in milliseconds.
+    pub from_ms: i64,
+    /// At least 16 bytes.
+    pub key: String,
+}
+
+fn next_key(text: &str) -> Result<NextKey, String> {
+    let (from, key) = text.split_once('=').ok_or("expected TIME=SECRET")?;
+    let from = OffsetDateTime::parse(from, &Rfc3339)
+        .map_err(|_| "expected an RFC 3339 time, such as 2026-12-31T00:00:00Z".to_owned())?;
+    Ok(NextKey { from_ms: (from.unix_timestamp_nanos() / 1_000_000) as i64, key: key.to_owned() })
+}
+
 fn viewer_token(text: &str) -> Result<(String, String), String> {
     let (advertiser, token) = text.split_once('=').ok_or("expected advertiser_id=token")?;
     Ok((click::id(advertiser)?, token.to_owned()))
@@ -112,10 +196,6 @@ const MIN_SECRET_BYTES: usize = 16;
 impl Config {
     /// Refuses what can't work or is not safe, before anything is opened.
     pub fn validate(&self) -> anyhow::Result<()> {
-        ensure!(
-            !self.ingest_keys.is_empty(),
-            "CLICKWIRE_INGEST_KEYS: set at least one key to post clicks with"
-        );
         let long_enough = |secret: &String| secret.len() >= MIN_SECRET_BYTES;
         ensure!(
             self.ingest_keys.iter().all(long_enough),
@@ -133,6 +213,12 @@ impl Config {
             long_enough(&self.ip_hash_key),
             "CLICKWIRE_IP_HASH_KEY: needs at least {MIN_SECRET_BYTES} bytes"
         );
+        ensure!(
+            self.ip_hash_key_next.iter().all(|next| long_enough(&next.key)),
+            "CLICKWIRE_IP_HASH_KEY_NEXT: needs at least {MIN_SECRET_BYTES} bytes"
+        );
+        ensure!(self.connections_max >= 16, "CLICKWIRE_CONNECTIONS_MAX: at least 16");
+        ensure!(self.request_timeout_ms >= 1_000, "CLICKWIRE_REQUEST_TIMEOUT_MS: at least 1000");
         ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
         ensure!((50..=10_000).contains(&self.live_tick_ms), "CLICKWIRE_LIVE_TICK_MS: from 50 to 10000");
         ensure!(self.live_heartbeat_ms >= 1_000, "CLICKWIRE_LIVE_HEARTBEAT_MS: at least 1000");
@@ -162,6 +248,7 @@ mod tests {
             ["--partitions", "0"],
             ["--live-tick-ms", "1"],
             ["--nats-url", "http://["],
+            ["--ip-hash-key-next", "2026-12-31T00:00:00Z=short"],
         ] {
             assert!(config(&flags).validate().is_err(), "{flags:?}");
         }

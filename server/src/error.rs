@@ -5,6 +5,8 @@
 //! sentence, `{"error":{"code":…,"message":…}}`. The cause of a 5xx is logged here, once, and never
 //! shown.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::rejection::JsonRejection,
@@ -34,6 +36,15 @@ pub(crate) enum Error {
     MethodNotAllowed,
     #[error("the body is too large")]
     TooLarge,
+    /// The client takes too long to send its request.
+    #[error("the request took too long")]
+    TooLong,
+    /// An allowance is spent.
+    #[error("too many requests by {by}")]
+    TooMany { by: &'static str, retry_after: Duration },
+    /// Whether a key is valid can't be told yet.
+    #[error("keys were not read yet")]
+    KeysUnread,
     #[error("wrong content type")]
     UnsupportedMediaType,
     /// The broker did not acknowledge the click with this id; it may have it all the same.
@@ -88,6 +99,19 @@ impl Error {
             Self::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body may have 16 KiB at most.")
             }
+            Self::TooLong => {
+                (StatusCode::REQUEST_TIMEOUT, "too_long", "The request did not arrive, or get done, in time.")
+            }
+            Self::TooMany { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Send fewer requests. The headers RateLimit and Retry-After say when to come again.",
+            ),
+            Self::KeysUnread => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "keys_unavailable",
+                "Keys can't be looked up now. Try again.",
+            ),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
@@ -171,6 +195,11 @@ impl IntoResponse for Error {
         if status.is_server_error() {
             tracing::warn!(code, error = %self, "request failed");
         }
+        let retry_after = match &self {
+            // A whole second at least: sooner it would only be refused again.
+            Self::TooMany { retry_after, .. } => HeaderValue::from(retry_after.as_secs() + 1),
+            _ => HeaderValue::from_static("1"),
+        };
         let body = match self {
             Self::Invalid(rejection) => json!({ "error": rejection }),
             Self::Broker { click_id, .. } => {
@@ -184,13 +213,15 @@ impl IntoResponse for Error {
         let mut response = (status, Json(body)).into_response();
         // What RFC 9110 wants beside the status.
         let header = match status {
-            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "1")),
-            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::UPGRADE_REQUIRED => Some((UPGRADE, "websocket")),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                Some((RETRY_AFTER, retry_after))
+            }
+            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            StatusCode::UPGRADE_REQUIRED => Some((UPGRADE, HeaderValue::from_static("websocket"))),
             _ => None,
         };
         if let Some((name, value)) = header {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
         }
         response
     }

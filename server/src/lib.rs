@@ -1,11 +1,13 @@
 //! The server: takes clicks in over HTTP, answers analytics, pushes changes to dashboards.
 //!
 //! - [`intake`]: a click is answered 202 only when the broker has it on its disk
+//! - [`keys`]: who may post; [`limits`]: how much; [`visitor`]: who is at the other end
 //! - [`analytics`] and [`entities`]: questions to the database, scoped by [`access`]
 //! - [`admin`]: what administrators do, and [`access::Admin`] guards: [`dead_letters`], [`rules`],
 //!   [`verdicts`], [`stats`]
 //! - [`alerts`]: incidents, which administrators list and acknowledge; [`access::Admin`] guards them
 //! - [`live`]: the gateway that dashboards are connected to
+//! - [`serve`]: connections, their limits and their end
 //! - [`page`]: the dashboard itself, embedded in the program
 
 pub mod config;
@@ -15,27 +17,32 @@ mod address;
 mod admin;
 mod alerts;
 mod analytics;
+mod countries;
 mod database;
 mod dead_letters;
 mod entities;
 mod error;
 mod health;
 mod intake;
+pub mod keys;
+mod limits;
 mod live;
 mod networks;
 mod page;
 mod rules;
+mod serve;
 mod stats;
 mod verdicts;
-mod visitor;
+pub mod visitor;
 mod watermark;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware,
     routing::{get, post},
 };
 use clickwire_dead_letters::DeadLetters;
@@ -49,10 +56,14 @@ use crate::{
     access::Access,
     address::Hasher,
     config::Config,
+    countries::Countries,
     error::Error,
     intake::{Intake, enrich::Enricher},
+    keys::ring::Ring,
+    limits::{Addresses, Rate},
     live::Hub,
     networks::Networks,
+    visitor::Proxies,
 };
 
 /// Largest body of a request, in bytes.
@@ -65,6 +76,9 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 struct AppState {
     access: Arc<Access>,
+    keys: Ring,
+    proxies: Arc<Proxies>,
+    addresses: Arc<Addresses>,
     intake: Intake,
     enricher: Enricher,
     /// Can only read.
@@ -99,6 +113,10 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         Some(path) => Networks::read(path).context("CLICKWIRE_DATA_CENTER_NETWORKS")?,
         None => Networks::default(),
     };
+    let countries = match &config.geoip_file {
+        Some(path) => Countries::read(path).context("CLICKWIRE_GEOIP_FILE")?,
+        None => Countries::default(),
+    };
     tracing::info!(networks = data_centers.len(), "networks of data centres");
     let database = database::connect_to_read(&config)?;
     let admin_database = database::connect_to_write(&config)?;
@@ -110,14 +128,25 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         stop: stop.clone(),
         heartbeat: Duration::from_millis(config.live_heartbeat_ms),
     };
+    let hasher = Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref());
     let intake = Intake::connect(&config).await?;
+    let keys = Ring::new(&config.ingest_keys);
     let state = AppState {
         access: Arc::new(Access::new(&config)?),
+        keys: keys.clone(),
+        proxies: Arc::new(Proxies::new(
+            config.trusted_proxies.iter().copied().collect(),
+            config.forwarded_header,
+        )),
+        addresses: Arc::new(Addresses::new(Rate {
+            per_second: config.address_rate,
+            burst: config.address_burst,
+        })),
         dead_letters: DeadLetters::new(intake.jetstream().clone(), Names::new(&config.stream)),
         names: Names::new(&config.stream),
         redis_prefix: config.redis_prefix.as_str().into(),
         intake,
-        enricher: Enricher::new(Hasher::new(config.ip_hash_key.as_bytes()), data_centers),
+        enricher: Enricher::new(hasher, data_centers, countries),
         hub: Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop),
         database,
         admin_database,
@@ -126,16 +155,14 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         sessions: sessions.clone(),
         metrics: clickwire_process::metrics::record(stop.clone()),
     };
-    let service = routes(state).into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let overdue = async {
-        stop.cancelled().await;
-        tokio::time::sleep(GRACE).await;
+    let following = tokio::spawn(keys.follow(state.database.clone(), stop.clone()));
+    let limits = serve::Limits {
+        connections: config.connections_max,
+        request: Duration::from_millis(config.request_timeout_ms),
+        grace: GRACE,
     };
-    tokio::select! {
-        served = served.into_future() => served?,
-        () = overdue => tracing::warn!("requests did not end in time"),
-    }
+    serve::serve(listener, routes(state), limits, &stop).await;
+    following.await.context("the task that follows keys panicked")?;
     sessions.tracker.close();
     if timeout(GRACE, sessions.tracker.wait()).await.is_err() {
         tracing::warn!(sessions = sessions.tracker.len(), "live sessions did not end in time");
@@ -144,8 +171,10 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
 }
 
 fn routes(state: AppState) -> Router {
-    Router::new()
+    let posts = Router::new()
         .route("/api/v1/clicks", post(intake::post::post_click))
+        .route_layer(middleware::from_fn_with_state(state.clone(), intake::admission::admit));
+    posts
         .route("/api/v1/analytics/aggregate", get(analytics::aggregate))
         .route("/api/v1/advertisers", get(entities::advertisers))
         .route("/api/v1/campaigns", get(entities::campaigns))

@@ -2,14 +2,20 @@
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use clickwire_server::{config::Config, run};
+use clickwire_server::{
+    config::{Command, Config},
+    keys, run,
+};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let config = Config::parse();
+    let mut config = Config::parse();
     config.validate()?;
     clickwire_process::log_to_stderr(&config.log);
+    if let Some(Command::Keys { order, actor }) = config.command.take() {
+        return keys::command::run(&config, order, &actor).await;
+    }
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     run(config, listener, clickwire_process::stop_on_signal()?).await

@@ -1,8 +1,9 @@
-//! The operator's list of data centres' networks: nobody clicks advertisements from there.
+//! Networks: which addresses belong to data centres, where nobody clicks advertisements, and which to
+//! proxies that are believed.
 //!
-//! A text file with one network in CIDR notation a line (RFC 4632, RFC 4291), such as the providers
-//! themselves publish; what follows a `#` is a remark. It is asked here, for the address goes no
-//! further.
+//! The operator's list of data centres is a text file with one network in CIDR notation a line
+//! (RFC 4632, RFC 4291), such as the providers themselves publish; what follows a `#` is a remark. It is
+//! asked here, for the address goes no further.
 
 use std::{fs, net::IpAddr, path::Path};
 
@@ -31,9 +32,7 @@ impl Networks {
                 networks.push(network);
             }
         }
-        let mut networks = IpNet::aggregate(&networks);
-        networks.sort_by_key(IpNet::network);
-        Ok(Self(networks))
+        Ok(networks.into_iter().collect())
     }
 
     /// Whether one of the networks has this address.
@@ -46,6 +45,14 @@ impl Networks {
     /// How many there are, without those inside others.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+impl FromIterator<IpNet> for Networks {
+    fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
+        let mut networks = IpNet::aggregate(&networks.into_iter().collect());
+        networks.sort_by_key(IpNet::network);
+        Self(networks)
     }
 }
 

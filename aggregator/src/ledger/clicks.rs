@@ -153,14 +153,14 @@ async fn insert_new(
     }
     let inserted: Vec<Uuid> = sqlx::query_scalar(
         "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
-           device_type, user_id, ip_hash, disposition, rule, rule_version, evidence, stream_seq) \
-         SELECT id, clicked, received, advertiser, campaign, ad, country, device, \
+           device_type, os, browser, user_id, ip_hash, disposition, rule, rule_version, evidence, stream_seq) \
+         SELECT id, clicked, received, advertiser, campaign, ad, country, device, os, browser, \
                 usr, decode(ip, 'hex'), judged::disposition, rule, version, string_to_array(evidence, ','), seq \
            FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], \
                        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[], \
-                       $14::text[], $15::bigint[]) \
+                       $14::text[], $15::bigint[], $16::text[], $17::text[]) \
              AS t (id, clicked, received, advertiser, campaign, ad, country, device, usr, ip, judged, rule, version, \
-                   evidence, seq) \
+                   evidence, seq, os, browser) \
          ON CONFLICT DO NOTHING RETURNING click_id",
     )
     .bind(column(rows, |entry| entry.click().click_id))
@@ -178,6 +178,8 @@ async fn insert_new(
     .bind(column(rows, |entry| entry.verdict.rule.map(|(_, version)| version)))
     .bind(column(rows, |entry| listed(entry.examined.evidence)))
     .bind(column(rows, |entry| entry.received.stream_seq as i64))
+    .bind(column(rows, |entry| entry.click().os.as_deref()))
+    .bind(column(rows, |entry| entry.click().browser.as_deref()))
     .fetch_all(connection)
     .await?;
     Ok(inserted.into_iter().collect())

@@ -14,6 +14,7 @@ use clickwire_protocol::{
     stream::{DEFAULT_PARTITIONS, Names, partition_of},
 };
 use clickwire_services::{Options, Port, Server as Service, Services};
+use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::{Program, Proxy, eventually};
@@ -237,6 +238,13 @@ impl Stack {
         let output = self.command(arguments).await?;
         ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Runs one of the server's commands, which must end well, and returns what it printed.
+    pub async fn administer(&self, arguments: &[&str]) -> Result<Value> {
+        let output = crate::program::output("clickwire-server", arguments, &self.environment).await?;
+        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// The key to post clicks with.

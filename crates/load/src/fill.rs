@@ -132,6 +132,8 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
         received_at_ms,
         user_agent: user_agent.to_owned(),
         ip_hash: Some(address(user)),
+        os: None,
+        browser: None,
         data_center: false,
         test: false,
     }

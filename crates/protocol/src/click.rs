@@ -20,6 +20,9 @@ pub const MAX_USER_ID_BYTES: usize = 128;
 /// Longest `user_agent`, in bytes.
 pub const MAX_USER_AGENT_BYTES: usize = 1024;
 
+/// Longest name of an operating system or a browser, in bytes.
+pub const MAX_BROWSER_BYTES: usize = 64;
+
 /// The country of a click whose country is not known (CLDR's `ZZ`).
 pub const UNKNOWN_COUNTRY: &str = "ZZ";
 
@@ -41,9 +44,15 @@ pub struct Click {
     pub clicked_at_ms: i64,
     /// When the server took the click in; Unix time in milliseconds.
     pub received_at_ms: i64,
-    /// The user's browser; empty if unknown.
+    /// What the user's browser says of itself; empty if unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user_agent: String,
+    /// The user's operating system, if the user agent tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    /// The user's browser by name, if the user agent tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browser: Option<String>,
     /// Keyed hash of the user's address, hexadecimal; the address itself goes no further than the
     /// server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +86,8 @@ impl Click {
             ),
             ("user_id", self.user_id.as_ref().and_then(|text| plain(text, MAX_USER_ID_BYTES).err())),
             ("user_agent", bounded(&self.user_agent, MAX_USER_AGENT_BYTES).err()),
+            ("os", self.os.as_ref().and_then(|text| plain(text, MAX_BROWSER_BYTES).err())),
+            ("browser", self.browser.as_ref().and_then(|text| plain(text, MAX_BROWSER_BYTES).err())),
             (
                 "ip_hash",
                 self.ip_hash
@@ -112,6 +123,10 @@ struct FlatClick {
     #[serde(default)]
     user_agent: String,
     #[serde(default)]
+    os: Option<String>,
+    #[serde(default)]
+    browser: Option<String>,
+    #[serde(default)]
     ip_hash: Option<String>,
     #[serde(default)]
     data_center: bool,
@@ -130,6 +145,8 @@ impl From<FlatClick> for Click {
             clicked_at_ms: flat.clicked_at_ms,
             received_at_ms: flat.received_at_ms,
             user_agent: flat.user_agent,
+            os: flat.os,
+            browser: flat.browser,
             ip_hash: flat.ip_hash,
             data_center: flat.data_center,
             test: flat.test,
@@ -414,6 +431,8 @@ mod tests {
             clicked_at_ms: -5,
             received_at_ms: 6,
             user_agent: String::new(),
+            os: Some("Android".into()),
+            browser: None,
             ip_hash: None,
             data_center: false,
             test: false,
@@ -421,11 +440,16 @@ mod tests {
         let wire = serde_json::to_vec(&click).unwrap();
         assert_eq!(serde_json::from_slice::<Click>(&wire).unwrap(), click);
         click.check().unwrap();
-        let mut wrong = Click { user_id: Some(String::new()), ip_hash: Some("abc".into()), ..click };
+        let mut wrong = Click {
+            user_id: Some(String::new()),
+            ip_hash: Some("abc".into()),
+            os: Some("o\u{0}".into()),
+            ..click
+        };
         wrong.dimensions.ad_id = "a\u{0}b".into();
         wrong.dimensions.country = "de".into();
         let named: Vec<_> = wrong.check().unwrap_err().field_errors.into_keys().collect();
-        assert_eq!(named, ["ad_id", "country", "ip_hash", "user_id"]);
+        assert_eq!(named, ["ad_id", "country", "ip_hash", "os", "user_id"]);
     }
 
     proptest! {

@@ -9,18 +9,26 @@ use clickwire_protocol::{
 };
 use uuid::Uuid;
 
-use crate::{access::Poster, address::Hasher, networks::Networks, visitor::Visitor};
+use super::browsers::Browsers;
+use crate::{address::Hasher, countries::Countries, keys::Poster, networks::Networks, visitor::Visitor};
 
 /// What is known here about addresses and browsers; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Enricher {
     addresses: Arc<Hasher>,
     data_centers: Arc<Networks>,
+    countries: Arc<Countries>,
+    browsers: Arc<Browsers>,
 }
 
 impl Enricher {
-    pub(crate) fn new(addresses: Hasher, data_centers: Networks) -> Self {
-        Self { addresses: Arc::new(addresses), data_centers: Arc::new(data_centers) }
+    pub(crate) fn new(addresses: Hasher, data_centers: Networks, countries: Countries) -> Self {
+        Self {
+            addresses: Arc::new(addresses),
+            data_centers: Arc::new(data_centers),
+            countries: Arc::new(countries),
+            browsers: Arc::new(Browsers::new()),
+        }
     }
 
     /// A posted click with everything that a click has. Who posts for somebody names the user's address
@@ -29,6 +37,9 @@ impl Enricher {
     pub(crate) fn posted(&self, posted: PostedClick, visitor: Visitor, poster: &Poster) -> Click {
         let received_at_ms = now_ms();
         let address = posted.ip_address.unwrap_or(visitor.address);
+        let user_agent = posted.user_agent.unwrap_or(visitor.user_agent);
+        let browser = self.browsers.read(&user_agent);
+        let country = posted.country.or_else(|| self.countries.of(address));
         Click {
             clicked_at_ms: posted
                 .clicked_at_ms
@@ -39,13 +50,15 @@ impl Enricher {
             dimensions: Dimensions {
                 campaign_id: posted.campaign_id,
                 ad_id: posted.ad_id,
-                country: posted.country.unwrap_or_else(|| UNKNOWN_COUNTRY.to_owned()),
-                device_type: posted.device_type.unwrap_or_default(),
+                country: country.unwrap_or_else(|| UNKNOWN_COUNTRY.to_owned()),
+                device_type: posted.device_type.unwrap_or(browser.device_type),
             },
             user_id: posted.user_id,
             received_at_ms,
-            user_agent: posted.user_agent.unwrap_or(visitor.user_agent),
-            ip_hash: Some(self.addresses.hash(address)),
+            user_agent,
+            os: browser.os.clone(),
+            browser: browser.name.clone(),
+            ip_hash: Some(self.addresses.hash(address, received_at_ms)),
             data_center: self.data_centers.contain(address),
             test: poster.is_test,
         }

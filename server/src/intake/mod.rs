@@ -1,8 +1,11 @@
 //! Taking clicks in: check, enrich, publish; an answer only after the broker has acknowledged.
 //!
+//! - [`admission`]: who may post, and how much
 //! - [`post`]: one click
-//! - [`enrich`]: what a click is given that its sender left out
+//! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent
 
+pub(crate) mod admission;
+mod browsers;
 pub(crate) mod enrich;
 pub(crate) mod post;
 

@@ -9,7 +9,7 @@ use axum::{
 use clickwire_protocol::click::{Accepted, PostedClick};
 
 use super::Sender;
-use crate::{AppState, access::Poster, error::Error, visitor::Visitor};
+use crate::{AppState, error::Error, keys::Poster, visitor::Visitor};
 
 /// `POST /api/v1/clicks`
 pub(crate) async fn post_click(

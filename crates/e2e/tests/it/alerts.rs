@@ -50,6 +50,8 @@ fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
         received_at_ms: now_ms(),
         user_agent: PERSON.into(),
         ip_hash: None,
+        os: None,
+        browser: None,
         data_center: false,
         test: false,
     }

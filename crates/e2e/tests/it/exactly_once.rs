@@ -226,6 +226,8 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
             received_at_ms: now,
             user_agent: String::new(),
             ip_hash: Some(format!("{number:032X}")),
+            os: None,
+            browser: None,
             data_center: number == 0,
             test: false,
         })

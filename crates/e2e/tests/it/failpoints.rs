@@ -89,6 +89,8 @@ fn click(user: u32, after_ms: i64) -> Click {
         received_at_ms: now,
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{user:032x}")),
+        os: None,
+        browser: None,
         data_center: false,
         test: false,
     }

@@ -38,6 +38,8 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
             received_at_ms: now,
             user_agent: if random.random_bool(0.05) { String::new() } else { PERSON.into() },
             ip_hash: Some(format!("{address:032x}")),
+            os: None,
+            browser: None,
             data_center: random.random_bool(0.01),
             test: random.random_bool(0.02),
         });
@@ -239,6 +241,8 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
         received_at_ms: now,
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{:032x}", 7)),
+        os: None,
+        browser: None,
         data_center: false,
         test: false,
     };

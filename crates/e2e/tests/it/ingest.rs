@@ -3,32 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use clickwire_e2e::{Stack, eventually};
+use clickwire_e2e::{Stack, eventually, raw};
 use clickwire_services::Server as Service;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
 
-/// Sends raw HTTP and returns status and body.
+/// Posts and returns status and body.
 async fn raw(stack: &Stack, headers: &str, body: &[u8]) -> Result<(u16, Value)> {
-    let authority = stack.server_url().trim_start_matches("http://").to_owned();
-    let mut stream = TcpStream::connect(&authority).await?;
-    let head = format!(
-        "POST /api/v1/clicks HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await?;
-    // A server may answer and close before it has read a body that it refuses.
-    let written = stream.write_all(body).await;
-    let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    anyhow::ensure!(!answer.is_empty(), "no answer: {written:?} {read:?}");
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
-    Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+    let answer = raw::send(stack.server_url(), "POST /api/v1/clicks", headers, body).await?;
+    Ok((answer.status, answer.json()))
 }
 
 const KEY: &str = "x-api-key: ingest-key-of-the-tests\r\n";

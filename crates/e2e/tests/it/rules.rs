@@ -34,6 +34,8 @@ fn burst(address: u32, clicks: u32) -> Vec<Click> {
         received_at_ms: now,
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0".into(),
         ip_hash: Some(format!("{address:032x}")),
+        os: None,
+        browser: None,
         data_center: false,
         test: false,
     };

@@ -51,6 +51,8 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
             received_at_ms: if too_late { now } else { now - age_ms },
             user_agent: if random.random_bool(0.05) { String::new() } else { PERSON.into() },
             ip_hash: None,
+            os: None,
+            browser: None,
             data_center: false,
             test,
         });

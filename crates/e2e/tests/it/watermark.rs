@@ -35,6 +35,8 @@ async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Resu
         received_at_ms,
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0".into(),
         ip_hash: None,
+        os: None,
+        browser: None,
         data_center: false,
         test: false,
     };

@@ -1,0 +1,82 @@
+//! `clickwire-server keys`: what an administrator does with keys where the programs run.
+
+use std::io::Write as _;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{
+    routes::GRACE_HOURS,
+    store::{self, BURST, Mode, RATE, Wanted},
+};
+use crate::{config::Config, database};
+
+/// What to do with keys. Running servers follow within two seconds.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Order {
+    /// Makes a key and prints it: nobody can look it up afterwards.
+    Create {
+        /// What it is called, for people.
+        #[arg(long)]
+        name: String,
+        /// Its clicks are counted as tests.
+        #[arg(long)]
+        test: bool,
+        /// An advertiser that it may post for; may be given again. Without it: every advertiser.
+        #[arg(long = "advertiser")]
+        advertisers: Vec<String>,
+        /// It may name users' addresses and browsers: for programs that post for their users.
+        #[arg(long)]
+        speaks_for_users: bool,
+        /// Clicks a second in the long run.
+        #[arg(long, default_value_t = RATE)]
+        rate: i32,
+        /// Clicks at once.
+        #[arg(long, default_value_t = BURST)]
+        burst: i32,
+    },
+    /// Prints every key, one a line: its id and all but its secret.
+    List,
+    /// Replaces a key's secret and prints the new one; the old one is still taken for a while.
+    Rotate {
+        /// The key's id.
+        key_id: String,
+        /// How long the old one is still taken, in hours.
+        #[arg(long, default_value_t = GRACE_HOURS)]
+        grace_hours: u32,
+    },
+    /// Ends a key.
+    Revoke {
+        /// The key's id.
+        key_id: String,
+    },
+}
+
+/// Does what is ordered, or says why not; `actor` stands in the record.
+pub async fn run(config: &Config, order: Order, actor: &str) -> anyhow::Result<()> {
+    let database = database::connect_to_write(config)?;
+    // An administrator of the API is recorded without a colon.
+    let actor = format!("shell:{actor}");
+    match order {
+        Order::Create { name, test, advertisers, speaks_for_users, rate, burst } => {
+            let wanted = Wanted {
+                name,
+                mode: if test { Mode::Test } else { Mode::Live },
+                advertisers: (!advertisers.is_empty()).then_some(advertisers),
+                speaks_for_users,
+                rate_per_second: rate,
+                burst,
+            };
+            print(&store::create(&database, &wanted, &actor).await?)
+        }
+        Order::List => store::list(&database).await?.iter().try_for_each(print),
+        Order::Rotate { key_id, grace_hours } => {
+            print(&store::rotate(&database, &key_id, grace_hours).await?)
+        }
+        Order::Revoke { key_id } => print(&store::revoke(&database, &key_id, &actor).await?),
+    }
+}
+
+fn print(line: &impl Serialize) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(line)?)?)
+}

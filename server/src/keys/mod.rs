@@ -1,0 +1,77 @@
+//! Keys that clicks are posted with: who may post, for whom, how much.
+//!
+//! - [`secret`]: what a key looks like, and what of it is kept
+//! - [`store`]: the table
+//! - [`ring`]: the keys in a server's memory, up to date within two seconds
+//! - [`routes`]: the administrators' API
+//! - [`command`]: the same on the command line
+
+pub mod command;
+pub(crate) mod ring;
+pub(crate) mod routes;
+mod secret;
+mod store;
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use clickwire_protocol::click::{PostedClick, Rejection};
+
+use crate::{
+    error::Error,
+    limits::{Allowance, Left},
+};
+
+/// A caller that may post clicks.
+#[derive(Clone, Debug)]
+pub(crate) struct Poster {
+    /// Names the key in metrics, in logs and in what is derived from it; tells nothing about the key
+    /// itself, and stays when the key is rotated.
+    pub(crate) key_id: Arc<str>,
+    /// Its clicks are counted as tests.
+    pub(crate) is_test: bool,
+    /// It may name users' addresses and browsers. If not, they are those of the connection, and what one
+    /// address may send is limited.
+    pub(crate) speaks_for_users: bool,
+    /// The advertisers that it may post for; `None`: all.
+    advertisers: Option<Arc<[String]>>,
+    /// `None`: no limit.
+    allowance: Option<Arc<Allowance>>,
+}
+
+impl Poster {
+    /// One of the keys from the configuration: the operator's own.
+    pub(crate) fn configured(key: &str) -> Self {
+        let hash = secret::hash(key);
+        let key_id = format!("config-{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3]);
+        Self {
+            key_id: key_id.into(),
+            is_test: false,
+            speaks_for_users: true,
+            advertisers: None,
+            allowance: None,
+        }
+    }
+
+    /// Whether it may post this click.
+    pub(crate) fn check(&self, posted: &PostedClick) -> Result<(), Error> {
+        if self.advertisers.as_ref().is_some_and(|known| !known.contains(&posted.advertiser_id)) {
+            return Err(Error::Forbidden);
+        }
+        let named =
+            [("ip_address", posted.ip_address.is_some()), ("user_agent", posted.user_agent.is_some())];
+        let refused = named.into_iter().filter(|&(_, is_named)| is_named && !self.speaks_for_users);
+        let field_errors: std::collections::BTreeMap<_, _> = refused
+            .map(|(name, _)| (name.to_owned(), vec!["This key does not speak for users.".to_owned()]))
+            .collect();
+        if field_errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(Rejection { form_errors: Vec::new(), field_errors }))
+        }
+    }
+
+    /// Spends so many clicks of what it may post; `None`: there is no limit.
+    pub(crate) fn spend(&self, clicks: NonZeroU32) -> Result<Option<Left>, Error> {
+        self.allowance.as_ref().map(|allowance| allowance.spend(clicks)).transpose()
+    }
+}

@@ -1,0 +1,210 @@
+//! The table of keys: created, listed, rotated, revoked.
+
+use clickwire_protocol::click::{Rejection, id};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+
+use super::secret;
+use crate::{database::answer, error::Error};
+
+/// Longest name, in bytes.
+const NAME_MAX_BYTES: usize = 100;
+
+/// Advertisers of one key, at most.
+const ADVERTISERS_MAX: usize = 1_000;
+
+/// What a key may post unless it is created with another allowance: clicks a second, and at once.
+pub(super) const RATE: i32 = 1_000;
+pub(super) const BURST: i32 = 5_000;
+
+/// Whether clicks are counted as tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    /// They count.
+    Live,
+    /// They are counted as tests.
+    Test,
+}
+
+impl Mode {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// A key that is wanted.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// For people.
+    pub(crate) name: String,
+    pub(crate) mode: Mode,
+    /// The advertisers that it may post for; not given: all.
+    pub(crate) advertisers: Option<Vec<String>>,
+    /// May name users' addresses and browsers.
+    #[serde(default)]
+    pub(crate) speaks_for_users: bool,
+    /// Clicks a second in the long run.
+    #[serde(default = "rate")]
+    pub(crate) rate_per_second: i32,
+    /// Clicks at once.
+    #[serde(default = "burst")]
+    pub(crate) burst: i32,
+}
+
+fn rate() -> i32 {
+    RATE
+}
+
+fn burst() -> i32 {
+    BURST
+}
+
+/// What may be known of a key.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+pub(crate) struct Key {
+    pub(crate) key_id: String,
+    pub(crate) name: String,
+    pub(crate) mode: String,
+    pub(crate) advertisers: Option<Vec<String>>,
+    pub(crate) speaks_for_users: bool,
+    pub(crate) rate_per_second: i32,
+    pub(crate) burst: i32,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    created_by: String,
+    #[serde(with = "time::serde::rfc3339::option")]
+    rotated_at: Option<OffsetDateTime>,
+    /// Until when the key before the last rotation is taken.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) previous_until: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    revoked_at: Option<OffsetDateTime>,
+    revoked_by: Option<String>,
+}
+
+/// A key with its secret, which is shown this once.
+#[derive(Debug, Serialize)]
+pub(crate) struct Issued {
+    #[serde(flatten)]
+    pub(crate) known: Key,
+    pub(crate) key: String,
+}
+
+/// A key as the ring needs it.
+#[derive(sqlx::FromRow)]
+pub(super) struct Valid {
+    #[sqlx(flatten)]
+    pub(super) key: Key,
+    pub(super) secret_hash: Vec<u8>,
+    pub(super) previous_secret_hash: Option<Vec<u8>>,
+}
+
+const COLUMNS: &str = "key_id, name, mode, advertisers, speaks_for_users, rate_per_second, burst, created_at, \
+    created_by, rotated_at, previous_until, revoked_at, revoked_by";
+
+impl Wanted {
+    fn check(&self) -> Result<(), Error> {
+        let is_name = !self.name.trim().is_empty()
+            && self.name.len() <= NAME_MAX_BYTES
+            && !self.name.chars().any(char::is_control);
+        let advertisers = self.advertisers.as_deref().unwrap_or_default();
+        let is_some = self.advertisers.as_ref().is_none_or(|named| !named.is_empty());
+        let wrong = [
+            ("name", (!is_name).then(|| format!("Expected 1 to {NAME_MAX_BYTES} bytes on one line."))),
+            (
+                "advertisers",
+                (!is_some || advertisers.len() > ADVERTISERS_MAX)
+                    .then(|| format!("Expected 1 to {ADVERTISERS_MAX}, or none at all for every advertiser."))
+                    .or_else(|| advertisers.iter().find_map(|advertiser| id(advertiser).err())),
+            ),
+            ("rate_per_second", (self.rate_per_second < 1).then(|| "At least 1.".to_owned())),
+            ("burst", (self.burst < 1).then(|| "At least 1.".to_owned())),
+        ];
+        let field_errors: std::collections::BTreeMap<_, _> =
+            wrong.into_iter().filter_map(|(name, message)| Some((name.to_owned(), vec![message?]))).collect();
+        if field_errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(Rejection { form_errors: Vec::new(), field_errors }))
+        }
+    }
+}
+
+/// Every key, revoked ones included, the newest first.
+pub(super) async fn list(database: &PgPool) -> Result<Vec<Key>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM api_keys ORDER BY created_at DESC, key_id LIMIT 10000");
+    Ok(answer(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(database)).await?)
+}
+
+/// Makes a key.
+pub(super) async fn create(database: &PgPool, wanted: &Wanted, actor: &str) -> Result<Issued, Error> {
+    wanted.check()?;
+    let key = secret::generate(wanted.mode);
+    let sql = format!(
+        "INSERT INTO api_keys (key_id, name, mode, advertisers, speaks_for_users, rate_per_second, burst, \
+           secret_hash, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {COLUMNS}"
+    );
+    let known = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(secret::generate_id())
+        .bind(wanted.name.trim())
+        .bind(wanted.mode.as_str())
+        .bind(wanted.advertisers.as_deref())
+        .bind(wanted.speaks_for_users)
+        .bind(wanted.rate_per_second)
+        .bind(wanted.burst)
+        .bind(secret::hash(&key).to_vec())
+        .bind(actor)
+        .fetch_one(database);
+    Ok(Issued { known: answer(known).await?, key })
+}
+
+/// Replaces a key's secret; the one before is still taken for a while.
+pub(super) async fn rotate(database: &PgPool, key_id: &str, grace_hours: u32) -> Result<Issued, Error> {
+    let mode = "SELECT mode FROM api_keys WHERE key_id = $1 AND revoked_at IS NULL";
+    let mode: Option<String> = answer(sqlx::query_scalar(mode).bind(key_id).fetch_optional(database)).await?;
+    let mode = match mode.as_deref() {
+        None => return Err(Error::NotFound),
+        Some("test") => Mode::Test,
+        Some(_) => Mode::Live,
+    };
+    let key = secret::generate(mode);
+    let sql = format!(
+        "UPDATE api_keys SET previous_secret_hash = secret_hash, \
+             previous_until = now() + $3 * INTERVAL '1 hour', secret_hash = $2, rotated_at = now() \
+          WHERE key_id = $1 AND revoked_at IS NULL RETURNING {COLUMNS}"
+    );
+    let known = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(key_id)
+        .bind(secret::hash(&key).to_vec())
+        .bind(f64::from(grace_hours))
+        .fetch_optional(database);
+    Ok(Issued { known: answer(known).await?.ok_or(Error::NotFound)?, key })
+}
+
+/// Ends a key, and the one before it. Again does nothing.
+pub(super) async fn revoke(database: &PgPool, key_id: &str, actor: &str) -> Result<Key, Error> {
+    let sql = format!(
+        "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()), revoked_by = coalesce(revoked_by, $2) \
+          WHERE key_id = $1 RETURNING {COLUMNS}"
+    );
+    let known = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(key_id).bind(actor).fetch_optional(database);
+    answer(known).await?.ok_or(Error::NotFound)
+}
+
+/// Grows with every change of a key.
+pub(super) async fn version(database: &PgPool) -> Result<i64, sqlx::Error> {
+    answer(sqlx::query_scalar("SELECT version FROM api_keys_version").fetch_one(database)).await
+}
+
+/// The keys that are taken, as they are now.
+pub(super) async fn valid(database: &PgPool) -> Result<Vec<Valid>, sqlx::Error> {
+    let sql =
+        format!("SELECT {COLUMNS}, secret_hash, previous_secret_hash FROM api_keys WHERE revoked_at IS NULL");
+    answer(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(database)).await
+}

@@ -1,0 +1,169 @@
+//! How much a sender may send: one allowance for each key, one for each client address.
+//!
+//! An allowance is a rate and a burst, kept by the generic cell rate algorithm (GCRA, ITU-T I.371) of
+//! `governor`. Who asks too much is answered 429 with `Retry-After`; every answer says what is left, in
+//! the headers of draft-ietf-httpapi-ratelimit-headers-10. Memory is bounded: of the addresses the
+//! ones that were seen last are remembered.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+use quick_cache::sync::Cache;
+
+use crate::error::Error;
+
+/// Addresses remembered: some 15 MB.
+const ADDRESSES: usize = 100_000;
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LEFT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Requests a second in the long run, and at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) per_second: NonZeroU32,
+    pub(crate) burst: NonZeroU32,
+}
+
+impl Rate {
+    /// How long it takes until a spent allowance is whole again.
+    fn window(self) -> Duration {
+        Duration::from_secs_f64(f64::from(self.burst.get()) / f64::from(self.per_second.get()))
+    }
+}
+
+/// What one sender may still send.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    /// Whose it is, as the headers name it.
+    name: &'static str,
+    rate: Rate,
+    limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
+}
+
+/// What was left after spending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    name: &'static str,
+    rate: Rate,
+    pub(crate) units: u32,
+}
+
+impl Allowance {
+    pub(crate) fn new(name: &'static str, rate: Rate) -> Self {
+        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+        Self { name, rate, limiter: RateLimiter::direct(quota).with_middleware() }
+    }
+
+    pub(crate) fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// Spends units, all or none. Who asks for more than can ever be there at once has to wait for the
+    /// whole.
+    pub(crate) fn spend(&self, units: NonZeroU32) -> Result<Left, Error> {
+        let refused = |wait: Duration| {
+            metrics::counter!("clickwire_limited_total", "by" => self.name).increment(1);
+            Error::TooMany { by: self.name, retry_after: wait }
+        };
+        match self.limiter.check_n(units.min(self.rate.burst)) {
+            Ok(Ok(state)) => {
+                Ok(Left { name: self.name, rate: self.rate, units: state.remaining_burst_capacity() })
+            }
+            Ok(Err(refusal)) => Err(refused(refusal.wait_time_from(DefaultClock::default().now()))),
+            // Not reached: no more than the burst is asked for.
+            Err(_) => Err(refused(self.rate.window())),
+        }
+    }
+}
+
+impl Left {
+    /// Tells the sender.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        let (name, quota, window) = (self.name, self.rate.burst, self.rate.window().as_secs_f64().ceil());
+        let spent = f64::from(quota.get().saturating_sub(self.units));
+        let reset = (spent / f64::from(self.rate.per_second.get())).ceil();
+        let lines = [
+            (POLICY, format!("\"{name}\";q={quota};w={window}")),
+            (LEFT, format!("\"{name}\";r={};t={reset}", self.units)),
+        ];
+        for (name, line) in lines {
+            if let Ok(value) = HeaderValue::try_from(line) {
+                headers.append(name, value);
+            }
+        }
+    }
+}
+
+/// The allowances of client addresses. An IPv6 customer has a /64 network, so that is what counts.
+pub(crate) struct Addresses {
+    rate: Rate,
+    allowances: Cache<IpAddr, Arc<Allowance>>,
+}
+
+impl Addresses {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, allowances: Cache::new(ADDRESSES) }
+    }
+
+    /// Spends one request of a client.
+    pub(crate) fn spend(&self, client: IpAddr) -> Result<Left, Error> {
+        let customer = match client.to_canonical() {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => IpAddr::V6(network(address)),
+        };
+        let new = || Ok::<_, Error>(Arc::new(Allowance::new("address", self.rate)));
+        self.allowances.get_or_insert_with(&customer, new)?.spend(NonZeroU32::MIN)
+    }
+}
+
+fn network(address: Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(per_second: u32, burst: u32) -> Rate {
+        Rate { per_second: per_second.try_into().unwrap(), burst: burst.try_into().unwrap() }
+    }
+
+    #[test]
+    fn a_burst_is_let_through_and_what_follows_is_told_when_to_come_again() {
+        let allowance = Allowance::new("key", rate(1, 5));
+        let left = allowance.spend(4.try_into().unwrap()).unwrap();
+        assert_eq!(left.units, 1);
+        let mut headers = HeaderMap::new();
+        left.write(&mut headers);
+        assert_eq!(headers[POLICY], "\"key\";q=5;w=5");
+        assert_eq!(headers[LEFT], "\"key\";r=1;t=4");
+        let Err(Error::TooMany { by, retry_after }) = allowance.spend(2.try_into().unwrap()) else {
+            panic!("more than the burst was let through");
+        };
+        assert_eq!(by, "key");
+        assert!(retry_after > Duration::ZERO && retry_after <= Duration::from_secs(1), "{retry_after:?}");
+        // All or none: the one that is left is still there.
+        allowance.spend(NonZeroU32::MIN).unwrap();
+    }
+
+    #[test]
+    fn addresses_have_allowances_of_their_own_and_a_customers_network_one() {
+        let addresses = Addresses::new(rate(1, 1));
+        let spend = |address: &str| addresses.spend(address.parse().unwrap()).is_ok();
+        assert!(spend("192.0.2.1") && spend("192.0.2.2"));
+        assert!(!spend("::ffff:192.0.2.1"));
+        assert!(spend("2001:db8::1") && !spend("2001:db8::2") && spend("2001:db8:0:1::1"));
+    }
+}
