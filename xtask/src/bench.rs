@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod aggregator;
+mod ingest;
 mod latency;
 mod usage;
 
@@ -12,13 +13,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::steps::print;
+use crate::{status::Status, steps::print};
 
 /// What to measure.
 #[derive(clap::Subcommand)]
 pub(crate) enum Measurement {
     /// From a click's 202 to its change at a WebSocket client.
     Latency(latency::Options),
+    /// From requests to the ledger: how many a second, answered how soon, and what each costs.
+    Ingest(ingest::Options),
     /// From a full stream into the ledger: clicks a second, and what each costs.
     Aggregate(aggregate::Options),
 }
@@ -26,8 +29,26 @@ pub(crate) enum Measurement {
 pub(crate) fn run(measurement: &Measurement) -> Result<()> {
     match measurement {
         Measurement::Latency(options) => latency::run(options),
+        Measurement::Ingest(options) => ingest::run(options),
         Measurement::Aggregate(options) => aggregate::run(options),
     }
+}
+
+/// CPU seconds that each part has used, its children included.
+fn processes(status: &Status) -> Result<Vec<(&'static str, f64)>> {
+    let pids = &status.pids;
+    let parts = [
+        ("server", Some(pids.server)),
+        ("aggregator", Some(pids.aggregator)),
+        ("NATS", pids.nats),
+        ("Redis", pids.redis),
+        ("PostgreSQL", pids.database),
+    ];
+    parts
+        .into_iter()
+        .filter_map(|(name, pid)| Some((name, usage::cpu_seconds(pid?))))
+        .map(|(name, cpu)| Ok((name, cpu?)))
+        .collect()
 }
 
 /// A folder that is removed in the end.

@@ -78,7 +78,7 @@ fn start_and_watch(
     interrupt.check()?;
 
     let launch = launch::Launch { installation, services: &services, steps, interrupt };
-    let running = launch.programs(port, !arguments.no_demo)?;
+    let running = launch.programs(port, !arguments.no_demo, &[])?;
     let status = running.status(&launch)?;
     installation.set_status(&status)?;
 

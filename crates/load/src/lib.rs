@@ -3,11 +3,14 @@
 //! - [`http`]: posts clicks over one kept-alive connection
 //! - [`live`]: a dashboard without a screen: keeps a view's state as the protocol says
 //! - [`traffic`]: a believable mix of clicks, some of them by robots
-//! - [`demo`], [`latency`], [`fill`]: what the program does
+//! - [`demo`], [`latency`], [`intake`], [`fill`]: what the program does
 
 pub mod demo;
 pub mod fill;
 pub mod http;
+pub mod intake;
 pub mod latency;
 pub mod live;
 pub mod traffic;
+
+mod wire;

@@ -1,7 +1,7 @@
 //! `clickwire-load`: demonstration traffic and measurements.
 
 use clap::{Parser, Subcommand};
-use clickwire_load::{demo, fill, latency};
+use clickwire_load::{demo, fill, intake, latency};
 
 /// Sends clicks to a Clickwire server, for demonstrations and measurements.
 #[derive(Parser)]
@@ -17,6 +17,8 @@ enum Command {
     Demo(demo::Options),
     /// Measures the time from a click's 202 to its change at a WebSocket client.
     Latency(latency::Options),
+    /// Measures how many clicks a server takes in, and how fast it answers.
+    Intake(intake::Options),
     /// Fills the stream as servers would, for an aggregator that is to be measured.
     Fill(fill::Options),
 }
@@ -28,6 +30,7 @@ async fn main() -> anyhow::Result<()> {
     match config.command {
         Command::Demo(options) => demo::run(&options, &stop).await,
         Command::Latency(options) => latency::run(&options, &stop).await,
+        Command::Intake(options) => intake::run(&options, &stop).await,
         Command::Fill(options) => fill::run(&options, &stop).await,
     }
 }

@@ -50,7 +50,7 @@ impl Aggregator {
 
     /// None before it listens.
     pub(super) fn metrics(&self) -> Metrics {
-        Metrics(ask::get(self.port.port(), "/metrics").unwrap_or_default())
+        Metrics::of(self.port.port())
     }
 }
 
@@ -61,6 +61,11 @@ impl FromIterator<Metrics> for Metrics {
 }
 
 impl Metrics {
+    /// What the aggregator on this port of 127.0.0.1 says; nothing before it listens.
+    pub(super) fn of(port: u16) -> Self {
+        Self(ask::get(port, "/metrics").unwrap_or_default())
+    }
+
     /// The sum of a series, named with its labels as it is rendered.
     pub(super) fn sum(&self, series: &str) -> f64 {
         let value = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse::<f64>().ok();

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clickwire_services::{Folder, Port, Services};
 
-use super::{TemporaryFolder, usage};
+use super::{TemporaryFolder, processes, usage};
 use crate::installation::Installation;
 use crate::interrupt::Interrupt;
 use crate::status::Status;
@@ -44,7 +44,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let services = Services::start(&services, &|step| steps.say(step))?;
     let launch =
         Launch { installation: &installation, services: &services, steps: &steps, interrupt: &interrupt };
-    let running = launch.programs(Port::Free.reserve("the server")?, false)?;
+    let running = launch.programs(Port::Free.reserve("the server")?, false, &[])?;
     measure(&running.status(&launch)?, options, &steps, &interrupt)?;
     drop(running);
     services.stop();
@@ -67,21 +67,4 @@ fn measure(status: &Status, options: &Options, steps: &Steps, interrupt: &Interr
         print(&format!("{name:<12}{:>8.1}", (after - before) * 1e6 / clicks));
     }
     Ok(())
-}
-
-/// CPU seconds that each part has used, its children included.
-fn processes(status: &Status) -> Result<Vec<(&'static str, f64)>> {
-    let pids = &status.pids;
-    let parts = [
-        ("server", Some(pids.server)),
-        ("aggregator", Some(pids.aggregator)),
-        ("NATS", pids.nats),
-        ("Redis", pids.redis),
-        ("PostgreSQL", pids.database),
-    ];
-    parts
-        .into_iter()
-        .filter_map(|(name, pid)| Some((name, usage::cpu_seconds(pid?))))
-        .map(|(name, cpu)| Ok((name, cpu?)))
-        .collect()
 }

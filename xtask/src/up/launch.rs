@@ -57,7 +57,13 @@ pub(crate) fn services(installation: &Installation) -> Options {
 
 impl Launch<'_> {
     /// Migrates the database and starts the programs, each when the one before it is ready.
-    pub(crate) fn programs(&self, server_port: Reservation, is_demo: bool) -> Result<Running> {
+    /// `settings` are the server's beside the usual ones.
+    pub(crate) fn programs(
+        &self,
+        server_port: Reservation,
+        is_demo: bool,
+        settings: &[(&'static str, String)],
+    ) -> Result<Running> {
         let secrets = self.installation.secrets()?;
         self.migrate(is_demo)?;
         let supervisor = Supervisor::start(&self.installation.logs().join("supervisor.log"), None, None)?;
@@ -73,7 +79,7 @@ impl Launch<'_> {
         let aggregator = self.program("aggregator", "clickwire-aggregator", &[], &aggregator)?;
         running.start(self, aggregator, Some(aggregator_port))?;
 
-        let server = server_environment(server_port, &secrets);
+        let server = [&server_environment(server_port, &secrets), settings].concat();
         let server = self.program("server", "clickwire-server", &[], &server)?;
         running.start(self, server, Some(server_port))?;
 
