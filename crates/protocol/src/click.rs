@@ -4,7 +4,7 @@
 //! free of control characters, ids are of a plain alphabet, so nothing that a stranger sends can
 //! become a message that no aggregator can write.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -22,6 +22,9 @@ pub const MAX_USER_AGENT_BYTES: usize = 1024;
 
 /// Longest name of an operating system or a browser, in bytes.
 pub const MAX_BROWSER_BYTES: usize = 64;
+/// Unknown fields that a rejection names, at most: it must not become many times the body that it is
+/// about.
+const MAX_UNKNOWN_NAMED: usize = 20;
 
 /// The country of a click whose country is not known (CLDR's `ZZ`).
 pub const UNKNOWN_COUNTRY: &str = "ZZ";
@@ -192,6 +195,58 @@ pub struct Accepted {
     pub is_fraudulent: bool,
 }
 
+/// The answer to a batch of clicks: each is in one of the three numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchAnswer {
+    /// These can't be lost any more.
+    pub accepted: usize,
+    /// These are wrong in themselves; sending them again changes nothing.
+    pub rejected: usize,
+    /// These may have been lost, through no fault of theirs: to be sent again, each with the `click_id`
+    /// of its result.
+    pub failed: usize,
+    /// One for each click, in the order of the batch.
+    pub results: Vec<BatchResult>,
+}
+
+/// What became of one click of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum BatchResult {
+    /// As [`Accepted`] says of a single one.
+    Accepted {
+        /// The click's id.
+        click_id: Uuid,
+        /// The broker has seen it; an earlier click of the same batch counts.
+        is_duplicate: bool,
+        /// Only a hint.
+        is_fraudulent: bool,
+    },
+    /// It was not taken.
+    Refused {
+        /// Why.
+        error: Refusal,
+    },
+}
+
+/// Why one click of a batch was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Refusal {
+    /// Its fields are wrong.
+    Invalid(Rejection),
+    /// Something else.
+    Other {
+        /// For programs.
+        code: Cow<'static, str>,
+        /// For people.
+        message: Cow<'static, str>,
+        /// To send it again under: it may have been taken all the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        click_id: Option<Uuid>,
+    },
+}
+
 /// Why a body was refused: everything that is wrong with it, by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -221,12 +276,19 @@ impl PostedClick {
     /// Reads and checks a JSON body. The rejection names everything that is wrong, not only the
     /// first thing.
     pub fn parse(body: &[u8]) -> Result<Self, Rejection> {
-        let Value::Object(fields) = serde_json::from_slice(body)
-            .map_err(|error| Rejection::form(format!("The body is not JSON: {error}")))?
-        else {
-            return Err(Rejection::form("The body must be a JSON object."));
-        };
-        Self::from_fields(fields)
+        let body = serde_json::from_slice(body)
+            .map_err(|error| Rejection::form(format!("The body is not JSON: {error}")))?;
+        Self::from_json(body, "The body")
+    }
+
+    /// Checks what was read as JSON already; errors call it `what`.
+    pub fn from_json(value: Value, what: &str) -> Result<Self, Rejection> {
+        match value {
+            Value::Object(fields) => Self::from_fields(fields),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Err(Rejection::form(format!("{what} must be a JSON object.")))
+            }
+        }
     }
 
     fn from_fields(fields: Map<String, Value>) -> Result<Self, Rejection> {
@@ -279,7 +341,7 @@ impl Fields {
     }
 
     fn finish<T>(mut self, value: T) -> Result<T, Rejection> {
-        for name in self.values.keys() {
+        for name in self.values.keys().take(MAX_UNKNOWN_NAMED) {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(MAX_ID_BYTES).collect();
             self.rejection.field(&shown, "Unknown field.");
         }

@@ -4,6 +4,8 @@
 //! WebAssembly and can be tested by itself.
 //!
 //! - [`click`]: what a client posts and what travels on the stream
+//! - [`elements`]: the elements of a batch that arrives in pieces
+//! - [`idempotency`]: the header that names a post
 //! - [`counts`]: dispositions, counts per disposition, and the cells that hold them
 //! - [`reason`]: why somebody did something
 //! - [`alerts`]: incidents that operations must hear of
@@ -18,8 +20,10 @@ pub mod alerts;
 pub mod analytics;
 pub mod click;
 pub mod counts;
+pub mod elements;
 pub mod feed;
 pub mod finality;
+pub mod idempotency;
 pub mod live;
 pub mod reason;
 pub mod rules;

@@ -1,0 +1,366 @@
+//! The elements of a body that arrives in pieces: of a JSON array, or of JSON a line (NDJSON).
+//!
+//! What is kept between two pieces is one element at most, and none longer than the limit. Only what
+//! stands between elements is read here; whether an element is JSON, says whoever reads it. Both
+//! together take exactly what a JSON reader takes of the whole, however the body is cut into pieces.
+
+use thiserror::Error;
+
+/// How the elements stand in the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON array.
+    Array,
+    /// One a line, ended by LF or CR LF; the last line may do without, empty ones are skipped.
+    Lines,
+}
+
+/// Why a body can't be taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Malformed {
+    /// It begins with something else.
+    #[error("The body must be a JSON array.")]
+    NotAnArray,
+    /// Something else stands between two elements or behind the last.
+    #[error("Expected {expected} at byte {at}.")]
+    Expected {
+        /// What should stand there.
+        expected: &'static str,
+        /// Where, in bytes from the beginning.
+        at: usize,
+    },
+    /// It ends before the array does.
+    #[error("The body ends before the array does.")]
+    CutShort,
+    /// An element is longer than the limit.
+    #[error("The element that begins before byte {at} is too large.")]
+    ElementTooLarge {
+        /// How far the body was read, in bytes from the beginning.
+        at: usize,
+    },
+}
+
+/// Takes a body apart.
+#[derive(Debug)]
+pub struct Splitter {
+    place: Place,
+    max_element_bytes: usize,
+    /// The beginning of an element whose end has not come yet.
+    begun: Vec<u8>,
+    /// Bytes read before the present piece.
+    read_bytes: usize,
+}
+
+/// Where in the body the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Line,
+    BeforeArray,
+    BeforeElement {
+        may_end: bool,
+    },
+    /// In a number, `true`, `false` or `null`.
+    Scalar,
+    /// Under so many brackets.
+    Nested(usize),
+    /// In a text, under so many brackets.
+    Text(usize),
+    /// Behind a backslash.
+    Escape(usize),
+    AfterElement,
+    AfterArray,
+}
+
+/// What a byte is to the element.
+enum Part {
+    /// Outside.
+    None,
+    /// Its first.
+    First,
+    /// One of it.
+    Inner,
+    /// Its last.
+    Last,
+    /// The first behind it.
+    Behind,
+}
+
+impl Splitter {
+    /// For a body whose elements may have so many bytes each.
+    pub fn new(format: Format, max_element_bytes: usize) -> Self {
+        let place = match format {
+            Format::Array => Place::BeforeArray,
+            Format::Lines => Place::Line,
+        };
+        Self { place, max_element_bytes, begun: Vec::new(), read_bytes: 0 }
+    }
+
+    /// Reads the next piece and gives every element that ends in it to `each`, in order. After an error
+    /// nothing more can be read.
+    pub fn push<E: From<Malformed>>(
+        &mut self,
+        piece: &[u8],
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // An element that has begun goes on, or a line begins.
+        let mut first = 0;
+        for (index, &byte) in piece.iter().enumerate() {
+            match self.step(byte, index)? {
+                Part::None | Part::Inner => {}
+                Part::First => first = index,
+                Part::Last => self.end(&piece[first..=index], &mut each)?,
+                Part::Behind => {
+                    self.end(&piece[first..index], &mut each)?;
+                    first = index + 1;
+                }
+            }
+        }
+        self.read_bytes += piece.len();
+        match self.place {
+            Place::Line | Place::Scalar | Place::Nested(_) | Place::Text(_) | Place::Escape(_) => {
+                self.keep(&piece[first..])?;
+            }
+            Place::BeforeArray | Place::BeforeElement { .. } | Place::AfterElement | Place::AfterArray => {}
+        }
+        Ok(())
+    }
+
+    /// Says whether the body may end here; a last line may be an element.
+    pub fn finish<E: From<Malformed>>(mut self, each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        match self.place {
+            Place::Line => self.end(&[], each),
+            Place::AfterArray => Ok(()),
+            Place::BeforeArray => Err(Malformed::NotAnArray.into()),
+            Place::BeforeElement { .. }
+            | Place::Scalar
+            | Place::Nested(_)
+            | Place::Text(_)
+            | Place::Escape(_)
+            | Place::AfterElement => Err(Malformed::CutShort.into()),
+        }
+    }
+
+    /// Goes one byte on.
+    fn step(&mut self, byte: u8, index: usize) -> Result<Part, Malformed> {
+        let at = self.read_bytes + index;
+        let (place, part) = match (self.place, byte) {
+            (Place::Line, b'\n') => (Place::Line, Part::Behind),
+            (Place::Line, _) => (Place::Line, Part::Inner),
+
+            (Place::Escape(depth), _) => (Place::Text(depth), Part::Inner),
+            (Place::Text(depth), b'\\') => (Place::Escape(depth), Part::Inner),
+            (Place::Text(0), b'"') => (Place::AfterElement, Part::Last),
+            (Place::Text(depth), b'"') => (Place::Nested(depth), Part::Inner),
+            (Place::Text(_), _) => (self.place, Part::Inner),
+
+            (Place::Nested(depth), b'"') => (Place::Text(depth), Part::Inner),
+            (Place::Nested(depth), b'{' | b'[') => (Place::Nested(depth + 1), Part::Inner),
+            (Place::Nested(1), b'}' | b']') => (Place::AfterElement, Part::Last),
+            (Place::Nested(depth), b'}' | b']') => (Place::Nested(depth - 1), Part::Inner),
+            (Place::Nested(_), _) => (self.place, Part::Inner),
+
+            (Place::Scalar, b',') => (Place::BeforeElement { may_end: false }, Part::Behind),
+            (Place::Scalar, b']') => (Place::AfterArray, Part::Behind),
+            (Place::Scalar, byte) if is_space(byte) => (Place::AfterElement, Part::Behind),
+            (Place::Scalar, _) => (Place::Scalar, Part::Inner),
+
+            (place, byte) if is_space(byte) => (place, Part::None),
+            (Place::BeforeArray, b'[') => (Place::BeforeElement { may_end: true }, Part::None),
+            (Place::BeforeArray, _) => return Err(Malformed::NotAnArray),
+            (Place::BeforeElement { may_end: true }, b']') => (Place::AfterArray, Part::None),
+            (Place::BeforeElement { .. }, b']' | b'}' | b',') => {
+                return Err(Malformed::Expected { expected: "an element", at });
+            }
+            (Place::BeforeElement { .. }, b'{' | b'[') => (Place::Nested(1), Part::First),
+            (Place::BeforeElement { .. }, b'"') => (Place::Text(0), Part::First),
+            (Place::BeforeElement { .. }, _) => (Place::Scalar, Part::First),
+            (Place::AfterElement, b',') => (Place::BeforeElement { may_end: false }, Part::None),
+            (Place::AfterElement, b']') => (Place::AfterArray, Part::None),
+            (Place::AfterElement, _) => return Err(Malformed::Expected { expected: "a comma or `]`", at }),
+            (Place::AfterArray, _) => return Err(Malformed::Expected { expected: "the end", at }),
+        };
+        self.place = place;
+        Ok(part)
+    }
+
+    /// Gives away the element that ends with `rest`.
+    fn end<E: From<Malformed>>(
+        &mut self,
+        rest: &[u8],
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.begun.is_empty() {
+            self.keep(rest)?;
+        }
+        let element = if self.begun.is_empty() { rest } else { &self.begun };
+        let element = element.strip_suffix(b"\r").unwrap_or(element);
+        if element.len() > self.max_element_bytes {
+            return Err(self.too_large().into());
+        }
+        // Only lines have something around their element.
+        let is_empty = element.iter().all(|&byte| is_space(byte));
+        let given = if is_empty { Ok(()) } else { each(element) };
+        self.begun.clear();
+        given
+    }
+
+    /// Keeps a part of an element until the next piece comes.
+    fn keep(&mut self, part: &[u8]) -> Result<(), Malformed> {
+        // One more for a carriage return.
+        if self.begun.len() + part.len() > self.max_element_bytes + 1 {
+            return Err(self.too_large());
+        }
+        self.begun.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn too_large(&self) -> Malformed {
+        Malformed::ElementTooLarge { at: self.read_bytes }
+    }
+}
+
+/// What JSON allows between its parts (RFC 8259, section 2).
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::Index};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const MAX: usize = 64;
+
+    /// What a body holds when it comes in pieces of these sizes, over and over.
+    fn split(format: Format, body: &[u8], sizes: &[usize]) -> Result<Vec<Vec<u8>>, Malformed> {
+        let mut splitter = Splitter::new(format, MAX);
+        let mut elements = Vec::new();
+        let mut each = |element: &[u8]| {
+            elements.push(element.to_vec());
+            Ok::<(), Malformed>(())
+        };
+        let (mut rest, mut sizes) = (body, sizes.iter().cycle());
+        while !rest.is_empty() {
+            let size = sizes.next().map_or(rest.len(), |&size| size.clamp(1, rest.len()));
+            splitter.push(&rest[..size], &mut each)?;
+            assert!(splitter.begun.len() <= MAX + 1, "more is kept than one element");
+            rest = &rest[size..];
+        }
+        splitter.finish(each)?;
+        Ok(elements)
+    }
+
+    /// The same as values, if every element is JSON.
+    fn values(format: Format, body: &[u8], sizes: &[usize]) -> Option<Vec<Value>> {
+        let elements = split(format, body, sizes).ok()?;
+        elements.iter().map(|element| serde_json::from_slice(element).ok()).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let expected = |expected, at| Malformed::Expected { expected, at };
+        for (body, error) in [
+            ("", Malformed::NotAnArray),
+            ("  {}", Malformed::NotAnArray),
+            ("\u{feff}[]", Malformed::NotAnArray),
+            ("[", Malformed::CutShort),
+            ("[1,", Malformed::CutShort),
+            ("[1", Malformed::CutShort),
+            ("[{\"a\":\"]}", Malformed::CutShort),
+            ("[1,]", expected("an element", 3)),
+            ("[,1]", expected("an element", 1)),
+            ("[1 2]", expected("a comma or `]`", 3)),
+            ("[{} {}]", expected("a comma or `]`", 4)),
+            ("[] x", expected("the end", 3)),
+        ] {
+            assert_eq!(split(Format::Array, body.as_bytes(), &[]), Err(error), "{body}");
+            assert_eq!(split(Format::Array, body.as_bytes(), &[1]), Err(error), "{body}");
+        }
+        let longest = format!("\"{}\"", "a".repeat(MAX - 2));
+        let longer = format!("\"{}\"", "a".repeat(MAX - 1));
+        for sizes in [&[][..], &[1], &[5, 60]] {
+            let array = |element: &str| split(Format::Array, format!("[{element}, 1]").as_bytes(), sizes);
+            assert_eq!(array(&longest).map(|elements| elements.len()), Ok(2));
+            assert!(matches!(array(&longer), Err(Malformed::ElementTooLarge { .. })));
+            let lines = |element: &str| split(Format::Lines, format!("{element}\r\n1").as_bytes(), sizes);
+            assert_eq!(lines(&longest).map(|elements| elements.len()), Ok(2));
+            assert!(matches!(lines(&longer), Err(Malformed::ElementTooLarge { .. })));
+        }
+    }
+
+    #[test]
+    fn lines_may_be_empty_and_end_in_both_ways() {
+        let body = b"{\"a\":1}\r\n\n  \r\n[2]\n\"\\n\"";
+        for sizes in [&[][..], &[1], &[3, 2]] {
+            let expected = vec![json!({"a": 1}), json!([2]), json!("\n")];
+            assert_eq!(values(Format::Lines, body, sizes), Some(expected));
+        }
+        assert_eq!(values(Format::Lines, b"", &[]), Some(Vec::new()));
+    }
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[\\[\\]{},:\"\\\\a\n]{0,5}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 6, 2, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..3).prop_map(Value::from),
+                vec(("[a\"\\]\\\\]{0,2}", inner), 0..3)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_hold_the_elements_of_the_whole(
+            elements in vec(json_value(), 0..6), pretty: bool, sizes in vec(1..9_usize, 1..6)
+        ) {
+            prop_assume!(elements.iter().all(|element| element.to_string().len() <= MAX / 2));
+            let whole = Value::from(elements.clone());
+            let body = if pretty { format!("{whole:#}\n") } else { whole.to_string() };
+            let fits = split(Format::Array, body.as_bytes(), &[]).is_ok();
+            // Indentation can make an element too long; it does so in pieces, too.
+            prop_assert_eq!(values(Format::Array, body.as_bytes(), &sizes), fits.then(|| elements.clone()));
+            prop_assert!(fits || pretty);
+            let lines: String = elements.iter().map(|element| format!("{element}\n")).collect();
+            prop_assert_eq!(values(Format::Lines, lines.as_bytes(), &sizes), Some(elements));
+        }
+
+        /// Near-JSON is refused exactly when a JSON reader refuses it.
+        #[test]
+        fn what_is_no_json_is_refused(
+            body in "[\\[\\]{},:\"\\\\1e \nnul]{0,12}|\\[[\\[\\]{},:\"1 ]{0,10}\\]", sizes in vec(1..5_usize, 1..4)
+        ) {
+            let whole = serde_json::from_str::<Vec<Value>>(&body).ok();
+            prop_assert_eq!(values(Format::Array, body.as_bytes(), &sizes), whole);
+        }
+
+        #[test]
+        fn a_broken_array_is_refused(elements in vec(json_value(), 1..4), place: Index, byte: u8) {
+            let mut body = Value::from(elements).to_string().into_bytes();
+            let place = place.index(body.len());
+            body[place] = byte;
+            let whole = serde_json::from_slice::<Vec<Value>>(&body).ok();
+            prop_assume!(body.len() <= MAX);
+            prop_assert_eq!(values(Format::Array, &body, &[3, 1]), whole);
+        }
+
+        #[test]
+        fn garbage_in_any_pieces_is_the_same_and_never_panics(
+            body in vec(any::<u8>(), 0..200), sizes in vec(1..90_usize, 1..6), lines: bool
+        ) {
+            let format = if lines { Format::Lines } else { Format::Array };
+            let (whole, pieces) = (split(format, &body, &[]), split(format, &body, &sizes));
+            prop_assert_eq!(whole.is_ok(), pieces.is_ok());
+            if whole.is_ok() {
+                prop_assert_eq!(whole, pieces);
+            }
+        }
+    }
+}
