@@ -21,6 +21,9 @@ use serde_json::json;
 use thiserror::Error as ThisError;
 use uuid::Uuid;
 
+/// What comes again finds a service back, or the first post answered, after so long.
+const RETRY_AFTER_SECONDS: &str = "1";
+
 /// Why a request was not done.
 #[derive(Debug, ThisError)]
 pub(crate) enum Error {
@@ -47,6 +50,12 @@ pub(crate) enum Error {
     KeysUnread,
     #[error("wrong content type")]
     UnsupportedMediaType,
+    /// An `Idempotency-Key` came again with another body.
+    #[error("the idempotency key is another post's")]
+    KeyReused,
+    /// The first post with this `Idempotency-Key` is not answered yet.
+    #[error("the first post with the idempotency key is in flight")]
+    KeyInFlight,
     /// The broker did not acknowledge the click with this id; it may have it all the same.
     #[error("broker: {cause}")]
     Broker { click_id: Uuid, cause: String },
@@ -111,6 +120,16 @@ impl Error {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "keys_unavailable",
                 "Keys can't be looked up now. Try again.",
+            ),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "This Idempotency-Key came with another body before. Use a new one.",
+            ),
+            Self::KeyInFlight => (
+                StatusCode::CONFLICT,
+                "idempotency_key_in_flight",
+                "The first post with this Idempotency-Key is not answered yet. Try again.",
             ),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -198,8 +217,9 @@ impl IntoResponse for Error {
         let retry_after = match &self {
             // A whole second at least: sooner it would only be refused again.
             Self::TooMany { retry_after, .. } => HeaderValue::from(retry_after.as_secs() + 1),
-            _ => HeaderValue::from_static("1"),
+            _ => HeaderValue::from_static(RETRY_AFTER_SECONDS),
         };
+        let is_in_flight = matches!(self, Self::KeyInFlight);
         let body = match self {
             Self::Invalid(rejection) => json!({ "error": rejection }),
             Self::Broker { click_id, .. } => {
@@ -216,6 +236,7 @@ impl IntoResponse for Error {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 Some((RETRY_AFTER, retry_after))
             }
+            StatusCode::CONFLICT if is_in_flight => Some((RETRY_AFTER, retry_after)),
             StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             StatusCode::UPGRADE_REQUIRED => Some((UPGRADE, HeaderValue::from_static("websocket"))),
             _ => None,

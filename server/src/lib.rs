@@ -49,7 +49,7 @@ use clickwire_dead_letters::DeadLetters;
 use clickwire_process::redis::Connection;
 use clickwire_protocol::stream::Names;
 use sqlx::PgPool;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -58,7 +58,7 @@ use crate::{
     config::Config,
     countries::Countries,
     error::Error,
-    intake::{Intake, enrich::Enricher},
+    intake::{Intake, enrich::Enricher, idempotency::Idempotency},
     keys::ring::Ring,
     limits::{Addresses, Rate},
     live::Hub,
@@ -81,6 +81,7 @@ struct AppState {
     addresses: Arc<Addresses>,
     intake: Intake,
     enricher: Enricher,
+    idempotency: Idempotency,
     /// Can only read.
     database: PgPool,
     /// Can write: for handlers that ask for [`access::Admin`], and no others.
@@ -99,7 +100,7 @@ struct AppState {
 #[derive(Clone)]
 struct Sessions {
     tracker: TaskTracker,
-    permits: Arc<tokio::sync::Semaphore>,
+    permits: Arc<Semaphore>,
     stop: CancellationToken,
     heartbeat: Duration,
 }
@@ -124,7 +125,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let redis = Connection::new(redis_client.clone())?;
     let sessions = Sessions {
         tracker: TaskTracker::new(),
-        permits: Arc::new(tokio::sync::Semaphore::new(config.live_sessions_max)),
+        permits: Arc::new(Semaphore::new(config.live_sessions_max)),
         stop: stop.clone(),
         heartbeat: Duration::from_millis(config.live_heartbeat_ms),
     };
@@ -147,6 +148,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         redis_prefix: config.redis_prefix.as_str().into(),
         intake,
         enricher: Enricher::new(hasher, data_centers, countries),
+        idempotency: Idempotency::new(
+            redis.clone(),
+            config.redis_prefix.as_str().into(),
+            config.ip_hash_key.as_bytes(),
+        ),
         hub: Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop),
         database,
         admin_database,

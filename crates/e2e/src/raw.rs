@@ -1,57 +1,77 @@
-//! HTTP as it is on the wire, for requests that no client library would send.
+//! Requests written by hand: with headers and bodies that no proper client sends.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-/// What a server answered.
+/// What the server answered.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// Header lines by their names in lower case; of several with one name the last.
-    pub headers: BTreeMap<String, String>,
-    /// The body as it came.
-    pub text: String,
+    /// The body; null if it is no JSON.
+    pub body: Value,
+    head: String,
 }
 
 impl Answer {
-    /// The body as JSON; null if it is none.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_default()
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 
-/// Sends one request over a connection of its own. `request` is its method and path; header lines
-/// end with `\r\n` each, those for host, length and the connection's end are added.
-pub async fn send(server_url: &str, request: &str, headers: &str, body: &[u8]) -> Result<Answer> {
-    let authority = server_url.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(authority).await?;
-    let length = body.len();
-    let head = format!(
-        "{request} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
-    );
-    stream.write_all(head.as_bytes()).await?;
-    // A server may answer and close before it has read a body that it refuses.
-    let written = stream.write_all(body).await;
-    let mut bytes = Vec::new();
-    let read = stream.read_to_end(&mut bytes).await;
-    ensure!(!bytes.is_empty(), "no answer: {written:?} {read:?}");
-    parse(&String::from_utf8_lossy(&bytes))
+/// Sends a request, such as `GET /livez`; `headers` are lines that end in CR LF.
+pub async fn send(url: &str, request: &str, headers: &str, body: &[u8]) -> Result<Answer> {
+    exchange(url, request, &format!("content-length: {}\r\n{headers}", body.len()), body).await
 }
 
-fn parse(text: &str) -> Result<Answer> {
-    let (head, body) = text.split_once("\r\n\r\n").context("an answer without an end of its headers")?;
-    let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
-    let headers = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    Ok(Answer { status: status.context("an answer without a status")?, headers, text: body.to_owned() })
+/// Posts a body.
+pub async fn post(url: &str, path: &str, headers: &str, body: &[u8]) -> Result<Answer> {
+    send(url, &format!("POST {path}"), headers, body).await
+}
+
+/// Posts a body in chunks of so many bytes, of a length that is not told before.
+pub async fn post_chunked(
+    url: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+    size_bytes: usize,
+) -> Result<Answer> {
+    let mut chunked = Vec::new();
+    for chunk in body.chunks(size_bytes) {
+        chunked.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        chunked.extend_from_slice(chunk);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    let request = format!("POST {path}");
+    exchange(url, &request, &format!("transfer-encoding: chunked\r\n{headers}"), &chunked).await
+}
+
+async fn exchange(url: &str, request: &str, headers: &str, body: &[u8]) -> Result<Answer> {
+    let mut stream = begin(url, request, headers).await?;
+    // A server may answer and close before it has read a body that it refuses.
+    let written = stream.write_all(body).await;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    ensure!(!answer.is_empty(), "no answer: {written:?} {read:?}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    Ok(Answer { status, body: serde_json::from_str(body).unwrap_or(Value::Null), head: head.to_owned() })
+}
+
+/// Opens a connection and sends what stands before the body.
+pub async fn begin(url: &str, request: &str, headers: &str) -> Result<TcpStream> {
+    let authority = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(authority).await?;
+    let head = format!("{request} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    Ok(stream)
 }

@@ -14,6 +14,7 @@ use redis::{
     Client, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
 };
+use tokio::time::{Instant, timeout_at};
 
 /// Connecting, and each answer, may take so long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -58,6 +59,17 @@ impl Connection {
             *current = Current { manager, number: number + 1 };
         }
     }
+}
+
+/// What a command answers until then; `None` if it fails or takes longer.
+///
+/// It goes on by itself for as long as the connection waits for an answer: one that never answers
+/// would not be found out if nobody waited.
+pub async fn within<T: Send + 'static>(
+    until: Instant,
+    command: impl Future<Output = RedisResult<T>> + Send + 'static,
+) -> Option<T> {
+    timeout_at(until, tokio::spawn(command)).await.ok()?.ok()?.ok()
 }
 
 impl ConnectionLike for Connection {

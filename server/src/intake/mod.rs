@@ -1,12 +1,13 @@
 //! Taking clicks in: check, enrich, publish; an answer only after the broker has acknowledged.
 //!
 //! - [`admission`]: who may post, and how much
-//! - [`post`]: one click
+//! - [`post`]: one click; [`idempotency`]: the same post again
 //! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent
 
 pub(crate) mod admission;
 mod browsers;
 pub(crate) mod enrich;
+pub(crate) mod idempotency;
 pub(crate) mod post;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use async_nats::{
     connection::State as ConnectionState,
     jetstream::{Context, ContextBuilder, message::PublishMessage},
 };
+use axum::http::{HeaderMap, header::CONTENT_TYPE};
 use clickwire_protocol::{
     click::Click,
     stream::{Names, partition_of},
@@ -118,5 +120,30 @@ impl Intake {
     /// Whether there is a connection to the broker at this moment.
     pub(crate) fn is_connected(&self) -> bool {
         self.stream.client().connection_state() == ConnectionState::Connected
+    }
+}
+
+/// The type of a body without its parameters, in lower case.
+fn essence(headers: &HeaderMap) -> String {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_are_compared_by_essence() {
+        for (value, expected) in [
+            ("application/json", "application/json"),
+            ("Application/JSON; charset=utf-8", "application/json"),
+            ("text/plain", "text/plain"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, value.parse().unwrap());
+            assert_eq!(essence(&headers), expected, "{value}");
+        }
+        assert_eq!(essence(&HeaderMap::new()), "");
     }
 }

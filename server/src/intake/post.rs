@@ -1,15 +1,29 @@
 //! `POST /api/v1/clicks`: one click, answered 202 when it can't be lost any more.
 
 use axum::{
-    Json,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, HeaderName},
+    },
+    response::{IntoResponse as _, Response},
 };
-use clickwire_protocol::click::{Accepted, PostedClick};
+use clickwire_protocol::{
+    click::{Accepted, PostedClick},
+    idempotency::Key,
+};
 
-use super::Sender;
+use super::{
+    Sender,
+    enrich::time_inside,
+    essence,
+    idempotency::{self, Found},
+};
 use crate::{AppState, error::Error, keys::Poster, visitor::Visitor};
+
+/// Beside the first answer when it is given again.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// `POST /api/v1/clicks`
 pub(crate) async fn post_click(
@@ -18,42 +32,75 @@ pub(crate) async fn post_click(
     visitor: Visitor,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Accepted>), Error> {
-    if !is_json(&headers) {
+) -> Result<Response, Error> {
+    if essence(&headers) != "application/json" {
         return Err(Error::UnsupportedMediaType);
     }
+    let key = idempotency::key(&headers)?;
     let body = body.map_err(|_| Error::TooLarge)?;
     let posted = PostedClick::parse(&body).map_err(|rejection| {
         metrics::counter!("clickwire_clicks_rejected_total").increment(1);
         Error::Invalid(rejection)
     })?;
     poster.check(&posted)?;
-    let click = state.enricher.posted(posted, visitor, &poster);
+    let Some(key) = key else {
+        return Ok(accepted(take(&state, &poster, visitor, posted).await?));
+    };
+    // Goes on when the client hangs up: else its repetition would find the key in flight.
+    let once = tokio::spawn(async move { take_once(&state, &poster, visitor, posted, &key, &body).await });
+    once.await.unwrap_or_else(|error| Err(Error::BrokerAway(error.to_string())))
+}
+
+/// Takes a click in; the answer as JSON.
+async fn take(
+    state: &AppState,
+    poster: &Poster,
+    visitor: Visitor,
+    posted: PostedClick,
+) -> Result<Bytes, Error> {
+    let click = state.enricher.posted(posted, visitor, poster);
     let is_duplicate = state.intake.take(&click, Sender::Repeats).await?;
     // No oracle: only the ledger judges, later.
     let accepted = Accepted { success: true, click_id: click.click_id, is_duplicate, is_fraudulent: false };
-    Ok((StatusCode::ACCEPTED, Json(accepted)))
+    let answer = serde_json::to_vec(&accepted)
+        .map_err(|error| Error::Broker { click_id: click.click_id, cause: error.to_string() })?;
+    Ok(answer.into())
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_types_are_compared_by_essence() {
-        for (value, expected) in
-            [("application/json", true), ("Application/JSON; charset=utf-8", true), ("text/plain", false)]
-        {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, value.parse().unwrap());
-            assert_eq!(is_json(&headers), expected, "{value}");
+/// Takes a click in unless the same post was answered before, with its answer then.
+async fn take_once(
+    state: &AppState,
+    poster: &Poster,
+    visitor: Visitor,
+    mut posted: PostedClick,
+    key: &Key,
+    body: &[u8],
+) -> Result<Response, Error> {
+    let begun = match state.idempotency.begin(&poster.key_id, key, body).await? {
+        Found::Nothing(begun) => begun,
+        Found::Answer(answer) => {
+            let mut response = accepted(answer);
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            return Ok(response);
         }
-        assert!(!is_json(&HeaderMap::new()));
+    };
+    let click_id = *posted.click_id.get_or_insert(begun.click_id);
+    if time_inside(&click_id).is_none() {
+        posted.clicked_at_ms.get_or_insert(begun.first_received_at_ms);
     }
+    match take(state, poster, visitor, posted).await {
+        Ok(answer) => {
+            begun.answered(&answer).await;
+            Ok(accepted(answer))
+        }
+        Err(error) => {
+            begun.failed().await;
+            Err(error)
+        }
+    }
+}
+
+fn accepted(answer: Bytes) -> Response {
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (StatusCode::ACCEPTED, headers, Body::from(answer)).into_response()
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use clickwire_e2e::{Stack, eventually, raw};
+use clickwire_e2e::{Stack, eventually};
 use clickwire_services::Server as Service;
 use serde_json::{Value, json};
 
-/// Posts and returns status and body.
+/// Sends raw HTTP and returns status and body.
 async fn raw(stack: &Stack, headers: &str, body: &[u8]) -> Result<(u16, Value)> {
-    let answer = raw::send(stack.server_url(), "POST /api/v1/clicks", headers, body).await?;
-    Ok((answer.status, answer.json()))
+    let answer = clickwire_e2e::raw::post(stack.server_url(), "/api/v1/clicks", headers, body).await?;
+    Ok((answer.status, answer.body))
 }
 
 const KEY: &str = "x-api-key: ingest-key-of-the-tests\r\n";

@@ -9,6 +9,7 @@ mod dead_letters;
 mod exactly_once;
 mod failpoints;
 mod fraud;
+mod idempotency;
 mod ingest;
 mod keys;
 mod live;
