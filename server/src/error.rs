@@ -16,13 +16,13 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use clickwire_protocol::click::Rejection;
+use clickwire_protocol::click::{Refusal, Rejection};
 use serde_json::json;
 use thiserror::Error as ThisError;
 use uuid::Uuid;
 
 /// What comes again finds a service back, or the first post answered, after so long.
-const RETRY_AFTER_SECONDS: &str = "1";
+pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
 
 /// Why a request was not done.
 #[derive(Debug, ThisError)]
@@ -48,8 +48,16 @@ pub(crate) enum Error {
     /// Whether a key is valid can't be told yet.
     #[error("keys were not read yet")]
     KeysUnread,
+    /// A batch, or something in it, is beyond a limit.
+    #[error("the batch is too large: {0}")]
+    BatchTooLarge(&'static str),
     #[error("wrong content type")]
     UnsupportedMediaType,
+    #[error("wrong content type of a batch")]
+    BatchMediaType,
+    /// As many batches are in hand as may be.
+    #[error("too many batches")]
+    TooManyBatches,
     /// An `Idempotency-Key` came again with another body.
     #[error("the idempotency key is another post's")]
     KeyReused,
@@ -94,6 +102,17 @@ impl Error {
     /// SQLSTATE of a query that the server's time limit ended.
     const QUERY_CANCELED: &str = "57014";
 
+    /// What is said of one click in the answer to its batch.
+    pub(crate) fn of_click(self) -> Refusal {
+        let (_, code, message) = self.public();
+        let click_id = match self {
+            Self::Invalid(rejection) => return Refusal::Invalid(rejection),
+            Self::Broker { click_id, .. } => Some(click_id),
+            _ => None,
+        };
+        Refusal::Other { code: code.into(), message: message.into(), click_id }
+    }
+
     fn public(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid", "Invalid input."),
@@ -121,6 +140,15 @@ impl Error {
                 "keys_unavailable",
                 "Keys can't be looked up now. Try again.",
             ),
+            Self::BatchTooLarge(message) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", message),
+            Self::BatchMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Send a JSON array with `Content-Type: application/json`, or a click a line with `Content-Type: application/x-ndjson`.",
+            ),
+            Self::TooManyBatches => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too_many_batches", "Too many batches at once. Try again.")
+            }
             Self::KeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",

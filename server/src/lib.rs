@@ -58,7 +58,7 @@ use crate::{
     config::Config,
     countries::Countries,
     error::Error,
-    intake::{Intake, enrich::Enricher, idempotency::Idempotency},
+    intake::{Intake, batch, enrich::Enricher, idempotency::Idempotency},
     keys::ring::Ring,
     limits::{Addresses, Rate},
     live::Hub,
@@ -82,6 +82,8 @@ struct AppState {
     intake: Intake,
     enricher: Enricher,
     idempotency: Idempotency,
+    /// One for each batch that may be in hand.
+    batches: Arc<Semaphore>,
     /// Can only read.
     database: PgPool,
     /// Can write: for handlers that ask for [`access::Admin`], and no others.
@@ -153,6 +155,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
             config.redis_prefix.as_str().into(),
             config.ip_hash_key.as_bytes(),
         ),
+        batches: Arc::new(Semaphore::new(batch::MAX_BATCHES)),
         hub: Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop),
         database,
         admin_database,
@@ -179,6 +182,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
 fn routes(state: AppState) -> Router {
     let posts = Router::new()
         .route("/api/v1/clicks", post(intake::post::post_click))
+        .route("/api/v1/clicks/batch", post(batch::post_batch))
         .route_layer(middleware::from_fn_with_state(state.clone(), intake::admission::admit));
     posts
         .route("/api/v1/analytics/aggregate", get(analytics::aggregate))

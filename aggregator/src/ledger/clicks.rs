@@ -92,7 +92,7 @@ async fn copy(connection: &mut PgConnection, rows: Vec<u8>) -> Result<bool, sqlx
     let mut copy = connection
         .copy_in_raw(
             "COPY clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, device_type, \
-               user_id, ip_hash, disposition, rule, rule_version, evidence, stream_seq) FROM STDIN (FORMAT binary)",
+               os, browser, user_id, ip_hash, disposition, rule, rule_version, evidence, stream_seq) FROM STDIN (FORMAT binary)",
         )
         .await?;
     copy.send(rows).await?;
@@ -105,7 +105,7 @@ async fn copy(connection: &mut PgConnection, rows: Vec<u8>) -> Result<bool, sqlx
 
 /// Clicks as they are copied; `None` if the hash of an address is none, which the database is to say.
 fn encoded(clicks: &[&Entry<'_>]) -> Option<Vec<u8>> {
-    let mut rows = Rows::new(15);
+    let mut rows = Rows::new(17);
     for entry in clicks {
         let (click, verdict) = (entry.click(), &entry.verdict);
         rows.begin();
@@ -117,6 +117,8 @@ fn encoded(clicks: &[&Entry<'_>]) -> Option<Vec<u8>> {
         rows.text(&click.dimensions.ad_id);
         rows.text(&click.dimensions.country);
         rows.text(click.dimensions.device_type.as_str());
+        rows.optional(click.os.as_deref(), Rows::text);
+        rows.optional(click.browser.as_deref(), Rows::text);
         rows.optional(click.user_id.as_deref(), Rows::text);
         match &click.ip_hash {
             Some(hash) => rows.bytes(&unhex(hash)?),

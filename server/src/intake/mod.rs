@@ -3,8 +3,10 @@
 //! - [`admission`]: who may post, and how much
 //! - [`post`]: one click; [`idempotency`]: the same post again
 //! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent
+//! - [`batch`]: many clicks
 
 pub(crate) mod admission;
+pub(crate) mod batch;
 mod browsers;
 pub(crate) mod enrich;
 pub(crate) mod idempotency;

@@ -131,3 +131,29 @@ async fn without_the_broker_posts_are_refused_and_later_taken() -> Result<()> {
     assert_eq!(stack.ledger().await?, 2);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_sender_leaves_out_is_told_by_the_user_agent() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let click = json!({
+        "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001",
+        "user_agent": "Mozilla/5.0 (iPad; CPU OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/604.1",
+    });
+    // One alone, and as many as the ledger writes in another way.
+    stack.poster()?.post("/api/v1/clicks", click.to_string().into_bytes()).await?;
+    let many = Value::Array(vec![click; 1_000]);
+    let (status, _) = stack.poster()?.post("/api/v1/clicks/batch", many.to_string().into_bytes()).await?;
+    assert_eq!(status.as_u16(), 202);
+    eventually("the clicks are in the ledger", Duration::from_secs(20), async || {
+        (stack.ledger().await.ok()? == 1_001).then_some(())
+    })
+    .await?;
+    let told: Vec<(String, Option<String>, Option<String>, i64)> =
+        sqlx::query_as("SELECT device_type, os, browser, count(*) FROM clicks GROUP BY 1, 2, 3")
+            .fetch_all(stack.database())
+            .await?;
+    assert_eq!(told, [("tablet".to_owned(), Some("iPad".to_owned()), Some("Safari".to_owned()), 1_001)]);
+    Ok(())
+}

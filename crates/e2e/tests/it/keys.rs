@@ -149,7 +149,10 @@ async fn allowances_of_keys_and_addresses_are_told_and_kept() -> Result<()> {
     }
     let refused = answers.iter().find(|answer| answer.status == 429).context("nothing was refused")?;
     assert_eq!(refused.body["error"]["code"], "too_many_requests");
-    assert!(refused.header("retry-after").is_some_and(|wait| wait.parse().is_ok_and(|wait: u32| wait >= 1)), "{refused:?}");
+    assert!(
+        refused.header("retry-after").is_some_and(|wait| wait.parse().is_ok_and(|wait: u32| wait >= 1)),
+        "{refused:?}"
+    );
 
     // A key that many clients use: each address has its own allowance.
     let key = text(&page, "key")?;

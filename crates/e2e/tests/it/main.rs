@@ -2,6 +2,7 @@
 
 mod alerts;
 mod analytics;
+mod batch;
 mod browser;
 mod chaos;
 mod connections;

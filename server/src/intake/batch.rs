@@ -1,0 +1,192 @@
+//! `POST /api/v1/clicks/batch`: many clicks in one body, a result for each.
+//!
+//! The body is read as it arrives and nothing is published before it has ended well: what is wrong
+//! with it as a whole refuses all of it. What is wrong with one click refuses that click, and the
+//! others are taken. Memory is bounded: so many batches are in hand, each with so many clicks.
+
+use std::{
+    num::NonZeroU32,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    Json,
+    body::{Body, HttpBody as _},
+    extract::State,
+    http::{HeaderMap, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse as _, Response},
+};
+use clickwire_protocol::{
+    click::{BatchAnswer, BatchResult, Click, PostedClick, Rejection},
+    elements::{Format, Malformed, Splitter},
+    idempotency,
+};
+use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
+
+use super::{Intake, Sender, essence};
+use crate::{
+    AppState, MAX_BODY_BYTES,
+    error::{Error, RETRY_AFTER_SECONDS},
+    keys::Poster,
+    visitor::Visitor,
+};
+
+/// Batches in hand at the same time, at most; each may come to some 10 MiB.
+pub(crate) const MAX_BATCHES: usize = 32;
+
+/// Clicks in a batch, at most.
+const MAX_CLICKS: usize = 5_000;
+/// Largest body, in bytes.
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+const TOO_MANY_CLICKS: Error = Error::BatchTooLarge("A batch may have 5,000 clicks at most.");
+const TOO_MANY_BYTES: Error = Error::BatchTooLarge("A batch may have 4 MiB at most.");
+const CLICK_TOO_LARGE: Error = Error::BatchTooLarge("A click may have 16 KiB at most.");
+
+/// Clicks of one batch on their way to the broker at the same time: enough to hide the way there and
+/// back, few enough that other posts get their turn.
+const IN_FLIGHT: usize = 256;
+
+/// A click that can be published, or why not.
+type Read = Result<Click, Error>;
+
+/// `POST /api/v1/clicks/batch`
+pub(crate) async fn post_batch(
+    State(state): State<AppState>,
+    poster: Poster,
+    visitor: Visitor,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Error> {
+    let format = format(&headers)?;
+    if headers.contains_key(idempotency::HEADER) {
+        return Err(Error::field("Idempotency-Key", "Not for batches: send a click_id with each click."));
+    }
+    if body.size_hint().lower() > MAX_BATCH_BYTES as u64 {
+        return Err(TOO_MANY_BYTES);
+    }
+    let _in_hand = state.batches.try_acquire().map_err(|_| Error::TooManyBatches)?;
+    let mut clicks: Vec<Read> = Vec::new();
+    let read = read(format, body, |json| {
+        let posted = PostedClick::from_json(json, "A click").map_err(Error::Invalid);
+        clicks.push(posted.and_then(|posted| {
+            poster.check(&posted)?;
+            Ok(state.enricher.posted(posted, visitor.clone(), &poster))
+        }));
+    });
+    read.await?;
+    if clicks.is_empty() {
+        return Err(Error::Invalid(Rejection::form("The batch has no clicks.")));
+    }
+    // One was spent before the body was read.
+    if let Some(others) = NonZeroU32::new(clicks.len() as u32 - 1) {
+        poster.spend(others)?;
+    }
+    Ok(answer(take(&state.intake, clicks).await))
+}
+
+/// Reads a body to its end and gives each click to `take`, as JSON.
+async fn read(format: Format, body: Body, mut take: impl FnMut(serde_json::Value)) -> Result<(), Error> {
+    let mut splitter = Splitter::new(format, MAX_BODY_BYTES);
+    let mut clicks = 0;
+    let mut each = |element: &[u8]| {
+        clicks += 1;
+        if clicks > MAX_CLICKS {
+            return Err(TOO_MANY_CLICKS);
+        }
+        take(serde_json::from_slice(element).map_err(|error| {
+            Error::Invalid(Rejection::form(format!("Click {clicks} of the batch is not JSON: {error}")))
+        })?);
+        Ok(())
+    };
+    let mut pieces = body.into_data_stream();
+    let mut size_bytes = 0;
+    let mut read = Ok(());
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Malformed::CutShort)?;
+        size_bytes += piece.len();
+        if size_bytes > MAX_BATCH_BYTES {
+            return Err(TOO_MANY_BYTES);
+        }
+        // What follows a mistake is read too, for a client that is still sending may not read the answer.
+        if read.is_ok() {
+            read = splitter.push(&piece, &mut each);
+        }
+    }
+    read.and_then(|()| splitter.finish(each))
+}
+
+/// Publishes clicks, many at a time and in order; returns what became of each, in their order.
+///
+/// A broker that acknowledges nothing would cost every window of clicks its patience. So once a click
+/// has failed, none is begun any more when the first has waited for as long as a single post may.
+async fn take(intake: &Intake, clicks: Vec<Read>) -> Vec<Result<BatchResult, Error>> {
+    let (begun, failed) = (Instant::now(), &AtomicBool::new(false));
+    let taken = clicks.into_iter().map(|click| async move {
+        let click = click?;
+        let click_id = click.click_id;
+        if failed.load(Ordering::Relaxed) && begun.elapsed() >= intake.timeout {
+            return Err(Error::Broker { click_id, cause: "not tried: clicks before it failed".to_owned() });
+        }
+        match intake.take(&click, Sender::Repeats).await {
+            Ok(is_duplicate) => Ok(BatchResult::Accepted { click_id, is_duplicate, is_fraudulent: false }),
+            Err(error) => {
+                failed.store(true, Ordering::Relaxed);
+                Err(error)
+            }
+        }
+    });
+    stream::iter(taken).buffered(IN_FLIGHT).collect().await
+}
+
+fn answer(taken: Vec<Result<BatchResult, Error>>) -> Response {
+    let mut answer = BatchAnswer::default();
+    let mut first_failure = None;
+    for taken in taken {
+        answer.results.push(taken.map_or_else(
+            |error| {
+                if let Error::Broker { cause, .. } = &error {
+                    answer.failed += 1;
+                    first_failure.get_or_insert_with(|| cause.clone());
+                } else {
+                    answer.rejected += 1;
+                }
+                BatchResult::Refused { error: error.of_click() }
+            },
+            |accepted| {
+                answer.accepted += 1;
+                accepted
+            },
+        ));
+    }
+    metrics::counter!("clickwire_clicks_rejected_total").increment(answer.rejected as u64);
+    if let Some(cause) = first_failure {
+        tracing::warn!(clicks = answer.failed, cause, "clicks of a batch were not taken");
+    }
+    match (answer.accepted, answer.failed) {
+        (1.., _) => (StatusCode::ACCEPTED, Json(answer)).into_response(),
+        (0, 1..) => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, RETRY_AFTER_SECONDS)], Json(answer))
+            .into_response(),
+        (0, 0) => (StatusCode::BAD_REQUEST, Json(answer)).into_response(),
+    }
+}
+
+fn format(headers: &HeaderMap) -> Result<Format, Error> {
+    match essence(headers).as_str() {
+        "application/json" => Ok(Format::Array),
+        "application/x-ndjson" => Ok(Format::Lines),
+        _ => Err(Error::BatchMediaType),
+    }
+}
+
+impl From<Malformed> for Error {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::ElementTooLarge { .. } => CLICK_TOO_LARGE,
+            Malformed::NotAnArray | Malformed::Expected { .. } | Malformed::CutShort => {
+                Self::Invalid(Rejection::form(malformed.to_string()))
+            }
+        }
+    }
+}
