@@ -8,13 +8,13 @@
 use std::{collections::HashMap, time::Duration};
 
 use clickwire_protocol::{
-    click::Click,
+    click::{Click, IdFault},
     counts::Disposition,
     rules::{Mode, Rule},
 };
 use woothee::parser::Parser;
 
-use crate::rules::Rules;
+use crate::{previews, rules::Rules};
 
 /// How far a client's clock may be ahead.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
@@ -24,10 +24,13 @@ const REMEMBERED_AGENTS: usize = 4_096;
 
 /// Why a click is defective, in the ledger.
 const TOO_LATE: &str = "too_late";
+const EXPIRED: &str = "expired";
 
 /// The rules that apply to a click, in order of precedence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evidence(u8);
+
+const _: () = assert!(Rule::ALL.len() <= u8::BITS as usize, "a bit for each rule");
 
 impl Evidence {
     /// Reads the ledger's names; unknown ones are from rules that no longer exist.
@@ -68,6 +71,8 @@ pub(crate) enum Outside {
     Test,
     /// Later than the horizon allows.
     TooLate,
+    /// Under a redirect's id that is no longer good.
+    Expired,
 }
 
 /// A click's disposition and the rule behind it.
@@ -84,6 +89,7 @@ impl Verdict {
         match examined.outside {
             Some(Outside::Test) => Self { disposition: Disposition::Test, rule: None },
             Some(Outside::TooLate) => Self { disposition: Disposition::Defective, rule: Some((TOO_LATE, 1)) },
+            Some(Outside::Expired) => Self { disposition: Disposition::Defective, rule: Some((EXPIRED, 1)) },
             None => Self::from_evidence(examined.evidence, received_at_ms, rules),
         }
     }
@@ -124,10 +130,11 @@ impl Judge {
         let (claimed, received) = (click.clicked_at_ms, click.received_at_ms);
         let is_late = claimed < received - self.horizon_ms;
         let is_ahead = claimed > received + AHEAD.as_millis() as i64;
-        let outside = match (click.test, is_late) {
-            (true, _) => Some(Outside::Test),
-            (false, true) => Some(Outside::TooLate),
-            (false, false) => None,
+        let outside = match (click.test, is_late, click.id_fault) {
+            (true, ..) => Some(Outside::Test),
+            (false, true, _) => Some(Outside::TooLate),
+            (false, false, Some(IdFault::Expired)) => Some(Outside::Expired),
+            (false, false, Some(IdFault::Forged) | None) => None,
         };
         let mut evidence = Evidence::default();
         if outside.is_none() {
@@ -138,16 +145,20 @@ impl Judge {
             };
             ask(Rule::UserAgent, &mut || self.is_robot(&click.user_agent));
             ask(Rule::DataCenter, &mut || click.data_center);
+            ask(Rule::Prefetch, &mut || click.prefetch);
+            ask(Rule::ForgedClickId, &mut || click.id_fault == Some(IdFault::Forged));
         }
         Examined { counted_at_ms: if is_late || is_ahead { received } else { claimed }, outside, evidence }
     }
 
-    /// Whether a user agent is empty or names a crawler, by woothee's published list.
+    /// Whether a user agent is empty or names a crawler, by woothee's published list, or one that
+    /// fetches link previews, by [`previews`].
     fn is_robot(&mut self, user_agent: &str) -> bool {
         if let Some(&known) = self.robots.get(user_agent) {
             return known;
         }
         let robot = user_agent.trim().is_empty()
+            || previews::declares(user_agent)
             || self.parser.parse(user_agent).is_some_and(|agent| agent.category == "crawler");
         if self.robots.len() >= REMEMBERED_AGENTS {
             self.robots.clear();
@@ -237,6 +248,33 @@ mod tests {
             verdict(&rules),
             Verdict { disposition: Disposition::Sivt, rule: Some(("ip_velocity", 1)) }
         );
+    }
+
+    #[test]
+    fn a_prefetch_a_forged_id_and_an_expired_one_are_told_apart() {
+        let rules = defaults();
+        let judged = |change: &dyn Fn(&mut Click)| {
+            let mut click = click(1, 0, 0);
+            change(&mut click);
+            let examined = judge().examine(&click, &rules);
+            let verdict = Verdict::alone(&examined, 0, &rules);
+            (verdict.disposition, verdict.rule.map(|(name, _)| name))
+        };
+        assert_eq!(judged(&|click| click.prefetch = true), (Disposition::Givt, Some("prefetch")));
+        let forged = |click: &mut Click| click.id_fault = Some(IdFault::Forged);
+        let expired = |click: &mut Click| click.id_fault = Some(IdFault::Expired);
+        assert_eq!(judged(&forged), (Disposition::Sivt, Some("forged_click_id")));
+        assert_eq!(judged(&expired), (Disposition::Defective, Some("expired")));
+        let late = |click: &mut Click| {
+            expired(click);
+            click.clicked_at_ms = -DAY_MS - 1;
+        };
+        assert_eq!(judged(&late), (Disposition::Defective, Some("too_late")));
+        let test = |click: &mut Click| {
+            late(click);
+            click.test = true;
+        };
+        assert_eq!(judged(&test), (Disposition::Test, None));
     }
 
     #[test]

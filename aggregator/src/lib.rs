@@ -27,6 +27,7 @@ mod judge;
 mod ledger;
 mod message;
 mod partition;
+mod previews;
 mod rules;
 mod stages;
 mod stream;

@@ -38,6 +38,8 @@ pub(crate) mod tests {
             browser: None,
             data_center: false,
             test: false,
+            prefetch: false,
+            id_fault: None,
         }
     }
 }

@@ -95,6 +95,8 @@ pub(crate) mod tests {
         for (rule, parameters) in [
             (Rule::UserAgent, json!({})),
             (Rule::DataCenter, json!({})),
+            (Rule::Prefetch, json!({})),
+            (Rule::ForgedClickId, json!({})),
             (Rule::Duplicate, json!({"window_seconds": 60})),
             (Rule::IpVelocity, json!({"threshold": 100, "window_seconds": 60})),
             (Rule::UserVelocity, json!({"threshold": 50, "window_seconds": 60})),

@@ -28,10 +28,12 @@ pub struct Evidence {
     pub clicked_at_ms: i64,
     /// Posted with a test key.
     pub is_test: bool,
-    /// Came later than the horizon.
+    /// Came later than the horizon, or under a signed id that had expired.
     pub is_late: bool,
-    /// Its user agent is empty or declares a robot, or it comes from a data centre.
+    /// Its user agent is empty or declares a robot, it comes from a data centre, or it is a prefetch.
     pub is_robot: bool,
+    /// Its signed id is not good.
+    pub is_forged: bool,
     /// Whose click, if known.
     pub user_id: Option<String>,
     /// On what.
@@ -60,6 +62,7 @@ pub fn judge(clicks: &[Evidence]) -> BTreeMap<Uuid, Disposition> {
         Evidence { is_robot: true, .. } => Disposition::Givt,
         Evidence { click_id, .. } if duplicates.contains(click_id) => Disposition::Duplicate,
         Evidence { click_id, .. } if fast.contains(click_id) => Disposition::Sivt,
+        Evidence { is_forged: true, .. } => Disposition::Sivt,
         Evidence { .. } => Disposition::Valid,
     };
     clicks.iter().map(|click| (click.click_id, disposition(click))).collect()
@@ -103,6 +106,7 @@ mod tests {
             is_test: false,
             is_late: false,
             is_robot: false,
+            is_forged: false,
             user_id: (!user.is_empty()).then(|| user.to_owned()),
             ad_id: ad.to_owned(),
             address: (!address.is_empty()).then(|| address.to_owned()),
@@ -124,6 +128,9 @@ mod tests {
         assert_eq!(judged(&clicks)[..2], [Givt, Duplicate]);
         clicks[0].is_late = true;
         assert_eq!(judged(&clicks)[..2], [Disposition::Defective, Valid]);
+        clicks[1].is_forged = true;
+        clicks[2].is_forged = true;
+        assert_eq!(judged(&clicks)[1..3], [Disposition::Sivt, Duplicate]);
         assert_eq!(judged(&[click(1, 0, "", "a", ""), click(2, 0, "", "a", "")]), [Valid, Valid]);
         assert_eq!(judged(&[click(1, 0, "u", "a", ""), click(2, 0, "u", "b", "")]), [Valid, Valid]);
     }

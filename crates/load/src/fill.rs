@@ -136,6 +136,8 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
         browser: None,
         data_center: false,
         test: false,
+        prefetch: false,
+        id_fault: None,
     }
 }
 

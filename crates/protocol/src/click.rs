@@ -17,6 +17,8 @@ use crate::counts::{DeviceType, Dimensions};
 pub const MAX_ID_BYTES: usize = 64;
 /// Longest `user_id`, in bytes.
 pub const MAX_USER_ID_BYTES: usize = 128;
+/// Longest signature in a `click_id`, in bytes; a redirect's has 22.
+pub const MAX_SIGNATURE_BYTES: usize = 64;
 /// Longest `user_agent`, in bytes.
 pub const MAX_USER_AGENT_BYTES: usize = 1024;
 
@@ -66,6 +68,22 @@ pub struct Click {
     /// Posted with a test key.
     #[serde(default, skip_serializing_if = "is_false")]
     pub test: bool,
+    /// A redirect that nobody was there to see: a prefetch, a `HEAD` request or a link preview.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub prefetch: bool,
+    /// What is wrong with the signed click id that it was posted with, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_fault: Option<IdFault>,
+}
+
+/// What can be wrong with a signed click id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdFault {
+    /// No redirect has signed it for this ad.
+    Forged,
+    /// A redirect has signed it, and too long ago.
+    Expired,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -135,6 +153,10 @@ struct FlatClick {
     data_center: bool,
     #[serde(default)]
     test: bool,
+    #[serde(default)]
+    prefetch: bool,
+    #[serde(default)]
+    id_fault: Option<IdFault>,
 }
 
 impl From<FlatClick> for Click {
@@ -153,6 +175,8 @@ impl From<FlatClick> for Click {
             ip_hash: flat.ip_hash,
             data_center: flat.data_center,
             test: flat.test,
+            prefetch: flat.prefetch,
+            id_fault: flat.id_fault,
         }
     }
 }
@@ -162,6 +186,9 @@ impl From<FlatClick> for Click {
 pub struct PostedClick {
     /// The client's id for this click, for safe resends.
     pub click_id: Option<Uuid>,
+    /// What follows a dot in `click_id`: the signature of a redirect, `{uuid}.{signature}`. Whoever has
+    /// the key must say whether it is good.
+    pub signature: Option<String>,
     /// Who pays.
     pub advertiser_id: String,
     /// What the advertiser pays for.
@@ -293,8 +320,10 @@ impl PostedClick {
 
     fn from_fields(fields: Map<String, Value>) -> Result<Self, Rejection> {
         let mut fields = Fields { values: fields, rejection: Rejection::default() };
+        let (click_id, signature) = fields.optional("click_id", click_id).unzip();
         let posted = Self {
-            click_id: fields.optional("click_id", uuid),
+            click_id,
+            signature: signature.flatten(),
             advertiser_id: fields.required("advertiser_id", id),
             campaign_id: fields.required("campaign_id", id),
             ad_id: fields.required("ad_id", id),
@@ -377,10 +406,18 @@ fn bounded(text: &str, max_bytes: usize) -> Result<String, String> {
     }
 }
 
-fn uuid(text: &str) -> Result<Uuid, String> {
-    match Uuid::try_parse(text) {
-        Ok(id) if !id.is_nil() => Ok(id),
-        Ok(_) | Err(_) => Err("Expected a UUID.".to_owned()),
+fn click_id(text: &str) -> Result<(Uuid, Option<String>), String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let (uuid, signature) = match text.split_once('.') {
+        Some((uuid, signature)) => (uuid, Some(signature.to_owned())),
+        None => (text, None),
+    };
+    let is_sound = |signature: &String| {
+        (1..=MAX_SIGNATURE_BYTES).contains(&signature.len()) && signature.bytes().all(allowed)
+    };
+    match Uuid::try_parse(uuid) {
+        Ok(uuid) if !uuid.is_nil() && signature.iter().all(is_sound) => Ok((uuid, signature)),
+        Ok(_) | Err(_) => Err("Expected a UUID, or a click id from a redirect.".to_owned()),
     }
 }
 
@@ -454,6 +491,11 @@ mod tests {
         for (name, value) in [
             ("click_id", json!("not-a-uuid")),
             ("click_id", json!("00000000-0000-0000-0000-000000000000")),
+            ("click_id", json!("00000000-0000-0000-0000-000000000000.c2lnbmF0dXJl")),
+            ("click_id", json!("01890a5d-ac96-774b-bcce-b302099a8057.")),
+            ("click_id", json!("01890a5d-ac96-774b-bcce-b302099a8057.a=")),
+            ("click_id", json!("01890a5d-ac96-774b-bcce-b302099a8057.a.b")),
+            ("click_id", json!(format!("01890a5d-ac96-774b-bcce-b302099a8057.{}", "a".repeat(65)))),
             ("ad_id", json!("")),
             ("ad_id", json!("ad 1")),
             ("ad_id", json!(7)),
@@ -479,6 +521,16 @@ mod tests {
     }
 
     #[test]
+    fn a_click_id_may_be_signed() {
+        let uuid = "01890a5d-ac96-774b-bcce-b302099a8057";
+        for (text, signature) in [(uuid.to_owned(), None), (format!("{uuid}.a-Z_0"), Some("a-Z_0"))] {
+            let posted = parse(&with("click_id", json!(text))).unwrap();
+            assert_eq!(posted.click_id, Some(uuid.parse().unwrap()));
+            assert_eq!(posted.signature.as_deref(), signature);
+        }
+    }
+
+    #[test]
     fn a_click_survives_the_stream() {
         let click = Click {
             click_id: Uuid::from_u128(7),
@@ -498,6 +550,8 @@ mod tests {
             ip_hash: None,
             data_center: false,
             test: false,
+            prefetch: true,
+            id_fault: Some(IdFault::Expired),
         };
         let wire = serde_json::to_vec(&click).unwrap();
         assert_eq!(serde_json::from_slice::<Click>(&wire).unwrap(), click);

@@ -17,27 +17,40 @@ pub enum Rule {
     UserAgent,
     /// The address belongs to a data centre.
     DataCenter,
+    /// Nobody was there to see it: a browser's prefetch, a `HEAD` request or a link preview.
+    Prefetch,
     /// The same user clicked the same ad shortly before.
     Duplicate,
     /// One address clicks faster than people do.
     IpVelocity,
     /// One user clicks faster than people do.
     UserVelocity,
+    /// It bears a click id that no redirect has signed for this ad.
+    ForgedClickId,
 }
 
 impl Rule {
     /// Every rule, in the order of precedence.
-    pub const ALL: [Self; 5] =
-        [Self::UserAgent, Self::DataCenter, Self::Duplicate, Self::IpVelocity, Self::UserVelocity];
+    pub const ALL: [Self; 7] = [
+        Self::UserAgent,
+        Self::DataCenter,
+        Self::Prefetch,
+        Self::Duplicate,
+        Self::IpVelocity,
+        Self::UserVelocity,
+        Self::ForgedClickId,
+    ];
 
     /// The name in the ledger and in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UserAgent => "user_agent",
             Self::DataCenter => "data_center",
+            Self::Prefetch => "prefetch",
             Self::Duplicate => "duplicate",
             Self::IpVelocity => "ip_velocity",
             Self::UserVelocity => "user_velocity",
+            Self::ForgedClickId => "forged_click_id",
         }
     }
 
@@ -49,9 +62,9 @@ impl Rule {
     /// What a click is counted as that this rule decides.
     pub fn disposition(self) -> Disposition {
         match self {
-            Self::UserAgent | Self::DataCenter => Disposition::Givt,
+            Self::UserAgent | Self::DataCenter | Self::Prefetch => Disposition::Givt,
             Self::Duplicate => Disposition::Duplicate,
-            Self::IpVelocity | Self::UserVelocity => Disposition::Sivt,
+            Self::IpVelocity | Self::UserVelocity | Self::ForgedClickId => Disposition::Sivt,
         }
     }
 }
@@ -126,7 +139,7 @@ impl Setting {
     pub fn new(rule: Rule, mode: Mode, parameters: &Value) -> Result<Self, Invalid> {
         let invalid = |expected| move |_| Invalid::Parameters { rule: rule.as_str(), expected };
         let setting = match rule {
-            Rule::UserAgent | Rule::DataCenter => {
+            Rule::UserAgent | Rule::DataCenter | Rule::Prefetch | Rule::ForgedClickId => {
                 let Nothing {} = Nothing::deserialize(parameters).map_err(invalid("no parameters"))?;
                 return Ok(Self { mode, threshold: 0, window_seconds: 0 });
             }
@@ -153,7 +166,7 @@ impl Setting {
     /// The parameters as [`Setting::new`] reads them.
     pub fn parameters(&self, rule: Rule) -> Value {
         match rule {
-            Rule::UserAgent | Rule::DataCenter => json!({}),
+            Rule::UserAgent | Rule::DataCenter | Rule::Prefetch | Rule::ForgedClickId => json!({}),
             Rule::Duplicate => json!({"window_seconds": self.window_seconds}),
             Rule::IpVelocity | Rule::UserVelocity => {
                 json!({"threshold": self.threshold, "window_seconds": self.window_seconds})
@@ -177,6 +190,8 @@ mod tests {
         for (rule, parameters) in [
             (Rule::UserAgent, json!({})),
             (Rule::DataCenter, json!({})),
+            (Rule::Prefetch, json!({})),
+            (Rule::ForgedClickId, json!({})),
             (Rule::Duplicate, json!({"window_seconds": 60})),
             (Rule::IpVelocity, velocity.clone()),
             (Rule::UserVelocity, velocity.clone()),

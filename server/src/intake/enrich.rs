@@ -61,6 +61,8 @@ impl Enricher {
             ip_hash: Some(self.addresses.hash(address, received_at_ms)),
             data_center: self.data_centers.contain(address),
             test: poster.is_test,
+            prefetch: false,
+            id_fault: None,
         }
     }
 }

@@ -112,6 +112,7 @@ fn evidence(click: &Click, row: &Row) -> Evidence {
         is_test: false,
         is_late: click.is_late,
         is_robot: agent.is_empty() || agent.contains("bot"),
+        is_forged: false,
         user_id: click.text("user_id").map(str::to_owned),
         ad_id: click.text("ad_id").unwrap_or_default().to_owned(),
         address: click.text("ip_address").map(network),

@@ -54,6 +54,8 @@ fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
         browser: None,
         data_center: false,
         test: false,
+        prefetch: false,
+        id_fault: None,
     }
 }
 

@@ -93,6 +93,8 @@ fn click(user: u32, after_ms: i64) -> Click {
         browser: None,
         data_center: false,
         test: false,
+        prefetch: false,
+        id_fault: None,
     }
 }
 

@@ -9,7 +9,7 @@ use clickwire_e2e::{
 };
 use clickwire_process::now_ms;
 use clickwire_protocol::{
-    click::Click,
+    click::{Click, IdFault},
     counts::{DeviceType, Dimensions},
     stream::{DEFAULT_PARTITIONS, partition_of},
 };
@@ -42,6 +42,12 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
             browser: None,
             data_center: random.random_bool(0.01),
             test: random.random_bool(0.02),
+            prefetch: random.random_bool(0.01),
+            id_fault: match random.random_range(0..100) {
+                0..3 => Some(IdFault::Forged),
+                3..5 => Some(IdFault::Expired),
+                _ => None,
+            },
         });
     };
     let start = now - 600_000;
@@ -78,8 +84,9 @@ fn recount(clicks: &[Click]) -> BTreeMap<Uuid, &'static str> {
         click_id: click.click_id,
         clicked_at_ms: click.clicked_at_ms,
         is_test: click.test,
-        is_late: false,
-        is_robot: click.user_agent.is_empty() || click.data_center,
+        is_late: click.id_fault == Some(IdFault::Expired),
+        is_robot: click.user_agent.is_empty() || click.data_center || click.prefetch,
+        is_forged: click.id_fault == Some(IdFault::Forged),
         user_id: click.user_id.clone(),
         ad_id: click.dimensions.ad_id.clone(),
         address: click.ip_hash.clone(),
@@ -130,7 +137,8 @@ async fn verdicts_are_a_naive_recounts_in_whatever_order_batches_and_number_of_a
     let mut random = StdRng::seed_from_u64(11);
     let mut clicks = clicks(&mut random);
     let expected = recount(&clicks);
-    for (disposition, least) in [("valid", 500), ("duplicate", 50), ("givt", 50), ("sivt", 400), ("test", 20)]
+    for (disposition, least) in
+        [("valid", 500), ("duplicate", 50), ("givt", 50), ("sivt", 400), ("test", 20), ("defective", 20)]
     {
         let clicks = expected.values().filter(|of| **of == disposition).count();
         assert!(clicks >= least, "{clicks} {disposition}: the test must try every rule");
@@ -186,6 +194,8 @@ async fn the_start_of_a_burst_is_corrected_on_screens_and_adjustments_stay() -> 
     template.advertiser_id = "adv_001".into();
     template.user_agent = PERSON.into();
     template.data_center = false;
+    template.prefetch = false;
+    template.id_fault = None;
     template.user_id = None;
     let burst: Vec<Click> = (0..150_i64)
         .map(|number| {
@@ -245,6 +255,8 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
         browser: None,
         data_center: false,
         test: false,
+        prefetch: false,
+        id_fault: None,
     };
     let ad = |partition: u16| {
         let named = |number: u32| format!("ad_{number:03}");

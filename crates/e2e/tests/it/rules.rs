@@ -38,6 +38,8 @@ fn burst(address: u32, clicks: u32) -> Vec<Click> {
         browser: None,
         data_center: false,
         test: false,
+        prefetch: false,
+        id_fault: None,
     };
     (0..clicks).map(click).collect()
 }

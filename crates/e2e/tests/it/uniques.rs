@@ -55,6 +55,8 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
             browser: None,
             data_center: false,
             test,
+            prefetch: false,
+            id_fault: None,
         });
     }
     clicks
