@@ -4,7 +4,7 @@
 use axum::{Router, routing::get};
 use clickwire_protocol::reason::Reason;
 
-use crate::{AppState, dead_letters, error::Error, keys, rules, stats, verdicts};
+use crate::{AppState, catalog, dead_letters, error::Error, keys, rules, stats, verdicts};
 
 /// Everything below `/api/v1/admin`.
 pub(crate) fn routes() -> Router<AppState> {
@@ -13,6 +13,7 @@ pub(crate) fn routes() -> Router<AppState> {
         .nest("/keys", keys::routes::routes())
         .nest("/rules", rules::routes())
         .nest("/clicks", verdicts::routes())
+        .merge(catalog::routes())
         .route("/stats", get(stats::stats))
 }
 

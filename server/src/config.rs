@@ -123,6 +123,16 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_GEOIP_FILE")]
     pub geoip_file: Option<PathBuf>,
 
+    /// Keys that click ids of redirects are signed with: the first signs, every one is believed, so a new
+    /// one goes before the old one for as long as ids are good. At least 16 bytes each; without any, a
+    /// key made from `CLICKWIRE_IP_HASH_KEY`.
+    #[arg(long, env = "CLICKWIRE_CLICK_ID_KEYS", value_delimiter = ',', hide_env_values = true)]
+    pub click_id_keys: Vec<String>,
+
+    /// How long a click id of a redirect is good, in hours.
+    #[arg(long, env = "CLICKWIRE_CLICK_ID_HOURS", default_value_t = 24)]
+    pub click_id_hours: u32,
+
     /// File with the networks of data centres, one in CIDR notation a line; clicks from there are
     /// invalid traffic.
     #[arg(long, env = "CLICKWIRE_DATA_CENTER_NETWORKS")]
@@ -219,6 +229,11 @@ impl Config {
         );
         ensure!(self.connections_max >= 16, "CLICKWIRE_CONNECTIONS_MAX: at least 16");
         ensure!(self.request_timeout_ms >= 1_000, "CLICKWIRE_REQUEST_TIMEOUT_MS: at least 1000");
+        ensure!(
+            self.click_id_keys.iter().all(long_enough),
+            "CLICKWIRE_CLICK_ID_KEYS: a key needs at least {MIN_SECRET_BYTES} bytes"
+        );
+        ensure!((1..=720).contains(&self.click_id_hours), "CLICKWIRE_CLICK_ID_HOURS: from 1 to 720");
         ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
         ensure!((50..=10_000).contains(&self.live_tick_ms), "CLICKWIRE_LIVE_TICK_MS: from 50 to 10000");
         ensure!(self.live_heartbeat_ms >= 1_000, "CLICKWIRE_LIVE_HEARTBEAT_MS: at least 1000");
@@ -245,6 +260,8 @@ mod tests {
             ["--ingest-keys", "short"],
             ["--admin-token", "short"],
             ["--viewer-tokens", "adv_001=short"],
+            ["--click-id-keys", "0123456789abcdef,short"],
+            ["--click-id-hours", "0"],
             ["--partitions", "0"],
             ["--live-tick-ms", "1"],
             ["--nats-url", "http://["],

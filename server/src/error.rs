@@ -81,7 +81,10 @@ pub(crate) enum Error {
     /// What is asked for does not fit what is there.
     #[error("conflict: {0}")]
     Conflict(&'static str),
-    /// It is done, but screens may not know.
+    /// Neither Redis nor the database says where an ad leads.
+    #[error("ads: {0}")]
+    AdsAway(String),
+    /// It is done, but screens or other servers may not know.
     #[error("redis: {0}")]
     RedisAway(String),
     /// Not a WebSocket handshake.
@@ -193,7 +196,12 @@ impl Error {
             Self::RedisAway(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "redis_unavailable",
-                "It is done, but live dashboards may not show it yet. Send it again to tell them.",
+                "It is done, but dashboards and other servers may not know yet. Send it again to tell them.",
+            ),
+            Self::AdsAway(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ads_unavailable",
+                "This link can't be looked up now. Try again.",
             ),
             Self::Upgrade(_) => {
                 (StatusCode::UPGRADE_REQUIRED, "upgrade_required", "Connect with a WebSocket client.")

@@ -2,9 +2,10 @@
 //!
 //! - [`intake`]: a click is answered 202 only when the broker has it on its disk
 //! - [`keys`]: who may post; [`limits`]: how much; [`visitor`]: who is at the other end
+//! - [`redirect`]: a click on an ad's link; its [`click_id`] is signed
 //! - [`analytics`] and [`entities`]: questions to the database, scoped by [`access`]
 //! - [`admin`]: what administrators do, and [`access::Admin`] guards: [`dead_letters`], [`rules`],
-//!   [`verdicts`], [`stats`]
+//!   [`verdicts`], [`catalog`], [`stats`]
 //! - [`alerts`]: incidents, which administrators list and acknowledge; [`access::Admin`] guards them
 //! - [`live`]: the gateway that dashboards are connected to
 //! - [`serve`]: connections, their limits and their end
@@ -17,6 +18,8 @@ mod address;
 mod admin;
 mod alerts;
 mod analytics;
+mod catalog;
+mod click_id;
 mod countries;
 mod database;
 mod dead_letters;
@@ -29,6 +32,7 @@ mod limits;
 mod live;
 mod networks;
 mod page;
+mod redirect;
 mod rules;
 mod serve;
 mod stats;
@@ -55,6 +59,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::Access,
     address::Hasher,
+    click_id::Signer,
     config::Config,
     countries::Countries,
     error::Error,
@@ -63,6 +68,7 @@ use crate::{
     limits::{Addresses, Rate},
     live::Hub,
     networks::Networks,
+    redirect::ads::Ads,
     visitor::Proxies,
 };
 
@@ -84,6 +90,8 @@ struct AppState {
     idempotency: Idempotency,
     /// One for each batch that may be in hand.
     batches: Arc<Semaphore>,
+    click_ids: Arc<Signer>,
+    ads: Ads,
     /// Can only read.
     database: PgPool,
     /// Can write: for handlers that ask for [`access::Admin`], and no others.
@@ -134,6 +142,9 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let hasher = Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref());
     let intake = Intake::connect(&config).await?;
     let keys = Ring::new(&config.ingest_keys);
+    let hub = Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop);
+    let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
+    let click_ids = Arc::new(Signer::new(&config.click_id_keys, config.ip_hash_key.as_bytes(), lifetime));
     let state = AppState {
         access: Arc::new(Access::new(&config)?),
         keys: keys.clone(),
@@ -149,14 +160,16 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         names: Names::new(&config.stream),
         redis_prefix: config.redis_prefix.as_str().into(),
         intake,
-        enricher: Enricher::new(hasher, data_centers, countries),
+        enricher: Enricher::new(hasher, data_centers, countries, Arc::clone(&click_ids)),
         idempotency: Idempotency::new(
             redis.clone(),
             config.redis_prefix.as_str().into(),
             config.ip_hash_key.as_bytes(),
         ),
         batches: Arc::new(Semaphore::new(batch::MAX_BATCHES)),
-        hub: Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop),
+        click_ids,
+        ads: Ads::start(&hub, redis.clone(), database.clone(), &config.redis_prefix),
+        hub,
         database,
         admin_database,
         redis,
@@ -185,6 +198,7 @@ fn routes(state: AppState) -> Router {
         .route("/api/v1/clicks/batch", post(batch::post_batch))
         .route_layer(middleware::from_fn_with_state(state.clone(), intake::admission::admit));
     posts
+        .route("/r/{ad_id}", get(redirect::redirect))
         .route("/api/v1/analytics/aggregate", get(analytics::aggregate))
         .route("/api/v1/advertisers", get(entities::advertisers))
         .route("/api/v1/campaigns", get(entities::campaigns))

@@ -4,13 +4,21 @@ use std::sync::Arc;
 
 use clickwire_process::now_ms;
 use clickwire_protocol::{
-    click::{Click, PostedClick, UNKNOWN_COUNTRY},
+    click::{Click, IdFault, PostedClick, UNKNOWN_COUNTRY},
     counts::Dimensions,
 };
 use uuid::Uuid;
 
 use super::browsers::Browsers;
-use crate::{address::Hasher, countries::Countries, keys::Poster, networks::Networks, visitor::Visitor};
+use crate::{
+    address::Hasher,
+    click_id::{self, Signer, time_inside},
+    countries::Countries,
+    keys::Poster,
+    networks::Networks,
+    redirect::Ad,
+    visitor::Visitor,
+};
 
 /// What is known here about addresses and browsers; cheap to clone.
 #[derive(Clone)]
@@ -19,33 +27,49 @@ pub(crate) struct Enricher {
     data_centers: Arc<Networks>,
     countries: Arc<Countries>,
     browsers: Arc<Browsers>,
+    click_ids: Arc<Signer>,
 }
 
 impl Enricher {
-    pub(crate) fn new(addresses: Hasher, data_centers: Networks, countries: Countries) -> Self {
+    pub(crate) fn new(
+        addresses: Hasher,
+        data_centers: Networks,
+        countries: Countries,
+        click_ids: Arc<Signer>,
+    ) -> Self {
         Self {
             addresses: Arc::new(addresses),
             data_centers: Arc::new(data_centers),
             countries: Arc::new(countries),
             browsers: Arc::new(Browsers::new()),
+            click_ids,
         }
     }
 
     /// A posted click with everything that a click has. Who posts for somebody names the user's address
     /// and browser; else they are those of the connection. The time of a click that names itself by a
-    /// UUIDv7 is the one inside it, so that a resend has the same.
+    /// UUIDv7 is the one inside it, so that a resend has the same. A forged id names nothing.
     pub(crate) fn posted(&self, posted: PostedClick, visitor: Visitor, poster: &Poster) -> Click {
         let received_at_ms = now_ms();
         let address = posted.ip_address.unwrap_or(visitor.address);
         let user_agent = posted.user_agent.unwrap_or(visitor.user_agent);
         let browser = self.browsers.read(&user_agent);
         let country = posted.country.or_else(|| self.countries.of(address));
+        let signed = posted.click_id.zip(posted.signature.as_deref());
+        let id_fault = signed
+            .and_then(|(id, signature)| self.click_ids.fault(id, signature, &posted.ad_id, received_at_ms));
+        let click_id = match (signed, id_fault) {
+            (Some((id, signature)), Some(IdFault::Forged)) => {
+                Some(click_id::of_forgery(id, signature, &posted.ad_id))
+            }
+            _ => posted.click_id,
+        };
         Click {
             clicked_at_ms: posted
                 .clicked_at_ms
-                .or_else(|| posted.click_id.as_ref().and_then(time_inside))
+                .or_else(|| click_id.as_ref().and_then(time_inside))
                 .unwrap_or(received_at_ms),
-            click_id: posted.click_id.unwrap_or_else(Uuid::now_v7),
+            click_id: click_id.unwrap_or_else(Uuid::now_v7),
             advertiser_id: posted.advertiser_id,
             dimensions: Dimensions {
                 campaign_id: posted.campaign_id,
@@ -62,24 +86,37 @@ impl Enricher {
             data_center: self.data_centers.contain(address),
             test: poster.is_test,
             prefetch: false,
-            id_fault: None,
+            id_fault,
         }
     }
-}
 
-/// The Unix milliseconds in a UUIDv7 (RFC 9562, section 5.7).
-pub(super) fn time_inside(id: &Uuid) -> Option<i64> {
-    (id.get_version_num() == 7).then(|| (id.as_u128() >> 80) as i64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_uuidv7_carries_its_time() {
-        let id = Uuid::parse_str("017f22e2-79b0-7cc3-98c4-dc0c0c07398f").unwrap();
-        assert_eq!(time_inside(&id), Some(1_645_557_742_000));
-        assert_eq!(time_inside(&Uuid::from_u128(0x4000 << 64)), None);
+    /// A click on a redirect link. Its time is the one inside its id, so that the landing page, which
+    /// may post the same click, has the same.
+    pub(crate) fn redirected(&self, ad: &Ad, ad_id: String, visitor: Visitor, prefetch: bool) -> Click {
+        let received_at_ms = now_ms();
+        let click_id = Uuid::now_v7();
+        let browser = self.browsers.read(&visitor.user_agent);
+        let country = self.countries.of(visitor.address);
+        Click {
+            clicked_at_ms: time_inside(&click_id).unwrap_or(received_at_ms),
+            click_id,
+            advertiser_id: ad.advertiser_id.clone(),
+            dimensions: Dimensions {
+                campaign_id: ad.campaign_id.clone(),
+                ad_id,
+                country: country.unwrap_or_else(|| UNKNOWN_COUNTRY.to_owned()),
+                device_type: browser.device_type,
+            },
+            user_id: None,
+            received_at_ms,
+            user_agent: visitor.user_agent,
+            os: browser.os.clone(),
+            browser: browser.name.clone(),
+            ip_hash: Some(self.addresses.hash(visitor.address, received_at_ms)),
+            data_center: self.data_centers.contain(visitor.address),
+            test: false,
+            prefetch,
+            id_fault: None,
+        }
     }
 }

@@ -15,12 +15,10 @@ use clickwire_protocol::{
 };
 
 use super::{
-    Sender,
-    enrich::time_inside,
-    essence,
+    Sender, essence,
     idempotency::{self, Found},
 };
-use crate::{AppState, error::Error, keys::Poster, visitor::Visitor};
+use crate::{AppState, click_id::time_inside, error::Error, keys::Poster, visitor::Visitor};
 
 /// Beside the first answer when it is given again.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

@@ -1,4 +1,5 @@
-//! One connection to Redis for all feeds and the news about incidents, and those that are watched.
+//! One connection to Redis for all feeds, the news about incidents and about ads, and those feeds that
+//! are watched.
 
 use std::{
     collections::HashMap,
@@ -134,7 +135,7 @@ impl Hub {
     }
 
     /// Starts what follows a channel, and has the channel left when that ends.
-    fn follow<T>(
+    pub(crate) fn follow<T>(
         &self,
         channel: String,
         start: impl FnOnce(mpsc::Receiver<Event>, Arc<AtomicBool>) -> (T, JoinHandle<()>),

@@ -21,6 +21,7 @@ use axum::{
 };
 use clickwire_protocol::live::{MAX_CLIENT_MESSAGE_BYTES, SUBPROTOCOL};
 
+pub(crate) use feed::Event;
 pub(crate) use hub::Hub;
 
 use crate::{AppState, error::Error, live::session::Session};

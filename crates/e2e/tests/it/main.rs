@@ -16,6 +16,7 @@ mod keys;
 mod live;
 mod outages;
 mod reconcile;
+mod redirects;
 mod rules;
 mod uniques;
 mod watermark;

@@ -1,0 +1,72 @@
+//! `GET /r/{ad_id}`: a click on an ad. The user goes on to the advertiser; the click is on its way into
+//! the ledger before.
+//!
+//! - [`ads`]: which ads there are, from memory, Redis or the database; [`ad`] is one, [`shared`] is what
+//!   Redis has
+//! - [`target`]: where an ad leads, and how the click's id is told
+//! - [`purpose`]: who asks without anybody having clicked
+//! - [`answer`]: redirects, and pages for those that can't be made
+//!
+//! Rules flag, they never block: robots, too, are sent on, and nobody is told what is thought of them.
+
+mod ad;
+pub(crate) mod ads;
+mod answer;
+mod purpose;
+mod shared;
+pub(crate) mod target;
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderMap, Method},
+    response::Response,
+};
+use clickwire_protocol::click;
+use url::Url;
+
+pub(crate) use self::ad::Ad;
+use self::target::Told;
+use crate::{AppState, error::Error, intake::Sender, visitor::Visitor};
+
+/// `GET /r/{ad_id}`
+pub(crate) async fn redirect(
+    State(state): State<AppState>,
+    method: Method,
+    ad_id: Result<Path<String>, PathRejection>,
+    visitor: Visitor,
+    headers: HeaderMap,
+) -> Response {
+    let is_ahead = purpose::is_ahead(&method, &headers);
+    let followed = match ad_id {
+        Ok(Path(ad_id)) => follow(&state, &ad_id, visitor, is_ahead).await,
+        // Not UTF-8: no ad's id.
+        Err(_) => Err(Error::NotFound),
+    };
+    let outcome = match &followed {
+        Ok(_) if is_ahead => "prefetched",
+        Ok(_) => "redirected",
+        Err(Error::NotFound) => "unknown_ad",
+        Err(Error::AdsAway(_)) => "ads_away",
+        Err(Error::TooMany { .. }) => "limited",
+        Err(_) => "not_taken",
+    };
+    metrics::counter!("clickwire_redirects_total", "outcome" => outcome).increment(1);
+    followed.map_or_else(answer::page, |url| answer::redirect(&url))
+}
+
+/// Takes the click in and says where it goes on to.
+async fn follow(state: &AppState, ad_id: &str, visitor: Visitor, is_ahead: bool) -> Result<Url, Error> {
+    state.addresses.spend(visitor.address)?;
+    let ad_id = click::id(ad_id).map_err(|_| Error::NotFound)?;
+    let ad = state.ads.find(&ad_id).await?.ok_or(Error::NotFound)?;
+    let click = state.enricher.redirected(&ad, ad_id, visitor, is_ahead);
+    // Whoever is sent on is counted: what is not taken in is not redirected. Who leaves can't come
+    // again, and that is what the intake is told.
+    state.intake.take(&click, Sender::Leaves).await?;
+    let told = Told {
+        click_id: &state.click_ids.sign(click.click_id, &click.dimensions.ad_id),
+        ad_id: &click.dimensions.ad_id,
+        campaign_id: &click.dimensions.campaign_id,
+    };
+    Ok(ad.target.with(&ad.template, &told))
+}

@@ -1,0 +1,83 @@
+//! Ads in Redis, for all servers: what one has read the others need not ask the database for; and the
+//! channel on which changes are announced.
+//!
+//! An ad that has changed is held empty for longer than any look-up takes, and nothing is put where
+//! something is: so nobody can put back what it read before the change. Whatever is wrong with Redis,
+//! the database is asked.
+
+use clickwire_process::redis::Connection;
+use redis::{AsyncCommands as _, ExistenceCheck, RedisResult, SetExpiry, SetOptions};
+
+use super::ad::Row;
+
+/// How long an ad is kept, in seconds: as long it may be wrong, if a change could not be announced.
+const KEPT_SECONDS: u64 = 60;
+
+/// How long an ad that has changed is held empty, in seconds.
+const HELD_SECONDS: u64 = 5;
+
+/// Changes announced in one go.
+const CHUNK: usize = 500;
+
+#[derive(Clone)]
+pub(super) struct Shared {
+    redis: Connection,
+    prefix: String,
+}
+
+impl Shared {
+    pub(super) fn new(redis: Connection, prefix: &str) -> Self {
+        Self { redis, prefix: prefix.to_owned() }
+    }
+
+    /// Its messages are ids of ads that have changed.
+    pub(super) fn channel(&self) -> String {
+        format!("{}:ads", self.prefix)
+    }
+
+    fn key(&self, ad_id: &str) -> String {
+        format!("{}:ad:{ad_id}", self.prefix)
+    }
+
+    /// What Redis has; `None` also if it is away or holds the ad empty.
+    pub(super) async fn get(&self, ad_id: &str) -> Option<Row> {
+        let kept: RedisResult<Option<String>> = self.redis.clone().get(self.key(ad_id)).await;
+        let kept = kept.inspect_err(|error| tracing::debug!(%error, "redis: no ad")).ok().flatten();
+        kept.filter(|text| !text.is_empty()).and_then(|text| serde_json::from_str(&text).ok())
+    }
+
+    /// Keeps an ad that the database has, unless something is there.
+    pub(super) async fn put(&self, ad_id: &str, row: &Row) {
+        let Ok(text) = serde_json::to_string(row) else { return };
+        let options = SetOptions::default()
+            .conditional_set(ExistenceCheck::NX)
+            .with_expiration(SetExpiry::EX(KEPT_SECONDS));
+        let put: RedisResult<()> = self.redis.clone().set_options(self.key(ad_id), text, options).await;
+        if let Err(error) = put {
+            tracing::debug!(%error, "redis: an ad is not kept");
+        }
+    }
+
+    /// Makes everybody ask the database.
+    pub(super) async fn hold_empty(&self, ad_id: &str) {
+        let held: RedisResult<()> = self.redis.clone().set_ex(self.key(ad_id), "", HELD_SECONDS).await;
+        if let Err(error) = held {
+            tracing::debug!(%error, "redis: an ad is not held empty");
+        }
+    }
+
+    /// Tells every server that ads have changed.
+    pub(super) async fn announce(&self, ad_ids: &[String]) -> RedisResult<()> {
+        let channel = self.channel();
+        for ad_ids in ad_ids.chunks(CHUNK) {
+            let mut commands = redis::pipe();
+            for ad_id in ad_ids {
+                // In this order: who hears of it must not find what was there before.
+                commands.set_ex(self.key(ad_id), "", HELD_SECONDS).ignore();
+                commands.publish(&channel, ad_id).ignore();
+            }
+            commands.query_async::<()>(&mut self.redis.clone()).await?;
+        }
+        Ok(())
+    }
+}
