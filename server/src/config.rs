@@ -109,7 +109,8 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_VIEWER_TOKENS", value_delimiter = ',', value_parser = viewer_token, hide_env_values = true)]
     pub viewer_tokens: Vec<(String, String)>,
 
-    /// Secret under which users' addresses are hashed; at least 16 bytes.
+    /// Secret under which users' addresses and idempotency keys are hashed, the same for every server;
+    /// at least 16 bytes.
     #[arg(long, env = "CLICKWIRE_IP_HASH_KEY", hide_env_values = true)]
     pub ip_hash_key: String,
 

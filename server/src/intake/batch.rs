@@ -190,3 +190,48 @@ impl From<Malformed> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+
+    async fn told(taken: Vec<Result<BatchResult, Error>>) -> (u16, bool, Value) {
+        let response = answer(taken);
+        let (status, again) = (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER));
+        let body = axum::body::to_bytes(response.into_body(), MAX_BATCH_BYTES).await.unwrap();
+        (status, again, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_status_says_whether_sending_again_helps() {
+        let click_id = Uuid::from_u128(7);
+        let accepted = || Ok(BatchResult::Accepted { click_id, is_duplicate: false, is_fraudulent: false });
+        let failed = || Err(Error::Broker { click_id, cause: "a secret".to_owned() });
+        let wrong = || Err(Error::field("ad_id", "Required."));
+        let forbidden = || Err(Error::Forbidden);
+
+        let (status, again, body) = told(vec![wrong(), failed(), accepted(), forbidden()]).await;
+        assert_eq!((status, again), (202, false));
+        assert_eq!(
+            body,
+            json!({"accepted": 1, "rejected": 2, "failed": 1, "results": [
+                {"error": {"formErrors": [], "fieldErrors": {"ad_id": ["Required."]}}},
+                {"error": {"code": "broker_unavailable", "click_id": click_id,
+                    "message": "It is not certain that the click was taken. Send it again, with this click_id."}},
+                {"click_id": click_id, "is_duplicate": false, "is_fraudulent": false},
+                {"error": {"code": "forbidden", "message": "This token does not open that."}},
+            ]})
+        );
+        // Programs read it back as it was written.
+        let read: BatchAnswer = serde_json::from_value(body.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), body);
+
+        let (status, again, _) = told(vec![failed(), wrong()]).await;
+        assert_eq!((status, again), (503, true));
+        let (status, again, _) = told(vec![wrong(), forbidden()]).await;
+        assert_eq!((status, again), (400, false));
+    }
+}

@@ -204,13 +204,14 @@ async fn bad_batches_are_named_and_leave_nothing_behind() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_in_hand_are_limited() -> Result<()> {
     let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_REQUEST_TIMEOUT_MS", "5000");
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
     let body = array(&clicks(1));
     let mut begun = Vec::new();
     for _ in 0..32 {
         let head = format!("content-length: {}\r\n{ARRAY}", body.len());
-        let mut batch = raw::begin(stack.server_url(), BATCH, &head).await?;
+        let mut batch = raw::begin(stack.server_url(), &format!("POST {BATCH}"), &head).await?;
         batch.write_all(b"[").await?;
         begun.push(batch);
     }
@@ -226,6 +227,10 @@ async fn batches_in_hand_are_limited() -> Result<()> {
         (&answer.body["error"]["code"], answer.header("retry-after")),
         (&json!("too_many_batches"), Some("1"))
     );
+    // Who sends too slowly makes room: after five seconds, or when it goes.
+    let mut answer = String::new();
+    begun.remove(0).read_to_string(&mut answer).await?;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("too_long"), "{answer}");
     drop(begun);
     answers(202).await?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clickwire_e2e::{
     Program, Stack, Wire, eventually,
     raw::{self, Answer},
@@ -125,12 +125,16 @@ async fn fifty_at_once_on_two_servers_count_once() -> Result<()> {
             _ => panic!("{answer:?}"),
         }
     }
-    let first = accepted.first().context("none was accepted")?;
-    assert!(accepted.iter().all(|body| body == first), "{accepted:?}");
-    for (_, url) in &servers {
-        assert_eq!(&post(url, "order-7", BODY).await?.body, first);
+    let first = post(&servers[0].1, "order-7", BODY).await?.body;
+    assert_eq!(post(&servers[1].1, "order-7", BODY).await?.body, first);
+    assert!(accepted.iter().all(|body| body["click_id"] == first["click_id"]), "{accepted:?}");
+    // On a busy machine Redis may take longer than a post waits for it.
+    let mut unchecked = 0.0;
+    for (server, _) in &servers {
+        unchecked += server.metric("clickwire_idempotency_unchecked_total").await?;
     }
-    assert_eq!(first["is_duplicate"], json!(false));
+    let others = accepted.iter().filter(|&body| *body != first).count();
+    assert!(!accepted.is_empty() && others as f64 <= unchecked, "{unchecked} {accepted:?}");
     is_counted(&stack, 1).await
 }
 
