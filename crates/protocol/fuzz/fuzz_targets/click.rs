@@ -1,0 +1,20 @@
+//! The body of a post: whatever is in it, what passes can be stored.
+
+#![no_main]
+
+use clickwire_protocol::click::{MAX_USER_AGENT_BYTES, MAX_USER_ID_BYTES, PostedClick, country, id};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    let Ok(posted) = PostedClick::parse(body) else { return };
+    for text in [&posted.advertiser_id, &posted.campaign_id, &posted.ad_id] {
+        assert_eq!(id(text).as_ref(), Ok(text));
+    }
+    for (text, max_bytes) in
+        [(&posted.user_id, MAX_USER_ID_BYTES), (&posted.user_agent, MAX_USER_AGENT_BYTES)]
+    {
+        assert!(text.iter().all(|text| text.len() <= max_bytes && !text.chars().any(char::is_control)));
+    }
+    assert!(posted.country.iter().all(|text| country(text).as_ref() == Ok(text)));
+    assert!(posted.click_id.iter().all(|id| !id.is_nil()));
+});
