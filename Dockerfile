@@ -32,7 +32,12 @@ ENTRYPOINT ["clickwire-aggregator"]
 
 FROM runtime AS server
 COPY --from=build /programs/clickwire-server /usr/local/bin/
-ENV CLICKWIRE_LISTEN=0.0.0.0:8080
+# A volume takes this folder's owner over.
+USER root
+RUN install -d -o clickwire /var/lib/clickwire
+USER clickwire
+VOLUME /var/lib/clickwire
+ENV CLICKWIRE_LISTEN=0.0.0.0:8080 CLICKWIRE_SPOOL=/var/lib/clickwire/spool.redb
 EXPOSE 8080
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s \
     CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8080/readyz"]

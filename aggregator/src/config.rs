@@ -245,6 +245,7 @@ impl Config {
         ensure!(self.alert_lag_seconds > 0, "CLICKWIRE_ALERT_LAG_SECONDS: must be positive");
         ensure!(self.alert_quiet_seconds > 0, "CLICKWIRE_ALERT_QUIET_SECONDS: must be positive");
         self.validate_webhook()?;
+        // Less than a day more in a server's spool: `spool_max_age_seconds` there.
         let latest_days = self.horizon_hours.div_ceil(24) + self.stream_max_age_days;
         ensure!(
             latest_days < REFRESH_DAYS - 1,

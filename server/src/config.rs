@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, ensure};
@@ -95,6 +95,23 @@ pub struct Config {
     /// How long a post waits for the broker before it is answered 503, in milliseconds.
     #[arg(long, env = "CLICKWIRE_PUBLISH_TIMEOUT_MS", default_value_t = 2_000)]
     pub publish_timeout_ms: u64,
+
+    /// File that keeps clicks while the broker is away; each server needs one of its own. `off`: none.
+    #[arg(long, env = "CLICKWIRE_SPOOL", default_value = "clickwire-spool.redb")]
+    pub spool: PathBuf,
+
+    /// Size of the clicks in that file, at most, in bytes; the file itself may grow to three times that.
+    #[arg(long, env = "CLICKWIRE_SPOOL_MAX_BYTES", default_value_t = 256 << 20)]
+    pub spool_max_bytes: u64,
+
+    /// How long a click may wait there before it is dropped, in seconds; less than a day.
+    #[arg(long, env = "CLICKWIRE_SPOOL_MAX_AGE_SECONDS", default_value_t = 23 * 3600)]
+    pub spool_max_age_seconds: u64,
+
+    /// Whether posted clicks may wait there, too; else they are answered 503, and only those of
+    /// redirects wait.
+    #[arg(long, env = "CLICKWIRE_SPOOL_POSTS")]
+    pub spool_posts: bool,
 
     /// Keys that clicks may be posted with beside those in the database: for every advertiser, in the name
     /// of users, without a limit. For the operator's own programs.
@@ -204,7 +221,15 @@ fn viewer_token(text: &str) -> Result<(String, String), String> {
 /// Shorter secrets can be guessed.
 const MIN_SECRET_BYTES: usize = 16;
 
+/// Room for some clicks of the largest size.
+const SPOOL_MIN_BYTES: u64 = 64 * 1024;
+
 impl Config {
+    /// The file of the spool, if there is to be one.
+    pub fn spool(&self) -> Option<&Path> {
+        (self.spool.as_os_str() != "off").then_some(&*self.spool)
+    }
+
     /// Refuses what can't work or is not safe, before anything is opened.
     pub fn validate(&self) -> anyhow::Result<()> {
         let long_enough = |secret: &String| secret.len() >= MIN_SECRET_BYTES;
@@ -236,6 +261,15 @@ impl Config {
         );
         ensure!((1..=720).contains(&self.click_id_hours), "CLICKWIRE_CLICK_ID_HOURS: from 1 to 720");
         ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
+        ensure!(
+            self.spool_max_bytes >= SPOOL_MIN_BYTES,
+            "CLICKWIRE_SPOOL_MAX_BYTES: at least {SPOOL_MIN_BYTES}"
+        );
+        // The windows of the database leave a day for it: `REFRESH_DAYS` in the aggregator.
+        ensure!(
+            (1..86_400).contains(&self.spool_max_age_seconds),
+            "CLICKWIRE_SPOOL_MAX_AGE_SECONDS: from 1 to 86399"
+        );
         ensure!((50..=10_000).contains(&self.live_tick_ms), "CLICKWIRE_LIVE_TICK_MS: from 50 to 10000");
         ensure!(self.live_heartbeat_ms >= 1_000, "CLICKWIRE_LIVE_HEARTBEAT_MS: at least 1000");
         ensure!(self.live_cells_max >= 1_000, "CLICKWIRE_LIVE_CELLS_MAX: at least 1000");
@@ -264,6 +298,8 @@ mod tests {
             ["--click-id-keys", "0123456789abcdef,short"],
             ["--click-id-hours", "0"],
             ["--partitions", "0"],
+            ["--spool-max-bytes", "1"],
+            ["--spool-max-age-seconds", "86400"],
             ["--live-tick-ms", "1"],
             ["--nats-url", "http://["],
             ["--ip-hash-key-next", "2026-12-31T00:00:00Z=short"],

@@ -1,6 +1,6 @@
 //! The server: takes clicks in over HTTP, answers analytics, pushes changes to dashboards.
 //!
-//! - [`intake`]: a click is answered 202 only when the broker has it on its disk
+//! - [`intake`]: a click is answered 202 only when the broker, or the spool, has it on the disk
 //! - [`keys`]: who may post; [`limits`]: how much; [`visitor`]: who is at the other end
 //! - [`redirect`]: a click on an ad's link; its [`click_id`] is signed
 //! - [`analytics`] and [`entities`]: questions to the database, scoped by [`access`]
@@ -140,7 +140,9 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         heartbeat: Duration::from_millis(config.live_heartbeat_ms),
     };
     let hasher = Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref());
-    let intake = Intake::connect(&config).await?;
+    // Before anything is recorded.
+    let metrics = clickwire_process::metrics::record(stop.clone());
+    let intake = Intake::start(&config, &stop).await?;
     let keys = Ring::new(&config.ingest_keys);
     let hub = Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop);
     let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
@@ -159,7 +161,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         dead_letters: DeadLetters::new(intake.jetstream().clone(), Names::new(&config.stream)),
         names: Names::new(&config.stream),
         redis_prefix: config.redis_prefix.as_str().into(),
-        intake,
+        intake: intake.clone(),
         enricher: Enricher::new(hasher, data_centers, countries, Arc::clone(&click_ids)),
         idempotency: Idempotency::new(
             redis.clone(),
@@ -175,7 +177,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         redis,
         partitions: config.partitions,
         sessions: sessions.clone(),
-        metrics: clickwire_process::metrics::record(stop.clone()),
+        metrics,
     };
     let following = tokio::spawn(keys.follow(state.database.clone(), stop.clone()));
     let limits = serve::Limits {
@@ -185,6 +187,9 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     };
     serve::serve(listener, routes(state), limits, &stop).await;
     following.await.context("the task that follows keys panicked")?;
+    if timeout(GRACE, intake.close()).await.is_err() {
+        tracing::error!("the spool could not be closed in time");
+    }
     sessions.tracker.close();
     if timeout(GRACE, sessions.tracker.wait()).await.is_err() {
         tracing::warn!(sessions = sessions.tracker.len(), "live sessions did not end in time");

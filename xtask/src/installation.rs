@@ -77,10 +77,16 @@ impl Installation {
         self.folder.join("services")
     }
 
+    /// Where clicks wait while the broker is away.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.folder.join("spool.redb")
+    }
+
     /// Removes data and keys.
     pub(crate) fn wipe(&self) -> Result<()> {
         let data = self.services();
         absent(fs::remove_dir_all(&data)).with_context(|| format!("cannot remove {}", data.display()))?;
+        absent(fs::remove_file(self.spool())).context("cannot remove the spool")?;
         absent(fs::remove_file(self.secrets_file())).context("cannot remove the keys")
     }
 

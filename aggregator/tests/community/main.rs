@@ -299,6 +299,7 @@ async fn the_api_answers_the_same_by_every_granularity() {
         "--database-connections=1",
         "--nats-url=nats://127.0.0.1:1",
         "--redis-url=redis://127.0.0.1:1",
+        "--spool=off",
         "--ingest-keys=key-of-the-community-test",
         "--ip-hash-key=key-of-the-community-test",
         &format!("--admin-token={token}"),

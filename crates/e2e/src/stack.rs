@@ -16,6 +16,7 @@ use clickwire_protocol::{
 use clickwire_services::{Options, Port, Server as Service, Services};
 use serde_json::Value;
 use sqlx::PgPool;
+use tempfile::TempDir;
 
 use crate::{Program, Proxy, eventually};
 
@@ -33,6 +34,8 @@ pub struct Stack {
     database_url: String,
     database: PgPool,
     wires: Vec<(Service, Proxy)>,
+    spools: TempDir,
+    servers: u32,
 }
 
 enum Shared {
@@ -76,6 +79,8 @@ impl Stack {
             database_url,
             database,
             wires: Vec::new(),
+            spools: TempDir::new()?,
+            servers: 0,
         };
         stack.environment = vec![
             ("CLICKWIRE_NATS_URL", stack.services().nats_url().to_owned()),
@@ -205,11 +210,23 @@ impl Stack {
         format!("viewer-token-of-{advertiser_id}")
     }
 
-    /// Starts a server and returns when it takes clicks.
+    /// Starts a server and returns when it takes clicks. Unless [`Stack::set`] has given
+    /// `CLICKWIRE_SPOOL`, it has a spool that no other server has.
     pub async fn start_server(&mut self) -> Result<Program> {
         let port = Port::Free.reserve("clickwire-server")?;
         self.server_url = format!("http://127.0.0.1:{}", port.port());
-        Program::start("clickwire-server", "CLICKWIRE_LISTEN", port, self.environment.clone()).await
+        self.servers += 1;
+        let mut environment = self.environment.clone();
+        if !environment.iter().any(|(name, _)| *name == "CLICKWIRE_SPOOL") {
+            let spool = self.spool(&format!("server-{}", self.servers));
+            environment.push(("CLICKWIRE_SPOOL", spool));
+        }
+        Program::start("clickwire-server", "CLICKWIRE_LISTEN", port, environment).await
+    }
+
+    /// A place for a spool, which ends with this.
+    pub fn spool(&self, name: &str) -> String {
+        self.spools.path().join(name).with_extension("redb").display().to_string()
     }
 
     /// Starts an aggregator and returns when all partitions are attached.

@@ -212,7 +212,7 @@ pub struct PostedClick {
 /// The answer to an accepted click.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
-    /// Always true: the broker has the click on its disk.
+    /// Always true: the broker has the click on its disk, or the server has until the broker is back.
     pub success: bool,
     /// The click's id: the client's, or the one the server made.
     pub click_id: Uuid,

@@ -24,7 +24,7 @@ use clickwire_protocol::{
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use super::{Intake, Sender, essence};
+use super::{Intake, Sender, Taken, content_type::essence};
 use crate::{
     AppState, MAX_BODY_BYTES,
     error::{Error, RETRY_AFTER_SECONDS},
@@ -126,11 +126,14 @@ async fn take(intake: &Intake, clicks: Vec<Read>) -> Vec<Result<BatchResult, Err
     let taken = clicks.into_iter().map(|click| async move {
         let click = click?;
         let click_id = click.click_id;
-        if failed.load(Ordering::Relaxed) && begun.elapsed() >= intake.timeout {
+        if failed.load(Ordering::Relaxed) && begun.elapsed() >= intake.publish_timeout {
             return Err(Error::Broker { click_id, cause: "not tried: clicks before it failed".to_owned() });
         }
         match intake.take(&click, Sender::Repeats).await {
-            Ok(is_duplicate) => Ok(BatchResult::Accepted { click_id, is_duplicate, is_fraudulent: false }),
+            Ok(taken) => {
+                let is_duplicate = taken == Taken::Known;
+                Ok(BatchResult::Accepted { click_id, is_duplicate, is_fraudulent: false })
+            }
             Err(error) => {
                 failed.store(true, Ordering::Relaxed);
                 Err(error)

@@ -1,40 +1,41 @@
-//! Taking clicks in: check, enrich, publish; an answer only after the broker has acknowledged.
+//! Taking clicks in: check, enrich, publish; an answer only when the click can't be lost any more.
 //!
 //! - [`admission`]: who may post, and how much
-//! - [`post`]: one click; [`idempotency`]: the same post again
+//! - [`post`]: one click; [`idempotency`]: the same post again; [`batch`]: many clicks
 //! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent
-//! - [`batch`]: many clicks
+//! - [`broker`]: publishes and waits for the acknowledgement
+//! - [`spool`]: where clicks wait on this server's disk while the broker is away
 
 pub(crate) mod admission;
 pub(crate) mod batch;
+mod broker;
 mod browsers;
+mod content_type;
 pub(crate) mod enrich;
 pub(crate) mod idempotency;
 pub(crate) mod post;
+pub(crate) mod spool;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use async_nats::{
-    ConnectOptions, Subject,
-    connection::State as ConnectionState,
-    jetstream::{Context, ContextBuilder, message::PublishMessage},
-};
-use axum::http::{HeaderMap, header::CONTENT_TYPE};
-use clickwire_protocol::{
-    click::Click,
-    stream::{Names, partition_of},
-};
+use async_nats::jetstream::Context;
+use bytes::Bytes;
+use clickwire_protocol::click::Click;
 use tokio::time::Instant;
-use uuid::Uuid;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    broker::{Broker, Failure},
+    spool::{Condition, Losses, Refusal, Spool, State, Waiting, drain::Drain},
+};
 use crate::{config::Config, error::Error};
 
-/// Publishes waiting for the broker's acknowledgement, at most; further posts wait for their turn.
-const MAX_IN_FLIGHT: usize = 4_096;
+/// A browser waits no longer than this for the broker, and for the disk, before it is sent on.
+const BROWSERS_PATIENCE: Duration = Duration::from_millis(500);
 
-/// A connection whose other end is gone without a word is noticed after a few of these.
-const PING_EVERY: Duration = Duration::from_secs(5);
+/// A server that has just started gives the connection to its broker so long before it counts as away.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a sender does when it is told to come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,107 +46,169 @@ pub(crate) enum Sender {
     Leaves,
 }
 
-/// The way into the stream.
+/// What became of a click.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The broker has it.
+    Stored,
+    /// The broker has seen its id before, lately.
+    Known,
+    /// It is on this server's disk until the broker is back.
+    Spooled,
+    /// Nobody has it, as far as is known, and that is counted. Only a sender that leaves is told so.
+    Lost,
+}
+
+/// The way into the stream; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Intake {
-    stream: Context,
-    /// By partition.
-    subjects: std::sync::Arc<[Subject]>,
-    timeout: Duration,
+    broker: Broker,
+    spool: Option<Spool>,
+    /// Whether posted clicks may wait in the spool, too.
+    spools_posts: bool,
+    losses: Losses,
+    publish_timeout: Duration,
+    started: Instant,
+    /// The drain of the spool.
+    tasks: TaskTracker,
 }
 
 impl Intake {
-    /// Connects in the background and for ever again.
-    pub(crate) async fn connect(config: &Config) -> anyhow::Result<Self> {
-        let client = ConnectOptions::new()
-            .name("clickwire-server")
-            .retry_on_initial_connect()
-            .max_reconnects(None)
-            .ping_interval(PING_EVERY)
-            .event_callback(|event| async move { tracing::debug!(%event, "broker") })
-            .connect(&config.nats_url)
-            .await
-            .context("CLICKWIRE_NATS_URL")?;
-        let timeout = Duration::from_millis(config.publish_timeout_ms);
-        let stream = ContextBuilder::new()
-            .timeout(timeout)
-            .ack_timeout(timeout)
-            .max_ack_inflight(MAX_IN_FLIGHT)
-            .backpressure_on_inflight(true)
-            .build(client);
-        let names = Names::new(&config.stream);
-        let subjects = (0..config.partitions).map(|partition| names.subject(partition).into()).collect();
-        Ok(Self { stream, subjects, timeout })
-    }
-
-    /// Takes a click in; returns when it can't be lost any more, and whether it was known before.
-    pub(crate) async fn take(&self, click: &Click, sender: Sender) -> Result<bool, Error> {
-        match sender {
-            Sender::Repeats | Sender::Leaves => self.publish(click).await,
-        }
-    }
-
-    /// Publishes a click and waits until the broker has it; says whether the broker had it before.
-    ///
-    /// While the broker is known to be away nothing is handed to the client library, which would keep
-    /// it and send it later. What it has in hand at the moment of a break it may still send: that is
-    /// why an error names the click's id, to send it again under.
-    async fn publish(&self, click: &Click) -> Result<bool, Error> {
-        let failed = |cause: String| Error::Broker { click_id: click.click_id, cause };
-        if !self.is_connected() {
-            return Err(failed("not connected".to_owned()));
-        }
-        let started = Instant::now();
-        let partition = partition_of(&click.dimensions.ad_id, self.subjects.len() as u16);
-        let payload = serde_json::to_vec(click).map_err(|error| failed(error.to_string()))?;
-        let mut id = Uuid::encode_buffer();
-        let message = PublishMessage::build()
-            .message_id(&*click.click_id.hyphenated().encode_lower(&mut id))
-            .payload(payload.into());
-        let publish = async {
-            self.stream.send_publish(self.subjects[usize::from(partition)].clone(), message).await?.await
+    /// Opens the spool and connects to the broker, in the background and for ever again; what is in the
+    /// spool is sent until `stop` is cancelled.
+    pub(crate) async fn start(config: &Config, stop: &CancellationToken) -> anyhow::Result<Self> {
+        let spool = match config.spool() {
+            Some(path) => Some(
+                Spool::open(path, config.spool_max_bytes)
+                    .with_context(|| format!("CLICKWIRE_SPOOL: {}", path.display()))?,
+            ),
+            None => None,
         };
-        let stored = tokio::time::timeout(self.timeout, publish)
-            .await
-            .map_err(|_| failed("no acknowledgement in time".to_owned()))?
-            .map_err(|error| failed(error.to_string()))?;
-        metrics::counter!("clickwire_clicks_accepted_total").increment(1);
-        metrics::histogram!("clickwire_broker_ack_seconds").record(started.elapsed());
-        Ok(stored.duplicate)
+        let (broker, losses, tasks) = (Broker::connect(config).await?, Losses::default(), TaskTracker::new());
+        if let Some(spool) = &spool {
+            let max_age = Duration::from_secs(config.spool_max_age_seconds);
+            let drain = Drain::new(broker.clone(), spool.clone(), losses.clone(), max_age);
+            tasks.spawn(drain.run(stop.clone()));
+        }
+        Ok(Self {
+            broker,
+            spool,
+            spools_posts: config.spool_posts,
+            losses,
+            publish_timeout: Duration::from_millis(config.publish_timeout_ms),
+            started: Instant::now(),
+            tasks,
+        })
+    }
+
+    /// Takes a click in; returns when it can't be lost any more, or is lost and counted.
+    ///
+    /// The broker is asked first. When it is away, refuses, or is silent, the click goes to the spool,
+    /// if its sender may use it. It may be in both then, under one id, and is counted once. A broker
+    /// that was silent is not waited for again before it has answered the spool's drain.
+    pub(crate) async fn take(&self, click: &Click, sender: Sender) -> Result<Taken, Error> {
+        let failed = |cause: String| Error::Broker { click_id: click.click_id, cause };
+        let (patience, may_wait) = match sender {
+            Sender::Repeats => (self.publish_timeout, self.spools_posts),
+            Sender::Leaves => (self.publish_timeout.min(BROWSERS_PATIENCE), true),
+        };
+        let spool = self.spool.as_ref().filter(|_| may_wait);
+        let payload: Bytes = serde_json::to_vec(click).map_err(|error| failed(error.to_string()))?.into();
+        let failure = match self.publish(click, &payload, patience, spool.is_some()).await {
+            Ok(is_duplicate) => {
+                accepted();
+                return Ok(if is_duplicate { Taken::Known } else { Taken::Stored });
+            }
+            Err(failure) => failure,
+        };
+        let refusal = match spool {
+            Some(spool) => {
+                let waiting =
+                    Waiting { click_id: click.click_id, received_at_ms: click.received_at_ms, payload };
+                match spool.add(waiting, patience).await {
+                    Ok(()) => {
+                        accepted();
+                        return Ok(Taken::Spooled);
+                    }
+                    Err(refusal) => refusal,
+                }
+            }
+            None => Refusal::Off,
+        };
+        match sender {
+            Sender::Repeats => {
+                if may_wait {
+                    metrics::counter!("clickwire_spool_refused_total", "reason" => refusal.name())
+                        .increment(1);
+                }
+                Err(failed(format!("{failure}; spool: {refusal}")))
+            }
+            Sender::Leaves => {
+                self.losses.count(1, refusal.name());
+                Ok(Taken::Lost)
+            }
+        }
+    }
+
+    async fn publish(
+        &self,
+        click: &Click,
+        payload: &Bytes,
+        patience: Duration,
+        has_spool: bool,
+    ) -> Result<bool, Failure> {
+        if has_spool && !self.broker.answers() {
+            return Err(Failure::Silent);
+        }
+        let published =
+            self.broker.publish(&click.dimensions.ad_id, click.click_id, payload.clone(), patience).await;
+        if matches!(published, Err(Failure::Silent)) {
+            metrics::counter!("clickwire_broker_silent_total").increment(1);
+        }
+        published
+    }
+
+    /// Ends the drain, then writes to the disk and answers what waits for the spool. Nothing is spooled
+    /// afterwards.
+    pub(crate) async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Some(spool) = &self.spool {
+            spool.close().await;
+        }
     }
 
     /// The connection, for others that talk to the broker.
     pub(crate) fn jetstream(&self) -> &Context {
-        &self.stream
+        self.broker.jetstream()
     }
 
     /// Whether there is a connection to the broker at this moment.
     pub(crate) fn is_connected(&self) -> bool {
-        self.stream.client().connection_state() == ConnectionState::Connected
+        self.broker.is_connected()
+    }
+
+    /// Whether there is something to do for this server: the broker is connected, or at least those
+    /// clicks can be kept that nobody sends again.
+    pub(crate) fn is_ready(&self) -> bool {
+        let can_spool = || self.spool().is_some_and(|state| state.condition == Condition::Up);
+        self.is_connected() || (self.started.elapsed() >= CONNECTS_WITHIN && can_spool())
+    }
+
+    /// What the spool holds; `None`: there is none.
+    pub(crate) fn spool(&self) -> Option<State> {
+        self.spool.as_ref().map(Spool::state)
+    }
+
+    /// Clicks that nobody has any more, since the start.
+    pub(crate) fn lost(&self) -> u64 {
+        self.losses.total()
     }
 }
 
-/// The type of a body without its parameters, in lower case.
-fn essence(headers: &HeaderMap) -> String {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+fn accepted() {
+    metrics::counter!("clickwire_clicks_accepted_total").increment(1);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_types_are_compared_by_essence() {
-        for (value, expected) in [
-            ("application/json", "application/json"),
-            ("Application/JSON; charset=utf-8", "application/json"),
-            ("text/plain", "text/plain"),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, value.parse().unwrap());
-            assert_eq!(essence(&headers), expected, "{value}");
-        }
-        assert_eq!(essence(&HeaderMap::new()), "");
-    }
-}
+mod tests;

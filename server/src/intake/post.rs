@@ -15,7 +15,8 @@ use clickwire_protocol::{
 };
 
 use super::{
-    Sender, essence,
+    Sender, Taken,
+    content_type::essence,
     idempotency::{self, Found},
 };
 use crate::{AppState, click_id::time_inside, error::Error, keys::Poster, visitor::Visitor};
@@ -57,7 +58,7 @@ async fn take(
     posted: PostedClick,
 ) -> Result<Bytes, Error> {
     let click = state.enricher.posted(posted, visitor, poster);
-    let is_duplicate = state.intake.take(&click, Sender::Repeats).await?;
+    let is_duplicate = state.intake.take(&click, Sender::Repeats).await? == Taken::Known;
     // No oracle: only the ledger judges, later.
     let accepted = Accepted { success: true, click_id: click.click_id, is_duplicate, is_fraudulent: false };
     let answer = serde_json::to_vec(&accepted)

@@ -60,8 +60,8 @@ async fn follow(state: &AppState, ad_id: &str, visitor: Visitor, is_ahead: bool)
     let ad_id = click::id(ad_id).map_err(|_| Error::NotFound)?;
     let ad = state.ads.find(&ad_id).await?.ok_or(Error::NotFound)?;
     let click = state.enricher.redirected(&ad, ad_id, visitor, is_ahead);
-    // Whoever is sent on is counted: what is not taken in is not redirected. Who leaves can't come
-    // again, and that is what the intake is told.
+    // Who leaves can't come again, and is sent on whatever becomes of the click: the intake keeps it, or
+    // counts it as lost.
     state.intake.take(&click, Sender::Leaves).await?;
     let told = Told {
         click_id: &state.click_ids.sign(click.click_id, &click.dimensions.ad_id),

@@ -79,7 +79,8 @@ impl Launch<'_> {
         let aggregator = self.program("aggregator", "clickwire-aggregator", &[], &aggregator)?;
         running.start(self, aggregator, Some(aggregator_port))?;
 
-        let server = [&server_environment(server_port, &secrets), settings].concat();
+        let mut server = [&server_environment(server_port, &secrets), settings].concat();
+        server.push(("CLICKWIRE_SPOOL", self.installation.spool().display().to_string()));
         let server = self.program("server", "clickwire-server", &[], &server)?;
         running.start(self, server, Some(server_port))?;
 

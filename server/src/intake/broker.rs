@@ -1,0 +1,153 @@
+//! The way to the broker: what is published is acknowledged or it is not known to be there.
+//!
+//! While the broker is known to be away nothing is handed to the client library, which would keep it
+//! and send it later. What the library has in hand at the moment of a break it may still send, so a
+//! failure never means that the broker does not have the click: it can be sent again under its id.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use async_nats::{
+    ConnectOptions, Subject,
+    connection::State as ConnectionState,
+    jetstream::{
+        Context, ContextBuilder,
+        context::{PublishAckFuture, PublishError, PublishErrorKind},
+        message::PublishMessage,
+    },
+};
+use bytes::Bytes;
+use clickwire_protocol::stream::{Names, partition_of};
+use thiserror::Error as ThisError;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use crate::config::Config;
+
+/// Publishes waiting for the broker's acknowledgement, at most; further ones wait for their turn.
+const MAX_IN_FLIGHT: usize = 4_096;
+
+/// A connection whose other end is gone without a word is noticed after a few of these.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// Why it is not known whether the broker has a click.
+#[derive(Debug, ThisError)]
+pub(super) enum Failure {
+    #[error("not connected")]
+    Away,
+    #[error("no acknowledgement in time")]
+    Silent,
+    #[error("{0}")]
+    Refused(PublishError),
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        match error.kind() {
+            PublishErrorKind::TimedOut => Self::Silent,
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+/// A connection that is made in the background and for ever again; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Broker {
+    stream: Context,
+    /// By partition.
+    subjects: Arc<[Subject]>,
+    /// Whether what was asked last was answered.
+    answers: Arc<AtomicBool>,
+}
+
+impl Broker {
+    pub(super) async fn connect(config: &Config) -> anyhow::Result<Self> {
+        let client = ConnectOptions::new()
+            .name("clickwire-server")
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .ping_interval(PING_EVERY)
+            .event_callback(|event| async move { tracing::debug!(%event, "broker") })
+            .connect(&config.nats_url)
+            .await
+            .context("CLICKWIRE_NATS_URL")?;
+        let timeout = Duration::from_millis(config.publish_timeout_ms);
+        let stream = ContextBuilder::new()
+            .timeout(timeout)
+            .ack_timeout(timeout)
+            .max_ack_inflight(MAX_IN_FLIGHT)
+            .backpressure_on_inflight(true)
+            .build(client);
+        let names = Names::new(&config.stream);
+        let subjects = (0..config.partitions).map(|partition| names.subject(partition).into()).collect();
+        Ok(Self { stream, subjects, answers: Arc::new(AtomicBool::new(true)) })
+    }
+
+    /// Publishes a click and waits until the broker has it, but not for longer than `patience`; says
+    /// whether the broker had it before.
+    pub(super) async fn publish(
+        &self,
+        ad_id: &str,
+        click_id: Uuid,
+        click: Bytes,
+        patience: Duration,
+    ) -> Result<bool, Failure> {
+        let started = Instant::now();
+        let published = async { self.acknowledged(self.send(ad_id, click_id, click).await?).await };
+        let is_duplicate = match timeout(patience, published).await {
+            Ok(answer) => answer?,
+            Err(_) => {
+                self.answers.store(false, Ordering::Relaxed);
+                return Err(Failure::Silent);
+            }
+        };
+        metrics::histogram!("clickwire_broker_ack_seconds").record(started.elapsed());
+        Ok(is_duplicate)
+    }
+
+    /// Hands a click to the client library. What is sent one after the other arrives in that order.
+    pub(super) async fn send(
+        &self,
+        ad_id: &str,
+        click_id: Uuid,
+        click: Bytes,
+    ) -> Result<PublishAckFuture, Failure> {
+        if !self.is_connected() {
+            return Err(Failure::Away);
+        }
+        let partition = usize::from(partition_of(ad_id, self.subjects.len() as u16));
+        let mut id = Uuid::encode_buffer();
+        let message =
+            PublishMessage::build().message_id(&*click_id.hyphenated().encode_lower(&mut id)).payload(click);
+        Ok(self.stream.send_publish(self.subjects[partition].clone(), message).await?)
+    }
+
+    /// Waits until the broker has what was sent; says whether it had it before.
+    pub(super) async fn acknowledged(&self, sent: PublishAckFuture) -> Result<bool, Failure> {
+        let answer = sent.await.map_err(Failure::from);
+        self.answers.store(!matches!(answer, Err(Failure::Silent)), Ordering::Relaxed);
+        Ok(answer?.duplicate)
+    }
+
+    /// The connection, for others that talk to the broker.
+    pub(super) fn jetstream(&self) -> &Context {
+        &self.stream
+    }
+
+    /// Whether there is a connection to the broker at this moment.
+    pub(super) fn is_connected(&self) -> bool {
+        self.stream.client().connection_state() == ConnectionState::Connected
+    }
+
+    /// Whether the broker has answered what it was asked last: a connection alone does not say that
+    /// there is somebody at its other end.
+    pub(super) fn answers(&self) -> bool {
+        self.answers.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,111 @@
+//! Clicks while there is no broker: who is told what, and what is kept.
+
+use clap::Parser as _;
+use clickwire_protocol::{
+    click::{Click, UNKNOWN_COUNTRY},
+    counts::{DeviceType, Dimensions},
+};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Condition, Intake, Sender, Taken};
+use crate::{config::Config, error::Error};
+
+/// An intake whose broker is away.
+async fn intake(folder: &TempDir, flags: &[&str]) -> Intake {
+    let always = [
+        "clickwire-server",
+        "--ingest-keys=0123456789abcdef",
+        "--ip-hash-key=0123456789abcdef",
+        "--nats-url=nats://127.0.0.1:1",
+    ];
+    let mut config = Config::parse_from([&always[..], flags].concat());
+    if config.spool().is_some() {
+        config.spool = folder.path().join("spool.redb");
+    }
+    let stop = CancellationToken::new();
+    // Nothing is sent: what it holds stays.
+    stop.cancel();
+    Intake::start(&config, &stop).await.unwrap()
+}
+
+fn click(number: u128) -> Click {
+    Click {
+        click_id: Uuid::from_u128(number + 1),
+        advertiser_id: "adv_001".into(),
+        dimensions: Dimensions {
+            campaign_id: "camp_001".into(),
+            ad_id: format!("ad_{number:03}"),
+            country: UNKNOWN_COUNTRY.into(),
+            device_type: DeviceType::Other,
+        },
+        user_id: None,
+        clicked_at_ms: number as i64,
+        received_at_ms: number as i64,
+        user_agent: "Mozilla/5.0".into(),
+        ip_hash: None,
+        os: None,
+        browser: None,
+        data_center: false,
+        test: false,
+        prefetch: false,
+        id_fault: None,
+    }
+}
+
+#[tokio::test]
+async fn a_browsers_click_waits_on_the_disk_and_outlives_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let before = intake(&folder, &[]).await;
+    for number in 0..3 {
+        assert_eq!(before.take(&click(number), Sender::Leaves).await.unwrap(), Taken::Spooled);
+    }
+    // A program can come again, and nobody has said that it need not.
+    assert!(matches!(before.take(&click(3), Sender::Repeats).await, Err(Error::Broker { .. })));
+    assert_eq!((before.lost(), before.spool().unwrap().clicks), (0, 3));
+    before.close().await;
+
+    let after = intake(&folder, &["--spool-posts"]).await;
+    assert_eq!(after.take(&click(3), Sender::Repeats).await.unwrap(), Taken::Spooled);
+    assert_eq!(after.spool().unwrap().clicks, 4);
+    after.close().await;
+    assert_eq!(after.take(&click(4), Sender::Leaves).await.unwrap(), Taken::Lost);
+}
+
+#[tokio::test]
+async fn without_room_a_browser_goes_on_and_its_click_is_counted_as_lost() {
+    let folder = TempDir::new().unwrap();
+    let intake = intake(&folder, &["--spool-max-bytes=65536", "--spool-posts"]).await;
+    let mut taken = 0;
+    while intake.take(&click(taken), Sender::Leaves).await.unwrap() == Taken::Spooled {
+        taken += 1;
+    }
+    assert!(taken > 50, "{taken}");
+    assert_eq!(intake.take(&click(taken), Sender::Leaves).await.unwrap(), Taken::Lost);
+    assert!(matches!(intake.take(&click(taken), Sender::Repeats).await, Err(Error::Broker { .. })));
+    assert_eq!(intake.lost(), 2);
+    let state = intake.spool().unwrap();
+    assert_eq!((u128::from(state.clicks), state.condition), (taken, Condition::Full));
+    assert!(!intake.is_ready());
+}
+
+#[tokio::test]
+async fn without_a_spool_a_browser_goes_on_and_its_click_is_counted_as_lost() {
+    let folder = TempDir::new().unwrap();
+    let intake = intake(&folder, &["--spool=off"]).await;
+    assert_eq!(intake.take(&click(1), Sender::Leaves).await.unwrap(), Taken::Lost);
+    assert!(matches!(intake.take(&click(2), Sender::Repeats).await, Err(Error::Broker { .. })));
+    assert_eq!((intake.lost(), intake.spool()), (1, None));
+}
+
+#[tokio::test]
+async fn a_spool_that_another_server_has_keeps_a_server_from_starting() {
+    let folder = TempDir::new().unwrap();
+    let _first = intake(&folder, &[]).await;
+    let spool = folder.path().join("spool.redb").display().to_string();
+    let flags = ["clickwire-server", "--ip-hash-key=0123456789abcdef", "--spool", &spool];
+    let second = Intake::start(&Config::parse_from(flags), &CancellationToken::new()).await;
+    let error = format!("{:#}", second.err().unwrap());
+    assert_eq!(error, format!("CLICKWIRE_SPOOL: {spool}: another server uses it; each needs one of its own"));
+}
