@@ -45,18 +45,18 @@ impl Program {
     }
 
     /// Ends it as a crash would; [`Program::revive`] starts it again.
-    pub(crate) async fn crash(&mut self) -> Result<()> {
+    pub async fn crash(&mut self) -> Result<()> {
         Ok(self.child.kill().await?)
     }
 
     /// Starts it again at the same address, and does not wait until it is ready.
-    pub(crate) async fn revive(&mut self) -> Result<()> {
+    pub async fn revive(&mut self) -> Result<()> {
         self.child = spawn(self.name, self.listen, &self.port, &self.environment).await?;
         Ok(())
     }
 
     /// Waits until it is ready.
-    pub(crate) async fn await_ready(&mut self) -> Result<()> {
+    pub async fn await_ready(&mut self) -> Result<()> {
         let (server, child, name) = (self.http()?, &mut self.child, self.name);
         eventually(&format!("{name} is ready"), READY_WITHIN, async || {
             let answer = timeout(Duration::from_secs(1), server.connection().get("/readyz")).await;

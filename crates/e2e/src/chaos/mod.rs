@@ -30,6 +30,9 @@ pub async fn run(seed: u64, duration: Duration, say: &(dyn Fn(&str) + Sync)) -> 
     say("starting services");
     let mut stack = Stack::alone().await?;
     stack.wire().await?;
+    if plan.spools_posts {
+        stack.set("CLICKWIRE_SPOOL_POSTS", "true");
+    }
     let mut programs = faults::Programs::start(&mut stack).await?;
     let mut screens = Screens::open(&stack, ADVERTISERS)?;
 

@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) posts: Vec<Post>,
     /// By time.
     pub(crate) faults: Vec<Fault>,
+    /// Clicks may wait on the server's disk while the broker is away.
+    pub(crate) spools_posts: bool,
 }
 
 /// A click, however often it is sent.
@@ -103,7 +105,8 @@ impl Display for Fault {
 impl Plan {
     pub(crate) fn draw(seed: u64, duration: Duration) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut plan = Self { clicks: Vec::new(), posts: Vec::new(), faults: Vec::new() };
+        let mut plan =
+            Self { clicks: Vec::new(), posts: Vec::new(), faults: Vec::new(), spools_posts: seed % 2 == 1 };
         let end_ms = duration.as_millis() as u64;
         for number in 0..end_ms * RATE / 1_000 {
             let at_ms = number * 1_000 / RATE + random.random_range(0..300);

@@ -18,6 +18,7 @@ mod outages;
 mod reconcile;
 mod redirects;
 mod rules;
+mod spool;
 mod uniques;
 mod watermark;
 mod wires;
