@@ -14,7 +14,7 @@ use redis::{
     Client, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 /// Connecting, and each answer, may take so long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -61,15 +61,15 @@ impl Connection {
     }
 }
 
-/// What a command answers until then; `None` if it fails or takes longer.
+/// What a command answers within `patience`; `None` if it fails or takes longer.
 ///
 /// It goes on by itself for as long as the connection waits for an answer: one that never answers
 /// would not be found out if nobody waited.
 pub async fn within<T: Send + 'static>(
-    until: Instant,
+    patience: Duration,
     command: impl Future<Output = RedisResult<T>> + Send + 'static,
 ) -> Option<T> {
-    timeout_at(until, tokio::spawn(command)).await.ok()?.ok()?.ok()
+    timeout(patience, tokio::spawn(command)).await.ok()?.ok()?.ok()
 }
 
 impl ConnectionLike for Connection {

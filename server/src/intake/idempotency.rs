@@ -89,7 +89,8 @@ pub(super) struct Begun {
     name: String,
     /// Stands for the body.
     body: [u8; 32],
-    until: Instant,
+    /// What is left of [`PATIENCE`].
+    patience: Duration,
     /// The id of its click, if the body names none.
     pub(super) click_id: Uuid,
     /// The time of its click, if the body names none.
@@ -116,11 +117,13 @@ impl Idempotency {
                     name + &format!("{byte:02x}")
                 }),
             body: self.hash("body", &[body]),
-            until: Instant::now() + PATIENCE,
+            patience: PATIENCE,
             click_id: self.click_id(&post),
             first_received_at_ms: now_ms(),
         });
+        let asked = Instant::now();
         let found = begun.begin().await;
+        begun.patience = PATIENCE.saturating_sub(asked.elapsed());
         match found.as_ref().map(|(state, detail)| (state.as_str(), detail)) {
             Some(("reused", _)) => Err(Error::KeyReused),
             Some(("in_flight", _)) => Err(Error::KeyInFlight),
@@ -161,7 +164,7 @@ impl Begun {
         command.arg(BEGIN).arg(1).arg(&self.name).arg(&self.body[..]).arg(self.first_received_at_ms);
         command.arg(IN_FLIGHT.as_millis() as u64).arg(KEPT.as_millis() as u64);
         let mut redis = self.redis.clone();
-        within(self.until, async move { command.query_async(&mut redis).await }).await
+        within(self.patience, async move { command.query_async(&mut redis).await }).await
     }
 
     /// The click is taken: repetitions are answered the same.
@@ -181,7 +184,7 @@ impl Begun {
         let mut redis = self.redis.clone();
         // The count is right without it; repetitions are refused until the mark of the first expires.
         let _written: Option<()> =
-            within(self.until, async move { command.query_async(&mut redis).await }).await;
+            within(self.patience, async move { command.query_async(&mut redis).await }).await;
     }
 }
 
