@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::ensure;
 use axum::http::Uri;
 use clap::{Parser, Subcommand};
+use clickwire_process::LogFormat;
 use clickwire_protocol::{
     reason::Reason,
     stream::{DEFAULT_PARTITIONS, Names},
@@ -146,6 +147,10 @@ pub struct Config {
     /// What to log: a level, or `target=level` pairs.
     #[arg(long, env = "CLICKWIRE_LOG", default_value = "info", global = true)]
     pub log: String,
+
+    /// How log lines are written: text, or json, one object a line.
+    #[arg(long, env = "CLICKWIRE_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
 }
 
 /// Commands beside counting.

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 async fn main() -> anyhow::Result<ExitCode> {
     let mut config = Config::parse();
     config.validate()?;
-    clickwire_process::log_to_stderr(&config.log);
+    clickwire_process::log_to_stderr(&config.log, config.log_format);
     match config.command.take() {
         Some(Command::Migrate { demo }) => {
             schema::migrate(&config.database_url, demo).await.context("migrating the database")?;

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
+use clickwire_process::LogFormat;
 use clickwire_protocol::{click, stream::DEFAULT_PARTITIONS};
 use ipnet::IpNet;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -176,6 +177,10 @@ pub struct Config {
     /// What to log: a level, or `target=level` pairs.
     #[arg(long, env = "CLICKWIRE_LOG", default_value = "info")]
     pub log: String,
+
+    /// How log lines are written: text, or json, one object a line.
+    #[arg(long, env = "CLICKWIRE_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
 }
 
 /// What else the program does than serve.

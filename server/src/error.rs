@@ -247,6 +247,7 @@ impl From<clickwire_dead_letters::Error> for Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code, message) = self.public();
+        metrics::counter!("clickwire_refused_total", "code" => code).increment(1);
         if status.is_server_error() {
             tracing::warn!(code, error = %self, "request failed");
         }

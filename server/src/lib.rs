@@ -8,7 +8,7 @@
 //!   [`verdicts`], [`catalog`], [`stats`]
 //! - [`alerts`]: incidents, which administrators list and acknowledge; [`access::Admin`] guards them
 //! - [`live`]: the gateway that dashboards are connected to
-//! - [`serve`]: connections, their limits and their end
+//! - [`serve`]: connections, their limits and their end; [`requests`]: what every request has
 //! - [`page`]: the dashboard itself, embedded in the program
 
 pub mod config;
@@ -33,6 +33,7 @@ mod live;
 mod networks;
 mod page;
 mod redirect;
+mod requests;
 mod rules;
 mod serve;
 mod stats;

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 async fn main() -> anyhow::Result<()> {
     let mut config = Config::parse();
     config.validate()?;
-    clickwire_process::log_to_stderr(&config.log);
+    clickwire_process::log_to_stderr(&config.log, config.log_format);
     if let Some(Command::Keys { order, actor }) = config.command.take() {
         return keys::command::run(&config, order, &actor).await;
     }

@@ -7,8 +7,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Request, State},
-    middleware::Next,
+    extract::{ConnectInfo, Request},
     response::Response,
 };
 use hyper::{body::Incoming, service::service_fn};
@@ -24,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-use crate::error::Error;
+use crate::requests;
 
 /// Header lines of one request, with everything that a client may send before its body, in bytes.
 const HEAD_MAX_BYTES: usize = 32 * 1024;
@@ -48,7 +47,7 @@ pub(crate) struct Limits {
 
 /// Serves until `stop` is cancelled, then ends what is under way within the grace period.
 pub(crate) async fn serve(listener: TcpListener, routes: Router, limits: Limits, stop: &CancellationToken) {
-    let routes = routes.layer(axum::middleware::from_fn_with_state(limits.request, answer_in_time));
+    let routes = routes.layer(axum::middleware::from_fn_with_state(limits.request, requests::observe));
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = GracefulShutdown::new();
     let http = http();
@@ -117,13 +116,4 @@ fn service(
         request.extensions_mut().insert(ConnectInfo(peer));
         routes.clone().call(request.map(axum::body::Body::new))
     })
-}
-
-/// Gives up a request that takes too long, which a body that never ends does.
-async fn answer_in_time(
-    State(within): State<Duration>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Error> {
-    timeout(within, next.run(request)).await.map_err(|_| Error::TooLong)
 }

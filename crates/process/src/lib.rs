@@ -8,6 +8,7 @@ pub mod settings;
 
 use std::io::IsTerminal as _;
 
+use clap::ValueEnum;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,13 +16,25 @@ use tracing_subscriber::EnvFilter;
 
 pub use crate::backoff::Backoff;
 
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
 /// Logs to standard error what `filter` lets through: a level, or `target=level` pairs.
-pub fn log_to_stderr(filter: &str) {
-    tracing_subscriber::fmt()
+pub fn log_to_stderr(filter: &str, format: LogFormat) {
+    let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }
 
 /// A token that the first SIGTERM or SIGINT cancels; the second ends the process at once.

@@ -92,3 +92,20 @@ async fn a_server_that_stops_answers_what_it_has_begun() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_has_an_id_and_is_counted_by_route() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let server = stack.start_server().await?;
+    let answer = raw::send(stack.server_url(), "GET /livez", "x-request-id: ours-1\r\n", b"").await?;
+    assert_eq!(answer.header("x-request-id"), Some("ours-1"));
+    let answer = raw::send(stack.server_url(), "GET /nowhere/at/all", "x-request-id: a b\r\n", b"").await?;
+    assert_eq!(answer.header("x-request-id").map(str::len), Some(36), "{answer:?}");
+    let counted = "clickwire_http_requests_total{route=\"/livez\",status=\"200\"}";
+    assert_eq!(server.metric(counted).await?, 1.0);
+    assert_eq!(server.metric("clickwire_refused_total{code=\"not_found\"}").await?, 1.0);
+    let bucket = "clickwire_http_request_seconds_bucket{route=\"/livez\",le=\"+Inf\"}";
+    assert_eq!(server.metric(bucket).await?, 1.0);
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! What every request has, whatever it asks for: an id, a time limit, a place in the metrics.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use tokio::time::{Instant, timeout};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// Names a request in our logs and in those of whoever sent it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id that is taken over from the client, in bytes.
+const ID_MAX_BYTES: usize = 64;
+
+/// Answers within a limit, which a body that never ends reaches; logs inside it name the request.
+pub(crate) async fn observe(State(within): State<Duration>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request.headers().get(REQUEST_ID).and_then(known).unwrap_or_else(|| Uuid::now_v7().to_string());
+    // Not the path as it was asked for: strangers write it, and there is no end of them.
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let span = tracing::error_span!("request", id, method = %request.method(), route);
+    let mut response = timeout(within, next.run(request))
+        .instrument(span.clone())
+        .await
+        .unwrap_or_else(|_| span.in_scope(|| Error::TooLong.into_response()));
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!("clickwire_http_request_seconds", "route" => route.clone()).record(started.elapsed());
+    metrics::counter!("clickwire_http_requests_total", "route" => route, "status" => status).increment(1);
+    response
+}
+
+/// An id as log lines and headers can hold it.
+fn known(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let is_id = !text.is_empty()
+        && text.len() <= ID_MAX_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+    is_id.then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_taken_over_if_it_is_one() {
+        for (value, expected) in [
+            ("7f3c-1", Some("7f3c-1")),
+            ("", None),
+            ("two words", None),
+            ("\"quoted\"", None),
+            (&"a".repeat(ID_MAX_BYTES + 1), None),
+        ] {
+            assert_eq!(known(&HeaderValue::from_str(value).unwrap()).as_deref(), expected, "{value}");
+        }
+    }
+}
