@@ -93,6 +93,9 @@ impl Stack {
             ("CLICKWIRE_STREAM_MAX_BYTES", (256 << 20).to_string()),
             ("CLICKWIRE_DEAD_LETTERS_MAX_BYTES", (16 << 20).to_string()),
             ("CLICKWIRE_REDIS_PREFIX", stack.prefix.clone()),
+            // All clients of the tests have one address.
+            ("CLICKWIRE_ADDRESS_RATE", "100000".to_owned()),
+            ("CLICKWIRE_ADDRESS_BURST", "100000".to_owned()),
             ("CLICKWIRE_INGEST_KEYS", INGEST_KEY.to_owned()),
             ("CLICKWIRE_ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
             (

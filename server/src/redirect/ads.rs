@@ -266,3 +266,35 @@ fn counted<T>(from: &'static str, answer: T) -> T {
     metrics::counter!("clickwire_ad_lookups_total", "from" => from).increment(1);
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(found: Found, due: Instant) -> Slot {
+        Slot { known: Mutex::new(Some(Known { found, due, stamp: 3 })), ..Slot::default() }
+    }
+
+    #[test]
+    fn what_is_due_is_served_and_looked_up_by_the_first_who_asks() {
+        let ad = Ad {
+            advertiser_id: "adv_001".into(),
+            campaign_id: "camp_001".into(),
+            target: "https://example.com/".parse().unwrap(),
+            template: "".parse().unwrap(),
+        };
+        let (past, future) = (Instant::now(), Instant::now() + FRESH);
+        let ad = Found::Ad(Arc::new(ad));
+        assert!(matches!(Slot::default().serve(3), Served::Unknown));
+        assert!(matches!(slot(ad.clone(), future).serve(3), Served::Fresh(Found::Ad(_))));
+        assert!(matches!(slot(ad.clone(), future).serve(4), Served::Unknown), "it has changed");
+        let due = slot(ad, past);
+        assert!(matches!(due.serve(4), Served::Unknown), "it has changed");
+        assert!(matches!(due.serve(3), Served::Due(Found::Ad(_))));
+        assert!(matches!(due.serve(3), Served::Fresh(Found::Ad(_))), "somebody is at it");
+        for found in [Found::Nothing, Found::Unreachable("away".into())] {
+            assert!(matches!(slot(found.clone(), future).serve(3), Served::Fresh(_)));
+            assert!(matches!(slot(found, past).serve(3), Served::Unknown), "not believed for long");
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Posts while the broker is away: what the server has answered 202 waits on its disk, whatever
 //! becomes of the server, and is counted once; what it has not is refused.
 //!
-//! Posts stand for redirects here, which use the same spool: `CLICKWIRE_SPOOL_POSTS` lets them.
+//! Posts stand for redirects here (those are in `redirects::outages`), which use the same spool:
+//! `CLICKWIRE_SPOOL_POSTS` lets them.
 
 use std::time::Duration;
 

@@ -56,6 +56,7 @@ async fn forged_ids_are_sophisticated_and_expired_ones_defective() -> Result<()>
         Builder::from_unix_timestamp_millis((now_ms() - hours_ago * 3_600_000) as u64, &[number; 10])
             .into_uuid()
     };
+    let plain = minted(3, 8);
     let real = click(&stack, "ad_001").await?;
     let (_, id) = real.target()?;
     let now = json!({"clicked_at": OffsetDateTime::now_utc().format(&Rfc3339)?});
@@ -97,7 +98,7 @@ async fn forged_ids_are_sophisticated_and_expired_ones_defective() -> Result<()>
             &json!({}),
             ("valid", None),
         ),
-        ("a plain UUID", minted(3, 8).to_string(), "ad_001", &json!({}), ("valid", None)),
+        ("a plain UUID", plain.to_string(), "ad_001", &json!({}), ("valid", None)),
     ] {
         let answer = post(&stack, &id, ad_id, more).await?;
         assert_eq!(answer["is_fraudulent"], false, "{what}: no oracle");
@@ -111,7 +112,7 @@ async fn forged_ids_are_sophisticated_and_expired_ones_defective() -> Result<()>
     // A forgery that is sent again is the same, and so is an expired id whose click is known.
     let before = stack.ledger().await?;
     post(&stack, id, "ad_002", &json!({})).await?;
-    post(&stack, &signed(KEY, minted(3, 8), "ad_001")?, "ad_001", &now).await?;
+    post(&stack, &signed(KEY, plain, "ad_001")?, "ad_001", &now).await?;
     let last = click(&stack, "ad_001").await?.click_id()?;
     verdict(&stack, last).await?;
     assert_eq!(stack.ledger().await?, before + 1);

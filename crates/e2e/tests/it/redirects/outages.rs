@@ -1,16 +1,26 @@
 //! What redirects do without the services, and when many ask at once.
 
+use std::time::Duration;
+
 use anyhow::Result;
-use clickwire_e2e::{Stack, eventually};
+use clickwire_e2e::{Program, Stack, Wire, eventually};
 use clickwire_services::Server as Service;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    task::JoinSet,
+    task::{JoinSet, block_in_place},
+    time::timeout,
 };
 
 use super::{Answer, PATIENCE, click, published, verdict};
 use crate::fraud::PERSON;
+
+/// Less than any time-out.
+const AT_ONCE: Duration = Duration::from_millis(900);
+
+/// Longer than Redis and the database are waited for, one after the other, and shorter than anybody
+/// looks at an empty page.
+const LOOKED_UP_WITHIN: Duration = Duration::from_secs(8);
 
 const FROM_DATABASE: &str = r#"clickwire_ad_lookups_total{from="database"}"#;
 
@@ -21,7 +31,7 @@ async fn without_redis_and_the_database_known_ads_still_redirect() -> Result<()>
     let server = stack.start_server().await?;
     let mut sent_on = vec![click(&stack, "ad_001").await?.click_id()?];
     for service in [Service::Redis, Service::Database] {
-        tokio::task::block_in_place(|| stack.services().kill(service))?;
+        block_in_place(|| stack.services().kill(service))?;
     }
     sent_on.push(click(&stack, "ad_001").await?.click_id()?);
     let cold = click(&stack, "ad_002").await?;
@@ -30,7 +40,7 @@ async fn without_redis_and_the_database_known_ads_still_redirect() -> Result<()>
     assert_eq!(published(&stack).await?, 2, "no click is invented");
 
     // Redis is back and may have missed a change; the database, which would know, is not.
-    tokio::task::block_in_place(|| stack.services().restart(Service::Redis))?;
+    block_in_place(|| stack.services().restart(Service::Redis))?;
     let before = server.metric(FROM_DATABASE).await?;
     eventually("the database is asked in vain, and the old target is served", PATIENCE, async || {
         sent_on.push(click(&stack, "ad_001").await.ok()?.click_id().ok()?);
@@ -39,7 +49,7 @@ async fn without_redis_and_the_database_known_ads_still_redirect() -> Result<()>
     .await?;
     assert_eq!(published(&stack).await?, sent_on.len() as u64);
 
-    tokio::task::block_in_place(|| stack.services().restart(Service::Database))?;
+    block_in_place(|| stack.services().restart(Service::Database))?;
     sent_on.push(
         eventually("what was not known can be looked up", PATIENCE, async || {
             click(&stack, "ad_002").await.ok()?.click_id().ok()
@@ -53,35 +63,96 @@ async fn without_redis_and_the_database_known_ads_still_redirect() -> Result<()>
     Ok(())
 }
 
-/// Whether it goes out or not, a redirect and its click go together.
+/// A service that swallows everything holds nobody up for long: those who know the ad not at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_broker_nobody_is_sent_on_uncounted() -> Result<()> {
+async fn services_that_do_not_answer_are_not_waited_for() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    stack.wire().await?;
+    let _server = stack.start_server().await?;
+    click(&stack, "ad_001").await?.click_id()?;
+    stack.wire_to(Service::Redis)?.set(Wire::HalfOpen);
+    let within =
+        async |limit: Duration, ad_id: &str| anyhow::Ok(timeout(limit, click(&stack, ad_id)).await??);
+    let at_once = async |ad_id: &str| {
+        eventually("a known ad redirects at once", PATIENCE, async || {
+            within(AT_ONCE, ad_id).await.ok()?.click_id().ok()
+        })
+        .await
+    };
+    at_once("ad_001").await?;
+    within(LOOKED_UP_WITHIN, "ad_002").await?.click_id()?;
+    stack.wire_to(Service::Database)?.set(Wire::HalfOpen);
+    at_once("ad_002").await?;
+    assert_eq!(within(LOOKED_UP_WITHIN, "ad_003").await?.status, 503);
+    Ok(())
+}
+
+/// A browser can't come again: its click waits on the server's disk, whatever becomes of the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_broker_everybody_is_sent_on_and_counted_later() -> Result<()> {
     let mut stack = Stack::alone().await?;
     let _aggregator = stack.start_aggregator().await?;
-    let _server = stack.start_server().await?;
+    let mut server = stack.start_server().await?;
     let mut sent_on = vec![click(&stack, "ad_001").await?.click_id()?];
-    tokio::task::block_in_place(|| stack.services().kill(Service::Nats))?;
-    for _ in 0..5 {
-        let answer = click(&stack, "ad_001").await?;
-        match answer.status {
-            302 => sent_on.push(answer.click_id()?),
-            status => {
-                assert_eq!((status, answer.header("retry-after"), answer.header("location")), (503, "1", ""));
-            }
-        }
+    block_in_place(|| stack.services().kill(Service::Nats))?;
+    for _ in 0..20 {
+        sent_on.push(click(&stack, "ad_001").await?.click_id()?);
     }
-    tokio::task::block_in_place(|| stack.services().restart(Service::Nats))?;
-    sent_on.push(
-        eventually("redirects go out again", PATIENCE, async || {
-            click(&stack, "ad_001").await.ok()?.click_id().ok()
-        })
-        .await?,
-    );
+    let (status, _) = stack.poster()?.post("/api/v1/clicks", post()).await?;
+    assert_eq!(status.as_u16(), 503, "who posts can come again");
+    server.crash().await?;
+    server.revive().await?;
+    server.await_ready().await?;
+    assert_eq!(server.health().await?["status"], "degraded");
+    assert_eq!(spooled(&server).await?, (20, 0));
+    sent_on.push(click(&stack, "ad_001").await?.click_id()?);
+    block_in_place(|| stack.services().restart(Service::Nats))?;
     for id in &sent_on {
         assert_eq!(verdict(&stack, *id).await?.0, "valid");
     }
     assert_eq!(stack.ledger().await?, sent_on.len() as i64);
+    assert_eq!(spooled(&server).await?, (0, 0));
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_spool_sends_on_and_says_what_is_lost() -> Result<()> {
+    let mut stack = Stack::alone().await?;
+    stack.set("CLICKWIRE_SPOOL_MAX_BYTES", "65536");
+    let _aggregator = stack.start_aggregator().await?;
+    let server = stack.start_server().await?;
+    // Known from here on: without the broker, too, somebody must know the ad.
+    click(&stack, "ad_001").await?.click_id()?;
+    block_in_place(|| stack.services().kill(Service::Nats))?;
+    let mut redirects = 1;
+    let lost = loop {
+        click(&stack, "ad_001").await?.click_id()?;
+        redirects += 1;
+        let (_, lost) = spooled(&server).await?;
+        if lost > 5 {
+            break lost;
+        }
+        anyhow::ensure!(redirects < 2_000, "it is never full");
+    };
+    let counted = server.metric("clickwire_spool_lost_total{reason=\"full\"}").await?;
+    assert_eq!(counted, lost as f64);
+    block_in_place(|| stack.services().restart(Service::Nats))?;
+    eventually("all that was kept is counted", PATIENCE, async || {
+        (stack.ledger().await.ok()? == redirects - lost).then_some(())
+    })
+    .await
+}
+
+/// Clicks in the spool, and clicks that are lost.
+async fn spooled(server: &Program) -> Result<(i64, i64)> {
+    let health = server.health().await?;
+    let number = |name: &str| health["services"]["spool"][name].as_i64().unwrap_or(-1);
+    Ok((number("clicks"), number("lost")))
+}
+
+fn post() -> Vec<u8> {
+    br#"{"advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001"}"#.to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
