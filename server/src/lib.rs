@@ -76,6 +76,9 @@ use crate::{
 /// Largest body of a request, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
+/// How long the server waits for the keys in the database before it serves without them.
+const KEYS_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long sessions and requests may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -180,6 +183,10 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         sessions: sessions.clone(),
         metrics,
     };
+    // Else a server that has just started would have to tell everybody to come again.
+    if !matches!(timeout(KEYS_WITHIN, keys.refresh(&state.database)).await, Ok(Ok(()))) {
+        tracing::warn!("keys could not be read yet");
+    }
     let following = tokio::spawn(keys.follow(state.database.clone(), stop.clone()));
     let limits = serve::Limits {
         connections: config.connections_max,

@@ -156,6 +156,8 @@ async fn a_post_in_flight_is_not_repeated_and_ends_without_its_client() -> Resul
     assert_eq!(refused.body["error"]["code"], json!("idempotency_key_in_flight"));
     assert_eq!(post(url, "order-7", BODY).await?.body, first.body);
 
+    // Long enough for the next post to find it in flight, however busy the machine.
+    stack.wire_to(Service::Nats)?.set(Wire::Slow(Duration::from_secs(2)));
     // A client that hangs up finds its post answered, and needs not wait until the mark expires.
     let head = format!("content-length: {}\r\n{}", BODY.len(), headers(Stack::ingest_key(), "order-8"));
     let mut client = raw::begin(url, &format!("POST {CLICKS}"), &head).await?;
@@ -165,6 +167,7 @@ async fn a_post_in_flight_is_not_repeated_and_ends_without_its_client() -> Resul
     let again = posted(url, "order-8", 202).await?;
     assert_eq!(again.header("idempotency-replayed"), Some("true"), "{again:?}");
 
+    stack.wire_to(Service::Nats)?.set(SLOW);
     // An answer is written down before it is given, also by a server that is further from Redis.
     stack.wire_to(Service::Redis)?.set(Wire::Slow(Duration::from_millis(15)));
     let first = post(url, "order-9", BODY).await?;
