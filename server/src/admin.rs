@@ -1,20 +1,20 @@
 //! `/api/v1/admin`: what only administrators may see and do. Every handler below asks for
 //! [`Admin`](crate::access::Admin); what they change goes through `AppState::admin_database`.
 
-use axum::{Router, routing::get};
 use clickwire_protocol::reason::Reason;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{AppState, catalog, dead_letters, error::Error, keys, rules, stats, verdicts};
 
 /// Everything below `/api/v1/admin`.
-pub(crate) fn routes() -> Router<AppState> {
-    Router::new()
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
         .nest("/dead-letters", dead_letters::routes())
         .nest("/keys", keys::routes::routes())
         .nest("/rules", rules::routes())
         .nest("/clicks", verdicts::routes())
         .merge(catalog::routes())
-        .route("/stats", get(stats::stats))
+        .routes(routes!(stats::stats))
 }
 
 /// Why an administrator does something; who gives no good reason is told so.

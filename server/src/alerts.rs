@@ -1,36 +1,50 @@
 //! Incidents, for administrators: listed, and acknowledged by a person.
 
 use axum::{
-    Json, Router,
-    extract::{Path, Query, State, rejection::QueryRejection},
-    routing::{get, post},
+    Json,
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
 };
 use clickwire_protocol::alerts::Alert;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use crate::{AppState, access::Admin, error::Error};
+use crate::{
+    AppState,
+    access::Admin,
+    error::Error,
+    openapi::{self, Refused},
+};
 
 /// Incidents in one answer, unless asked otherwise, and at most.
 const LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 200;
 
-pub(crate) fn routes() -> Router<AppState> {
-    Router::new().route("/", get(list)).route("/{alert_id}/acknowledge", post(acknowledge))
+/// Everything below `/api/v1/alerts`.
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(acknowledge))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Question {
     #[serde(default)]
+    #[param(inline)]
     state: Lives,
+    /// 50 unless asked otherwise.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// The `next` of the page before.
     before: Option<Uuid>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Lives {
     #[default]
@@ -40,14 +54,17 @@ enum Lives {
 }
 
 /// One page, the latest opened first.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AlertPage)]
 struct Page {
     data: Vec<Alert>,
     /// Where the next page begins; `None` after the last.
     next: Option<Uuid>,
 }
 
-/// `GET /api/v1/alerts?state=open|resolved|all&limit=&before=`
+/// Incidents, the latest opened first.
+#[utoipa::path(get, path = "/", operation_id = "list_alerts", tag = "admin", params(Question),
+    responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
 async fn list(
     State(state): State<AppState>,
     _admin: Admin,
@@ -83,13 +100,18 @@ async fn list(
     Ok(Json(Page { data, next }))
 }
 
-/// `POST /api/v1/alerts/{alert_id}/acknowledge`: who does it first is kept; again does nothing.
+/// Acknowledges an incident.
+///
+/// Who does it first is kept; again does nothing.
+#[utoipa::path(post, path = "/{alert_id}/acknowledge", operation_id = "acknowledge_alert", tag = "admin",
+    params(("alert_id" = Uuid, Path)),
+    responses((status = 200, body = Alert), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
 async fn acknowledge(
     State(state): State<AppState>,
     admin: Admin,
-    Path(alert_id): Path<String>,
+    alert_id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<Alert>, Error> {
-    let alert_id: Uuid = alert_id.parse().map_err(|_| Error::NotFound)?;
+    let Path(alert_id) = alert_id.map_err(|_| Error::NotFound)?;
     sqlx::query(
         "UPDATE alerts SET acknowledged_at = clock_timestamp(), acknowledged_by = $2 \
           WHERE alert_id = $1 AND acknowledged_at IS NULL",

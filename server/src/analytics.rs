@@ -19,7 +19,14 @@ use clickwire_protocol::{
 use sqlx::{Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{AppState, access::Scope, database, error::Error, watermark::Watermark};
+use crate::{
+    AppState,
+    access::Scope,
+    database,
+    error::Error,
+    openapi::{self, Refused},
+    watermark::Watermark,
+};
 
 /// Buckets in one answer, at most: a week of minutes.
 const MAX_BUCKETS: i64 = 10_080;
@@ -38,7 +45,20 @@ struct Question {
     group_by: Vec<Dimension>,
 }
 
-/// `GET /api/v1/analytics/aggregate`
+/// Counts clicks by minute, hour or day.
+///
+/// The range is widened to whole buckets. Without an advertiser the administrator asks about all.
+#[utoipa::path(get, path = "/api/v1/analytics/aggregate", tag = "viewer",
+    params(
+        ("start_time" = Option<OffsetDateTime>, Query, description = "By default an hour, a day or 30 days before the end."),
+        ("end_time" = Option<OffsetDateTime>, Query, description = "Exclusive; by default now."),
+        ("granularity" = inline(Option<Granularity>), Query, description = "By default `minute`."),
+        ("group_by" = Option<String>, Query, description = "Any of `campaign_id`, `ad_id`, `country`, `device_type`, separated by commas."),
+        ("advertiser_id" = Option<String>, Query), ("campaign_id" = Option<String>, Query),
+        ("ad_id" = Option<String>, Query), ("country" = Option<String>, Query),
+        ("device_type" = Option<DeviceType>, Query),
+    ),
+    responses((status = 200, body = Aggregate), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
 pub(crate) async fn aggregate(
     State(state): State<AppState>,
     scope: Scope,

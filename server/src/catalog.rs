@@ -3,22 +3,24 @@
 //! as it is made.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{
         Path, State,
         rejection::{JsonRejection, PathRejection},
     },
-    routing::get,
 };
 use clickwire_protocol::click::{self, Rejection};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool, error::DatabaseError};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
     access::Admin,
     database::answer,
     error::Error,
+    openapi::{self, Refused},
     redirect::target::{Target, Template},
 };
 
@@ -26,7 +28,7 @@ use crate::{
 const MAX_NAME_BYTES: usize = 200;
 
 /// An ad as it is registered.
-#[derive(Serialize, FromRow)]
+#[derive(Serialize, ToSchema, FromRow)]
 struct Ad {
     ad_id: String,
     advertiser_id: String,
@@ -36,7 +38,7 @@ struct Ad {
 }
 
 /// What an administrator wants of an ad.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct WantedAd {
     campaign_id: String,
@@ -45,7 +47,8 @@ struct WantedAd {
 }
 
 /// An advertiser as it is registered.
-#[derive(Serialize, FromRow)]
+#[derive(Serialize, ToSchema, FromRow)]
+#[schema(as = RegisteredAdvertiser)]
 struct Advertiser {
     advertiser_id: String,
     name: String,
@@ -53,19 +56,22 @@ struct Advertiser {
 }
 
 /// What an administrator wants of an advertiser.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct WantedAdvertiser {
     click_id_template: String,
 }
 
 /// What is registered, below `/api/v1/admin`.
-pub(crate) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/ads/{ad_id}", get(show_ad).put(put_ad))
-        .route("/advertisers/{advertiser_id}", get(show_advertiser).put(put_advertiser))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(show_ad, put_ad)).routes(routes!(show_advertiser, put_advertiser))
 }
 
+/// An ad as it is registered.
+#[utoipa::path(get, path = "/ads/{ad_id}", tag = "admin", params(("ad_id" = String, Path)),
+    responses((status = 200, body = Ad), Refused<(
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
+    )>))]
 async fn show_ad(
     State(state): State<AppState>,
     _admin: Admin,
@@ -75,6 +81,11 @@ async fn show_ad(
 }
 
 /// Registers an ad or changes it.
+#[utoipa::path(put, path = "/ads/{ad_id}", tag = "admin", params(("ad_id" = String, Path)),
+    request_body = WantedAd,
+    responses((status = 200, body = Ad), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Database, openapi::Announced
+    )>))]
 async fn put_ad(
     State(state): State<AppState>,
     _admin: Admin,
@@ -106,6 +117,12 @@ async fn put_ad(
     Ok(Json(ad))
 }
 
+/// An advertiser as it is registered.
+#[utoipa::path(get, path = "/advertisers/{advertiser_id}", tag = "admin",
+    params(("advertiser_id" = String, Path)),
+    responses((status = 200, body = Advertiser), Refused<(
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
+    )>))]
 async fn show_advertiser(
     State(state): State<AppState>,
     _admin: Admin,
@@ -119,6 +136,11 @@ async fn show_advertiser(
 }
 
 /// Changes how an advertiser is told click ids.
+#[utoipa::path(put, path = "/advertisers/{advertiser_id}", tag = "admin",
+    params(("advertiser_id" = String, Path)), request_body = WantedAdvertiser,
+    responses((status = 200, body = Advertiser), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Database, openapi::Announced
+    )>))]
 async fn put_advertiser(
     State(state): State<AppState>,
     _admin: Admin,

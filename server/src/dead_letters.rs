@@ -3,29 +3,40 @@
 //! as it is for the command line.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{
         Path, Query, State,
         rejection::{JsonRejection, PathRejection, QueryRejection},
     },
     http::StatusCode,
-    routing::{get, post},
 };
 use clickwire_dead_letters::{DeadLetter, PAGE_MAX, Page, Replayed};
 use clickwire_protocol::click::Rejection;
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{AppState, access::Admin, admin::reason, error::Error};
+use crate::{
+    AppState,
+    access::Admin,
+    admin::reason,
+    error::Error,
+    openapi::{self, Refused},
+};
 
 /// Letters on a page, if nothing else is asked for.
 const PAGE: usize = 50;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Asked {
+    /// The `next` of the page before.
     #[serde(default)]
     after: u64,
+    /// 50 unless asked otherwise.
     #[serde(default = "page")]
+    #[param(minimum = 1, maximum = 100)]
     limit: usize,
 }
 
@@ -34,22 +45,28 @@ fn page() -> usize {
 }
 
 /// What comes with a replay or a dismissal.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = DeadLetterOrder)]
 #[serde(deny_unknown_fields)]
 struct Order {
+    /// The message as it is to be sent; not for a dismissal.
     payload: Option<String>,
+    /// Required for a dismissal.
     reason: Option<String>,
 }
 
 /// Everything below `/api/v1/admin/dead-letters`.
-pub(crate) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/", get(list))
-        .route("/{sequence}", get(show))
-        .route("/{sequence}/replay", post(replay))
-        .route("/{sequence}/dismiss", post(dismiss))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(replay))
+        .routes(routes!(dismiss))
 }
 
+/// Dead letters, the oldest first.
+#[utoipa::path(get, path = "/", operation_id = "list_dead_letters", tag = "admin", params(Asked),
+    responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Broker)>))]
 async fn list(
     State(state): State<AppState>,
     _admin: Admin,
@@ -62,6 +79,10 @@ async fn list(
     Ok(Json(state.dead_letters.list(asked.after, asked.limit).await?))
 }
 
+/// A dead letter with its message.
+#[utoipa::path(get, path = "/{sequence}", operation_id = "show_dead_letter", tag = "admin",
+    params(("sequence" = u64, Path)),
+    responses((status = 200, body = DeadLetter), Refused<(openapi::Scoped, openapi::Missing, openapi::Broker)>))]
 async fn show(
     State(state): State<AppState>,
     _admin: Admin,
@@ -70,6 +91,12 @@ async fn show(
     Ok(Json(state.dead_letters.read(number(sequence)?).await?))
 }
 
+/// Sends a message back to be counted.
+#[utoipa::path(post, path = "/{sequence}/replay", operation_id = "replay_dead_letter", tag = "admin",
+    params(("sequence" = u64, Path)), request_body = Option<Order>,
+    responses((status = 200, body = Replayed), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::NotReplayable, openapi::Broker, openapi::Record
+    )>))]
 async fn replay(
     State(state): State<AppState>,
     admin: Admin,
@@ -86,6 +113,12 @@ async fn replay(
     Ok(Json(replayed))
 }
 
+/// Puts a message away that is not to be counted.
+#[utoipa::path(post, path = "/{sequence}/dismiss", operation_id = "dismiss_dead_letter", tag = "admin",
+    params(("sequence" = u64, Path)), request_body = Order,
+    responses((status = 204, description = "It is gone."), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Broker, openapi::Record
+    )>))]
 async fn dismiss(
     State(state): State<AppState>,
     admin: Admin,

@@ -5,32 +5,43 @@ use axum::{
     extract::{Query, State, rejection::QueryRejection},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use crate::{AppState, access::Scope, database, error::Error};
+use crate::{
+    AppState,
+    access::Scope,
+    database,
+    error::Error,
+    openapi::{self, Refused},
+};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct List<T> {
     data: Vec<T>,
 }
 
-#[derive(Serialize, sqlx::FromRow)]
+#[derive(Serialize, ToSchema, sqlx::FromRow)]
 pub(crate) struct Advertiser {
     advertiser_id: String,
     name: String,
 }
 
-#[derive(Serialize, sqlx::FromRow)]
+#[derive(Serialize, ToSchema, sqlx::FromRow)]
 pub(crate) struct Campaign {
     campaign_id: String,
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct OfAdvertiser {
+    /// Required for who sees more than one.
     advertiser_id: Option<String>,
 }
 
-/// `GET /api/v1/advertisers`: those that the caller may see.
+/// Advertisers that the caller may see.
+#[utoipa::path(get, path = "/api/v1/advertisers", tag = "viewer",
+    responses((status = 200, body = List<Advertiser>), Refused<(openapi::Viewer, openapi::Database)>))]
 pub(crate) async fn advertisers(
     State(state): State<AppState>,
     scope: Scope,
@@ -45,7 +56,9 @@ pub(crate) async fn advertisers(
     Ok(Json(List { data }))
 }
 
-/// `GET /api/v1/campaigns?advertiser_id=`
+/// An advertiser's campaigns.
+#[utoipa::path(get, path = "/api/v1/campaigns", tag = "viewer", params(OfAdvertiser),
+    responses((status = 200, body = List<Campaign>), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
 pub(crate) async fn campaigns(
     State(state): State<AppState>,
     scope: Scope,

@@ -11,14 +11,15 @@ use axum::{
     Json,
     extract::rejection::JsonRejection,
     http::{
-        HeaderValue, StatusCode,
+        HeaderName, HeaderValue, StatusCode,
         header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
 use clickwire_protocol::click::{Refusal, Rejection};
-use serde_json::json;
+use serde::Serialize;
 use thiserror::Error as ThisError;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What comes again finds a service back, or the first post answered, after so long.
@@ -95,6 +96,33 @@ pub(crate) enum Error {
     Full,
 }
 
+/// What bad input is answered with.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Invalid {
+    error: Rejection,
+}
+
+/// What anything else that goes wrong is answered with.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Problem {
+    error: Told,
+}
+
+/// What went wrong.
+#[derive(Serialize, ToSchema)]
+struct Told {
+    /// For programs.
+    code: &'static str,
+    /// For people.
+    message: &'static str,
+    /// To send a click again under that was not acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    click_id: Option<Uuid>,
+    /// Why a message can't be replayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
 impl Error {
     /// Bad input in one field.
     pub(crate) fn field(name: &str, message: &str) -> Self {
@@ -114,6 +142,35 @@ impl Error {
             _ => None,
         };
         Refusal::Other { code: code.into(), message: message.into(), click_id }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.public().0
+    }
+
+    /// For programs.
+    pub(crate) fn code(&self) -> &'static str {
+        self.public().1
+    }
+
+    /// For people.
+    pub(crate) fn message(&self) -> &'static str {
+        self.public().2
+    }
+
+    /// What RFC 9110 wants beside the status.
+    pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let again = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+        match (self, self.status()) {
+            // A whole second at least: sooner it would only be refused again.
+            (Self::TooMany { retry_after, .. }, _) => {
+                Some((RETRY_AFTER, HeaderValue::from(retry_after.as_secs() + 1)))
+            }
+            (Self::KeyInFlight, _) | (_, StatusCode::SERVICE_UNAVAILABLE) => Some((RETRY_AFTER, again)),
+            (_, StatusCode::UNAUTHORIZED) => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            (_, StatusCode::UPGRADE_REQUIRED) => Some((UPGRADE, HeaderValue::from_static("websocket"))),
+            _ => None,
+        }
     }
 
     fn public(&self) -> (StatusCode, &'static str, &'static str) {
@@ -251,33 +308,17 @@ impl IntoResponse for Error {
         if status.is_server_error() {
             tracing::warn!(code, error = %self, "request failed");
         }
-        let retry_after = match &self {
-            // A whole second at least: sooner it would only be refused again.
-            Self::TooMany { retry_after, .. } => HeaderValue::from(retry_after.as_secs() + 1),
-            _ => HeaderValue::from_static(RETRY_AFTER_SECONDS),
+        let header = self.header();
+        let told = |click_id, reason| {
+            Json(Problem { error: Told { code, message, click_id, reason } }).into_response()
         };
-        let is_in_flight = matches!(self, Self::KeyInFlight);
         let body = match self {
-            Self::Invalid(rejection) => json!({ "error": rejection }),
-            Self::Broker { click_id, .. } => {
-                json!({"error": {"code": code, "message": message, "click_id": click_id}})
-            }
-            Self::NotReplayable(reason) => {
-                json!({"error": {"code": code, "message": message, "reason": reason}})
-            }
-            _ => json!({"error": {"code": code, "message": message}}),
+            Self::Invalid(error) => Json(Invalid { error }).into_response(),
+            Self::Broker { click_id, .. } => told(Some(click_id), None),
+            Self::NotReplayable(reason) => told(None, Some(reason)),
+            _ => told(None, None),
         };
-        let mut response = (status, Json(body)).into_response();
-        // What RFC 9110 wants beside the status.
-        let header = match status {
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                Some((RETRY_AFTER, retry_after))
-            }
-            StatusCode::CONFLICT if is_in_flight => Some((RETRY_AFTER, retry_after)),
-            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            StatusCode::UPGRADE_REQUIRED => Some((UPGRADE, HeaderValue::from_static("websocket"))),
-            _ => None,
-        };
+        let mut response = (status, body).into_response();
         if let Some((name, value)) = header {
             response.headers_mut().insert(name, value);
         }

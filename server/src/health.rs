@@ -1,24 +1,108 @@
 //! Is it alive, can it work, what is missing; and metrics.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use clickwire_process::now_rfc3339;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
-use crate::{AppState, intake::spool::Condition};
+use crate::{AppState, intake::spool::Condition, openapi::Refused};
 
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// `GET /metrics`, in Prometheus' text format.
+/// What works and what is missing.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    status: Status,
+    services: Services,
+    /// Hours and days are kept, not computed by every query; `null` if the database can't be asked.
+    continuous_aggregates: Option<bool>,
+    #[schema(format = DateTime)]
+    timestamp: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Healthy,
+    /// Clicks can be taken in, but something is missing.
+    Degraded,
+    Unhealthy,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Services {
+    database: Service,
+    nats: Service,
+    redis: Service,
+    spool: Spool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Service {
+    status: ServiceStatus,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ServiceStatus {
+    Up,
+    Down,
+}
+
+/// Where clicks wait while the broker is away. Without one, only `lost` is told.
+#[derive(Serialize, ToSchema)]
+struct Spool {
+    status: SpoolStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clicks: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_age_seconds: Option<i64>,
+    /// Clicks that nobody has, since the server started.
+    lost: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SpoolStatus {
+    Up,
+    Full,
+    Down,
+    Off,
+}
+
+impl Service {
+    fn new(is_up: bool) -> Self {
+        Self { status: if is_up { ServiceStatus::Up } else { ServiceStatus::Down } }
+    }
+}
+
+/// Whether the program runs.
+#[utoipa::path(get, path = "/livez", operation_id = "is_alive", tag = "anybody",
+    responses((status = 200, body = String, description = "It does."), Refused<()>))]
+pub(crate) async fn live() -> &'static str {
+    "ok"
+}
+
+/// Metrics, in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", operation_id = "show_metrics", tag = "anybody",
+    responses((status = 200, body = String), Refused<()>))]
 pub(crate) async fn metrics(State(state): State<AppState>) -> String {
     state.metrics.render()
 }
 
-/// `GET /readyz`: 200 when clicks can be taken in, be it those of redirects alone: while the broker is
-/// away for every server, a load balancer must not turn browsers away that the spool could serve.
+/// Whether clicks can be taken in, be it those of redirects alone.
+///
+/// While the broker is away for every server, a load balancer must not turn browsers away that the
+/// spool could serve.
+#[utoipa::path(get, path = "/readyz", operation_id = "is_ready", tag = "anybody", responses(
+    (status = 200, body = String, description = "They can."), (status = 503, body = String, description = "Why not."),
+    Refused<()>))]
 pub(crate) async fn ready(State(state): State<AppState>) -> impl IntoResponse {
     if state.sessions.stop.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
@@ -29,7 +113,11 @@ pub(crate) async fn ready(State(state): State<AppState>) -> impl IntoResponse {
     }
 }
 
-/// `GET /health`: each dependency for itself. 200 as long as clicks can be taken in, as in [`ready`].
+/// What works and what is missing: each dependency for itself.
+#[utoipa::path(get, path = "/health", operation_id = "show_health", tag = "anybody", responses(
+    (status = 200, body = Health, description = "Clicks can be taken in."),
+    (status = 503, body = Health, description = "They can't."),
+    Refused<()>))]
 pub(crate) async fn report(State(state): State<AppState>) -> impl IntoResponse {
     let nats = state.intake.is_connected();
     let mut connection = state.redis.clone();
@@ -41,41 +129,38 @@ pub(crate) async fn report(State(state): State<AppState>) -> impl IntoResponse {
         timeout(PATIENCE, query.fetch_one(&state.database)).await.ok().and_then(Result::ok)
     };
     let (redis, license) = tokio::join!(redis, license);
-    let mut services: BTreeMap<&str, Value> =
-        [("nats", nats), ("redis", redis), ("database", license.is_some())]
-            .map(|(name, up)| (name, json!({"status": if up { "up" } else { "down" }})))
-            .into();
-    services.insert("spool", spool(&state));
     let can_take = state.intake.is_ready();
     let status = match (can_take, nats && redis && license.is_some()) {
-        (true, true) => "healthy",
-        (true, false) => "degraded",
-        (false, _) => "unhealthy",
+        (true, true) => Status::Healthy,
+        (true, false) => Status::Degraded,
+        (false, _) => Status::Unhealthy,
     };
-    let report = json!({
-        "status": status,
-        "services": services,
-        "continuous_aggregates": license.map(|license| license == "timescale"),
-        "timestamp": now_rfc3339(),
-    });
+    let services = Services {
+        database: Service::new(license.is_some()),
+        nats: Service::new(nats),
+        redis: Service::new(redis),
+        spool: spool(&state),
+    };
+    let continuous_aggregates = license.map(|license| license == "timescale");
+    let report = Health { status, services, continuous_aggregates, timestamp: now_rfc3339() };
     (if can_take { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))
 }
 
-fn spool(state: &AppState) -> Value {
+fn spool(state: &AppState) -> Spool {
     let lost = state.intake.lost();
     let Some(spool) = state.intake.spool() else {
-        return json!({"status": "off", "lost": lost});
+        return Spool { status: SpoolStatus::Off, clicks: None, bytes: None, oldest_age_seconds: None, lost };
     };
     let status = match spool.condition {
-        Condition::Up => "up",
-        Condition::Full => "full",
-        Condition::Broken => "down",
+        Condition::Up => SpoolStatus::Up,
+        Condition::Full => SpoolStatus::Full,
+        Condition::Broken => SpoolStatus::Down,
     };
-    json!({
-        "status": status,
-        "clicks": spool.clicks,
-        "bytes": spool.bytes,
-        "oldest_age_seconds": spool.oldest_age_seconds(),
-        "lost": lost,
-    })
+    Spool {
+        status,
+        clicks: Some(spool.clicks),
+        bytes: Some(spool.bytes),
+        oldest_age_seconds: Some(spool.oldest_age_seconds()),
+        lost,
+    }
 }

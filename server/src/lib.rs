@@ -9,6 +9,7 @@
 //! - [`alerts`]: incidents, which administrators list and acknowledge; [`access::Admin`] guards them
 //! - [`live`]: the gateway that dashboards are connected to
 //! - [`serve`]: connections, their limits and their end; [`requests`]: what every request has
+//! - [`openapi`]: the document of all that, made from the code
 //! - [`page`]: the dashboard itself, embedded in the program
 
 pub mod config;
@@ -31,6 +32,7 @@ pub mod keys;
 mod limits;
 mod live;
 mod networks;
+mod openapi;
 mod page;
 mod redirect;
 mod requests;
@@ -44,18 +46,15 @@ mod watermark;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    middleware,
-    routing::{get, post},
-};
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use bytes::Bytes;
 use clickwire_dead_letters::DeadLetters;
 use clickwire_process::redis::Connection;
 use clickwire_protocol::stream::Names;
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     access::Access,
@@ -108,6 +107,8 @@ struct AppState {
     partitions: u16,
     sessions: Sessions,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
+    /// As JSON.
+    document: Bytes,
 }
 
 /// The live sessions: counted, limited, told to stop.
@@ -182,6 +183,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         partitions: config.partitions,
         sessions: sessions.clone(),
         metrics,
+        document: openapi::document(api(posts()).into_openapi()).context("the OpenAPI document")?,
     };
     // Else a server that has just started would have to tell everybody to come again.
     if !matches!(timeout(KEYS_WITHIN, keys.refresh(&state.database)).await, Ok(Ok(()))) {
@@ -206,25 +208,33 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
 }
 
 fn routes(state: AppState) -> Router {
-    let posts = Router::new()
-        .route("/api/v1/clicks", post(intake::post::post_click))
-        .route("/api/v1/clicks/batch", post(batch::post_batch))
-        .route_layer(middleware::from_fn_with_state(state.clone(), intake::admission::admit));
-    posts
-        .route("/r/{ad_id}", get(redirect::redirect))
-        .route("/api/v1/analytics/aggregate", get(analytics::aggregate))
-        .route("/api/v1/advertisers", get(entities::advertisers))
-        .route("/api/v1/campaigns", get(entities::campaigns))
-        .nest("/api/v1/admin", admin::routes())
-        .nest("/api/v1/alerts", alerts::routes())
-        .route("/api/v1/live", get(live::upgrade))
-        .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(health::ready))
-        .route("/health", get(health::report))
-        .route("/metrics", get(health::metrics))
+    let admit = middleware::from_fn_with_state(state.clone(), intake::admission::admit);
+    Router::from(api(posts().route_layer(admit)))
         .merge(page::router())
         .fallback(|| async { Error::NotFound })
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
+}
+
+/// What takes clicks from programs.
+fn posts() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(intake::post::post_click)).routes(routes!(batch::post_batch))
+}
+
+/// Everything but the page's files. What is routed here is in the OpenAPI document.
+fn api(posts: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+    posts
+        .routes(routes!(redirect::redirect))
+        .routes(routes!(analytics::aggregate))
+        .routes(routes!(entities::advertisers))
+        .routes(routes!(entities::campaigns))
+        .nest("/api/v1/admin", admin::routes())
+        .nest("/api/v1/alerts", alerts::routes())
+        .routes(routes!(live::upgrade))
+        .routes(routes!(openapi::show))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::report))
+        .routes(routes!(health::metrics))
 }

@@ -2,9 +2,11 @@
 //! aggregators read it with their next batch.
 
 use axum::{
-    Json, Router,
-    extract::{Path, State, rejection::JsonRejection},
-    routing::get,
+    Json,
+    extract::{
+        Path, State,
+        rejection::{JsonRejection, PathRejection},
+    },
 };
 use clickwire_protocol::{
     alerts::{FraudRate, Spike},
@@ -14,6 +16,8 @@ use clickwire_protocol::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
@@ -21,6 +25,7 @@ use crate::{
     admin::reason,
     database::{answer, rfc3339},
     error::Error,
+    openapi::{self, Refused},
 };
 
 /// From the change until it is in force: longer than a batch that has not seen it can take from being
@@ -28,26 +33,30 @@ use crate::{
 /// when it came. Whole milliseconds, as times of receipt are: what the answer says is what judges.
 const NOTICE: &str = "INTERVAL '2 seconds'";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RuleVersions)]
 struct List {
     data: Vec<Version>,
 }
 
 /// One version of a rule.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RuleVersion)]
 struct Version {
     rule: String,
     version: i32,
     mode: String,
     parameters: Value,
     /// It judges clicks that are received from here on.
+    #[schema(format = DateTime)]
     effective_at: String,
     changed_by: String,
     reason: String,
 }
 
 /// What an administrator wants of a rule. Parameters that are not given stay as they are.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = RuleChange)]
 #[serde(deny_unknown_fields)]
 struct Change {
     mode: Mode,
@@ -56,33 +65,47 @@ struct Change {
 }
 
 /// Everything below `/api/v1/admin/rules`.
-pub(crate) fn routes() -> Router<AppState> {
-    Router::new().route("/", get(list)).route("/{rule}", get(history).put(change))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(history, change))
 }
 
 /// The rules as they are, or will be in a moment.
+#[utoipa::path(get, path = "/", operation_id = "list_rules", tag = "admin",
+    responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Database)>))]
 async fn list(State(state): State<AppState>, _admin: Admin) -> Result<Json<List>, Error> {
     let latest = "SELECT DISTINCT ON (rule) * FROM fraud_rules ORDER BY rule, version DESC";
     Ok(Json(List { data: versions(&state.database, latest, None).await? }))
 }
 
 /// All versions of a rule, the newest first.
+#[utoipa::path(get, path = "/{rule}", operation_id = "show_rule", tag = "admin", params(("rule" = String, Path)),
+    responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
 async fn history(
     State(state): State<AppState>,
     _admin: Admin,
-    Path(rule): Path<String>,
+    rule: Result<Path<String>, PathRejection>,
 ) -> Result<Json<List>, Error> {
+    let Path(rule) = rule.map_err(|_| Error::NotFound)?;
     let all = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1000";
     let data = versions(&state.database, all, Some(&rule)).await?;
     if data.is_empty() { Err(Error::NotFound) } else { Ok(Json(List { data })) }
 }
 
+/// Makes a new version of a rule.
+///
+/// It judges what is received from two seconds later on.
+#[utoipa::path(put, path = "/{rule}", operation_id = "change_rule", tag = "admin", params(("rule" = String, Path)),
+    request_body = Change,
+    responses((status = 200, body = Version), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Database
+    )>))]
 async fn change(
     State(state): State<AppState>,
     admin: Admin,
-    Path(rule): Path<String>,
+    rule: Result<Path<String>, PathRejection>,
     body: Result<Json<Change>, JsonRejection>,
 ) -> Result<Json<Version>, Error> {
+    let Path(rule) = rule.map_err(|_| Error::NotFound)?;
     let Json(change) = body?;
     let reason = reason(&change.reason)?;
     let latest = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1";

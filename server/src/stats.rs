@@ -5,10 +5,17 @@ use clickwire_process::now_ms;
 use serde::Serialize;
 use sqlx::PgPool;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
-use crate::{AppState, access::Admin, error::Error, watermark::Watermark};
+use crate::{
+    AppState,
+    access::Admin,
+    error::Error,
+    openapi::{self, Refused},
+    watermark::Watermark,
+};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Stats {
     /// The last comparison of buckets with the ledger.
     reconciliation: Option<Reconciliation>,
@@ -22,7 +29,7 @@ pub(crate) struct Stats {
     watermark_lag_ms: Option<i64>,
 }
 
-#[derive(Serialize, sqlx::FromRow)]
+#[derive(Serialize, ToSchema, sqlx::FromRow)]
 struct Reconciliation {
     #[serde(with = "time::serde::rfc3339")]
     finished_at: OffsetDateTime,
@@ -35,7 +42,7 @@ struct Reconciliation {
     repaired: i64,
 }
 
-#[derive(Serialize, sqlx::FromRow)]
+#[derive(Serialize, ToSchema, sqlx::FromRow)]
 struct Today {
     received: i64,
     valid: i64,
@@ -46,7 +53,9 @@ struct Today {
     defective: i64,
 }
 
-/// `GET /api/v1/admin/stats`
+/// Whether the installation counts, and counts right.
+#[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "admin",
+    responses((status = 200, body = Stats), Refused<(openapi::Scoped, openapi::Database)>))]
 pub(crate) async fn stats(State(state): State<AppState>, _admin: Admin) -> Result<Json<Stats>, Error> {
     let watermark = Watermark::read(&state).await?;
     let reconciliation = sqlx::query_as(

@@ -5,17 +5,18 @@
 //! recorded for ever, and no rule convicts the click again.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{
         Path, State,
         rejection::{JsonRejection, PathRejection},
     },
-    routing::{get, post},
 };
 use clickwire_protocol::feed::Keys;
 use redis::AsyncCommands as _;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
@@ -24,13 +25,16 @@ use crate::{
     admin::reason,
     database::{answer, rfc3339},
     error::Error,
+    openapi::{self, Refused},
 };
 
 /// A click in the ledger.
-#[derive(Serialize, FromRow)]
+#[derive(Serialize, ToSchema, FromRow)]
 struct Judged {
     click_id: Uuid,
+    #[schema(format = DateTime)]
     clicked_at: String,
+    #[schema(format = DateTime)]
     received_at: String,
     advertiser_id: String,
     campaign_id: String,
@@ -47,8 +51,9 @@ struct Judged {
 }
 
 /// A verdict that changed.
-#[derive(Serialize, FromRow)]
+#[derive(Serialize, ToSchema, FromRow)]
 struct Adjustment {
+    #[schema(format = DateTime)]
     adjusted_at: String,
     from_disposition: String,
     to_disposition: String,
@@ -58,24 +63,30 @@ struct Adjustment {
     reason: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Verdict)]
 struct Answer {
     #[serde(flatten)]
     click: Judged,
     adjustments: Vec<Adjustment>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Release)]
 #[serde(deny_unknown_fields)]
 struct Order {
     reason: String,
 }
 
 /// Everything below `/api/v1/admin/clicks`.
-pub(crate) fn routes() -> Router<AppState> {
-    Router::new().route("/{click_id}", get(show)).route("/{click_id}/release", post(release))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(show)).routes(routes!(release))
 }
 
+/// What a click was judged as, and why.
+#[utoipa::path(get, path = "/{click_id}", operation_id = "show_click", tag = "admin",
+    params(("click_id" = Uuid, Path)),
+    responses((status = 200, body = Answer), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
 async fn show(
     State(state): State<AppState>,
     _admin: Admin,
@@ -86,6 +97,12 @@ async fn show(
     Ok(Json(answer(read(&mut connection, click_id)).await?.ok_or(Error::NotFound)?))
 }
 
+/// Makes a click valid that a rule has convicted wrongly.
+#[utoipa::path(post, path = "/{click_id}/release", operation_id = "release_click", tag = "admin",
+    params(("click_id" = Uuid, Path)), request_body = Order,
+    responses((status = 200, body = Answer), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Database, openapi::Announced
+    )>))]
 async fn release(
     State(state): State<AppState>,
     admin: Admin,

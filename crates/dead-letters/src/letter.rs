@@ -32,6 +32,7 @@ const REASON_CHARACTERS: usize = 500;
 /// What is known of a letter beside its message. What its headers don't say, since somebody else
 /// put it there, is `None`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DeadLetterSummary))]
 pub struct Summary {
     /// Names the letter.
     pub sequence: u64,
@@ -53,13 +54,27 @@ pub struct Summary {
 
 /// A letter with its message.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetter {
     /// What is known beside the message.
     #[serde(flatten)]
     pub summary: Summary,
     /// The message as it came: `payload` if it is text, else `payload_base64`.
     #[serde(flatten, serialize_with = "text_or_base64")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Shown<'static>))]
     pub payload: Bytes,
+}
+
+/// A message as it is shown.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DeadLetterPayload))]
+struct Shown<'a> {
+    /// The message, if it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a str>,
+    /// Else its bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_base64: Option<String>,
 }
 
 /// Says in the headers why a message can't be counted and where it was.
@@ -123,13 +138,6 @@ fn text_in(payload: &[u8], name: &str) -> Option<String> {
 }
 
 fn text_or_base64<S: Serializer>(payload: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        payload: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        payload_base64: Option<String>,
-    }
     let text = std::str::from_utf8(payload).ok();
     let base64 = text.is_none().then(|| STANDARD.encode(payload));
     Shown { payload: text, payload_base64: base64 }.serialize(serializer)

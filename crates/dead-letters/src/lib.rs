@@ -44,6 +44,7 @@ pub struct DeadLetters {
 
 /// Some of the letters, the oldest first.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DeadLetterPage))]
 pub struct Page {
     /// The letters.
     pub data: Vec<Summary>,

@@ -39,6 +39,7 @@ fn listed(rejection: &Rejection) -> String {
 
 /// A message that is back on the stream of clicks.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Replayed {
     /// The click that it speaks of.
     pub click_id: Uuid,

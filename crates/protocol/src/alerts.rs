@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 /// What an incident is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertKind))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// One address clicks faster than people do.
@@ -45,6 +46,7 @@ impl Kind {
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Somebody should look at it.
@@ -65,6 +67,7 @@ impl Severity {
 
 /// An incident as it is, or was. Times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Alert {
     /// Names the incident.
     pub alert_id: Uuid,

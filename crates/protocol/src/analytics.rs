@@ -6,6 +6,7 @@ use crate::counts::Counts;
 
 /// The width of a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Granularity {
     /// One minute.
@@ -68,6 +69,7 @@ impl std::error::Error for UnknownDimension {}
 
 /// The answer of `GET /api/v1/analytics/aggregate`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Aggregate {
     /// One row a bucket and group, ordered by bucket.
     pub data: Vec<AggregateRow>,
@@ -84,6 +86,7 @@ pub struct Aggregate {
 
 /// One bucket of one group.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AggregateRow {
     /// Start of the bucket, RFC 3339 in UTC.
     pub time_bucket: String,

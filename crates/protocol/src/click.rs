@@ -211,6 +211,7 @@ pub struct PostedClick {
 
 /// The answer to an accepted click.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Accepted {
     /// Always true: the broker has the click on its disk, or the server has until the broker is back.
     pub success: bool,
@@ -224,6 +225,7 @@ pub struct Accepted {
 
 /// The answer to a batch of clicks: each is in one of the three numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BatchAnswer {
     /// These can't be lost any more.
     pub accepted: usize,
@@ -238,6 +240,7 @@ pub struct BatchAnswer {
 
 /// What became of one click of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum BatchResult {
     /// As [`Accepted`] says of a single one.
@@ -258,6 +261,7 @@ pub enum BatchResult {
 
 /// Why one click of a batch was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Refusal {
     /// Its fields are wrong.
@@ -276,6 +280,7 @@ pub enum Refusal {
 
 /// Why a body was refused: everything that is wrong with it, by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
     /// Wrong with the body as a whole.

@@ -188,6 +188,7 @@ pub struct MinuteCell {
 
 /// What the user clicked on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceType {
     /// A desktop or laptop computer.

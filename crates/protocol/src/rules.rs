@@ -71,6 +71,7 @@ impl Rule {
 
 /// What a rule that applies does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RuleMode))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// It is not asked.

@@ -22,13 +22,16 @@ use clickwire_protocol::{
     idempotency,
 };
 use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::{Intake, Sender, Taken, content_type::essence};
 use crate::{
     AppState, MAX_BODY_BYTES,
-    error::{Error, RETRY_AFTER_SECONDS},
+    error::{Error, Invalid, Problem, RETRY_AFTER_SECONDS},
     keys::Poster,
+    openapi::{self, Posted, Refused},
     visitor::Visitor,
 };
 
@@ -48,10 +51,35 @@ const CLICK_TOO_LARGE: Error = Error::BatchTooLarge("A click may have 16 KiB at 
 /// back, few enough that other posts get their turn.
 const IN_FLIGHT: usize = 256;
 
+/// What is answered where nothing was accepted.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only described")]
+enum WholeOrEach<E> {
+    /// What is wrong with the batch as a whole.
+    Whole(E),
+    /// What is wrong with each click.
+    Each(BatchAnswer),
+}
+
 /// A click that can be published, or why not.
 type Read = Result<Click, Error>;
 
-/// `POST /api/v1/clicks/batch`
+/// Posts many clicks.
+///
+/// A JSON array, or a click a line. There is a result for each click, in order.
+#[utoipa::path(post, path = "/api/v1/clicks/batch", tag = "poster",
+    request_body(content((Vec<Posted> = "application/json"), (Posted = "application/x-ndjson"))),
+    responses(
+        (status = 202, body = BatchAnswer, description = "At least one click was accepted.", headers(
+            ("RateLimit" = String, description = "What is left of each allowance."),
+            ("RateLimit-Policy" = String, description = "The allowances.")
+        )),
+        Refused<(openapi::Poster, openapi::Input, openapi::Batch)>,
+        (status = 400, body = WholeOrEach<Invalid>, description = "`invalid`, and nothing of it is kept; or every click was wrong."),
+        (status = 503, body = WholeOrEach<Problem>, headers(("Retry-After" = String)),
+            description = "`too_many_batches`, `keys_unavailable`; or none was accepted, some or all because of the broker.")
+    ))]
 pub(crate) async fn post_batch(
     State(state): State<AppState>,
     poster: Poster,

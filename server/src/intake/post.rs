@@ -19,12 +19,31 @@ use super::{
     content_type::essence,
     idempotency::{self, Found},
 };
-use crate::{AppState, click_id::time_inside, error::Error, keys::Poster, visitor::Visitor};
+use crate::{
+    AppState,
+    click_id::time_inside,
+    error::Error,
+    keys::Poster,
+    openapi::{self, Posted, Refused},
+    visitor::Visitor,
+};
 
 /// Beside the first answer when it is given again.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// `POST /api/v1/clicks`
+/// Posts a click.
+///
+/// With an `Idempotency-Key`, the same post is answered the same within 24 h.
+#[utoipa::path(post, path = "/api/v1/clicks", tag = "poster", request_body = Posted,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names the post; 1 to 255 visible ASCII characters.")),
+    responses(
+        (status = 202, body = Accepted, description = "It can't be lost any more.", headers(
+            ("RateLimit" = String, description = "What is left of each allowance."),
+            ("RateLimit-Policy" = String, description = "The allowances."),
+            ("Idempotency-Replayed" = String, description = "`true`: this is the first post's answer.")
+        )),
+        Refused<(openapi::Poster, openapi::NotAllowed, openapi::Body, openapi::Repeated, openapi::Click)>
+    ))]
 pub(crate) async fn post_click(
     State(state): State<AppState>,
     poster: Poster,

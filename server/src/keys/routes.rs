@@ -1,28 +1,40 @@
 //! `/api/v1/admin/keys`: what administrators do with keys.
 
 use axum::{
-    Json, Router,
-    extract::{Path, State, rejection::JsonRejection},
+    Json,
+    extract::{
+        Path, State,
+        rejection::{JsonRejection, PathRejection},
+    },
     http::StatusCode,
-    routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::store::{self, Issued, Key, Wanted};
-use crate::{AppState, access::Admin, error::Error};
+use crate::{
+    AppState,
+    access::Admin,
+    error::Error,
+    openapi::{self, Refused},
+};
 
 /// How long the key before a rotation is taken unless told otherwise, and at most, in hours.
 pub(super) const GRACE_HOURS: u32 = 24;
 const GRACE_HOURS_MAX: u32 = 24 * 30;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyList)]
 struct List {
     data: Vec<Key>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Rotation {
+    /// How long the secret before is taken, in hours.
+    #[schema(maximum = 720)]
     #[serde(default = "grace_hours")]
     grace_hours: u32,
 }
@@ -32,17 +44,22 @@ fn grace_hours() -> u32 {
 }
 
 /// Everything below `/api/v1/admin/keys`.
-pub(crate) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/", get(list).post(create))
-        .route("/{key_id}/rotate", post(rotate))
-        .route("/{key_id}/revoke", post(revoke))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list, create)).routes(routes!(rotate)).routes(routes!(revoke))
 }
 
+/// Every key, revoked ones included, the newest first.
+#[utoipa::path(get, path = "/", operation_id = "list_keys", tag = "admin",
+    responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Database)>))]
 async fn list(State(state): State<AppState>, _admin: Admin) -> Result<Json<List>, Error> {
     Ok(Json(List { data: store::list(&state.database).await? }))
 }
 
+/// Makes a key.
+///
+/// Its secret is shown this once.
+#[utoipa::path(post, path = "/", operation_id = "create_key", tag = "admin", request_body = Wanted,
+    responses((status = 201, body = Issued), Refused<(openapi::Scoped, openapi::Body, openapi::Database)>))]
 async fn create(
     State(state): State<AppState>,
     admin: Admin,
@@ -55,12 +72,21 @@ async fn create(
     Ok((StatusCode::CREATED, Json(issued)))
 }
 
+/// Gives a key a new secret.
+///
+/// The one before is still taken for a while.
+#[utoipa::path(post, path = "/{key_id}/rotate", operation_id = "rotate_key", tag = "admin",
+    params(("key_id" = String, Path)), request_body = Rotation,
+    responses((status = 200, body = Issued), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Database
+    )>))]
 async fn rotate(
     State(state): State<AppState>,
     _admin: Admin,
-    Path(key_id): Path<String>,
+    key_id: Result<Path<String>, PathRejection>,
     body: Result<Json<Rotation>, JsonRejection>,
 ) -> Result<Json<Issued>, Error> {
+    let Path(key_id) = key_id.map_err(|_| Error::NotFound)?;
     let Json(Rotation { grace_hours }) = body?;
     if grace_hours > GRACE_HOURS_MAX {
         return Err(Error::field("grace_hours", &format!("At most {GRACE_HOURS_MAX}.")));
@@ -71,11 +97,16 @@ async fn rotate(
     Ok(Json(issued))
 }
 
+/// Ends a key.
+#[utoipa::path(post, path = "/{key_id}/revoke", operation_id = "revoke_key", tag = "admin",
+    params(("key_id" = String, Path)),
+    responses((status = 200, body = Key), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
 async fn revoke(
     State(state): State<AppState>,
     admin: Admin,
-    Path(key_id): Path<String>,
+    key_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Key>, Error> {
+    let Path(key_id) = key_id.map_err(|_| Error::NotFound)?;
     let key = store::revoke(&state.admin_database, &key_id, admin.actor()).await?;
     tracing::info!(key_id, "key revoked");
     state.keys.refresh(&state.database).await?;

@@ -4,6 +4,7 @@ use clickwire_protocol::click::{Rejection, id};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::secret;
 use crate::{database::answer, error::Error};
@@ -19,7 +20,8 @@ pub(super) const RATE: i32 = 1_000;
 pub(super) const BURST: i32 = 5_000;
 
 /// Whether clicks are counted as tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = KeyMode)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     /// They count.
@@ -38,7 +40,8 @@ impl Mode {
 }
 
 /// A key that is wanted.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[schema(as = WantedKey)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// For people.
@@ -66,7 +69,7 @@ fn burst() -> i32 {
 }
 
 /// What may be known of a key.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, Serialize, ToSchema, sqlx::FromRow)]
 pub(crate) struct Key {
     pub(crate) key_id: String,
     pub(crate) name: String,
@@ -89,7 +92,8 @@ pub(crate) struct Key {
 }
 
 /// A key with its secret, which is shown this once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = IssuedKey)]
 pub(crate) struct Issued {
     #[serde(flatten)]
     pub(crate) known: Key,

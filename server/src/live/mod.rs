@@ -24,13 +24,22 @@ use clickwire_protocol::live::{MAX_CLIENT_MESSAGE_BYTES, SUBPROTOCOL};
 pub(crate) use feed::Event;
 pub(crate) use hub::Hub;
 
-use crate::{AppState, error::Error, live::session::Session};
+use crate::{
+    AppState,
+    error::Error,
+    live::session::Session,
+    openapi::{self, Refused},
+};
 
 /// Bytes read from a socket at once; the library's default of 128 KiB would be kept for each
 /// connection.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// `GET /api/v1/live`
+/// Opens a WebSocket for live data.
+///
+/// With the subprotocol `clickwire.v1`; the token comes in its first message.
+#[utoipa::path(get, path = "/api/v1/live", operation_id = "connect_live", tag = "anybody",
+    responses((status = 101, description = "The connection is a WebSocket."), Refused<(openapi::Live,)>))]
 pub(crate) async fn upgrade(
     State(state): State<AppState>,
     headers: HeaderMap,

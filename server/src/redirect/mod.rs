@@ -26,9 +26,22 @@ use url::Url;
 
 pub(crate) use self::ad::Ad;
 use self::target::Told;
-use crate::{AppState, error::Error, intake::Sender, visitor::Visitor};
+use crate::{AppState, error::Error, intake::Sender, openapi::Refused, visitor::Visitor};
 
-/// `GET /r/{ad_id}`
+/// Follows an ad's link.
+///
+/// The click is taken in, and whoever clicked is sent on to the advertiser, with the click's id.
+#[utoipa::path(get, path = "/r/{ad_id}", operation_id = "follow_link", tag = "anybody",
+    params(("ad_id" = String, Path, description = "The ad.")),
+    responses(
+        Refused<()>,
+        (status = 302, description = "On to the advertiser.", headers(("Location" = String))),
+        (status = 404, body = String, content_type = "text/html", description = "There is no such ad."),
+        (status = 429, body = String, content_type = "text/html", headers(("Retry-After" = String)),
+            description = "Too many requests of this address."),
+        (status = 503, body = String, content_type = "text/html", headers(("Retry-After" = String)),
+            description = "The ad can't be looked up, or the click not be taken.")
+    ))]
 pub(crate) async fn redirect(
     State(state): State<AppState>,
     method: Method,

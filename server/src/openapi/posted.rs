@@ -1,0 +1,42 @@
+//! The body of a posted click, for the document. It is read by hand
+//! ([`PostedClick`](clickwire_protocol::click::PostedClick)), which names everything that is wrong at
+//! once; a test compares the two.
+
+use clickwire_protocol::counts::DeviceType;
+use serde::Deserialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+/// A click as it is posted.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PostedClick)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+pub(crate) struct Posted {
+    /// A UUID, or what a redirect has appended to the target. The same one when the click is sent again.
+    click_id: Option<String>,
+    /// Who pays.
+    #[schema(pattern = "^[A-Za-z0-9_.:-]+$", max_length = 64)]
+    advertiser_id: String,
+    /// What the advertiser pays for.
+    #[schema(pattern = "^[A-Za-z0-9_.:-]+$", max_length = 64)]
+    campaign_id: String,
+    /// What was clicked.
+    #[schema(pattern = "^[A-Za-z0-9_.:-]+$", max_length = 64)]
+    ad_id: String,
+    /// Who clicked.
+    #[schema(max_length = 128)]
+    user_id: Option<String>,
+    /// When; else the time inside a UUIDv7 `click_id`, else now.
+    clicked_at: Option<OffsetDateTime>,
+    /// The user's address, if the key speaks for users.
+    ip_address: Option<String>,
+    /// The user's browser, if the key speaks for users.
+    #[schema(max_length = 1024)]
+    user_agent: Option<String>,
+    /// ISO 3166-1 alpha-2.
+    #[schema(pattern = "^[A-Za-z]{2}$")]
+    country: Option<String>,
+    /// On what.
+    device_type: Option<DeviceType>,
+}

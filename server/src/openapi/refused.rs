@@ -1,0 +1,132 @@
+//! What an operation may be refused for, by group: the status, body and headers of each error come
+//! from [`Error`] itself, so the document says what is answered.
+
+use std::{collections::BTreeMap, marker::PhantomData, time::Duration};
+
+use axum::http::{HeaderName, StatusCode};
+use clickwire_protocol::click::Rejection;
+use utoipa::{
+    IntoResponses,
+    openapi::{Content, Header, Ref, RefOr, Response, Type, header::HeaderBuilder, schema::Object},
+};
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// Errors that come together.
+pub(crate) trait Group {
+    /// One of each.
+    fn errors() -> Vec<Error>;
+}
+
+/// Responses of an operation that is refused for what groups say, and, as any other, when it takes too
+/// long.
+pub(crate) struct Refused<G>(PhantomData<G>);
+
+impl<G: Group> IntoResponses for Refused<G> {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let mut by_status: BTreeMap<StatusCode, Vec<Error>> = BTreeMap::new();
+        for error in G::errors().into_iter().chain([Error::TooLong]) {
+            by_status.entry(error.status()).or_default().push(error);
+        }
+        let responses = by_status.into_iter();
+        responses
+            .map(|(status, errors)| (status.as_str().to_owned(), response(status, &errors).into()))
+            .collect()
+    }
+}
+
+fn response(status: StatusCode, errors: &[Error]) -> Response {
+    let body = if status == StatusCode::BAD_REQUEST { "Invalid" } else { "Problem" };
+    let description: Vec<String> =
+        errors.iter().map(|error| format!("`{}`: {}", error.code(), error.message())).collect();
+    let told: Vec<_> = errors.iter().filter_map(Error::header).map(|(name, _)| name).collect();
+    let response = Response::builder()
+        .description(description.join("\n\n"))
+        .content("application/json", Content::new(Some(Ref::from_schema_name(body))));
+    let limits = errors.iter().any(|error| matches!(error, Error::TooMany { .. }));
+    let limits = limits.then_some(["RateLimit", "RateLimit-Policy"]).into_iter().flatten();
+    let names = told.iter().map(HeaderName::as_str).chain(limits);
+    names.fold(response, |response, name| response.header(name, text())).build()
+}
+
+fn text() -> Header {
+    HeaderBuilder::new().schema(Some(Object::with_type(Type::String))).build()
+}
+
+impl Group for () {
+    fn errors() -> Vec<Error> {
+        Vec::new()
+    }
+}
+
+macro_rules! together {
+    ($($group:ident)+) => {
+        impl<$($group: Group),+> Group for ($($group,)+) {
+            fn errors() -> Vec<Error> {
+                let mut errors = Vec::new();
+                $(errors.extend($group::errors());)+
+                errors
+            }
+        }
+    };
+}
+
+together!(A);
+together!(A B);
+together!(A B C);
+together!(A B C D);
+together!(A B C D E);
+together!(A B C D E F);
+
+macro_rules! groups {
+    ($($(#[$doc:meta])+ $group:ident: $($error:expr),+;)+) => {
+        $($(#[$doc])+
+        pub(crate) enum $group {}
+
+        impl Group for $group {
+            fn errors() -> Vec<Error> {
+                vec![$($error),+]
+            }
+        })+
+    };
+}
+
+groups! {
+    /// Who asks has no key to post with, or sends too much.
+    Poster: Error::Unauthorized, Error::KeysUnread,
+        Error::TooMany { by: "key", retry_after: Duration::ZERO };
+    /// Who asks has no token.
+    Viewer: Error::Unauthorized;
+    /// Who asks has no token, or it is not good for that.
+    Scoped: Error::Unauthorized, Error::Forbidden;
+    /// The key is another advertiser's.
+    NotAllowed: Error::Forbidden;
+    /// Parameters are wrong.
+    Input: Error::Invalid(Rejection::default());
+    /// A body is wrong.
+    Body: Error::Invalid(Rejection::default()), Error::TooLarge, Error::UnsupportedMediaType;
+    /// A batch is wrong, or one too many.
+    Batch: Error::BatchTooLarge("The batch, or a click in it, is beyond a limit."), Error::BatchMediaType,
+        Error::TooManyBatches;
+    /// The post came before.
+    Repeated: Error::KeyReused, Error::KeyInFlight;
+    /// A click was not acknowledged.
+    Click: Error::Broker { click_id: Uuid::nil(), cause: String::new() }, Error::BrokerAway(String::new());
+    /// It is not there.
+    Missing: Error::NotFound;
+    /// It does not fit what is there.
+    Conflict: Error::Conflict("This does not fit what is there.");
+    /// The database is asked.
+    Database: Error::TooSlow, Error::Database(sqlx::Error::PoolTimedOut);
+    /// The database writes a record down.
+    Record: Error::Database(sqlx::Error::PoolTimedOut);
+    /// The broker is asked.
+    Broker: Error::BrokerAway(String::new());
+    /// A message can't go back.
+    NotReplayable: Error::NotReplayable(String::new());
+    /// Others are told over Redis.
+    Announced: Error::RedisAway(String::new());
+    /// A connection becomes a WebSocket.
+    Live: Error::Forbidden, Error::Upgrade(String::new()), Error::Full;
+}
