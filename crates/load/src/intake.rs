@@ -64,6 +64,9 @@ enum Kind {
 /// Ads of the demonstration data.
 const DEMO_ADS: u32 = 16;
 
+/// Longer latencies are recorded as this one, in microseconds.
+const LONGEST_MICROS: u64 = 60_000_000;
+
 /// The share of robots.
 const ROBOTS: f64 = 0.02;
 
@@ -130,7 +133,7 @@ impl Options {
 
 impl Seen {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { latencies: Histogram::new(3)?, taken: 0, refused: 0 })
+        Ok(Self { latencies: Histogram::new_with_bounds(1, LONGEST_MICROS, 3)?, taken: 0, refused: 0 })
     }
 }
 
@@ -225,5 +228,35 @@ impl Requests {
             ad / 100,
             ad / 10,
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::click::PostedClick;
+
+    use super::*;
+
+    #[test]
+    fn every_click_is_acceptable() {
+        let mut random = StdRng::seed_from_u64(1);
+        let requests =
+            Requests { kind: Kind::Batches, clicks: 1, ads: 1_000, users: 1_000_000, head: String::new() };
+        for _ in 0..1_000 {
+            let mut body = String::new();
+            requests.click(&mut random, "2026-11-25T00:00:00Z", &mut body);
+            let posted = PostedClick::parse(body.as_bytes()).unwrap();
+            assert!(posted.click_id.is_some() && posted.ip_address.is_some(), "{body}");
+        }
+    }
+
+    #[test]
+    fn latencies_are_told_apart_up_to_a_minute() {
+        let mut seen = Seen::new().unwrap();
+        for micros in [500, 20_000, 90_000_000] {
+            seen.latencies.saturating_record(micros);
+        }
+        assert_eq!(seen.latencies.value_at_quantile(0.5) / 100, 200);
+        assert!(seen.latencies.max() >= LONGEST_MICROS);
     }
 }
