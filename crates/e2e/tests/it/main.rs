@@ -6,6 +6,7 @@ mod batch;
 mod browser;
 mod chaos;
 mod connections;
+mod contract;
 mod dead_letters;
 mod exactly_once;
 mod failpoints;

@@ -1,0 +1,316 @@
+//! The server does what its OpenAPI document says: every operation is called, and every answer
+//! compared with what is said of it.
+
+mod document;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use clickwire_e2e::{Stack, eventually, raw};
+use serde_json::{Value, json};
+use tokio_tungstenite::connect_async;
+
+use self::document::{Document, Operation};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const JSON: &str = "content-type: application/json\r\n";
+
+/// A header that opens something.
+fn bearer(token: &str) -> String {
+    format!("authorization: Bearer {token}\r\n")
+}
+
+/// An operation with something in place of its parameters.
+fn request(operation: &Operation, parameter: &str) -> String {
+    let parts = operation.path.split('/');
+    let path: Vec<_> = parts.map(|part| if part.starts_with('{') { parameter } else { part }).collect();
+    format!("{} {}", operation.method, path.join("/"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_operation_takes_whom_the_document_names_and_no_others() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let url = stack.server_url();
+    let document = Document::served_by(url).await?;
+    let (viewer, admin) = (bearer(&Stack::viewer_token("adv_001")), bearer(stack.as_admin()?.token()));
+    let poster = bearer(Stack::ingest_key());
+    eventually("keys are read", PATIENCE, async || {
+        let answer = raw::send(url, "POST /api/v1/clicks", &bearer("nobody's"), b"").await.ok()?;
+        (answer.status == 401).then_some(())
+    })
+    .await?;
+    for operation in document.operations() {
+        let strangers: &[(&str, u16)] = match operation.role.as_str() {
+            "anybody" => &[],
+            "poster" => &[("", 401), (&viewer, 401), (&admin, 401)],
+            "viewer" => &[("", 401), (&poster, 401)],
+            "admin" => &[("", 401), (&poster, 401), (&viewer, 403)],
+            role => anyhow::bail!("{role} is no role"),
+        };
+        for (headers, status) in strangers {
+            let request = request(&operation, "1");
+            let answer = raw::send(url, &request, &format!("{headers}{JSON}"), b"{}").await?;
+            assert_eq!(answer.status, *status, "{request} {headers}: {answer:?}");
+            document
+                .judge(&operation, &answer)
+                .with_context(|| format!("{request} {headers}: {answer:?}"))?;
+        }
+        // A parameter that is no text.
+        if operation.path.contains('{') {
+            let request = request(&operation, "%FF");
+            let answer = raw::send(url, &request, &format!("{admin}{JSON}"), b"{}").await?;
+            document.judge(&operation, &answer).with_context(|| format!("{request}: {answer:?}"))?;
+        }
+        for method in ["DELETE", "PATCH"] {
+            let request = request(&operation, "1").replacen(&operation.method, method, 1);
+            ensure!(document.operation(&request).is_err(), "{request} is in the document");
+            let answer = raw::send(url, &request, "", b"").await?;
+            assert_eq!(answer.status, 405, "{request}: {answer:?}");
+            assert_eq!(answer.body["error"]["code"], "method_not_allowed", "{request}: {answer:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Calls operations and compares what is answered with the document.
+struct Caller<'a> {
+    url: &'a str,
+    document: &'a Document,
+    /// What was answered with success.
+    done: BTreeSet<String>,
+}
+
+impl Caller<'_> {
+    /// The answer's body; status and body must be as expected and as the document says.
+    async fn call(&mut self, request: &str, headers: &str, body: &str, status: u16) -> Result<Value> {
+        let operation = self.document.operation(request)?;
+        let answer = raw::send(self.url, request, headers, body.as_bytes()).await?;
+        ensure!(answer.status == status, "{request} {body}: {answer:?}");
+        self.document.judge(&operation, &answer).with_context(|| format!("{request} {body}: {answer:?}"))?;
+        if status < 400 {
+            self.done.insert(format!("{} {}", operation.method, operation.path));
+            if let Ok(body) = serde_json::from_str(body) {
+                self.document.judge_body(&operation, &body).with_context(|| format!("{request} {body}"))?;
+            }
+        }
+        Ok(answer.body)
+    }
+
+    /// With a JSON body, or none if it is null.
+    async fn json(&mut self, request: &str, headers: &str, body: &Value, status: u16) -> Result<Value> {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let content_type = if body.is_null() { "" } else { JSON };
+        self.call(request, &format!("{headers}{content_type}"), &text, status).await
+    }
+
+    /// Several, of which only status and form of the answers matter.
+    async fn all(&mut self, headers: &str, calls: &[(&str, Value, u16)]) -> Result<()> {
+        for (request, body, status) in calls {
+            self.json(request, headers, body, *status).await?;
+        }
+        Ok(())
+    }
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str).with_context(|| format!("no {pointer} in {value}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_operation_answers_what_the_document_says() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let document = Document::served_by(stack.server_url()).await?;
+    let mut caller = Caller { url: stack.server_url(), document: &document, done: BTreeSet::new() };
+
+    clicks(&mut caller).await?;
+    anybody(&mut caller).await?;
+    viewers(&mut caller).await?;
+    let admin = bearer(stack.as_admin()?.token());
+    registry(&mut caller, &admin).await?;
+    verdicts(&mut caller, &admin, &stack).await?;
+    dead_letters(&mut caller, &admin, &stack).await?;
+
+    let called = caller.done;
+    let all: BTreeSet<_> = document
+        .operations()
+        .iter()
+        .map(|operation| format!("{} {}", operation.method, operation.path))
+        .collect();
+    assert_eq!(
+        all.difference(&called).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "never called with success"
+    );
+    Ok(())
+}
+
+async fn clicks(caller: &mut Caller<'_>) -> Result<()> {
+    let poster = format!("x-api-key: {}\r\n", Stack::ingest_key());
+    let once = format!("{poster}idempotency-key: once\r\n");
+    let click = json!({"advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001", "user_id": "u",
+        "ip_address": "192.0.2.1", "user_agent": "curl/8", "country": "DE", "device_type": "tv"});
+    let mut other = click.clone();
+    other["ad_id"] = json!("ad_002");
+    let post = "POST /api/v1/clicks";
+    caller.json(post, &once, &click, 202).await?;
+    caller.json(post, &once, &click, 202).await?;
+    caller.json(post, &once, &other, 422).await?;
+    let wrong = json!({"price": 1});
+    caller.json(post, &poster, &wrong, 400).await?;
+    caller.call(post, &poster, "{}", 415).await?;
+    caller.call(post, &format!("{poster}{JSON}"), &" ".repeat(20_000), 413).await?;
+
+    let batch = "POST /api/v1/clicks/batch";
+    caller.json(batch, &poster, &json!([click, click]), 202).await?;
+    let lines = format!("{poster}content-type: application/x-ndjson\r\n");
+    caller.call(batch, &lines, &format!("{click}\n{wrong}\n"), 202).await?;
+    caller.json(batch, &poster, &json!([wrong]), 400).await?;
+    caller.json(batch, &poster, &json!([]), 400).await?;
+    caller.call(batch, &poster, "[]", 415).await?;
+    caller.json(batch, &poster, &json!(vec![json!({}); 5_001]), 413).await?;
+    Ok(())
+}
+
+async fn anybody(caller: &mut Caller<'_>) -> Result<()> {
+    for path in ["/api/v1/openapi.json", "/livez", "/readyz", "/health", "/metrics"] {
+        caller.call(&format!("GET {path}"), "", "", 200).await?;
+    }
+    caller.call("GET /r/ad_001", "", "", 302).await?;
+    caller.call("GET /r/nowhere", "", "", 404).await?;
+    caller.call("GET /api/v1/live", "", "", 426).await?;
+    let (_socket, response) =
+        connect_async(format!("{}/api/v1/live", caller.url.replace("http", "ws"))).await?;
+    assert_eq!(response.status().as_u16(), 101);
+    caller.done.insert("GET /api/v1/live".to_owned());
+    Ok(())
+}
+
+async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
+    let aggregate = "GET /api/v1/analytics/aggregate";
+    let calls = [
+        (aggregate.to_owned(), 200),
+        (format!("{aggregate}?granularity=hour&group_by=campaign_id,ad_id,country,device_type"), 200),
+        (format!("{aggregate}?granularity=second&unknown=1"), 400),
+        (format!("{aggregate}?advertiser_id=adv_002"), 403),
+        ("GET /api/v1/advertisers".to_owned(), 200),
+        ("GET /api/v1/campaigns".to_owned(), 200),
+        ("GET /api/v1/campaigns?advertiser_id=a&advertiser_id=b".to_owned(), 400),
+        ("GET /api/v1/campaigns?advertiser_id=adv_002".to_owned(), 403),
+    ];
+    let viewer = bearer(&Stack::viewer_token("adv_001"));
+    for (request, status) in calls {
+        caller.call(&request, &viewer, "", status).await?;
+    }
+    Ok(())
+}
+
+async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
+    let ad = json!({"campaign_id": "camp_001", "name": "An ad", "target_url": "https://example.com/"});
+    let template = json!({"click_id_template": "sub={click_id}"});
+    let calls = [
+        ("PUT /api/v1/admin/ads/ad_new", ad, 200),
+        ("PUT /api/v1/admin/ads/ad_new", json!({"campaign_id": "", "name": "", "target_url": "x"}), 400),
+        ("GET /api/v1/admin/ads/ad_new", Value::Null, 200),
+        ("GET /api/v1/admin/ads/nowhere", Value::Null, 404),
+        ("PUT /api/v1/admin/advertisers/adv_001", template.clone(), 200),
+        ("PUT /api/v1/admin/advertisers/nobody", template, 404),
+        ("GET /api/v1/admin/advertisers/adv_001", Value::Null, 200),
+        ("GET /api/v1/admin/stats", Value::Null, 200),
+        ("GET /api/v1/admin/rules", Value::Null, 200),
+        ("GET /api/v1/admin/rules/ip_velocity", Value::Null, 200),
+        ("GET /api/v1/admin/rules/nonsense", Value::Null, 404),
+        (
+            "PUT /api/v1/admin/rules/ip_velocity",
+            json!({"mode": "flag", "parameters": {"threshold": 99, "window_seconds": 60}, "reason": "a test"}),
+            200,
+        ),
+        (
+            "PUT /api/v1/admin/rules/ip_velocity",
+            json!({"mode": "flag", "parameters": {}, "reason": "a test"}),
+            400,
+        ),
+        ("POST /api/v1/admin/keys", json!({"name": "", "mode": "live"}), 400),
+        ("POST /api/v1/admin/keys/nobody/rotate", json!({}), 404),
+        ("POST /api/v1/admin/keys/nobody/revoke", Value::Null, 404),
+    ];
+    caller.all(admin, &calls).await?;
+    let wanted = json!({"name": "a shop", "mode": "test", "advertisers": ["adv_001"], "speaks_for_users": true,
+        "rate_per_second": 10, "burst": 10});
+    let issued = caller.json("POST /api/v1/admin/keys", admin, &wanted, 201).await?;
+    let foreign = json!({"advertiser_id": "adv_002", "campaign_id": "camp_001", "ad_id": "ad_001"});
+    caller.json("POST /api/v1/clicks", &bearer(text(&issued, "/key")?), &foreign, 403).await?;
+    let key = format!("POST /api/v1/admin/keys/{}", text(&issued, "/key_id")?);
+    let calls = [
+        (&*format!("{key}/rotate"), json!({"grace_hours": 1}), 200),
+        (&*format!("{key}/revoke"), Value::Null, 200),
+        ("GET /api/v1/admin/keys", Value::Null, 200),
+    ];
+    caller.all(admin, &calls).await
+}
+
+/// One click that a rule convicts, and is released, twice: the posts above are robots' clicks.
+async fn verdicts(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Result<()> {
+    let click_id: String = eventually("a click is convicted", PATIENCE, async || {
+        let query =
+            sqlx::query_scalar("SELECT click_id::text FROM clicks WHERE disposition = 'givt' LIMIT 1");
+        query.fetch_optional(stack.database()).await.ok()?
+    })
+    .await?;
+    let click = format!("/api/v1/admin/clicks/{click_id}");
+    let nowhere = "/api/v1/admin/clicks/01890a5d-ac96-774b-bcce-b302099a8057";
+    let reason = json!({"reason": "a test of ours"});
+    let calls = [
+        (&*format!("POST {click}/release"), json!({"reason": ""}), 400),
+        (&*format!("POST {click}/release"), reason.clone(), 200),
+        (&*format!("GET {click}"), Value::Null, 200),
+        (&*format!("GET {nowhere}"), Value::Null, 404),
+        (&*format!("POST {nowhere}/release"), reason, 404),
+    ];
+    caller.all(admin, &calls).await
+}
+
+/// What can't be read is set aside, which opens an incident.
+async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Result<()> {
+    let (broker, subject) = (stack.broker().await?, stack.names().subject(0));
+    for message in [&b"nonsense"[..], b"\xff", b"{}"] {
+        broker.publish(subject.clone(), message.to_vec().into()).await?.await?;
+    }
+    eventually("they are set aside", PATIENCE, async || {
+        (stack.dead_letters().await.ok()? == 3).then_some(())
+    })
+    .await?;
+    let letters = "/api/v1/admin/dead-letters";
+    let click = json!({"click_id": "01890a5d-ac96-774b-bcce-b302099a8057", "advertiser_id": "adv_001",
+        "campaign_id": "camp_001", "ad_id": "ad_001", "country": "DE", "device_type": "tv",
+        "clicked_at_ms": clickwire_process::now_ms(), "received_at_ms": clickwire_process::now_ms()});
+    let calls = [
+        (&*format!("GET {letters}?limit=1"), Value::Null, 200),
+        (&*format!("GET {letters}?limit=0"), Value::Null, 400),
+        (&*format!("GET {letters}/1"), Value::Null, 200),
+        (&*format!("GET {letters}/2"), Value::Null, 200),
+        (&*format!("GET {letters}/999"), Value::Null, 404),
+        (&*format!("POST {letters}/1/replay"), Value::Null, 422),
+        (
+            &*format!("POST {letters}/1/replay"),
+            json!({"payload": click.to_string(), "reason": "mended"}),
+            200,
+        ),
+        (&*format!("POST {letters}/2/dismiss"), json!({}), 400),
+        (&*format!("POST {letters}/2/dismiss"), json!({"reason": "no click"}), 204),
+        ("GET /api/v1/alerts?state=nonsense", Value::Null, 400),
+        ("POST /api/v1/alerts/nonsense/acknowledge", Value::Null, 404),
+    ];
+    caller.all(admin, &calls).await?;
+    let alert_id = eventually("an incident is opened", PATIENCE, async || {
+        let page =
+            caller.json("GET /api/v1/alerts?state=all&limit=5", admin, &Value::Null, 200).await.ok()?;
+        Some(text(&page, "/data/0/alert_id").ok()?.to_owned())
+    })
+    .await?;
+    caller.json(&format!("POST /api/v1/alerts/{alert_id}/acknowledge"), admin, &Value::Null, 200).await?;
+    Ok(())
+}
