@@ -16,11 +16,13 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use clickwire_protocol::click::{Refusal, Rejection};
+use clickwire_protocol::{answer::Refusal, click::Rejection};
 use serde::Serialize;
 use thiserror::Error as ThisError;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::limits::Left;
 
 /// What comes again finds a service back, or the first post answered, after so long.
 pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
@@ -44,8 +46,8 @@ pub(crate) enum Error {
     #[error("the request took too long")]
     TooLong,
     /// An allowance is spent.
-    #[error("too many requests by {by}")]
-    TooMany { by: &'static str, retry_after: Duration },
+    #[error("too many requests: {left:?}")]
+    TooMany { left: Left, retry_after: Duration },
     /// Whether a key is valid can't be told yet.
     #[error("keys were not read yet")]
     KeysUnread,
@@ -309,6 +311,7 @@ impl IntoResponse for Error {
             tracing::warn!(code, error = %self, "request failed");
         }
         let header = self.header();
+        let left = if let Self::TooMany { left, .. } = &self { Some(*left) } else { None };
         let told = |click_id, reason| {
             Json(Problem { error: Told { code, message, click_id, reason } }).into_response()
         };
@@ -319,6 +322,9 @@ impl IntoResponse for Error {
             _ => told(None, None),
         };
         let mut response = (status, body).into_response();
+        if let Some(left) = left {
+            left.write(response.headers_mut());
+        }
         if let Some((name, value)) = header {
             response.headers_mut().insert(name, value);
         }

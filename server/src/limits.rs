@@ -75,7 +75,7 @@ impl Allowance {
     pub(crate) fn spend(&self, units: NonZeroU32) -> Result<Left, Error> {
         let refused = |wait: Duration| {
             metrics::counter!("clickwire_limited_total", "by" => self.name).increment(1);
-            Error::TooMany { by: self.name, retry_after: wait }
+            Error::TooMany { left: Left::nothing(self.name, self.rate), retry_after: wait }
         };
         match self.limiter.check_n(units.min(self.rate.burst)) {
             Ok(Ok(state)) => {
@@ -89,6 +89,10 @@ impl Allowance {
 }
 
 impl Left {
+    pub(crate) fn nothing(name: &'static str, rate: Rate) -> Self {
+        Self { name, rate, units: 0 }
+    }
+
     /// Tells the sender.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         let (name, quota, window) = (self.name, self.rate.burst, self.rate.window().as_secs_f64().ceil());
@@ -149,10 +153,10 @@ mod tests {
         left.write(&mut headers);
         assert_eq!(headers[POLICY], "\"key\";q=5;w=5");
         assert_eq!(headers[LEFT], "\"key\";r=1;t=4");
-        let Err(Error::TooMany { by, retry_after }) = allowance.spend(2.try_into().unwrap()) else {
+        let Err(Error::TooMany { left, retry_after }) = allowance.spend(2.try_into().unwrap()) else {
             panic!("more than the burst was let through");
         };
-        assert_eq!(by, "key");
+        assert_eq!((left.name, left.units), ("key", 0));
         assert!(retry_after > Duration::ZERO && retry_after <= Duration::from_secs(1), "{retry_after:?}");
         // All or none: the one that is left is still there.
         allowance.spend(NonZeroU32::MIN).unwrap();

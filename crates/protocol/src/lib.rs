@@ -6,6 +6,7 @@
 //! - [`click`]: what a client posts and what travels on the stream
 //! - [`elements`]: the elements of a batch that arrives in pieces
 //! - [`idempotency`]: the header that names a post
+//! - [`answer`]: what whoever posts clicks is answered
 //! - [`counts`]: dispositions, counts per disposition, and the cells that hold them
 //! - [`reason`]: why somebody did something
 //! - [`alerts`]: incidents that operations must hear of
@@ -18,6 +19,7 @@
 
 pub mod alerts;
 pub mod analytics;
+pub mod answer;
 pub mod click;
 pub mod counts;
 pub mod elements;

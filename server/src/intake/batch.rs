@@ -17,7 +17,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use clickwire_protocol::{
-    click::{BatchAnswer, BatchResult, Click, PostedClick, Rejection},
+    answer::{BatchAnswer, BatchResult},
+    click::{Click, PostedClick, Rejection},
     elements::{Format, Malformed, Splitter},
     idempotency,
 };

@@ -9,10 +9,7 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
-use clickwire_protocol::{
-    click::{Accepted, PostedClick},
-    idempotency::Key,
-};
+use clickwire_protocol::{answer::Accepted, click::PostedClick, idempotency::Key};
 
 use super::{
     Sender, Taken,

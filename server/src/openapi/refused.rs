@@ -1,7 +1,7 @@
 //! What an operation may be refused for, by group: the status, body and headers of each error come
 //! from [`Error`] itself, so the document says what is answered.
 
-use std::{collections::BTreeMap, marker::PhantomData, time::Duration};
+use std::{collections::BTreeMap, marker::PhantomData, num::NonZeroU32, time::Duration};
 
 use axum::http::{HeaderName, StatusCode};
 use clickwire_protocol::click::Rejection;
@@ -11,7 +11,10 @@ use utoipa::{
 };
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    limits::{Left, Rate},
+};
 
 /// Errors that come together.
 pub(crate) trait Group {
@@ -92,10 +95,13 @@ macro_rules! groups {
     };
 }
 
+/// Whatever the limit is, the answer looks alike.
+const ONE: Rate = Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN };
+
 groups! {
     /// Who asks has no key to post with, or sends too much.
     Poster: Error::Unauthorized, Error::KeysUnread,
-        Error::TooMany { by: "key", retry_after: Duration::ZERO };
+        Error::TooMany { left: Left::nothing("key", ONE), retry_after: Duration::ZERO };
     /// Who asks has no token.
     Viewer: Error::Unauthorized;
     /// Who asks has no token, or it is not good for that.

@@ -154,6 +154,8 @@ async fn allowances_of_keys_and_addresses_are_told_and_kept() -> Result<()> {
         "{refused:?}"
     );
 
+    assert!(refused.header("ratelimit").is_some_and(|left| left.starts_with("\"key\";r=0;")), "{refused:?}");
+
     // A key that many clients use: each address has its own allowance.
     let key = text(&page, "key")?;
     let mut statuses = Vec::new();

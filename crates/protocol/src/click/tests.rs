@@ -1,0 +1,152 @@
+//! What is read, what is refused, and what travels.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn parse(body: &Value) -> Result<PostedClick, Rejection> {
+    PostedClick::parse(body.to_string().as_bytes())
+}
+
+fn smallest() -> Value {
+    json!({"advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001"})
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut body = smallest();
+    body[name] = value;
+    body
+}
+
+#[test]
+fn the_smallest_click_needs_three_ids() {
+    let posted = parse(&smallest()).unwrap();
+    assert_eq!((posted.ad_id.as_str(), posted.click_id), ("ad_001", None));
+    let rejection = parse(&json!({})).unwrap_err();
+    assert_eq!(
+        serde_json::to_value(rejection).unwrap(),
+        json!({"formErrors": [], "fieldErrors": {
+            "ad_id": ["Required."], "advertiser_id": ["Required."], "campaign_id": ["Required."],
+        }})
+    );
+}
+
+#[test]
+fn every_field_is_read() {
+    let posted = parse(&json!({
+        "click_id": "01890a5d-ac96-774b-bcce-b302099a8057",
+        "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001",
+        "user_id": "user 1 ü", "clicked_at": "2026-01-31T13:00:00.250+01:00",
+        "ip_address": "2001:db8::1", "user_agent": "Mozilla/5.0", "country": "de",
+        "device_type": "mobile",
+    }))
+    .unwrap();
+    assert_eq!(posted.clicked_at_ms, Some(1_769_860_800_250));
+    assert_eq!(posted.country.as_deref(), Some("DE"));
+    assert_eq!(posted.device_type, Some(DeviceType::Mobile));
+    assert!(posted.ip_address.is_some_and(|address| address.is_ipv6()));
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (name, value) in [
+        ("click_id", json!("not-a-uuid")),
+        ("click_id", json!("00000000-0000-0000-0000-000000000000")),
+        ("click_id", json!("00000000-0000-0000-0000-000000000000.c2lnbmF0dXJl")),
+        ("click_id", json!("01890a5d-ac96-774b-bcce-b302099a8057.")),
+        ("click_id", json!("01890a5d-ac96-774b-bcce-b302099a8057.a=")),
+        ("click_id", json!("01890a5d-ac96-774b-bcce-b302099a8057.a.b")),
+        ("click_id", json!(format!("01890a5d-ac96-774b-bcce-b302099a8057.{}", "a".repeat(65)))),
+        ("ad_id", json!("")),
+        ("ad_id", json!("ad 1")),
+        ("ad_id", json!(7)),
+        ("ad_id", json!("a".repeat(MAX_ID_BYTES + 1))),
+        ("user_id", json!("a\u{0}b")),
+        ("user_id", json!("u".repeat(MAX_USER_ID_BYTES + 1))),
+        ("user_agent", json!("u".repeat(MAX_USER_AGENT_BYTES + 1))),
+        ("clicked_at", json!("yesterday")),
+        ("clicked_at", json!(1_769_860_800)),
+        ("ip_address", json!("300.1.1.1")),
+        ("country", json!("DEU")),
+        ("device_type", json!("fridge")),
+        ("nonsense", json!(1)),
+    ] {
+        let rejection = parse(&with(name, value.clone())).expect_err(name);
+        assert_eq!(rejection.field_errors.keys().collect::<Vec<_>>(), [name], "{value}");
+        assert!(rejection.form_errors.is_empty());
+    }
+    for body in ["", "{", "[]", "\"text\"", "{\"ad_id\":\"a\"} x", "\u{feff}{}"] {
+        let rejection = PostedClick::parse(body.as_bytes()).expect_err(body);
+        assert_eq!(rejection.form_errors.len(), 1, "{body}");
+    }
+}
+
+#[test]
+fn a_click_id_may_be_signed() {
+    let uuid = "01890a5d-ac96-774b-bcce-b302099a8057";
+    for (text, signature) in [(uuid.to_owned(), None), (format!("{uuid}.a-Z_0"), Some("a-Z_0"))] {
+        let posted = parse(&with("click_id", json!(text))).unwrap();
+        assert_eq!(posted.click_id, Some(uuid.parse().unwrap()));
+        assert_eq!(posted.signature.as_deref(), signature);
+    }
+}
+
+#[test]
+fn a_click_survives_the_stream() {
+    let click = Click {
+        click_id: Uuid::from_u128(7),
+        advertiser_id: "adv_001".into(),
+        dimensions: Dimensions {
+            campaign_id: "camp_001".into(),
+            ad_id: "ad_001".into(),
+            country: UNKNOWN_COUNTRY.into(),
+            device_type: DeviceType::Other,
+        },
+        user_id: None,
+        clicked_at_ms: -5,
+        received_at_ms: 6,
+        user_agent: String::new(),
+        os: Some("Android".into()),
+        browser: None,
+        ip_hash: None,
+        data_center: false,
+        test: false,
+        prefetch: true,
+        id_fault: Some(IdFault::Expired),
+    };
+    let wire = serde_json::to_vec(&click).unwrap();
+    assert_eq!(serde_json::from_slice::<Click>(&wire).unwrap(), click);
+    click.check().unwrap();
+    let mut wrong = Click {
+        user_id: Some(String::new()),
+        ip_hash: Some("abc".into()),
+        os: Some("o\u{0}".into()),
+        ..click
+    };
+    wrong.dimensions.ad_id = "a\u{0}b".into();
+    wrong.dimensions.country = "de".into();
+    let named: Vec<_> = wrong.check().unwrap_err().field_errors.into_keys().collect();
+    assert_eq!(named, ["ad_id", "country", "ip_hash", "os", "user_id"]);
+}
+
+proptest! {
+    #[test]
+    fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..256)) {
+        let _answer = PostedClick::parse(&body);
+    }
+
+    #[test]
+    fn what_is_accepted_can_be_stored(user in ".{0,200}", agent in ".{0,40}", ad in "\\PC{0,70}") {
+        let body = json!({
+            "advertiser_id": "a", "campaign_id": "c", "ad_id": ad, "user_id": user, "user_agent": agent,
+        });
+        if let Ok(posted) = parse(&body) {
+            let texts = [posted.user_id.as_deref(), posted.user_agent.as_deref(), Some(&posted.ad_id)];
+            for text in texts.into_iter().flatten() {
+                prop_assert!(!text.chars().any(char::is_control));
+                prop_assert!(text.len() <= MAX_USER_AGENT_BYTES);
+            }
+        }
+    }
+}
