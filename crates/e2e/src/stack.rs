@@ -89,9 +89,9 @@ impl Stack {
             // Clicks of an aggregator that died come again this soon.
             ("CLICKWIRE_ACK_WAIT_SECONDS", "2".to_owned()),
             ("CLICKWIRE_STREAM", stack.stream.clone()),
-            // The broker reserves it for every stream of the tests.
-            ("CLICKWIRE_STREAM_MAX_BYTES", (256 << 20).to_string()),
-            ("CLICKWIRE_DEAD_LETTERS_MAX_BYTES", (16 << 20).to_string()),
+            // The broker reserves it for every stream of the tests, and has 16 GiB for all of them.
+            ("CLICKWIRE_STREAM_MAX_BYTES", (96 << 20).to_string()),
+            ("CLICKWIRE_DEAD_LETTERS_MAX_BYTES", (8 << 20).to_string()),
             ("CLICKWIRE_REDIS_PREFIX", stack.prefix.clone()),
             // All clients of the tests have one address.
             ("CLICKWIRE_ADDRESS_RATE", "100000".to_owned()),

@@ -187,7 +187,7 @@ async fn bad_batches_are_named_and_leave_nothing_behind() -> Result<()> {
     }
     // Whole lines, but fewer bytes than were promised.
     let promised = format!("content-length: {}\r\n{LINES}", good_lines.len() + 1);
-    let mut cut_short = raw::begin(url, BATCH, &promised).await?;
+    let mut cut_short = raw::begin(url, &format!("POST {BATCH}"), &promised).await?;
     cut_short.write_all(good_lines.as_bytes()).await?;
     cut_short.shutdown().await?;
     let mut answer = String::new();

@@ -197,6 +197,15 @@ async fn a_run_while_clicks_pour_in_finds_nothing() -> Result<()> {
     stack.set("CLICKWIRE_BATCH_MAX", "40");
     let _server = stack.start_server().await?;
     let _aggregators = [stack.start_aggregator().await?, stack.start_aggregator().await?];
+    // In the first hour of a day the range begins in the chunks of the day before.
+    eventually("chunks are made ahead", Duration::from_secs(20), async || {
+        let begun = sqlx::query_scalar::<_, bool>(
+            "SELECT count(DISTINCT hypertable_name) = 2 FROM timescaledb_information.chunks \
+              WHERE hypertable_name IN ('clicks', 'click_minutes') AND range_start <= now() - INTERVAL '1 hour'",
+        );
+        begun.fetch_one(stack.database()).await.ok()?.then_some(())
+    })
+    .await?;
     let pour = async {
         let mut poster = stack.poster()?;
         let mut random = StdRng::seed_from_u64(3);
