@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// How long each kind of load is kept up.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
-    /// Connections to send over.
+    /// Connections to send over; batches have 16.
     #[arg(long, default_value_t = 64)]
     connections: u32,
     /// One kind of load alone.
@@ -57,6 +57,9 @@ impl Kind {
         }
     }
 }
+
+/// Connections for batches: a server refuses more than 32 batches at once, and hangs up.
+const BATCH_CONNECTIONS: u32 = 16;
 
 /// From the end of the load until everything is counted, at most.
 const COUNTED_WITHIN: Duration = Duration::from_secs(600);
@@ -132,7 +135,8 @@ fn measure(
     let mut load = Command::new(release_program("clickwire-load")?);
     let rate = if kind == Kind::Posts { options.rate } else { 0 };
     load.args(["intake", "--kind", kind.name(), "--server", &status.server, "--rate", &rate.to_string()]);
-    load.args(["--seconds", &options.seconds.to_string(), "--connections", &options.connections.to_string()]);
+    let connections = if kind == Kind::Batches { BATCH_CONNECTIONS } else { options.connections };
+    load.args(["--seconds", &options.seconds.to_string(), "--connections", &connections.to_string()]);
     load.env("CLICKWIRE_INGEST_KEY", &status.ingest_key).stdout(File::create(&answer)?);
     let before = processes(&status)?;
     let own_before = usage::cpu_seconds(std::process::id())?;
