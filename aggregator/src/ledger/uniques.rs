@@ -8,7 +8,7 @@
 //! A sketch is read, merged and written back, which is safe because everybody who does so holds the
 //! installation's lock. Merging twice is merging once, so folding may be repeated, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use clickwire_protocol::{MINUTE_MS, stream::Names};
 use clickwire_uniques::{MINUTES_KEPT, Sketch};
@@ -23,8 +23,8 @@ const FOLDED_AT_ONCE: usize = 200;
 
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-/// Sketches by advertiser, campaign and the start of the bucket in Unix milliseconds.
-type Sketches = BTreeMap<(String, String, i64), Sketch>;
+/// Names a sketch: advertiser, campaign and the start of the bucket in Unix milliseconds.
+type Key<'a> = (&'a str, &'a str, i64);
 
 /// Where sketches of one width are.
 struct Table {
@@ -34,16 +34,16 @@ struct Table {
 
 // The bounds of time let the planner leave out chunks, which the keys don't.
 const MINUTES: Table = Table {
-    read: "SELECT advertiser_id, campaign_id, bucket, sketch \
-             FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (advertiser_id, campaign_id, bucket) \
+    read: "SELECT n, sketch FROM unnest($1::text[], $2::text[], $3::timestamptz[]) \
+             WITH ORDINALITY AS k (advertiser_id, campaign_id, bucket, n) \
              JOIN unique_minutes USING (advertiser_id, campaign_id, bucket) WHERE bucket BETWEEN $4 AND $5",
     write: "INSERT INTO unique_minutes (advertiser_id, campaign_id, bucket, sketch) \
             SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bytea[]) \
             ON CONFLICT (advertiser_id, bucket, campaign_id) DO UPDATE SET sketch = excluded.sketch, folded = false",
 };
 const HOURS: Table = Table {
-    read: "SELECT advertiser_id, campaign_id, bucket, sketch \
-             FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (advertiser_id, campaign_id, bucket) \
+    read: "SELECT n, sketch FROM unnest($1::text[], $2::text[], $3::timestamptz[]) \
+             WITH ORDINALITY AS k (advertiser_id, campaign_id, bucket, n) \
              JOIN unique_hours USING (advertiser_id, campaign_id, bucket) WHERE bucket BETWEEN $4 AND $5",
     write: "INSERT INTO unique_hours (advertiser_id, campaign_id, bucket, sketch) \
             SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bytea[]) \
@@ -53,18 +53,19 @@ const HOURS: Table = Table {
 /// Adds the users of new clicks; what is too late for its minute goes into its hour.
 pub(super) async fn add(connection: &mut PgConnection, fresh: &[&Entry<'_>]) -> Result<(), sqlx::Error> {
     let kept_from_ms = unix_ms(OffsetDateTime::now_utc() - MINUTES_KEPT);
-    let (mut minutes, mut hours) = (Sketches::new(), Sketches::new());
+    let (mut minutes, mut hours) = (BTreeMap::new(), BTreeMap::new());
     for entry in fresh.iter().filter(|entry| entry.examined.outside.is_none()) {
         let (click, at_ms) = (entry.click(), entry.examined.counted_at_ms);
-        let (sketches, width_ms) =
+        let (users, width_ms) =
             if at_ms < kept_from_ms { (&mut hours, HOUR_MS) } else { (&mut minutes, MINUTE_MS) };
         let bucket_ms = at_ms - at_ms.rem_euclid(width_ms);
-        let key = (click.advertiser_id.clone(), click.dimensions.campaign_id.clone(), bucket_ms);
-        let sketch = sketches.entry(key).or_default();
-        click.user_id.iter().for_each(|user_id| sketch.add(user_id));
+        let key: Key<'_> = (&click.advertiser_id, &click.dimensions.campaign_id, bucket_ms);
+        let users: &mut Vec<&str> = users.entry(key).or_default();
+        users.extend(click.user_id.as_deref());
     }
-    merge(connection, &MINUTES, minutes).await?;
-    merge(connection, &HOURS, hours).await
+    let add = |sketch: &mut Sketch, user_id: &&str| sketch.add(user_id);
+    merge(connection, &MINUTES, &minutes, add).await?;
+    merge(connection, &HOURS, &hours, add).await
 }
 
 /// Folds minutes that changed into their hours.
@@ -76,7 +77,7 @@ pub(crate) async fn fold(database: &PgPool, names: &Names) -> Result<(), sqlx::E
 async fn fold_some(database: &PgPool, names: &Names) -> Result<usize, sqlx::Error> {
     let mut transaction = database.begin().await?;
     lock(&mut transaction, names.installation_lock()).await?;
-    let minutes = sqlx::query(
+    let rows = sqlx::query(
         "UPDATE unique_minutes AS m SET folded = true \
            FROM (SELECT advertiser_id, campaign_id, bucket FROM unique_minutes WHERE NOT folded \
                   ORDER BY advertiser_id, campaign_id, bucket LIMIT $1) AS k \
@@ -87,42 +88,48 @@ async fn fold_some(database: &PgPool, names: &Names) -> Result<usize, sqlx::Erro
     .bind(FOLDED_AT_ONCE as i64)
     .fetch_all(&mut *transaction)
     .await?;
-    let mut hours = Sketches::new();
-    for row in &minutes {
-        let ((advertiser_id, campaign_id, at_ms), sketch) = stored(row)?;
-        let hour = (advertiser_id, campaign_id, at_ms - at_ms.rem_euclid(HOUR_MS));
-        hours.entry(hour).or_default().merge(&sketch);
+    let minutes = rows.iter().map(minute).collect::<Result<Vec<_>, _>>()?;
+    let mut hours: BTreeMap<Key<'_>, Vec<Sketch>> = BTreeMap::new();
+    for (advertiser_id, campaign_id, at_ms, sketch) in &minutes {
+        let hour = (*advertiser_id, *campaign_id, at_ms - at_ms.rem_euclid(HOUR_MS));
+        hours.entry(hour).or_default().push(read(sketch)?);
     }
-    merge(&mut transaction, &HOURS, hours).await?;
+    merge(&mut transaction, &HOURS, &hours, Sketch::merge).await?;
     transaction.commit().await?;
     Ok(minutes.len())
 }
 
-/// Merges into what is stored, and writes what that changed or what was not there.
-async fn merge(
+/// Adds to what is stored, and writes what that changed or what was not there.
+async fn merge<A>(
     connection: &mut PgConnection,
     table: &Table,
-    mut sketches: Sketches,
+    additions: &BTreeMap<Key<'_>, Vec<A>>,
+    add: impl Fn(&mut Sketch, &A),
 ) -> Result<(), sqlx::Error> {
-    let Some((first, last)) = span(&sketches) else { return Ok(()) };
-    let rows = bind_keys(sqlx::query(table.read), sketches.keys())
+    let buckets = || additions.keys().map(|(_, _, bucket_ms)| *bucket_ms);
+    let (Some(first), Some(last)) = (buckets().min(), buckets().max()) else { return Ok(()) };
+    let stored: HashMap<i64, Vec<u8>> = bind_keys(sqlx::query(table.read), additions.keys().copied())
         .bind(at(first))
         .bind(at(last))
+        .try_map(|row: PgRow| Ok((row.try_get(0)?, row.try_get(1)?)))
         .fetch_all(&mut *connection)
-        .await?;
-    for row in &rows {
-        let (key, mut sketch) = stored(row)?;
-        if let Some(added) = sketches.remove(&key)
-            && !sketch.contains(&added)
-        {
-            sketch.merge(&added);
-            sketches.insert(key, sketch);
+        .await?
+        .into_iter()
+        .collect();
+    let mut changed = Vec::with_capacity(additions.len());
+    for (number, (key, additions)) in (1..).zip(additions) {
+        let before = stored.get(&number);
+        let mut sketch = before.map_or_else(|| Ok(Sketch::default()), |bytes| read(bytes))?;
+        additions.iter().for_each(|addition| add(&mut sketch, addition));
+        let after = sketch.to_bytes();
+        // The same users, nearly always; the list of a small set may only be in another order.
+        if before != Some(&after) {
+            changed.push((*key, after));
         }
     }
-    let changed: Vec<_> = sketches.iter().collect();
     for rows in changed.chunks(ROWS) {
         bind_keys(sqlx::query(table.write), rows.iter().map(|(key, _)| *key))
-            .bind(rows.iter().map(|(_, sketch)| sketch.to_bytes()).collect::<Vec<_>>())
+            .bind(rows.iter().map(|(_, sketch)| sketch.as_slice()).collect::<Vec<_>>())
             .execute(&mut *connection)
             .await?;
     }
@@ -131,31 +138,25 @@ async fn merge(
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-fn bind_keys<'q, 'k>(query: Query<'q>, keys: impl Iterator<Item = &'k (String, String, i64)>) -> Query<'q> {
+fn bind_keys<'q, 'k>(query: Query<'q>, keys: impl Iterator<Item = Key<'k>>) -> Query<'q> {
     let (mut advertisers, mut campaigns, mut buckets) = (Vec::new(), Vec::new(), Vec::new());
     for (advertiser_id, campaign_id, bucket_ms) in keys {
-        advertisers.push(advertiser_id.clone());
-        campaigns.push(campaign_id.clone());
-        buckets.push(at(*bucket_ms));
+        advertisers.push(advertiser_id.to_owned());
+        campaigns.push(campaign_id.to_owned());
+        buckets.push(at(bucket_ms));
     }
     query.bind(advertisers).bind(campaigns).bind(buckets)
 }
 
-/// First and last bucket.
-fn span(sketches: &Sketches) -> Option<(i64, i64)> {
-    let buckets = || sketches.keys().map(|(_, _, bucket_ms)| *bucket_ms);
-    buckets().min().zip(buckets().max())
+/// A minute that is to be folded.
+fn minute(row: &PgRow) -> Result<(&str, &str, i64, &[u8]), sqlx::Error> {
+    let at_ms = unix_ms(row.try_get::<OffsetDateTime, _>("bucket")?);
+    Ok((row.try_get("advertiser_id")?, row.try_get("campaign_id")?, at_ms, row.try_get("sketch")?))
 }
 
-fn stored(row: &PgRow) -> Result<((String, String, i64), Sketch), sqlx::Error> {
-    let key = (
-        row.try_get("advertiser_id")?,
-        row.try_get("campaign_id")?,
-        unix_ms(row.try_get::<OffsetDateTime, _>("bucket")?),
-    );
-    let sketch = Sketch::from_bytes(row.try_get("sketch")?)
-        .map_err(|error| sqlx::Error::ColumnDecode { index: "sketch".into(), source: Box::new(error) })?;
-    Ok((key, sketch))
+fn read(sketch: &[u8]) -> Result<Sketch, sqlx::Error> {
+    Sketch::from_bytes(sketch)
+        .map_err(|error| sqlx::Error::ColumnDecode { index: "sketch".into(), source: Box::new(error) })
 }
 
 fn unix_ms(at: OffsetDateTime) -> i64 {
