@@ -136,6 +136,14 @@ impl Ads {
         }
     }
 
+    /// The ad, if it is in this server's memory; it may be due.
+    pub(crate) fn remembered(&self, ad_id: &str) -> Option<Arc<Ad>> {
+        match &self.0.slots.get(ad_id)?.known().as_ref()?.found {
+            Found::Ad(ad) => Some(Arc::clone(ad)),
+            Found::Nothing | Found::Unreachable(_) => None,
+        }
+    }
+
     /// Tells every server that these ads have changed; to be called after the commit.
     pub(crate) async fn announce(&self, ad_ids: &[String]) -> Result<(), Error> {
         ad_ids.iter().for_each(|ad_id| self.0.note_change(ad_id));

@@ -14,7 +14,6 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use sha2::{Digest as _, Sha256};
-use url::Url;
 
 use crate::error::Error;
 
@@ -30,11 +29,11 @@ p { margin: 0; color: light-dark(#556274, #9aa8b8) }\n\
 a { color: light-dark(#1f5fd6, #6ea0ff) }\n";
 
 /// Sends a browser on. The advertiser may know from which site, but not from which page of it.
-pub(super) fn redirect(url: &Url) -> Response {
+pub(super) fn redirect(url: &str) -> Response {
     let mut response = StatusCode::FOUND.into_response();
     let headers = response.headers_mut();
     // A URL as the parser writes it is ASCII without control characters.
-    if let Ok(location) = HeaderValue::from_str(url.as_str()) {
+    if let Ok(location) = HeaderValue::from_str(url) {
         headers.insert(LOCATION, location);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

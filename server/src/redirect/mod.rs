@@ -8,6 +8,7 @@
 //! - [`answer`]: redirects, and pages for those that can't be made
 //!
 //! Rules flag, they never block: robots, too, are sent on, and nobody is told what is thought of them.
+//! Whoever clicks more often than an address may is sent on, too, but those clicks are not taken.
 
 mod ad;
 pub(crate) mod ads;
@@ -15,6 +16,8 @@ mod answer;
 mod purpose;
 mod shared;
 pub(crate) mod target;
+
+use std::sync::Arc;
 
 use axum::{
     extract::{Path, State, rejection::PathRejection},
@@ -35,10 +38,11 @@ use crate::{AppState, error::Error, intake::Sender, openapi::Refused, visitor::V
     params(("ad_id" = String, Path, description = "The ad.")),
     responses(
         Refused<()>,
-        (status = 302, description = "On to the advertiser.", headers(("Location" = String))),
+        (status = 302, description = "On to the advertiser; without a click id if the address has clicked too often to be counted.",
+            headers(("Location" = String))),
         (status = 404, body = String, content_type = "text/html", description = "There is no such ad."),
         (status = 429, body = String, content_type = "text/html", headers(("Retry-After" = String)),
-            description = "Too many requests of this address."),
+            description = "Too many requests of this address, for an ad that would have to be looked up."),
         (status = 503, body = String, content_type = "text/html", headers(("Retry-After" = String)),
             description = "The ad can't be looked up, or the click not be taken.")
     ))]
@@ -56,21 +60,37 @@ pub(crate) async fn redirect(
         Err(_) => Err(Error::NotFound),
     };
     let outcome = match &followed {
-        Ok(_) if is_ahead => "prefetched",
-        Ok(_) => "redirected",
+        Ok(Followed::Taken(_)) if is_ahead => "prefetched",
+        Ok(Followed::Taken(_)) => "redirected",
+        Ok(Followed::Uncounted(_)) => "uncounted",
         Err(Error::NotFound) => "unknown_ad",
         Err(Error::AdsAway(_)) => "ads_away",
         Err(Error::TooMany { .. }) => "limited",
         Err(_) => "not_taken",
     };
     metrics::counter!("clickwire_redirects_total", "outcome" => outcome).increment(1);
-    followed.map_or_else(answer::page, |url| answer::redirect(&url))
+    match followed {
+        Ok(Followed::Taken(url)) => answer::redirect(url.as_str()),
+        Ok(Followed::Uncounted(ad)) => answer::redirect(ad.target.as_str()),
+        Err(error) => answer::page(error),
+    }
+}
+
+/// Where a click goes on to.
+enum Followed {
+    /// It was taken in; the URL says under which id.
+    Taken(Url),
+    /// The address is beyond its allowance: on to the ad's target, and nothing else.
+    Uncounted(Arc<Ad>),
 }
 
 /// Takes the click in and says where it goes on to.
-async fn follow(state: &AppState, ad_id: &str, visitor: Visitor, is_ahead: bool) -> Result<Url, Error> {
-    state.addresses.spend(visitor.address)?;
+async fn follow(state: &AppState, ad_id: &str, visitor: Visitor, is_ahead: bool) -> Result<Followed, Error> {
     let ad_id = click::id(ad_id).map_err(|_| Error::NotFound)?;
+    if let Err(refusal) = state.addresses.spend(visitor.address) {
+        // Neither broker nor database has to do with it, or the allowance would protect nothing.
+        return state.ads.remembered(&ad_id).map(Followed::Uncounted).ok_or(refusal);
+    }
     let ad = state.ads.find(&ad_id).await?.ok_or(Error::NotFound)?;
     let click = state.enricher.redirected(&ad, ad_id, visitor, is_ahead);
     // Who leaves can't come again, and is sent on whatever becomes of the click: the intake keeps it, or
@@ -81,5 +101,5 @@ async fn follow(state: &AppState, ad_id: &str, visitor: Visitor, is_ahead: bool)
         ad_id: &click.dimensions.ad_id,
         campaign_id: &click.dimensions.campaign_id,
     };
-    Ok(ad.target.with(&ad.template, &told))
+    Ok(Followed::Taken(ad.target.with(&ad.template, &told)))
 }

@@ -145,3 +145,36 @@ async fn prefetches_previews_and_head_are_sent_on_and_not_billed() -> Result<()>
     assert_eq!(server.metric(r#"clickwire_redirects_total{outcome="prefetched"}"#).await?, 7.0);
     Ok(())
 }
+
+/// Nobody is kept from the advertiser, but what one address clicks beyond its allowance is no load for
+/// anybody, nor is it billed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_its_allowance_an_address_is_sent_on_and_not_counted() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_ADDRESS_RATE", "1");
+    stack.set("CLICKWIRE_ADDRESS_BURST", "2");
+    let server = stack.start_server().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let mut uncounted = 0;
+    // The allowance grows while we ask, so not every one of them is beyond it.
+    while uncounted < 3 {
+        let answer = click(&stack, "ad_001").await?;
+        assert_eq!(answer.status, 302);
+        let location = answer.header("location");
+        if location.contains("cw_click_id=") {
+            continue;
+        }
+        assert_eq!(location, "https://example.com/1/0");
+        uncounted += 1;
+        // This one would have to be looked up.
+        let unknown = click(&stack, &format!("ad_{:03}", 1 + uncounted)).await?;
+        if unknown.status != 302 {
+            assert_eq!(unknown.status, 429);
+            assert_ne!(unknown.header("retry-after"), "");
+        }
+    }
+    let redirected = server.metric(r#"clickwire_redirects_total{outcome="redirected"}"#).await?;
+    assert_eq!(server.metric(r#"clickwire_redirects_total{outcome="uncounted"}"#).await?, 3.0);
+    assert_eq!(published(&stack).await? as f64, redirected);
+    Ok(())
+}
