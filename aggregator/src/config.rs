@@ -69,7 +69,7 @@ pub struct Config {
     pub redis_prefix: String,
 
     /// Clicks in one transaction, at most.
-    #[arg(long, env = "CLICKWIRE_BATCH_MAX", default_value_t = 5_000)]
+    #[arg(long, env = "CLICKWIRE_BATCH_MAX", default_value_t = 10_000)]
     pub batch_max: usize,
 
     /// How long the first click of a batch waits for more, in milliseconds.

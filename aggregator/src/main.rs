@@ -7,6 +7,10 @@ use clap::Parser as _;
 use clickwire_aggregator::{config::Command, config::Config, failpoint, operator, reconcile, run, schema};
 use tokio::net::TcpListener;
 
+/// A batch is a hundred thousand small allocations, made by one thread and freed by another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let mut config = Config::parse();
