@@ -18,7 +18,7 @@ use std::{
 use clickwire_process::redis::Connection;
 use clickwire_protocol::{
     counts::MinuteCell,
-    feed::{Keys, alerts_channel},
+    feed::{HEAD_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel},
 };
 use redis::{AsyncCommands as _, Client, RedisResult};
 use tokio_util::sync::CancellationToken;
@@ -31,19 +31,6 @@ use crate::{
 
 /// Cells in one message: about 100 KB.
 const CELLS: usize = 500;
-
-/// A feed that nothing was published on for so long is forgotten.
-const HEAD_LIFETIME_SECONDS: u64 = 24 * 3600;
-
-/// Gives the message its place in the feed and publishes it, in one step.
-const PUBLISH: &str = r#"
-redis.call('HSETNX', KEYS[1], 'epoch', ARGV[2])
-local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-redis.call('PUBLISH', KEYS[2], string.format('{"epoch":"%s","seq":%d,"cells":', epoch, seq) .. ARGV[1] .. '}')
-return seq
-"#;
 
 /// Publishes to the feeds of all advertisers.
 #[derive(Clone)]

@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod aggregator;
+mod fanout;
 mod ingest;
 mod latency;
 mod usage;
@@ -22,6 +23,8 @@ pub(crate) enum Measurement {
     Latency(latency::Options),
     /// From requests to the ledger: how many a second, answered how soon, and what each costs.
     Ingest(ingest::Options),
+    /// What it takes to tell many dashboards what changes, and to have them at all.
+    Fanout(fanout::Options),
     /// From a full stream into the ledger: clicks a second, and what each costs.
     Aggregate(aggregate::Options),
 }
@@ -30,6 +33,7 @@ pub(crate) fn run(measurement: &Measurement) -> Result<()> {
     match measurement {
         Measurement::Latency(options) => latency::run(options),
         Measurement::Ingest(options) => ingest::run(options),
+        Measurement::Fanout(options) => fanout::run(options),
         Measurement::Aggregate(options) => aggregate::run(options),
     }
 }

@@ -3,9 +3,10 @@
 //! - [`http`]: posts clicks over one kept-alive connection
 //! - [`live`]: a dashboard without a screen: keeps a view's state as the protocol says
 //! - [`traffic`]: a believable mix of clicks, some of them by robots
-//! - [`demo`], [`latency`], [`intake`], [`fill`]: what the program does
+//! - [`demo`], [`latency`], [`intake`], [`fill`], [`fanout`]: what the program does
 
 pub mod demo;
+pub mod fanout;
 pub mod fill;
 pub mod http;
 pub mod intake;
@@ -13,4 +14,5 @@ pub mod latency;
 pub mod live;
 pub mod traffic;
 
+mod usage;
 mod wire;

@@ -1,7 +1,7 @@
 //! `clickwire-load`: demonstration traffic and measurements.
 
 use clap::{Parser, Subcommand};
-use clickwire_load::{demo, fill, intake, latency};
+use clickwire_load::{demo, fanout, fill, intake, latency};
 
 /// Sends clicks to a Clickwire server, for demonstrations and measurements.
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Command {
     Latency(latency::Options),
     /// Measures how many clicks a server takes in, and how fast it answers.
     Intake(intake::Options),
+    /// Measures what it takes to tell many dashboards what changes.
+    Fanout(fanout::Options),
     /// Fills the stream as servers would, for an aggregator that is to be measured.
     Fill(fill::Options),
 }
@@ -31,6 +33,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&options, &stop).await,
         Command::Latency(options) => latency::run(&options, &stop).await,
         Command::Intake(options) => intake::run(&options, &stop).await,
+        Command::Fanout(options) => fanout::run(&options, &stop).await,
         Command::Fill(options) => fill::run(&options, &stop).await,
     }
 }

@@ -27,6 +27,22 @@ impl Keys {
     }
 }
 
+/// A head that nobody has used for so long is forgotten.
+pub const HEAD_LIFETIME_SECONDS: u64 = 24 * 3_600;
+
+/// A script for Redis that gives a message its place in the feed and publishes it, in one step.
+///
+/// Keys: the head, the channel. Arguments: the cells as JSON, the epoch to begin if there is none, how
+/// long the head is remembered, in seconds. Returns the message's sequence number.
+pub const PUBLISH: &str = r#"
+redis.call('HSETNX', KEYS[1], 'epoch', ARGV[2])
+local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+redis.call('PUBLISH', KEYS[2], string.format('{"epoch":"%s","seq":%d,"cells":', epoch, seq) .. ARGV[1] .. '}')
+return seq
+"#;
+
 /// The channel on which it is announced that there is news about incidents. A message is the
 /// [`Change::seq`](crate::alerts::Change::seq) up to which the database has it.
 pub fn alerts_channel(prefix: &str) -> String {
