@@ -169,6 +169,11 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LIVE_SESSIONS_MAX", default_value_t = 10_000)]
     pub live_sessions_max: usize,
 
+    /// Over how long live sessions are sent away when the server is told to stop, in seconds. Everything
+    /// else is served meanwhile, and `/readyz` says 503
+    #[arg(long, env = "CLICKWIRE_DRAIN_SECONDS", default_value_t = 5)]
+    pub drain_seconds: u64,
+
     /// Minute cells kept in memory for each advertiser that is watched, at most (about 150 bytes
     /// each); beyond it the oldest minutes are left out of live windows.
     #[arg(long, env = "CLICKWIRE_LIVE_CELLS_MAX", default_value_t = 200_000)]
@@ -275,8 +280,9 @@ impl Config {
             (1..86_400).contains(&self.spool_max_age_seconds),
             "CLICKWIRE_SPOOL_MAX_AGE_SECONDS: from 1 to 86399"
         );
-        ensure!((50..=10_000).contains(&self.live_tick_ms), "CLICKWIRE_LIVE_TICK_MS: from 50 to 10000");
+        ensure!((5..=10_000).contains(&self.live_tick_ms), "CLICKWIRE_LIVE_TICK_MS: from 5 to 10000");
         ensure!(self.live_heartbeat_ms >= 1_000, "CLICKWIRE_LIVE_HEARTBEAT_MS: at least 1000");
+        ensure!(self.drain_seconds <= 600, "CLICKWIRE_DRAIN_SECONDS: at most 600");
         ensure!(self.live_cells_max >= 1_000, "CLICKWIRE_LIVE_CELLS_MAX: at least 1000");
         self.nats_url.parse::<async_nats::ServerAddr>().context("CLICKWIRE_NATS_URL")?;
         Ok(())

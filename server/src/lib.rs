@@ -51,6 +51,7 @@ use bytes::Bytes;
 use clickwire_dead_letters::DeadLetters;
 use clickwire_process::redis::Connection;
 use clickwire_protocol::stream::Names;
+use rand::RngExt as _;
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -66,7 +67,7 @@ use crate::{
     intake::{Intake, batch, enrich::Enricher, idempotency::Idempotency},
     keys::ring::Ring,
     limits::{Addresses, Rate},
-    live::Hub,
+    live::{Hub, http::Polled},
     networks::Networks,
     redirect::ads::Ads,
     visitor::Proxies,
@@ -106,6 +107,7 @@ struct AppState {
     hub: Hub,
     partitions: u16,
     sessions: Sessions,
+    polled: Polled,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// As JSON.
     document: Bytes,
@@ -116,11 +118,26 @@ struct AppState {
 struct Sessions {
     tracker: TaskTracker,
     permits: Arc<Semaphore>,
+    /// The server is about to go away: nobody new is let in.
     stop: CancellationToken,
     heartbeat: Duration,
+    /// Over which the sessions are sent away.
+    drain: Duration,
+    /// Frames written.
+    deliveries: metrics::Counter,
 }
 
-/// Serves until `stop` is cancelled, then ends sessions and requests under a grace period.
+impl Sessions {
+    /// Ends when a session is to go: some time after the server has been told to stop, each at its own.
+    async fn leave(&self) {
+        let after = self.drain.mul_f64(rand::rng().random());
+        self.stop.cancelled().await;
+        tokio::time::sleep(after).await;
+    }
+}
+
+/// Serves until `stop` is cancelled, then sends live sessions away one after the other, while everything
+/// else goes on, and ends requests under a grace period.
 ///
 /// Services that are away do not keep the server from starting: what needs them answers 503 until
 /// they are back.
@@ -138,15 +155,17 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let admin_database = database::connect_to_write(&config)?;
     let redis_client = redis::Client::open(config.redis_url.as_str()).context("CLICKWIRE_REDIS_URL")?;
     let redis = Connection::new(redis_client.clone())?;
+    let hasher = Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref());
+    // Before anything is recorded.
+    let metrics = clickwire_process::metrics::record(stop.clone());
     let sessions = Sessions {
         tracker: TaskTracker::new(),
         permits: Arc::new(Semaphore::new(config.live_sessions_max)),
         stop: stop.clone(),
         heartbeat: Duration::from_millis(config.live_heartbeat_ms),
+        drain: Duration::from_secs(config.drain_seconds),
+        deliveries: metrics::counter!("clickwire_live_deliveries_total"),
     };
-    let hasher = Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref());
-    // Before anything is recorded.
-    let metrics = clickwire_process::metrics::record(stop.clone());
     let intake = Intake::start(&config, &stop).await?;
     let keys = Ring::new(&config.ingest_keys);
     let hub = Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop);
@@ -182,6 +201,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         redis,
         partitions: config.partitions,
         sessions: sessions.clone(),
+        polled: Polled::default(),
         metrics,
         document: openapi::document(api(posts()).into_openapi()).context("the OpenAPI document")?,
     };
@@ -195,14 +215,24 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         request: Duration::from_millis(config.request_timeout_ms),
         grace: GRACE,
     };
-    serve::serve(listener, routes(state), limits, &stop).await;
+    sessions.tracker.spawn(state.polled.clone().sweep(stop.clone()));
+    let (drained, drain) = (CancellationToken::new(), sessions.clone());
+    let draining = tokio::spawn({
+        let drained = drained.clone();
+        async move {
+            drain.stop.cancelled().await;
+            drain.tracker.close();
+            if timeout(drain.drain + GRACE, drain.tracker.wait()).await.is_err() {
+                tracing::warn!(sessions = drain.tracker.len(), "live sessions did not end in time");
+            }
+            drained.cancel();
+        }
+    });
+    serve::serve(listener, routes(state), limits, &drained).await;
+    draining.await.context("the task that drains sessions panicked")?;
     following.await.context("the task that follows keys panicked")?;
     if timeout(GRACE, intake.close()).await.is_err() {
         tracing::error!("the spool could not be closed in time");
-    }
-    sessions.tracker.close();
-    if timeout(GRACE, sessions.tracker.wait()).await.is_err() {
-        tracing::warn!(sessions = sessions.tracker.len(), "live sessions did not end in time");
     }
     Ok(())
 }
@@ -232,6 +262,8 @@ fn api(posts: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
         .nest("/api/v1/admin", admin::routes())
         .nest("/api/v1/alerts", alerts::routes())
         .routes(routes!(live::upgrade))
+        .routes(routes!(live::http::events))
+        .routes(routes!(live::http::poll))
         .routes(routes!(openapi::show))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))

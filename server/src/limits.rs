@@ -37,6 +37,10 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
+    /// What a live session may ask.
+    pub(crate) const COMMANDS: Self =
+        Self { per_second: NonZeroU32::MIN.saturating_add(19), burst: NonZeroU32::MIN.saturating_add(99) };
+
     /// How long it takes until a spent allowance is whole again.
     fn window(self) -> Duration {
         Duration::from_secs_f64(f64::from(self.burst.get()) / f64::from(self.per_second.get()))

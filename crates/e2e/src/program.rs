@@ -120,6 +120,11 @@ impl Program {
 
     /// Asks it to stop (SIGTERM) and returns whether it ended well.
     pub async fn stop(mut self, within: Duration) -> Result<bool> {
+        self.ends_well(within).await
+    }
+
+    /// The same; [`Program::revive`] starts it again.
+    pub async fn ends_well(&mut self, within: Duration) -> Result<bool> {
         self.signal("TERM").await?;
         let ended = timeout(within, self.child.wait()).await.context("did not stop in time")??;
         Ok(ended.success())

@@ -6,7 +6,7 @@ use hyper::{
     Method, Request, StatusCode,
     body::Bytes,
     client::conn::http1::{SendRequest, handshake},
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_NONE_MATCH},
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -91,14 +91,27 @@ impl Connection {
         self.send(Method::GET, path, Vec::new()).await
     }
 
+    /// Gets a path unless it is what is known already: 304 then.
+    pub async fn get_unless(&mut self, path: &str, tag: &str) -> anyhow::Result<Answer> {
+        let request = self.request(Method::GET, path).header(IF_NONE_MATCH, tag);
+        self.exchange(request.body(Full::default())?).await
+    }
+
     async fn send(&mut self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Answer> {
-        let request = Request::builder()
+        let request = self.request(method, path).body(Full::new(Bytes::from(body)))?;
+        self.exchange(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
+        Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, &self.server.authority)
             .header(AUTHORIZATION, format!("Bearer {}", self.server.token))
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))?;
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
         let mut sender = match self.sender.take() {
             Some(sender) if !sender.is_closed() => sender,
             Some(_) | None => connect(&self.server.authority).await?,

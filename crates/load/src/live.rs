@@ -1,13 +1,15 @@
 //! A dashboard without a screen: connects, subscribes, keeps the view's state as the protocol says,
 //! and comes back when it is disconnected.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use clickwire_process::Backoff;
 use clickwire_protocol::live::{
     Applied, ClientMessage, SUBPROTOCOL, ServerMessage, Topic, View, ViewCell, ViewState, close,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::sleep};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest as _, http::HeaderValue},
@@ -74,6 +76,11 @@ impl Client {
                 }
                 Some(Ok(Message::Close(Some(frame)))) if !close::may_reconnect(frame.code.into()) => {
                     bail!("closed for good: {} {}", u16::from(frame.code), frame.reason)
+                }
+                Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == close::RECONNECT => {
+                    self.socket = None;
+                    sleep(Duration::from_millis(frame.reason.parse().unwrap_or_default())).await;
+                    continue;
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => {
                     self.socket = None;

@@ -99,6 +99,7 @@ pub struct Alert {
 
 /// What is news about an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum News {
     /// It was seen for the first time.
@@ -113,6 +114,7 @@ pub enum News {
 
 /// One piece of news: what gateways push and webhooks are sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Change {
     /// Grows with every piece of news about any incident.
     pub seq: i64,

@@ -53,6 +53,7 @@ impl Disposition {
 
 /// Clicks per disposition. Zeroes are left out on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Counts {
     /// Billable clicks.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -31,20 +31,25 @@ pub const MAX_WINDOW_MINUTES: u32 = 240;
 
 /// WebSocket close codes. 3000 to 3499: reconnect, with jitter; 3500 to 3999: don't.
 pub mod close {
-    /// The server goes away (RFC 6455): reconnect.
-    pub const GOING_AWAY: u16 = 1001;
     /// No answer to heartbeats.
     pub const HEARTBEAT_TIMEOUT: u16 = 3000;
     /// The server can't serve the session now.
     pub const TRY_AGAIN_LATER: u16 = 3001;
     /// The session took news about incidents more slowly than it came.
     pub const TOO_SLOW: u16 = 3002;
+    /// The server goes away. The reason is a number: how many milliseconds to wait before connecting again,
+    /// so that not everybody comes at once.
+    pub const RECONNECT: u16 = 3003;
     /// Not authenticated in time.
     pub const AUTH_TIMEOUT: u16 = 3500;
     /// The token is not known.
     pub const UNAUTHORIZED: u16 = 3501;
     /// A message that the protocol does not have.
     pub const PROTOCOL_ERROR: u16 = 3502;
+    /// A message of more than [`MAX_CLIENT_MESSAGE_BYTES`](super::MAX_CLIENT_MESSAGE_BYTES).
+    pub const TOO_LONG: u16 = 3503;
+    /// More messages than anybody needs.
+    pub const TOO_MANY_MESSAGES: u16 = 3504;
 
     /// Whether a client that was closed with `code` should come back by itself.
     pub fn may_reconnect(code: u16) -> bool {
@@ -83,6 +88,7 @@ pub enum ClientMessage {
 
 /// From the gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {
     /// The session is authenticated.
@@ -233,6 +239,7 @@ impl View {
 
 /// One minute of one group of a view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ViewCell {
     /// Minutes since the Unix epoch.
     pub minute: i64,
@@ -350,7 +357,7 @@ mod tests {
 
     #[test]
     fn codes_say_whether_to_reconnect() {
-        assert!(close::may_reconnect(close::GOING_AWAY));
+        assert!(close::may_reconnect(1001), "a server that goes away without a word of ours");
         assert!(close::may_reconnect(close::HEARTBEAT_TIMEOUT));
         assert!(!close::may_reconnect(close::UNAUTHORIZED));
     }

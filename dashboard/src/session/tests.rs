@@ -138,7 +138,7 @@ fn another_window_keeps_the_cells_another_advertiser_does_not() {
 fn back_off_grows_until_a_connection_was_good() {
     let mut session = settled();
     let lose = |session: &mut Session, now_ms| {
-        session.take(Event::Closed { code: close::GOING_AWAY }, now_ms, 1.0);
+        session.take(Event::Closed { code: close::RECONNECT }, now_ms, 1.0);
         match session.phase {
             Phase::Waiting(until_ms) => until_ms - now_ms,
             phase => panic!("{phase:?}"),

@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ws::Utf8Bytes;
 use clickwire_process::Backoff;
 use clickwire_protocol::{
     alerts::{Alert, Change},
@@ -31,7 +30,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     alerts::read,
-    live::{feed::Event, view::encode},
+    live::{feed::Event, socket::Frame, view::encode},
 };
 
 /// Pieces of news kept, at most.
@@ -101,7 +100,7 @@ impl Alerts {
 
     /// What a session that was told everything up to `told` is to be told now, and how far it has been
     /// told then. `None` if that is no longer kept.
-    pub(crate) fn next(&self, id: u32, told: Option<i64>) -> Option<(Vec<Utf8Bytes>, Option<i64>)> {
+    pub(crate) fn next(&self, id: u32, told: Option<i64>) -> Option<(Vec<Frame>, Option<i64>)> {
         let news = self.news();
         let (Some(seq), Some(told)) = (news.seq, told) else {
             let snapshot = news.seq.map(|seq| ServerMessage::Alerts {
@@ -238,6 +237,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::live::socket::payload;
 
     fn change(seq: i64) -> Change {
         let alert = Alert {
@@ -266,6 +266,10 @@ mod tests {
         }
     }
 
+    fn text(frame: &Frame) -> String {
+        String::from_utf8_lossy(payload(frame)).into_owned()
+    }
+
     fn read_up_to(alerts: &Alerts, seqs: std::ops::RangeInclusive<i64>) {
         let seq = *seqs.end();
         alerts.news().take(seq, seqs.map(change).collect());
@@ -277,13 +281,13 @@ mod tests {
         assert_eq!(alerts.next(1, None), Some((vec![], None)), "nothing before the database was read");
         alerts.news().take(7, vec![]);
         let (frames, told) = alerts.next(1, None).unwrap();
-        assert!(frames[0].contains(r#""type":"alerts""#));
+        assert!(text(&frames[0]).contains(r#""type":"alerts""#));
         assert_eq!((frames.len(), told), (1, Some(7)));
         read_up_to(&alerts, 8..=10);
         let (frames, told) = alerts.next(1, told).unwrap();
         assert_eq!((frames.len(), told), (3, Some(10)));
         for (frame, seq) in frames.iter().zip(8..) {
-            assert!(frame.contains(&format!(r#""seq":{seq}"#)), "{frame}");
+            assert!(text(frame).contains(&format!(r#""seq":{seq}"#)), "{}", text(frame));
         }
         assert_eq!(alerts.next(1, told), Some((vec![], Some(10))));
         alerts.news().take(0, vec![]);

@@ -18,7 +18,7 @@ use clickwire_process::{Backoff, now_ms, redis::Connection};
 use clickwire_protocol::{
     MINUTE_MS,
     counts::{Counts, Dimensions, MinuteCell},
-    feed::{Delta, Keys, Position},
+    feed::{Delta, HEAD_LIFETIME_SECONDS, Keys, Position},
     live::{MAX_WINDOW_MINUTES, View},
 };
 use rand::RngExt as _;
@@ -26,8 +26,9 @@ use redis::{AsyncCommands as _, RedisError};
 use sqlx::{FromRow as _, PgPool};
 use thiserror::Error;
 use time::OffsetDateTime;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
 
 use crate::{
     database,
@@ -39,6 +40,9 @@ const CHECK_HEAD: Duration = Duration::from_millis(1_500);
 
 /// A message that the head counts may still be on its way to us for so long.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
+
+/// Subscribing takes less when Redis is there.
+const SUBSCRIBED_WITHIN: Duration = Duration::from_millis(250);
 
 /// How long a load that failed waits, at most: less than screens may be behind.
 const RETRY_WITHIN: Duration = Duration::from_secs(1);
@@ -126,7 +130,12 @@ impl Follower {
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut backoff = Backoff::up_to(RETRY_WITHIN);
         let mut expected = None;
-        // Dashboards that arrive while Redis is away are shown the database, too.
+        // What is read after the subscription need not be read again. Dashboards that arrive while Redis
+        // is away are shown the database, too.
+        let first = timeout(SUBSCRIBED_WITHIN, events.recv()).await;
+        if let Ok(Some(Event::Message(payload))) = first {
+            self.apply(&payload);
+        }
         self.suspect.store(true, Ordering::Relaxed);
         loop {
             if self.suspect.swap(false, Ordering::Relaxed) {
@@ -200,10 +209,23 @@ impl Follower {
         Ok(Position { epoch: epoch.unwrap_or_default(), seq: seq.unwrap_or_default() })
     }
 
+    /// The feed's head, which is begun if there is none: else a feed that an aggregator begins anew, by
+    /// deleting the head, would look like one that has not begun yet.
+    async fn begin(&self) -> Result<Position, RedisError> {
+        let key = Keys::new(&self.source.prefix, &self.advertiser_id).head;
+        let mut head = redis::pipe();
+        head.atomic().hset_nx(&key, "epoch", Uuid::now_v7().to_string()).ignore();
+        head.cmd("EXPIRE").arg(&key).arg(HEAD_LIFETIME_SECONDS).arg("NX").ignore();
+        head.hmget(&key, &["epoch", "seq"]);
+        let ((epoch, seq),): ((String, Option<u64>),) =
+            head.query_async(&mut self.source.redis.clone()).await?;
+        Ok(Position { epoch, seq: seq.unwrap_or_default() })
+    }
+
     /// Reads everything that a window can hold. Without Redis the state has no position: it can't be
     /// resumed from, and is read again when Redis is back.
     async fn load(&self) -> Result<(), LoadError> {
-        let position = match self.head().await {
+        let position = match self.begin().await {
             Ok(position) => position,
             Err(error) => {
                 let Some(feed) = self.feed.upgrade() else { return Ok(()) };

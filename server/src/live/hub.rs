@@ -57,6 +57,7 @@ pub(crate) struct Hub {
 }
 
 /// A view that is watched. Feed and view live as long as somebody holds one of these.
+#[derive(Clone)]
 pub(crate) struct Watched {
     pub(crate) view: SharedView,
     _feed: Arc<Feed>,

@@ -5,68 +5,77 @@
 //! - [`cells`]: the advertiser's recent cells, and the views computed from them
 //! - [`view`]: what one kind of dashboard shows, computed once for all that show it
 //! - [`alerts`]: news about incidents, for administrators
-//! - [`session`]: one dashboard's connection
+//! - [`clicks`]: one watcher of a view, whatever carries its messages
+//! - [`http`]: the same as server-sent events, and for asking now and then
+//! - [`place`]: what a session takes and gives back
+//! - [`session`]: one dashboard's connection; [`socket`]: its frames on their way to the kernel
 
 mod alerts;
 mod cells;
+mod clicks;
 mod feed;
+pub(crate) mod http;
 mod hub;
+mod place;
 mod session;
+mod socket;
 mod view;
 
 use axum::{
-    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    extract::{Request, State},
     http::{HeaderMap, Uri, header},
     response::Response,
 };
-use clickwire_protocol::live::{MAX_CLIENT_MESSAGE_BYTES, SUBPROTOCOL};
+
+use clickwire_protocol::live::{MAX_WINDOW_MINUTES, View};
 
 pub(crate) use feed::Event;
 pub(crate) use hub::Hub;
 
 use crate::{
     AppState,
+    access::Scope,
     error::Error,
-    live::session::Session,
+    live::{place::Place, session::Session, socket::Upgrade},
     openapi::{self, Refused},
 };
-
-/// Bytes read from a socket at once; the library's default of 128 KiB would be kept for each
-/// connection.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Opens a WebSocket for live data.
 ///
 /// With the subprotocol `clickwire.v1`; the token comes in its first message.
 #[utoipa::path(get, path = "/api/v1/live", operation_id = "connect_live", tag = "anybody",
     responses((status = 101, description = "The connection is a WebSocket."), Refused<(openapi::Live,)>))]
-pub(crate) async fn upgrade(
-    State(state): State<AppState>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response, Error> {
-    let upgrade = upgrade.map_err(|rejection| Error::Upgrade(rejection.to_string()))?;
-    if !same_origin(&headers) {
+pub(crate) async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<Response, Error> {
+    let (answer, upgrade) = Upgrade::answer(&mut request)?;
+    if !same_origin(request.headers()) {
         return Err(Error::Forbidden);
     }
-    if state.sessions.stop.is_cancelled() {
-        return Err(Error::Full);
+    let place = Place::take(&state.sessions)?;
+    state.sessions.tracker.clone().spawn(async move {
+        let _place = place;
+        let Some(socket) = upgrade.socket().await else { return };
+        let session = Session::new(socket, &state);
+        drop(state);
+        session.run().await;
+    });
+    Ok(answer)
+}
+
+/// Why a subscription is refused: a code and a sentence.
+type Refusal = (&'static str, &'static str);
+
+/// Whether a caller may watch a view, and whether there is such a view.
+fn may_watch(view: &View, scope: &Scope) -> Result<(), Refusal> {
+    if !scope.includes(&view.advertiser_id) {
+        return Err(("forbidden", "This token does not open that advertiser."));
     }
-    let permit = state.sessions.permits.clone().try_acquire_owned().map_err(|_| Error::Full)?;
-    let tracker = state.sessions.tracker.clone();
-    let response = upgrade
-        .protocols([SUBPROTOCOL])
-        .max_message_size(MAX_CLIENT_MESSAGE_BYTES)
-        .max_frame_size(MAX_CLIENT_MESSAGE_BYTES)
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .on_upgrade(move |socket| {
-            tracker.track_future(async move {
-                let _permit = permit;
-                Session::new(socket, state).run().await;
-            })
-        });
-    Ok(response)
+    if !(1..=MAX_WINDOW_MINUTES).contains(&view.window_minutes) {
+        return Err(("invalid", "window_minutes must be from 1 to 240."));
+    }
+    if (1..view.group_by.len()).any(|n| view.group_by[..n].contains(&view.group_by[n])) {
+        return Err(("invalid", "group_by names a dimension twice."));
+    }
+    Ok(())
 }
 
 /// A browser names the page's origin (RFC 6455, section 10.2): it must be ours. Programs name none.

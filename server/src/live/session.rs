@@ -2,29 +2,43 @@
 //! whether it is still there.
 //!
 //! A session owns no queue. While its socket is blocked it waits in one write; when that is done it
-//! asks its views for what has changed since.
+//! asks its views for what has changed since. What several views have to tell at the same moment goes
+//! out in one write.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use clickwire_protocol::{
     feed::Position,
-    live::{ClientMessage, MAX_WINDOW_MINUTES, ServerMessage, Topic, View, close},
+    live::{ClientMessage, ServerMessage, Topic, close},
 };
-use futures_util::future;
+use rand::RngExt as _;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, timeout},
 };
+use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
+use tokio_util::sync::ReusableBoxFuture;
 use uuid::Uuid;
 
 use crate::{
-    AppState,
-    access::Scope,
+    AppState, Sessions,
+    access::{Access, Scope},
+    limits::{Allowance, Rate},
     live::{
+        Refusal,
         alerts::Alerts,
-        hub::Watched,
-        view::{Told, encode, lock},
+        clicks::Clicks,
+        hub::Hub,
+        may_watch,
+        socket::{Frame, Socket},
+        view::encode,
     },
 };
 
@@ -34,24 +48,34 @@ const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(10);
 /// A reader that takes nothing for so long is gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
 
+/// Who is sent away comes back after so long, at most, in milliseconds.
+const RECONNECT_WITHIN_MS: u32 = 1_000;
+
 /// Subscriptions of one session, at most.
 const MAX_SUBSCRIPTIONS: usize = 8;
 
 /// One connection.
 pub(crate) struct Session {
-    socket: WebSocket,
-    state: AppState,
-    subscriptions: HashMap<u32, Subscription>,
+    socket: Socket,
+    access: Arc<Access>,
+    hub: Hub,
+    sessions: Sessions,
+    subscriptions: BTreeMap<u32, Subscription>,
+    commands: Allowance,
+    /// What is to be written next.
+    frames: Vec<Frame>,
 }
 
 struct Subscription {
-    announced: watch::Receiver<u64>,
     source: Source,
+    /// Ends when the source has something new.
+    news: ReusableBoxFuture<'static, watch::Receiver<u64>>,
+    is_due: bool,
 }
 
-/// What a subscription is told from, and how far it was told; `None` before the first snapshot.
+/// What a subscription is told from, and how far it was told.
 enum Source {
-    Clicks { watched: Watched, told: Option<Told>, since: Option<Position> },
+    Clicks(Clicks),
     Alerts { alerts: Arc<Alerts>, told: Option<i64> },
 }
 
@@ -59,46 +83,69 @@ enum Source {
 enum End {
     /// Closed by us, with this code and reason.
     Close(u16, &'static str),
+    /// The server goes away.
+    Reconnect,
     /// The other side is gone.
     Gone,
 }
 
-impl From<axum::Error> for End {
-    fn from(_: axum::Error) -> Self {
-        Self::Gone
+impl From<tungstenite::Error> for End {
+    fn from(error: tungstenite::Error) -> Self {
+        match error {
+            tungstenite::Error::Capacity(_) => Self::Close(close::TOO_LONG, "the message is too long"),
+            tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_) => {
+                Self::Close(close::PROTOCOL_ERROR, "not as RFC 6455 has it")
+            }
+            // A connection that ended, one way or another.
+            _ => Self::Gone,
+        }
     }
 }
 
 impl Session {
-    pub(crate) fn new(socket: WebSocket, state: AppState) -> Self {
-        Self { socket, state, subscriptions: HashMap::new() }
+    pub(crate) fn new(socket: Socket, state: &AppState) -> Self {
+        Self {
+            socket,
+            access: Arc::clone(&state.access),
+            hub: state.hub.clone(),
+            sessions: state.sessions.clone(),
+            subscriptions: BTreeMap::new(),
+            commands: Allowance::new("session", Rate::COMMANDS),
+            frames: Vec::new(),
+        }
     }
 
     /// Serves until either side ends it.
     pub(crate) async fn run(mut self) {
-        metrics::gauge!("clickwire_live_sessions").increment(1);
         let end = match self.authenticate().await {
             Ok(scope) => self.serve(scope).await,
             Err(end) => end,
         };
-        let code = match end {
-            End::Close(code, reason) => {
-                let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let farewell = match end {
+            End::Close(code, reason) => Some((code, reason.to_owned())),
+            // Not all at the same moment.
+            End::Reconnect => {
+                Some((close::RECONNECT, rand::rng().random_range(0..RECONNECT_WITHIN_MS).to_string()))
+            }
+            End::Gone => None,
+        };
+        let code = match farewell {
+            Some((code, reason)) => {
+                let frame = CloseFrame { code: code.into(), reason: reason.into() };
                 // Whether the farewell arrives changes nothing.
-                let _ = timeout(Duration::from_secs(1), self.socket.send(Message::Close(Some(frame)))).await;
+                let _ = timeout(Duration::from_secs(1), self.socket.close(frame)).await;
                 code.to_string()
             }
-            End::Gone => "gone".to_owned(),
+            None => "gone".to_owned(),
         };
-        metrics::gauge!("clickwire_live_sessions").decrement(1);
         metrics::counter!("clickwire_live_closes_total", "code" => code).increment(1);
     }
 
     async fn authenticate(&mut self) -> Result<Scope, End> {
-        let stop = self.state.sessions.stop.clone();
+        let stop = self.sessions.stop.clone();
         let first = tokio::select! {
             first = timeout(AUTHENTICATE_WITHIN, self.receive()) => first,
-            () = stop.cancelled() => return Err(going_away()),
+            () = stop.cancelled() => return Err(End::Reconnect),
         };
         let Ok(first) = first else {
             return Err(End::Close(close::AUTH_TIMEOUT, "send auth within 10 seconds"));
@@ -106,12 +153,12 @@ impl Session {
         let ClientMessage::Auth { token } = first? else {
             return Err(End::Close(close::PROTOCOL_ERROR, "the first message must be auth"));
         };
-        let Some(scope) = self.state.access.scope(&token).cloned() else {
+        let Some(scope) = self.access.scope(&token).cloned() else {
             return Err(End::Close(close::UNAUTHORIZED, "unknown token"));
         };
         self.tell(&ServerMessage::Welcome {
             session: Uuid::now_v7().to_string(),
-            heartbeat_ms: self.state.sessions.heartbeat.as_millis() as u64,
+            heartbeat_ms: self.sessions.heartbeat.as_millis() as u64,
             advertisers: scope.advertisers().map(<[String]>::to_vec),
         })
         .await?;
@@ -119,34 +166,32 @@ impl Session {
     }
 
     async fn serve(&mut self, scope: Scope) -> End {
-        let mut heartbeat = interval(self.state.sessions.heartbeat);
+        let mut heartbeat = interval(self.sessions.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
         let mut unanswered = 0;
-        let stop = self.state.sessions.stop.clone();
+        let sessions = self.sessions.clone();
+        let mut leave = pin!(sessions.leave());
         loop {
             let step = tokio::select! {
-                message = self.socket.recv() => {
+                message = self.socket.receive() => {
                     unanswered = 0;
-                    match message {
-                        Some(Ok(message)) => match parse(message) {
-                            Ok(Some(message)) => self.handle(message, &scope).await,
-                            Ok(None) => Ok(()),
-                            Err(end) => Err(end),
-                        },
-                        Some(Err(_)) | None => Err(End::Gone),
+                    match message.map_err(End::from).and_then(parse) {
+                        Ok(Some(message)) => self.handle(message, &scope).await,
+                        Ok(None) => Ok(()),
+                        Err(end) => Err(end),
                     }
                 }
-                id = changed(&mut self.subscriptions) => self.update(id).await,
+                () = poll_fn(|context| poll_news(&mut self.subscriptions, context)) => self.update().await,
                 _ = heartbeat.tick() => {
                     unanswered += 1;
                     if unanswered > 2 {
                         Err(End::Close(close::HEARTBEAT_TIMEOUT, "no answer to heartbeats"))
                     } else {
-                        self.send(Message::Ping(axum::body::Bytes::new())).await
+                        within(self.socket.ping()).await
                     }
                 }
-                () = stop.cancelled() => Err(going_away()),
+                () = &mut leave => Err(End::Reconnect),
             };
             if let Err(end) = step {
                 return end;
@@ -155,6 +200,9 @@ impl Session {
     }
 
     async fn handle(&mut self, message: ClientMessage, scope: &Scope) -> Result<(), End> {
+        if self.commands.spend(std::num::NonZeroU32::MIN).is_err() {
+            return Err(End::Close(close::TOO_MANY_MESSAGES, "too many messages"));
+        }
         match message {
             ClientMessage::Auth { .. } => Err(End::Close(close::PROTOCOL_ERROR, "authenticated already")),
             ClientMessage::Ping {} => self.tell(&ServerMessage::Pong).await,
@@ -164,9 +212,8 @@ impl Session {
             }
             ClientMessage::Subscribe { id, view, since } => match self.subscribe(id, view, since, scope) {
                 Ok(subscription) => {
-                    let loaded = *subscription.announced.borrow() > 0;
                     self.subscriptions.insert(id, subscription);
-                    if loaded { self.update(id).await } else { Ok(()) }
+                    self.update().await
                 }
                 Err((code, message)) => {
                     let (code, message) = (code.to_owned(), message.to_owned());
@@ -189,117 +236,104 @@ impl Session {
         match topic {
             Topic::Clicks(view) => {
                 may_watch(&view, scope)?;
-                let watched = self.state.hub.watch(view);
+                let watched = self.hub.watch(view);
                 let watched =
                     watched.ok_or(("too_many", "This advertiser is watched in too many different ways."))?;
-                let announced = lock(&watched.view).subscribe();
-                Ok(Subscription { announced, source: Source::Clicks { watched, told: None, since } })
+                let clicks = Clicks::new(watched, since);
+                Ok(Subscription::new(clicks.subscribe(), Source::Clicks(clicks)))
             }
             Topic::Alerts {} if *scope != Scope::All => {
                 Err(("forbidden", "Only administrators watch incidents."))
             }
             Topic::Alerts {} => {
-                let alerts = self.state.hub.alerts();
+                let alerts = self.hub.alerts();
                 let announced = alerts.subscribe();
-                Ok(Subscription { announced, source: Source::Alerts { alerts, told: None } })
+                Ok(Subscription::new(announced, Source::Alerts { alerts, told: None }))
             }
         }
     }
 
-    /// Tells what a subscription has not been told yet.
-    async fn update(&mut self, id: u32) -> Result<(), End> {
-        let Some(subscription) = self.subscriptions.get_mut(&id) else { return Ok(()) };
-        subscription.announced.mark_unchanged();
-        for frame in subscription.source.frames(id)? {
-            self.send(Message::Text(frame)).await?;
-            metrics::counter!("clickwire_live_deliveries_total").increment(1);
+    /// Tells what subscriptions have to tell and have not told yet.
+    async fn update(&mut self) -> Result<(), End> {
+        self.frames.clear();
+        for (&id, subscription) in self.subscriptions.iter_mut().filter(|(_, news)| news.is_due) {
+            subscription.is_due = false;
+            subscription.source.frames(id, &mut self.frames)?;
         }
+        self.write().await
+    }
+
+    async fn tell(&mut self, message: &ServerMessage) -> Result<(), End> {
+        self.frames.clear();
+        self.frames.push(encode(message));
+        self.write().await
+    }
+
+    async fn write(&mut self) -> Result<(), End> {
+        within(self.socket.send(&self.frames)).await?;
+        self.sessions.deliveries.increment(self.frames.len() as u64);
+        self.frames.clear();
         Ok(())
     }
 
     async fn receive(&mut self) -> Result<ClientMessage, End> {
         loop {
-            let message = self.socket.recv().await.ok_or(End::Gone)??;
-            if let Some(message) = parse(message)? {
+            if let Some(message) = parse(self.socket.receive().await?)? {
                 return Ok(message);
             }
         }
     }
+}
 
-    async fn tell(&mut self, message: &ServerMessage) -> Result<(), End> {
-        self.send(Message::Text(encode(message))).await
-    }
-
-    async fn send(&mut self, message: Message) -> Result<(), End> {
-        match timeout(WRITE_WITHIN, self.socket.send(message)).await {
-            Ok(sent) => Ok(sent?),
-            Err(_) => Err(End::Gone),
-        }
+impl Subscription {
+    fn new(announced: watch::Receiver<u64>, source: Source) -> Self {
+        // Nothing can be told before the source is loaded; of that the source tells, too.
+        let is_due = *announced.borrow() > 0;
+        Self { source, news: ReusableBoxFuture::new(next(announced)), is_due }
     }
 }
 
-/// Why a subscription is refused: a code and a sentence.
-type Refusal = (&'static str, &'static str);
+async fn next(mut announced: watch::Receiver<u64>) -> watch::Receiver<u64> {
+    // The sender lives in the view that the subscription holds.
+    let _ = announced.changed().await;
+    announced
+}
 
-fn may_watch(view: &View, scope: &Scope) -> Result<(), Refusal> {
-    if !scope.includes(&view.advertiser_id) {
-        return Err(("forbidden", "This token does not open that advertiser."));
+/// Notes which subscriptions have something new; ready when one has.
+fn poll_news(subscriptions: &mut BTreeMap<u32, Subscription>, context: &mut Context<'_>) -> Poll<()> {
+    let mut polled = Poll::Pending;
+    for subscription in subscriptions.values_mut() {
+        if let Poll::Ready(announced) = subscription.news.poll(context) {
+            subscription.news.set(next(announced));
+            subscription.is_due = true;
+            polled = Poll::Ready(());
+        }
     }
-    if !(1..=MAX_WINDOW_MINUTES).contains(&view.window_minutes) {
-        return Err(("invalid", "window_minutes must be from 1 to 240."));
+    polled
+}
+
+async fn within(write: impl Future<Output = Result<(), tungstenite::Error>>) -> Result<(), End> {
+    match timeout(WRITE_WITHIN, write).await {
+        Ok(written) => Ok(written?),
+        Err(_) => Err(End::Gone),
     }
-    if (1..view.group_by.len()).any(|n| view.group_by[..n].contains(&view.group_by[n])) {
-        return Err(("invalid", "group_by names a dimension twice."));
-    }
-    Ok(())
 }
 
 impl Source {
-    /// What is to be told now.
-    fn frames(&mut self, id: u32) -> Result<Vec<Utf8Bytes>, End> {
+    /// Adds what is to be told now.
+    fn frames(&mut self, id: u32, frames: &mut Vec<Frame>) -> Result<(), End> {
         match self {
-            Self::Clicks { watched, told, since } => {
-                let mut view = lock(&watched.view);
-                let (frames, now_told) = match told.take() {
-                    None => {
-                        let (message, told) = view.start(id, since.take());
-                        (vec![encode(&message)], told)
-                    }
-                    Some(told) => match view.next(id, &told) {
-                        Some((frame, told)) => (vec![frame], told),
-                        None => {
-                            let (snapshot, told) = view.start(id, None);
-                            (vec![encode(&ServerMessage::Reset { id }), encode(&snapshot)], told)
-                        }
-                    },
-                };
-                *told = Some(now_told);
-                Ok(frames)
-            }
+            Self::Clicks(clicks) => clicks.frames(id, frames),
             Self::Alerts { alerts, told } => {
-                let Some((frames, now_told)) = alerts.next(id, *told) else {
+                let Some((news, now_told)) = alerts.next(id, *told) else {
                     return Err(End::Close(close::TOO_SLOW, "too slow for news; connect again"));
                 };
+                frames.extend(news);
                 *told = now_told;
-                Ok(frames)
             }
         }
+        Ok(())
     }
-}
-
-/// Waits until one of the views has something new; for ever without views.
-async fn changed(subscriptions: &mut HashMap<u32, Subscription>) -> u32 {
-    if subscriptions.is_empty() {
-        return future::pending().await;
-    }
-    let waits = subscriptions.iter_mut().map(|(id, subscription)| {
-        Box::pin(async move {
-            // The sender lives in the view that the subscription holds.
-            let _ = subscription.announced.changed().await;
-            *id
-        })
-    });
-    future::select_all(waits).await.0
 }
 
 /// A message of the protocol; `None` for what WebSocket itself answers.
@@ -310,11 +344,7 @@ fn parse(message: Message) -> Result<Option<ClientMessage>, End> {
             Err(_) => Err(End::Close(close::PROTOCOL_ERROR, "not a message of clickwire.v1")),
         },
         Message::Binary(_) => Err(End::Close(close::PROTOCOL_ERROR, "send text frames")),
-        Message::Ping(_) | Message::Pong(_) => Ok(None),
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(None),
         Message::Close(_) => Err(End::Gone),
     }
-}
-
-fn going_away() -> End {
-    End::Close(close::GOING_AWAY, "the server goes away; connect again")
 }

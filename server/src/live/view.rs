@@ -8,7 +8,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::extract::ws::Utf8Bytes;
 use clickwire_protocol::{
     counts::{Counts, Dimensions},
     feed::Position,
@@ -16,8 +15,10 @@ use clickwire_protocol::{
 };
 use tokio::sync::watch;
 
-/// Frames kept for sessions that are at the same place.
-const KEPT_FRAMES: usize = 8;
+use crate::live::socket::{Frame, frame};
+
+/// Deltas kept for sessions that are at the same place.
+const KEPT_DELTAS: usize = 8;
 
 /// A view shared by the sessions that watch it.
 pub(crate) type SharedView = Arc<Mutex<ViewState>>;
@@ -35,22 +36,24 @@ pub(crate) struct ViewState {
     first_minute: i64,
     /// The state contains everything up to here.
     position: Position,
+    /// The position's epoch, to be shared with every session.
+    epoch: Arc<str>,
     /// Sessions at this sequence number or later can be brought up to date by a delta.
     resumable_from: u64,
     /// Counts ticks with changes; sessions wait for it to grow.
     revision: u64,
     changed: bool,
     announce: watch::Sender<u64>,
-    /// Frames of this revision.
-    frames: Vec<Frame>,
+    /// Deltas of this revision.
+    deltas: Vec<Delta>,
 }
 
 /// A delta that is encoded already, for every session at the same place.
-struct Frame {
+struct Delta {
     id: u32,
     from: Told,
     to: Told,
-    text: Utf8Bytes,
+    frame: Frame,
 }
 
 struct Cell {
@@ -64,9 +67,16 @@ struct Cell {
 /// How far a session has been told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
-    epoch: String,
+    epoch: Arc<str>,
     seq: u64,
     revision: u64,
+}
+
+impl Told {
+    /// Where the session's state ends.
+    pub(crate) fn position(&self) -> Position {
+        Position { epoch: self.epoch.to_string(), seq: self.seq }
+    }
 }
 
 impl ViewState {
@@ -76,11 +86,12 @@ impl ViewState {
             cells: BTreeMap::new(),
             first_minute: i64::MIN,
             position: Position::default(),
+            epoch: Arc::default(),
             resumable_from: 0,
             revision: 0,
             changed: false,
             announce: watch::channel(0).0,
-            frames: Vec::new(),
+            deltas: Vec::new(),
         }
     }
 
@@ -110,6 +121,9 @@ impl ViewState {
         // Sessions are told of cells; a position alone waits for the next one that changes. A new epoch
         // they must hear of, for what they have can't be followed on.
         self.changed |= self.revision == 0 || self.position.epoch != position.epoch;
+        if self.position.epoch != position.epoch {
+            self.epoch = position.epoch.as_str().into();
+        }
         self.position.clone_from(position);
     }
 
@@ -125,7 +139,7 @@ impl ViewState {
         self.cells = self.cells.split_off(&(self.first_minute, Vec::new()));
         if std::mem::take(&mut self.changed) {
             self.revision += 1;
-            self.frames.clear();
+            self.deltas.clear();
             self.announce.send_replace(self.revision);
         }
     }
@@ -150,25 +164,25 @@ impl ViewState {
 
     /// The frame that brings a session from `told` to the present, encoded once for all that are at
     /// the same place; `None` in another epoch, which takes a reset and a new start.
-    pub(crate) fn next(&mut self, id: u32, told: &Told) -> Option<(Utf8Bytes, Told)> {
-        if told.epoch != self.position.epoch {
+    pub(crate) fn next(&mut self, id: u32, told: &Told) -> Option<(Frame, Told)> {
+        if told.epoch != self.epoch {
             return None;
         }
-        if let Some(kept) = self.frames.iter().find(|frame| frame.id == id && frame.from == *told) {
-            return Some((kept.text.clone(), kept.to.clone()));
+        if let Some(kept) = self.deltas.iter().find(|kept| kept.id == id && kept.from == *told) {
+            return Some((kept.frame.clone(), kept.to.clone()));
         }
         let Position { epoch, seq } = self.position.clone();
         let cells = self.cells(|cell| cell.revision > told.revision);
-        let text = encode(&ServerMessage::Delta { id, epoch, from: told.seq, seq, cells });
+        let frame = encode(&ServerMessage::Delta { id, epoch, from: told.seq, seq, cells });
         let to = self.told();
-        if self.frames.len() < KEPT_FRAMES {
-            self.frames.push(Frame { id, from: told.clone(), to: to.clone(), text: text.clone() });
+        if self.deltas.len() < KEPT_DELTAS {
+            self.deltas.push(Delta { id, from: told.clone(), to: to.clone(), frame: frame.clone() });
         }
-        Some((text, to))
+        Some((frame, to))
     }
 
     fn told(&self) -> Told {
-        Told { epoch: self.position.epoch.clone(), seq: self.position.seq, revision: self.revision }
+        Told { epoch: Arc::clone(&self.epoch), seq: self.position.seq, revision: self.revision }
     }
 
     fn cells(&self, wanted: impl Fn(&Cell) -> bool) -> Vec<ViewCell> {
@@ -184,10 +198,10 @@ impl ViewState {
     }
 }
 
-/// A message as a text frame's payload.
-pub(crate) fn encode(message: &ServerMessage) -> Utf8Bytes {
+/// A message as a text frame.
+pub(crate) fn encode(message: &ServerMessage) -> Frame {
     // Plain structs and strings always serialise.
-    serde_json::to_string(message).unwrap_or_default().into()
+    frame(&serde_json::to_string(message).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -195,6 +209,7 @@ mod tests {
     use clickwire_protocol::{counts::DeviceType, live::Filters};
 
     use super::*;
+    use crate::live::socket::payload;
 
     fn view(group_by: Vec<clickwire_protocol::analytics::Dimension>) -> ViewState {
         ViewState::new(View {
@@ -250,7 +265,7 @@ mod tests {
         state.advance(&position("e", 1));
         assert_eq!(cells(&state.start(2, None).0), [], "to who arrives");
         let (frame, _) = state.next(1, &told).unwrap();
-        assert_eq!(cells(&serde_json::from_str(&frame).unwrap()), [], "to who was busy");
+        assert_eq!(cells(&serde_json::from_slice(payload(&frame)).unwrap()), [], "to who was busy");
     }
 
     #[test]
@@ -265,11 +280,11 @@ mod tests {
             state.tick(100, 0);
         }
         let (frame, told) = state.next(7, &told).unwrap();
-        let message = serde_json::from_str(&frame).unwrap();
+        let message = serde_json::from_slice(payload(&frame)).unwrap();
         assert_eq!(cells(&message), [(100, 3)]);
         assert!(matches!(message, ServerMessage::Delta { from: 0, seq: 3, .. }));
         let (frame, _) = state.next(7, &told).unwrap();
-        assert_eq!(cells(&serde_json::from_str(&frame).unwrap()), []);
+        assert_eq!(cells(&serde_json::from_slice(payload(&frame)).unwrap()), []);
     }
 
     #[test]
@@ -301,8 +316,8 @@ mod tests {
         state.tick(100, 0);
         for (told, expected) in [(early, 0), (late, 1)] {
             let (frame, _) = state.next(1, &told).unwrap();
-            let ServerMessage::Delta { from, .. } = serde_json::from_str(&frame).unwrap() else {
-                panic!("{frame}")
+            let ServerMessage::Delta { from, .. } = serde_json::from_slice(payload(&frame)).unwrap() else {
+                panic!("{frame:?}")
             };
             assert_eq!(from, expected);
         }

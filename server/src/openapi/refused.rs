@@ -133,6 +133,8 @@ groups! {
     NotReplayable: Error::NotReplayable(String::new());
     /// Others are told over Redis.
     Announced: Error::RedisAway(String::new());
+    /// There is no place left.
+    Full: Error::Full;
     /// A connection becomes a WebSocket.
     Live: Error::Forbidden, Error::Upgrade(String::new()), Error::Full;
 }

@@ -15,10 +15,10 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
 /// What is promised: so soon a screen equals the database, whatever it missed. How much sooner it is
 /// without a fault, `cargo xtask bench latency` tells.
-const SOON: Duration = Duration::from_secs(3);
+pub(super) const SOON: Duration = Duration::from_secs(3);
 
 /// Waits until a dashboard shows `expected` clicks received.
-async fn shows(dashboard: &mut Client, expected: i64, within: Duration) -> Result<()> {
+pub(super) async fn shows(dashboard: &mut Client, expected: i64, within: Duration) -> Result<()> {
     let reached = timeout(within, async {
         while dashboard.state().position.is_none() || dashboard.state().total().received() != expected {
             dashboard.update().await?;
@@ -30,7 +30,7 @@ async fn shows(dashboard: &mut Client, expected: i64, within: Duration) -> Resul
     reached.with_context(|| format!("shows {shown} instead of {expected} after {within:?}: {counters:?}"))?
 }
 
-async fn post(stack: &Stack, clicks: usize) -> Result<()> {
+pub(super) async fn post(stack: &Stack, clicks: usize) -> Result<()> {
     let mut poster = stack.poster()?;
     let mut random = StdRng::from_rng(&mut rand::rng());
     for _ in 0..clicks {
@@ -42,7 +42,7 @@ async fn post(stack: &Stack, clicks: usize) -> Result<()> {
     Ok(())
 }
 
-async fn counted(stack: &Stack, clicks: i64) -> Result<()> {
+pub(super) async fn counted(stack: &Stack, clicks: i64) -> Result<()> {
     eventually("clicks are counted", Duration::from_secs(20), async || {
         (stack.received(Buckets::Minutes).await.ok()? == clicks).then_some(())
     })
@@ -97,6 +97,27 @@ async fn a_lost_message_and_a_new_aggregator_are_made_up_for() -> Result<()> {
     let _successor = stack.start_aggregator().await?;
     shows(&mut dashboard, 7, SOON).await?;
     Ok(())
+}
+
+/// Where nothing was ever published there is nothing to begin anew, and screens must hear of it all the
+/// same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_aggregator_committed_before_anything_was_published_is_shown() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    shows(&mut dashboard, 0, SOON).await?;
+    // It dies between commit and publish, its first.
+    aggregator.kill().await?;
+    sqlx::query(
+        "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid) \
+         VALUES (date_trunc('minute', now()), 'adv_001', 'camp_001', 'ad_001', 'DE', 'mobile', 3)",
+    )
+    .execute(stack.database())
+    .await?;
+    let _successor = stack.start_aggregator().await?;
+    shows(&mut dashboard, 3, SOON).await
 }
 
 /// Posts without end until told to stop; returns how many were accepted.
@@ -158,7 +179,7 @@ async fn a_stopped_server_says_so_and_its_dashboards_go_on_at_the_next() -> Resu
     say(&mut socket, json!({"type": "auth", "token": Stack::viewer_token("adv_001")})).await?;
     assert_eq!(hear(&mut socket).await?["type"], "welcome");
     assert!(first.stop(Duration::from_secs(15)).await?, "SIGTERM ends it with success");
-    assert_eq!(closed(&mut socket).await?, close::GOING_AWAY);
+    assert_eq!(closed(&mut socket).await?, close::RECONNECT);
 
     let _second = stack.start_server().await?;
     post(&stack, 4).await?;
@@ -247,6 +268,18 @@ pub(crate) async fn hear(socket: &mut Socket) -> Result<Value> {
             return Ok(serde_json::from_str(&text)?);
         }
     }
+}
+
+/// The code that the server closes with when it is told all this.
+pub(super) async fn refused_with(stack: &Stack, messages: &[String]) -> Result<u16> {
+    let mut socket = connect(stack).await?;
+    for message in messages {
+        // It may be closed before everything is said.
+        if socket.send(Message::text(message.as_str())).await.is_err() {
+            break;
+        }
+    }
+    closed(&mut socket).await
 }
 
 /// The code that the server closes with.

@@ -11,6 +11,7 @@ mod dead_letters;
 mod exactly_once;
 mod failpoints;
 mod fraud;
+mod gateway;
 mod idempotency;
 mod ingest;
 mod keys;

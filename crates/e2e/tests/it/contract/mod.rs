@@ -8,6 +8,10 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually, raw};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
 use tokio_tungstenite::connect_async;
 
 use self::document::{Document, Operation};
@@ -190,12 +194,27 @@ async fn anybody(caller: &mut Caller<'_>) -> Result<()> {
 }
 
 async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
+    // It has no end, so only its beginning is looked at.
+    let authority = caller.url.trim_start_matches("http://").to_owned();
+    let mut stream = BufReader::new(TcpStream::connect(&authority).await?);
+    let token = bearer(&Stack::viewer_token("adv_001"));
+    let request = format!("GET /api/v1/live/sse HTTP/1.1\r\nhost: {authority}\r\n{token}\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut status = String::new();
+    stream.read_line(&mut status).await?;
+    assert_eq!(status.trim_end(), "HTTP/1.1 200 OK");
+    caller.done.insert("GET /api/v1/live/sse".to_owned());
     let aggregate = "GET /api/v1/analytics/aggregate";
     let calls = [
         (aggregate.to_owned(), 200),
         (format!("{aggregate}?granularity=hour&group_by=campaign_id,ad_id,country,device_type"), 200),
         (format!("{aggregate}?granularity=second&unknown=1"), 400),
         (format!("{aggregate}?advertiser_id=adv_002"), 403),
+        ("GET /api/v1/live/poll?group_by=campaign_id".to_owned(), 200),
+        ("GET /api/v1/live/poll?since=nothing".to_owned(), 400),
+        ("GET /api/v1/live/poll?advertiser_id=adv_002".to_owned(), 403),
+        ("GET /api/v1/live/sse?window_minutes=0".to_owned(), 400),
+        ("GET /api/v1/live/sse?advertiser_id=adv_002".to_owned(), 403),
         ("GET /api/v1/advertisers".to_owned(), 200),
         ("GET /api/v1/campaigns".to_owned(), 200),
         ("GET /api/v1/campaigns?advertiser_id=a&advertiser_id=b".to_owned(), 400),

@@ -1,0 +1,58 @@
+//! One watcher of a view of clicks, whatever carries its messages: how far it was told, and what it is to
+//! be told now.
+
+use clickwire_protocol::{feed::Position, live::ServerMessage};
+use tokio::sync::watch;
+
+use super::{
+    hub::Watched,
+    socket::Frame,
+    view::{Told, encode, lock},
+};
+
+/// A watched view, and how far its watcher was told; `None` before the first message.
+pub(super) struct Clicks {
+    watched: Watched,
+    told: Option<Told>,
+    since: Option<Position>,
+}
+
+impl Clicks {
+    /// A watcher whose state ends at `since`.
+    pub(super) fn new(watched: Watched, since: Option<Position>) -> Self {
+        Self { watched, told: None, since }
+    }
+
+    /// Wakes when there is something to tell; 0 until the state is loaded.
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        lock(&self.watched.view).subscribe()
+    }
+
+    /// Adds what is to be told now.
+    pub(super) fn frames(&mut self, id: u32, frames: &mut Vec<Frame>) {
+        let mut view = lock(&self.watched.view);
+        let (frame, told) = match self.told.take() {
+            None => {
+                let resumes = self.since.is_some();
+                let (message, told) = view.start(id, self.since.take());
+                if resumes {
+                    let found = if matches!(message, ServerMessage::Delta { .. }) { "hit" } else { "miss" };
+                    metrics::counter!("clickwire_live_resumes_total", "found" => found).increment(1);
+                }
+                (encode(&message), told)
+            }
+            Some(told) => view.next(id, &told).unwrap_or_else(|| {
+                let (snapshot, told) = view.start(id, None);
+                frames.push(encode(&ServerMessage::Reset { id }));
+                (encode(&snapshot), told)
+            }),
+        };
+        frames.push(frame);
+        self.told = Some(told);
+    }
+
+    /// How far the watcher was told.
+    pub(super) fn told(&self) -> Option<Position> {
+        self.told.as_ref().map(Told::position)
+    }
+}

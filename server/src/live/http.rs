@@ -1,0 +1,337 @@
+//! The same views for who can't have a WebSocket: as server-sent events, and for asking now and then.
+//!
+//! Both carry the messages of [`clickwire_protocol::live`] for one subscription, number 1, and both go on
+//! where the client says that its state ends, written `epoch:seq`. An event's id is that place, so an
+//! `EventSource` resumes by itself; an answer's `ETag` is, too, so asking again costs nothing while nothing
+//! changes.
+
+use std::{
+    collections::HashMap, convert::Infallible, pin::Pin, sync::Arc, sync::Mutex, sync::PoisonError,
+    time::Duration,
+};
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use clickwire_protocol::{
+    analytics::Dimension,
+    click::Rejection,
+    counts::DeviceType,
+    feed::Position,
+    live::{Filters, ServerMessage, View},
+};
+use futures_util::stream;
+use rand::RngExt as _;
+use tokio::{
+    sync::watch,
+    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    clicks::Clicks,
+    hub::Watched,
+    may_watch,
+    place::Place,
+    socket::{Frame, payload},
+    view::lock,
+};
+use crate::{
+    AppState,
+    access::Scope,
+    error::Error,
+    openapi::{self, Refused},
+};
+
+/// The number of the one subscription.
+const SUBSCRIPTION: u32 = 1;
+
+/// By default the window of a view, in minutes.
+const WINDOW_MINUTES: u32 = 60;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Reading an advertiser's state for the first time takes less.
+const LOADED_WITHIN: Duration = Duration::from_secs(5);
+
+/// A view that was asked for is kept up to date for so long, and need not be read again.
+const KEPT: Duration = Duration::from_secs(30);
+
+/// Views kept for those who ask, at most.
+const MAX_KEPT: usize = 1_000;
+
+/// Sends live data as server-sent events.
+///
+/// Each event's data is a message as a WebSocket has it, for subscription 1; its id is where the client's
+/// state ends then. Comments in between keep the connection open.
+#[utoipa::path(get, path = "/api/v1/live/sse", operation_id = "stream_live", tag = "viewer",
+    params(
+        ("advertiser_id" = Option<String>, Query), ("campaign_id" = Option<String>, Query),
+        ("ad_id" = Option<String>, Query), ("country" = Option<String>, Query),
+        ("device_type" = Option<DeviceType>, Query),
+        ("group_by" = Option<String>, Query, description = "Any of `campaign_id`, `ad_id`, `country`, `device_type`, separated by commas."),
+        ("window_minutes" = Option<u32>, Query, description = "1 to 240; by default 60."),
+        ("since" = Option<String>, Query, description = "`epoch:seq`: where the client's state ends."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The same, by a client that comes back; it goes before `since`."),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream", description = "Events, without end."),
+        Refused<(openapi::Scoped, openapi::Input, openapi::Full)>
+    ))]
+pub(crate) async fn events(
+    State(state): State<AppState>,
+    scope: Scope,
+    headers: HeaderMap,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Response, Error> {
+    let (view, since) = asked(query, &scope)?;
+    let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
+    let place = Place::take(&state.sessions)?;
+    let clicks = Clicks::new(state.hub.watch(view).ok_or(Error::Full)?, since);
+    let mut news = clicks.subscribe();
+    if *news.borrow() > 0 {
+        news.mark_changed();
+    }
+    let mut heartbeat = interval(state.sessions.heartbeat);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeat.reset();
+    let sessions = state.sessions.clone();
+    let leave = Box::pin(async move { sessions.leave().await });
+    let events = Events { clicks, news, heartbeat, leave, _place: place };
+    // Not all at the same moment, when a server goes away.
+    let first = Bytes::from(format!("retry: {}\n\n", rand::rng().random_range(500..2_000)));
+    let events = stream::unfold((Some(first), events), |(first, mut events)| async move {
+        let next = match first {
+            Some(first) => first,
+            None => events.next().await?,
+        };
+        Some((Ok::<_, Infallible>(next), (None, events)))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // nginx would collect them first.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    Ok((headers, Body::from_stream(events)).into_response())
+}
+
+/// One client's events. Nothing queues: what changed is asked for when the connection takes it.
+struct Events {
+    clicks: Clicks,
+    news: watch::Receiver<u64>,
+    heartbeat: Interval,
+    leave: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _place: Place,
+}
+
+impl Events {
+    /// What is to be sent next; `None` when the server goes away.
+    async fn next(&mut self) -> Option<Bytes> {
+        tokio::select! {
+            changed = self.news.changed() => changed.ok()?,
+            _ = self.heartbeat.tick() => return Some(Bytes::from_static(b":\n\n")),
+            () = &mut self.leave => return None,
+        }
+        let mut frames: Vec<Frame> = Vec::new();
+        self.clicks.frames(SUBSCRIPTION, &mut frames);
+        let mut text = Vec::new();
+        for frame in &frames {
+            text.extend(b"data: ");
+            text.extend(payload(frame));
+            text.extend(b"\n\n");
+        }
+        // Before the last of them: what came before it is whole only with it.
+        let last = frames.last().map_or(0, |frame| payload(frame).len() + b"data: \n\n".len());
+        let id = self.clicks.told().map(|told| format!("id: {}:{}\n", told.epoch, told.seq));
+        let place = text.len() - last;
+        text.splice(place..place, id.unwrap_or_default().into_bytes());
+        Some(text.into())
+    }
+}
+
+/// Tells what has changed.
+///
+/// A snapshot, or a delta when it is known what has changed since the client's state. 304 if nothing has.
+#[utoipa::path(get, path = "/api/v1/live/poll", operation_id = "poll_live", tag = "viewer",
+    params(
+        ("advertiser_id" = Option<String>, Query), ("campaign_id" = Option<String>, Query),
+        ("ad_id" = Option<String>, Query), ("country" = Option<String>, Query),
+        ("device_type" = Option<DeviceType>, Query),
+        ("group_by" = Option<String>, Query, description = "Any of `campaign_id`, `ad_id`, `country`, `device_type`, separated by commas."),
+        ("window_minutes" = Option<u32>, Query, description = "1 to 240; by default 60."),
+        ("since" = Option<String>, Query, description = "`epoch:seq`: where the client's state ends."),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the last answer."),
+    ),
+    responses(
+        (status = 200, body = ServerMessage, description = "A snapshot or a delta.", headers(("ETag" = String))),
+        (status = 304, description = "Nothing has changed.", headers(("ETag" = String))),
+        Refused<(openapi::Scoped, openapi::Input, openapi::Full, openapi::Database)>
+    ))]
+pub(crate) async fn poll(
+    State(state): State<AppState>,
+    scope: Scope,
+    headers: HeaderMap,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Response, Error> {
+    let (view, since) = asked(query, &scope)?;
+    let _place = Place::take(&state.sessions)?;
+    let watched = state.polled.watch(view, |view| state.hub.watch(view)).ok_or(Error::Full)?;
+    let mut news = lock(&watched.view).subscribe();
+    let loaded = timeout(LOADED_WITHIN, news.wait_for(|revision| *revision > 0)).await;
+    if !matches!(loaded, Ok(Ok(_))) {
+        return Err(Error::TooSlow);
+    }
+    let (message, told) = lock(&watched.view).start(SUBSCRIPTION, since);
+    let Position { epoch, seq } = told.position();
+    let tag = format!("\"{epoch}:{seq}\"");
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let mut response =
+        if known { StatusCode::NOT_MODIFIED.into_response() } else { Json(message).into_response() };
+    for (name, value) in [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "private, no-cache")] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    Ok(response)
+}
+
+/// Views that were asked for lately.
+#[derive(Clone, Default)]
+pub(crate) struct Polled(Arc<Mutex<HashMap<View, (Watched, Instant)>>>);
+
+impl Polled {
+    /// The view, kept up to date from now on; `None` if there are too many.
+    fn watch(&self, view: View, start: impl FnOnce(View) -> Option<Watched>) -> Option<Watched> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + KEPT;
+        if let Some((watched, kept_until)) = kept.get_mut(&view) {
+            *kept_until = until;
+            return Some(watched.clone());
+        }
+        if kept.len() >= MAX_KEPT {
+            return None;
+        }
+        let watched = start(view.clone())?;
+        kept.insert(view, (watched.clone(), until));
+        Some(watched)
+    }
+
+    /// Forgets what nobody asks for any more, until `stop`.
+    pub(crate) async fn sweep(self, stop: CancellationToken) {
+        let mut every = interval(KEPT / 2);
+        loop {
+            tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return }
+            let now = Instant::now();
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, (_, until)| *until > now);
+        }
+    }
+}
+
+/// The view and the place that a query string names.
+fn asked(
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    scope: &Scope,
+) -> Result<(View, Option<Position>), Error> {
+    let Query(parameters) =
+        query.map_err(|_| Error::Invalid(Rejection::form("The query string can't be read.")))?;
+    let mut values: HashMap<&str, &str> = HashMap::new();
+    for (name, value) in &parameters {
+        if values.insert(name, value).is_some() {
+            return Err(Error::field(name, "Given twice."));
+        }
+    }
+    let mut take = |name| values.remove(name).map(str::to_owned);
+    let advertiser_id = take("advertiser_id");
+    let filters = Filters {
+        campaign_id: take("campaign_id"),
+        ad_id: take("ad_id"),
+        country: take("country"),
+        device_type: match take("device_type").map(|text| text.parse()) {
+            Some(Ok(device_type)) => Some(device_type),
+            Some(Err(_)) => {
+                return Err(Error::field(
+                    "device_type",
+                    "Expected one of desktop, mobile, tablet, tv, other.",
+                ));
+            }
+            None => None,
+        },
+    };
+    let group_by = match take("group_by").filter(|text| !text.is_empty()) {
+        Some(text) => text.split(',').map(dimension).collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
+    let window_minutes = match take("window_minutes") {
+        Some(text) => text.parse().map_err(|_| Error::field("window_minutes", "Expected a number."))?,
+        None => WINDOW_MINUTES,
+    };
+    let since = match take("since") {
+        Some(text) => Some(position(&text).ok_or_else(|| Error::field("since", "Expected epoch:seq."))?),
+        None => None,
+    };
+    if let Some(name) = values.keys().next() {
+        return Err(Error::field(name, "Unknown."));
+    }
+    let advertiser_id = scope.advertiser(advertiser_id.as_deref())?.to_owned();
+    let view = View { advertiser_id, filters, group_by, window_minutes };
+    match may_watch(&view, scope) {
+        Ok(()) => Ok((view, since)),
+        Err((_, message)) => Err(Error::Invalid(Rejection::form(message))),
+    }
+}
+
+fn dimension(name: &str) -> Result<Dimension, Error> {
+    serde_json::from_value(name.into())
+        .map_err(|_| Error::field("group_by", "Expected campaign_id, ad_id, country or device_type."))
+}
+
+fn position(text: &str) -> Option<Position> {
+    let (epoch, seq) = text.rsplit_once(':')?;
+    Some(Position { epoch: epoch.to_owned(), seq: seq.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(query: &str) -> Result<(View, Option<Position>), Error> {
+        let uri = format!("http://localhost/?{query}").parse().unwrap();
+        asked(Query::try_from_uri(&uri), &Scope::Advertisers(vec!["adv_001".into()]))
+    }
+
+    #[test]
+    fn a_query_names_a_view_and_a_place() {
+        let (view, since) =
+            question("campaign_id=c&device_type=tv&group_by=ad_id,country&window_minutes=5&since=e-1:7")
+                .unwrap();
+        assert_eq!((view.advertiser_id.as_str(), view.window_minutes), ("adv_001", 5));
+        assert_eq!(view.group_by, [Dimension::AdId, Dimension::Country]);
+        assert_eq!(view.filters.device_type, Some(DeviceType::Tv));
+        assert_eq!(since, Some(Position { epoch: "e-1".into(), seq: 7 }));
+        assert_eq!(question("").unwrap().0.window_minutes, WINDOW_MINUTES);
+    }
+
+    #[test]
+    fn what_is_no_question_is_refused() {
+        for query in [
+            "window_minutes=0",
+            "window_minutes=241",
+            "window_minutes=x",
+            "group_by=os",
+            "group_by=ad_id,ad_id",
+            "device_type=fridge",
+            "since=7",
+            "since=e:x",
+            "token=secret",
+            "country=DE&country=FR",
+        ] {
+            assert!(matches!(question(query), Err(Error::Invalid(_))), "{query}");
+        }
+        assert!(matches!(question("advertiser_id=adv_002"), Err(Error::Forbidden)));
+    }
+}

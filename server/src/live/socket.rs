@@ -1,0 +1,293 @@
+//! A WebSocket on its TCP connection: messages come in through tungstenite, frames that many sessions
+//! share go out as they are.
+//!
+//! A frame that a server sends is not masked (RFC 6455, section 5.1), so it is the same bytes for everybody
+//! who is told the same: it is encoded once, head and all, and each session's part is one write to its
+//! socket. Control frames, and everything that is read, are tungstenite's business. The two take turns:
+//! nothing of ours is written while tungstenite has something half written, and nothing is read, which
+//! could be answered, while something of ours is.
+
+use std::{
+    io::{self, IoSlice, Read, Write},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+};
+use bytes::Bytes;
+use clickwire_protocol::live::{MAX_CLIENT_MESSAGE_BYTES, SUBPROTOCOL};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::{rt::TokioIo, server::conn::auto::upgrade};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_tungstenite::tungstenite::{
+    Error, Message,
+    handshake::server::create_response_with_body,
+    protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext},
+};
+
+use crate::error;
+
+/// Bytes read from a socket at once; what is kept for each connection. Clients say little.
+const READ_BUFFER_BYTES: usize = 1_024;
+
+/// Unsent bytes that the kernel takes for a session; more would be stale before they are sent.
+const UNSENT_BYTES: u32 = 16 * 1_024;
+
+/// A peer that acknowledges nothing for so long is gone.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+
+/// Frames written by one system call, at most.
+const AT_ONCE: usize = 16;
+
+/// A text frame as it goes over the wire.
+pub(crate) type Frame = Bytes;
+
+/// Makes a whole text frame of a message.
+pub(crate) fn frame(text: &str) -> Frame {
+    const FINAL_TEXT: u8 = 0x81;
+    let mut frame = Vec::with_capacity(text.len() + 10);
+    frame.push(FINAL_TEXT);
+    match text.len() {
+        length @ 0..126 => frame.push(length as u8),
+        length @ 126..65_536 => {
+            frame.push(126);
+            frame.extend((length as u16).to_be_bytes());
+        }
+        length => {
+            frame.push(127);
+            frame.extend((length as u64).to_be_bytes());
+        }
+    }
+    frame.extend(text.as_bytes());
+    frame.into()
+}
+
+/// The text in a frame.
+pub(crate) fn payload(frame: &Frame) -> &[u8] {
+    let head = match frame.get(1) {
+        Some(127) => 10,
+        Some(126) => 4,
+        _ => 2,
+    };
+    frame.get(head..).unwrap_or_default()
+}
+
+/// A connection that is about to become a socket.
+pub(crate) struct Upgrade(OnUpgrade);
+
+impl Upgrade {
+    /// The answer to a request for a WebSocket (RFC 6455, section 4.2), and the connection to be.
+    pub(crate) fn answer(request: &mut Request) -> Result<(Response, Self), error::Error> {
+        let refused = |reason: String| error::Error::Upgrade(reason);
+        let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+        let mut response =
+            create_response_with_body(request, Body::empty).map_err(|error| refused(error.to_string()))?;
+        let upgrade = upgrade.ok_or_else(|| refused("the connection can't be upgraded".to_owned()))?;
+        if offers_ours(request.headers()) {
+            let ours = HeaderValue::from_static(SUBPROTOCOL);
+            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, ours);
+        }
+        Ok((response, Self(upgrade)))
+    }
+
+    /// The socket, when the answer has gone out; `None` if the client has.
+    pub(crate) async fn socket(self) -> Option<Socket> {
+        let upgraded = self.0.await.ok()?;
+        let parts = upgrade::downcast::<TokioIo<TcpStream>>(upgraded).ok()?;
+        Some(Socket::new(parts.io.into_inner(), &parts.read_buf))
+    }
+}
+
+fn offers_ours(headers: &HeaderMap) -> bool {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    offered
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .any(|name| name.trim() == SUBPROTOCOL)
+}
+
+/// An open socket.
+pub(crate) struct Socket {
+    stream: TcpStream,
+    protocol: WebSocketContext,
+}
+
+impl Socket {
+    fn new(stream: TcpStream, already_read: &[u8]) -> Self {
+        let options = SockRef::from(&stream);
+        let set = options
+            .set_tcp_notsent_lowat(UNSENT_BYTES)
+            .and_then(|()| options.set_tcp_user_timeout(Some(UNACKNOWLEDGED)));
+        if let Err(error) = set {
+            tracing::debug!(%error, "options of a socket");
+        }
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(MAX_CLIENT_MESSAGE_BYTES))
+            .max_frame_size(Some(MAX_CLIENT_MESSAGE_BYTES));
+        let protocol =
+            WebSocketContext::from_partially_read(already_read.to_vec(), Role::Server, Some(config));
+        Self { stream, protocol }
+    }
+
+    /// The next message. What is lost when this is given up halfway comes with the next call.
+    pub(crate) async fn receive(&mut self) -> Result<Message, Error> {
+        loop {
+            match self.protocol.read(&mut NonBlocking(&self.stream)) {
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream.readable().await?;
+                }
+                read => return read,
+            }
+        }
+    }
+
+    /// Writes frames, all or, if this is given up halfway, part of them: then nothing else may be.
+    pub(crate) async fn send(&mut self, frames: &[Frame]) -> Result<(), Error> {
+        self.flush().await?;
+        for frames in frames.chunks(AT_ONCE) {
+            let mut slices = [IoSlice::new(&[]); AT_ONCE];
+            for (slice, frame) in slices.iter_mut().zip(frames) {
+                *slice = IoSlice::new(frame);
+            }
+            let mut left = &mut slices[..frames.len()];
+            while !left.is_empty() {
+                match self.stream.try_write_vectored(left) {
+                    Ok(written) => IoSlice::advance_slices(&mut left, written),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        metrics::counter!("clickwire_live_blocked_total").increment(1);
+                        self.stream.writable().await?;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks whether somebody is still there.
+    pub(crate) async fn ping(&mut self) -> Result<(), Error> {
+        self.control(Message::Ping(Bytes::new())).await
+    }
+
+    /// Says farewell, and waits until the other side has gone: closing a connection with something unread
+    /// would reset it, and the farewell be lost.
+    pub(crate) async fn close(&mut self, frame: CloseFrame) -> Result<(), Error> {
+        self.control(Message::Close(Some(frame))).await?;
+        self.stream.shutdown().await?;
+        let mut unread = [0; READ_BUFFER_BYTES];
+        while self.stream.read(&mut unread).await? > 0 {}
+        Ok(())
+    }
+
+    async fn control(&mut self, message: Message) -> Result<(), Error> {
+        match self.protocol.write(&mut NonBlocking(&self.stream), message) {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => written?,
+        }
+        self.flush().await
+    }
+
+    /// Writes what tungstenite has not been able to.
+    async fn flush(&mut self) -> Result<(), Error> {
+        loop {
+            match self.protocol.flush(&mut NonBlocking(&self.stream)) {
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream.writable().await?;
+                }
+                flushed => return flushed,
+            }
+        }
+    }
+}
+
+/// The stream as tungstenite wants it: what can't be done at once is an error.
+struct NonBlocking<'a>(&'a TcpStream);
+
+impl Read for NonBlocking<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for NonBlocking<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::frame::coding::CloseCode};
+
+    use super::*;
+
+    async fn pair() -> (Socket, WebSocketStream<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        (Socket::new(server, &[]), WebSocketStream::from_raw_socket(client, Role::Client, None).await)
+    }
+
+    #[tokio::test]
+    async fn frames_of_every_length_arrive_as_they_were_and_in_order() {
+        let (mut server, mut client) = pair().await;
+        let texts: Vec<String> = [0, 1, 125, 126, 65_535, 65_536, 300_000]
+            .into_iter()
+            .cycle()
+            .take(21)
+            .map(|n| "x".repeat(n))
+            .collect();
+        let frames: Vec<Frame> = texts.iter().map(|text| frame(text)).collect();
+        let sent = async { server.send(&frames).await.unwrap() };
+        let received = async {
+            for text in &texts {
+                assert_eq!(client.next().await.unwrap().unwrap(), Message::text(text.as_str()));
+            }
+        };
+        tokio::join!(sent, received);
+    }
+
+    #[tokio::test]
+    async fn pings_are_answered_between_frames_and_a_farewell_arrives() {
+        let (mut server, mut client) = pair().await;
+        client.send(Message::Ping(Bytes::from_static(b"there?"))).await.unwrap();
+        assert!(matches!(server.receive().await.unwrap(), Message::Ping(_)));
+        client.send(Message::text("hello")).await.unwrap();
+        assert_eq!(server.receive().await.unwrap(), Message::text("hello"));
+        server.send(&[frame("one"), frame("two")]).await.unwrap();
+        let enough = CloseFrame { code: CloseCode::Library(3_001), reason: "enough".into() };
+        let closed = tokio::spawn(async move { server.close(enough).await });
+        assert_eq!(client.next().await.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"there?")));
+        for text in ["one", "two"] {
+            assert_eq!(client.next().await.unwrap().unwrap(), Message::text(text));
+        }
+        assert!(
+            matches!(client.next().await.unwrap().unwrap(), Message::Close(Some(frame)) if frame.reason == "enough")
+        );
+        drop(client);
+        closed.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_is_refused() {
+        let (mut server, mut client) = pair().await;
+        client.send(Message::text("x".repeat(MAX_CLIENT_MESSAGE_BYTES + 1))).await.unwrap();
+        assert!(matches!(server.receive().await, Err(Error::Capacity(_))));
+    }
+}
