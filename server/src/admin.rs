@@ -4,7 +4,7 @@
 use clickwire_protocol::reason::Reason;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{AppState, catalog, dead_letters, error::Error, keys, rules, stats, verdicts};
+use crate::{AppState, catalog, dead_letters, error::Error, keys, live, rules, stats, verdicts};
 
 /// Everything below `/api/v1/admin`.
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -15,6 +15,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .nest("/clicks", verdicts::routes())
         .merge(catalog::routes())
         .routes(routes!(stats::stats))
+        .routes(routes!(live::watchers::show))
 }
 
 /// Why an administrator does something; who gives no good reason is told so.

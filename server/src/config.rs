@@ -169,6 +169,15 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LIVE_SESSIONS_MAX", default_value_t = 10_000)]
     pub live_sessions_max: usize,
 
+    /// Live sessions of one client address at the same time, at most.
+    #[arg(long, env = "CLICKWIRE_LIVE_SESSIONS_PER_ADDRESS", default_value_t = 1_000)]
+    pub live_sessions_per_address: usize,
+
+    /// Origins, beside the server's own, whose pages may open a WebSocket, separated by commas:
+    /// `https://dashboards.example`
+    #[arg(long, env = "CLICKWIRE_ALLOWED_ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Vec<String>,
+
     /// Over how long live sessions are sent away when the server is told to stop, in seconds. Everything
     /// else is served meanwhile, and `/readyz` says 503
     #[arg(long, env = "CLICKWIRE_DRAIN_SECONDS", default_value_t = 5)]

@@ -67,7 +67,7 @@ use crate::{
     intake::{Intake, batch, enrich::Enricher, idempotency::Idempotency},
     keys::ring::Ring,
     limits::{Addresses, Rate},
-    live::{Hub, http::Polled},
+    live::{ByAddress, Hub, http::Polled},
     networks::Networks,
     redirect::ads::Ads,
     visitor::Proxies,
@@ -107,6 +107,8 @@ struct AppState {
     hub: Hub,
     partitions: u16,
     sessions: Sessions,
+    /// Origins, beside the server's own, whose pages may have live data.
+    allowed_origins: Arc<[String]>,
     polled: Polled,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// As JSON.
@@ -118,6 +120,9 @@ struct AppState {
 struct Sessions {
     tracker: TaskTracker,
     permits: Arc<Semaphore>,
+    /// How many permits there are.
+    max: usize,
+    by_address: ByAddress,
     /// The server is about to go away: nobody new is let in.
     stop: CancellationToken,
     heartbeat: Duration,
@@ -161,6 +166,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let sessions = Sessions {
         tracker: TaskTracker::new(),
         permits: Arc::new(Semaphore::new(config.live_sessions_max)),
+        max: config.live_sessions_max,
+        by_address: ByAddress::new(config.live_sessions_per_address),
         stop: stop.clone(),
         heartbeat: Duration::from_millis(config.live_heartbeat_ms),
         drain: Duration::from_secs(config.drain_seconds),
@@ -202,6 +209,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         partitions: config.partitions,
         sessions: sessions.clone(),
         polled: Polled::default(),
+        allowed_origins: config.allowed_origins.clone().into(),
         metrics,
         document: openapi::document(api(posts()).into_openapi()).context("the OpenAPI document")?,
     };

@@ -127,12 +127,17 @@ impl Addresses {
 
     /// Spends one request of a client.
     pub(crate) fn spend(&self, client: IpAddr) -> Result<Left, Error> {
-        let customer = match client.to_canonical() {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => IpAddr::V6(network(address)),
-        };
+        let customer = customer(client);
         let new = || Ok::<_, Error>(Arc::new(Allowance::new("address", self.rate)));
         self.allowances.get_or_insert_with(&customer, new)?.spend(NonZeroU32::MIN)
+    }
+}
+
+/// What stands for a client: its address, or an IPv6 customer's network.
+pub(crate) fn customer(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(network(address)),
     }
 }
 

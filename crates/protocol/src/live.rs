@@ -174,6 +174,7 @@ pub enum Topic {
 
 /// Clicks to watch: filters, grouping and window. Equal views share one state on the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct View {
     /// Whose clicks.
@@ -190,6 +191,7 @@ pub struct View {
 
 /// Conditions on dimensions; a condition that is absent holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Filters {
     /// This campaign.

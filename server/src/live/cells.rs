@@ -63,6 +63,11 @@ impl Cells {
         Some(shared)
     }
 
+    /// The views and how many watch each.
+    pub(crate) fn watchers(&self) -> Vec<(View, usize)> {
+        self.views.iter().map(|(view, shared)| (view.clone(), lock(shared).watchers())).collect()
+    }
+
     /// Up to where the cells are complete.
     pub(crate) fn position(&self) -> &Position {
         &self.position

@@ -41,11 +41,18 @@ impl Clicks {
                 }
                 (encode(&message), told)
             }
-            Some(told) => view.next(id, &told).unwrap_or_else(|| {
-                let (snapshot, told) = view.start(id, None);
-                frames.push(encode(&ServerMessage::Reset { id }));
-                (encode(&snapshot), told)
-            }),
+            Some(earlier) => {
+                let (frame, told) = view.next(id, &earlier).unwrap_or_else(|| {
+                    let (snapshot, told) = view.start(id, None);
+                    frames.push(encode(&ServerMessage::Reset { id }));
+                    (encode(&snapshot), told)
+                });
+                let conflated = told.conflated_since(&earlier);
+                if conflated > 0 {
+                    metrics::counter!("clickwire_live_conflated_total").increment(conflated);
+                }
+                (frame, told)
+            }
         };
         frames.push(frame);
         self.told = Some(told);

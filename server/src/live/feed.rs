@@ -108,6 +108,11 @@ impl Feed {
         self.cells().view(view, now_minute())
     }
 
+    /// The views and how many watch each.
+    pub(crate) fn watchers(&self) -> Vec<(View, usize)> {
+        self.cells().watchers()
+    }
+
     fn cells(&self) -> MutexGuard<'_, Cells> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -45,6 +45,7 @@ use crate::{
     access::Scope,
     error::Error,
     openapi::{self, Refused},
+    visitor::Visitor,
 };
 
 /// The number of the one subscription.
@@ -80,17 +81,18 @@ const MAX_KEPT: usize = 1_000;
     ),
     responses(
         (status = 200, body = String, content_type = "text/event-stream", description = "Events, without end."),
-        Refused<(openapi::Scoped, openapi::Input, openapi::Full)>
+        Refused<(openapi::Scoped, openapi::Input, openapi::Sessions)>
     ))]
 pub(crate) async fn events(
     State(state): State<AppState>,
     scope: Scope,
+    visitor: Visitor,
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Error> {
     let (view, since) = asked(query, &scope)?;
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
-    let place = Place::take(&state.sessions)?;
+    let place = Place::take(&state, visitor.address)?;
     let clicks = Clicks::new(state.hub.watch(view).ok_or(Error::Full)?, since);
     let mut news = clicks.subscribe();
     if *news.borrow() > 0 {
@@ -170,16 +172,17 @@ impl Events {
     responses(
         (status = 200, body = ServerMessage, description = "A snapshot or a delta.", headers(("ETag" = String))),
         (status = 304, description = "Nothing has changed.", headers(("ETag" = String))),
-        Refused<(openapi::Scoped, openapi::Input, openapi::Full, openapi::Database)>
+        Refused<(openapi::Scoped, openapi::Input, openapi::Sessions, openapi::Database)>
     ))]
 pub(crate) async fn poll(
     State(state): State<AppState>,
     scope: Scope,
+    visitor: Visitor,
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Error> {
     let (view, since) = asked(query, &scope)?;
-    let _place = Place::take(&state.sessions)?;
+    let _place = Place::take(&state, visitor.address)?;
     let watched = state.polled.watch(view, |view| state.hub.watch(view)).ok_or(Error::Full)?;
     let mut news = lock(&watched.view).subscribe();
     let loaded = timeout(LOADED_WITHIN, news.wait_for(|revision| *revision > 0)).await;

@@ -31,6 +31,7 @@ use crate::{
         alerts::Alerts,
         feed::{Event, Feed, Source},
         view::SharedView,
+        watchers::Advertiser,
     },
 };
 
@@ -119,6 +120,15 @@ impl Hub {
         let alerts = self.follow(channel, |events, suspect| Alerts::start(database, events, suspect));
         *watched = Arc::downgrade(&alerts);
         alerts
+    }
+
+    /// Whose views are watched by how many.
+    pub(super) fn watchers(&self) -> Vec<Advertiser> {
+        let feeds: Vec<(String, Arc<Feed>)> = {
+            let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+            feeds.iter().filter_map(|(id, feed)| Some((id.clone(), feed.upgrade()?))).collect()
+        };
+        feeds.into_iter().map(|(id, feed)| Advertiser::new(id, feed.watchers())).collect()
     }
 
     fn feed(&self, advertiser_id: &str) -> Arc<Feed> {

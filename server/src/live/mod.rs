@@ -8,6 +8,7 @@
 //! - [`clicks`]: one watcher of a view, whatever carries its messages
 //! - [`http`]: the same as server-sent events, and for asking now and then
 //! - [`place`]: what a session takes and gives back
+//! - [`watchers`]: who is watched, for administrators
 //! - [`session`]: one dashboard's connection; [`socket`]: its frames on their way to the kernel
 
 mod alerts;
@@ -20,6 +21,7 @@ mod place;
 mod session;
 mod socket;
 mod view;
+pub(crate) mod watchers;
 
 use axum::{
     extract::{Request, State},
@@ -31,6 +33,7 @@ use clickwire_protocol::live::{MAX_WINDOW_MINUTES, View};
 
 pub(crate) use feed::Event;
 pub(crate) use hub::Hub;
+pub(crate) use place::ByAddress;
 
 use crate::{
     AppState,
@@ -38,19 +41,24 @@ use crate::{
     error::Error,
     live::{place::Place, session::Session, socket::Upgrade},
     openapi::{self, Refused},
+    visitor::Visitor,
 };
 
 /// Opens a WebSocket for live data.
 ///
 /// With the subprotocol `clickwire.v1`; the token comes in its first message.
 #[utoipa::path(get, path = "/api/v1/live", operation_id = "connect_live", tag = "anybody",
-    responses((status = 101, description = "The connection is a WebSocket."), Refused<(openapi::Live,)>))]
-pub(crate) async fn upgrade(State(state): State<AppState>, mut request: Request) -> Result<Response, Error> {
+    responses((status = 101, description = "The connection is a WebSocket."), Refused<(openapi::Live, openapi::Sessions)>))]
+pub(crate) async fn upgrade(
+    State(state): State<AppState>,
+    visitor: Visitor,
+    mut request: Request,
+) -> Result<Response, Error> {
     let (answer, upgrade) = Upgrade::answer(&mut request)?;
-    if !same_origin(request.headers()) {
+    if !is_allowed(request.headers(), &state.allowed_origins) {
         return Err(Error::Forbidden);
     }
-    let place = Place::take(&state.sessions)?;
+    let place = Place::take(&state, visitor.address)?;
     state.sessions.tracker.clone().spawn(async move {
         let _place = place;
         let Some(socket) = upgrade.socket().await else { return };
@@ -78,10 +86,14 @@ fn may_watch(view: &View, scope: &Scope) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A browser names the page's origin (RFC 6455, section 10.2): it must be ours. Programs name none.
-fn same_origin(headers: &HeaderMap) -> bool {
+/// A browser names the page's origin (RFC 6455, section 10.2): it must be ours or one that is allowed.
+/// Programs name none.
+fn is_allowed(headers: &HeaderMap, others: &[String]) -> bool {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    if others.iter().any(|other| other.as_bytes() == origin.as_bytes()) {
+        return true;
+    }
     let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
     let host = origin.as_ref().and_then(Uri::authority).map(axum::http::uri::Authority::as_str);
     host.is_some() && host == text(header::HOST)
@@ -99,6 +111,8 @@ mod tests {
             (Some("https://clicks.example"), "clicks.example", true),
             (Some("https://evil.example"), "clicks.example", false),
             (Some("http://127.0.0.1:9999"), "127.0.0.1:8080", false),
+            (Some("https://partner.example"), "clicks.example", true),
+            (Some("http://partner.example"), "clicks.example", false),
             (Some("null"), "clicks.example", false),
         ] {
             let mut headers = HeaderMap::new();
@@ -106,7 +120,7 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, origin.parse().unwrap());
             }
-            assert_eq!(same_origin(&headers), expected, "{origin:?}");
+            assert_eq!(is_allowed(&headers, &["https://partner.example".to_owned()]), expected, "{origin:?}");
         }
     }
 }

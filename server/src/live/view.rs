@@ -73,6 +73,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// Ticks with changes between an earlier place and this one that were told of as one.
+    pub(crate) fn conflated_since(&self, earlier: &Self) -> u64 {
+        (self.revision - earlier.revision).saturating_sub(1)
+    }
+
     /// Where the session's state ends.
     pub(crate) fn position(&self) -> Position {
         Position { epoch: self.epoch.to_string(), seq: self.seq }
@@ -98,6 +103,11 @@ impl ViewState {
     /// Wakes when there is something to tell; 0 until the state is loaded.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.announce.subscribe()
+    }
+
+    /// How many wait for something to tell.
+    pub(crate) fn watchers(&self) -> usize {
+        self.announce.receiver_count()
     }
 
     /// Adds the difference that a cell of the feed made, if the view admits it.

@@ -133,8 +133,8 @@ groups! {
     NotReplayable: Error::NotReplayable(String::new());
     /// Others are told over Redis.
     Announced: Error::RedisAway(String::new());
-    /// There is no place left.
-    Full: Error::Full;
+    /// There is no place left for a live session, or not for this client.
+    Sessions: Error::Full, Error::TooMany { left: Left::nothing("address", ONE), retry_after: Duration::ZERO };
     /// A connection becomes a WebSocket.
-    Live: Error::Forbidden, Error::Upgrade(String::new()), Error::Full;
+    Live: Error::Forbidden, Error::Upgrade(String::new());
 }

@@ -140,7 +140,13 @@ fn measure(scenario: &Scenario, seconds: u32, steps: &Steps, interrupt: &Interru
     let services = Services::start(&services, &|step| steps.say(step))?;
     let launch = Launch { installation: &installation, services: &services, steps, interrupt };
     launch.migrate(true)?;
-    let settings = [("CLICKWIRE_LIVE_TICK_MS", scenario.tick_ms.to_string())];
+    let settings = [
+        ("CLICKWIRE_LIVE_TICK_MS", scenario.tick_ms.to_string()),
+        // All of them come from one address.
+        ("CLICKWIRE_LIVE_SESSIONS_PER_ADDRESS", "15000".to_owned()),
+        ("CLICKWIRE_ADDRESS_RATE", "1000000".to_owned()),
+        ("CLICKWIRE_ADDRESS_BURST", "1000000".to_owned()),
+    ];
     let running = launch.programs(Port::Free.reserve("the server")?, false, &settings)?;
     let status = running.status(&launch)?;
     let answer = folder.0.join("load.json");

@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::live::{SOON, counted, post, refused_with, shows};
+use super::live::{SOON, connect, counted, post, refused_with, shows};
 
 /// Posts one click of adv_001, and the same one again until it is taken.
 async fn post_until_taken(server: &Server, random: &mut StdRng) -> Result<()> {
@@ -138,6 +138,40 @@ async fn events_carry_the_same_view_and_resume() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn administrators_see_what_is_watched_and_by_how_many() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let admin = stack.as_admin()?;
+    let connections = async || -> Result<serde_json::Value> {
+        let (status, body) = admin.connection().get("/api/v1/admin/connections").await?;
+        ensure!(status.as_u16() == 200, "{status}");
+        Ok(serde_json::from_slice(&body)?)
+    };
+    assert_eq!(connections().await?["sessions"], 0);
+    let mut dashboards = Vec::new();
+    for advertiser in ["adv_001", "adv_001", "adv_002"] {
+        let mut dashboard = Client::new(stack.as_viewer(advertiser)?, Stack::view(advertiser));
+        shows(&mut dashboard, 0, SOON).await?;
+        dashboards.push(dashboard);
+    }
+    let events = Events::open(&stack, "").await?;
+    let shown = connections().await?;
+    assert_eq!(shown["sessions"], 4, "{shown}");
+    let watched: Vec<_> = ["/advertisers/0", "/advertisers/1"]
+        .map(|place| shown.pointer(place).map(|one| (one["advertiser_id"].clone(), one["watchers"].clone())))
+        .into_iter()
+        .flatten()
+        .collect();
+    assert_eq!(watched, [(json!("adv_001"), json!(3)), (json!("adv_002"), json!(1))], "{shown}");
+    drop((dashboards, events));
+    eventually("everybody has gone", SOON, async || {
+        let shown = connections().await.ok()?;
+        (shown["sessions"] == 0 && shown["advertisers"] == json!([])).then_some(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn asking_tells_what_changed_and_costs_nothing_when_nothing_has() -> Result<()> {
     let mut stack = Stack::new().await?;
     let _aggregator = stack.start_aggregator().await?;
@@ -190,6 +224,19 @@ async fn who_says_too_much_is_closed_with_the_documented_code() -> Result<()> {
     let long = vec![auth, format!("{{\"type\":\"{}\"}}", "x".repeat(20_000))];
     assert_eq!(refused_with(&stack, &long).await?, close::TOO_LONG);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_has_so_many_sessions_and_no_more() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_LIVE_SESSIONS_PER_ADDRESS", "2");
+    let _server = stack.start_server().await?;
+    let held = (connect(&stack).await?, Events::open(&stack, "").await?);
+    let refused = connect(&stack).await.map(drop).unwrap_err();
+    assert!(format!("{refused:#}").contains("429"), "{refused:#}");
+    assert!(Events::open(&stack, "").await.is_err());
+    drop(held);
+    eventually("there is room again", SOON, async || connect(&stack).await.ok().map(drop)).await
 }
 
 /// One address before several gateways, as a balancer: whoever comes goes to the next that listens.

@@ -239,6 +239,7 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
         ("PUT /api/v1/admin/advertisers/nobody", template, 404),
         ("GET /api/v1/admin/advertisers/adv_001", Value::Null, 200),
         ("GET /api/v1/admin/stats", Value::Null, 200),
+        ("GET /api/v1/admin/connections", Value::Null, 200),
         ("GET /api/v1/admin/rules", Value::Null, 200),
         ("GET /api/v1/admin/rules/ip_velocity", Value::Null, 200),
         ("GET /api/v1/admin/rules/nonsense", Value::Null, 404),

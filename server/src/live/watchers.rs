@@ -1,0 +1,67 @@
+//! `GET /api/v1/admin/connections`: how many live sessions this server has, and what is watched over them.
+
+use axum::{Json, extract::State};
+use clickwire_protocol::live::View;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    AppState,
+    access::Admin,
+    openapi::{self, Refused},
+};
+
+/// Advertisers, and views of each, that are listed, at most: those with the most watchers.
+const LISTED: usize = 100;
+
+/// The live sessions of one server.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Connections {
+    /// Sessions of every kind.
+    sessions: usize,
+    /// How many there may be.
+    sessions_max: usize,
+    /// Who is watched, the most first.
+    advertisers: Vec<Advertiser>,
+}
+
+/// What is watched of one advertiser.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Advertiser {
+    advertiser_id: String,
+    /// Subscriptions to any of its views.
+    watchers: usize,
+    /// The views, the most watched first; their filters say which campaign.
+    views: Vec<WatchedView>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct WatchedView {
+    watchers: usize,
+    view: View,
+}
+
+impl Advertiser {
+    /// From its views and how many watch each.
+    pub(super) fn new(advertiser_id: String, views: Vec<(View, usize)>) -> Self {
+        let watchers = views.iter().map(|(_, watchers)| watchers).sum();
+        let watched = views.into_iter().filter(|&(_, watchers)| watchers > 0);
+        let mut views: Vec<_> = watched.map(|(view, watchers)| WatchedView { watchers, view }).collect();
+        views.sort_by_key(|view| std::cmp::Reverse(view.watchers));
+        views.truncate(LISTED);
+        Self { advertiser_id, watchers, views }
+    }
+}
+
+/// How many live sessions this server has, and what they watch.
+#[utoipa::path(get, path = "/connections", operation_id = "show_connections", tag = "admin",
+    responses((status = 200, body = Connections), Refused<(openapi::Scoped,)>))]
+pub(crate) async fn show(State(state): State<AppState>, _: Admin) -> Json<Connections> {
+    let mut advertisers = state.hub.watchers();
+    advertisers.retain(|advertiser| advertiser.watchers > 0);
+    advertisers.sort_by_key(|advertiser| std::cmp::Reverse(advertiser.watchers));
+    advertisers.truncate(LISTED);
+    let sessions_max = state.sessions.max;
+    let sessions = sessions_max - state.sessions.permits.available_permits();
+    Json(Connections { sessions, sessions_max, advertisers })
+}
