@@ -4,65 +4,119 @@ use std::rc::Rc;
 
 use clickwire_protocol::live::close;
 use gloo_events::EventListener;
+use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
 use crate::{
+    account::{self, Credential},
     clock,
     connection::Connection,
     model::{Model, Status},
     page::Page,
     session::Event,
-    sign_in::SignIn,
+    sign_in::{Attempt, SignIn},
     stack::Stack,
     token,
 };
 
 const REFUSED: &str = "That token was not accepted. It may have been mistyped or withdrawn.";
+const SIGNED_OUT: &str = "You were signed out. Sign in to go on.";
+
+/// Who sits in front of the page.
+#[derive(Clone, PartialEq)]
+enum Viewer {
+    /// The server is asked whether somebody is signed in.
+    Unknown,
+    /// Nobody that may see something.
+    Nobody { message: Option<AttrValue>, busy: bool },
+    /// Somebody with this.
+    Somebody(Credential),
+}
+
+impl Viewer {
+    fn nobody(message: Option<&'static str>) -> Self {
+        Self::Nobody { message: message.map(AttrValue::from), busy: false }
+    }
+}
+
+/// A token in the address or in this tab's memory, or else whoever is signed in.
+fn find(viewer: UseStateHandle<Viewer>) {
+    match token::find() {
+        Some(token) => viewer.set(Viewer::Somebody(Credential::Token(token))),
+        None => spawn_local(async move {
+            viewer.set(match account::show().await {
+                account::Answer::Somebody => Viewer::Somebody(Credential::Cookie),
+                other => Viewer::nobody(other.message()),
+            });
+        }),
+    }
+}
 
 /// The application.
 #[component]
 pub fn App() -> Html {
-    let token = use_state_eq(token::find);
-    let message = use_state_eq(|| None::<AttrValue>);
+    let viewer = use_state_eq(|| Viewer::Unknown);
     {
-        // Another link, opened in this same tab.
-        let (token, message) = (token.clone(), message.clone());
+        let viewer = viewer.clone();
         use_effect_with((), move |()| {
-            let listener = web_sys::window().map(|window| {
-                EventListener::new(&window, "hashchange", move |_| {
-                    message.set(None);
-                    token.set(token::find());
-                })
-            });
+            find(viewer.clone());
+            // Another link, opened in this same tab.
+            let listener = web_sys::window()
+                .map(|window| EventListener::new(&window, "hashchange", move |_| find(viewer.clone())));
             move || drop(listener)
         });
     }
     let onleave = {
-        let (token, message) = (token.clone(), message.clone());
-        Callback::from(move |why: Option<AttrValue>| {
+        let viewer = viewer.clone();
+        Callback::from(move |(credential, is_refused): (Credential, bool)| {
             token::forget();
-            message.set(why);
-            token.set(None);
+            let message = match (&credential, is_refused) {
+                (_, false) => None,
+                (Credential::Token(_), true) => Some(REFUSED),
+                (Credential::Cookie, true) => Some(SIGNED_OUT),
+            };
+            viewer.set(Viewer::nobody(message));
+            if credential == Credential::Cookie && !is_refused {
+                spawn_local(account::sign_out());
+            }
         })
     };
     let onsubmit = {
-        let (token, message) = (token.clone(), message.clone());
-        Callback::from(move |given: String| {
-            token::keep(&given);
-            message.set(None);
-            token.set(Some(given));
+        let viewer = viewer.clone();
+        Callback::from(move |attempt: Attempt| match attempt {
+            Attempt::Token(token) => {
+                token::keep(&token);
+                viewer.set(Viewer::Somebody(Credential::Token(token)));
+            }
+            Attempt::Password { login, password } => {
+                viewer.set(Viewer::Nobody { message: None, busy: true });
+                let viewer = viewer.clone();
+                spawn_local(async move {
+                    viewer.set(match account::sign_in(&login, &password).await {
+                        account::Answer::Somebody => Viewer::Somebody(Credential::Cookie),
+                        other => Viewer::nobody(other.message()),
+                    });
+                });
+            }
         })
     };
-    match &*token {
-        Some(token) => html! { <Live key={token.clone()} token={token.clone()} {onleave} /> },
-        None => html! { <SignIn message={(*message).clone()} {onsubmit} /> },
+    match &*viewer {
+        Viewer::Unknown => html! {},
+        Viewer::Nobody { message, busy } => {
+            html! { <SignIn message={message.clone()} busy={*busy} {onsubmit} /> }
+        }
+        Viewer::Somebody(credential) => {
+            let key = credential.token().unwrap_or_default().to_owned();
+            html! { <Live {key} credential={credential.clone()} {onleave} /> }
+        }
     }
 }
 
 #[derive(Clone, PartialEq, Properties)]
 struct LiveProps {
-    token: String,
-    onleave: Callback<Option<AttrValue>>,
+    credential: Credential,
+    /// Hears who leaves, and whether because the server wants it.
+    onleave: Callback<(Credential, bool)>,
 }
 
 /// The page with a connection behind it.
@@ -73,9 +127,9 @@ fn Live(props: &LiveProps) -> Html {
     let connection = use_state(|| None::<Rc<Connection>>);
     {
         let (connection, version) = (connection.clone(), version.clone());
-        use_effect_with(props.token.clone(), move |token| {
+        use_effect_with(props.credential.clone(), move |credential| {
             let changed = Callback::from(move |now| version.set(now));
-            let started = Connection::start(Model::new(token.clone()), changed);
+            let started = Connection::start(Model::new(credential.clone()), changed);
             connection.set(Some(started.clone()));
             move || started.stop()
         });
@@ -84,10 +138,10 @@ fn Live(props: &LiveProps) -> Html {
         connection.model().borrow().status(0) == Status::Refused(close::UNAUTHORIZED)
     });
     {
-        let onleave = props.onleave.clone();
+        let (onleave, credential) = (props.onleave.clone(), props.credential.clone());
         use_effect_with(unauthorised, move |&unauthorised| {
             if unauthorised {
-                onleave.emit(Some(REFUSED.into()));
+                onleave.emit((credential, true));
             }
         });
     }
@@ -97,6 +151,10 @@ fn Live(props: &LiveProps) -> Html {
     let tell = |connection: &Rc<Connection>| {
         let connection = connection.clone();
         Callback::from(move |event: Event| connection.dispatch(event))
+    };
+    let onleave = {
+        let credential = props.credential.clone();
+        props.onleave.reform(move |()| (credential.clone(), false))
     };
     let now_ms = connection.now_ms();
     let mut model = connection.model().borrow_mut();
@@ -119,7 +177,7 @@ fn Live(props: &LiveProps) -> Html {
             campaigns={model.campaigns.clone()} window_minutes={model.session.window_minutes}
             zone_offset_minutes={clock::zone_offset_minutes()} notice={notice.map(AttrValue::from)} colours={*colours}
             onadvertiser={tell(&connection).reform(Event::ChooseAdvertiser)} onwindow={tell(&connection).reform(Event::ChooseWindow)}
-            onreconnect={tell(&connection).reform(|()| Event::Start)} onleave={props.onleave.reform(|()| None)}
+            onreconnect={tell(&connection).reform(|()| Event::Start)} {onleave}
             ontheme={Callback::from(move |_| colours.set(*colours + 1))} />
     }
 }

@@ -12,10 +12,12 @@ use gloo_events::EventListener;
 use gloo_render::{AnimationFrame, request_animation_frame};
 use gloo_timers::callback::{Interval, Timeout};
 use wasm_bindgen::JsCast as _;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::{CloseEvent, MessageEvent, VisibilityState, WebSocket};
 use yew::Callback;
 
 use crate::{
+    account::{self, Credential, RENEW_EVERY_MS},
     clock, directory,
     model::Model,
     session::{Effect, Event, Timer},
@@ -49,7 +51,7 @@ pub struct Connection {
     frame: RefCell<Option<AnimationFrame>>,
     version: Cell<u64>,
     changed: Callback<u64>,
-    watches: RefCell<Option<(Vec<EventListener>, Interval)>>,
+    watches: RefCell<Option<(Vec<EventListener>, Vec<Interval>)>>,
 }
 
 impl Connection {
@@ -148,9 +150,9 @@ impl Connection {
     }
 
     fn list_advertisers(self: &Rc<Self>) {
-        let (this, token) = (self.clone(), self.model.borrow().session.token().to_owned());
-        wasm_bindgen_futures::spawn_local(async move {
-            let answer = directory::advertisers(&token).await;
+        let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
+        spawn_local(async move {
+            let answer = directory::advertisers(&credential).await;
             let mut model = this.model.borrow_mut();
             model.advertisers_missing = answer.is_none();
             let Some(answer) = answer else {
@@ -176,9 +178,9 @@ impl Connection {
     }
 
     fn list_campaigns(self: &Rc<Self>, advertiser_id: String) {
-        let (this, token) = (self.clone(), self.model.borrow().session.token().to_owned());
-        wasm_bindgen_futures::spawn_local(async move {
-            if let Some(answer) = directory::campaigns(&advertiser_id, &token).await {
+        let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
+        spawn_local(async move {
+            if let Some(answer) = directory::campaigns(&advertiser_id, &credential).await {
                 let mut model = this.model.borrow_mut();
                 if model.session.advertiser_id.as_ref() == Some(&advertiser_id) {
                     model.campaigns = answer.names;
@@ -223,8 +225,17 @@ impl Connection {
                 visible.dispatch(Event::Woken);
             }
         });
-        let interval = Interval::new(TICK_MS, move || tick.touch());
-        self.watches.replace(Some((vec![online, offline, visibility], interval)));
+        let mut intervals = vec![Interval::new(TICK_MS, move || tick.touch())];
+        if *self.model.borrow().session.credential() == Credential::Cookie {
+            let renew = || {
+                spawn_local(async {
+                    // What came of it the gateway says when the token's time is up.
+                    account::show().await;
+                });
+            };
+            intervals.push(Interval::new(RENEW_EVERY_MS, renew));
+        }
+        self.watches.replace(Some((vec![online, offline, visibility], intervals)));
     }
 }
 

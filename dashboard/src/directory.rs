@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gloo_net::http::Request;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::clock;
+use crate::{account::Credential, clock};
 
 /// Names by id.
 pub type Names = BTreeMap<String, String>;
@@ -36,23 +36,27 @@ struct Campaign {
     name: String,
 }
 
-/// The advertisers that `token` may watch.
-pub async fn advertisers(token: &str) -> Option<Answer> {
-    let (list, ahead_ms) = get::<Advertiser>("/api/v1/advertisers", token).await?;
+/// The advertisers that may be watched.
+pub async fn advertisers(credential: &Credential) -> Option<Answer> {
+    let (list, ahead_ms) = get::<Advertiser>("/api/v1/advertisers", credential).await?;
     let names = list.into_iter().map(|advertiser| (advertiser.advertiser_id, advertiser.name)).collect();
     Some(Answer { names, ahead_ms })
 }
 
 /// An advertiser's campaigns.
-pub async fn campaigns(advertiser_id: &str, token: &str) -> Option<Answer> {
+pub async fn campaigns(advertiser_id: &str, credential: &Credential) -> Option<Answer> {
     let id = String::from(js_sys::encode_uri_component(advertiser_id));
-    let (list, ahead_ms) = get::<Campaign>(&format!("/api/v1/campaigns?advertiser_id={id}"), token).await?;
+    let (list, ahead_ms) =
+        get::<Campaign>(&format!("/api/v1/campaigns?advertiser_id={id}"), credential).await?;
     let names = list.into_iter().map(|campaign| (campaign.campaign_id, campaign.name)).collect();
     Some(Answer { names, ahead_ms })
 }
 
-async fn get<T: DeserializeOwned>(url: &str, token: &str) -> Option<(Vec<T>, Option<i64>)> {
-    let request = Request::get(url).header("Authorization", &format!("Bearer {token}"));
+async fn get<T: DeserializeOwned>(url: &str, credential: &Credential) -> Option<(Vec<T>, Option<i64>)> {
+    let mut request = Request::get(url);
+    if let Some(token) = credential.token() {
+        request = request.header("Authorization", &format!("Bearer {token}"));
+    }
     let response = request.send().await.ok().filter(gloo_net::http::Response::ok)?;
     let ahead_ms = response.headers().get("date").and_then(|date| clock::ahead_ms(&date));
     let list: List<T> = response.json().await.ok()?;

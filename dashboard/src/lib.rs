@@ -11,6 +11,7 @@
 //! Nothing here computes a count of its own: cells carry absolute values, and what they mean
 //! (clicks, fraud, billable) is decided by `clickwire_protocol::counts` alone.
 
+pub mod account;
 pub mod app;
 pub mod backoff;
 pub mod breakdown;

@@ -1,6 +1,7 @@
 //! All that the page knows. It changes in place; a version tells the components when to look.
 
 use crate::{
+    account::Credential,
     directory::Names,
     overview::Overview,
     palette::Palette,
@@ -31,9 +32,9 @@ pub struct Model {
 
 impl Model {
     /// Before anything is known.
-    pub fn new(token: String) -> Self {
+    pub fn new(credential: Credential) -> Self {
         Self {
-            session: Session::new(token, DEFAULT_WINDOW_MINUTES),
+            session: Session::new(credential, DEFAULT_WINDOW_MINUTES),
             advertisers: Names::new(),
             advertisers_missing: false,
             campaigns: Names::new(),
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_status_says_what_a_person_can_expect() {
-        let mut model = Model::new("secret".into());
+        let mut model = Model::new(Credential::Token("secret".into()));
         assert_eq!(model.status(0), Status::Connecting);
         model.session.phase = Phase::Live(0);
         assert_eq!(model.status(0), Status::Connecting, "no numbers yet");
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn ids_stand_in_for_names() {
-        let mut model = Model::new("secret".into());
+        let mut model = Model::new(Credential::Token("secret".into()));
         assert_eq!(model.advertiser_name(), None);
         model.session.advertiser_id = Some("adv_001".into());
         assert_eq!(model.advertiser_name(), Some("adv_001"));

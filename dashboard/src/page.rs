@@ -78,7 +78,7 @@ pub fn Page(props: &Props) -> Html {
                     <div class="actions">
                         <Pill status={props.status} age_ms={props.age_ms} />
                         <theme::Toggle onchange={props.ontheme.clone()} />
-                        <button type="button" class="quiet" aria-label="Sign out" title="Forget the token and leave" onclick={props.onleave.reform(|_| ())}>
+                        <button type="button" class="quiet" aria-label="Sign out" title="Sign out" onclick={props.onleave.reform(|_| ())}>
                             <svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><path d="M6.5 2.5h-4v11h4M6 8h8M11 5l3 3-3 3" /></svg>
                         </button>
                     </div>

@@ -10,7 +10,7 @@ use clickwire_protocol::{
     live::{Applied, ClientMessage, Filters, ServerMessage, Topic, View, ViewState, close},
 };
 
-use crate::backoff;
+use crate::{account::Credential, backoff};
 
 #[cfg(test)]
 mod tests;
@@ -121,7 +121,7 @@ pub struct Session {
     pub heard_ms: Option<i64>,
     /// What the gateway refused to do, for people.
     pub complaint: Option<String>,
-    token: String,
+    credential: Credential,
     /// The last subscription's id; ids are never used twice, so what still comes for an older one
     /// is known by it.
     subscription: u32,
@@ -134,7 +134,7 @@ pub struct Session {
 
 impl Session {
     /// A session that is not yet connected.
-    pub fn new(token: String, window_minutes: u32) -> Self {
+    pub fn new(credential: Credential, window_minutes: u32) -> Self {
         Self {
             phase: Phase::Idle,
             advertisers: Vec::new(),
@@ -144,7 +144,7 @@ impl Session {
             settled: false,
             heard_ms: None,
             complaint: None,
-            token,
+            credential,
             subscription: 0,
             subscribed: false,
             expects_snapshot: false,
@@ -154,9 +154,9 @@ impl Session {
         }
     }
 
-    /// The token it authenticates with.
-    pub fn token(&self) -> &str {
-        &self.token
+    /// What it authenticates with.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
     }
 
     /// Takes an event at `now_ms` (since the Unix epoch); `chance` is uniform in [0, 1).
@@ -164,7 +164,9 @@ impl Session {
         let live = matches!(self.phase, Phase::Live(_));
         match event {
             Event::Start => self.open(),
-            Event::Opened => vec![Effect::Send(ClientMessage::Auth { token: self.token.clone() })],
+            Event::Opened => {
+                vec![Effect::Send(ClientMessage::Auth { token: self.credential.token().map(str::to_owned) })]
+            }
             Event::Received(message) => self.receive(message, now_ms),
             Event::Closed { code } => self.lose(code, now_ms, chance),
             Event::Fired(Timer::Handshake) => self.lose(close::TRY_AGAIN_LATER, now_ms, chance),

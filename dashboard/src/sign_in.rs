@@ -1,54 +1,94 @@
-//! The page for who has no token, or one that was refused.
+//! The page for who is not signed in, or not any more.
 
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use crate::{logo::Logo, theme};
 
+/// What somebody tries to come in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// An account.
+    Password {
+        /// Its login.
+        login: String,
+        /// Its password.
+        password: String,
+    },
+    /// A token, without an account.
+    Token(String),
+}
+
 /// What the page shows.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// Why one is here, if not for the first time.
     pub message: Option<AttrValue>,
-    /// Hears the token.
-    pub onsubmit: Callback<String>,
+    /// The server is being asked.
+    #[prop_or_default]
+    pub busy: bool,
+    /// Hears the attempt.
+    pub onsubmit: Callback<Attempt>,
 }
 
-/// A field for the token.
+/// Fields for login and password, or for a token.
 #[component]
 pub fn SignIn(props: &Props) -> Html {
-    let field = use_node_ref();
+    let by_token = use_state_eq(|| false);
+    let (first, second) = (use_node_ref(), use_node_ref());
     {
-        let field = field.clone();
-        use_effect_with(props.message.clone(), move |_| {
+        let first = first.clone();
+        use_effect_with((props.message.clone(), *by_token), move |_| {
             // Without focus one has to click first: no harm.
-            field.cast::<HtmlInputElement>().and_then(|field| field.focus().ok());
+            first.cast::<HtmlInputElement>().and_then(|field| field.focus().ok());
         });
     }
     let onsubmit = {
-        let (field, onsubmit) = (field.clone(), props.onsubmit.clone());
-        Callback::from(move |event: SubmitEvent| {
+        let (first, second, by_token) = (first.clone(), second.clone(), *by_token);
+        props.onsubmit.reform(move |event: SubmitEvent| {
             event.prevent_default();
-            let token = field.cast::<HtmlInputElement>().map(|field| field.value()).unwrap_or_default();
-            if !token.trim().is_empty() {
-                onsubmit.emit(token.trim().to_owned());
+            let value = |field: &NodeRef| {
+                field.cast::<HtmlInputElement>().map(|field| field.value()).unwrap_or_default()
+            };
+            let first = value(&first).trim().to_owned();
+            if by_token {
+                Attempt::Token(first)
+            } else {
+                Attempt::Password { login: first, password: value(&second) }
             }
         })
     };
+    let other = {
+        let by_token = by_token.clone();
+        Callback::from(move |_: MouseEvent| by_token.set(!*by_token))
+    };
     let invalid = props.message.is_some();
+    let (invalid, described) = (invalid.then_some("true"), invalid.then_some("sign-in-problem"));
     html! {
         <main class="sign-in">
             <form class="card" {onsubmit}>
                 <div class="brand"><Logo /><h1>{ "Clickwire" }</h1></div>
-                <p>{ "Watch your clicks as they happen. Open the link you were given, or paste its token." }</p>
+                <p>{ "Watch your clicks as they happen." }</p>
                 if let Some(message) = &props.message {
                     <p class="problem" role="alert" id="sign-in-problem">{ message }</p>
                 }
-                <label for="token">{ "Access token" }</label>
-                <input ref={field} id="token" name="token" type="password" autocomplete="off" spellcheck="false" required=true
-                    aria-invalid={invalid.then_some("true")} aria-describedby={invalid.then_some("sign-in-problem")} />
-                <button type="submit" class="primary">{ "Show the dashboard" }</button>
-                <p class="fine">{ "The token stays in this tab and is forgotten when you close it." }</p>
+                if *by_token {
+                    <label for="token">{ "Access token" }</label>
+                    <input key="token" ref={first} id="token" name="token" type="password" autocomplete="off" spellcheck="false" required=true
+                        aria-invalid={invalid} aria-describedby={described} />
+                } else {
+                    <label for="login">{ "E-mail address or user name" }</label>
+                    <input key="login" ref={first} id="login" name="login" type="text" inputmode="email" autocomplete="username" autocapitalize="none"
+                        spellcheck="false" required=true aria-invalid={invalid} aria-describedby={described} />
+                    <label for="password">{ "Password" }</label>
+                    <input key="password" ref={second} id="password" name="password" type="password" autocomplete="current-password" required=true
+                        aria-invalid={invalid} aria-describedby={described} />
+                }
+                <button type="submit" class="primary" disabled={props.busy}>{ if props.busy { "Signing in…" } else if *by_token { "Show the dashboard" } else { "Sign in" } }</button>
+                if *by_token {
+                    <p class="fine">{ "The token stays in this tab and is forgotten when you close it." }</p>
+                }
+                <button type="button" class="link" onclick={other}>{ if *by_token { "Sign in with a password" } else { "Use an access token instead" } }</button>
             </form>
             <theme::Toggle />
         </main>
@@ -59,17 +99,24 @@ pub fn SignIn(props: &Props) -> Html {
 mod tests {
     use super::*;
 
-    async fn render(message: Option<&'static str>) -> String {
-        let props = Props { message: message.map(AttrValue::from), onsubmit: Callback::noop() };
+    async fn render(message: Option<&'static str>, busy: bool) -> String {
+        let props = Props { message: message.map(AttrValue::from), busy, onsubmit: Callback::noop() };
         yew::LocalServerRenderer::<SignIn>::with_props(props).hydratable(false).render().await
     }
 
     #[tokio::test]
-    async fn a_refused_token_is_explained_at_the_field() {
-        let calm = render(None).await;
-        assert!(calm.contains(r#"<label for="token">"#) && !calm.contains("alert"), "{calm}");
-        let refused = render(Some("That token was not accepted.")).await;
-        assert!(refused.contains(r#"role="alert""#) && refused.contains("not accepted"), "{refused}");
+    async fn a_refused_password_is_explained_at_the_fields() {
+        let calm = render(None, false).await;
+        assert!(calm.contains(r#"<label for="login">"#) && !calm.contains("alert"), "{calm}");
+        assert!(calm.contains(r#"autocomplete="current-password""#), "{calm}");
+        let refused = render(Some("The password is wrong."), false).await;
+        assert!(refused.contains(r#"role="alert""#) && refused.contains("is wrong"), "{refused}");
         assert!(refused.contains(r#"aria-describedby="sign-in-problem""#), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn while_the_server_is_asked_nothing_is_sent_twice() {
+        let busy = render(None, true).await;
+        assert!(busy.contains("disabled") && busy.contains("Signing in"), "{busy}");
     }
 }

@@ -1,30 +1,79 @@
-//! Who may do what. Every handler that answers with data asks [`Scope`]; there is no other way to
-//! an advertiser's id. Every handler that changes something but clicks asks [`Admin`].
+//! Who asks, and what that one may do. Every handler that answers with data asks [`Scope`]; there is no
+//! other way to an advertiser's id. What looks after the whole is guarded by [`Operator`]; what changes
+//! anything but clicks, by [`Admin`].
 //!
-//! Tokens come as `Authorization: Bearer …` (RFC 6750); keys for posting clicks ([`crate::keys`]) also
-//! as `X-Api-Key`. They are compared by their SHA-256, so the time of a comparison tells nothing about
-//! them.
+//! A caller shows a token as `Authorization: Bearer …` (RFC 6750): one from the configuration, or one of an
+//! account's programs; or it has signed in, and its browser sends a cookie ([`crate::accounts::session`]).
+//! A cookie alone does not vouch for a write: the page that sends it must be ours ([`crate::origin`]). Keys
+//! for posting clicks ([`crate::keys`]) come as a token or as `X-Api-Key`, and open nothing else.
+//!
+//! Tokens are compared by their SHA-256, so the time of a comparison tells nothing about them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::ensure;
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header::AUTHORIZATION, request::Parts},
+    http::{
+        HeaderMap,
+        header::{AUTHORIZATION, HeaderValue},
+        request::Parts,
+    },
 };
-use sha2::{Digest as _, Sha256};
+use clickwire_process::now_ms;
+use sqlx::{PgPool, Postgres, Transaction};
+use tokio::time::sleep;
+use uuid::Uuid;
 
-use crate::{AppState, config::Config, error::Error};
+use crate::{
+    AppState,
+    accounts::{
+        Role,
+        directory::Directory,
+        session::{Token, Tokens},
+    },
+    audit::Actor,
+    config::Config,
+    error::Error,
+    keys::secret::{Hash, hash},
+    origin,
+    signing::Keys,
+    visitor::Visitor,
+};
 
-type TokenHash = [u8; 32];
+/// Tells keys that are made from another secret from whatever else is.
+const PURPOSE: &[u8] = b"clickwire sessions";
 
-fn hash(token: &str) -> TokenHash {
-    Sha256::digest(token.as_bytes()).into()
+/// Everything that opens something.
+pub(crate) struct Access {
+    configured: HashMap<Hash, Caller>,
+    pub(crate) directory: Directory,
+    pub(crate) tokens: Tokens,
+    /// Origins, beside the server's own, whose pages may use it.
+    allowed_origins: Vec<String>,
 }
 
-/// All tokens that the server knows.
-pub(crate) struct Access {
-    scopes: HashMap<TokenHash, Scope>,
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// As it stands in records.
+    pub(crate) name: Arc<str>,
+    pub(crate) role: Role,
+    pub(crate) scope: Scope,
+    /// `None` for tokens of the configuration.
+    pub(crate) account_id: Option<Uuid>,
+    pub(crate) credential: Credential,
+}
+
+/// What a caller has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// A token from the configuration.
+    Configured,
+    /// A browser's cookie.
+    Session(Token),
+    /// The token of an account's program.
+    Token(Hash),
 }
 
 /// Whose data a caller may see.
@@ -36,29 +85,126 @@ pub(crate) enum Scope {
     Advertisers(Vec<String>),
 }
 
+/// A caller that looks after the whole: sees everything, deals with incidents and dead letters.
+#[derive(Debug)]
+pub(crate) struct Operator(Actor);
+
 /// A caller that may see and change everything.
 #[derive(Debug)]
-pub(crate) struct Admin(());
+pub(crate) struct Admin(Actor);
+
+/// Why a caller that was let in may not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Signed out, disabled, revoked.
+    Over,
+    /// The token's time is up, or the account may see something else now: it must be asked again.
+    AskAgain,
+}
+
+/// Ends when a caller may not go on.
+pub(crate) type Ending = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 impl Access {
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
-        let mut scopes = HashMap::new();
+        let mut configured: HashMap<Hash, Caller> = HashMap::new();
         for (advertiser, token) in &config.viewer_tokens {
-            let scope = scopes.entry(hash(token)).or_insert_with(|| Scope::Advertisers(Vec::new()));
-            if let Scope::Advertisers(advertisers) = scope {
+            let caller = configured.entry(hash(token)).or_insert_with(|| {
+                Caller::configured("viewer", Role::Advertiser, Scope::Advertisers(Vec::new()))
+            });
+            if let Scope::Advertisers(advertisers) = &mut caller.scope {
                 advertisers.push(advertiser.clone());
             }
         }
         if let Some(token) = &config.admin_token {
-            let before = scopes.insert(hash(token), Scope::All);
+            let admin = Caller::configured("admin", Role::Admin, Scope::All);
+            let before = configured.insert(hash(token), admin);
             ensure!(before.is_none(), "CLICKWIRE_ADMIN_TOKEN must differ from all viewer tokens");
         }
-        Ok(Self { scopes })
+        let keys = Keys::new(&config.session_keys, config.ip_hash_key.as_bytes(), PURPOSE);
+        let token = Duration::from_secs(config.session_token_seconds);
+        let session = Duration::from_secs(u64::from(config.session_hours) * 3_600);
+        Ok(Self {
+            configured,
+            directory: Directory::new(),
+            tokens: Tokens::new(keys, token, session, config.https),
+            allowed_origins: config.allowed_origins.clone(),
+        })
     }
 
-    /// What a token opens.
-    pub(crate) fn scope(&self, token: &str) -> Option<&Scope> {
-        self.scopes.get(&hash(token))
+    /// Who shows a token.
+    pub(crate) fn by_token(&self, token: &str) -> Result<Caller, Error> {
+        let hash = hash(token);
+        match self.configured.get(&hash) {
+            Some(caller) => Ok(caller.clone()),
+            None => self.directory.caller(Credential::Token(hash)),
+        }
+    }
+
+    /// Who has signed in with the browser that sends these headers.
+    pub(crate) fn by_cookie(&self, headers: &HeaderMap) -> Result<Caller, Error> {
+        let token = self.tokens.sent(headers, now_ms()).ok_or(Error::Unauthorized)?;
+        self.directory.caller(Credential::Session(token))
+    }
+
+    /// Who sends a request. A token goes before a cookie.
+    fn caller(&self, parts: &Parts) -> Result<Caller, Error> {
+        if parts.headers.contains_key(AUTHORIZATION) {
+            return self.by_token(bearer(&parts.headers).ok_or(Error::Unauthorized)?);
+        }
+        let caller = self.by_cookie(&parts.headers)?;
+        if !parts.method.is_safe() && !origin::is_certain(&parts.headers, &self.allowed_origins) {
+            return Err(Error::CrossSite);
+        }
+        Ok(caller)
+    }
+
+    /// Whether a request comes from a page that may use this server, or from no page at all.
+    pub(crate) fn is_allowed_origin(&self, headers: &HeaderMap) -> bool {
+        origin::is_allowed(headers, &self.allowed_origins)
+    }
+
+    /// Tells when a caller may not go on; `None`: it always may.
+    pub(crate) fn ending(self: &Arc<Self>, caller: &Caller) -> Option<Ending> {
+        let until_ms = match &caller.credential {
+            Credential::Configured => return None,
+            Credential::Session(token) => self.tokens.expires_at_ms(token),
+            Credential::Token(hash) => self.directory.token_until_ms(hash).unwrap_or_default(),
+        };
+        let (access, caller) = (Arc::clone(self), caller.clone());
+        Some(Box::pin(async move {
+            let left_ms = u64::try_from(until_ms - now_ms()).unwrap_or_default();
+            tokio::select! {
+                ended = access.changed(&caller) => ended,
+                () = sleep(Duration::from_millis(left_ms)) => Ended::AskAgain,
+            }
+        }))
+    }
+
+    /// Ends when the directory says something else of a caller than when it was let in.
+    async fn changed(&self, caller: &Caller) -> Ended {
+        let mut changed = self.directory.subscribe();
+        loop {
+            match self.directory.caller(caller.credential.clone()) {
+                Err(_) => return Ended::Over,
+                Ok(now) if now.role != caller.role || now.scope != caller.scope => return Ended::AskAgain,
+                Ok(_) => {}
+            }
+            if changed.changed().await.is_err() {
+                return Ended::AskAgain;
+            }
+        }
+    }
+
+    /// What makes a browser send this token from now on, or none any more.
+    pub(crate) fn cookie(&self, token: Option<&Token>) -> Option<HeaderValue> {
+        self.tokens.cookie(token)
+    }
+}
+
+impl Caller {
+    fn configured(name: &str, role: Role, scope: Scope) -> Self {
+        Self { name: name.into(), role, scope, account_id: None, credential: Credential::Configured }
     }
 }
 
@@ -90,14 +236,6 @@ impl Scope {
         }
     }
 
-    /// The administrator that this caller is, if any.
-    fn admin(&self) -> Result<Admin, Error> {
-        match self {
-            Self::All => Ok(Admin(())),
-            Self::Advertisers(_) => Err(Error::Forbidden),
-        }
-    }
-
     /// The advertisers that may be seen; `None`: all.
     pub(crate) fn advertisers(&self) -> Option<&[String]> {
         match self {
@@ -107,20 +245,44 @@ impl Scope {
     }
 }
 
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        state.access.caller(parts)
+    }
+}
+
 impl FromRequestParts<AppState> for Scope {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
-        let token = bearer(&parts.headers).ok_or(Error::Unauthorized)?;
-        state.access.scope(token).cloned().ok_or(Error::Unauthorized)
+        Ok(state.access.caller(parts)?.scope)
     }
 }
 
-impl Admin {
-    /// Who stands in the records of what was done. There is one administrator's token, so there is one
-    /// name.
-    pub(crate) fn actor(&self) -> &'static str {
-        "admin"
+impl Actor {
+    /// A caller, and where it asks from.
+    pub(crate) fn new(caller: &Caller, visitor: &Visitor, state: &AppState) -> Self {
+        Self { name: caller.name.to_string(), origin: state.hasher.hash(visitor.address, now_ms()) }
+    }
+}
+
+/// The caller, if it has one of the roles.
+async fn actor(parts: &mut Parts, state: &AppState, roles: &[Role]) -> Result<Actor, Error> {
+    let caller = state.access.caller(parts)?;
+    if !roles.contains(&caller.role) {
+        return Err(Error::Forbidden);
+    }
+    let visitor = Visitor::from_request_parts(parts, state).await.map_err(|_| Error::Unauthorized)?;
+    Ok(Actor::new(&caller, &visitor, state))
+}
+
+impl FromRequestParts<AppState> for Operator {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        actor(parts, state, &[Role::Ops, Role::Admin]).await.map(Self)
     }
 }
 
@@ -128,7 +290,29 @@ impl FromRequestParts<AppState> for Admin {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
-        Scope::from_request_parts(parts, state).await?.admin()
+        actor(parts, state, &[Role::Admin]).await.map(Self)
+    }
+}
+
+impl Operator {
+    /// Who stands in the records of what was done.
+    pub(crate) fn actor(&self) -> &str {
+        &self.0.name
+    }
+}
+
+impl Admin {
+    /// Who stands in the records of what was done.
+    pub(crate) fn actor(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Begins a transaction; what it changes is recorded under this administrator's name.
+    pub(crate) async fn begin(
+        &self,
+        database: &PgPool,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.0.begin(database).await
     }
 }
 
@@ -158,11 +342,5 @@ mod tests {
         assert_eq!(Scope::All.advertiser_or_all(None).unwrap(), None);
         assert_eq!(viewer.advertiser_or_all(None).unwrap(), Some("adv_001"));
         assert!(matches!(viewer.advertiser_or_all(Some("adv_002")), Err(Error::Forbidden)));
-    }
-
-    #[test]
-    fn only_who_sees_everybody_is_an_administrator() {
-        assert_eq!(Scope::All.admin().unwrap().actor(), "admin");
-        assert!(matches!(Scope::Advertisers(vec!["adv_001".into()]).admin(), Err(Error::Forbidden)));
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     AppState,
-    access::Admin,
+    access::Operator,
     error::Error,
     openapi::{self, Refused},
 };
@@ -63,11 +63,11 @@ struct Page {
 }
 
 /// Incidents, the latest opened first.
-#[utoipa::path(get, path = "/", operation_id = "list_alerts", tag = "admin", params(Question),
+#[utoipa::path(get, path = "/", operation_id = "list_alerts", tag = "operator", params(Question),
     responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
 async fn list(
     State(state): State<AppState>,
-    _admin: Admin,
+    _operator: Operator,
     question: Result<Query<Question>, QueryRejection>,
 ) -> Result<Json<Page>, Error> {
     let Query(question) = question.map_err(|_| {
@@ -103,12 +103,12 @@ async fn list(
 /// Acknowledges an incident.
 ///
 /// Who does it first is kept; again does nothing.
-#[utoipa::path(post, path = "/{alert_id}/acknowledge", operation_id = "acknowledge_alert", tag = "admin",
+#[utoipa::path(post, path = "/{alert_id}/acknowledge", operation_id = "acknowledge_alert", tag = "operator",
     params(("alert_id" = Uuid, Path)),
     responses((status = 200, body = Alert), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
 async fn acknowledge(
     State(state): State<AppState>,
-    admin: Admin,
+    operator: Operator,
     alert_id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<Alert>, Error> {
     let Path(alert_id) = alert_id.map_err(|_| Error::NotFound)?;
@@ -117,7 +117,7 @@ async fn acknowledge(
           WHERE alert_id = $1 AND acknowledged_at IS NULL",
     )
     .bind(alert_id)
-    .bind(admin.actor())
+    .bind(operator.actor())
     .execute(&state.admin_database)
     .await?;
     Ok(Json(find(&state.database, alert_id).await?.ok_or(Error::NotFound)?))

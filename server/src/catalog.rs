@@ -1,6 +1,6 @@
-//! What administrators register: `/api/v1/admin/ads`, where an ad leads, and
-//! `/api/v1/admin/advertisers`, how an advertiser is told a click's id. Redirects follow a change as soon
-//! as it is made.
+//! What is registered, below `/api/v1/admin`: advertisers, with how they are told a click's id; their
+//! campaigns; the campaigns' ads, with where they lead. Redirects follow a change as soon as it is made.
+//! What was counted under a name stays counted when the name is deleted.
 
 use axum::{
     Json,
@@ -8,16 +8,17 @@ use axum::{
         Path, State,
         rejection::{JsonRejection, PathRejection},
     },
+    http::StatusCode,
 };
 use clickwire_protocol::click::{self, Rejection};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgPool, error::DatabaseError};
+use sqlx::{FromRow, PgPool, Postgres, postgres::PgArguments, query::Query};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::Admin,
+    access::{Admin, Operator},
     database::answer,
     error::Error,
     openapi::{self, Refused},
@@ -26,6 +27,9 @@ use crate::{
 
 /// Longest name, in bytes.
 const MAX_NAME_BYTES: usize = 200;
+
+/// How a new advertiser is told a click's id unless it is said.
+const TEMPLATE: &str = "cw_click_id={click_id}";
 
 /// An ad as it is registered.
 #[derive(Serialize, ToSchema, FromRow)]
@@ -59,22 +63,52 @@ struct Advertiser {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct WantedAdvertiser {
-    click_id_template: String,
+    name: String,
+    /// Not given: as it is, or as the database has it for a new one.
+    click_id_template: Option<String>,
+}
+
+/// A campaign as it is registered.
+#[derive(Serialize, ToSchema, FromRow)]
+#[schema(as = RegisteredCampaign)]
+struct Campaign {
+    campaign_id: String,
+    advertiser_id: String,
+    name: String,
+}
+
+/// What an administrator wants of a campaign. It stays its advertiser's: what is counted is billed to that one.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct WantedCampaign {
+    advertiser_id: String,
+    name: String,
+}
+
+/// Ads of one campaign.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AdList)]
+struct Ads {
+    data: Vec<Ad>,
 }
 
 /// What is registered, below `/api/v1/admin`.
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(show_ad, put_ad)).routes(routes!(show_advertiser, put_advertiser))
+    OpenApiRouter::default()
+        .routes(routes!(show_ad, put_ad, delete_ad))
+        .routes(routes!(show_advertiser, put_advertiser, delete_advertiser))
+        .routes(routes!(show_campaign, put_campaign, delete_campaign))
+        .routes(routes!(list_ads))
 }
 
 /// An ad as it is registered.
-#[utoipa::path(get, path = "/ads/{ad_id}", tag = "admin", params(("ad_id" = String, Path)),
+#[utoipa::path(get, path = "/ads/{ad_id}", tag = "operator", params(("ad_id" = String, Path)),
     responses((status = 200, body = Ad), Refused<(
         openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
     )>))]
 async fn show_ad(
     State(state): State<AppState>,
-    _admin: Admin,
+    _operator: Operator,
     ad_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Ad>, Error> {
     Ok(Json(ad(&state.database, &id("ad_id", ad_id)?).await?.ok_or(Error::NotFound)?))
@@ -88,7 +122,7 @@ async fn show_ad(
     )>))]
 async fn put_ad(
     State(state): State<AppState>,
-    _admin: Admin,
+    admin: Admin,
     ad_id: Result<Path<String>, PathRejection>,
     body: Result<Json<WantedAd>, JsonRejection>,
 ) -> Result<Json<Ad>, Error> {
@@ -104,13 +138,11 @@ async fn put_ad(
     .bind(&wanted.campaign_id)
     .bind(wanted.name.trim())
     .bind(target.as_str());
-    answer(put.execute(&state.admin_database)).await.map_err(|error| {
-        if error.as_database_error().is_some_and(DatabaseError::is_foreign_key_violation) {
-            Error::field("campaign_id", "There is no such campaign.")
-        } else {
-            error.into()
-        }
-    })?;
+    let mut transaction = admin.begin(&state.admin_database).await?;
+    answer(put.execute(&mut *transaction))
+        .await
+        .map_err(orphan(|| Error::field("campaign_id", "There is no such campaign.")))?;
+    answer(transaction.commit()).await?;
     let ad = ad(&state.admin_database, &ad_id).await?.ok_or(Error::NotFound)?;
     tracing::info!(ad_id, "ad registered");
     state.ads.announce(&[ad_id]).await?;
@@ -118,14 +150,14 @@ async fn put_ad(
 }
 
 /// An advertiser as it is registered.
-#[utoipa::path(get, path = "/advertisers/{advertiser_id}", tag = "admin",
+#[utoipa::path(get, path = "/advertisers/{advertiser_id}", tag = "operator",
     params(("advertiser_id" = String, Path)),
     responses((status = 200, body = Advertiser), Refused<(
         openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
     )>))]
 async fn show_advertiser(
     State(state): State<AppState>,
-    _admin: Admin,
+    _operator: Operator,
     advertiser_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Advertiser>, Error> {
     let advertiser = sqlx::query_as(
@@ -135,7 +167,7 @@ async fn show_advertiser(
     Ok(Json(answer(advertiser.fetch_optional(&state.database)).await?.ok_or(Error::NotFound)?))
 }
 
-/// Changes how an advertiser is told click ids.
+/// Registers an advertiser or changes it.
 #[utoipa::path(put, path = "/advertisers/{advertiser_id}", tag = "admin",
     params(("advertiser_id" = String, Path)), request_body = WantedAdvertiser,
     responses((status = 200, body = Advertiser), Refused<(
@@ -143,23 +175,32 @@ async fn show_advertiser(
     )>))]
 async fn put_advertiser(
     State(state): State<AppState>,
-    _admin: Admin,
+    admin: Admin,
     advertiser_id: Result<Path<String>, PathRejection>,
     body: Result<Json<WantedAdvertiser>, JsonRejection>,
 ) -> Result<Json<Advertiser>, Error> {
     let advertiser_id = id("advertiser_id", advertiser_id)?;
     let Json(wanted) = body?;
-    let template: Template = wanted
+    name(&wanted.name).map_err(|message| Error::field("name", message))?;
+    let template: Option<Template> = wanted
         .click_id_template
-        .parse()
+        .map(|template| template.parse())
+        .transpose()
         .map_err(|invalid| Error::field("click_id_template", &format!("{invalid}")))?;
-    let changed = sqlx::query_as(
-        "UPDATE advertisers SET click_id_template = $2 WHERE advertiser_id = $1 \
+    let put = sqlx::query_as(
+        "INSERT INTO advertisers (advertiser_id, name, click_id_template) \
+         VALUES ($1, $2, coalesce($3, $4)) \
+         ON CONFLICT (advertiser_id) DO UPDATE SET name = excluded.name, \
+           click_id_template = coalesce($3, advertisers.click_id_template) \
          RETURNING advertiser_id, name, click_id_template",
     )
     .bind(&advertiser_id)
-    .bind(template.to_string());
-    let changed = answer(changed.fetch_optional(&state.admin_database)).await?.ok_or(Error::NotFound)?;
+    .bind(wanted.name.trim())
+    .bind(template.as_ref().map(ToString::to_string))
+    .bind(TEMPLATE);
+    let mut transaction = admin.begin(&state.admin_database).await?;
+    let put = answer(put.fetch_one(&mut *transaction)).await?;
+    answer(transaction.commit()).await?;
     let ads = sqlx::query_scalar(
         "SELECT ad_id FROM ads JOIN campaigns USING (campaign_id) WHERE advertiser_id = $1",
     )
@@ -167,7 +208,156 @@ async fn put_advertiser(
     let ads: Vec<String> = answer(ads.fetch_all(&state.admin_database)).await?;
     tracing::info!(advertiser_id, ads = ads.len(), "advertiser changed");
     state.ads.announce(&ads).await?;
-    Ok(Json(changed))
+    Ok(Json(put))
+}
+
+/// Deletes an advertiser that has no campaigns.
+#[utoipa::path(delete, path = "/advertisers/{advertiser_id}", tag = "admin",
+    params(("advertiser_id" = String, Path)),
+    responses((status = 204, description = "It is gone."), Refused<(
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Database
+    )>))]
+async fn delete_advertiser(
+    State(state): State<AppState>,
+    admin: Admin,
+    advertiser_id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Error> {
+    let advertiser_id = id("advertiser_id", advertiser_id)?;
+    let delete = sqlx::query("DELETE FROM advertisers WHERE advertiser_id = $1").bind(advertiser_id);
+    deleted(&state, &admin, delete).await
+}
+
+/// A campaign as it is registered.
+#[utoipa::path(get, path = "/campaigns/{campaign_id}", tag = "operator", params(("campaign_id" = String, Path)),
+    responses((status = 200, body = Campaign), Refused<(
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
+    )>))]
+async fn show_campaign(
+    State(state): State<AppState>,
+    _operator: Operator,
+    campaign_id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Campaign>, Error> {
+    let campaign =
+        sqlx::query_as("SELECT campaign_id, advertiser_id, name FROM campaigns WHERE campaign_id = $1")
+            .bind(id("campaign_id", campaign_id)?);
+    Ok(Json(answer(campaign.fetch_optional(&state.database)).await?.ok_or(Error::NotFound)?))
+}
+
+/// Registers a campaign or renames it.
+#[utoipa::path(put, path = "/campaigns/{campaign_id}", tag = "admin", params(("campaign_id" = String, Path)),
+    request_body = WantedCampaign,
+    responses((status = 200, body = Campaign), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Database
+    )>))]
+async fn put_campaign(
+    State(state): State<AppState>,
+    admin: Admin,
+    campaign_id: Result<Path<String>, PathRejection>,
+    body: Result<Json<WantedCampaign>, JsonRejection>,
+) -> Result<Json<Campaign>, Error> {
+    let campaign_id = id("campaign_id", campaign_id)?;
+    let Json(wanted) = body?;
+    let wrong = [
+        ("advertiser_id", click::id(&wanted.advertiser_id).err()),
+        ("name", name(&wanted.name).err().map(str::to_owned)),
+    ];
+    refuse(wrong)?;
+    let put = sqlx::query_as(
+        "INSERT INTO campaigns (campaign_id, advertiser_id, name) VALUES ($1, $2, $3) \
+         ON CONFLICT (campaign_id) DO UPDATE SET name = excluded.name \
+           WHERE campaigns.advertiser_id = excluded.advertiser_id \
+         RETURNING campaign_id, advertiser_id, name",
+    )
+    .bind(campaign_id)
+    .bind(wanted.advertiser_id)
+    .bind(wanted.name.trim());
+    let mut transaction = admin.begin(&state.admin_database).await?;
+    let put = answer(put.fetch_optional(&mut *transaction))
+        .await
+        .map_err(orphan(|| Error::field("advertiser_id", "There is no such advertiser.")))?
+        .ok_or(Error::Conflict("This campaign is another advertiser's."))?;
+    answer(transaction.commit()).await?;
+    Ok(Json(put))
+}
+
+/// Deletes a campaign that has no ads.
+#[utoipa::path(delete, path = "/campaigns/{campaign_id}", tag = "admin", params(("campaign_id" = String, Path)),
+    responses((status = 204, description = "It is gone."), Refused<(
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Database
+    )>))]
+async fn delete_campaign(
+    State(state): State<AppState>,
+    admin: Admin,
+    campaign_id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Error> {
+    let campaign_id = id("campaign_id", campaign_id)?;
+    let delete = sqlx::query("DELETE FROM campaigns WHERE campaign_id = $1").bind(campaign_id);
+    deleted(&state, &admin, delete).await
+}
+
+/// A campaign's ads.
+#[utoipa::path(get, path = "/campaigns/{campaign_id}/ads", tag = "operator",
+    params(("campaign_id" = String, Path)),
+    responses((status = 200, body = Ads), Refused<(openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database)>))]
+async fn list_ads(
+    State(state): State<AppState>,
+    _operator: Operator,
+    campaign_id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Ads>, Error> {
+    let ads = sqlx::query_as(
+        "SELECT ad_id, advertiser_id, campaign_id, ads.name, target_url \
+           FROM ads JOIN campaigns USING (campaign_id) WHERE campaign_id = $1 ORDER BY ad_id LIMIT 1000",
+    )
+    .bind(id("campaign_id", campaign_id)?);
+    Ok(Json(Ads { data: answer(ads.fetch_all(&state.database)).await? }))
+}
+
+/// Deletes an ad.
+///
+/// Its links lead nowhere from then on.
+#[utoipa::path(delete, path = "/ads/{ad_id}", tag = "admin", params(("ad_id" = String, Path)),
+    responses((status = 204, description = "It is gone."), Refused<(
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Database, openapi::Announced
+    )>))]
+async fn delete_ad(
+    State(state): State<AppState>,
+    admin: Admin,
+    ad_id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Error> {
+    let ad_id = id("ad_id", ad_id)?;
+    let gone =
+        deleted(&state, &admin, sqlx::query("DELETE FROM ads WHERE ad_id = $1").bind(ad_id.clone())).await?;
+    state.ads.announce(&[ad_id]).await?;
+    Ok(gone)
+}
+
+/// Deletes something that nothing else belongs to.
+async fn deleted(
+    state: &AppState,
+    admin: &Admin,
+    delete: Query<'_, Postgres, PgArguments>,
+) -> Result<StatusCode, Error> {
+    let mut transaction = admin.begin(&state.admin_database).await?;
+    let deleted = answer(delete.execute(&mut *transaction))
+        .await
+        .map_err(orphan(|| Error::Conflict("Something belongs to it. Delete that first.")))?;
+    answer(transaction.commit()).await?;
+    if deleted.rows_affected() == 0 { Err(Error::NotFound) } else { Ok(StatusCode::NO_CONTENT) }
+}
+
+/// What is said when a row would have nothing that it belongs to.
+fn orphan(said: impl FnOnce() -> Error) -> impl FnOnce(sqlx::Error) -> Error {
+    |error| match error.as_database_error() {
+        Some(cause) if cause.is_foreign_key_violation() => said(),
+        Some(_) | None => error.into(),
+    }
+}
+
+/// Refuses what is wrong in some field.
+fn refuse<const N: usize>(wrong: [(&str, Option<String>); N]) -> Result<(), Error> {
+    let wrong = wrong.into_iter().filter_map(|(field, message)| Some((field.to_owned(), vec![message?])));
+    let rejection = Rejection { form_errors: Vec::new(), field_errors: wrong.collect() };
+    if rejection.field_errors.is_empty() { Ok(()) } else { Err(Error::Invalid(rejection)) }
 }
 
 fn id(name: &str, path: Result<Path<String>, PathRejection>) -> Result<String, Error> {
@@ -193,12 +383,9 @@ impl WantedAd {
             ("name", name(&self.name).err().map(str::to_owned)),
             ("target_url", target.as_ref().err().map(ToString::to_string)),
         ];
-        let wrong = wrong.into_iter().filter_map(|(field, message)| Some((field.to_owned(), vec![message?])));
-        let rejection = Rejection { form_errors: Vec::new(), field_errors: wrong.collect() };
-        match target {
-            Ok(target) if rejection.field_errors.is_empty() => Ok(target),
-            Ok(_) | Err(_) => Err(Error::Invalid(rejection)),
-        }
+        refuse(wrong)?;
+        // It would have been refused.
+        target.map_err(|invalid| Error::field("target_url", &invalid.to_string()))
     }
 }
 

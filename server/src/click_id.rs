@@ -2,17 +2,16 @@
 //!
 //! `{uuid}.{mac}`: a UUIDv7 and the first half of HMAC-SHA-256 over its bytes and the ad's id, in base64url
 //! without padding (RFC 4648, section 5). So an id is good for one ad, can't be made up, and carries the
-//! time at which it expires. The first key signs, every key verifies: a new key is put before the old
-//! one, which is taken away when its ids have expired. Comparing takes the same time wherever the
-//! difference is.
+//! time at which it expires.
 
 use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use clickwire_protocol::click::IdFault;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
+
+use crate::signing::Keys;
 
 /// Bytes of the code that are kept: beyond guessing.
 const KEPT_BYTES: usize = 16;
@@ -20,36 +19,28 @@ const KEPT_BYTES: usize = 16;
 /// Tells keys that are made from another secret from whatever else is.
 const PURPOSE: &[u8] = b"clickwire click ids";
 
-/// Signs and verifies; at least one key.
+/// Signs and verifies.
 pub(crate) struct Signer {
-    keys: Vec<Hmac<Sha256>>,
+    keys: Keys,
     lifetime: Duration,
 }
 
 impl Signer {
     /// Signs with the first of the keys; without any, with one that is made from `secret`.
     pub(crate) fn new(keys: &[String], secret: &[u8], lifetime: Duration) -> Self {
-        let keys = if keys.is_empty() {
-            vec![keyed(&code(keyed(secret), &[PURPOSE]).finalize().into_bytes())]
-        } else {
-            keys.iter().map(|key| keyed(key.as_bytes())).collect()
-        };
-        Self { keys, lifetime }
+        Self { keys: Keys::new(keys, secret, PURPOSE), lifetime }
     }
 
     /// The id as text, good for this ad.
     pub(crate) fn sign(&self, id: Uuid, ad_id: &str) -> String {
-        let mac = self.keys.first().map(|key| over(key, id, ad_id).finalize().into_bytes());
-        let mac = mac.iter().flatten().take(KEPT_BYTES).copied().collect::<Vec<u8>>();
-        format!("{id}.{}", BASE64_URL_SAFE_NO_PAD.encode(mac))
+        let code = self.keys.code(&[id.as_bytes(), ad_id.as_bytes()], KEPT_BYTES);
+        format!("{id}.{}", BASE64_URL_SAFE_NO_PAD.encode(code))
     }
 
     /// What is wrong with an id that is posted for an ad, if anything.
     pub(crate) fn fault(&self, id: Uuid, signature: &str, ad_id: &str, now_ms: i64) -> Option<IdFault> {
         let Ok(mac) = BASE64_URL_SAFE_NO_PAD.decode(signature) else { return Some(IdFault::Forged) };
-        // Part of a code would verify, too.
-        let is_signed = mac.len() == KEPT_BYTES
-            && self.keys.iter().any(|key| over(key, id, ad_id).verify_truncated_left(&mac).is_ok());
+        let is_signed = self.keys.verify(&[id.as_bytes(), ad_id.as_bytes()], &mac, KEPT_BYTES);
         match time_inside(&id) {
             Some(at_ms) if is_signed => {
                 let age_ms = i128::from(now_ms) - i128::from(at_ms);
@@ -78,20 +69,6 @@ pub(crate) fn of_forgery(id: Uuid, signature: &str, ad_id: &str) -> Uuid {
 /// The Unix milliseconds in a UUIDv7 (RFC 9562, section 5.7).
 pub(crate) fn time_inside(id: &Uuid) -> Option<i64> {
     (id.get_version_num() == 7).then(|| (id.as_u128() >> 80) as i64)
-}
-
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    // HMAC takes keys of every length.
-    Hmac::new_from_slice(key).unwrap_or_else(|_| unreachable!("any key length is allowed"))
-}
-
-fn over(key: &Hmac<Sha256>, id: Uuid, ad_id: &str) -> Hmac<Sha256> {
-    code(key.clone(), &[id.as_bytes(), ad_id.as_bytes()])
-}
-
-fn code(mut key: Hmac<Sha256>, parts: &[&[u8]]) -> Hmac<Sha256> {
-    parts.iter().for_each(|part| key.update(part));
-    key
 }
 
 #[cfg(test)]

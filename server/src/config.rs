@@ -13,7 +13,7 @@ use clickwire_protocol::{click, stream::DEFAULT_PARTITIONS};
 use ipnet::IpNet;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{keys::command::Order, visitor::ForwardedHeader};
+use crate::{accounts, keys, visitor::ForwardedHeader};
 
 /// Takes clicks in over HTTP, answers analytics, pushes changes to dashboards.
 ///
@@ -127,6 +127,26 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_VIEWER_TOKENS", value_delimiter = ',', value_parser = viewer_token, hide_env_values = true)]
     pub viewer_tokens: Vec<(String, String)>,
 
+    /// Keys that sessions of people who have signed in are signed with: the first signs, every one is
+    /// believed, so a new one goes before the old one for as long as a session lasts. At least 16 bytes
+    /// each; without any, a key made from `CLICKWIRE_IP_HASH_KEY`.
+    #[arg(long, env = "CLICKWIRE_SESSION_KEYS", value_delimiter = ',', hide_env_values = true)]
+    pub session_keys: Vec<String>,
+
+    /// How long a session lasts at most, in hours; then one has to sign in again.
+    #[arg(long, env = "CLICKWIRE_SESSION_HOURS", default_value_t = 12)]
+    pub session_hours: u32,
+
+    /// How long a browser's token is good, in seconds. A page that is open replaces it in time, so a session
+    /// that nobody looks at ends after so long.
+    #[arg(long, env = "CLICKWIRE_SESSION_TOKEN_SECONDS", default_value_t = 900)]
+    pub session_token_seconds: u64,
+
+    /// Browsers reach the server over TLS, by a proxy before it: cookies are sent over nothing else, and
+    /// browsers are told to use nothing else (HSTS).
+    #[arg(long, env = "CLICKWIRE_HTTPS")]
+    pub https: bool,
+
     /// Secret under which users' addresses and idempotency keys are hashed, the same for every server;
     /// at least 16 bytes.
     #[arg(long, env = "CLICKWIRE_IP_HASH_KEY", hide_env_values = true)]
@@ -173,6 +193,10 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LIVE_SESSIONS_PER_ADDRESS", default_value_t = 1_000)]
     pub live_sessions_per_address: usize,
 
+    /// Live sessions of one account at the same time, at most, on each server.
+    #[arg(long, env = "CLICKWIRE_LIVE_SESSIONS_PER_ACCOUNT", default_value_t = 100)]
+    pub live_sessions_per_account: usize,
+
     /// Origins, beside the server's own, whose pages may open a WebSocket, separated by commas:
     /// `https://dashboards.example`
     #[arg(long, env = "CLICKWIRE_ALLOWED_ORIGINS", value_delimiter = ',')]
@@ -200,11 +224,20 @@ pub struct Config {
 /// What else the program does than serve.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Accounts that people sign in to: made, listed, given new passwords, disabled.
+    Accounts {
+        /// What to do.
+        #[command(subcommand)]
+        order: accounts::command::Order,
+        /// Who does it; stands in the record.
+        #[arg(long, env = "USER", default_value = "unknown", global = true)]
+        actor: String,
+    },
     /// Keys that clicks are posted with: made, listed, replaced, ended.
     Keys {
         /// What to do.
         #[command(subcommand)]
-        order: Order,
+        order: keys::command::Order,
         /// Who does it; stands in the record.
         #[arg(long, env = "USER", default_value = "unknown", global = true)]
         actor: String,
@@ -278,6 +311,15 @@ impl Config {
             self.click_id_keys.iter().all(long_enough),
             "CLICKWIRE_CLICK_ID_KEYS: a key needs at least {MIN_SECRET_BYTES} bytes"
         );
+        ensure!(
+            self.session_keys.iter().all(long_enough),
+            "CLICKWIRE_SESSION_KEYS: a key needs at least {MIN_SECRET_BYTES} bytes"
+        );
+        ensure!((1..=720).contains(&self.session_hours), "CLICKWIRE_SESSION_HOURS: from 1 to 720");
+        ensure!(
+            (2..=86_400).contains(&self.session_token_seconds),
+            "CLICKWIRE_SESSION_TOKEN_SECONDS: from 2 to 86400"
+        );
         ensure!((1..=720).contains(&self.click_id_hours), "CLICKWIRE_CLICK_ID_HOURS: from 1 to 720");
         ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
         ensure!(
@@ -317,6 +359,9 @@ mod tests {
             ["--viewer-tokens", "adv_001=short"],
             ["--click-id-keys", "0123456789abcdef,short"],
             ["--click-id-hours", "0"],
+            ["--session-keys", "short"],
+            ["--session-hours", "0"],
+            ["--session-token-seconds", "1"],
             ["--partitions", "0"],
             ["--spool-max-bytes", "1"],
             ["--spool-max-age-seconds", "86400"],

@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::Admin,
+    access::Operator,
     admin::reason,
     error::Error,
     openapi::{self, Refused},
@@ -65,11 +65,11 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// Dead letters, the oldest first.
-#[utoipa::path(get, path = "/", operation_id = "list_dead_letters", tag = "admin", params(Asked),
+#[utoipa::path(get, path = "/", operation_id = "list_dead_letters", tag = "operator", params(Asked),
     responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Broker)>))]
 async fn list(
     State(state): State<AppState>,
-    _admin: Admin,
+    _operator: Operator,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Page>, Error> {
     let Query(asked) = query.map_err(|error| Error::Invalid(Rejection::form(error.body_text())))?;
@@ -80,26 +80,26 @@ async fn list(
 }
 
 /// A dead letter with its message.
-#[utoipa::path(get, path = "/{sequence}", operation_id = "show_dead_letter", tag = "admin",
+#[utoipa::path(get, path = "/{sequence}", operation_id = "show_dead_letter", tag = "operator",
     params(("sequence" = u64, Path)),
     responses((status = 200, body = DeadLetter), Refused<(openapi::Scoped, openapi::Missing, openapi::Broker)>))]
 async fn show(
     State(state): State<AppState>,
-    _admin: Admin,
+    _operator: Operator,
     sequence: Result<Path<u64>, PathRejection>,
 ) -> Result<Json<DeadLetter>, Error> {
     Ok(Json(state.dead_letters.read(number(sequence)?).await?))
 }
 
 /// Sends a message back to be counted.
-#[utoipa::path(post, path = "/{sequence}/replay", operation_id = "replay_dead_letter", tag = "admin",
+#[utoipa::path(post, path = "/{sequence}/replay", operation_id = "replay_dead_letter", tag = "operator",
     params(("sequence" = u64, Path)), request_body = Option<Order>,
     responses((status = 200, body = Replayed), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::NotReplayable, openapi::Broker, openapi::Record
     )>))]
 async fn replay(
     State(state): State<AppState>,
-    admin: Admin,
+    operator: Operator,
     sequence: Result<Path<u64>, PathRejection>,
     order: Result<Option<Json<Order>>, JsonRejection>,
 ) -> Result<Json<Replayed>, Error> {
@@ -108,20 +108,20 @@ async fn replay(
     let edited = order.payload.map(Into::into);
     let replayed = state
         .dead_letters
-        .replay(&state.admin_database, number(sequence)?, edited, admin.actor(), reason.as_ref())
+        .replay(&state.admin_database, number(sequence)?, edited, operator.actor(), reason.as_ref())
         .await?;
     Ok(Json(replayed))
 }
 
 /// Puts a message away that is not to be counted.
-#[utoipa::path(post, path = "/{sequence}/dismiss", operation_id = "dismiss_dead_letter", tag = "admin",
+#[utoipa::path(post, path = "/{sequence}/dismiss", operation_id = "dismiss_dead_letter", tag = "operator",
     params(("sequence" = u64, Path)), request_body = Order,
     responses((status = 204, description = "It is gone."), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Broker, openapi::Record
     )>))]
 async fn dismiss(
     State(state): State<AppState>,
-    admin: Admin,
+    operator: Operator,
     sequence: Result<Path<u64>, PathRejection>,
     order: Result<Option<Json<Order>>, JsonRejection>,
 ) -> Result<StatusCode, Error> {
@@ -131,7 +131,7 @@ async fn dismiss(
     }
     let given = order.reason.as_deref().ok_or_else(|| Error::field("reason", "Required."))?;
     let reason = reason(given)?;
-    state.dead_letters.dismiss(&state.admin_database, number(sequence)?, admin.actor(), &reason).await?;
+    state.dead_letters.dismiss(&state.admin_database, number(sequence)?, operator.actor(), &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

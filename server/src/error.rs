@@ -36,6 +36,15 @@ pub(crate) enum Error {
     Unauthorized,
     #[error("not allowed")]
     Forbidden,
+    /// Another site's page has made a browser send it.
+    #[error("from another site's page")]
+    CrossSite,
+    /// There is no such login, or the password is another.
+    #[error("login or password is wrong")]
+    SignInRefused,
+    /// Too many passwords are being compared.
+    #[error("too many sign-ins at once")]
+    SignInBusy,
     #[error("not found")]
     NotFound,
     #[error("method not allowed")]
@@ -178,10 +187,23 @@ impl Error {
     fn public(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid", "Invalid input."),
-            Self::Unauthorized => {
-                (StatusCode::UNAUTHORIZED, "unauthorized", "Send a known token as `Authorization: Bearer …`.")
+            Self::Unauthorized => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "Sign in, or send a known token as `Authorization: Bearer …`.",
+            ),
+            Self::Forbidden => {
+                (StatusCode::FORBIDDEN, "forbidden", "This account or token does not open that.")
             }
-            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "This token does not open that."),
+            Self::CrossSite => {
+                (StatusCode::FORBIDDEN, "cross_site", "This was sent by a page of another site.")
+            }
+            Self::SignInRefused => {
+                (StatusCode::UNAUTHORIZED, "sign_in_refused", "The login or the password is wrong.")
+            }
+            Self::SignInBusy => {
+                (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many people sign in just now. Try again.")
+            }
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is nothing here."),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address takes another method.")
@@ -200,7 +222,7 @@ impl Error {
             Self::KeysUnread => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "keys_unavailable",
-                "Keys can't be looked up now. Try again.",
+                "Keys and accounts can't be looked up now. Try again.",
             ),
             Self::BatchTooLarge(message) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", message),
             Self::BatchMediaType => (

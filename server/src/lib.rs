@@ -4,14 +4,17 @@
 //! - [`keys`]: who may post; [`limits`]: how much; [`visitor`]: who is at the other end
 //! - [`redirect`]: a click on an ad's link; its [`click_id`] is signed
 //! - [`analytics`] and [`entities`]: questions to the database, scoped by [`access`]
-//! - [`admin`]: what administrators do, and [`access::Admin`] guards: [`dead_letters`], [`rules`],
-//!   [`verdicts`], [`catalog`], [`stats`]
-//! - [`alerts`]: incidents, which administrators list and acknowledge; [`access::Admin`] guards them
+//! - [`accounts`]: people who sign in; [`origin`]: from which pages; [`signing`]: with what; [`following`]: known
+//!   to every server
+//! - [`admin`]: what administrators do, and [`access::Admin`] and [`access::Operator`] guard:
+//!   [`dead_letters`], [`rules`], [`verdicts`], [`catalog`], [`stats`]; [`audit`]: what they have done
+//! - [`alerts`]: incidents, which operators list and acknowledge
 //! - [`live`]: the gateway that dashboards are connected to
 //! - [`serve`]: connections, their limits and their end; [`requests`]: what every request has
 //! - [`openapi`]: the document of all that, made from the code
 //! - [`page`]: the dashboard itself, embedded in the program
 
+pub mod accounts;
 pub mod config;
 
 mod access;
@@ -19,6 +22,7 @@ mod address;
 mod admin;
 mod alerts;
 mod analytics;
+mod audit;
 mod catalog;
 mod click_id;
 mod countries;
@@ -26,6 +30,7 @@ mod database;
 mod dead_letters;
 mod entities;
 mod error;
+mod following;
 mod health;
 mod intake;
 pub mod keys;
@@ -33,17 +38,19 @@ mod limits;
 mod live;
 mod networks;
 mod openapi;
+mod origin;
 mod page;
 mod redirect;
 mod requests;
 mod rules;
 mod serve;
+mod signing;
 mod stats;
 mod verdicts;
 pub mod visitor;
 mod watermark;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, extract::DefaultBodyLimit, middleware};
@@ -56,6 +63,7 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use crate::{
     access::Access,
@@ -64,12 +72,14 @@ use crate::{
     config::Config,
     countries::Countries,
     error::Error,
+    following::follow,
     intake::{Intake, batch, enrich::Enricher, idempotency::Idempotency},
     keys::ring::Ring,
-    limits::{Addresses, Rate},
-    live::{ByAddress, Hub, http::Polled},
+    limits::{Addresses, Attempts, Rate},
+    live::{Hub, Shares, http::Polled},
     networks::Networks,
     redirect::ads::Ads,
+    requests::Seen,
     visitor::Proxies,
 };
 
@@ -86,6 +96,8 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 struct AppState {
     access: Arc<Access>,
+    attempts: Arc<Attempts>,
+    hasher: Arc<Hasher>,
     keys: Ring,
     proxies: Arc<Proxies>,
     addresses: Arc<Addresses>,
@@ -107,8 +119,6 @@ struct AppState {
     hub: Hub,
     partitions: u16,
     sessions: Sessions,
-    /// Origins, beside the server's own, whose pages may have live data.
-    allowed_origins: Arc<[String]>,
     polled: Polled,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// As JSON.
@@ -122,7 +132,8 @@ struct Sessions {
     permits: Arc<Semaphore>,
     /// How many permits there are.
     max: usize,
-    by_address: ByAddress,
+    by_address: Shares<IpAddr>,
+    by_account: Shares<Uuid>,
     /// The server is about to go away: nobody new is let in.
     stop: CancellationToken,
     heartbeat: Duration,
@@ -160,14 +171,16 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let admin_database = database::connect_to_write(&config)?;
     let redis_client = redis::Client::open(config.redis_url.as_str()).context("CLICKWIRE_REDIS_URL")?;
     let redis = Connection::new(redis_client.clone())?;
-    let hasher = Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref());
+    let hasher = Arc::new(Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref()));
+    accounts::password::warm_up();
     // Before anything is recorded.
     let metrics = clickwire_process::metrics::record(stop.clone());
     let sessions = Sessions {
         tracker: TaskTracker::new(),
         permits: Arc::new(Semaphore::new(config.live_sessions_max)),
         max: config.live_sessions_max,
-        by_address: ByAddress::new(config.live_sessions_per_address),
+        by_address: Shares::new(config.live_sessions_per_address),
+        by_account: Shares::new(config.live_sessions_per_account),
         stop: stop.clone(),
         heartbeat: Duration::from_millis(config.live_heartbeat_ms),
         drain: Duration::from_secs(config.drain_seconds),
@@ -178,17 +191,17 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let hub = Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop);
     let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
     let click_ids = Arc::new(Signer::new(&config.click_id_keys, config.ip_hash_key.as_bytes(), lifetime));
+    let access = Arc::new(Access::new(&config)?);
     let state = AppState {
-        access: Arc::new(Access::new(&config)?),
+        access: Arc::clone(&access),
+        attempts: Arc::new(Attempts::new()),
+        hasher: Arc::clone(&hasher),
         keys: keys.clone(),
         proxies: Arc::new(Proxies::new(
             config.trusted_proxies.iter().copied().collect(),
             config.forwarded_header,
         )),
-        addresses: Arc::new(Addresses::new(Rate {
-            per_second: config.address_rate,
-            burst: config.address_burst,
-        })),
+        addresses: Arc::new(Addresses::new(Rate::per_second(config.address_rate, config.address_burst))),
         dead_letters: DeadLetters::new(intake.jetstream().clone(), Names::new(&config.stream)),
         names: Names::new(&config.stream),
         redis_prefix: config.redis_prefix.as_str().into(),
@@ -209,18 +222,28 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         partitions: config.partitions,
         sessions: sessions.clone(),
         polled: Polled::default(),
-        allowed_origins: config.allowed_origins.clone().into(),
         metrics,
         document: openapi::document(api(posts()).into_openapi()).context("the OpenAPI document")?,
     };
     // Else a server that has just started would have to tell everybody to come again.
-    if !matches!(timeout(KEYS_WITHIN, keys.refresh(&state.database)).await, Ok(Ok(()))) {
-        tracing::warn!("keys could not be read yet");
+    let refreshed = async {
+        keys.refresh(&state.database).await?;
+        access.directory.refresh(&state.database).await
+    };
+    if !matches!(timeout(KEYS_WITHIN, refreshed).await, Ok(Ok(()))) {
+        tracing::warn!("keys and accounts could not be read yet");
     }
-    let following = tokio::spawn(keys.follow(state.database.clone(), stop.clone()));
+    let following = {
+        let (keys_from, accounts_from) = (state.database.clone(), state.database.clone());
+        let directory = access.directory.clone();
+        let keys = follow("keys", async move || keys.refresh(&keys_from).await, stop.clone());
+        let accounts =
+            follow("accounts", async move || directory.refresh(&accounts_from).await, stop.clone());
+        tokio::spawn(async move { tokio::join!(keys, accounts) })
+    };
     let limits = serve::Limits {
         connections: config.connections_max,
-        request: Duration::from_millis(config.request_timeout_ms),
+        requests: Seen { within: Duration::from_millis(config.request_timeout_ms), is_secure: config.https },
         grace: GRACE,
     };
     sessions.tracker.spawn(state.polled.clone().sweep(stop.clone()));
@@ -238,7 +261,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     });
     serve::serve(listener, routes(state), limits, &drained).await;
     draining.await.context("the task that drains sessions panicked")?;
-    following.await.context("the task that follows keys panicked")?;
+    following.await.context("the task that follows keys and accounts panicked")?;
     if timeout(GRACE, intake.close()).await.is_err() {
         tracing::error!("the spool could not be closed in time");
     }
@@ -269,6 +292,8 @@ fn api(posts: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
         .routes(routes!(entities::campaigns))
         .nest("/api/v1/admin", admin::routes())
         .nest("/api/v1/alerts", alerts::routes())
+        .nest("/api/v1/session", accounts::sign_in::routes())
+        .nest("/api/v1/account", accounts::own::routes())
         .routes(routes!(live::upgrade))
         .routes(routes!(live::http::events))
         .routes(routes!(live::http::poll))

@@ -1,4 +1,5 @@
-//! How much a sender may send: one allowance for each key, one for each client address.
+//! How much a sender may send: one allowance for each key, one for each client address; and how often a
+//! password may be tried.
 //!
 //! An allowance is a rate and a burst, kept by the generic cell rate algorithm (GCRA, ITU-T I.371) of
 //! `governor`. Who asks too much is answered 429 with `Retry-After`; every answer says what is left, in
@@ -26,24 +27,37 @@ use crate::error::Error;
 /// Addresses remembered: some 15 MB.
 const ADDRESSES: usize = 100_000;
 
+/// Logins remembered.
+const LOGINS: usize = 10_000;
+
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Requests a second in the long run, and at once.
+/// Requests in the long run, and at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
-    pub(crate) per_second: NonZeroU32,
-    pub(crate) burst: NonZeroU32,
+    /// After each of which one more may be sent.
+    every: Duration,
+    burst: NonZeroU32,
 }
 
 impl Rate {
     /// What a live session may ask.
     pub(crate) const COMMANDS: Self =
-        Self { per_second: NonZeroU32::MIN.saturating_add(19), burst: NonZeroU32::MIN.saturating_add(99) };
+        Self::per_second(NonZeroU32::MIN.saturating_add(19), NonZeroU32::MIN.saturating_add(99));
+
+    /// Passwords that may be tried, ten a minute, from one address and for one login.
+    const ATTEMPTS: Self = Self { every: Duration::from_secs(6), burst: NonZeroU32::MIN.saturating_add(9) };
+
+    pub(crate) const fn per_second(requests: NonZeroU32, burst: NonZeroU32) -> Self {
+        // A billion a second is beyond what can be measured.
+        let every_ns = 1_000_000_000 / requests.get();
+        Self { every: Duration::from_nanos(if every_ns == 0 { 1 } else { every_ns as u64 }), burst }
+    }
 
     /// How long it takes until a spent allowance is whole again.
     fn window(self) -> Duration {
-        Duration::from_secs_f64(f64::from(self.burst.get()) / f64::from(self.per_second.get()))
+        self.every.saturating_mul(self.burst.get())
     }
 }
 
@@ -66,7 +80,9 @@ pub(crate) struct Left {
 
 impl Allowance {
     pub(crate) fn new(name: &'static str, rate: Rate) -> Self {
-        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+        let quota = Quota::with_period(rate.every)
+            .unwrap_or_else(|| unreachable!("a rate's period is not zero"))
+            .allow_burst(rate.burst);
         Self { name, rate, limiter: RateLimiter::direct(quota).with_middleware() }
     }
 
@@ -101,7 +117,7 @@ impl Left {
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         let (name, quota, window) = (self.name, self.rate.burst, self.rate.window().as_secs_f64().ceil());
         let spent = f64::from(quota.get().saturating_sub(self.units));
-        let reset = (spent / f64::from(self.rate.per_second.get())).ceil();
+        let reset = (spent * self.rate.every.as_secs_f64()).ceil();
         let lines = [
             (POLICY, format!("\"{name}\";q={quota};w={window}")),
             (LEFT, format!("\"{name}\";r={};t={reset}", self.units)),
@@ -133,6 +149,26 @@ impl Addresses {
     }
 }
 
+/// The allowances for trying passwords.
+pub(crate) struct Attempts {
+    addresses: Cache<IpAddr, Arc<Allowance>>,
+    logins: Cache<String, Arc<Allowance>>,
+}
+
+impl Attempts {
+    pub(crate) fn new() -> Self {
+        Self { addresses: Cache::new(ADDRESSES), logins: Cache::new(LOGINS) }
+    }
+
+    /// Spends one attempt of a client, and one at a login.
+    pub(crate) fn spend(&self, client: IpAddr, login: &str) -> Result<(), Error> {
+        let new = |name| Ok::<_, Error>(Arc::new(Allowance::new(name, Rate::ATTEMPTS)));
+        self.addresses.get_or_insert_with(&customer(client), || new("address"))?.spend(NonZeroU32::MIN)?;
+        self.logins.get_or_insert_with(login, || new("login"))?.spend(NonZeroU32::MIN)?;
+        Ok(())
+    }
+}
+
 /// What stands for a client: its address, or an IPv6 customer's network.
 pub(crate) fn customer(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
@@ -150,7 +186,7 @@ mod tests {
     use super::*;
 
     fn rate(per_second: u32, burst: u32) -> Rate {
-        Rate { per_second: per_second.try_into().unwrap(), burst: burst.try_into().unwrap() }
+        Rate::per_second(per_second.try_into().unwrap(), burst.try_into().unwrap())
     }
 
     #[test]
@@ -178,5 +214,15 @@ mod tests {
         assert!(spend("192.0.2.1") && spend("192.0.2.2"));
         assert!(!spend("::ffff:192.0.2.1"));
         assert!(spend("2001:db8::1") && !spend("2001:db8::2") && spend("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn passwords_can_be_tried_ten_times_from_an_address_and_at_a_login() {
+        let attempts = Attempts::new();
+        let spend = |address: &str, login: &str| attempts.spend(address.parse().unwrap(), login).is_ok();
+        assert!((0..10).all(|n| spend("192.0.2.1", &format!("login-{n}"))));
+        assert!(!spend("192.0.2.1", "another"));
+        assert!((0..10).all(|n| spend(&format!("192.0.2.{}", n + 10), "anna")));
+        assert!(!spend("192.0.2.99", "anna") && spend("192.0.2.98", "berta"));
     }
 }

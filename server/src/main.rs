@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use clap::Parser as _;
 use clickwire_server::{
+    accounts,
     config::{Command, Config},
     keys, run,
 };
@@ -13,8 +14,12 @@ async fn main() -> anyhow::Result<()> {
     let mut config = Config::parse();
     config.validate()?;
     clickwire_process::log_to_stderr(&config.log, config.log_format);
-    if let Some(Command::Keys { order, actor }) = config.command.take() {
-        return keys::command::run(&config, order, &actor).await;
+    match config.command.take() {
+        Some(Command::Accounts { order, actor }) => {
+            return accounts::command::run(&config, order, &actor).await;
+        }
+        Some(Command::Keys { order, actor }) => return keys::command::run(&config, order, &actor).await,
+        None => {}
     }
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;

@@ -62,13 +62,11 @@ fn answer(name: &str, request: &HeaderMap, embedded: impl Fn(&str) -> Option<Emb
         response
     };
     let caching = if name == INDEX { "no-cache" } else { "public, max-age=31536000, immutable" };
-    let fixed: [(HeaderName, &'static str); 6] = [
+    let fixed: [(HeaderName, &'static str); 4] = [
         (header::CONTENT_TYPE, content_type(name).unwrap_or("application/octet-stream")),
         (header::CACHE_CONTROL, caching),
         (header::VARY, "Accept-Encoding"),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
     ];
     for (name, value) in fixed {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -205,8 +203,6 @@ mod tests {
         let script = get("app-0123.js", &[]);
         assert_eq!(script.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
         assert_eq!(script.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
-        assert_eq!(script.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
-        assert_eq!(script.headers()[header::REFERRER_POLICY], "no-referrer");
     }
 
     #[tokio::test]

@@ -1,10 +1,11 @@
-//! What every request has, whatever it asks for: an id, a time limit, a place in the metrics.
+//! What every request has, whatever it asks for: an id, a time limit, a place in the metrics, and an answer
+//! that browsers do nothing with but what it is for.
 
 use std::time::Duration;
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue},
+    http::{HeaderName, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -20,19 +21,38 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from the client, in bytes.
 const ID_MAX_BYTES: usize = 64;
 
+/// What is the same for all requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// From the request's head to the answer's, its body included.
+    pub(crate) within: Duration,
+    /// Browsers come over TLS, and are to come over nothing else (RFC 6797).
+    pub(crate) is_secure: bool,
+}
+
 /// Answers within a limit, which a body that never ends reaches; logs inside it name the request.
-pub(crate) async fn observe(State(within): State<Duration>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(seen): State<Seen>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request.headers().get(REQUEST_ID).and_then(known).unwrap_or_else(|| Uuid::now_v7().to_string());
     // Not the path as it was asked for: strangers write it, and there is no end of them.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span = tracing::error_span!("request", id, method = %request.method(), route);
-    let mut response = timeout(within, next.run(request))
+    let mut response = timeout(seen.within, next.run(request))
         .instrument(span.clone())
         .await
         .unwrap_or_else(|_| span.in_scope(|| Error::TooLong.into_response()));
+    let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+        headers.insert(REQUEST_ID, id);
+    }
+    // Nothing is to be taken for a page or a script that does not say that it is one, or told to others.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    if seen.is_secure {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     let status = response.status().as_u16().to_string();
     metrics::histogram!("clickwire_http_request_seconds", "route" => route.clone()).record(started.elapsed());

@@ -21,7 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::Admin,
+    access::{Admin, Operator},
     admin::reason,
     database::{answer, rfc3339},
     error::Error,
@@ -70,19 +70,19 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// The rules as they are, or will be in a moment.
-#[utoipa::path(get, path = "/", operation_id = "list_rules", tag = "admin",
+#[utoipa::path(get, path = "/", operation_id = "list_rules", tag = "operator",
     responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Database)>))]
-async fn list(State(state): State<AppState>, _admin: Admin) -> Result<Json<List>, Error> {
+async fn list(State(state): State<AppState>, _operator: Operator) -> Result<Json<List>, Error> {
     let latest = "SELECT DISTINCT ON (rule) * FROM fraud_rules ORDER BY rule, version DESC";
     Ok(Json(List { data: versions(&state.database, latest, None).await? }))
 }
 
 /// All versions of a rule, the newest first.
-#[utoipa::path(get, path = "/{rule}", operation_id = "show_rule", tag = "admin", params(("rule" = String, Path)),
+#[utoipa::path(get, path = "/{rule}", operation_id = "show_rule", tag = "operator", params(("rule" = String, Path)),
     responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
 async fn history(
     State(state): State<AppState>,
-    _admin: Admin,
+    _operator: Operator,
     rule: Result<Path<String>, PathRejection>,
 ) -> Result<Json<List>, Error> {
     let Path(rule) = rule.map_err(|_| Error::NotFound)?;
@@ -123,6 +123,7 @@ async fn change(
            ON CONFLICT DO NOTHING RETURNING *) {}",
         columns("added"),
     );
+    let mut transaction = admin.begin(&state.admin_database).await?;
     let added = sqlx::query_as::<_, Row>(AssertSqlSafe(insert))
         .bind(&rule)
         .bind(before.version)
@@ -130,8 +131,9 @@ async fn change(
         .bind(parameters.to_string())
         .bind(admin.actor())
         .bind(reason.as_str())
-        .fetch_optional(&state.admin_database);
+        .fetch_optional(&mut *transaction);
     let added = answer(added).await?.ok_or(Error::Conflict("Somebody else has just changed this rule."))?;
+    answer(transaction.commit()).await?;
     tracing::info!(rule, version = added.1, "rule changed");
     Ok(Json(version(added)))
 }

@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-use crate::requests;
+use crate::requests::{self, Seen};
 
 /// Header lines of one request, with everything that a client may send before its body, in bytes.
 const HEAD_MAX_BYTES: usize = 32 * 1024;
@@ -39,15 +39,15 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Limits {
     /// At the same time; further ones wait in the kernel.
     pub(crate) connections: usize,
-    /// From the request's head to the answer's, its body included.
-    pub(crate) request: Duration,
+    /// What all requests have.
+    pub(crate) requests: Seen,
     /// For what is under way when the server stops.
     pub(crate) grace: Duration,
 }
 
 /// Serves until `stop` is cancelled, then ends what is under way within the grace period.
 pub(crate) async fn serve(listener: TcpListener, routes: Router, limits: Limits, stop: &CancellationToken) {
-    let routes = routes.layer(axum::middleware::from_fn_with_state(limits.request, requests::observe));
+    let routes = routes.layer(axum::middleware::from_fn_with_state(limits.requests, requests::observe));
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = GracefulShutdown::new();
     let http = http();

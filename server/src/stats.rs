@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{
     AppState,
-    access::Admin,
+    access::Operator,
     error::Error,
     openapi::{self, Refused},
     watermark::Watermark,
@@ -54,9 +54,9 @@ struct Today {
 }
 
 /// Whether the installation counts, and counts right.
-#[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "admin",
+#[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "operator",
     responses((status = 200, body = Stats), Refused<(openapi::Scoped, openapi::Database)>))]
-pub(crate) async fn stats(State(state): State<AppState>, _admin: Admin) -> Result<Json<Stats>, Error> {
+pub(crate) async fn stats(State(state): State<AppState>, _operator: Operator) -> Result<Json<Stats>, Error> {
     let watermark = Watermark::read(&state).await?;
     let reconciliation = sqlx::query_as(
         "SELECT finished_at, started_by, range_start, range_end, differences, repaired FROM reconciliations \

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     AppState,
-    access::Admin,
+    access::{Admin, Operator},
     admin::reason,
     database::{answer, rfc3339},
     error::Error,
@@ -84,12 +84,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// What a click was judged as, and why.
-#[utoipa::path(get, path = "/{click_id}", operation_id = "show_click", tag = "admin",
+#[utoipa::path(get, path = "/{click_id}", operation_id = "show_click", tag = "operator",
     params(("click_id" = Uuid, Path)),
     responses((status = 200, body = Answer), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
 async fn show(
     State(state): State<AppState>,
-    _admin: Admin,
+    _operator: Operator,
     click_id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<Answer>, Error> {
     let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;

@@ -5,6 +5,7 @@ pub mod chaos;
 pub mod conservation;
 pub mod load;
 pub mod naive;
+pub mod people;
 pub mod raw;
 
 mod program;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 
@@ -28,6 +28,23 @@ impl Answer {
 /// Sends a request, such as `GET /livez`; `headers` are lines that end in CR LF.
 pub async fn send(url: &str, request: &str, headers: &str, body: &[u8]) -> Result<Answer> {
     exchange(url, request, &format!("content-length: {}\r\n{headers}", body.len()), body).await
+}
+
+/// Sends a request and waits for the answer's head alone: its body may have no end.
+pub async fn head(url: &str, request: &str, headers: &str, body: &[u8]) -> Result<Answer> {
+    let headers = format!("content-length: {}\r\n{headers}", body.len());
+    let mut stream = BufReader::new(begin(url, request, &headers).await?);
+    // A server may answer and close before it has read a body that it refuses.
+    let written = stream.write_all(body).await;
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        ensure!(stream.read_line(&mut head).await? > 0, "no answer: {written:?} {head}");
+    }
+    Ok(Answer { status: status(&head), body: Value::Null, head })
+}
+
+fn status(head: &str) -> u16 {
+    head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
 }
 
 /// Posts a body.
@@ -63,7 +80,7 @@ async fn exchange(url: &str, request: &str, headers: &str, body: &[u8]) -> Resul
     let answer = String::from_utf8_lossy(&answer).into_owned();
     ensure!(!answer.is_empty(), "no answer: {written:?} {read:?}");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    let status = status(head);
     Ok(Answer { status, body: serde_json::from_str(body).unwrap_or(Value::Null), head: head.to_owned() })
 }
 

@@ -193,6 +193,11 @@ impl Stack {
         &self.database
     }
 
+    /// Where the database is, as its owner.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     /// Names of the stream and what belongs to it.
     pub fn names(&self) -> Names {
         Names::new(&self.stream)

@@ -293,7 +293,7 @@ impl Session {
             session.fill().await?;
         };
         ensure!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
-        session.send(&ClientMessage::Auth { token: server.token().to_owned() }).await?;
+        session.send(&ClientMessage::Auth { token: Some(server.token().to_owned()) }).await?;
         session.expect("welcome").await?;
         for (id, view) in (0..).zip(views) {
             session

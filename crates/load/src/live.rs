@@ -132,7 +132,7 @@ impl Client {
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
         let stream = TcpStream::connect(self.server.authority()).await?;
         let (mut socket, _) = client_async(request, stream).await?;
-        socket.send(text(&ClientMessage::Auth { token: self.server.token().to_owned() })?).await?;
+        socket.send(text(&ClientMessage::Auth { token: Some(self.server.token().to_owned()) })?).await?;
         self.counters.connections += 1;
         Ok(socket)
     }

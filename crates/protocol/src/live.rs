@@ -1,7 +1,7 @@
 //! The WebSocket protocol between gateway and dashboards: subprotocol `clickwire.v1`, JSON text
 //! frames, `type` first.
 //!
-//! A session authenticates (first frame, or a cookie once there are accounts), subscribes to views,
+//! A session authenticates in its first frame (by a token, or by the handshake's cookie), subscribes to views,
 //! and receives a snapshot of each followed by deltas. Both carry absolute values: a client keeps
 //! the last value of each cell and is right, whatever it missed in between.
 //!
@@ -40,9 +40,14 @@ pub mod close {
     /// The server goes away. The reason is a number: how many milliseconds to wait before connecting again,
     /// so that not everybody comes at once.
     pub const RECONNECT: u16 = 3003;
+    /// The account has as many sessions as it may have.
+    pub const TOO_MANY_SESSIONS: u16 = 3005;
+    /// The token's time is up, or who showed it may see something else now: connect again, with a token that
+    /// is good.
+    pub const AUTHENTICATE_AGAIN: u16 = 3004;
     /// Not authenticated in time.
     pub const AUTH_TIMEOUT: u16 = 3500;
-    /// The token is not known.
+    /// The token is not known, or is not good any more: sign in again.
     pub const UNAUTHORIZED: u16 = 3501;
     /// A message that the protocol does not have.
     pub const PROTOCOL_ERROR: u16 = 3502;
@@ -63,8 +68,9 @@ pub mod close {
 pub enum ClientMessage {
     /// Who is there; must be the first message, within 10 s.
     Auth {
-        /// A viewer's or the administrator's token.
-        token: String,
+        /// A token; without one the cookie counts that came with the handshake.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
     },
     /// Start watching a view.
     Subscribe {

@@ -32,7 +32,7 @@ fn delta(id: u32, from: u64, seq: u64, valid: i64) -> Event {
 
 /// A session that has its first snapshot, up to `seq` 4.
 fn settled() -> Session {
-    let mut session = Session::new("secret".into(), 60);
+    let mut session = Session::new(Credential::Token("secret".into()), 60);
     for event in [Event::Start, Event::Opened, welcome(Some(&["adv_001"])), snapshot(1, 4, 10)] {
         session.take(event, NOW, 0.5);
     }
@@ -52,12 +52,12 @@ fn subscriptions(effects: &[Effect]) -> Vec<(u32, Option<Position>)> {
 
 #[test]
 fn connects_authenticates_and_watches_the_first_advertiser() {
-    let mut session = Session::new("secret".into(), 60);
+    let mut session = Session::new(Credential::Token("secret".into()), 60);
     let effects = session.take(Event::Start, NOW, 0.5);
     assert!(effects.contains(&Effect::Open));
     assert!(effects.contains(&Effect::Set(Timer::Handshake, HANDSHAKE_MS)));
     let effects = session.take(Event::Opened, NOW, 0.5);
-    assert_eq!(effects, [Effect::Send(ClientMessage::Auth { token: "secret".into() })]);
+    assert_eq!(effects, [Effect::Send(ClientMessage::Auth { token: Some("secret".into()) })]);
     let effects = session.take(welcome(Some(&["adv_002", "adv_001"])), NOW, 0.5);
     assert_eq!(session.advertiser_id.as_deref(), Some("adv_002"));
     assert_eq!(subscriptions(&effects), [(1, None)]);
@@ -68,7 +68,7 @@ fn connects_authenticates_and_watches_the_first_advertiser() {
 
 #[test]
 fn the_administrator_chooses_first() {
-    let mut session = Session::new("secret".into(), 60);
+    let mut session = Session::new(Credential::Token("secret".into()), 60);
     session.take(Event::Start, NOW, 0.5);
     let effects = session.take(welcome(None), NOW, 0.5);
     assert_eq!(subscriptions(&effects), []);
@@ -165,7 +165,7 @@ fn codes_that_forbid_it_are_final() {
 
 #[test]
 fn a_handshake_that_hangs_is_given_up() {
-    let mut session = Session::new("secret".into(), 60);
+    let mut session = Session::new(Credential::Token("secret".into()), 60);
     session.take(Event::Start, NOW, 0.5);
     let effects = session.take(Event::Fired(Timer::Handshake), NOW, 0.5);
     assert_eq!(effects[0], Effect::Close);

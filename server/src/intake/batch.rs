@@ -254,7 +254,7 @@ mod tests {
                 {"error": {"code": "broker_unavailable", "click_id": click_id,
                     "message": "It is not certain that the click was taken. Send it again, with this click_id."}},
                 {"click_id": click_id, "is_duplicate": false, "is_fraudulent": false},
-                {"error": {"code": "forbidden", "message": "This token does not open that."}},
+                {"error": {"code": "forbidden", "message": "This account or token does not open that."}},
             ]})
         );
         // Programs read it back as it was written.

@@ -32,13 +32,13 @@ pub(crate) struct Enricher {
 
 impl Enricher {
     pub(crate) fn new(
-        addresses: Hasher,
+        addresses: Arc<Hasher>,
         data_centers: Networks,
         countries: Countries,
         click_ids: Arc<Signer>,
     ) -> Self {
         Self {
-            addresses: Arc::new(addresses),
+            addresses,
             data_centers: Arc::new(data_centers),
             countries: Arc::new(countries),
             browsers: Arc::new(Browsers::new()),

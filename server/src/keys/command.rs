@@ -9,7 +9,7 @@ use super::{
     routes::GRACE_HOURS,
     store::{self, BURST, Mode, RATE, Wanted},
 };
-use crate::{config::Config, database};
+use crate::{audit::Actor, config::Config, database};
 
 /// What to do with keys. Running servers follow within two seconds.
 #[derive(Clone, Debug, Subcommand)]
@@ -52,12 +52,15 @@ pub enum Order {
     },
 }
 
-/// Does what is ordered, or says why not; `actor` stands in the record.
-pub async fn run(config: &Config, order: Order, actor: &str) -> anyhow::Result<()> {
+/// Does what is ordered, or says why not; `user` stands in the record.
+pub async fn run(config: &Config, order: Order, user: &str) -> anyhow::Result<()> {
     let database = database::connect_to_write(config)?;
-    // An administrator of the API is recorded without a colon.
-    let actor = format!("shell:{actor}");
-    match order {
+    let actor = Actor::shell(user);
+    let mut transaction = match order {
+        Order::List => return store::list(&database).await?.iter().try_for_each(print),
+        _ => actor.begin(&database).await?,
+    };
+    let changed = match order {
         Order::Create { name, test, advertisers, speaks_for_users, rate, burst } => {
             let wanted = Wanted {
                 name,
@@ -67,14 +70,18 @@ pub async fn run(config: &Config, order: Order, actor: &str) -> anyhow::Result<(
                 rate_per_second: rate,
                 burst,
             };
-            print(&store::create(&database, &wanted, &actor).await?)
+            serde_json::to_value(store::create(&mut transaction, &wanted, &actor.name).await?)
         }
-        Order::List => store::list(&database).await?.iter().try_for_each(print),
         Order::Rotate { key_id, grace_hours } => {
-            print(&store::rotate(&database, &key_id, grace_hours).await?)
+            serde_json::to_value(store::rotate(&mut transaction, &key_id, grace_hours).await?)
         }
-        Order::Revoke { key_id } => print(&store::revoke(&database, &key_id, &actor).await?),
-    }
+        Order::Revoke { key_id } => {
+            serde_json::to_value(store::revoke(&mut transaction, &key_id, &actor.name).await?)
+        }
+        Order::List => return Ok(()),
+    };
+    transaction.commit().await?;
+    print(&changed?)
 }
 
 fn print(line: &impl Serialize) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@
 pub mod command;
 pub(crate) mod ring;
 pub(crate) mod routes;
-mod secret;
+pub(crate) mod secret;
 mod store;
 
 use std::{num::NonZeroU32, sync::Arc};

@@ -1,19 +1,16 @@
 //! The keys in a server's memory, so that no click waits for the database.
 //!
-//! Every second one row tells whether a key has changed; a key that was revoked anywhere is refused
-//! everywhere within two. While the database is away the keys that are known stay known.
+//! Every second one row tells whether a key has changed ([`crate::following`]); a key that was revoked
+//! anywhere is refused everywhere within two.
 
 use std::{
     collections::HashMap,
     num::NonZeroU32,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 use clickwire_process::now_ms;
 use sqlx::PgPool;
-use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Poster,
@@ -24,9 +21,6 @@ use crate::{
     error::Error,
     limits::{Allowance, Rate},
 };
-
-/// How often the database is asked whether a key has changed.
-const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// All keys that are taken; cheap to clone.
 #[derive(Clone)]
@@ -69,26 +63,6 @@ impl Ring {
         }
     }
 
-    /// Keeps up to date until `stop` is cancelled.
-    pub(crate) async fn follow(self, database: PgPool, stop: CancellationToken) {
-        let mut ticks = interval(ASK_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_away = false;
-        loop {
-            tokio::select! { _ = ticks.tick() => {}, () = stop.cancelled() => return }
-            let was_away = is_away;
-            is_away = match self.refresh(&database).await {
-                Ok(()) => false,
-                Err(error) => {
-                    if !was_away {
-                        tracing::warn!(%error, "keys can't be read; those that are known stay valid");
-                    }
-                    true
-                }
-            };
-        }
-    }
-
     /// Reads the keys again if one has changed.
     pub(crate) async fn refresh(&self, database: &PgPool) -> Result<(), sqlx::Error> {
         let version = store::version(database).await?;
@@ -116,7 +90,7 @@ impl Stored {
         for Valid { key, secret_hash, previous_secret_hash } in valid {
             let positive = |number: i32| u32::try_from(number).ok().and_then(NonZeroU32::new);
             let per_second = positive(key.rate_per_second).unwrap_or(NonZeroU32::MIN);
-            let rate = Rate { per_second, burst: positive(key.burst).unwrap_or(NonZeroU32::MIN) };
+            let rate = Rate::per_second(per_second, positive(key.burst).unwrap_or(NonZeroU32::MIN));
             let allowance = spent
                 .get(key.key_id.as_str())
                 .filter(|allowance| allowance.rate() == rate)

@@ -16,6 +16,7 @@ use super::store::{self, Issued, Key, Wanted};
 use crate::{
     AppState,
     access::Admin,
+    database::answer,
     error::Error,
     openapi::{self, Refused},
 };
@@ -66,7 +67,9 @@ async fn create(
     body: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Issued>), Error> {
     let Json(wanted) = body?;
-    let issued = store::create(&state.admin_database, &wanted, admin.actor()).await?;
+    let mut transaction = admin.begin(&state.admin_database).await?;
+    let issued = store::create(&mut transaction, &wanted, admin.actor()).await?;
+    answer(transaction.commit()).await?;
     tracing::info!(key_id = issued.known.key_id, "key created");
     state.keys.refresh(&state.database).await?;
     Ok((StatusCode::CREATED, Json(issued)))
@@ -82,7 +85,7 @@ async fn create(
     )>))]
 async fn rotate(
     State(state): State<AppState>,
-    _admin: Admin,
+    admin: Admin,
     key_id: Result<Path<String>, PathRejection>,
     body: Result<Json<Rotation>, JsonRejection>,
 ) -> Result<Json<Issued>, Error> {
@@ -91,7 +94,9 @@ async fn rotate(
     if grace_hours > GRACE_HOURS_MAX {
         return Err(Error::field("grace_hours", &format!("At most {GRACE_HOURS_MAX}.")));
     }
-    let issued = store::rotate(&state.admin_database, &key_id, grace_hours).await?;
+    let mut transaction = admin.begin(&state.admin_database).await?;
+    let issued = store::rotate(&mut transaction, &key_id, grace_hours).await?;
+    answer(transaction.commit()).await?;
     tracing::info!(key_id, grace_hours, "key rotated");
     state.keys.refresh(&state.database).await?;
     Ok(Json(issued))
@@ -107,7 +112,9 @@ async fn revoke(
     key_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Key>, Error> {
     let Path(key_id) = key_id.map_err(|_| Error::NotFound)?;
-    let key = store::revoke(&state.admin_database, &key_id, admin.actor()).await?;
+    let mut transaction = admin.begin(&state.admin_database).await?;
+    let key = store::revoke(&mut transaction, &key_id, admin.actor()).await?;
+    answer(transaction.commit()).await?;
     tracing::info!(key_id, "key revoked");
     state.keys.refresh(&state.database).await?;
     Ok(Json(key))

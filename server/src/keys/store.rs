@@ -2,7 +2,7 @@
 
 use clickwire_protocol::click::{Rejection, id};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -147,15 +147,19 @@ pub(super) async fn list(database: &PgPool) -> Result<Vec<Key>, Error> {
 }
 
 /// Makes a key.
-pub(super) async fn create(database: &PgPool, wanted: &Wanted, actor: &str) -> Result<Issued, Error> {
+pub(super) async fn create(
+    database: &mut PgConnection,
+    wanted: &Wanted,
+    actor: &str,
+) -> Result<Issued, Error> {
     wanted.check()?;
-    let key = secret::generate(wanted.mode);
+    let key = secret::generate(wanted.mode.as_str());
     let sql = format!(
         "INSERT INTO api_keys (key_id, name, mode, advertisers, speaks_for_users, rate_per_second, burst, \
            secret_hash, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {COLUMNS}"
     );
     let known = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(secret::generate_id())
+        .bind(secret::generate_id("key"))
         .bind(wanted.name.trim())
         .bind(wanted.mode.as_str())
         .bind(wanted.advertisers.as_deref())
@@ -169,15 +173,20 @@ pub(super) async fn create(database: &PgPool, wanted: &Wanted, actor: &str) -> R
 }
 
 /// Replaces a key's secret; the one before is still taken for a while.
-pub(super) async fn rotate(database: &PgPool, key_id: &str, grace_hours: u32) -> Result<Issued, Error> {
+pub(super) async fn rotate(
+    database: &mut PgConnection,
+    key_id: &str,
+    grace_hours: u32,
+) -> Result<Issued, Error> {
     let mode = "SELECT mode FROM api_keys WHERE key_id = $1 AND revoked_at IS NULL";
-    let mode: Option<String> = answer(sqlx::query_scalar(mode).bind(key_id).fetch_optional(database)).await?;
+    let mode: Option<String> =
+        answer(sqlx::query_scalar(mode).bind(key_id).fetch_optional(&mut *database)).await?;
     let mode = match mode.as_deref() {
         None => return Err(Error::NotFound),
         Some("test") => Mode::Test,
         Some(_) => Mode::Live,
     };
-    let key = secret::generate(mode);
+    let key = secret::generate(mode.as_str());
     let sql = format!(
         "UPDATE api_keys SET previous_secret_hash = secret_hash, \
              previous_until = now() + $3 * INTERVAL '1 hour', secret_hash = $2, rotated_at = now() \
@@ -192,7 +201,7 @@ pub(super) async fn rotate(database: &PgPool, key_id: &str, grace_hours: u32) ->
 }
 
 /// Ends a key, and the one before it. Again does nothing.
-pub(super) async fn revoke(database: &PgPool, key_id: &str, actor: &str) -> Result<Key, Error> {
+pub(super) async fn revoke(database: &mut PgConnection, key_id: &str, actor: &str) -> Result<Key, Error> {
     let sql = format!(
         "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()), revoked_by = coalesce(revoked_by, $2) \
           WHERE key_id = $1 RETURNING {COLUMNS}"

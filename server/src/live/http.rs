@@ -31,18 +31,19 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
     clicks::Clicks,
     hub::Watched,
     may_watch,
-    place::Place,
+    place::{Held, Place},
     socket::{Frame, payload},
     view::lock,
 };
 use crate::{
     AppState,
-    access::Scope,
+    access::{Caller, Scope},
     error::Error,
     openapi::{self, Refused},
     visitor::Visitor,
@@ -85,14 +86,18 @@ const MAX_KEPT: usize = 1_000;
     ))]
 pub(crate) async fn events(
     State(state): State<AppState>,
-    scope: Scope,
+    caller: Caller,
     visitor: Visitor,
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Error> {
-    let (view, since) = asked(query, &scope)?;
+    let (view, since) = asked(query, &caller.scope)?;
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
     let place = Place::take(&state, visitor.address)?;
+    let share = match caller.account_id {
+        Some(account_id) => Some(state.sessions.by_account.take(account_id).ok_or(Error::Full)?),
+        None => None,
+    };
     let clicks = Clicks::new(state.hub.watch(view).ok_or(Error::Full)?, since);
     let mut news = clicks.subscribe();
     if *news.borrow() > 0 {
@@ -102,8 +107,16 @@ pub(crate) async fn events(
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset();
     let sessions = state.sessions.clone();
-    let leave = Box::pin(async move { sessions.leave().await });
-    let events = Events { clicks, news, heartbeat, leave, _place: place };
+    let ending = state.access.ending(&caller);
+    let leave = Box::pin(async move {
+        match ending {
+            Some(ending) => {
+                tokio::select! { () = sessions.leave() => {}, _ = ending => {} }
+            }
+            None => sessions.leave().await,
+        }
+    });
+    let events = Events { clicks, news, heartbeat, leave, _place: place, _share: share };
     // Not all at the same moment, when a server goes away.
     let first = Bytes::from(format!("retry: {}\n\n", rand::rng().random_range(500..2_000)));
     let events = stream::unfold((Some(first), events), |(first, mut events)| async move {
@@ -129,10 +142,11 @@ struct Events {
     heartbeat: Interval,
     leave: Pin<Box<dyn Future<Output = ()> + Send>>,
     _place: Place,
+    _share: Option<Held<Uuid>>,
 }
 
 impl Events {
-    /// What is to be sent next; `None` when the server goes away.
+    /// What is to be sent next; `None` when the server goes away, or the caller may not go on.
     async fn next(&mut self) -> Option<Bytes> {
         tokio::select! {
             changed = self.news.changed() => changed.ok()?,

@@ -25,7 +25,6 @@ pub(crate) mod watchers;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Uri, header},
     response::Response,
 };
 
@@ -33,7 +32,7 @@ use clickwire_protocol::live::{MAX_WINDOW_MINUTES, View};
 
 pub(crate) use feed::Event;
 pub(crate) use hub::Hub;
-pub(crate) use place::ByAddress;
+pub(crate) use place::Shares;
 
 use crate::{
     AppState,
@@ -46,7 +45,7 @@ use crate::{
 
 /// Opens a WebSocket for live data.
 ///
-/// With the subprotocol `clickwire.v1`; the token comes in its first message.
+/// With the subprotocol `clickwire.v1`; the token comes in its first message, unless the browser has signed in.
 #[utoipa::path(get, path = "/api/v1/live", operation_id = "connect_live", tag = "anybody",
     responses((status = 101, description = "The connection is a WebSocket."), Refused<(openapi::Live, openapi::Sessions)>))]
 pub(crate) async fn upgrade(
@@ -55,14 +54,16 @@ pub(crate) async fn upgrade(
     mut request: Request,
 ) -> Result<Response, Error> {
     let (answer, upgrade) = Upgrade::answer(&mut request)?;
-    if !is_allowed(request.headers(), &state.allowed_origins) {
-        return Err(Error::Forbidden);
+    if !state.access.is_allowed_origin(request.headers()) {
+        return Err(Error::CrossSite);
     }
+    // Whether it is needed the first message says.
+    let by_cookie = state.access.by_cookie(request.headers()).ok();
     let place = Place::take(&state, visitor.address)?;
     state.sessions.tracker.clone().spawn(async move {
         let _place = place;
         let Some(socket) = upgrade.socket().await else { return };
-        let session = Session::new(socket, &state);
+        let session = Session::new(socket, by_cookie, &state);
         drop(state);
         session.run().await;
     });
@@ -75,7 +76,7 @@ type Refusal = (&'static str, &'static str);
 /// Whether a caller may watch a view, and whether there is such a view.
 fn may_watch(view: &View, scope: &Scope) -> Result<(), Refusal> {
     if !scope.includes(&view.advertiser_id) {
-        return Err(("forbidden", "This token does not open that advertiser."));
+        return Err(("forbidden", "This account or token does not open that advertiser."));
     }
     if !(1..=MAX_WINDOW_MINUTES).contains(&view.window_minutes) {
         return Err(("invalid", "window_minutes must be from 1 to 240."));
@@ -84,43 +85,4 @@ fn may_watch(view: &View, scope: &Scope) -> Result<(), Refusal> {
         return Err(("invalid", "group_by names a dimension twice."));
     }
     Ok(())
-}
-
-/// A browser names the page's origin (RFC 6455, section 10.2): it must be ours or one that is allowed.
-/// Programs name none.
-fn is_allowed(headers: &HeaderMap, others: &[String]) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    if others.iter().any(|other| other.as_bytes() == origin.as_bytes()) {
-        return true;
-    }
-    let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-    let host = origin.as_ref().and_then(Uri::authority).map(axum::http::uri::Authority::as_str);
-    host.is_some() && host == text(header::HOST)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_of_another_origin_may_not_connect() {
-        for (origin, host, expected) in [
-            (None, "127.0.0.1:8080", true),
-            (Some("http://127.0.0.1:8080"), "127.0.0.1:8080", true),
-            (Some("https://clicks.example"), "clicks.example", true),
-            (Some("https://evil.example"), "clicks.example", false),
-            (Some("http://127.0.0.1:9999"), "127.0.0.1:8080", false),
-            (Some("https://partner.example"), "clicks.example", true),
-            (Some("http://partner.example"), "clicks.example", false),
-            (Some("null"), "clicks.example", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, host.parse().unwrap());
-            if let Some(origin) = origin {
-                headers.insert(header::ORIGIN, origin.parse().unwrap());
-            }
-            assert_eq!(is_allowed(&headers, &["https://partner.example".to_owned()]), expected, "{origin:?}");
-        }
-    }
 }

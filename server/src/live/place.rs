@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -17,7 +18,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// One of the places that a server has.
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
-    _address: Held,
+    _address: Held<IpAddr>,
 }
 
 impl Place {
@@ -28,7 +29,7 @@ impl Place {
             return Err(Error::Full);
         }
         let left = state.addresses.spend(client)?;
-        let address = by_address.take(client).ok_or_else(|| {
+        let address = by_address.take(customer(client)).ok_or_else(|| {
             metrics::counter!("clickwire_limited_total", "by" => "sessions").increment(1);
             Error::TooMany { left, retry_after: AGAIN }
         })?;
@@ -44,44 +45,44 @@ impl Drop for Place {
     }
 }
 
-/// How many sessions each client has; only those that have some are in it.
+/// How many sessions each client or account has; only those that have some are in it.
 #[derive(Clone)]
-pub(crate) struct ByAddress {
-    held: Arc<Mutex<HashMap<IpAddr, usize>>>,
+pub(crate) struct Shares<K> {
+    held: Arc<Mutex<HashMap<K, usize>>>,
     max: usize,
 }
 
-impl ByAddress {
-    /// Each client may have so many.
+impl<K: Eq + Hash + Copy> Shares<K> {
+    /// Each may have so many.
     pub(crate) fn new(max: usize) -> Self {
         Self { held: Arc::default(), max }
     }
 
-    fn take(&self, client: IpAddr) -> Option<Held> {
-        let client = customer(client);
+    /// One more, if it may have it.
+    pub(super) fn take(&self, whose: K) -> Option<Held<K>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(client).or_default();
+        let count = held.entry(whose).or_default();
         // Somebody who is new here has none, and may have one.
         (*count < self.max).then(|| {
             *count += 1;
-            Held { all: self.clone(), client }
+            Held { all: self.clone(), whose }
         })
     }
 }
 
-/// One session of a client.
-struct Held {
-    all: ByAddress,
-    client: IpAddr,
+/// One session of a client or account.
+pub(super) struct Held<K: Eq + Hash> {
+    all: Shares<K>,
+    whose: K,
 }
 
-impl Drop for Held {
+impl<K: Eq + Hash> Drop for Held<K> {
     fn drop(&mut self) {
         let mut held = self.all.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = held.get_mut(&self.client) {
+        if let Some(count) = held.get_mut(&self.whose) {
             *count -= 1;
             if *count == 0 {
-                held.remove(&self.client);
+                held.remove(&self.whose);
             }
         }
     }
@@ -92,16 +93,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_has_so_many_and_what_it_gives_back_is_forgotten() {
-        let all = ByAddress::new(2);
-        let take = |address: &str| all.take(address.parse().unwrap());
-        let (first, second) = (take("192.0.2.1"), take("::ffff:192.0.2.1"));
-        assert!(first.is_some() && second.is_some() && take("192.0.2.1").is_none());
-        assert!(take("192.0.2.2").is_some());
-        let networks = [take("2001:db8::1"), take("2001:db8::2"), take("2001:db8::3")];
-        assert_eq!(networks.map(|held| held.is_some()), [true, true, false]);
+    fn each_has_so_many_and_what_it_gives_back_is_forgotten() {
+        let all = Shares::new(2);
+        let (first, second) = (all.take("one"), all.take("one"));
+        assert!(first.is_some() && second.is_some() && all.take("one").is_none());
+        assert!(all.take("other").is_some());
         drop(first);
-        assert!(take("192.0.2.1").is_some());
+        assert!(all.take("one").is_some());
         drop(second);
         assert!(all.held.lock().unwrap().is_empty());
     }

@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    future::poll_fn,
+    future::{pending, poll_fn},
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
@@ -29,7 +29,8 @@ use uuid::Uuid;
 
 use crate::{
     AppState, Sessions,
-    access::{Access, Scope},
+    access::{Access, Caller, Ended, Ending, Scope},
+    error::Error,
     limits::{Allowance, Rate},
     live::{
         Refusal,
@@ -37,6 +38,7 @@ use crate::{
         clicks::Clicks,
         hub::Hub,
         may_watch,
+        place::Held,
         socket::{Frame, Socket},
         view::encode,
     },
@@ -58,6 +60,10 @@ const MAX_SUBSCRIPTIONS: usize = 8;
 pub(crate) struct Session {
     socket: Socket,
     access: Arc<Access>,
+    /// Who has signed in with the browser that connected.
+    by_cookie: Option<Caller>,
+    /// Of what its account may have.
+    share: Option<Held<Uuid>>,
     hub: Hub,
     sessions: Sessions,
     subscriptions: BTreeMap<u32, Subscription>,
@@ -103,10 +109,12 @@ impl From<tungstenite::Error> for End {
 }
 
 impl Session {
-    pub(crate) fn new(socket: Socket, state: &AppState) -> Self {
+    pub(crate) fn new(socket: Socket, by_cookie: Option<Caller>, state: &AppState) -> Self {
         Self {
             socket,
             access: Arc::clone(&state.access),
+            by_cookie,
+            share: None,
             hub: state.hub.clone(),
             sessions: state.sessions.clone(),
             subscriptions: BTreeMap::new(),
@@ -118,7 +126,7 @@ impl Session {
     /// Serves until either side ends it.
     pub(crate) async fn run(mut self) {
         let end = match self.authenticate().await {
-            Ok(scope) => self.serve(scope).await,
+            Ok(caller) => self.serve(caller).await,
             Err(end) => end,
         };
         let farewell = match end {
@@ -141,7 +149,7 @@ impl Session {
         metrics::counter!("clickwire_live_closes_total", "code" => code).increment(1);
     }
 
-    async fn authenticate(&mut self) -> Result<Scope, End> {
+    async fn authenticate(&mut self) -> Result<Caller, End> {
         let stop = self.sessions.stop.clone();
         let first = tokio::select! {
             first = timeout(AUTHENTICATE_WITHIN, self.receive()) => first,
@@ -153,19 +161,34 @@ impl Session {
         let ClientMessage::Auth { token } = first? else {
             return Err(End::Close(close::PROTOCOL_ERROR, "the first message must be auth"));
         };
-        let Some(scope) = self.access.scope(&token).cloned() else {
-            return Err(End::Close(close::UNAUTHORIZED, "unknown token"));
+        let caller = match token {
+            Some(token) => self.access.by_token(&token),
+            None => self.by_cookie.take().ok_or(Error::Unauthorized),
         };
+        let caller = match caller {
+            Ok(caller) => caller,
+            Err(Error::KeysUnread) => {
+                return Err(End::Close(close::TRY_AGAIN_LATER, "accounts can't be looked up now"));
+            }
+            Err(_) => return Err(End::Close(close::UNAUTHORIZED, "unknown token, or not signed in")),
+        };
+        if let Some(account_id) = caller.account_id {
+            let share = self.sessions.by_account.take(account_id);
+            let full = || End::Close(close::TOO_MANY_SESSIONS, "this account has too many sessions");
+            self.share = Some(share.ok_or_else(full)?);
+        }
         self.tell(&ServerMessage::Welcome {
             session: Uuid::now_v7().to_string(),
             heartbeat_ms: self.sessions.heartbeat.as_millis() as u64,
-            advertisers: scope.advertisers().map(<[String]>::to_vec),
+            advertisers: caller.scope.advertisers().map(<[String]>::to_vec),
         })
         .await?;
-        Ok(scope)
+        Ok(caller)
     }
 
-    async fn serve(&mut self, scope: Scope) -> End {
+    async fn serve(&mut self, caller: Caller) -> End {
+        let mut ending = self.access.ending(&caller);
+        let scope = caller.scope;
         let mut heartbeat = interval(self.sessions.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
@@ -192,6 +215,10 @@ impl Session {
                     }
                 }
                 () = &mut leave => Err(End::Reconnect),
+                ended = over(&mut ending) => Err(match ended {
+                    Ended::Over => End::Close(close::UNAUTHORIZED, "signed out"),
+                    Ended::AskAgain => End::Close(close::AUTHENTICATE_AGAIN, "connect again"),
+                }),
             };
             if let Err(end) = step {
                 return end;
@@ -242,9 +269,7 @@ impl Session {
                 let clicks = Clicks::new(watched, since);
                 Ok(Subscription::new(clicks.subscribe(), Source::Clicks(clicks)))
             }
-            Topic::Alerts {} if *scope != Scope::All => {
-                Err(("forbidden", "Only administrators watch incidents."))
-            }
+            Topic::Alerts {} if *scope != Scope::All => Err(("forbidden", "Only operators watch incidents.")),
             Topic::Alerts {} => {
                 let alerts = self.hub.alerts();
                 let announced = alerts.subscribe();
@@ -297,6 +322,14 @@ async fn next(mut announced: watch::Receiver<u64>) -> watch::Receiver<u64> {
     // The sender lives in the view that the subscription holds.
     let _ = announced.changed().await;
     announced
+}
+
+/// Ends when the caller may not go on.
+async fn over(ending: &mut Option<Ending>) -> Ended {
+    match ending {
+        Some(ending) => ending.await,
+        None => pending().await,
+    }
 }
 
 /// Notes which subscriptions have something new; ready when one has.

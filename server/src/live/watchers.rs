@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     AppState,
-    access::Admin,
+    access::Operator,
     openapi::{self, Refused},
 };
 
@@ -54,9 +54,9 @@ impl Advertiser {
 }
 
 /// How many live sessions this server has, and what they watch.
-#[utoipa::path(get, path = "/connections", operation_id = "show_connections", tag = "admin",
+#[utoipa::path(get, path = "/connections", operation_id = "show_connections", tag = "operator",
     responses((status = 200, body = Connections), Refused<(openapi::Scoped,)>))]
-pub(crate) async fn show(State(state): State<AppState>, _: Admin) -> Json<Connections> {
+pub(crate) async fn show(State(state): State<AppState>, _: Operator) -> Json<Connections> {
     let mut advertisers = state.hub.watchers();
     advertisers.retain(|advertiser| advertiser.watchers > 0);
     advertisers.sort_by_key(|advertiser| std::cmp::Reverse(advertiser.watchers));

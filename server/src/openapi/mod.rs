@@ -34,8 +34,14 @@ pub(crate) use self::{posted::Posted, refused::*};
 use crate::AppState;
 
 /// Who may do an operation, and the security schemes of which it takes one.
-const ROLES: [(&str, &[&str]); 4] =
-    [("poster", &["key", "key_as_token"]), ("viewer", &["token"]), ("admin", &["token"]), ("anybody", &[])];
+const ROLES: [(&str, &[&str]); 6] = [
+    ("poster", &["key", "key_as_token"]),
+    ("viewer", &["token", "session", "secure_session"]),
+    ("operator", &["token", "session", "secure_session"]),
+    ("admin", &["token", "session", "secure_session"]),
+    ("account", &["session", "secure_session"]),
+    ("anybody", &[]),
+];
 
 /// What the document says beside its operations.
 #[derive(utoipa::OpenApi)]
@@ -48,8 +54,10 @@ const ROLES: [(&str, &[&str]); 4] =
     components(schemas(crate::error::Problem, crate::error::Invalid)),
     tags(
         (name = "poster", description = "Takes a key that clicks are posted with."),
-        (name = "viewer", description = "Takes an advertiser's token, or the administrator's."),
-        (name = "admin", description = "Takes the administrator's token."),
+        (name = "viewer", description = "For everybody who may see some advertiser's data."),
+        (name = "operator", description = "For the roles `ops` and `admin`."),
+        (name = "admin", description = "For the role `admin`."),
+        (name = "account", description = "For people who have signed in."),
         (name = "anybody", description = "Takes no token."),
     )
 )]
@@ -72,7 +80,17 @@ fn complete(routes: OpenApi) -> OpenApi {
     if let Some(components) = &mut document.components {
         components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(key)));
         components.add_security_scheme("key_as_token", bearer("A key that clicks are posted with."));
-        components.add_security_scheme("token", bearer("A viewer's or the administrator's token."));
+        components.add_security_scheme(
+            "token",
+            bearer("A token of the configuration, or of an account's program."),
+        );
+        for (scheme, name) in [("session", "clickwire"), ("secure_session", "__Host-clickwire")] {
+            let cookie = ApiKeyValue::with_description(
+                name,
+                "The cookie of who has signed in; a page of the server's own origin must send it.",
+            );
+            components.add_security_scheme(scheme, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        }
     }
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         let tags = operation.tags.iter().flatten();

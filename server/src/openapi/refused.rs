@@ -96,16 +96,23 @@ macro_rules! groups {
 }
 
 /// Whatever the limit is, the answer looks alike.
-const ONE: Rate = Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN };
+const ONE: Rate = Rate::per_second(NonZeroU32::MIN, NonZeroU32::MIN);
 
 groups! {
     /// Who asks has no key to post with, or sends too much.
     Poster: Error::Unauthorized, Error::KeysUnread,
         Error::TooMany { left: Left::nothing("key", ONE), retry_after: Duration::ZERO };
     /// Who asks has no token.
-    Viewer: Error::Unauthorized;
+    Viewer: Error::Unauthorized, Error::KeysUnread;
     /// Who asks has no token, or it is not good for that.
-    Scoped: Error::Unauthorized, Error::Forbidden;
+    Scoped: Error::Unauthorized, Error::Forbidden, Error::CrossSite, Error::KeysUnread;
+    /// Who asks has not signed in.
+    Account: Error::Unauthorized, Error::Forbidden, Error::CrossSite, Error::KeysUnread;
+    /// A password is wrong, one of too many, or another site's page has sent it.
+    SignIn: Error::SignInRefused, Error::SignInBusy, Error::CrossSite,
+        Error::TooMany { left: Left::nothing("address", ONE), retry_after: Duration::ZERO };
+    /// A password is to be made.
+    Busy: Error::SignInBusy;
     /// The key is another advertiser's.
     NotAllowed: Error::Forbidden;
     /// Parameters are wrong.
@@ -136,5 +143,5 @@ groups! {
     /// There is no place left for a live session, or not for this client.
     Sessions: Error::Full, Error::TooMany { left: Left::nothing("address", ONE), retry_after: Duration::ZERO };
     /// A connection becomes a WebSocket.
-    Live: Error::Forbidden, Error::Upgrade(String::new());
+    Live: Error::CrossSite, Error::Upgrade(String::new());
 }

@@ -148,3 +148,63 @@ async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> 
     browser.client.clone().close().await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_signs_in_and_out() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let password = stack.account("anna@shop.example", "advertiser", &["adv_001"]).await?;
+    let browser = Browser::start().await?;
+    let state = async || browser.attribute("connection", "data-state").await;
+    let fill = async |password: &str| -> Result<()> {
+        for (field, value) in [("#login", "Anna@shop.example"), ("#password", password)] {
+            let field = browser.client.wait().for_element(Locator::Css(field)).await?;
+            field.clear().await?;
+            field.send_keys(value).await?;
+        }
+        browser.client.find(Locator::Css("button.primary")).await?.click().await?;
+        Ok(())
+    };
+    browser.client.goto(stack.server_url()).await?;
+    browser.client.wait().for_element(Locator::Css("#login")).await?;
+    for (name, width, height, theme) in [
+        ("sign-in-light.png", 1280, 800, "light"),
+        ("sign-in-dark.png", 1280, 800, "dark"),
+        ("sign-in-phone.png", 390, 844, "light"),
+    ] {
+        browser.screenshot(name, width, height, theme).await?;
+    }
+    fill("not her password").await?;
+    let problem = browser.client.wait().for_element(Locator::Css("[role=alert]")).await?;
+    assert_eq!(problem.text().await?, "That name and password don't belong together.");
+    browser.screenshot("sign-in-refused.png", 390, 844, "dark").await?;
+    fill(&password).await?;
+    eventually("the page is live", Duration::from_secs(20), async || {
+        (state().await? == "live").then_some(())
+    })
+    .await?;
+    let readable =
+        browser.run("return document.cookie + JSON.stringify({...sessionStorage, ...localStorage})").await?;
+    let readable = readable.as_str().unwrap_or_default();
+    ensure!(
+        !readable.contains("clickwire=") && !readable.contains(&password),
+        "a script can read {readable}"
+    );
+
+    // Another tab, or the same one loaded again, is let in by the cookie.
+    browser.client.refresh().await?;
+    eventually("the page is live again", Duration::from_secs(20), async || {
+        (state().await? == "live").then_some(())
+    })
+    .await?;
+    browser.client.find(Locator::Css("[aria-label='Sign out']")).await?.click().await?;
+    browser.client.wait().for_element(Locator::Css("#login")).await?;
+    eventually("the cookie is gone", Duration::from_secs(5), async || {
+        browser.client.get_all_cookies().await.ok()?.is_empty().then_some(())
+    })
+    .await?;
+    browser.client.refresh().await?;
+    browser.client.wait().for_element(Locator::Css("#login")).await?;
+    Ok(())
+}

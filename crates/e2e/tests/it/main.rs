@@ -1,5 +1,6 @@
 //! Tests of the whole system on real services.
 
+mod accounts;
 mod alerts;
 mod analytics;
 mod batch;

@@ -21,6 +21,14 @@ pub(super) struct Operation {
     described: Value,
 }
 
+impl Operation {
+    /// Whether it has a parameter of this name in its query.
+    pub(super) fn takes(&self, name: &str) -> bool {
+        let parameters = self.described["parameters"].as_array().into_iter().flatten();
+        parameters.into_iter().any(|parameter| parameter["name"] == name && parameter["in"] == "query")
+    }
+}
+
 impl Document {
     pub(super) async fn served_by(url: &str) -> Result<Self> {
         let answer = raw::send(url, "GET /api/v1/openapi.json", "", b"").await?;

@@ -2,11 +2,12 @@
 //! compared with what is said of it.
 
 mod document;
+mod matrix;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_e2e::{Stack, eventually, raw};
+use clickwire_e2e::{Stack, eventually, people::Person, raw};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -14,7 +15,7 @@ use tokio::{
 };
 use tokio_tungstenite::connect_async;
 
-use self::document::{Document, Operation};
+use self::document::Document;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -23,59 +24,6 @@ const JSON: &str = "content-type: application/json\r\n";
 /// A header that opens something.
 fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}\r\n")
-}
-
-/// An operation with something in place of its parameters.
-fn request(operation: &Operation, parameter: &str) -> String {
-    let parts = operation.path.split('/');
-    let path: Vec<_> = parts.map(|part| if part.starts_with('{') { parameter } else { part }).collect();
-    format!("{} {}", operation.method, path.join("/"))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_operation_takes_whom_the_document_names_and_no_others() -> Result<()> {
-    let mut stack = Stack::new().await?;
-    let _server = stack.start_server().await?;
-    let url = stack.server_url();
-    let document = Document::served_by(url).await?;
-    let (viewer, admin) = (bearer(&Stack::viewer_token("adv_001")), bearer(stack.as_admin()?.token()));
-    let poster = bearer(Stack::ingest_key());
-    eventually("keys are read", PATIENCE, async || {
-        let answer = raw::send(url, "POST /api/v1/clicks", &bearer("nobody's"), b"").await.ok()?;
-        (answer.status == 401).then_some(())
-    })
-    .await?;
-    for operation in document.operations() {
-        let strangers: &[(&str, u16)] = match operation.role.as_str() {
-            "anybody" => &[],
-            "poster" => &[("", 401), (&viewer, 401), (&admin, 401)],
-            "viewer" => &[("", 401), (&poster, 401)],
-            "admin" => &[("", 401), (&poster, 401), (&viewer, 403)],
-            role => anyhow::bail!("{role} is no role"),
-        };
-        for (headers, status) in strangers {
-            let request = request(&operation, "1");
-            let answer = raw::send(url, &request, &format!("{headers}{JSON}"), b"{}").await?;
-            assert_eq!(answer.status, *status, "{request} {headers}: {answer:?}");
-            document
-                .judge(&operation, &answer)
-                .with_context(|| format!("{request} {headers}: {answer:?}"))?;
-        }
-        // A parameter that is no text.
-        if operation.path.contains('{') {
-            let request = request(&operation, "%FF");
-            let answer = raw::send(url, &request, &format!("{admin}{JSON}"), b"{}").await?;
-            document.judge(&operation, &answer).with_context(|| format!("{request}: {answer:?}"))?;
-        }
-        for method in ["DELETE", "PATCH"] {
-            let request = request(&operation, "1").replacen(&operation.method, method, 1);
-            ensure!(document.operation(&request).is_err(), "{request} is in the document");
-            let answer = raw::send(url, &request, "", b"").await?;
-            assert_eq!(answer.status, 405, "{request}: {answer:?}");
-            assert_eq!(answer.body["error"]["code"], "method_not_allowed", "{request}: {answer:?}");
-        }
-    }
-    Ok(())
 }
 
 /// Calls operations and compares what is answered with the document.
@@ -137,6 +85,7 @@ async fn every_operation_answers_what_the_document_says() -> Result<()> {
     registry(&mut caller, &admin).await?;
     verdicts(&mut caller, &admin, &stack).await?;
     dead_letters(&mut caller, &admin, &stack).await?;
+    accounts(&mut caller, &admin).await?;
 
     let called = caller.done;
     let all: BTreeSet<_> = document
@@ -229,14 +178,30 @@ async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
 
 async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
     let ad = json!({"campaign_id": "camp_001", "name": "An ad", "target_url": "https://example.com/"});
-    let template = json!({"click_id_template": "sub={click_id}"});
+    let template = json!({"name": "A shop", "click_id_template": "sub={click_id}"});
+    let campaign = json!({"advertiser_id": "adv_new", "name": "Spring"});
     let calls = [
         ("PUT /api/v1/admin/ads/ad_new", ad, 200),
         ("PUT /api/v1/admin/ads/ad_new", json!({"campaign_id": "", "name": "", "target_url": "x"}), 400),
         ("GET /api/v1/admin/ads/ad_new", Value::Null, 200),
         ("GET /api/v1/admin/ads/nowhere", Value::Null, 404),
         ("PUT /api/v1/admin/advertisers/adv_001", template.clone(), 200),
-        ("PUT /api/v1/admin/advertisers/nobody", template, 404),
+        ("PUT /api/v1/admin/advertisers/adv_new", template, 200),
+        ("PUT /api/v1/admin/campaigns/camp_new", campaign.clone(), 200),
+        ("PUT /api/v1/admin/campaigns/camp_001", campaign, 409),
+        ("PUT /api/v1/admin/campaigns/camp_new", json!({"advertiser_id": "", "name": ""}), 400),
+        ("GET /api/v1/admin/campaigns/camp_new", Value::Null, 200),
+        ("GET /api/v1/admin/campaigns/camp_001/ads", Value::Null, 200),
+        ("DELETE /api/v1/admin/advertisers/adv_new", Value::Null, 409),
+        ("DELETE /api/v1/admin/campaigns/camp_001", Value::Null, 409),
+        ("DELETE /api/v1/admin/campaigns/camp_new", Value::Null, 204),
+        ("DELETE /api/v1/admin/campaigns/camp_new", Value::Null, 404),
+        ("DELETE /api/v1/admin/advertisers/adv_new", Value::Null, 204),
+        ("DELETE /api/v1/admin/ads/ad_new", Value::Null, 204),
+        ("DELETE /api/v1/admin/ads/ad_new", Value::Null, 404),
+        ("GET /api/v1/admin/audit", Value::Null, 200),
+        ("GET /api/v1/admin/audit?subject=ads&limit=1", Value::Null, 200),
+        ("GET /api/v1/admin/audit?limit=0", Value::Null, 400),
         ("GET /api/v1/admin/advertisers/adv_001", Value::Null, 200),
         ("GET /api/v1/admin/stats", Value::Null, 200),
         ("GET /api/v1/admin/connections", Value::Null, 200),
@@ -270,6 +235,63 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
         ("GET /api/v1/admin/keys", Value::Null, 200),
     ];
     caller.all(admin, &calls).await
+}
+
+/// An account from its making to its end, and what its owner does with it.
+async fn accounts(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
+    let wanted = json!({"login": "anna@shop.example", "name": "Anna", "role": "advertiser", "advertisers": ["adv_001"]});
+    let create = "POST /api/v1/admin/accounts";
+    let issued = caller.json(create, admin, &wanted, 201).await?;
+    caller.json(create, admin, &wanted, 409).await?;
+    caller.json(create, admin, &json!({"login": "x", "name": "", "role": "advertiser"}), 400).await?;
+    let account = format!("/api/v1/admin/accounts/{}", text(&issued, "/account_id")?);
+    let nobody = "/api/v1/admin/accounts/01890a5d-ac96-774b-bcce-b302099a8057";
+    let changed = json!({"name": "Anna B.", "role": "ops", "advertisers": [], "is_disabled": false});
+    let calls = [
+        ("GET /api/v1/admin/accounts", Value::Null, 200),
+        (&*format!("GET {account}"), Value::Null, 200),
+        (&*format!("GET {nobody}"), Value::Null, 404),
+        (&*format!("PUT {account}"), changed.clone(), 200),
+        (&*format!("PUT {nobody}"), changed, 404),
+        (&*format!("POST {account}/sign-out"), Value::Null, 204),
+        (&*format!("POST {nobody}/sign-out"), Value::Null, 404),
+        (&*format!("POST {nobody}/password"), Value::Null, 404),
+    ];
+    caller.all(admin, &calls).await?;
+    let reset = caller.json(&format!("POST {account}/password"), admin, &Value::Null, 200).await?;
+    let password = text(&reset, "/password")?;
+
+    let own = format!("origin: {}\r\n", caller.url);
+    let sign_in = json!({"login": "anna@shop.example", "password": password});
+    let wrong = json!({"login": "anna@shop.example", "password": "another"});
+    caller.json("POST /api/v1/session", &own, &sign_in, 200).await?;
+    caller.json("POST /api/v1/session", &own, &wrong, 401).await?;
+    caller.json("POST /api/v1/session", "origin: https://evil.example\r\n", &sign_in, 403).await?;
+    let anna = Person::sign_in(caller.url, "anna@shop.example", password).await?;
+    let browser = format!("{own}cookie: {}\r\n", anna.cookie);
+    let token =
+        caller.json("POST /api/v1/account/tokens", &browser, &json!({"name": "a report"}), 201).await?;
+    let revoke = format!("POST /api/v1/account/tokens/{}/revoke", text(&token, "/token_id")?);
+    let weak = json!({"password": password, "new_password": "short"});
+    let calls = [
+        ("GET /api/v1/session", Value::Null, 200),
+        ("POST /api/v1/account/tokens", json!({"name": "", "expires_in_days": 1}), 400),
+        ("GET /api/v1/account/tokens", Value::Null, 200),
+        (&*revoke, Value::Null, 200),
+        ("POST /api/v1/account/tokens/nothing/revoke", Value::Null, 404),
+        ("PUT /api/v1/account/password", weak, 400),
+        ("DELETE /api/v1/session?everywhere=perhaps", Value::Null, 400),
+    ];
+    caller.all(&browser, &calls).await?;
+    let new = json!({"password": password, "new_password": "correct horse battery"});
+    let answer = anna.send("PUT /api/v1/account/password", &new.to_string()).await?;
+    let operation = caller.document.operation("PUT /api/v1/account/password")?;
+    caller.document.judge(&operation, &answer)?;
+    caller.done.insert("PUT /api/v1/account/password".to_owned());
+    let browser = format!("{own}cookie: {}\r\n", Person::of(caller.url, &answer)?.cookie);
+    caller.json("DELETE /api/v1/session", &browser, &Value::Null, 204).await?;
+    caller.json("GET /api/v1/session", &browser, &Value::Null, 401).await?;
+    Ok(())
 }
 
 /// One click that a rule convicts, and is released, twice: the posts above are robots' clicks.

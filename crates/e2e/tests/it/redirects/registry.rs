@@ -61,7 +61,7 @@ async fn a_change_is_followed_at_once_by_every_server() -> Result<()> {
     let (_, shown) = admin(&administrator, "GET", "ads/ad_new", &Value::Null).await?;
     assert_eq!(shown["target_url"], "https://shop.example/new");
 
-    let template = json!({"click_id_template": "src=cw&sub={ad_id}&cid={click_id}"});
+    let template = json!({"name": "A shop", "click_id_template": "src=cw&sub={ad_id}&cid={click_id}"});
     let (status, changed) = admin(&administrator, "PUT", "advertisers/adv_001", &template).await?;
     assert_eq!((status, &changed["click_id_template"]), (200, &template["click_id_template"]));
     follows("the new template", "ad_001", "https://shop.example/boots?size=42&src=cw&sub=ad_001&cid=")
@@ -103,11 +103,25 @@ async fn only_web_pages_can_be_registered_and_only_by_administrators() -> Result
         (
             administrator.clone(),
             "advertisers/adv_001",
-            json!({"click_id_template": "a=b#{click_id}"}),
+            json!({"name": "A shop", "click_id_template": "a=b#{click_id}"}),
             400,
             "click_id_template",
         ),
-        (administrator.clone(), "advertisers/adv_404", json!({"click_id_template": "a=b"}), 404, ""),
+        (administrator.clone(), "advertisers/adv_001", json!({"name": ""}), 400, "name"),
+        (
+            administrator.clone(),
+            "campaigns/camp_404",
+            json!({"advertiser_id": "adv_404", "name": "x"}),
+            400,
+            "advertiser_id",
+        ),
+        (
+            administrator.clone(),
+            "campaigns/camp_001",
+            json!({"advertiser_id": "adv_002", "name": "x"}),
+            409,
+            "",
+        ),
     ] {
         let (status, answer) = admin(&server, "PUT", path, &body).await?;
         assert_eq!(status, expected, "{path} {body}: {answer}");

@@ -1,0 +1,167 @@
+//! Who may do what: every operation of the document by every kind of caller, and every operation about an
+//! advertiser by those who may see another one. Made from the document, so that a route without a rule
+//! fails.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clickwire_e2e::{Stack, eventually, people::Person, raw};
+
+use super::{
+    JSON, PATIENCE, bearer,
+    document::{Document, Operation},
+};
+
+/// Whoever may come.
+struct Caller {
+    name: &'static str,
+    headers: String,
+    /// What it is let in to: roles of the document.
+    may: &'static [&'static str],
+    /// What it is told about the others: nobody knows it, or it may not do that.
+    refused: u16,
+    /// It may see `adv_001` alone.
+    is_tenant: bool,
+}
+
+/// An operation with something in place of its parameters.
+fn request(operation: &Operation, parameter: &str) -> String {
+    let parts = operation.path.split('/');
+    let path: Vec<_> = parts.map(|part| if part.starts_with('{') { parameter } else { part }).collect();
+    format!("{} {}", operation.method, path.join("/"))
+}
+
+async fn callers(stack: &Stack) -> Result<Vec<Caller>> {
+    let url = stack.server_url();
+    let anna = stack.account("anna", "advertiser", &["adv_001"]).await?;
+    let ops = stack.account("ops", "ops", &[]).await?;
+    let root = stack.account("root", "admin", &[]).await?;
+    let anna = Person::sign_in(url, "anna", &anna).await?;
+    let issued = anna.send("POST /api/v1/account/tokens", r#"{"name": "a program"}"#).await?;
+    let token = issued.body["token"].as_str().context("no token")?;
+    let ops = Person::sign_in(url, "ops", &ops).await?;
+    let root = Person::sign_in(url, "root", &root).await?;
+    let admin = bearer(stack.as_admin()?.token());
+    let viewer = bearer(&Stack::viewer_token("adv_001"));
+    let (tenant, everybody) = (true, false);
+    let all: [(&str, String, &[&str], u16, bool); 9] = [
+        ("nobody", String::new(), &["anybody"], 401, everybody),
+        ("a wrong token", bearer("nobody's"), &["anybody"], 401, everybody),
+        ("a key", bearer(Stack::ingest_key()), &["anybody", "poster"], 401, everybody),
+        ("a viewer's token", viewer, &["anybody", "viewer"], 403, tenant),
+        ("the administrator's token", admin, &["anybody", "viewer", "operator", "admin"], 403, everybody),
+        ("an advertiser's program", bearer(token), &["anybody", "viewer"], 403, tenant),
+        ("an advertiser", anna.headers(), &["anybody", "viewer", "account"], 403, tenant),
+        ("operations", ops.headers(), &["anybody", "viewer", "account", "operator"], 403, everybody),
+        (
+            "an administrator",
+            root.headers(),
+            &["anybody", "viewer", "account", "operator", "admin"],
+            403,
+            everybody,
+        ),
+    ];
+    let callers = all.into_iter().map(|(name, headers, may, refused, is_tenant)| Caller {
+        name,
+        // Each names its content type once.
+        headers: format!("{}{JSON}", headers.replace(JSON, "")),
+        may,
+        refused,
+        is_tenant,
+    });
+    Ok(callers.collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_operation_takes_whom_the_document_names_and_no_others() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let url = stack.server_url();
+    let document = Document::served_by(url).await?;
+    let callers = callers(&stack).await?;
+    eventually("keys are read", PATIENCE, async || {
+        let answer = raw::send(url, "POST /api/v1/clicks", &bearer("nobody's"), b"").await.ok()?;
+        (answer.status == 401).then_some(())
+    })
+    .await?;
+    let mut operations = document.operations();
+    // Who has signed out can try nothing else.
+    operations.sort_by_key(|operation| operation.method == "DELETE" && operation.path == "/api/v1/session");
+    for operation in operations {
+        let role = operation.role.as_str();
+        ensure!(callers.iter().any(|caller| caller.may.contains(&role)), "{role} is no role");
+        let request = request(&operation, "1");
+        for Caller { name, headers, may, refused, .. } in &callers {
+            // Keys open nothing else, and nothing else posts clicks.
+            let refused = if role == "poster" || may.len() == 1 { 401 } else { *refused };
+            let answer = raw::head(url, &request, headers, b"{}").await?;
+            if may.contains(&role) {
+                // What is wrong with the request, if anything, is not who sent it: `{}` is no sign-in.
+                let is_in = ![401, 403].contains(&answer.status);
+                assert!(is_in, "{request} by {name}: {answer:?}");
+            } else {
+                assert_eq!(answer.status, refused, "{request} by {name}: {answer:?}");
+                let answer = raw::send(url, &request, headers, b"{}").await?;
+                document
+                    .judge(&operation, &answer)
+                    .with_context(|| format!("{request} by {name}: {answer:?}"))?;
+            }
+        }
+        if operation.path.contains('{') {
+            let request = self::request(&operation, "%FF");
+            let admin =
+                callers.iter().find(|caller| caller.may.contains(&"admin")).context("no administrator")?;
+            let answer = raw::send(url, &request, &admin.headers, b"{}").await?;
+            document.judge(&operation, &answer).with_context(|| format!("{request}: {answer:?}"))?;
+        }
+        for method in ["DELETE", "PATCH"] {
+            let request = request.replacen(&operation.method, method, 1);
+            if document.operation(&request).is_err() {
+                let answer = raw::send(url, &request, "", b"").await?;
+                assert_eq!(answer.status, 405, "{request}: {answer:?}");
+                assert_eq!(answer.body["error"]["code"], "method_not_allowed", "{request}: {answer:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_sees_another_advertisers_data() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let url = stack.server_url();
+    let document = Document::served_by(url).await?;
+    let callers = callers(&stack).await?;
+    let operations = document.operations();
+    let about_one: Vec<_> = operations.iter().filter(|operation| operation.takes("advertiser_id")).collect();
+    ensure!(about_one.len() >= 4, "{about_one:?}");
+    for operation in &operations {
+        // A new way to ask for an advertiser's data is tried below, or says here why it need not be.
+        let is_tried = operation.takes("advertiser_id");
+        match (operation.role.as_str(), operation.path.as_str()) {
+            ("viewer", "/api/v1/advertisers" | "/api/v1/session") => {}
+            ("viewer", path) if !is_tried => bail!("{path} does not say which advertiser it is about"),
+            _ => {}
+        }
+    }
+    for operation in about_one {
+        for Caller { name, headers, is_tenant, may, .. } in &callers {
+            if !may.contains(&"viewer") {
+                continue;
+            }
+            for (advertiser, is_own) in [("adv_001", true), ("adv_002", false), ("adv_404", false)] {
+                let request = format!("{}?advertiser_id={advertiser}", request(operation, "1"));
+                let answer = raw::head(url, &request, headers, b"").await?;
+                let expected = if !is_own && *is_tenant { 403 } else { 200 };
+                assert_eq!(answer.status, expected, "{request} by {name}: {answer:?}");
+            }
+        }
+    }
+    for Caller { name, headers, is_tenant, may, .. } in &callers {
+        if may.contains(&"viewer") {
+            let answer = raw::send(url, "GET /api/v1/advertisers", headers, b"").await?;
+            let text = answer.body.to_string();
+            assert_eq!(text.contains("adv_002"), !is_tenant, "{name}: {text}");
+        }
+    }
+    Ok(())
+}

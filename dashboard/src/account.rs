@@ -1,0 +1,106 @@
+//! Who is signed in, over HTTP: the session is in a cookie that only the browser reads.
+
+use gloo_net::http::{Request, Response};
+use serde::{Deserialize, Serialize};
+
+const SESSION: &str = "/api/v1/session";
+
+/// How often a page that is open asks for a younger token, in milliseconds. The server gives one when it is
+/// time.
+pub const RENEW_EVERY_MS: u32 = 60_000;
+
+/// What opens the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A token out of a link.
+    Token(String),
+    /// The browser's cookie.
+    Cookie,
+}
+
+impl Credential {
+    /// The token, if it is one.
+    pub fn token(&self) -> Option<&str> {
+        match self {
+            Self::Token(token) => Some(token),
+            Self::Cookie => None,
+        }
+    }
+}
+
+/// What the server said about the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Somebody is signed in.
+    Somebody,
+    /// Nobody is.
+    Nobody,
+    /// Login or password is wrong.
+    Wrong,
+    /// It was tried too often.
+    TooOften,
+    /// The server can't be reached, or can't tell now.
+    Away,
+}
+
+impl Answer {
+    /// For people, where there is something to say.
+    pub fn message(self) -> Option<&'static str> {
+        match self {
+            Self::Somebody | Self::Nobody => None,
+            Self::Wrong => Some("That name and password don't belong together."),
+            Self::TooOften => Some("Too many attempts. Wait a minute, then try again."),
+            Self::Away => Some("The server can't be reached now. Try again in a moment."),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct SignIn<'a> {
+    login: &'a str,
+    password: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    error: Code,
+}
+
+#[derive(Deserialize)]
+struct Code {
+    code: String,
+}
+
+/// Signs in.
+pub async fn sign_in(login: &str, password: &str) -> Answer {
+    match Request::post(SESSION).json(&SignIn { login, password }) {
+        Ok(request) => answer(request.send().await).await,
+        Err(_) => Answer::Away,
+    }
+}
+
+/// Asks who is signed in; the cookie gets younger by it.
+pub async fn show() -> Answer {
+    answer(Request::get(SESSION).send().await).await
+}
+
+/// Signs out.
+pub async fn sign_out() {
+    // If it does not arrive the session ends by itself when its token's time is up.
+    Request::delete(SESSION).send().await.ok();
+}
+
+async fn answer(response: Result<Response, gloo_net::Error>) -> Answer {
+    let Ok(response) = response else { return Answer::Away };
+    match response.status() {
+        200..=299 => Answer::Somebody,
+        // Nothing that can be read is no password's fault.
+        400 => Answer::Wrong,
+        401 => match response.json::<Problem>().await {
+            Ok(problem) if problem.error.code == "sign_in_refused" => Answer::Wrong,
+            Ok(_) | Err(_) => Answer::Nobody,
+        },
+        429 => Answer::TooOften,
+        _ => Answer::Away,
+    }
+}

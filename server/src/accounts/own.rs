@@ -1,0 +1,179 @@
+//! `/api/v1/account`: what people change of their own account: its password, and the tokens of their
+//! programs, which see what the account sees and last until they expire or are revoked.
+
+use axum::{
+    Json,
+    extract::{
+        FromRequestParts, Path, State,
+        rejection::{JsonRejection, PathRejection},
+    },
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
+use clickwire_process::now_ms;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    password,
+    session::Token,
+    sign_in,
+    store::{self, IssuedToken, ProgramToken},
+};
+use crate::{
+    AppState,
+    access::{Caller, Credential},
+    audit::Actor,
+    database,
+    error::Error,
+    openapi::{self, Refused},
+    visitor::Visitor,
+};
+
+/// How long a program's token lasts unless told otherwise, and at most, in days.
+const DAYS: i32 = 90;
+const DAYS_MAX: i32 = 366;
+
+/// Everything below `/api/v1/account`.
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(change_password))
+        .routes(routes!(tokens, create_token))
+        .routes(routes!(revoke_token))
+}
+
+/// A person who has signed in: a program's token can't make others, nor change the password.
+pub(crate) struct Owner {
+    account_id: Uuid,
+    caller: Caller,
+    actor: Actor,
+}
+
+impl FromRequestParts<AppState> for Owner {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let Credential::Session(Token { account_id, .. }) = caller.credential else {
+            return Err(Error::Forbidden);
+        };
+        let visitor = Visitor::from_request_parts(parts, state).await.map_err(|_| Error::Unauthorized)?;
+        let actor = Actor::new(&caller, &visitor, state);
+        Ok(Self { account_id, caller, actor })
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewPassword)]
+#[serde(deny_unknown_fields)]
+struct NewPassword {
+    /// The one until now.
+    password: String,
+    /// At least 12 characters, at most 256 bytes.
+    new_password: String,
+}
+
+/// Changes the password.
+///
+/// All sessions of the account end, but this one goes on.
+#[utoipa::path(put, path = "/password", operation_id = "change_password", tag = "account", request_body = NewPassword,
+    responses(
+        (status = 200, body = sign_in::Session, headers(("Set-Cookie" = String))),
+        Refused<(openapi::Account, openapi::SignIn, openapi::Body, openapi::Missing, openapi::Database)>
+    ))]
+async fn change_password(
+    State(state): State<AppState>,
+    owner: Owner,
+    visitor: Visitor,
+    body: Result<Json<NewPassword>, JsonRejection>,
+) -> Result<Response, Error> {
+    let Json(NewPassword { password: old, new_password }) = body?;
+    let account = store::find(&state.database, owner.account_id).await?;
+    password::check(&new_password, &account.login)
+        .map_err(|message| Error::field("new_password", message))?;
+    state.attempts.spend(visitor.address, &account.login)?;
+    let known = store::to_sign_in(&state.database, &account.login).await?;
+    if !password::verify(old, known.map(|known| known.password_hash)).await? {
+        return Err(Error::SignInRefused);
+    }
+    let hash = password::hash(new_password).await?;
+    let mut transaction = owner.actor.begin(&state.admin_database).await?;
+    let generation = store::set_password(&mut transaction, owner.account_id, &hash).await?;
+    database::answer(transaction.commit()).await?;
+    state.access.directory.refresh(&state.database).await?;
+    let token = Token::begin(owner.account_id, generation, now_ms());
+    Ok(sign_in::answer(&state, &owner.caller, Some(token)))
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = AccountTokenList)]
+struct Tokens {
+    data: Vec<ProgramToken>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = WantedAccountToken)]
+#[serde(deny_unknown_fields)]
+struct WantedToken {
+    /// For people.
+    name: String,
+    /// How long it lasts; 90 unless told otherwise.
+    #[schema(minimum = 1, maximum = 366)]
+    #[serde(default = "days")]
+    expires_in_days: i32,
+}
+
+fn days() -> i32 {
+    DAYS
+}
+
+/// The tokens of one's programs, the newest first.
+#[utoipa::path(get, path = "/tokens", operation_id = "list_tokens", tag = "account",
+    responses((status = 200, body = Tokens), Refused<(openapi::Account, openapi::Database)>))]
+async fn tokens(State(state): State<AppState>, owner: Owner) -> Result<Json<Tokens>, Error> {
+    Ok(Json(Tokens { data: store::tokens(&state.database, owner.account_id).await? }))
+}
+
+/// Makes a token for a program.
+///
+/// It sees what the account sees, and is shown this once.
+#[utoipa::path(post, path = "/tokens", operation_id = "create_token", tag = "account", request_body = WantedToken,
+    responses((status = 201, body = IssuedToken), Refused<(
+        openapi::Account, openapi::Body, openapi::Conflict, openapi::Database
+    )>))]
+async fn create_token(
+    State(state): State<AppState>,
+    owner: Owner,
+    body: Result<Json<WantedToken>, JsonRejection>,
+) -> Result<(StatusCode, Json<IssuedToken>), Error> {
+    let Json(WantedToken { name, expires_in_days }) = body?;
+    if !(1..=DAYS_MAX).contains(&expires_in_days) {
+        return Err(Error::field("expires_in_days", "From 1 to 366."));
+    }
+    let mut transaction = owner.actor.begin(&state.admin_database).await?;
+    let issued = store::create_token(&mut transaction, owner.account_id, &name, expires_in_days).await?;
+    database::answer(transaction.commit()).await?;
+    state.access.directory.refresh(&state.database).await?;
+    Ok((StatusCode::CREATED, Json(issued)))
+}
+
+/// Ends a token. Again does nothing.
+#[utoipa::path(post, path = "/tokens/{token_id}/revoke", operation_id = "revoke_token", tag = "account",
+    params(("token_id" = String, Path)),
+    responses((status = 200, body = ProgramToken), Refused<(
+        openapi::Account, openapi::Missing, openapi::Database
+    )>))]
+async fn revoke_token(
+    State(state): State<AppState>,
+    owner: Owner,
+    token_id: Result<Path<String>, PathRejection>,
+) -> Result<Json<ProgramToken>, Error> {
+    let Path(token_id) = token_id.map_err(|_| Error::NotFound)?;
+    let mut transaction = owner.actor.begin(&state.admin_database).await?;
+    let token = store::revoke_token(&mut transaction, owner.account_id, &token_id).await?;
+    database::answer(transaction.commit()).await?;
+    state.access.directory.refresh(&state.database).await?;
+    Ok(Json(token))
+}
