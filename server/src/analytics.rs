@@ -72,7 +72,8 @@ pub(crate) async fn aggregate(
     let started = Instant::now();
     // Before the rows: what is called final is in them.
     let watermark = Watermark::read(&state).await?;
-    let rows = database::answer(question.sql(advertiser_id).build().fetch_all(&state.database)).await?;
+    let mut tenants = state.tenants.begin(&scope).await?;
+    let rows = database::answer(question.sql(advertiser_id).build().fetch_all(&mut *tenants)).await?;
     if rows.len() > MAX_ROWS {
         let message = format!(
             "More than {MAX_ROWS} rows: ask for a shorter time, a coarser granularity or fewer groups."
@@ -83,7 +84,7 @@ pub(crate) async fn aggregate(
     let total_clicks = data.iter().map(|row| row.clicks).sum();
     let mut answer =
         Aggregate { data, total_clicks, final_before: watermark.final_before(), ..Aggregate::default() };
-    uniques::fill(&mut answer, &question, advertiser_id, &state.database).await?;
+    uniques::fill(&mut answer, &question, advertiser_id, &mut tenants).await?;
     let elapsed = started.elapsed();
     metrics::histogram!("clickwire_query_seconds", "query" => "aggregate").record(elapsed);
     answer.query_time_ms = elapsed.as_secs_f64() * 1e3;

@@ -51,7 +51,8 @@ pub struct Config {
     )]
     pub database_url: String,
 
-    /// Connections to the database, at most.
+    /// Connections to the database that answer questions about counts, at most; six more are for other
+    /// things.
     #[arg(long, env = "CLICKWIRE_DATABASE_CONNECTIONS", default_value_t = 8)]
     pub database_connections: u32,
 

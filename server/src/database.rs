@@ -1,5 +1,5 @@
-//! The database: connections that only read, a few that write for administrators, and answers within
-//! a limit.
+//! The database: connections that answer questions about advertisers, some for what the server itself
+//! wants to know, a few that write for administrators, and answers within a limit.
 //!
 //! The other end of a connection may be gone without a word (a dead network, a frozen host). The
 //! server's own `statement_timeout` does not help then: whoever waits must have a limit, too.
@@ -8,12 +8,12 @@ use std::{str::FromStr as _, time::Duration};
 
 use anyhow::Context as _;
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool,
+    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::timeout;
 
-use crate::config::Config;
+use crate::{access::Scope, config::Config};
 
 /// How long a connection that comes back to the pool may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,9 +24,46 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 /// Connections for what administrators write, at most.
 const WRITE_CONNECTIONS: u32 = 2;
 
-/// A pool that connects when first used, for queries.
+/// Connections for what the server itself wants to know, at most.
+const OWN_CONNECTIONS: u32 = 4;
+
+/// The role that answers about advertisers, and where it looks first: migration 14.
+const READER: [(&str, &str); 3] = [
+    ("default_transaction_read_only", "on"),
+    ("role", "clickwire_reader"),
+    ("search_path", "tenants,public"),
+];
+
+/// The database as it answers questions about advertisers: it shows rows of those that a scope includes,
+/// whatever is asked. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Tenants(PgPool);
+
+impl Tenants {
+    /// A pool that connects when first used.
+    pub(crate) fn connect(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self(pool(options(config)?.options(READER), config.database_connections)))
+    }
+
+    /// Begins a transaction that sees what a scope includes; there is no other way to ask.
+    pub(crate) async fn begin(&self, scope: &Scope) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        // Ids have no commas.
+        let tenants = scope.advertisers().map_or_else(|| "*".to_owned(), |ids| ids.join(","));
+        answer(async {
+            let mut transaction = self.0.begin().await?;
+            sqlx::query("SELECT set_config('clickwire.tenants', $1, true)")
+                .bind(tenants)
+                .execute(&mut *transaction)
+                .await?;
+            Ok(transaction)
+        })
+        .await
+    }
+}
+
+/// A pool that connects when first used, for what the server itself wants to know.
 pub(crate) fn connect_to_read(config: &Config) -> anyhow::Result<PgPool> {
-    Ok(pool(options(config)?.options([("default_transaction_read_only", "on")]), config.database_connections))
+    Ok(pool(options(config)?.options([("default_transaction_read_only", "on")]), OWN_CONNECTIONS))
 }
 
 /// A pool that connects when first used, for what administrators change.

@@ -50,9 +50,9 @@ pub(crate) async fn advertisers(
         "SELECT advertiser_id, name FROM advertisers \
          WHERE $1::text[] IS NULL OR advertiser_id = ANY($1) ORDER BY advertiser_id LIMIT 1000",
     )
-    .bind(scope.advertisers())
-    .fetch_all(&state.database);
-    let data = database::answer(data).await?;
+    .bind(scope.advertisers());
+    let mut tenants = state.tenants.begin(&scope).await?;
+    let data = database::answer(data.fetch_all(&mut *tenants)).await?;
     Ok(Json(List { data }))
 }
 
@@ -68,8 +68,8 @@ pub(crate) async fn campaigns(
     let data = sqlx::query_as(
         "SELECT campaign_id, name FROM campaigns WHERE advertiser_id = $1 ORDER BY campaign_id LIMIT 1000",
     )
-    .bind(scope.advertiser(of.advertiser_id.as_deref())?)
-    .fetch_all(&state.database);
-    let data = database::answer(data).await?;
+    .bind(scope.advertiser(of.advertiser_id.as_deref())?);
+    let mut tenants = state.tenants.begin(&scope).await?;
+    let data = database::answer(data.fetch_all(&mut *tenants)).await?;
     Ok(Json(List { data }))
 }

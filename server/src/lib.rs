@@ -71,6 +71,7 @@ use crate::{
     click_id::Signer,
     config::Config,
     countries::Countries,
+    database::Tenants,
     error::Error,
     following::follow,
     intake::{Intake, batch, enrich::Enricher, idempotency::Idempotency},
@@ -108,7 +109,9 @@ struct AppState {
     batches: Arc<Semaphore>,
     click_ids: Arc<Signer>,
     ads: Ads,
-    /// Can only read.
+    /// Answers questions about advertisers.
+    tenants: Tenants,
+    /// Can only read: for what the server itself wants to know, and operators.
     database: PgPool,
     /// Can write: for handlers that ask for [`access::Admin`], and no others.
     admin_database: PgPool,
@@ -168,6 +171,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     };
     tracing::info!(networks = data_centers.len(), "networks of data centres");
     let database = database::connect_to_read(&config)?;
+    let tenants = Tenants::connect(&config)?;
     let admin_database = database::connect_to_write(&config)?;
     let redis_client = redis::Client::open(config.redis_url.as_str()).context("CLICKWIRE_REDIS_URL")?;
     let redis = Connection::new(redis_client.clone())?;
@@ -188,7 +192,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     };
     let intake = Intake::start(&config, &stop).await?;
     let keys = Ring::new(&config.ingest_keys);
-    let hub = Hub::start(&config, redis_client, redis.clone(), database.clone(), &stop);
+    let hub = Hub::start(&config, redis_client, redis.clone(), database.clone(), tenants.clone(), &stop);
     let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
     let click_ids = Arc::new(Signer::new(&config.click_id_keys, config.ip_hash_key.as_bytes(), lifetime));
     let access = Arc::new(Access::new(&config)?);
@@ -216,6 +220,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         click_ids,
         ads: Ads::start(&hub, redis.clone(), database.clone(), &config.redis_prefix),
         hub,
+        tenants,
         database,
         admin_database,
         redis,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use clickwire_protocol::analytics::{Aggregate, Dimension, Granularity};
 use clickwire_uniques::{MINUTES_KEPT, Sketch};
 use futures_util::TryStreamExt as _;
-use sqlx::{PgPool, Postgres, QueryBuilder, Row as _};
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Question, floor, width};
@@ -25,7 +25,7 @@ pub(super) async fn fill(
     answer: &mut Aggregate,
     question: &Question,
     advertiser_id: Option<&str>,
-    database: &PgPool,
+    database: &mut PgConnection,
 ) -> Result<(), sqlx::Error> {
     if !question.is_by_campaign() {
         return Ok(());
@@ -46,7 +46,7 @@ pub(super) async fn fill(
 async fn merged(
     question: &Question,
     advertiser_id: Option<&str>,
-    database: &PgPool,
+    database: &mut PgConnection,
 ) -> Result<Option<(HashMap<(String, Option<String>), i64>, Sketch)>, sqlx::Error> {
     let mut query = question.sketches(advertiser_id, OffsetDateTime::now_utc());
     let mut rows = query.build().fetch(database);

@@ -23,7 +23,7 @@ use clickwire_protocol::{
 };
 use rand::RngExt as _;
 use redis::{AsyncCommands as _, RedisError};
-use sqlx::{FromRow as _, PgPool};
+use sqlx::FromRow as _;
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
@@ -31,7 +31,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::{
-    database,
+    access::Scope,
+    database::{self, Tenants},
     live::{cells::Cells, view::SharedView},
 };
 
@@ -65,7 +66,7 @@ pub(crate) enum Event {
 /// What a feed reads from.
 #[derive(Clone)]
 pub(crate) struct Source {
-    pub(crate) database: PgPool,
+    pub(crate) tenants: Tenants,
     pub(crate) redis: Connection,
     pub(crate) prefix: Arc<str>,
     pub(crate) tick: Duration,
@@ -251,9 +252,11 @@ impl Follower {
         )
         .bind(&self.advertiser_id)
         .bind(since)
-        .bind(self.source.cells_max as i64)
-        .fetch_all(&self.source.database);
-        let rows = database::answer(rows).await?;
+        .bind(self.source.cells_max as i64);
+        // Whoever watches has been asked whether it may: the feed is of this one advertiser.
+        let scope = Scope::Advertisers(vec![self.advertiser_id.clone()]);
+        let mut tenants = self.source.tenants.begin(&scope).await?;
+        let rows = database::answer(rows.fetch_all(&mut *tenants)).await?;
         let cells = rows.iter().map(CellRow::from_row).collect::<Result<Vec<_>, _>>()?;
         let mut cells = cells.into_iter().map(MinuteCell::try_from).collect::<Result<Vec<_>, _>>()?;
         if cells.len() >= self.source.cells_max {

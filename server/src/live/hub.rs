@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
+    database::Tenants,
     live::{
         alerts::Alerts,
         feed::{Event, Feed, Source},
@@ -55,6 +56,8 @@ pub(crate) struct Hub {
     alerts: Arc<Mutex<Weak<Alerts>>>,
     requests: mpsc::UnboundedSender<Request>,
     source: Source,
+    /// Where news about incidents are.
+    database: PgPool,
 }
 
 /// A view that is watched. Feed and view live as long as somebody holds one of these.
@@ -83,6 +86,7 @@ impl Hub {
         client: Client,
         redis: Connection,
         database: PgPool,
+        tenants: Tenants,
         stop: &CancellationToken,
     ) -> Self {
         // Emptied at least at every attempt to connect, so what waits here is a few seconds' worth.
@@ -93,13 +97,13 @@ impl Hub {
             tokio::select! { () = subscriber.run() => {}, () = stop.cancelled() => {} }
         });
         let source = Source {
-            database,
+            tenants,
             redis,
             prefix: config.redis_prefix.as_str().into(),
             tick: Duration::from_millis(config.live_tick_ms),
             cells_max: config.live_cells_max,
         };
-        Self { feeds: Arc::default(), alerts: Arc::default(), requests, source }
+        Self { feeds: Arc::default(), alerts: Arc::default(), requests, source, database }
     }
 
     /// The shared state of `view`; the first watcher of an advertiser starts its feed. `None` if the
@@ -115,7 +119,7 @@ impl Hub {
         if let Some(alerts) = watched.upgrade() {
             return alerts;
         }
-        let database = self.source.database.clone();
+        let database = self.database.clone();
         let channel = alerts_channel(&self.source.prefix);
         let alerts = self.follow(channel, |events, suspect| Alerts::start(database, events, suspect));
         *watched = Arc::downgrade(&alerts);

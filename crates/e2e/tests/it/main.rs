@@ -22,6 +22,7 @@ mod reconcile;
 mod redirects;
 mod rules;
 mod spool;
+mod tenants;
 mod uniques;
 mod watermark;
 mod wires;

@@ -1,0 +1,136 @@
+//! The second wall between advertisers, in the database: what the server asks with sees no other rows,
+//! whatever is asked.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clickwire_e2e::{Stack, eventually};
+use clickwire_load::{demo, http::Server};
+use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
+
+/// What is counted, and where.
+const COUNTS: [&str; 5] = ["click_minutes", "click_hours", "click_days", "unique_minutes", "unique_hours"];
+
+/// A connection as the server answers questions over.
+async fn reader(stack: &Stack) -> Result<PgConnection> {
+    let options: PgConnectOptions = stack.database_url().parse()?;
+    let options = options.options([("role", "clickwire_reader"), ("search_path", "tenants,public")]);
+    Ok(PgConnection::connect_with(&options).await?)
+}
+
+/// The advertisers that a statement finds.
+async fn seen(connection: &mut PgConnection, tenants: &str, sql: &str) -> Result<Vec<String>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT set_config('clickwire.tenants', $1, true)")
+        .bind(tenants)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_all(&mut *transaction).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    demo::history(Server::new(stack.server_url(), Stack::ingest_key())?, 1.0, 3).await?;
+    let all = "SELECT DISTINCT advertiser_id FROM click_minutes ORDER BY 1";
+    let mut reader = reader(&stack).await?;
+    let everybody = eventually("everybody has clicks", Duration::from_secs(20), async || {
+        let advertisers = seen(&mut reader, "*", all).await.ok()?;
+        (advertisers.len() >= 3).then_some(advertisers)
+    })
+    .await?;
+    assert!(everybody.contains(&"adv_002".to_owned()), "{everybody:?}");
+
+    let mut tables = COUNTS.to_vec();
+    tables.extend(["advertisers", "campaigns"]);
+    for table in tables {
+        for (tenants, expected) in [
+            ("", &[][..]),
+            ("adv_404", &[]),
+            ("adv_001", &["adv_001"]),
+            ("adv_001,adv_002", &["adv_001", "adv_002"]),
+            ("adv_00_,adv_%", &[]),
+        ] {
+            for asked in [
+                format!("SELECT DISTINCT advertiser_id FROM {table} ORDER BY 1"),
+                format!(
+                    "SELECT DISTINCT advertiser_id FROM {table} WHERE true OR advertiser_id = 'adv_002' ORDER BY 1"
+                ),
+                format!(
+                    "SELECT DISTINCT a.advertiser_id FROM {table} a JOIN {table} b USING (advertiser_id) ORDER BY 1"
+                ),
+            ] {
+                let found = seen(&mut reader, tenants, &asked).await?;
+                // Nobody is folded into hours yet.
+                let is_empty = table == "unique_hours" && found.is_empty();
+                assert!(is_empty || found == expected, "{asked} for {tenants:?}: {found:?}");
+            }
+        }
+        // What somebody is told by an error that a hidden row would raise.
+        let oracle =
+            format!("SELECT advertiser_id FROM {table} WHERE 1 / (advertiser_id <> 'adv_002')::int = 1");
+        seen(&mut reader, "adv_001", &oracle).await?;
+        // Outside of a transaction that has named somebody there is nothing.
+        let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+            .fetch_one(&mut reader)
+            .await?;
+        assert_eq!(left, 0, "{table}");
+    }
+    let denied = COUNTS.iter().map(|table| format!("SELECT FROM public.{table}")).chain(
+        [
+            "SELECT FROM clicks",
+            "SELECT FROM accounts",
+            "SELECT FROM account_tokens",
+            "SELECT FROM api_keys",
+            "SELECT FROM audit_log",
+            "SELECT FROM alerts",
+            "INSERT INTO tenants.click_minutes (bucket, advertiser_id) VALUES (now(), 'adv_001')",
+            "UPDATE advertisers SET name = 'mine'",
+            "CREATE TABLE public.mine ()",
+        ]
+        .map(str::to_owned),
+    );
+    for statement in denied {
+        let refused = reader.execute(sqlx::AssertSqlSafe(statement.clone())).await;
+        let code = refused.err().and_then(|error| Some(error.as_database_error()?.code()?.into_owned()));
+        assert_eq!(code.as_deref(), Some("42501"), "{statement}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_asks_with_that_role() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let paths = [
+        ("click_minutes", "/api/v1/analytics/aggregate"),
+        ("click_hours", "/api/v1/analytics/aggregate?granularity=hour"),
+        ("click_days", "/api/v1/analytics/aggregate?granularity=day"),
+        ("unique_minutes", "/api/v1/analytics/aggregate"),
+        ("unique_hours", "/api/v1/analytics/aggregate?granularity=day"),
+        ("advertisers", "/api/v1/advertisers"),
+        ("campaigns", "/api/v1/campaigns"),
+        ("click_minutes", "/api/v1/live/poll"),
+    ];
+    let mut viewer = stack.as_viewer("adv_001")?.connection();
+    for (table, path) in paths {
+        let table = match table {
+            "advertisers" | "campaigns" => format!("public.{table}"),
+            _ => format!("tenants.{table}"),
+        };
+        let change = async |statement: &str| {
+            let statement = format!("{statement} clickwire_reader");
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(stack.database()).await
+        };
+        change(&format!("REVOKE SELECT ON {table} FROM")).await?;
+        // A view that is kept for polling was read before.
+        let fresh = if path.contains("poll") { format!("{path}?window_minutes=7") } else { path.to_owned() };
+        let without = viewer.get(&fresh).await?.0.as_u16();
+        change(&format!("GRANT SELECT ON {table} TO")).await?;
+        let with = viewer.get(&fresh).await?.0.as_u16();
+        assert!((without == 503 || without == 422) && with == 200, "{path}: {without}, {with}");
+    }
+    Ok(())
+}
