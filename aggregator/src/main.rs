@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use clickwire_aggregator::{config::Command, config::Config, failpoint, operator, reconcile, run, schema};
 use tokio::net::TcpListener;
 
@@ -13,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let mut config = Config::parse();
+    let mut config: Config = clickwire_process::settings::parse();
     config.validate()?;
     clickwire_process::log_to_stderr(&config.log, config.log_format);
     match config.command.take() {

@@ -134,8 +134,9 @@ impl Connection {
         });
         let this = self.clone();
         let closed = EventListener::new(&socket, "close", move |event| {
-            let code = event.dyn_ref::<CloseEvent>().map_or(1006, CloseEvent::code);
-            this.dispatch(Event::Closed { code });
+            let event = event.dyn_ref::<CloseEvent>();
+            let (code, reason) = event.map_or((1006, String::new()), |event| (event.code(), event.reason()));
+            this.dispatch(Event::Closed { code, reason });
         });
         self.socket.replace(Some(Socket { socket, _listeners: [opened, received, closed] }));
     }

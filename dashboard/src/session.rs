@@ -41,6 +41,8 @@ pub enum Event {
     Closed {
         /// Its close code.
         code: u16,
+        /// What was said with it.
+        reason: String,
     },
     /// A timer is due.
     Fired(Timer),
@@ -168,11 +170,11 @@ impl Session {
                 vec![Effect::Send(ClientMessage::Auth { token: self.credential.token().map(str::to_owned) })]
             }
             Event::Received(message) => self.receive(message, now_ms),
-            Event::Closed { code } => self.lose(code, now_ms, chance),
-            Event::Fired(Timer::Handshake) => self.lose(close::TRY_AGAIN_LATER, now_ms, chance),
+            Event::Closed { code, reason } => self.lose(code, &reason, now_ms, chance),
+            Event::Fired(Timer::Handshake) => self.lose(close::TRY_AGAIN_LATER, "", now_ms, chance),
             Event::Fired(Timer::Retry) => self.open(),
             Event::Fired(Timer::Heartbeat) if self.unanswered >= UNANSWERED => {
-                self.lose(close::HEARTBEAT_TIMEOUT, now_ms, chance)
+                self.lose(close::HEARTBEAT_TIMEOUT, "", now_ms, chance)
             }
             Event::Fired(Timer::Heartbeat) => self.ping(),
             Event::Woken => match self.phase {
@@ -209,7 +211,7 @@ impl Session {
         vec![Effect::Stop(Timer::Retry), Effect::Open, Effect::Set(Timer::Handshake, HANDSHAKE_MS)]
     }
 
-    fn lose(&mut self, code: u16, now_ms: i64, chance: f64) -> Vec<Effect> {
+    fn lose(&mut self, code: u16, reason: &str, now_ms: i64, chance: f64) -> Vec<Effect> {
         if let Phase::Live(since_ms) = self.phase
             && now_ms - since_ms >= GOOD_MS
         {
@@ -218,7 +220,9 @@ impl Session {
         self.subscribed = false;
         let mut effects = vec![Effect::Close, Effect::Stop(Timer::Handshake), Effect::Stop(Timer::Heartbeat)];
         if close::may_reconnect(code) {
-            let delay_ms = backoff::delay_ms(self.attempt, chance);
+            // A gateway that goes away spreads those who come back over some time.
+            let asked_ms = close::wait_ms(code, reason);
+            let delay_ms = asked_ms.unwrap_or_else(|| backoff::delay_ms(self.attempt, chance));
             self.attempt = self.attempt.saturating_add(1);
             self.phase = Phase::Waiting(now_ms + i64::from(delay_ms));
             effects.push(Effect::Set(Timer::Retry, delay_ms));

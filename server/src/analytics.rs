@@ -70,9 +70,9 @@ pub(crate) async fn aggregate(
     let advertiser_id = scope.advertiser_or_all(question.advertiser_id.as_deref())?;
 
     let started = Instant::now();
-    // Before the rows: what is called final is in them.
-    let watermark = Watermark::read(&state).await?;
     let mut tenants = state.tenants.begin(&scope).await?;
+    // Before the rows: what is called final is in them.
+    let watermark = database::answer(Watermark::read(&mut *tenants, state.partitions)).await?;
     let rows = database::answer(question.sql(advertiser_id).build().fetch_all(&mut *tenants)).await?;
     if rows.len() > MAX_ROWS {
         let message = format!(

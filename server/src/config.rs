@@ -51,6 +51,11 @@ pub struct Config {
     )]
     pub database_url: String,
 
+    /// The same database by a login of its own for questions about counts, which may take the role
+    /// `clickwire_reader` and nothing else; without it, by the login above.
+    #[arg(long, env = "CLICKWIRE_READER_DATABASE_URL", hide_env_values = true)]
+    pub reader_database_url: Option<String>,
+
     /// Connections to the database that answer questions about counts, at most; six more are for other
     /// things.
     #[arg(long, env = "CLICKWIRE_DATABASE_CONNECTIONS", default_value_t = 8)]

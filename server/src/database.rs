@@ -42,7 +42,11 @@ pub(crate) struct Tenants(PgPool);
 impl Tenants {
     /// A pool that connects when first used.
     pub(crate) fn connect(config: &Config) -> anyhow::Result<Self> {
-        Ok(Self(pool(options(config)?.options(READER), config.database_connections)))
+        let options = match &config.reader_database_url {
+            Some(url) => options(url).context("CLICKWIRE_READER_DATABASE_URL")?,
+            None => own(config)?,
+        };
+        Ok(Self(pool(options.options(READER), config.database_connections)))
     }
 
     /// Begins a transaction that sees what a scope includes; there is no other way to ask.
@@ -63,17 +67,20 @@ impl Tenants {
 
 /// A pool that connects when first used, for what the server itself wants to know.
 pub(crate) fn connect_to_read(config: &Config) -> anyhow::Result<PgPool> {
-    Ok(pool(options(config)?.options([("default_transaction_read_only", "on")]), OWN_CONNECTIONS))
+    Ok(pool(own(config)?.options([("default_transaction_read_only", "on")]), OWN_CONNECTIONS))
 }
 
 /// A pool that connects when first used, for what administrators change.
 pub(crate) fn connect_to_write(config: &Config) -> anyhow::Result<PgPool> {
-    Ok(pool(options(config)?, WRITE_CONNECTIONS))
+    Ok(pool(own(config)?, WRITE_CONNECTIONS))
 }
 
-fn options(config: &Config) -> anyhow::Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_str(&config.database_url)
-        .context("CLICKWIRE_DATABASE_URL")?
+fn own(config: &Config) -> anyhow::Result<PgConnectOptions> {
+    options(&config.database_url).context("CLICKWIRE_DATABASE_URL")
+}
+
+fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
+    Ok(PgConnectOptions::from_str(url)?
         .application_name("clickwire-server")
         .options([("statement_timeout", "5s"), ("plan_cache_mode", "force_custom_plan")])
         .log_slow_statements(log::LevelFilter::Off, Duration::ZERO))

@@ -1,7 +1,6 @@
 //! `clickwire-server`: click intake, analytics, live gateway and dashboard.
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use clickwire_server::{
     accounts,
     config::{Command, Config},
@@ -11,7 +10,7 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut config = Config::parse();
+    let mut config: Config = clickwire_process::settings::parse();
     config.validate()?;
     clickwire_process::log_to_stderr(&config.log, config.log_format);
     match config.command.take() {

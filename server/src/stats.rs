@@ -57,7 +57,7 @@ struct Today {
 #[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "operator",
     responses((status = 200, body = Stats), Refused<(openapi::Scoped, openapi::Database)>))]
 pub(crate) async fn stats(State(state): State<AppState>, _operator: Operator) -> Result<Json<Stats>, Error> {
-    let watermark = Watermark::read(&state).await?;
+    let watermark = Watermark::read(&state.database, state.partitions).await?;
     let reconciliation = sqlx::query_as(
         "SELECT finished_at, started_by, range_start, range_end, differences, repaired FROM reconciliations \
           ORDER BY finished_at DESC LIMIT 1",

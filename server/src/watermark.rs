@@ -2,21 +2,21 @@
 //! [`clickwire_protocol::finality`].
 
 use clickwire_protocol::finality;
+use sqlx::PgExecutor;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-
-use crate::AppState;
 
 /// The least of all partitions' watermarks, in Unix milliseconds; `None` before all have counted.
 pub(crate) struct Watermark(Option<i64>);
 
 impl Watermark {
-    pub(crate) async fn read(state: &AppState) -> Result<Self, sqlx::Error> {
+    /// Of so many partitions.
+    pub(crate) async fn read(database: impl PgExecutor<'_>, partitions: u16) -> Result<Self, sqlx::Error> {
         let by_partition: Vec<(i32, i64)> = sqlx::query_as(
             "SELECT partition, floor(extract(epoch FROM counted_until) * 1000)::bigint FROM watermarks",
         )
-        .fetch_all(&state.database)
+        .fetch_all(database)
         .await?;
-        Ok(Self(finality::watermark_ms(&by_partition, state.partitions)))
+        Ok(Self(finality::watermark_ms(&by_partition, partitions)))
     }
 
     /// Unix milliseconds.

@@ -18,6 +18,10 @@ use crate::status::Status;
 /// Advertisers of the demo data; the link that is printed is the first one's.
 pub(crate) const ADVERTISERS: [&str; 3] = ["adv_001", "adv_002", "adv_003"];
 
+/// Accounts of the demo, which have one password: login, role, and the advertiser that it sees.
+pub(crate) const ACCOUNTS: [(&str, &str, Option<&str>); 2] =
+    [("demo", "advertiser", Some(ADVERTISERS[0])), ("root", "admin", None)];
+
 /// A data folder.
 pub(crate) struct Installation {
     folder: PathBuf,
@@ -29,6 +33,9 @@ pub(crate) struct Secrets {
     pub(crate) ingest_key: String,
     pub(crate) admin_token: String,
     pub(crate) ip_hash_key: String,
+    /// Of the demo's accounts; folders of earlier versions have none.
+    #[serde(default)]
+    pub(crate) password: String,
     /// In the order of [`ADVERTISERS`].
     pub(crate) viewer_tokens: [String; ADVERTISERS.len()],
 }
@@ -132,10 +139,15 @@ impl Installation {
 
     pub(crate) fn secrets(&self) -> Result<Secrets> {
         let path = self.secrets_file();
-        if let Some(secrets) = read(&path)? {
+        if let Some(mut secrets) = read::<Secrets>(&path)? {
+            if secrets.password.is_empty() {
+                secrets.password = secret()?;
+                write_privately(&path, &secrets)?;
+            }
             return Ok(secrets);
         }
         let secrets = Secrets {
+            password: secret()?,
             ingest_key: secret()?,
             admin_token: secret()?,
             ip_hash_key: secret()?,

@@ -1,6 +1,8 @@
 //! `cargo xtask status`: what runs, where, and with which keys. The JSON form is for scripts and
 //! tests; its keys stay.
 
+use std::fmt;
+
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +30,23 @@ pub(crate) struct Status {
     pub(crate) admin_token: String,
     pub(crate) advertiser_id: String,
     pub(crate) viewer_token: String,
+    /// Accounts of the demo; `None` without one.
+    pub(crate) sign_in: Option<SignIn>,
     pub(crate) pids: Pids,
     pub(crate) logs: String,
+}
+
+/// Accounts, which have one password.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SignIn {
+    pub(crate) logins: Vec<String>,
+    pub(crate) password: String,
+}
+
+impl fmt::Display for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, password {}", self.logins.join(" or "), self.password)
+    }
 }
 
 /// The database's extension; unknown for a database of somebody else's that couldn't be asked.
@@ -72,8 +89,10 @@ impl Status {
 
     /// What a person needs first.
     pub(crate) fn welcome(&self) -> String {
+        let sign_in =
+            self.sign_in.as_ref().map(|sign_in| format!("  Sign in as   {sign_in}\n")).unwrap_or_default();
         format!(
-            "\n  Dashboard    {}\n  Advertiser   {}\n  Ingest key   {}\n  Admin token  {}\n  Logs         {}\n\n  \
+            "\n  Dashboard    {}\n  Advertiser   {}\n{sign_in}  Ingest key   {}\n  Admin token  {}\n  Logs         {}\n\n  \
              Ctrl-C or `cargo xtask down` stops it; `cargo xtask status` shows more.\n",
             self.link(),
             self.advertiser_id,
@@ -105,6 +124,7 @@ impl Status {
             ("timescaledb", format!("{version}, {license} licence")),
             ("dashboard", self.link()),
             ("advertiser", self.advertiser_id.clone()),
+            ("sign in as", self.sign_in.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
             ("ingest key", self.ingest_key.clone()),
             ("admin token", self.admin_token.clone()),
             ("logs", self.logs.clone()),

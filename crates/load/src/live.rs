@@ -79,7 +79,8 @@ impl Client {
                 }
                 Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == close::RECONNECT => {
                     self.socket = None;
-                    sleep(Duration::from_millis(frame.reason.parse().unwrap_or_default())).await;
+                    let wait_ms = close::wait_ms(frame.code.into(), &frame.reason).unwrap_or_default();
+                    sleep(Duration::from_millis(wait_ms.into())).await;
                     continue;
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => {

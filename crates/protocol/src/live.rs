@@ -56,6 +56,13 @@ pub mod close {
     /// More messages than anybody needs.
     pub const TOO_MANY_MESSAGES: u16 = 3504;
 
+    /// How long a server that goes away asks to wait before connecting again, in milliseconds: half a minute
+    /// at most, whatever it says.
+    pub fn wait_ms(code: u16, reason: &str) -> Option<u32> {
+        let asked: u32 = reason.parse().ok().filter(|_| code == RECONNECT)?;
+        Some(asked.min(30_000))
+    }
+
     /// Whether a client that was closed with `code` should come back by itself.
     pub fn may_reconnect(code: u16) -> bool {
         !(3500..4000).contains(&code)
@@ -368,5 +375,9 @@ mod tests {
         assert!(close::may_reconnect(1001), "a server that goes away without a word of ours");
         assert!(close::may_reconnect(close::HEARTBEAT_TIMEOUT));
         assert!(!close::may_reconnect(close::UNAUTHORIZED));
+        assert_eq!(close::wait_ms(close::RECONNECT, "750"), Some(750));
+        assert_eq!(close::wait_ms(close::RECONNECT, "4000000000"), Some(30_000));
+        assert_eq!(close::wait_ms(close::RECONNECT, "soon"), None);
+        assert_eq!(close::wait_ms(close::TOO_SLOW, "750"), None);
     }
 }

@@ -87,7 +87,7 @@ fn values_are_absolute_and_follow_each_other() {
 #[test]
 fn a_lost_connection_is_resumed_where_the_state_ends() {
     let mut session = settled();
-    let effects = session.take(Event::Closed { code: 1006 }, NOW, 0.5);
+    let effects = session.take(Event::Closed { code: 1006, reason: String::new() }, NOW, 0.5);
     assert!(effects.contains(&Effect::Set(Timer::Retry, 250)));
     assert_eq!(session.phase, Phase::Waiting(NOW + 250));
     assert!(session.take(Event::Fired(Timer::Retry), NOW, 0.5).contains(&Effect::Open));
@@ -138,7 +138,7 @@ fn another_window_keeps_the_cells_another_advertiser_does_not() {
 fn back_off_grows_until_a_connection_was_good() {
     let mut session = settled();
     let lose = |session: &mut Session, now_ms| {
-        session.take(Event::Closed { code: close::RECONNECT }, now_ms, 1.0);
+        session.take(Event::Closed { code: close::RECONNECT, reason: String::new() }, now_ms, 1.0);
         match session.phase {
             Phase::Waiting(until_ms) => until_ms - now_ms,
             phase => panic!("{phase:?}"),
@@ -157,10 +157,18 @@ fn back_off_grows_until_a_connection_was_good() {
 #[test]
 fn codes_that_forbid_it_are_final() {
     let mut session = settled();
-    let effects = session.take(Event::Closed { code: close::UNAUTHORIZED }, NOW, 0.5);
+    let effects = session.take(Event::Closed { code: close::UNAUTHORIZED, reason: String::new() }, NOW, 0.5);
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Set(..))));
     assert_eq!(session.phase, Phase::Refused(close::UNAUTHORIZED));
     assert_eq!(session.take(Event::Woken, NOW, 0.5), []);
+}
+
+#[test]
+fn a_gateway_that_goes_away_says_when_to_come_back() {
+    let mut session = settled();
+    let effects = session.take(Event::Closed { code: close::RECONNECT, reason: "750".to_owned() }, NOW, 0.0);
+    assert_eq!(effects.last(), Some(&Effect::Set(Timer::Retry, 750)));
+    assert_eq!(session.phase, Phase::Waiting(NOW + 750));
 }
 
 #[test]
@@ -191,7 +199,7 @@ fn two_unanswered_pings_mean_a_dead_socket_and_any_message_is_an_answer() {
 fn waking_connects_at_once_or_asks_whether_the_socket_lives() {
     let mut session = settled();
     assert!(session.take(Event::Woken, NOW, 0.5).contains(&Effect::Send(ClientMessage::Ping {})));
-    session.take(Event::Closed { code: 1006 }, NOW, 0.5);
+    session.take(Event::Closed { code: 1006, reason: String::new() }, NOW, 0.5);
     let effects = session.take(Event::Woken, NOW, 0.5);
     assert!(effects.contains(&Effect::Open) && effects.contains(&Effect::Stop(Timer::Retry)));
 }

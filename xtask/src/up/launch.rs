@@ -1,6 +1,7 @@
 //! Our own programs: configured by environment, started in order, awaited, watched.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use clickwire_services::{Options, Port, Program, Reservation, Services, Source, Supervisor, alive, tail};
 
 use super::ask::is_ready;
-use crate::installation::{ADVERTISERS, Installation, Secrets};
+use crate::installation::{ACCOUNTS, ADVERTISERS, Installation, Secrets};
 use crate::interrupt::Interrupt;
-use crate::status::{Pids, Status, TimescaleDb};
+use crate::status::{Pids, SignIn, Status, TimescaleDb};
 use crate::steps::Steps;
 use crate::workspace::release_program;
 
@@ -81,10 +82,12 @@ impl Launch<'_> {
 
         let mut server = [&server_environment(server_port, &secrets), settings].concat();
         server.push(("CLICKWIRE_SPOOL", self.installation.spool().display().to_string()));
+        let environment = server.clone();
         let server = self.program("server", "clickwire-server", &[], &server)?;
         running.start(self, server, Some(server_port))?;
 
         if is_demo {
+            self.accounts(&environment, &secrets.password)?;
             let url = format!("http://{}", loopback(server_port));
             let keys = [
                 ("CLICKWIRE_INGEST_KEY", secrets.ingest_key),
@@ -106,6 +109,29 @@ impl Launch<'_> {
         let status = self.interrupt.run(command.stderr(output.try_clone()?).stdout(output))?;
         if !status.success() {
             bail!("the database could not be migrated ({status}):\n{}", tail(&log, LOG_LINES));
+        }
+        Ok(())
+    }
+
+    /// Makes the demo's accounts, unless an earlier run has.
+    fn accounts(&self, environment: &[(&'static str, String)], password: &str) -> Result<()> {
+        let log = self.installation.logs().join("accounts.log");
+        for (login, role, advertiser) in ACCOUNTS {
+            let (reader, mut writer) = std::io::pipe()?;
+            writeln!(writer, "{password}")?;
+            drop(writer);
+            let output = std::fs::File::create(&log)?;
+            let mut command = Command::new(release_program("clickwire-server")?);
+            command.args(["accounts", "create", "--password-stdin", "--name", login]);
+            command.args(["--login", login, "--role", role]);
+            command.args(advertiser.into_iter().flat_map(|advertiser| ["--advertiser", advertiser]));
+            command.envs(self.servers()).envs(environment.iter().map(|(name, value)| (name, value)));
+            command.stdin(reader).stderr(output.try_clone()?).stdout(output);
+            let status = self.interrupt.run(&mut command)?;
+            let said = tail(&log, LOG_LINES);
+            if !status.success() && !said.contains("already") {
+                bail!("the demo's account {login} could not be made ({status}):\n{said}");
+            }
         }
         Ok(())
     }
@@ -226,6 +252,10 @@ impl Running {
             admin_token: secrets.admin_token,
             advertiser_id: ADVERTISERS[0].to_owned(),
             viewer_token,
+            sign_in: pid("load").map(|_| SignIn {
+                logins: ACCOUNTS.map(|(login, ..)| login.to_owned()).to_vec(),
+                password: secrets.password,
+            }),
             pids: Pids {
                 server: pid("server").context("the server was not started")?,
                 aggregator: pid("aggregator").context("the aggregator was not started")?,

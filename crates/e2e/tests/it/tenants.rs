@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clickwire_e2e::{Stack, eventually};
 use clickwire_load::{demo, http::Server};
 use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
@@ -103,6 +103,17 @@ async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_asks_with_that_role() -> Result<()> {
     let mut stack = Stack::new().await?;
+    // A login that can do nothing else.
+    let login = format!("dashboards_{}", stack.redis_prefix().replace('-', "_"));
+    for statement in [
+        format!("CREATE ROLE {login} LOGIN PASSWORD 'of-the-tests'"),
+        format!("GRANT clickwire_reader TO {login} WITH INHERIT FALSE"),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(stack.database()).await?;
+    }
+    let (_, address) = stack.database_url().split_once('@').context("no address")?;
+    let url = format!("postgres://{login}:of-the-tests@{address}");
+    stack.set("CLICKWIRE_READER_DATABASE_URL", &url);
     let _server = stack.start_server().await?;
     let paths = [
         ("click_minutes", "/api/v1/analytics/aggregate"),
