@@ -47,7 +47,8 @@ pub(crate) async fn observe(State(seen): State<Seen>, request: Request, next: Ne
     }
     // Nothing is to be taken for a page or a script that does not say that it is one, or told to others.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Redirects say otherwise: an advertiser may know where its visitors come from.
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
