@@ -128,9 +128,11 @@ impl Launch<'_> {
             command.envs(self.servers()).envs(environment.iter().map(|(name, value)| (name, value)));
             command.stdin(reader).stderr(output.try_clone()?).stdout(output);
             let status = self.interrupt.run(&mut command)?;
-            let said = tail(&log, LOG_LINES);
-            if !status.success() && !said.contains("already") {
-                bail!("the demo's account {login} could not be made ({status}):\n{said}");
+            // All of it: a backtrace may follow.
+            if !status.success()
+                && !std::fs::read_to_string(&log)?.contains("account with this login already")
+            {
+                bail!("the demo's account {login} could not be made ({status}):\n{}", tail(&log, LOG_LINES));
             }
         }
         Ok(())
