@@ -10,7 +10,7 @@ use axum::{
     },
     http::StatusCode,
 };
-use clickwire_protocol::click::{self, Rejection};
+use clickwire_protocol::click;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool, Postgres, postgres::PgArguments, query::Query};
 use utoipa::ToSchema;
@@ -261,7 +261,7 @@ async fn put_campaign(
         ("advertiser_id", click::id(&wanted.advertiser_id).err()),
         ("name", name(&wanted.name).err().map(str::to_owned)),
     ];
-    refuse(wrong)?;
+    Error::fields(wrong)?;
     let put = sqlx::query_as(
         "INSERT INTO campaigns (campaign_id, advertiser_id, name) VALUES ($1, $2, $3) \
          ON CONFLICT (campaign_id) DO UPDATE SET name = excluded.name \
@@ -353,13 +353,6 @@ fn orphan(said: impl FnOnce() -> Error) -> impl FnOnce(sqlx::Error) -> Error {
     }
 }
 
-/// Refuses what is wrong in some field.
-fn refuse<const N: usize>(wrong: [(&str, Option<String>); N]) -> Result<(), Error> {
-    let wrong = wrong.into_iter().filter_map(|(field, message)| Some((field.to_owned(), vec![message?])));
-    let rejection = Rejection { form_errors: Vec::new(), field_errors: wrong.collect() };
-    if rejection.field_errors.is_empty() { Ok(()) } else { Err(Error::Invalid(rejection)) }
-}
-
 fn id(name: &str, path: Result<Path<String>, PathRejection>) -> Result<String, Error> {
     let Path(text) = path.map_err(|_| Error::NotFound)?;
     click::id(&text).map_err(|message| Error::field(name, &message))
@@ -383,7 +376,7 @@ impl WantedAd {
             ("name", name(&self.name).err().map(str::to_owned)),
             ("target_url", target.as_ref().err().map(ToString::to_string)),
         ];
-        refuse(wrong)?;
+        Error::fields(wrong)?;
         // It would have been refused.
         target.map_err(|invalid| Error::field("target_url", &invalid.to_string()))
     }

@@ -203,7 +203,8 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LIVE_SESSIONS_PER_ACCOUNT", default_value_t = 100)]
     pub live_sessions_per_account: usize,
 
-    /// Origins, beside the server's own, whose pages may open a WebSocket, separated by commas:
+    /// Origins, beside the server's own, whose pages may open a WebSocket, and write in the name of who has
+    /// signed in where browsers send them the cookie, separated by commas:
     /// `https://dashboards.example`
     #[arg(long, env = "CLICKWIRE_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,

@@ -141,6 +141,13 @@ impl Error {
         Self::Invalid(Rejection { form_errors: Vec::new(), field_errors })
     }
 
+    /// Bad input in those fields that something is said of; none if nothing is.
+    pub(crate) fn fields<'a>(said: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Result<(), Self> {
+        let wrong = said.into_iter().filter_map(|(name, message)| Some((name.to_owned(), vec![message?])));
+        let rejection = Rejection { form_errors: Vec::new(), field_errors: wrong.collect() };
+        if rejection.field_errors.is_empty() { Ok(()) } else { Err(Self::Invalid(rejection)) }
+    }
+
     /// SQLSTATE of a query that the server's time limit ended.
     const QUERY_CANCELED: &str = "57014";
 

@@ -34,6 +34,7 @@ mod following;
 mod health;
 mod intake;
 pub mod keys;
+mod label;
 mod limits;
 mod live;
 mod networks;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     Role, password,
     routes::Issued,
-    store::{self, Account, Profile, Wanted},
+    store::{self, Profile, Wanted},
 };
 use crate::{audit::Actor, config::Config, database, error::Error};
 
@@ -52,42 +52,37 @@ pub enum Order {
 /// Does what is ordered, or says why not; `user` stands in the record.
 pub async fn run(config: &Config, order: Order, user: &str) -> anyhow::Result<()> {
     let database = database::connect_to_write(config)?;
-    let mut transaction = match order {
-        Order::List => return store::list(&database).await?.iter().try_for_each(print),
-        _ => Actor::shell(user).begin(&database).await?,
-    };
-    let named = async |login: &str| -> anyhow::Result<Account> {
-        let accounts = store::list(&database).await?;
-        let login = store::canonical(login);
-        accounts.into_iter().find(|account| account.login == login).context("there is no such account")
-    };
+    let actor = Actor::shell(user);
     match order {
         Order::Create { login, name, role, advertisers, password_stdin } => {
             let wanted = Wanted { login, profile: Profile { name, role, advertisers } };
             wanted.check().map_err(explained)?;
             let password = if password_stdin { from_stdin(&wanted.login)? } else { password::generate() };
             let hash = password::hash(password.clone()).await?;
+            let mut transaction = actor.begin(&database).await?;
             let account = store::create(&mut transaction, &wanted, &hash).await.map_err(explained)?;
             transaction.commit().await?;
             if password_stdin { print(&account) } else { print(&Issued { account, password }) }
         }
+        Order::List => store::list(&database).await?.iter().try_for_each(print),
         Order::ResetPassword { login } => {
-            let account = named(&login).await?;
             let password = password::generate();
             let hash = password::hash(password.clone()).await?;
+            let mut transaction = actor.begin(&database).await?;
+            let account = store::named(&mut transaction, &login).await.map_err(explained)?;
             store::set_password(&mut transaction, account.account_id, &hash).await?;
             transaction.commit().await?;
             print(&Issued { account, password })
         }
         Order::Disable { login } => {
-            let Account { account_id, name, role, advertisers, .. } = named(&login).await?;
-            let role = Role::named(&role).context("a role that this program does not know")?;
-            let profile = Profile { name, role, advertisers };
-            let account = store::change(&mut transaction, account_id, &profile, true).await?;
+            let mut transaction = actor.begin(&database).await?;
+            let account = store::named(&mut transaction, &login).await.map_err(explained)?;
+            let role = Role::named(&account.role).context("a role that this program does not know")?;
+            let profile = Profile { name: account.name, role, advertisers: account.advertisers };
+            let account = store::change(&mut transaction, account.account_id, &profile, true).await?;
             transaction.commit().await?;
             print(&account)
         }
-        Order::List => Ok(()),
     }
 }
 
@@ -102,6 +97,7 @@ fn explained(error: Error) -> anyhow::Error {
             anyhow::anyhow!(wrong.collect::<Vec<_>>().join("; "))
         }
         Error::Conflict(message) => anyhow::anyhow!(message),
+        Error::NotFound => anyhow::anyhow!("there is no such account"),
         error => error.into(),
     }
 }

@@ -26,7 +26,6 @@ use crate::{
     AppState,
     access::{Caller, Credential},
     audit::Actor,
-    database,
     error::Error,
     openapi::{self, Refused},
     visitor::Visitor,
@@ -101,8 +100,7 @@ async fn change_password(
     let hash = password::hash(new_password).await?;
     let mut transaction = owner.actor.begin(&state.admin_database).await?;
     let generation = store::set_password(&mut transaction, owner.account_id, &hash).await?;
-    database::answer(transaction.commit()).await?;
-    state.access.directory.refresh(&state.database).await?;
+    state.access.directory.commit(transaction, &state.database).await?;
     let token = Token::begin(owner.account_id, generation, now_ms());
     Ok(sign_in::answer(&state, &owner.caller, Some(token)))
 }
@@ -154,8 +152,7 @@ async fn create_token(
     }
     let mut transaction = owner.actor.begin(&state.admin_database).await?;
     let issued = store::create_token(&mut transaction, owner.account_id, &name, expires_in_days).await?;
-    database::answer(transaction.commit()).await?;
-    state.access.directory.refresh(&state.database).await?;
+    state.access.directory.commit(transaction, &state.database).await?;
     Ok((StatusCode::CREATED, Json(issued)))
 }
 
@@ -173,7 +170,6 @@ async fn revoke_token(
     let Path(token_id) = token_id.map_err(|_| Error::NotFound)?;
     let mut transaction = owner.actor.begin(&state.admin_database).await?;
     let token = store::revoke_token(&mut transaction, owner.account_id, &token_id).await?;
-    database::answer(transaction.commit()).await?;
-    state.access.directory.refresh(&state.database).await?;
+    state.access.directory.commit(transaction, &state.database).await?;
     Ok(Json(token))
 }

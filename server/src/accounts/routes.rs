@@ -21,7 +21,6 @@ use super::{
 use crate::{
     AppState,
     access::Admin,
-    database,
     error::Error,
     openapi::{self, Refused},
 };
@@ -100,8 +99,7 @@ async fn create(
     let hash = password::hash(password.clone()).await?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let account = store::create(&mut transaction, &wanted, &hash).await?;
-    database::answer(transaction.commit()).await?;
-    state.access.directory.refresh(&state.database).await?;
+    state.access.directory.commit(transaction, &state.database).await?;
     tracing::info!(account_id = %account.account_id, "account created");
     Ok((StatusCode::CREATED, Json(Issued { account, password })))
 }
@@ -124,8 +122,7 @@ async fn change(
     let Json(Changed { profile, is_disabled }) = body?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let account = store::change(&mut transaction, id, &profile, is_disabled).await?;
-    database::answer(transaction.commit()).await?;
-    state.access.directory.refresh(&state.database).await?;
+    state.access.directory.commit(transaction, &state.database).await?;
     tracing::info!(account_id = %id, is_disabled, "account changed");
     Ok(Json(account))
 }
@@ -149,8 +146,7 @@ async fn reset_password(
     let hash = password::hash(password.clone()).await?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     store::set_password(&mut transaction, id, &hash).await?;
-    database::answer(transaction.commit()).await?;
-    state.access.directory.refresh(&state.database).await?;
+    state.access.directory.commit(transaction, &state.database).await?;
     tracing::info!(account_id = %id, "password reset");
     Ok(Json(Issued { account, password }))
 }
@@ -169,8 +165,7 @@ async fn sign_out(
     let id = account_id(id)?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     store::end_sessions(&mut transaction, id).await?;
-    database::answer(transaction.commit()).await?;
-    state.access.directory.refresh(&state.database).await?;
+    state.access.directory.commit(transaction, &state.database).await?;
     tracing::info!(account_id = %id, "signed out everywhere");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -166,8 +166,7 @@ pub(crate) async fn sign_out(
         store::end_session(&mut transaction, token.session_id, lifetime).await?;
     }
     store::record(&mut transaction, "sign_out", token.account_id).await?;
-    crate::database::answer(transaction.commit()).await?;
-    state.access.directory.refresh(&state.database).await?;
+    state.access.directory.commit(transaction, &state.database).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Some(cookie) = state.access.cookie(None) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);

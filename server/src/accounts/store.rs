@@ -1,8 +1,6 @@
 //! The tables of accounts, their tokens, and the sessions that ended before their time.
 
-use std::collections::BTreeMap;
-
-use clickwire_protocol::click::{Rejection, id};
+use clickwire_protocol::click::id;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -14,11 +12,11 @@ use crate::{
     database::answer,
     error::Error,
     keys::secret::{self, Hash},
+    label,
 };
 
-/// Longest login and name, in bytes.
+/// Longest login, in bytes.
 const LOGIN_MAX_BYTES: usize = 100;
-const NAME_MAX_BYTES: usize = 100;
 
 /// Advertisers of one account, at most.
 const ADVERTISERS_MAX: usize = 1_000;
@@ -129,7 +127,7 @@ impl Wanted {
             (3..=LOGIN_MAX_BYTES).contains(&login.len()) && login.bytes().all(|b| b.is_ascii_graphic());
         let login =
             (!is_login).then(|| format!("Expected 3 to {LOGIN_MAX_BYTES} printable ASCII characters."));
-        refuse([("login", login)].into_iter().chain(self.profile.wrong()))
+        Error::fields([("login", login)].into_iter().chain(self.profile.wrong()))
     }
 }
 
@@ -143,23 +141,7 @@ impl Profile {
             (Role::Ops | Role::Admin, 0) => None,
             (Role::Ops | Role::Admin, _) => Some("This role sees every advertiser.".to_owned()),
         };
-        [("name", name_fault(&self.name)), ("advertisers", advertisers)]
-    }
-}
-
-fn name_fault(name: &str) -> Option<String> {
-    let is_name =
-        !name.trim().is_empty() && name.len() <= NAME_MAX_BYTES && !name.chars().any(char::is_control);
-    (!is_name).then(|| format!("Expected 1 to {NAME_MAX_BYTES} bytes on one line."))
-}
-
-fn refuse(wrong: impl IntoIterator<Item = (&'static str, Option<String>)>) -> Result<(), Error> {
-    let field_errors: BTreeMap<_, _> =
-        wrong.into_iter().filter_map(|(name, message)| Some((name.to_owned(), vec![message?]))).collect();
-    if field_errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Invalid(Rejection { form_errors: Vec::new(), field_errors }))
+        [("name", label::fault(&self.name)), ("advertisers", advertisers)]
     }
 }
 
@@ -173,6 +155,13 @@ pub(super) async fn list(database: &PgPool) -> Result<Vec<Account>, Error> {
 pub(super) async fn find(database: &PgPool, account_id: Uuid) -> Result<Account, Error> {
     let sql = format!("SELECT {COLUMNS} FROM accounts WHERE account_id = $1");
     let found = sqlx::query_as(AssertSqlSafe(sql)).bind(account_id).fetch_optional(database);
+    answer(found).await?.ok_or(Error::NotFound)
+}
+
+/// The account that a login names, disabled or not.
+pub(super) async fn named(database: &mut PgConnection, login: &str) -> Result<Account, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM accounts WHERE login = $1");
+    let found = sqlx::query_as(AssertSqlSafe(sql)).bind(canonical(login)).fetch_optional(database);
     answer(found).await?.ok_or(Error::NotFound)
 }
 
@@ -204,7 +193,7 @@ pub(super) async fn change(
     profile: &Profile,
     is_disabled: bool,
 ) -> Result<Account, Error> {
-    refuse(profile.wrong())?;
+    Error::fields(profile.wrong())?;
     let sql = format!(
         "UPDATE accounts SET name = $2, role = $3, advertisers = $4, \
              disabled_at = CASE WHEN $5 THEN coalesce(disabled_at, now()) END, \
@@ -276,7 +265,7 @@ pub(super) async fn create_token(
     name: &str,
     days: i32,
 ) -> Result<IssuedToken, Error> {
-    refuse([("name", name_fault(name))])?;
+    Error::fields([("name", label::fault(name))])?;
     let token = secret::generate("user");
     let sql = format!(
         "INSERT INTO account_tokens (token_id, account_id, name, secret_hash, expires_at) \

@@ -56,11 +56,7 @@ pub enum Order {
 pub async fn run(config: &Config, order: Order, user: &str) -> anyhow::Result<()> {
     let database = database::connect_to_write(config)?;
     let actor = Actor::shell(user);
-    let mut transaction = match order {
-        Order::List => return store::list(&database).await?.iter().try_for_each(print),
-        _ => actor.begin(&database).await?,
-    };
-    let changed = match order {
+    match order {
         Order::Create { name, test, advertisers, speaks_for_users, rate, burst } => {
             let wanted = Wanted {
                 name,
@@ -70,18 +66,25 @@ pub async fn run(config: &Config, order: Order, user: &str) -> anyhow::Result<()
                 rate_per_second: rate,
                 burst,
             };
-            serde_json::to_value(store::create(&mut transaction, &wanted, &actor.name).await?)
+            let mut transaction = actor.begin(&database).await?;
+            let issued = store::create(&mut transaction, &wanted, &actor.name).await?;
+            transaction.commit().await?;
+            print(&issued)
         }
+        Order::List => store::list(&database).await?.iter().try_for_each(print),
         Order::Rotate { key_id, grace_hours } => {
-            serde_json::to_value(store::rotate(&mut transaction, &key_id, grace_hours).await?)
+            let mut transaction = actor.begin(&database).await?;
+            let issued = store::rotate(&mut transaction, &key_id, grace_hours).await?;
+            transaction.commit().await?;
+            print(&issued)
         }
         Order::Revoke { key_id } => {
-            serde_json::to_value(store::revoke(&mut transaction, &key_id, &actor.name).await?)
+            let mut transaction = actor.begin(&database).await?;
+            let key = store::revoke(&mut transaction, &key_id, &actor.name).await?;
+            transaction.commit().await?;
+            print(&key)
         }
-        Order::List => return Ok(()),
-    };
-    transaction.commit().await?;
-    print(&changed?)
+    }
 }
 
 fn print(line: &impl Serialize) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ mod store;
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use clickwire_protocol::click::{PostedClick, Rejection};
+use clickwire_protocol::click::PostedClick;
 
 use crate::{
     error::Error,
@@ -59,15 +59,10 @@ impl Poster {
         }
         let named =
             [("ip_address", posted.ip_address.is_some()), ("user_agent", posted.user_agent.is_some())];
-        let refused = named.into_iter().filter(|&(_, is_named)| is_named && !self.speaks_for_users);
-        let field_errors: std::collections::BTreeMap<_, _> = refused
-            .map(|(name, _)| (name.to_owned(), vec!["This key does not speak for users.".to_owned()]))
-            .collect();
-        if field_errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Invalid(Rejection { form_errors: Vec::new(), field_errors }))
-        }
+        Error::fields(named.map(|(name, is_named)| {
+            let is_refused = is_named && !self.speaks_for_users;
+            (name, is_refused.then(|| "This key does not speak for users.".to_owned()))
+        }))
     }
 
     /// Spends so many clicks of what it may post; `None`: there is no limit.

@@ -16,7 +16,6 @@ use super::store::{self, Issued, Key, Wanted};
 use crate::{
     AppState,
     access::Admin,
-    database::answer,
     error::Error,
     openapi::{self, Refused},
 };
@@ -69,9 +68,8 @@ async fn create(
     let Json(wanted) = body?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let issued = store::create(&mut transaction, &wanted, admin.actor()).await?;
-    answer(transaction.commit()).await?;
+    state.keys.commit(transaction, &state.database).await?;
     tracing::info!(key_id = issued.known.key_id, "key created");
-    state.keys.refresh(&state.database).await?;
     Ok((StatusCode::CREATED, Json(issued)))
 }
 
@@ -96,9 +94,8 @@ async fn rotate(
     }
     let mut transaction = admin.begin(&state.admin_database).await?;
     let issued = store::rotate(&mut transaction, &key_id, grace_hours).await?;
-    answer(transaction.commit()).await?;
+    state.keys.commit(transaction, &state.database).await?;
     tracing::info!(key_id, grace_hours, "key rotated");
-    state.keys.refresh(&state.database).await?;
     Ok(Json(issued))
 }
 
@@ -114,8 +111,7 @@ async fn revoke(
     let Path(key_id) = key_id.map_err(|_| Error::NotFound)?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let key = store::revoke(&mut transaction, &key_id, admin.actor()).await?;
-    answer(transaction.commit()).await?;
+    state.keys.commit(transaction, &state.database).await?;
     tracing::info!(key_id, "key revoked");
-    state.keys.refresh(&state.database).await?;
     Ok(Json(key))
 }

@@ -1,16 +1,13 @@
 //! The table of keys: created, listed, rotated, revoked.
 
-use clickwire_protocol::click::{Rejection, id};
+use clickwire_protocol::click::id;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::secret;
-use crate::{database::answer, error::Error};
-
-/// Longest name, in bytes.
-const NAME_MAX_BYTES: usize = 100;
+use crate::{database::answer, error::Error, label};
 
 /// Advertisers of one key, at most.
 const ADVERTISERS_MAX: usize = 1_000;
@@ -114,13 +111,10 @@ const COLUMNS: &str = "key_id, name, mode, advertisers, speaks_for_users, rate_p
 
 impl Wanted {
     fn check(&self) -> Result<(), Error> {
-        let is_name = !self.name.trim().is_empty()
-            && self.name.len() <= NAME_MAX_BYTES
-            && !self.name.chars().any(char::is_control);
         let advertisers = self.advertisers.as_deref().unwrap_or_default();
         let is_some = self.advertisers.as_ref().is_none_or(|named| !named.is_empty());
         let wrong = [
-            ("name", (!is_name).then(|| format!("Expected 1 to {NAME_MAX_BYTES} bytes on one line."))),
+            ("name", label::fault(&self.name)),
             (
                 "advertisers",
                 (!is_some || advertisers.len() > ADVERTISERS_MAX)
@@ -130,13 +124,7 @@ impl Wanted {
             ("rate_per_second", (self.rate_per_second < 1).then(|| "At least 1.".to_owned())),
             ("burst", (self.burst < 1).then(|| "At least 1.".to_owned())),
         ];
-        let field_errors: std::collections::BTreeMap<_, _> =
-            wrong.into_iter().filter_map(|(name, message)| Some((name.to_owned(), vec![message?]))).collect();
-        if field_errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Invalid(Rejection { form_errors: Vec::new(), field_errors }))
-        }
+        Error::fields(wrong)
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) async fn upgrade(
         return Err(Error::CrossSite);
     }
     // Whether it is needed the first message says.
-    let by_cookie = state.access.by_cookie(request.headers()).ok();
+    let by_cookie = state.access.by_cookie(request.headers()).ok().map(Box::new);
     let place = Place::take(&state, visitor.address)?;
     state.sessions.tracker.clone().spawn(async move {
         let _place = place;

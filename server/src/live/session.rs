@@ -61,7 +61,7 @@ pub(crate) struct Session {
     socket: Socket,
     access: Arc<Access>,
     /// Who has signed in with the browser that connected.
-    by_cookie: Option<Caller>,
+    by_cookie: Option<Box<Caller>>,
     /// Of what its account may have.
     share: Option<Held<Uuid>>,
     hub: Hub,
@@ -109,7 +109,7 @@ impl From<tungstenite::Error> for End {
 }
 
 impl Session {
-    pub(crate) fn new(socket: Socket, by_cookie: Option<Caller>, state: &AppState) -> Self {
+    pub(crate) fn new(socket: Socket, by_cookie: Option<Box<Caller>>, state: &AppState) -> Self {
         Self {
             socket,
             access: Arc::clone(&state.access),
@@ -149,7 +149,7 @@ impl Session {
         metrics::counter!("clickwire_live_closes_total", "code" => code).increment(1);
     }
 
-    async fn authenticate(&mut self) -> Result<Caller, End> {
+    async fn authenticate(&mut self) -> Result<Box<Caller>, End> {
         let stop = self.sessions.stop.clone();
         let first = tokio::select! {
             first = timeout(AUTHENTICATE_WITHIN, self.receive()) => first,
@@ -162,7 +162,7 @@ impl Session {
             return Err(End::Close(close::PROTOCOL_ERROR, "the first message must be auth"));
         };
         let caller = match token {
-            Some(token) => self.access.by_token(&token),
+            Some(token) => self.access.by_token(&token).map(Box::new),
             None => self.by_cookie.take().ok_or(Error::Unauthorized),
         };
         let caller = match caller {
@@ -186,7 +186,7 @@ impl Session {
         Ok(caller)
     }
 
-    async fn serve(&mut self, caller: Caller) -> End {
+    async fn serve(&mut self, caller: Box<Caller>) -> End {
         let mut ending = self.access.ending(&caller);
         let scope = caller.scope;
         let mut heartbeat = interval(self.sessions.heartbeat);
