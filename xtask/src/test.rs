@@ -16,6 +16,8 @@ pub(crate) fn run() -> Result<()> {
         command.args(arguments).env("CARGO_TERM_PROGRESS_WHEN", "never");
         // Tests of the whole start the programs that were built with them.
         command.env("CLICKWIRE_PROGRAMS", workspace::debug_programs()?);
+        // Errors say what failed; where they came from is known by their texts.
+        command.env("RUST_LIB_BACKTRACE", "0");
         if !interrupt.run(&mut command)?.success() {
             bail!("`cargo {}` failed", arguments.join(" "));
         }

@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn shown(view: &SharedView) -> Vec<(i64, i64)> {
-        match lock(view).start(1, None).0 {
+        match lock(view).snapshot(1).0 {
             ServerMessage::Snapshot { cells, .. } => {
                 cells.iter().map(|cell| (cell.minute, cell.counts.valid)).collect()
             }

@@ -33,9 +33,8 @@ impl Clicks {
         let mut view = lock(&self.watched.view);
         let (frame, told) = match self.told.take() {
             None => {
-                let resumes = self.since.is_some();
-                let (message, told) = view.start(id, self.since.take());
-                if resumes {
+                let Some((message, told)) = view.start(id, self.since.as_ref()) else { return };
+                if self.since.take().is_some() {
                     let found = if matches!(message, ServerMessage::Delta { .. }) { "hit" } else { "miss" };
                     metrics::counter!("clickwire_live_resumes_total", "found" => found).increment(1);
                 }
@@ -43,7 +42,7 @@ impl Clicks {
             }
             Some(earlier) => {
                 let (frame, told) = view.next(id, &earlier).unwrap_or_else(|| {
-                    let (snapshot, told) = view.start(id, None);
+                    let (snapshot, told) = view.snapshot(id);
                     frames.push(encode(&ServerMessage::Reset { id }));
                     (encode(&snapshot), told)
                 });

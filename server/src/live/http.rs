@@ -198,12 +198,17 @@ pub(crate) async fn poll(
     let (view, since) = asked(query, &scope)?;
     let _place = Place::take(&state, visitor.address)?;
     let watched = state.polled.watch(view, |view| state.hub.watch(view)).ok_or(Error::Full)?;
-    let mut news = lock(&watched.view).subscribe();
-    let loaded = timeout(LOADED_WITHIN, news.wait_for(|revision| *revision > 0)).await;
-    if !matches!(loaded, Ok(Ok(_))) {
-        return Err(Error::TooSlow);
-    }
-    let (message, told) = lock(&watched.view).start(SUBSCRIPTION, since);
+    let start = async {
+        let mut news = lock(&watched.view).subscribe();
+        loop {
+            news.wait_for(|revision| *revision > 0).await.ok()?;
+            if let Some(start) = lock(&watched.view).start(SUBSCRIPTION, since.as_ref()) {
+                return Some(start);
+            }
+            news.changed().await.ok()?;
+        }
+    };
+    let (message, told) = timeout(LOADED_WITHIN, start).await.ok().flatten().ok_or(Error::TooSlow)?;
     let Position { epoch, seq } = told.position();
     let tag = format!("\"{epoch}:{seq}\"");
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());

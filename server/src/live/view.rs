@@ -43,6 +43,8 @@ pub(crate) struct ViewState {
     /// Counts ticks with changes; sessions wait for it to grow.
     revision: u64,
     changed: bool,
+    /// A session is ahead of us, at this sequence number or later.
+    awaited: u64,
     announce: watch::Sender<u64>,
     /// Deltas of this revision.
     deltas: Vec<Delta>,
@@ -95,6 +97,7 @@ impl ViewState {
             resumable_from: 0,
             revision: 0,
             changed: false,
+            awaited: u64::MAX,
             announce: watch::channel(0).0,
             deltas: Vec::new(),
         }
@@ -134,6 +137,10 @@ impl ViewState {
         if self.position.epoch != position.epoch {
             self.epoch = position.epoch.as_str().into();
         }
+        if position.seq >= self.awaited {
+            self.awaited = u64::MAX;
+            self.changed = true;
+        }
         self.position.clone_from(position);
     }
 
@@ -155,21 +162,28 @@ impl ViewState {
     }
 
     /// What brings a session that is at `since` up to date: what changed, where that can be told,
-    /// else everything.
-    pub(crate) fn start(&self, id: u32, since: Option<Position>) -> (ServerMessage, Told) {
-        let told = self.told();
+    /// else everything. `None` for who comes from a gateway that is ahead of this one: what we have would
+    /// take it back. A tick announces when we have caught up.
+    pub(crate) fn start(&mut self, id: u32, since: Option<&Position>) -> Option<(ServerMessage, Told)> {
         let Position { epoch, seq } = self.position.clone();
-        let resumed = since.filter(|since| {
-            since.epoch == epoch && !epoch.is_empty() && (self.resumable_from..=seq).contains(&since.seq)
-        });
-        let message = match resumed {
+        let since = since.filter(|since| since.epoch == epoch && !epoch.is_empty()).map(|since| since.seq);
+        if let Some(ahead) = since.filter(|since| *since > seq) {
+            self.awaited = self.awaited.min(ahead);
+            return None;
+        }
+        Some(match since.filter(|since| *since >= self.resumable_from) {
             Some(since) => {
-                let cells = self.cells(|cell| cell.seq > since.seq);
-                ServerMessage::Delta { id, epoch, from: since.seq, seq, cells }
+                let cells = self.cells(|cell| cell.seq > since);
+                (ServerMessage::Delta { id, epoch, from: since, seq, cells }, self.told())
             }
-            None => ServerMessage::Snapshot { id, epoch, seq, cells: self.cells(|_| true) },
-        };
-        (message, told)
+            None => self.snapshot(id),
+        })
+    }
+
+    /// Everything.
+    pub(crate) fn snapshot(&self, id: u32) -> (ServerMessage, Told) {
+        let Position { epoch, seq } = self.position.clone();
+        (ServerMessage::Snapshot { id, epoch, seq, cells: self.cells(|_| true) }, self.told())
     }
 
     /// The frame that brings a session from `told` to the present, encoded once for all that are at
@@ -260,9 +274,9 @@ mod tests {
         state.add(95, &dimensions("DE", DeviceType::Tablet), valid(8), 1);
         state.advance(&position("e", 1));
         state.tick(100, 0);
-        assert_eq!(cells(&state.start(1, None).0), [(95, 8), (100, 3)]);
+        assert_eq!(cells(&state.snapshot(1).0), [(95, 8), (100, 3)]);
         state.tick(105, 0);
-        assert_eq!(cells(&state.start(1, None).0), [(100, 3)]);
+        assert_eq!(cells(&state.snapshot(1).0), [(100, 3)]);
     }
 
     #[test]
@@ -270,10 +284,10 @@ mod tests {
         let mut state = view(vec![]);
         state.advance(&position("e", 0));
         state.tick(100, 0);
-        let (_, told) = state.start(1, None);
+        let (_, told) = state.snapshot(1);
         state.add(90, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
         state.advance(&position("e", 1));
-        assert_eq!(cells(&state.start(2, None).0), [], "to who arrives");
+        assert_eq!(cells(&state.snapshot(2).0), [], "to who arrives");
         let (frame, _) = state.next(1, &told).unwrap();
         assert_eq!(cells(&serde_json::from_slice(payload(&frame)).unwrap()), [], "to who was busy");
     }
@@ -283,7 +297,7 @@ mod tests {
         let mut state = view(vec![]);
         state.advance(&position("e", 0));
         state.tick(100, 0);
-        let (_, told) = state.start(7, None);
+        let (_, told) = state.snapshot(7);
         for seq in 1..=3 {
             state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), seq);
             state.advance(&position("e", seq));
@@ -302,7 +316,7 @@ mod tests {
         let mut state = view(vec![]);
         state.advance(&position("e", 0));
         state.tick(100, 0);
-        let (_, told) = state.start(1, None);
+        let (_, told) = state.snapshot(1);
         state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
         state.advance(&position("e", 1));
         state.tick(100, 0);
@@ -319,10 +333,10 @@ mod tests {
         let mut state = view(vec![]);
         state.advance(&position("e", 0));
         state.tick(100, 0);
-        let (_, early) = state.start(1, None);
+        let (_, early) = state.snapshot(1);
         state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
         state.advance(&position("e", 1));
-        let (_, late) = state.start(1, None);
+        let (_, late) = state.snapshot(1);
         state.tick(100, 0);
         for (told, expected) in [(early, 0), (late, 1)] {
             let (frame, _) = state.next(1, &told).unwrap();
@@ -343,15 +357,33 @@ mod tests {
         state.add(101, &dimensions("DE", DeviceType::Mobile), valid(2), 6);
         state.advance(&position("e", 6));
         state.tick(101, 0);
-        let since = |epoch, seq| state.start(1, Some(position(epoch, seq))).0;
+        let mut since = |epoch, seq| state.start(1, Some(&position(epoch, seq))).unwrap().0;
         assert_eq!(cells(&since("e", 5)), [(101, 2)]);
         assert!(matches!(since("e", 6), ServerMessage::Delta { .. }));
-        for (epoch, seq) in [("e", 4), ("e", 7), ("other", 5), ("", 0)] {
+        for (epoch, seq) in [("e", 4), ("other", 7), ("", 0)] {
             assert!(matches!(since(epoch, seq), ServerMessage::Snapshot { .. }), "{epoch} {seq}");
         }
-        let (_, told) = state.start(1, None);
+        let (_, told) = state.snapshot(1);
         state.advance(&position("f", 1));
         state.tick(101, 0);
         assert!(state.next(1, &told).is_none());
+    }
+    #[test]
+    fn who_comes_from_a_gateway_that_is_ahead_is_not_taken_back() {
+        let mut state = view(vec![]);
+        state.advance(&position("e", 5));
+        state.tick(100, 0);
+        let mut news = state.subscribe();
+        news.mark_unchanged();
+        let ahead = position("e", 7);
+        assert!(state.start(1, Some(&ahead)).is_none());
+        for (seq, announced) in [(6, false), (7, true), (8, false)] {
+            state.advance(&position("e", seq));
+            state.tick(100, 0);
+            assert_eq!(news.has_changed().unwrap(), announced, "{seq}");
+            news.mark_unchanged();
+        }
+        let (message, _) = state.start(1, Some(&ahead)).unwrap();
+        assert!(matches!(message, ServerMessage::Delta { from: 7, seq: 8, .. }), "{message:?}");
     }
 }
