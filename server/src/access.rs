@@ -127,7 +127,7 @@ impl Access {
         Ok(Self {
             configured,
             directory: Directory::new(),
-            tokens: Tokens::new(keys, token, session, config.https),
+            tokens: Tokens::new(keys, token, session, config.is_secure()),
             allowed_origins: config.allowed_origins.clone(),
         })
     }

@@ -13,7 +13,7 @@ use clickwire_protocol::{click, stream::DEFAULT_PARTITIONS};
 use ipnet::IpNet;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{accounts, keys, visitor::ForwardedHeader};
+use crate::{accounts, keys, tls, visitor::ForwardedHeader};
 
 /// Takes clicks in over HTTP, answers analytics, pushes changes to dashboards.
 ///
@@ -149,9 +149,18 @@ pub struct Config {
     pub session_token_seconds: u64,
 
     /// Browsers reach the server over TLS, by a proxy before it: cookies are sent over nothing else, and
-    /// browsers are told to use nothing else (HSTS).
+    /// browsers are told to use nothing else (HSTS). With a certificate of its own it is so anyway.
     #[arg(long, env = "CLICKWIRE_HTTPS")]
     pub https: bool,
+
+    /// File with the server's certificate and those between it and its root, in PEM: the server speaks TLS
+    /// itself, and nothing else. Read again when it changes.
+    #[arg(long, env = "CLICKWIRE_TLS_CERTIFICATE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// File with the certificate's key, in PEM.
+    #[arg(long, env = "CLICKWIRE_TLS_KEY", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
 
     /// Secret under which users' addresses and idempotency keys are hashed, the same for every server;
     /// at least 16 bytes.
@@ -287,6 +296,17 @@ impl Config {
     /// The file of the spool, if there is to be one.
     pub fn spool(&self) -> Option<&Path> {
         (self.spool.as_os_str() != "off").then_some(&*self.spool)
+    }
+
+    /// The server's certificate and its key, if it has some.
+    pub(crate) fn tls(&self) -> Option<tls::Files> {
+        let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
+        Some(tls::Files { certificate, key })
+    }
+
+    /// Whether browsers reach the server over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.https || self.tls_certificate.is_some()
     }
 
     /// Refuses what can't work or is not safe, before anything is opened.

@@ -10,7 +10,8 @@
 //!   [`dead_letters`], [`rules`], [`verdicts`], [`catalog`], [`stats`]; [`audit`]: what they have done
 //! - [`alerts`]: incidents, which operators list and acknowledge
 //! - [`live`]: the gateway that dashboards are connected to
-//! - [`serve`]: connections, their limits and their end; [`requests`]: what every request has
+//! - [`serve`]: connections, their limits and their end; [`tls`]: what they are encrypted by; [`requests`]: what
+//!   every request has
 //! - [`openapi`]: the document of all that, made from the code
 //! - [`page`]: the dashboard itself, embedded in the program
 
@@ -47,6 +48,7 @@ mod rules;
 mod serve;
 mod signing;
 mod stats;
+mod tls;
 mod verdicts;
 pub mod visitor;
 mod watermark;
@@ -82,6 +84,7 @@ use crate::{
     networks::Networks,
     redirect::ads::Ads,
     requests::Seen,
+    tls::Tls,
     visitor::Proxies,
 };
 
@@ -170,6 +173,12 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         Some(path) => Countries::read(path).context("CLICKWIRE_GEOIP_FILE")?,
         None => Countries::default(),
     };
+    let tls = match config.tls() {
+        Some(files) => {
+            Some(Arc::new(Tls::read(files).context("CLICKWIRE_TLS_CERTIFICATE, CLICKWIRE_TLS_KEY")?))
+        }
+        None => None,
+    };
     tracing::info!(networks = data_centers.len(), "networks of data centres");
     let database = database::connect_to_read(&config)?;
     let tenants = Tenants::connect(&config)?;
@@ -247,9 +256,15 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
             follow("accounts", async move || directory.refresh(&accounts_from).await, stop.clone());
         tokio::spawn(async move { tokio::join!(keys, accounts) })
     };
+    if let Some(tls) = tls.clone() {
+        tokio::spawn(tls.follow(stop.clone()));
+    }
     let limits = serve::Limits {
         connections: config.connections_max,
-        requests: Seen { within: Duration::from_millis(config.request_timeout_ms), is_secure: config.https },
+        requests: Seen {
+            within: Duration::from_millis(config.request_timeout_ms),
+            is_secure: config.is_secure(),
+        },
         grace: GRACE,
     };
     sessions.tracker.spawn(state.polled.clone().sweep(stop.clone()));
@@ -265,7 +280,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
             drained.cancel();
         }
     });
-    serve::serve(listener, routes(state), limits, &drained).await;
+    serve::serve(listener, tls, routes(state), limits, &drained).await;
     draining.await.context("the task that drains sessions panicked")?;
     following.await.context("the task that follows keys and accounts panicked")?;
     if timeout(GRACE, intake.close()).await.is_err() {

@@ -16,14 +16,17 @@ use hyper_util::{
     server::{conn::auto::Builder, graceful::GracefulShutdown},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-use crate::requests::{self, Seen};
+use crate::{
+    requests::{self, Seen},
+    tls::{Stream, Tls},
+};
 
 /// Header lines of one request, with everything that a client may send before its body, in bytes.
 const HEAD_MAX_BYTES: usize = 32 * 1024;
@@ -45,8 +48,15 @@ pub(crate) struct Limits {
     pub(crate) grace: Duration,
 }
 
-/// Serves until `stop` is cancelled, then ends what is under way within the grace period.
-pub(crate) async fn serve(listener: TcpListener, routes: Router, limits: Limits, stop: &CancellationToken) {
+/// Serves, over TLS if there is a certificate, until `stop` is cancelled, then ends what is under way within
+/// the grace period.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    routes: Router,
+    limits: Limits,
+    stop: &CancellationToken,
+) {
     let routes = routes.layer(axum::middleware::from_fn_with_state(limits.requests, requests::observe));
     let places = Arc::new(Semaphore::new(limits.connections));
     let connections = GracefulShutdown::new();
@@ -68,11 +78,23 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, limits: Limits,
                 continue;
             }
         };
-        let connection = http.serve_connection_with_upgrades(io(stream), service(routes.clone(), peer));
-        let connection = connections.watch(connection.into_owned());
+        // Answers are small and whole; to wait for more of them would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        let (http, service, watcher) = (http.clone(), service(routes.clone(), peer), connections.watcher());
+        let tls = tls.clone();
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = connection.await {
+            let stream = match tls {
+                None => Stream::Left(stream),
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => stream,
+                    Err(error) => return tracing::debug!(%error, "TLS"),
+                },
+            };
+            let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            if let Err(error) = watcher.watch(connection.into_owned()).await {
                 tracing::debug!(%error, "connection");
             }
         });
@@ -92,14 +114,6 @@ fn http() -> Builder<TokioExecutor> {
         .keep_alive_interval(HEAD_WITHIN)
         .keep_alive_timeout(HEAD_WITHIN);
     http
-}
-
-fn io(stream: TcpStream) -> TokioIo<TcpStream> {
-    // Answers are small and whole; to wait for more of them would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY");
-    }
-    TokioIo::new(stream)
 }
 
 /// The routes, told who is at the other end.

@@ -38,10 +38,20 @@ impl Program {
         port: Reservation,
         environment: Vec<(&'static str, String)>,
     ) -> Result<Self> {
-        let child = spawn(name, listen, &port, &environment).await?;
-        let mut program = Self { child, port, name, listen, environment };
+        let mut program = Self::begin(name, listen, port, environment).await?;
         program.await_ready().await?;
         Ok(program)
+    }
+
+    /// Starts a program and does not wait until it is ready.
+    pub(crate) async fn begin(
+        name: &'static str,
+        listen: &'static str,
+        port: Reservation,
+        environment: Vec<(&'static str, String)>,
+    ) -> Result<Self> {
+        let child = spawn(name, listen, &port, &environment).await?;
+        Ok(Self { child, port, name, listen, environment })
     }
 
     /// Ends it as a crash would; [`Program::revive`] starts it again.

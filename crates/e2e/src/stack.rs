@@ -221,6 +221,13 @@ impl Stack {
     /// Starts a server and returns when it takes clicks. Unless [`Stack::set`] has given
     /// `CLICKWIRE_SPOOL`, it has a spool that no other server has.
     pub async fn start_server(&mut self) -> Result<Program> {
+        let mut server = self.begin_server().await?;
+        server.await_ready().await?;
+        Ok(server)
+    }
+
+    /// Starts a server and does not wait: one with TLS does not say to everybody that it is ready.
+    pub async fn begin_server(&mut self) -> Result<Program> {
         let port = Port::Free.reserve("clickwire-server")?;
         self.server_url = format!("http://127.0.0.1:{}", port.port());
         self.servers += 1;
@@ -229,7 +236,7 @@ impl Stack {
             let spool = self.spool(&format!("server-{}", self.servers));
             environment.push(("CLICKWIRE_SPOOL", spool));
         }
-        Program::start("clickwire-server", "CLICKWIRE_LISTEN", port, environment).await
+        Program::begin("clickwire-server", "CLICKWIRE_LISTEN", port, environment).await
     }
 
     /// A place for a spool, which ends with this.

@@ -9,7 +9,8 @@
 //! - [`http`]: the same as server-sent events, and for asking now and then
 //! - [`place`]: what a session takes and gives back
 //! - [`watchers`]: who is watched, for administrators
-//! - [`session`]: one dashboard's connection; [`socket`]: its frames on their way to the kernel
+//! - [`session`]: one dashboard's connection; [`socket`]: its frames on their way to the kernel, over a
+//!   [`transport`] with TLS or without
 
 mod alerts;
 mod cells;
@@ -20,6 +21,7 @@ mod hub;
 mod place;
 mod session;
 mod socket;
+mod transport;
 mod view;
 pub(crate) mod watchers;
 

@@ -1,4 +1,4 @@
-//! A WebSocket on its TCP connection: messages come in through tungstenite, frames that many sessions
+//! A WebSocket on its connection: messages come in through tungstenite, frames that many sessions
 //! share go out as they are.
 //!
 //! A frame that a server sends is not masked (RFC 6455, section 5.1), so it is the same bytes for everybody
@@ -8,7 +8,7 @@
 //! could be answered, while something of ours is.
 
 use std::{
-    io::{self, IoSlice, Read, Write},
+    io::{self, IoSlice, Write as _},
     time::Duration,
 };
 
@@ -22,18 +22,13 @@ use bytes::Bytes;
 use clickwire_protocol::live::{MAX_CLIENT_MESSAGE_BYTES, SUBPROTOCOL};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade};
-use socket2::SockRef;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
 use tokio_tungstenite::tungstenite::{
     Error, Message,
     handshake::server::create_response_with_body,
     protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext},
 };
 
-use crate::error;
+use crate::{error, live::transport::Transport, tls::Stream};
 
 /// Bytes read from a socket at once; what is kept for each connection. Clients say little.
 const READ_BUFFER_BYTES: usize = 1_024;
@@ -101,8 +96,8 @@ impl Upgrade {
     /// The socket, when the answer has gone out; `None` if the client has.
     pub(crate) async fn socket(self) -> Option<Socket> {
         let upgraded = self.0.await.ok()?;
-        let parts = upgrade::downcast::<TokioIo<TcpStream>>(upgraded).ok()?;
-        Some(Socket::new(parts.io.into_inner(), &parts.read_buf))
+        let parts = upgrade::downcast::<TokioIo<Stream>>(upgraded).ok()?;
+        Some(Socket::new(parts.io.into_inner().into(), &parts.read_buf))
     }
 }
 
@@ -116,13 +111,13 @@ fn offers_ours(headers: &HeaderMap) -> bool {
 
 /// An open socket.
 pub(crate) struct Socket {
-    stream: TcpStream,
+    transport: Transport,
     protocol: WebSocketContext,
 }
 
 impl Socket {
-    fn new(stream: TcpStream, already_read: &[u8]) -> Self {
-        let options = SockRef::from(&stream);
+    fn new(transport: Transport, already_read: &[u8]) -> Self {
+        let options = transport.options();
         let set = options
             .set_tcp_notsent_lowat(UNSENT_BYTES)
             .and_then(|()| options.set_tcp_user_timeout(Some(UNACKNOWLEDGED)));
@@ -136,15 +131,15 @@ impl Socket {
             .max_frame_size(Some(MAX_CLIENT_MESSAGE_BYTES));
         let protocol =
             WebSocketContext::from_partially_read(already_read.to_vec(), Role::Server, Some(config));
-        Self { stream, protocol }
+        Self { transport, protocol }
     }
 
     /// The next message. What is lost when this is given up halfway comes with the next call.
     pub(crate) async fn receive(&mut self) -> Result<Message, Error> {
         loop {
-            match self.protocol.read(&mut NonBlocking(&self.stream)) {
+            match self.protocol.read(&mut self.transport) {
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stream.readable().await?;
+                    self.transport.readable().await?;
                 }
                 read => return read,
             }
@@ -161,17 +156,18 @@ impl Socket {
             }
             let mut left = &mut slices[..frames.len()];
             while !left.is_empty() {
-                match self.stream.try_write_vectored(left) {
+                match self.transport.write_vectored(left) {
                     Ok(written) => IoSlice::advance_slices(&mut left, written),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         metrics::counter!("clickwire_live_blocked_total").increment(1);
-                        self.stream.writable().await?;
+                        self.transport.writable().await?;
                     }
                     Err(error) => return Err(error.into()),
                 }
             }
         }
-        Ok(())
+        // With TLS, what is taken is not yet sent.
+        self.flush().await
     }
 
     /// Asks whether somebody is still there.
@@ -183,14 +179,11 @@ impl Socket {
     /// would reset it, and the farewell be lost.
     pub(crate) async fn close(&mut self, frame: CloseFrame) -> Result<(), Error> {
         self.control(Message::Close(Some(frame))).await?;
-        self.stream.shutdown().await?;
-        let mut unread = [0; READ_BUFFER_BYTES];
-        while self.stream.read(&mut unread).await? > 0 {}
-        Ok(())
+        Ok(self.transport.shutdown().await?)
     }
 
     async fn control(&mut self, message: Message) -> Result<(), Error> {
-        match self.protocol.write(&mut NonBlocking(&self.stream), message) {
+        match self.protocol.write(&mut self.transport, message) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
             written => written?,
         }
@@ -200,9 +193,9 @@ impl Socket {
     /// Writes what tungstenite has not been able to.
     async fn flush(&mut self) -> Result<(), Error> {
         loop {
-            match self.protocol.flush(&mut NonBlocking(&self.stream)) {
+            match self.protocol.flush(&mut self.transport) {
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stream.writable().await?;
+                    self.transport.writable().await?;
                 }
                 flushed => return flushed,
             }
@@ -210,78 +203,83 @@ impl Socket {
     }
 }
 
-/// The stream as tungstenite wants it: what can't be done at once is an error.
-struct NonBlocking<'a>(&'a TcpStream);
-
-impl Read for NonBlocking<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
-    }
-}
-
-impl Write for NonBlocking<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::{SinkExt as _, StreamExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::client;
     use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::frame::coding::CloseCode};
+    use tokio_util::either::Either;
 
     use super::*;
 
-    async fn pair() -> (Socket, WebSocketStream<TcpStream>) {
+    type Client = WebSocketStream<Either<TcpStream, Box<client::TlsStream<TcpStream>>>>;
+
+    async fn tcp() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (server, _) = listener.accept().await.unwrap();
-        (Socket::new(server, &[]), WebSocketStream::from_raw_socket(client, Role::Client, None).await)
+        (listener.accept().await.unwrap().0, client)
+    }
+
+    async fn pair() -> (Socket, Client) {
+        let (server, client) = tcp().await;
+        let client = Either::Left(client);
+        (
+            Socket::new(Transport::Plain(server), &[]),
+            WebSocketStream::from_raw_socket(client, Role::Client, None).await,
+        )
+    }
+
+    async fn pair_over_tls() -> (Socket, Client) {
+        let (server, client) = tcp().await;
+        let (acceptor, connector) = crate::tls::tests::ends();
+        let server = async { acceptor.accept(server).await.unwrap() };
+        let client = async { connector.connect("localhost".try_into().unwrap(), client).await.unwrap() };
+        let (server, client) = tokio::join!(server, client);
+        let client = Either::Right(Box::new(client));
+        (Socket::new(server.into(), &[]), WebSocketStream::from_raw_socket(client, Role::Client, None).await)
     }
 
     #[tokio::test]
     async fn frames_of_every_length_arrive_as_they_were_and_in_order() {
-        let (mut server, mut client) = pair().await;
-        let texts: Vec<String> = [0, 1, 125, 126, 65_535, 65_536, 300_000]
-            .into_iter()
-            .cycle()
-            .take(21)
-            .map(|n| "x".repeat(n))
-            .collect();
-        let frames: Vec<Frame> = texts.iter().map(|text| frame(text)).collect();
-        let sent = async { server.send(&frames).await.unwrap() };
-        let received = async {
-            for text in &texts {
-                assert_eq!(client.next().await.unwrap().unwrap(), Message::text(text.as_str()));
-            }
-        };
-        tokio::join!(sent, received);
+        for (mut server, mut client) in [pair().await, pair_over_tls().await] {
+            let texts: Vec<String> = [0, 1, 125, 126, 65_535, 65_536, 300_000]
+                .into_iter()
+                .cycle()
+                .take(21)
+                .map(|n| "x".repeat(n))
+                .collect();
+            let frames: Vec<Frame> = texts.iter().map(|text| frame(text)).collect();
+            let sent = async { server.send(&frames).await.unwrap() };
+            let received = async {
+                for text in &texts {
+                    assert_eq!(client.next().await.unwrap().unwrap(), Message::text(text.as_str()));
+                }
+            };
+            tokio::join!(sent, received);
+        }
     }
 
     #[tokio::test]
     async fn pings_are_answered_between_frames_and_a_farewell_arrives() {
-        let (mut server, mut client) = pair().await;
-        client.send(Message::Ping(Bytes::from_static(b"there?"))).await.unwrap();
-        assert!(matches!(server.receive().await.unwrap(), Message::Ping(_)));
-        client.send(Message::text("hello")).await.unwrap();
-        assert_eq!(server.receive().await.unwrap(), Message::text("hello"));
-        server.send(&[frame("one"), frame("two")]).await.unwrap();
-        let enough = CloseFrame { code: CloseCode::Library(3_001), reason: "enough".into() };
-        let closed = tokio::spawn(async move { server.close(enough).await });
-        assert_eq!(client.next().await.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"there?")));
-        for text in ["one", "two"] {
-            assert_eq!(client.next().await.unwrap().unwrap(), Message::text(text));
+        for (mut server, mut client) in [pair().await, pair_over_tls().await] {
+            client.send(Message::Ping(Bytes::from_static(b"there?"))).await.unwrap();
+            assert!(matches!(server.receive().await.unwrap(), Message::Ping(_)));
+            client.send(Message::text("hello")).await.unwrap();
+            assert_eq!(server.receive().await.unwrap(), Message::text("hello"));
+            server.send(&[frame("one"), frame("two")]).await.unwrap();
+            let enough = CloseFrame { code: CloseCode::Library(3_001), reason: "enough".into() };
+            let closed = tokio::spawn(async move { server.close(enough).await });
+            assert_eq!(client.next().await.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"there?")));
+            for text in ["one", "two"] {
+                assert_eq!(client.next().await.unwrap().unwrap(), Message::text(text));
+            }
+            assert!(
+                matches!(client.next().await.unwrap().unwrap(), Message::Close(Some(frame)) if frame.reason == "enough")
+            );
+            drop(client);
+            closed.await.unwrap().unwrap();
         }
-        assert!(
-            matches!(client.next().await.unwrap().unwrap(), Message::Close(Some(frame)) if frame.reason == "enough")
-        );
-        drop(client);
-        closed.await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ mod redirects;
 mod rules;
 mod spool;
 mod tenants;
+mod tls;
 mod uniques;
 mod watermark;
 mod wires;

@@ -1,0 +1,137 @@
+//! What is below a WebSocket: TCP, or TLS on TCP, read and written without waiting. What can't be done at
+//! once is [`io::ErrorKind::WouldBlock`]; when it can be, [`Transport::readable`] and
+//! [`Transport::writable`] tell.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    net::TcpStream,
+};
+use tokio_rustls::rustls::{self, ServerConnection};
+
+use crate::tls::Stream;
+
+/// The bytes of one connection.
+pub(super) enum Transport {
+    Plain(TcpStream),
+    Tls(TcpStream, Box<ServerConnection>),
+}
+
+impl From<Stream> for Transport {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Left(stream) => Self::Plain(stream),
+            Stream::Right(stream) => {
+                let (stream, session) = stream.into_inner();
+                Self::Tls(stream, Box::new(session))
+            }
+        }
+    }
+}
+
+impl Transport {
+    /// The socket's options.
+    pub(super) fn options(&self) -> SockRef<'_> {
+        SockRef::from(self.stream())
+    }
+
+    /// Ends when there may be something to read.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.readable().await,
+            // Its own messages may be waiting to go out.
+            Self::Tls(stream, session) if session.wants_write() => {
+                stream.ready(Interest::READABLE | Interest::WRITABLE).await.map(drop)
+            }
+            Self::Tls(stream, _) => stream.readable().await,
+        }
+    }
+
+    /// Ends when there may be room to write.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.stream().writable().await
+    }
+
+    /// Nothing more will be written; waits until the other side has gone.
+    pub(super) async fn shutdown(&mut self) -> io::Result<()> {
+        if let Self::Tls(_, session) = self {
+            session.send_close_notify();
+            // What does not fit now is not waited for.
+            let _ = self.flush();
+        }
+        let (Self::Plain(stream) | Self::Tls(stream, _)) = self;
+        stream.shutdown().await?;
+        let mut unread = [0; 1_024];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok(())
+    }
+
+    fn stream(&self) -> &TcpStream {
+        let (Self::Plain(stream) | Self::Tls(stream, _)) = self;
+        stream
+    }
+}
+
+impl Read for Transport {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.try_read(buffer),
+            Self::Tls(stream, session) => {
+                rustls::Stream::new(&mut **session, &mut NonBlocking(stream)).read(buffer)
+            }
+        }
+    }
+}
+
+impl Write for Transport {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.try_write_vectored(slices),
+            Self::Tls(stream, session) => {
+                match rustls::Stream::new(&mut **session, &mut NonBlocking(stream)).write_vectored(slices)? {
+                    // What it keeps encrypted is at its limit.
+                    0 => Err(ErrorKind::WouldBlock.into()),
+                    taken => Ok(taken),
+                }
+            }
+        }
+    }
+
+    /// Writes what is encrypted and has not gone out yet.
+    fn flush(&mut self) -> io::Result<()> {
+        let Self::Tls(stream, session) = self else { return Ok(()) };
+        while session.wants_write() {
+            session.write_tls(&mut NonBlocking(stream))?;
+        }
+        Ok(())
+    }
+}
+
+/// The stream as rustls wants it.
+struct NonBlocking<'a>(&'a TcpStream);
+
+impl Read for NonBlocking<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for NonBlocking<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
