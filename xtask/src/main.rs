@@ -12,6 +12,7 @@ mod installation;
 mod interrupt;
 mod status;
 mod steps;
+mod supply_chain;
 mod test;
 mod toolbox;
 mod up;
@@ -48,6 +49,8 @@ enum Task {
     Status(status::Arguments),
     /// Check formatting and lints, and run all tests.
     Test,
+    /// Ask whether dependencies are known to be vulnerable, unmaintained or withdrawn.
+    Advisories,
     /// Build the dashboard into dashboard/dist.
     Dashboard,
     /// Measure release builds on services of their own.
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Task::Down => installation().and_then(|installation| down::run(&installation)),
         Task::Status(status) => installation().and_then(|installation| status::run(&status, &installation)),
         Task::Test => test::run(),
+        Task::Advisories => supply_chain::advisories(),
         Task::Chaos(chaos) => chaos::run(&chaos),
         Task::Bench(measurement) => bench::run(&measurement),
         Task::Dashboard => {

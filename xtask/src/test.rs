@@ -5,7 +5,7 @@ use clickwire_services::Programs;
 
 use crate::interrupt::Interrupt;
 use crate::steps::Steps;
-use crate::{toolbox, wasm, workspace};
+use crate::{supply_chain, toolbox, wasm, workspace};
 
 pub(crate) fn run() -> Result<()> {
     let interrupt = Interrupt::listen()?;
@@ -29,6 +29,12 @@ pub(crate) fn run() -> Result<()> {
     steps.say("Installing what is missing: servers, browser");
     Programs::ensure(&|step| steps.say(step))?;
     toolbox::ensure_browser()?;
+    interrupt.check()?;
+
+    steps.say("Licences and sources of dependencies, bills of materials");
+    supply_chain::check()?;
+    let bills = supply_chain::bills_of_materials()?;
+    steps.say(&format!("Bills of materials are in {}", bills.display()));
     interrupt.check()?;
 
     // Before anything else is compiled: the server embeds what this builds.

@@ -47,7 +47,7 @@ impl Programs {
                 redis_server: redis_server.clone(),
             });
         }
-        let cache = cache()?;
+        let cache = cache_folder()?;
         open_folder(&cache)?;
         if let Some(account) = Account::to_drop_to()? {
             account.check_reach(&cache)?;
@@ -70,8 +70,9 @@ impl Programs {
     }
 }
 
-/// Root's home is closed to the user that the servers run as, so root's cache lies elsewhere.
-fn cache() -> Result<PathBuf, Error> {
+/// The folder for what is installed on the way, outside of every build output. Root's home is closed to the
+/// user that the servers run as, so root's cache lies elsewhere.
+pub fn cache_folder() -> Result<PathBuf, Error> {
     let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(cache) = folder("CLICKWIRE_CACHE") {
         return std::path::absolute(&cache)

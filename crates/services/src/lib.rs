@@ -35,7 +35,7 @@ mod wheel;
 
 pub use account::Account;
 pub use error::Error;
-pub use install::Programs;
+pub use install::{Programs, cache_folder};
 pub use options::{Folder, Options, Server, Source};
 pub use ports::{Port, Reservation};
 pub use running::{Pids, Services, tail};
