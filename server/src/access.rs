@@ -322,7 +322,7 @@ pub(crate) fn api_key(headers: &HeaderMap) -> Option<&str> {
     key.or_else(|| bearer(headers))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -37,6 +37,11 @@ impl Actor {
         Self { name: format!("shell:{user}"), origin: "shell".to_owned() }
     }
 
+    /// Whoever tries to sign in and is refused.
+    pub(crate) fn nobody(origin: String) -> Self {
+        Self { name: "nobody".to_owned(), origin }
+    }
+
     /// Begins a transaction; what it changes is recorded under this name.
     pub(crate) async fn begin(
         &self,

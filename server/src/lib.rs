@@ -32,6 +32,8 @@ mod dead_letters;
 mod entities;
 mod error;
 mod following;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
 mod intake;
 pub mod keys;

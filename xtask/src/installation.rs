@@ -174,7 +174,8 @@ impl Installation {
         self.folder.join("lock")
     }
 
-    fn secrets_file(&self) -> PathBuf {
+    /// The file of the keys, which its owner alone can read.
+    pub(crate) fn secrets_file(&self) -> PathBuf {
         self.folder.join("secrets.json")
     }
 

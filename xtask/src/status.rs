@@ -1,5 +1,5 @@
-//! `cargo xtask status`: what runs, where, and with which keys. The JSON form is for scripts and
-//! tests; its keys stay.
+//! `cargo xtask status`: what runs, where, and, of a demo, with which keys. The JSON form is for scripts
+//! and tests; its keys stay.
 
 use std::fmt;
 
@@ -26,14 +26,22 @@ pub(crate) struct Status {
     pub(crate) redis: String,
     pub(crate) database: String,
     pub(crate) timescaledb: TimescaleDb,
+    #[serde(flatten)]
+    pub(crate) demo: Option<Demo>,
+    /// File of the keys.
+    pub(crate) secrets: String,
+    pub(crate) pids: Pids,
+    pub(crate) logs: String,
+}
+
+/// What opens a demo. Whatever is no demo may be real, and its keys are told to nobody.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Demo {
     pub(crate) ingest_key: String,
     pub(crate) admin_token: String,
     pub(crate) advertiser_id: String,
     pub(crate) viewer_token: String,
-    /// Accounts of the demo; `None` without one.
-    pub(crate) sign_in: Option<SignIn>,
-    pub(crate) pids: Pids,
-    pub(crate) logs: String,
+    pub(crate) sign_in: SignIn,
 }
 
 /// Accounts, which have one password.
@@ -82,24 +90,36 @@ pub(crate) fn run(arguments: &Arguments, installation: &Installation) -> Result<
 }
 
 impl Status {
-    /// The dashboard's address, and the way in.
+    /// The dashboard's address, and the way in to a demo.
     pub(crate) fn link(&self) -> String {
-        format!("{}/#token={}", self.server, self.viewer_token)
+        match &self.demo {
+            Some(demo) => format!("{}/#token={}", self.server, demo.viewer_token),
+            None => self.server.clone(),
+        }
     }
 
     /// What a person needs first.
     pub(crate) fn welcome(&self) -> String {
-        let sign_in =
-            self.sign_in.as_ref().map(|sign_in| format!("  Sign in as   {sign_in}\n")).unwrap_or_default();
-        format!(
-            "\n  Dashboard    {}\n  Advertiser   {}\n{sign_in}  Ingest key   {}\n  Admin token  {}\n  Logs         {}\n\n  \
-             Ctrl-C or `cargo xtask down` stops it; `cargo xtask status` shows more.\n",
-            self.link(),
-            self.advertiser_id,
-            self.ingest_key,
-            self.admin_token,
-            self.logs
-        )
+        let mut welcome = format!("\n  {:<13}{}\n", "Dashboard", self.link());
+        for (name, value) in self.keys() {
+            welcome += &format!("  {name:<13}{value}\n");
+        }
+        welcome
+            + &format!(
+                "  {:<13}{}\n\n  Ctrl-C or `cargo xtask down` stops it; `cargo xtask status` shows more.\n",
+                "Logs", self.logs
+            )
+    }
+
+    /// The keys, or where they are.
+    fn keys(&self) -> Vec<(&'static str, String)> {
+        let Some(demo) = &self.demo else { return vec![("Keys are in", self.secrets.clone())] };
+        vec![
+            ("Advertiser", demo.advertiser_id.clone()),
+            ("Sign in as", demo.sign_in.to_string()),
+            ("Ingest key", demo.ingest_key.clone()),
+            ("Admin token", demo.admin_token.clone()),
+        ]
     }
 
     fn table(&self) -> String {
@@ -120,17 +140,67 @@ impl Status {
         for (name, address, pid) in rows {
             table += &format!("{name:<14}{address:<width$}  {pid}\n");
         }
-        for (name, value) in [
-            ("timescaledb", format!("{version}, {license} licence")),
-            ("dashboard", self.link()),
-            ("advertiser", self.advertiser_id.clone()),
-            ("sign in as", self.sign_in.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
-            ("ingest key", self.ingest_key.clone()),
-            ("admin token", self.admin_token.clone()),
-            ("logs", self.logs.clone()),
-        ] {
-            table += &format!("{name:<14}{value}\n");
+        let about = [("timescaledb", format!("{version}, {license} licence")), ("dashboard", self.link())];
+        for (name, value) in about.into_iter().chain(self.keys()).chain([("logs", self.logs.clone())]) {
+            table += &format!("{:<14}{value}\n", name.to_lowercase());
         }
         table
+    }
+}
+
+/// A URL without the password in it.
+pub(crate) fn without_password(url: &str) -> String {
+    let hidden = || {
+        let (scheme, rest) = url.split_once("://")?;
+        let (user, host) = rest.split_once('@')?;
+        let (name, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{name}:***@{host}"))
+    };
+    hidden().unwrap_or_else(|| url.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(demo: Option<Demo>) -> Status {
+        Status {
+            server: "http://127.0.0.1:1".to_owned(),
+            aggregator: String::new(),
+            nats: String::new(),
+            redis: String::new(),
+            database: without_password("postgres://us:pass@db:5432/clicks?sslmode=require"),
+            timescaledb: TimescaleDb::default(),
+            demo,
+            secrets: "/data/secrets.json".to_owned(),
+            pids: Pids { server: 1, aggregator: 2, load: None, nats: None, redis: None, database: None },
+            logs: String::new(),
+        }
+    }
+
+    #[test]
+    fn keys_are_told_of_a_demo_and_of_nothing_else() {
+        let sign_in = SignIn { logins: vec!["demo".to_owned()], password: "demo-password".to_owned() };
+        let demo = status(Some(Demo {
+            ingest_key: "demo-ingest".to_owned(),
+            admin_token: "demo-admin".to_owned(),
+            advertiser_id: "adv_001".to_owned(),
+            viewer_token: "demo-viewer".to_owned(),
+            sign_in,
+        }));
+        for text in [demo.table(), demo.welcome()] {
+            for key in ["demo-ingest", "demo-admin", "demo-viewer", "demo-password"] {
+                assert!(text.contains(key), "{key}: {text}");
+            }
+        }
+        let json = serde_json::to_string(&demo).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&json).unwrap().demo.unwrap().ingest_key, "demo-ingest");
+        let other = status(None);
+        for text in [other.table(), other.welcome()] {
+            assert!(text.contains("/data/secrets.json") && !text.contains("token"), "{text}");
+        }
+        let json = serde_json::to_string(&other).unwrap();
+        assert!(!json.contains("pass\"") && json.contains("us:***@db:5432/clicks"), "{json}");
+        assert!(serde_json::from_str::<Status>(&json).unwrap().demo.is_none());
     }
 }

@@ -387,6 +387,28 @@ async fn hours_and_days_are_compared_with_minutes_after_a_refresh_and_mended() {
     }
 }
 
+/// Why counts are behind views with a barrier and not behind row-level security: TimescaleDB refuses it where
+/// it compresses and where it aggregates. When this fails, migration 14 can be simpler.
+#[tokio::test]
+async fn row_level_security_can_not_be_had_on_counts() {
+    let installed = Installation::start().await.unwrap();
+    let (compressed, aggregated) = (
+        "not supported on hypertables that have columnstore",
+        "ENABLE ROW SECURITY cannot be performed on relation",
+    );
+    for (table, why) in [
+        ("click_minutes", compressed),
+        ("clicks", compressed),
+        ("click_hours", aggregated),
+        ("click_days", aggregated),
+    ] {
+        let enable = format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY");
+        let refused = sqlx::query(sqlx::AssertSqlSafe(enable)).execute(&installed.database).await;
+        let refused = refused.expect_err(table).to_string();
+        assert!(refused.contains(why), "{table}: {refused}");
+    }
+}
+
 #[tokio::test]
 async fn unique_users_are_folded_into_hours_before_their_minutes_go() {
     let mut installed = Installation::start().await.unwrap();

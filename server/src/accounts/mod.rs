@@ -16,7 +16,7 @@ pub(crate) mod password;
 pub(crate) mod routes;
 pub(crate) mod session;
 pub(crate) mod sign_in;
-mod store;
+pub(crate) mod store;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};

@@ -101,7 +101,7 @@ impl Tokens {
         (age_ms > (self.token / 3).as_millis() as i64).then_some(Token { issued_at_ms: now_ms, ..*token })
     }
 
-    fn sign(&self, token: &Token) -> String {
+    pub(crate) fn sign(&self, token: &Token) -> String {
         let body = token.to_bytes();
         let code = self.keys.code(&[&body], CODE_BYTES);
         format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(body), BASE64_URL_SAFE_NO_PAD.encode(code))

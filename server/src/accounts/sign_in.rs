@@ -14,9 +14,11 @@ use axum::{
 };
 use clickwire_process::now_ms;
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use super::{Role, password, session::Token, store};
 use crate::{
@@ -37,8 +39,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 #[schema(as = SignIn)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignIn {
-    login: String,
-    password: String,
+    pub(crate) login: String,
+    pub(crate) password: String,
 }
 
 /// Who is signed in.
@@ -102,11 +104,19 @@ pub(crate) async fn sign_in(
     let known = store::to_sign_in(&state.database, &login).await?;
     let is_right =
         password::verify(password, known.as_ref().map(|known| known.password_hash.clone())).await?;
-    let Some(known) = known.filter(|_| is_right) else {
-        metrics::counter!("clickwire_sign_ins_total", "outcome" => "refused").increment(1);
-        // What was typed may be a password in the wrong field: it is not logged.
-        tracing::info!(origin = state.hasher.hash(visitor.address, now_ms()), "a sign-in was refused");
-        return Err(Error::SignInRefused);
+    let known = match known {
+        Some(known) if is_right => known,
+        tried => {
+            metrics::counter!("clickwire_sign_ins_total", "outcome" => "refused").increment(1);
+            let origin = state.hasher.hash(visitor.address, now_ms());
+            // What was typed may be a password in the wrong field: it is not logged.
+            tracing::info!(origin, "a sign-in was refused");
+            if let Some(tried) = tried {
+                // Not waited for: an unknown login would be answered sooner.
+                tokio::spawn(record_refusal(state.admin_database, Actor::nobody(origin), tried.account_id));
+            }
+            return Err(Error::SignInRefused);
+        }
     };
     metrics::counter!("clickwire_sign_ins_total", "outcome" => "done").increment(1);
     let token = Token::begin(known.account_id, known.generation, now_ms());
@@ -117,6 +127,18 @@ pub(crate) async fn sign_in(
     store::record(&mut transaction, "sign_in", known.account_id).await?;
     crate::database::answer(transaction.commit()).await?;
     Ok(answer(&state, &caller, Some(token)))
+}
+
+/// Somebody has tried an account's login with a wrong password. How often that can be, attempts are limited to.
+async fn record_refusal(database: PgPool, actor: Actor, account_id: Uuid) {
+    let recorded = async {
+        let mut transaction = actor.begin(&database).await?;
+        store::record(&mut transaction, "sign_in_refused", account_id).await?;
+        crate::database::answer(transaction.commit()).await
+    };
+    if let Err(error) = recorded.await {
+        tracing::warn!(%error, "a refused sign-in is not in the audit log");
+    }
 }
 
 /// Who asks.

@@ -116,7 +116,7 @@ const COLUMNS: &str = "account_id, login, name, role, advertisers, created_at, d
 const TOKEN_COLUMNS: &str = "token_id, name, created_at, expires_at, revoked_at";
 
 /// A login as it is kept.
-pub(super) fn canonical(login: &str) -> String {
+pub(crate) fn canonical(login: &str) -> String {
     login.trim().to_ascii_lowercase()
 }
 

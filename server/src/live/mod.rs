@@ -35,6 +35,8 @@ use clickwire_protocol::live::{MAX_WINDOW_MINUTES, View};
 pub(crate) use feed::Event;
 pub(crate) use hub::Hub;
 pub(crate) use place::Shares;
+#[cfg(any(test, fuzzing))]
+pub(crate) use session::heard;
 
 use crate::{
     AppState,

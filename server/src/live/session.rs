@@ -369,6 +369,36 @@ impl Source {
     }
 }
 
+/// What a session hears when a client sends these bytes and ends.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn heard(bytes: &[u8]) -> Vec<ClientMessage> {
+    /// What it is answered goes nowhere.
+    struct Client<'a>(&'a [u8]);
+    impl std::io::Read for Client<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+    impl std::io::Write for Client<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (mut protocol, mut client) = (super::socket::protocol(&[]), Client(bytes));
+    let mut heard = Vec::new();
+    while let Ok(message) = protocol.read(&mut client) {
+        assert!(message.len() <= clickwire_protocol::live::MAX_CLIENT_MESSAGE_BYTES);
+        match parse(message) {
+            Ok(parsed) => heard.extend(parsed),
+            Err(_) => break,
+        }
+    }
+    heard
+}
+
 /// A message of the protocol; `None` for what WebSocket itself answers.
 fn parse(message: Message) -> Result<Option<ClientMessage>, End> {
     match message {

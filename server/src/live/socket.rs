@@ -109,6 +109,16 @@ fn offers_ours(headers: &HeaderMap) -> bool {
         .any(|name| name.trim() == SUBPROTOCOL)
 }
 
+/// A server's end of RFC 6455, within our limits.
+pub(super) fn protocol(already_read: &[u8]) -> WebSocketContext {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(MAX_CLIENT_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_CLIENT_MESSAGE_BYTES));
+    WebSocketContext::from_partially_read(already_read.to_vec(), Role::Server, Some(config))
+}
+
 /// An open socket.
 pub(crate) struct Socket {
     transport: Transport,
@@ -124,14 +134,7 @@ impl Socket {
         if let Err(error) = set {
             tracing::debug!(%error, "options of a socket");
         }
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_message_size(Some(MAX_CLIENT_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_CLIENT_MESSAGE_BYTES));
-        let protocol =
-            WebSocketContext::from_partially_read(already_read.to_vec(), Role::Server, Some(config));
-        Self { transport, protocol }
+        Self { transport, protocol: protocol(already_read) }
     }
 
     /// The next message. What is lost when this is given up halfway comes with the next call.

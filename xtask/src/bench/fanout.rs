@@ -153,7 +153,8 @@ fn measure(scenario: &Scenario, seconds: u32, steps: &Steps, interrupt: &Interru
     let mut load = Command::new(release_program("clickwire-load")?);
     load.args(["fanout", "--server", &status.server, "--server-pid", &status.pids.server.to_string()]);
     load.args(["--seconds", &seconds.to_string()]).args(scenario.load);
-    load.env("CLICKWIRE_ADMIN_TOKEN", &status.admin_token).env("CLICKWIRE_REDIS_URL", &status.redis);
+    load.env("CLICKWIRE_ADMIN_TOKEN", installation.secrets()?.admin_token)
+        .env("CLICKWIRE_REDIS_URL", services.redis_url());
     if !interrupt.run(load.stdout(File::create(&answer)?))?.success() {
         bail!("the dashboards could not be served");
     }

@@ -137,7 +137,7 @@ fn measure(
     load.args(["intake", "--kind", kind.name(), "--server", &status.server, "--rate", &rate.to_string()]);
     let connections = if kind == Kind::Batches { BATCH_CONNECTIONS } else { options.connections };
     load.args(["--seconds", &options.seconds.to_string(), "--connections", &connections.to_string()]);
-    load.env("CLICKWIRE_INGEST_KEY", &status.ingest_key).stdout(File::create(&answer)?);
+    load.env("CLICKWIRE_INGEST_KEY", installation.secrets()?.ingest_key).stdout(File::create(&answer)?);
     let before = processes(&status)?;
     let own_before = usage::cpu_seconds(std::process::id())?;
     if !interrupt.run(&mut load)?.success() {

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clickwire_services::{Folder, Port, Services};
 
 use super::{TemporaryFolder, processes, usage};
-use crate::installation::Installation;
+use crate::installation::{Installation, Secrets};
 use crate::interrupt::Interrupt;
 use crate::status::Status;
 use crate::steps::{Steps, print};
@@ -45,17 +45,23 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let launch =
         Launch { installation: &installation, services: &services, steps: &steps, interrupt: &interrupt };
     let running = launch.programs(Port::Free.reserve("the server")?, false, &[])?;
-    measure(&running.status(&launch)?, options, &steps, &interrupt)?;
+    measure(&running.status(&launch)?, &installation.secrets()?, options, &steps, &interrupt)?;
     drop(running);
     services.stop();
     Ok(())
 }
 
-fn measure(status: &Status, options: &Options, steps: &Steps, interrupt: &Interrupt) -> Result<()> {
+fn measure(
+    status: &Status,
+    secrets: &Secrets,
+    options: &Options,
+    steps: &Steps,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let mut load = Command::new(release_program("clickwire-load")?);
     load.arg("latency").args(["--server", &status.server]);
     load.args(["--rate", &options.rate.to_string(), "--seconds", &options.seconds.to_string()]);
-    load.env("CLICKWIRE_INGEST_KEY", &status.ingest_key).env("CLICKWIRE_ADMIN_TOKEN", &status.admin_token);
+    load.env("CLICKWIRE_INGEST_KEY", &secrets.ingest_key).env("CLICKWIRE_ADMIN_TOKEN", &secrets.admin_token);
     steps.say("Measuring");
     let before = processes(status)?;
     if !interrupt.run(&mut load)?.success() {

@@ -12,7 +12,7 @@ use clickwire_services::{Options, Port, Program, Reservation, Services, Source, 
 use super::ask::is_ready;
 use crate::installation::{ACCOUNTS, ADVERTISERS, Installation, Secrets};
 use crate::interrupt::Interrupt;
-use crate::status::{Pids, SignIn, Status, TimescaleDb};
+use crate::status::{Demo, Pids, SignIn, Status, TimescaleDb, without_password};
 use crate::steps::Steps;
 use crate::workspace::release_program;
 
@@ -240,24 +240,30 @@ impl Running {
     pub(crate) fn status(&self, launch: &Launch<'_>) -> Result<Status> {
         let pid =
             |name: &str| self.started.iter().find(|(program, _)| program.name == name).map(|&(_, pid)| pid);
-        let secrets = launch.installation.secrets()?;
-        let [viewer_token, ..] = secrets.viewer_tokens;
+        let demo = || {
+            let secrets = launch.installation.secrets()?;
+            let [viewer_token, ..] = secrets.viewer_tokens;
+            anyhow::Ok(Demo {
+                ingest_key: secrets.ingest_key,
+                admin_token: secrets.admin_token,
+                advertiser_id: ADVERTISERS[0].to_owned(),
+                viewer_token,
+                sign_in: SignIn {
+                    logins: ACCOUNTS.map(|(login, ..)| login.to_owned()).to_vec(),
+                    password: secrets.password,
+                },
+            })
+        };
         let servers = launch.services.pids();
         Ok(Status {
             server: format!("http://{}", loopback(self.server_port.port())),
             aggregator: format!("http://{}", loopback(self.aggregator_port.port())),
-            nats: launch.services.nats_url().to_owned(),
-            redis: launch.services.redis_url().to_owned(),
-            database: launch.services.database_url().to_owned(),
+            nats: without_password(launch.services.nats_url()),
+            redis: without_password(launch.services.redis_url()),
+            database: without_password(launch.services.database_url()),
             timescaledb: timescaledb(launch.services),
-            ingest_key: secrets.ingest_key,
-            admin_token: secrets.admin_token,
-            advertiser_id: ADVERTISERS[0].to_owned(),
-            viewer_token,
-            sign_in: pid("load").map(|_| SignIn {
-                logins: ACCOUNTS.map(|(login, ..)| login.to_owned()).to_vec(),
-                password: secrets.password,
-            }),
+            demo: pid("load").map(|_| demo()).transpose()?,
+            secrets: launch.installation.secrets_file().display().to_string(),
             pids: Pids {
                 server: pid("server").context("the server was not started")?,
                 aggregator: pid("aggregator").context("the aggregator was not started")?,

@@ -355,6 +355,16 @@ async fn who_changes_what_is_recorded_and_stays_so() -> Result<()> {
     let text = audit.body.to_string();
     assert!(!text.contains("hash") && !text.contains("127.0.0.1"), "{text}");
     assert_eq!(entries[0]["origin"].as_str().map(str::len), Some(32), "{text}");
+    for login in ["root", "nobody-has-this"] {
+        ensure!(Person::attempt(url, login, "not the password").await?.status == 401);
+    }
+    let refused = eventually("a refused sign-in is recorded", EVERYWHERE, async || {
+        let refused = root.send("GET /api/v1/admin/audit?actor=nobody", "").await.ok()?;
+        refused.body["data"].as_array().filter(|entries| !entries.is_empty()).cloned()
+    })
+    .await?;
+    assert!(refused.len() == 1 && refused[0]["action"] == "sign_in_refused", "{refused:?}");
+    assert_eq!(refused[0]["subject_id"], entries[entries.len() - 1]["subject_id"], "{refused:?}");
     let shell = root.send("GET /api/v1/admin/audit?subject=accounts&actor=shell:tester", "").await?;
     assert_eq!(shell.body["data"][0]["origin"], "shell", "{shell:?}");
     for change in ["UPDATE audit_log SET actor = 'nobody'", "DELETE FROM audit_log", "TRUNCATE audit_log"] {

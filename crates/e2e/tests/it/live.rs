@@ -248,9 +248,17 @@ pub(crate) type Socket =
     tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 pub(crate) async fn connect(stack: &Stack) -> Result<Socket> {
+    open(stack, None).await
+}
+
+/// A socket of a browser that has this cookie.
+pub(crate) async fn open(stack: &Stack, cookie: Option<&str>) -> Result<Socket> {
     let mut request = format!("ws://{}/api/v1/live", stack.server_url().trim_start_matches("http://"))
         .into_client_request()?;
     request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
+    if let Some(cookie) = cookie {
+        request.headers_mut().insert("cookie", cookie.parse()?);
+    }
     let (socket, response) = tokio_tungstenite::connect_async(request).await?;
     assert_eq!(response.headers().get("sec-websocket-protocol").context("no subprotocol")?, SUBPROTOCOL);
     Ok(socket)
@@ -283,7 +291,7 @@ pub(super) async fn refused_with(stack: &Stack, messages: &[String]) -> Result<u
 }
 
 /// The code that the server closes with.
-async fn closed(socket: &mut Socket) -> Result<u16> {
+pub(crate) async fn closed(socket: &mut Socket) -> Result<u16> {
     loop {
         let message =
             timeout(Duration::from_secs(5), socket.next()).await?.context("ended without a code")??;

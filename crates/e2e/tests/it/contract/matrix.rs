@@ -4,7 +4,10 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clickwire_e2e::{Stack, eventually, people::Person, raw};
+use clickwire_protocol::live::close;
+use serde_json::json;
 
+use super::super::live::{closed, hear, open, say};
 use super::{
     JSON, PATIENCE, bearer,
     document::{Document, Operation},
@@ -161,6 +164,59 @@ async fn nobody_sees_another_advertisers_data() -> Result<()> {
             let answer = raw::send(url, "GET /api/v1/advertisers", headers, b"").await?;
             let text = answer.body.to_string();
             assert_eq!(text.contains("adv_002"), !is_tenant, "{name}: {text}");
+        }
+    }
+    Ok(())
+}
+
+/// The same for WebSockets, which no document describes: by a token in the first message, or by the cookie of
+/// the handshake.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_sessions_watch_what_their_caller_may_see() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let clicks =
+        |advertiser: &str| json!({"kind": "clicks", "advertiser_id": advertiser, "window_minutes": 5});
+    for Caller { name, headers, may, is_tenant, .. } in callers(&stack).await? {
+        let value = |header: &str| headers.lines().find_map(|line| line.strip_prefix(header));
+        let mut socket = open(&stack, value("cookie: ")).await?;
+        let mut auth = json!({"type": "auth"});
+        if let Some(token) = value("authorization: Bearer ") {
+            auth["token"] = json!(token);
+        }
+        say(&mut socket, auth).await?;
+        if !may.contains(&"viewer") {
+            assert_eq!(closed(&mut socket).await?, close::UNAUTHORIZED, "{name}");
+            continue;
+        }
+        let welcome = hear(&mut socket).await?;
+        let seen = if is_tenant { json!(["adv_001"]) } else { json!(null) };
+        assert_eq!(
+            (&welcome["type"], &welcome["advertisers"]),
+            (&json!("welcome"), &seen),
+            "{name}: {welcome}"
+        );
+        for (view, is_shown) in [
+            (clicks("adv_001"), true),
+            (clicks("adv_002"), !is_tenant),
+            (clicks("adv_404"), !is_tenant),
+            (json!({"kind": "alerts"}), may.contains(&"operator")),
+        ] {
+            say(&mut socket, json!({"type": "subscribe", "id": 1, "view": view})).await?;
+            let answer = hear(&mut socket).await?;
+            if is_shown {
+                assert!(
+                    matches!(answer["type"].as_str(), Some("snapshot" | "alerts")),
+                    "{name} {view}: {answer}"
+                );
+            } else {
+                assert_eq!(
+                    (&answer["type"], &answer["code"]),
+                    (&json!("error"), &json!("forbidden")),
+                    "{name} {view}"
+                );
+            }
+            say(&mut socket, json!({"type": "unsubscribe", "id": 1})).await?;
         }
     }
     Ok(())

@@ -1,0 +1,5 @@
+//! See `clickwire_server::fuzzing::forwarded`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| clickwire_server::fuzzing::forwarded(bytes));
