@@ -1,7 +1,8 @@
 //! Crashes on demand: a test names a point between fetch and acknowledgement, and the process dies
 //! there as by SIGKILL.
 //!
-//! `FAILPOINTS="point=3*off->return"` lets the point pass three times and dies at the fourth. Points
+//! `FAILPOINTS="point=3*off->return"` lets the point pass three times and dies at the fourth;
+//! `unheard=5%return` publishes some messages to nobody, as a busy Redis loses them. Points
 //! exist in debug builds with the feature `failpoints` only, which whole-system tests turn on; any
 //! other build has none, and refuses to start when `FAILPOINTS` is set, so that no test takes a
 //! program without points for one that survived them.
@@ -44,8 +45,9 @@ pub async fn reached_after(point: &str, half: impl AsyncFnOnce()) {
     }
 }
 
+/// Whether a test wants something else to happen here.
 #[cfg(all(feature = "failpoints", debug_assertions))]
-fn is_hit(point: &str) -> bool {
+pub fn is_hit(point: &str) -> bool {
     fail::fail_point!(point, |_| true);
     false
 }
@@ -53,6 +55,12 @@ fn is_hit(point: &str) -> bool {
 /// Nothing: there are no points.
 #[cfg(not(all(feature = "failpoints", debug_assertions)))]
 pub fn reached(_point: &str) {}
+
+/// Never: there are no points.
+#[cfg(not(all(feature = "failpoints", debug_assertions)))]
+pub fn is_hit(_point: &str) -> bool {
+    false
+}
 
 /// Nothing: there are no points.
 #[cfg(not(all(feature = "failpoints", debug_assertions)))]

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use clickwire_process::redis::Connection;
+use clickwire_process::{now_ms, redis::Connection};
 use clickwire_protocol::{
     counts::MinuteCell,
     feed::{HEAD_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel},
@@ -68,7 +68,10 @@ impl Feed {
     async fn try_publish(&self, cells: &BTreeMap<String, Vec<MinuteCell>>) -> RedisResult<()> {
         let mut pipeline = redis::pipe();
         for (advertiser_id, cells) in cells {
-            let keys = Keys::new(&self.prefix, advertiser_id);
+            let mut keys = Keys::new(&self.prefix, advertiser_id);
+            if failpoint::is_hit("unheard") {
+                keys.channel += ":nobody";
+            }
             for cells in cells.chunks(CELLS) {
                 let cells = serde_json::to_string(cells).map_err(std::io::Error::other)?;
                 pipeline
@@ -80,6 +83,7 @@ impl Feed {
                     .arg(cells)
                     .arg(Uuid::now_v7().to_string())
                     .arg(HEAD_LIFETIME_SECONDS)
+                    .arg(now_ms())
                     .ignore();
             }
         }

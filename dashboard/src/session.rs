@@ -319,6 +319,7 @@ impl Session {
                 window_minutes: self.window_minutes,
             }),
             since: self.state.position.clone(),
+            every_ms: None,
         }));
         effects.push(Effect::ListCampaigns(advertiser_id));
         effects

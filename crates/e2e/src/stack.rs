@@ -251,9 +251,9 @@ impl Stack {
         Program::start("clickwire-aggregator", "CLICKWIRE_AGGREGATOR_LISTEN", port, environment).await
     }
 
-    /// Starts an aggregator that dies at a point: `FAILPOINTS` of the `fail` crate, such as
-    /// `committed=2*off->return` for the third time that the point is reached.
-    pub async fn start_aggregator_that_dies_at(&self, point: &str) -> Result<Program> {
+    /// Starts an aggregator that fails at a point: `FAILPOINTS` of the `fail` crate, such as
+    /// `committed=2*off->return` for the third time that the point is reached, or `unheard=5%return`.
+    pub async fn start_aggregator_with_failpoint(&self, point: &str) -> Result<Program> {
         let port = Port::Free.reserve("clickwire-aggregator")?;
         let mut environment = self.environment.clone();
         environment.push(("FAILPOINTS", point.to_owned()));

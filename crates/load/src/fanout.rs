@@ -238,7 +238,12 @@ async fn publish(options: &Options, shared: &Shared) -> anyhow::Result<()> {
             (0..options.cells).map(|number| cell(number, first_version, update as i64)).collect();
         published.store(shared.started.elapsed().as_micros() as u64, Ordering::Relaxed);
         let mut call = script.prepare_invoke();
-        call.key(&keys.head).key(&keys.channel).arg(serde_json::to_string(&cells)?).arg(&epoch).arg(3_600);
+        call.key(&keys.head)
+            .key(&keys.channel)
+            .arg(serde_json::to_string(&cells)?)
+            .arg(&epoch)
+            .arg(3_600)
+            .arg(now_ms());
         let () = call.invoke_async(&mut redis).await?;
     }
     Ok(())
@@ -297,7 +302,12 @@ impl Session {
         session.expect("welcome").await?;
         for (id, view) in (0..).zip(views) {
             session
-                .send(&ClientMessage::Subscribe { id, view: Topic::Clicks(view.clone()), since: None })
+                .send(&ClientMessage::Subscribe {
+                    id,
+                    view: Topic::Clicks(view.clone()),
+                    since: None,
+                    every_ms: None,
+                })
                 .await?;
         }
         for _ in views {

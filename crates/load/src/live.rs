@@ -140,7 +140,7 @@ impl Client {
 
     async fn subscribe(&mut self) -> anyhow::Result<()> {
         let (view, since) = (Topic::Clicks(self.view.clone()), self.state.position.clone());
-        let message = text(&ClientMessage::Subscribe { id: SUBSCRIPTION, view, since })?;
+        let message = text(&ClientMessage::Subscribe { id: SUBSCRIPTION, view, since, every_ms: None })?;
         if let Some(socket) = &mut self.socket
             && socket.send(message).await.is_err()
         {

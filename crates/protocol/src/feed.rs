@@ -33,13 +33,13 @@ pub const HEAD_LIFETIME_SECONDS: u64 = 24 * 3_600;
 /// A script for Redis that gives a message its place in the feed and publishes it, in one step.
 ///
 /// Keys: the head, the channel. Arguments: the cells as JSON, the epoch to begin if there is none, how
-/// long the head is remembered, in seconds. Returns the message's sequence number.
+/// long the head is remembered, in seconds, and the time: Unix time in milliseconds. Returns the message's sequence number.
 pub const PUBLISH: &str = r#"
 redis.call('HSETNX', KEYS[1], 'epoch', ARGV[2])
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
-redis.call('PUBLISH', KEYS[2], string.format('{"epoch":"%s","seq":%d,"cells":', epoch, seq) .. ARGV[1] .. '}')
+redis.call('PUBLISH', KEYS[2], string.format('{"epoch":"%s","seq":%d,"published_at_ms":%s,"cells":', epoch, seq, ARGV[4]) .. ARGV[1] .. '}')
 return seq
 "#;
 
@@ -56,6 +56,9 @@ pub struct Delta {
     pub epoch: String,
     /// Counts messages of this epoch, from 1.
     pub seq: u64,
+    /// When it was published, by the aggregator's clock: Unix time in milliseconds.
+    #[serde(default)]
+    pub published_at_ms: Option<i64>,
     /// The cells that changed, as they are now.
     pub cells: Vec<MinuteCell>,
 }

@@ -69,6 +69,9 @@ pub mod close {
     }
 }
 
+/// The slowest that a client may ask to be told, in milliseconds.
+pub const MAX_EVERY_MS: u32 = 60_000;
+
 /// From the dashboard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -89,6 +92,10 @@ pub enum ClientMessage {
         /// incidents a snapshot is sent anyway.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<Position>,
+        /// Be told of changes only so often, in milliseconds, up to [`MAX_EVERY_MS`]; else as often as the
+        /// gateway tells anybody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        every_ms: Option<u32>,
     },
     /// Stop watching.
     Unsubscribe {

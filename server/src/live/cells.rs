@@ -63,9 +63,9 @@ impl Cells {
         Some(shared)
     }
 
-    /// The views and how many watch each.
-    pub(crate) fn watchers(&self) -> Vec<(View, usize)> {
-        self.views.iter().map(|(view, shared)| (view.clone(), lock(shared).watchers())).collect()
+    /// The views and who watches each, over how many connections.
+    pub(crate) fn watchers(&self) -> Vec<(View, BTreeMap<Arc<str>, usize>)> {
+        self.views.iter().map(|(view, shared)| (view.clone(), lock(shared).present().clone())).collect()
     }
 
     /// Up to where the cells are complete.
@@ -84,6 +84,11 @@ impl Cells {
         let seq = delta.seq.max(self.position.seq);
         for cell in delta.cells {
             self.set(cell, seq);
+        }
+        if let Some(at_ms) = delta.published_at_ms {
+            for view in self.views.values() {
+                lock(view).published(at_ms);
+            }
         }
         if follows {
             self.advance(Position { epoch: delta.epoch, seq });
@@ -223,10 +228,28 @@ mod tests {
     #[test]
     fn older_versions_and_repeats_change_nothing() {
         let (mut state, view) = state(vec![cell(100, 3, 7)]);
-        assert!(state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 2, 5)] }));
-        assert!(state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 3, 7)] }));
+        assert!(state.apply(Delta {
+            epoch: "e".into(),
+            seq: 2,
+            published_at_ms: None,
+            cells: vec![cell(100, 2, 5)]
+        }));
+        assert!(state.apply(Delta {
+            epoch: "e".into(),
+            seq: 2,
+            published_at_ms: None,
+            cells: vec![cell(100, 3, 7)]
+        }));
         assert_eq!(shown(&view), [(100, 7)]);
-        assert!(!state.apply(Delta { epoch: "e".into(), seq: 4, cells: vec![cell(100, 4, 8)] }), "a gap");
+        assert!(
+            !state.apply(Delta {
+                epoch: "e".into(),
+                seq: 4,
+                published_at_ms: None,
+                cells: vec![cell(100, 4, 8)]
+            }),
+            "a gap"
+        );
         assert_eq!(shown(&view), [(100, 8)], "its cells are true all the same");
     }
 
@@ -242,7 +265,7 @@ mod tests {
         let (mut state, view) = state(vec![cell(100, 1, 7), cell(101, 1, 1), cell(102, 1, 1)]);
         state.tick(102, 2);
         assert_eq!(shown(&view), [(101, 1), (102, 1)]);
-        state.apply(Delta { epoch: "e".into(), seq: 2, cells: vec![cell(100, 2, 8)] });
+        state.apply(Delta { epoch: "e".into(), seq: 2, published_at_ms: None, cells: vec![cell(100, 2, 8)] });
         state.tick(102, 2);
         assert_eq!(shown(&view), [(101, 1), (102, 1)]);
     }

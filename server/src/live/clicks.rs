@@ -1,6 +1,8 @@
 //! One watcher of a view of clicks, whatever carries its messages: how far it was told, and what it is to
 //! be told now.
 
+use std::sync::Arc;
+
 use clickwire_protocol::{feed::Position, live::ServerMessage};
 use tokio::sync::watch;
 
@@ -13,14 +15,17 @@ use super::{
 /// A watched view, and how far its watcher was told; `None` before the first message.
 pub(super) struct Clicks {
     watched: Watched,
+    /// Under this name it is present.
+    who: Arc<str>,
     told: Option<Told>,
     since: Option<Position>,
 }
 
 impl Clicks {
-    /// A watcher whose state ends at `since`.
-    pub(super) fn new(watched: Watched, since: Option<Position>) -> Self {
-        Self { watched, told: None, since }
+    /// A watcher whose state ends at `since`, and what it is called in records.
+    pub(super) fn new(watched: Watched, since: Option<Position>, who: Arc<str>) -> Self {
+        lock(&watched.view).comes(&who);
+        Self { watched, who, told: None, since }
     }
 
     /// Wakes when there is something to tell; 0 until the state is loaded.
@@ -60,5 +65,11 @@ impl Clicks {
     /// How far the watcher was told.
     pub(super) fn told(&self) -> Option<Position> {
         self.told.as_ref().map(Told::position)
+    }
+}
+
+impl Drop for Clicks {
+    fn drop(&mut self) {
+        lock(&self.watched.view).goes(&self.who);
     }
 }

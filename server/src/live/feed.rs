@@ -7,6 +7,7 @@
 //! the database is read again; only differences are passed on.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -109,8 +110,8 @@ impl Feed {
         self.cells().view(view, now_minute())
     }
 
-    /// The views and how many watch each.
-    pub(crate) fn watchers(&self) -> Vec<(View, usize)> {
+    /// The views and who watches each, over how many connections.
+    pub(crate) fn watchers(&self) -> Vec<(View, BTreeMap<Arc<str>, usize>)> {
         self.cells().watchers()
     }
 

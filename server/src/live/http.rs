@@ -98,7 +98,7 @@ pub(crate) async fn events(
         Some(account_id) => Some(state.sessions.by_account.take(account_id).ok_or(Error::Full)?),
         None => None,
     };
-    let clicks = Clicks::new(state.hub.watch(view).ok_or(Error::Full)?, since);
+    let clicks = Clicks::new(state.hub.watch(view).ok_or(Error::Full)?, since, Arc::clone(&caller.name));
     let mut news = clicks.subscribe();
     if *news.borrow() > 0 {
         news.mark_changed();

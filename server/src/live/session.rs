@@ -14,14 +14,15 @@ use std::{
     time::Duration,
 };
 
+use clickwire_process::now_ms;
 use clickwire_protocol::{
     feed::Position,
-    live::{ClientMessage, ServerMessage, Topic, close},
+    live::{ClientMessage, MAX_EVERY_MS, ServerMessage, Topic, close},
 };
 use rand::RngExt as _;
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
 use tokio_util::sync::ReusableBoxFuture;
@@ -77,6 +78,8 @@ struct Subscription {
     /// Ends when the source has something new.
     news: ReusableBoxFuture<'static, watch::Receiver<u64>>,
     is_due: bool,
+    /// Only so often.
+    every: Option<Duration>,
 }
 
 /// What a subscription is told from, and how far it was told.
@@ -188,7 +191,6 @@ impl Session {
 
     async fn serve(&mut self, caller: Box<Caller>) -> End {
         let mut ending = self.access.ending(&caller);
-        let scope = caller.scope;
         let mut heartbeat = interval(self.sessions.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
@@ -200,7 +202,7 @@ impl Session {
                 message = self.socket.receive() => {
                     unanswered = 0;
                     match message.map_err(End::from).and_then(parse) {
-                        Ok(Some(message)) => self.handle(message, &scope).await,
+                        Ok(Some(message)) => self.handle(message, &caller).await,
                         Ok(None) => Ok(()),
                         Err(end) => Err(end),
                     }
@@ -226,7 +228,7 @@ impl Session {
         }
     }
 
-    async fn handle(&mut self, message: ClientMessage, scope: &Scope) -> Result<(), End> {
+    async fn handle(&mut self, message: ClientMessage, caller: &Caller) -> Result<(), End> {
         if self.commands.spend(std::num::NonZeroU32::MIN).is_err() {
             return Err(End::Close(close::TOO_MANY_MESSAGES, "too many messages"));
         }
@@ -237,16 +239,19 @@ impl Session {
                 self.subscriptions.remove(&id);
                 Ok(())
             }
-            ClientMessage::Subscribe { id, view, since } => match self.subscribe(id, view, since, scope) {
-                Ok(subscription) => {
-                    self.subscriptions.insert(id, subscription);
-                    self.update().await
+            ClientMessage::Subscribe { id, view, since, every_ms } => {
+                match self.subscribe(id, view, since, caller) {
+                    Ok(subscription) => {
+                        let subscription = subscription.every(every_ms);
+                        self.subscriptions.insert(id, subscription);
+                        self.update().await
+                    }
+                    Err((code, message)) => {
+                        let (code, message) = (code.to_owned(), message.to_owned());
+                        self.tell(&ServerMessage::Error { id: Some(id), code, message }).await
+                    }
                 }
-                Err((code, message)) => {
-                    let (code, message) = (code.to_owned(), message.to_owned());
-                    self.tell(&ServerMessage::Error { id: Some(id), code, message }).await
-                }
-            },
+            }
         }
     }
 
@@ -255,21 +260,23 @@ impl Session {
         id: u32,
         topic: Topic,
         since: Option<Position>,
-        scope: &Scope,
+        caller: &Caller,
     ) -> Result<Subscription, Refusal> {
         if self.subscriptions.len() >= MAX_SUBSCRIPTIONS && !self.subscriptions.contains_key(&id) {
             return Err(("too_many", "A session may have 8 subscriptions."));
         }
         match topic {
             Topic::Clicks(view) => {
-                may_watch(&view, scope)?;
+                may_watch(&view, &caller.scope)?;
                 let watched = self.hub.watch(view);
                 let watched =
                     watched.ok_or(("too_many", "This advertiser is watched in too many different ways."))?;
-                let clicks = Clicks::new(watched, since);
+                let clicks = Clicks::new(watched, since, Arc::clone(&caller.name));
                 Ok(Subscription::new(clicks.subscribe(), Source::Clicks(clicks)))
             }
-            Topic::Alerts {} if *scope != Scope::All => Err(("forbidden", "Only operators watch incidents.")),
+            Topic::Alerts {} if caller.scope != Scope::All => {
+                Err(("forbidden", "Only operators watch incidents."))
+            }
             Topic::Alerts {} => {
                 let alerts = self.hub.alerts();
                 let announced = alerts.subscribe();
@@ -314,8 +321,31 @@ impl Subscription {
     fn new(announced: watch::Receiver<u64>, source: Source) -> Self {
         // Nothing can be told before the source is loaded; of that the source tells, too.
         let is_due = *announced.borrow() > 0;
-        Self { source, news: ReusableBoxFuture::new(next(announced)), is_due }
+        Self { source, news: ReusableBoxFuture::new(next(announced)), is_due, every: None }
     }
+
+    /// As often as its client asks for.
+    fn every(self, milliseconds: Option<u32>) -> Self {
+        let every = milliseconds.map(|every| Duration::from_millis(every.clamp(1, MAX_EVERY_MS).into()));
+        Self { every, ..self }
+    }
+
+    /// Waits for what is new from now on.
+    fn wait(&mut self, announced: watch::Receiver<u64>) {
+        match self.every {
+            None => self.news.set(next(announced)),
+            Some(every) => self.news.set(next_of_every(announced, every)),
+        }
+    }
+}
+
+/// At the end of the current one of periods that are the same for all sessions, so that those who ask for
+/// the same are told by the same frames.
+async fn next_of_every(announced: watch::Receiver<u64>, every: Duration) -> watch::Receiver<u64> {
+    let every_ms = every.as_millis() as u64;
+    let into_ms = (now_ms() as u64) % every_ms;
+    sleep(Duration::from_millis(every_ms - into_ms)).await;
+    next(announced).await
 }
 
 async fn next(mut announced: watch::Receiver<u64>) -> watch::Receiver<u64> {
@@ -337,7 +367,7 @@ fn poll_news(subscriptions: &mut BTreeMap<u32, Subscription>, context: &mut Cont
     let mut polled = Poll::Pending;
     for subscription in subscriptions.values_mut() {
         if let Poll::Ready(announced) = subscription.news.poll(context) {
-            subscription.news.set(next(announced));
+            subscription.wait(announced);
             subscription.is_due = true;
             polled = Poll::Ready(());
         }

@@ -163,6 +163,7 @@ impl Socket {
                     Ok(written) => IoSlice::advance_slices(&mut left, written),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         metrics::counter!("clickwire_live_blocked_total").increment(1);
+                        let _queued = Queued::new(left.iter().map(|slice| slice.len()).sum());
                         self.transport.writable().await?;
                     }
                     Err(error) => return Err(error.into()),
@@ -203,6 +204,22 @@ impl Socket {
                 flushed => return flushed,
             }
         }
+    }
+}
+
+/// Bytes that a session waits to write; counted as long as it lives.
+struct Queued(f64);
+
+impl Queued {
+    fn new(bytes: usize) -> Self {
+        metrics::gauge!("clickwire_live_queued_bytes").increment(bytes as f64);
+        Self(bytes as f64)
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        metrics::gauge!("clickwire_live_queued_bytes").decrement(self.0);
     }
 }
 

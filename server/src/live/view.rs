@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use clickwire_process::now_ms;
 use clickwire_protocol::{
     counts::{Counts, Dimensions},
     feed::Position,
@@ -46,6 +47,11 @@ pub(crate) struct ViewState {
     /// A session is ahead of us, at this sequence number or later.
     awaited: u64,
     announce: watch::Sender<u64>,
+    /// Who watches, over how many connections each.
+    present: BTreeMap<Arc<str>, usize>,
+    /// When the oldest message was published of which nobody has been told: Unix time in milliseconds.
+    published_ms: Option<i64>,
+    lag: metrics::Histogram,
     /// Deltas of this revision.
     deltas: Vec<Delta>,
 }
@@ -99,6 +105,9 @@ impl ViewState {
             changed: false,
             awaited: u64::MAX,
             announce: watch::channel(0).0,
+            present: BTreeMap::new(),
+            published_ms: None,
+            lag: metrics::histogram!("clickwire_live_lag_seconds"),
             deltas: Vec::new(),
         }
     }
@@ -108,9 +117,31 @@ impl ViewState {
         self.announce.subscribe()
     }
 
-    /// How many wait for something to tell.
-    pub(crate) fn watchers(&self) -> usize {
-        self.announce.receiver_count()
+    /// Who watches, over how many connections each.
+    pub(crate) fn present(&self) -> &BTreeMap<Arc<str>, usize> {
+        &self.present
+    }
+
+    /// Somebody begins to watch.
+    pub(crate) fn comes(&mut self, who: &Arc<str>) {
+        *self.present.entry(Arc::clone(who)).or_default() += 1;
+    }
+
+    /// Somebody who has come goes.
+    pub(crate) fn goes(&mut self, who: &str) {
+        if let Some(connections) = self.present.get_mut(who) {
+            *connections -= 1;
+            if *connections == 0 {
+                self.present.remove(who);
+            }
+        }
+    }
+
+    /// Takes note of when a message was published that has changed something.
+    pub(crate) fn published(&mut self, at_ms: i64) {
+        if self.changed {
+            self.published_ms.get_or_insert(at_ms);
+        }
     }
 
     /// Adds the difference that a cell of the feed made, if the view admits it.
@@ -194,6 +225,9 @@ impl ViewState {
         }
         if let Some(kept) = self.deltas.iter().find(|kept| kept.id == id && kept.from == *told) {
             return Some((kept.frame.clone(), kept.to.clone()));
+        }
+        if let Some(published_ms) = self.published_ms.take() {
+            self.lag.record(now_ms().saturating_sub(published_ms).max(0) as f64 / 1e3);
         }
         let Position { epoch, seq } = self.position.clone();
         let cells = self.cells(|cell| cell.revision > told.revision);

@@ -1,4 +1,7 @@
-//! `GET /api/v1/admin/connections`: how many live sessions this server has, and what is watched over them.
+//! `GET /api/v1/admin/connections`: how many live sessions this server has, what is watched over them, and by
+//! whom.
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
 use clickwire_protocol::live::View;
@@ -39,14 +42,37 @@ pub(super) struct Advertiser {
 struct WatchedView {
     watchers: usize,
     view: View,
+    /// Who they are, those with the most connections first.
+    present: Vec<Watcher>,
+}
+
+/// Somebody who watches.
+#[derive(Serialize, ToSchema)]
+struct Watcher {
+    /// As it stands in records.
+    #[schema(value_type = String)]
+    name: Arc<str>,
+    /// Connections over which it watches.
+    connections: usize,
+}
+
+impl WatchedView {
+    fn new(view: View, present: BTreeMap<Arc<str>, usize>) -> Self {
+        let watchers = present.values().sum();
+        let present = present.into_iter().map(|(name, connections)| Watcher { name, connections });
+        let mut present: Vec<_> = present.collect();
+        present.sort_by_key(|watcher| std::cmp::Reverse(watcher.connections));
+        present.truncate(LISTED);
+        Self { watchers, view, present }
+    }
 }
 
 impl Advertiser {
-    /// From its views and how many watch each.
-    pub(super) fn new(advertiser_id: String, views: Vec<(View, usize)>) -> Self {
-        let watchers = views.iter().map(|(_, watchers)| watchers).sum();
-        let watched = views.into_iter().filter(|&(_, watchers)| watchers > 0);
-        let mut views: Vec<_> = watched.map(|(view, watchers)| WatchedView { watchers, view }).collect();
+    /// From its views and who watches each.
+    pub(super) fn new(advertiser_id: String, views: Vec<(View, BTreeMap<Arc<str>, usize>)>) -> Self {
+        let views = views.into_iter().map(|(view, present)| WatchedView::new(view, present));
+        let mut views: Vec<_> = views.filter(|view| view.watchers > 0).collect();
+        let watchers = views.iter().map(|view| view.watchers).sum();
         views.sort_by_key(|view| std::cmp::Reverse(view.watchers));
         views.truncate(LISTED);
         Self { advertiser_id, watchers, views }

@@ -45,7 +45,7 @@ async fn a_crash_at_any_point_changes_no_count() -> Result<()> {
         // Some batches pass, so that it dies in the middle of things.
         let passes = if is_by_poison { 0 } else { round % 4 };
         let aggregator =
-            stack.start_aggregator_that_dies_at(&format!("{point}={passes}*off->return")).await?;
+            stack.start_aggregator_with_failpoint(&format!("{point}={passes}*off->return")).await?;
         let load = Load::start(&stack, 4, round as u64)?;
         if is_by_poison {
             let broker = stack.broker().await?;
@@ -117,7 +117,7 @@ async fn what_a_crash_kept_from_being_published_of_other_minutes_is_shown_all_th
     .await
     .context("the first clicks are shown")??;
 
-    let victim = stack.start_aggregator_that_dies_at("committed=return").await?;
+    let victim = stack.start_aggregator_with_failpoint("committed=return").await?;
     let mut died = pin!(victim.ended(Duration::from_secs(60)));
     let mut duplicates = 0;
     for user in users {

@@ -5,23 +5,23 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Program, Stack, eventually};
 use clickwire_load::{http::Server, live::Client, traffic};
-use clickwire_protocol::live::{ServerMessage, ViewState, close};
+use clickwire_protocol::live::{Applied, ServerMessage, ViewState, close};
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
-use super::live::{SOON, connect, counted, post, refused_with, shows};
+use super::live::{SOON, connect, counted, hear, post, refused_with, say, shows};
 
 /// Posts one click of adv_001, and the same one again until it is taken.
 async fn post_until_taken(server: &Server, random: &mut StdRng) -> Result<()> {
@@ -163,12 +163,54 @@ async fn administrators_see_what_is_watched_and_by_how_many() -> Result<()> {
         .flatten()
         .collect();
     assert_eq!(watched, [(json!("adv_001"), json!(3)), (json!("adv_002"), json!(1))], "{shown}");
+    let present = shown.pointer("/advertisers/1/views/0/present");
+    assert_eq!(present, Some(&json!([{"name": "viewer", "connections": 1}])), "{shown}");
     drop((dashboards, events));
     eventually("everybody has gone", SOON, async || {
         let shown = connections().await.ok()?;
         (shown["sessions"] == 0 && shown["advertisers"] == json!([])).then_some(())
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_is_told_as_seldom_as_it_asks() -> Result<()> {
+    const CLICKS: i64 = 30;
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let server = stack.start_server().await?;
+    let mut sockets = Vec::new();
+    for every_ms in [None, Some(1_000)] {
+        let mut socket = connect(&stack).await?;
+        say(&mut socket, json!({"type": "auth", "token": Stack::viewer_token("adv_001")})).await?;
+        let view = json!({"kind": "clicks", "advertiser_id": "adv_001", "window_minutes": 240});
+        say(&mut socket, json!({"type": "subscribe", "id": 1, "view": view, "every_ms": every_ms})).await?;
+        sockets.push(socket);
+    }
+    let began = Instant::now();
+    for _ in 0..CLICKS {
+        post(&stack, 1).await?;
+        sleep(Duration::from_millis(100)).await;
+    }
+    let mut told = Vec::new();
+    for socket in &mut sockets {
+        let (mut state, mut changes) = (ViewState::default(), 0);
+        while state.total().received() != CLICKS {
+            match serde_json::from_value(hear(socket).await?)? {
+                ServerMessage::Snapshot { epoch, seq, cells, .. } => state.replace(epoch, seq, cells),
+                ServerMessage::Delta { epoch, from, seq, cells, .. } => {
+                    ensure!(state.apply(&epoch, from, seq, cells) == Applied::Yes, "a gap");
+                    changes += 1;
+                }
+                _ => {}
+            }
+        }
+        told.push(changes);
+    }
+    let seconds = began.elapsed().as_secs() + 2;
+    assert!(told[0] > told[1] && told[1] <= seconds, "{told:?} in {seconds} s");
+    assert!(server.metric("clickwire_live_lag_seconds_count").await? >= 1.0);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

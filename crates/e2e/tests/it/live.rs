@@ -99,6 +99,29 @@ async fn a_lost_message_and_a_new_aggregator_are_made_up_for() -> Result<()> {
     Ok(())
 }
 
+/// As when Redis drops a subscriber's messages: the feed's head moves on, and nothing comes. Of more than
+/// would ever be lost, so that some surely are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn screens_equal_the_database_while_a_quarter_of_the_messages_is_lost() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator_with_failpoint("unheard=25%return").await?;
+    let server = stack.start_server().await?;
+    let mut dashboards = Vec::new();
+    for _ in 0..3 {
+        let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+        shows(&mut dashboard, 0, SOON).await?;
+        dashboards.push(dashboard);
+    }
+    for round in 1..=24 {
+        post(&stack, 2).await?;
+        for dashboard in &mut dashboards {
+            shows(dashboard, 2 * round, SOON).await?;
+        }
+    }
+    assert!(server.metric("clickwire_live_gaps_total").await? >= 1.0, "nothing was lost");
+    Ok(())
+}
+
 /// Where nothing was ever published there is nothing to begin anew, and screens must hear of it all the
 /// same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

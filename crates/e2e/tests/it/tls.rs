@@ -124,7 +124,12 @@ async fn everything_goes_over_tls_and_the_certificate_is_renewed_under_way() -> 
     let (mut live, _) = client_async(request, connect(&stack, &first, &[&version::TLS13]).await?).await?;
     for message in [
         ClientMessage::Auth { token: Some(Stack::viewer_token("adv_001")) },
-        ClientMessage::Subscribe { id: 1, view: Topic::Clicks(Stack::view("adv_001")), since: None },
+        ClientMessage::Subscribe {
+            id: 1,
+            view: Topic::Clicks(Stack::view("adv_001")),
+            since: None,
+            every_ms: None,
+        },
     ] {
         live.send(Message::text(serde_json::to_string(&message)?)).await?;
     }
