@@ -112,6 +112,13 @@ impl Connection {
                 self.timers.borrow_mut().insert(timer, timeout);
             }
             Effect::Stop(timer) => drop(self.timers.borrow_mut().remove(&timer)),
+            Effect::Poll { number, view, since } => {
+                let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
+                spawn_local(async move {
+                    let polled = directory::poll(&view, since.as_ref(), &credential).await;
+                    this.dispatch(Event::Polled(number, polled));
+                });
+            }
             Effect::ListAdvertisers => self.list_advertisers(),
             Effect::ListCampaigns(advertiser_id) => self.list_campaigns(advertiser_id),
         }

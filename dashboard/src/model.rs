@@ -57,6 +57,7 @@ impl Model {
             Phase::Live(_) if self.session.settled => Status::Live,
             Phase::Live(_) | Phase::Idle => Status::Connecting,
             Phase::Refused(code) => Status::Refused(code),
+            Phase::Connecting | Phase::Waiting(_) if self.session.polled => Status::Polling,
             Phase::Connecting | Phase::Waiting(_) if !self.online => Status::Offline,
             Phase::Connecting if self.session.heard_ms.is_some() => Status::Reconnecting { seconds: 0 },
             Phase::Connecting => Status::Connecting,
@@ -78,6 +79,8 @@ impl Model {
 pub enum Status {
     /// Numbers are as the gateway has them.
     Live,
+    /// Numbers are asked for every few seconds, for want of a socket.
+    Polling,
     /// Not yet.
     Connecting,
     /// Lost; tries again in so many seconds.
@@ -89,6 +92,13 @@ pub enum Status {
     Offline,
     /// Closed for good, with this code.
     Refused(u16),
+}
+
+impl Status {
+    /// Whether the numbers on the screen are being kept up.
+    pub fn is_current(self) -> bool {
+        matches!(self, Self::Live | Self::Polling)
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +120,9 @@ mod tests {
         model.session.heard_ms = Some(0);
         model.session.phase = Phase::Connecting;
         assert_eq!(model.status(1_000), Status::Reconnecting { seconds: 0 });
+        model.session.polled = true;
+        assert_eq!(model.status(1_000), Status::Polling);
+        model.session.polled = false;
         model.online = false;
         assert_eq!(model.status(1_000), Status::Offline);
         model.session.phase = Phase::Refused(close::UNAUTHORIZED);

@@ -84,7 +84,7 @@ pub fn Page(props: &Props) -> Html {
                     </div>
                 </div>
             </header>
-            <main class={classes!("page", (props.status != Status::Live && !props.loading).then_some("stale"))}>
+            <main class={classes!("page", (!props.status.is_current() && !props.loading).then_some("stale"))}>
                 <div class="head">
                     <div>
                         <h1>{ "Clicks as they happen" }</h1>

@@ -2,11 +2,13 @@
 //!
 //! Promises: one subscription at a time; after a lost connection it goes on from where its state
 //! ends; after a gap it asks for everything; it never comes back by itself when the gateway said
-//! not to ([`close::may_reconnect`]); a gateway that is silent for two heartbeats is gone.
+//! not to ([`close::may_reconnect`]); a gateway that is silent for two heartbeats is gone. Where no
+//! socket comes about, it asks over HTTP now and then, until one does.
 
 use clickwire_protocol::{
     MINUTE_MS,
     analytics::Dimension,
+    feed::Position,
     live::{Applied, ClientMessage, Filters, ServerMessage, Topic, View, ViewState, close},
 };
 
@@ -24,6 +26,12 @@ const IMPATIENT_MS: u32 = 5_000;
 
 /// A connection that lived this long, in milliseconds, was a good one: back-off starts afresh.
 const GOOD_MS: i64 = 10_000;
+
+/// Sockets in a row that did not come about before the session asks over HTTP.
+const STEP_DOWN_AFTER: u32 = 2;
+
+/// How often it asks, in milliseconds.
+const POLL_MS: u32 = 2_000;
 
 /// Pings that may stay unanswered.
 const UNANSWERED: u32 = 2;
@@ -44,6 +52,8 @@ pub enum Event {
         /// What was said with it.
         reason: String,
     },
+    /// What came of asking over HTTP, with the number of the question.
+    Polled(u32, Polled),
     /// A timer is due.
     Fired(Timer),
     /// The network is back, or somebody looks at the page again.
@@ -52,6 +62,17 @@ pub enum Event {
     ChooseAdvertiser(String),
     /// Watch so many minutes.
     ChooseWindow(u32),
+}
+
+/// What came of asking over HTTP.
+#[derive(Clone, Debug)]
+pub enum Polled {
+    /// A snapshot or a delta.
+    Told(ServerMessage),
+    /// Who asks is not known any more.
+    Refused,
+    /// No answer, or none that can be used.
+    Failed,
 }
 
 /// What a session wants done.
@@ -63,6 +84,15 @@ pub enum Effect {
     Close,
     /// Send a message.
     Send(ClientMessage),
+    /// Ask over HTTP what has changed in a view.
+    Poll {
+        /// Names the question.
+        number: u32,
+        /// What is watched.
+        view: View,
+        /// Where the state ends.
+        since: Option<Position>,
+    },
     /// Fire a timer, once; it replaces the one of its name that runs.
     Set(Timer, u32),
     /// Stop a timer.
@@ -82,11 +112,13 @@ pub enum Timer {
     Retry,
     /// Time for a ping.
     Heartbeat,
+    /// Time to ask over HTTP.
+    Poll,
 }
 
 impl Timer {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Handshake, Self::Retry, Self::Heartbeat];
+    pub const ALL: [Self; 4] = [Self::Handshake, Self::Retry, Self::Heartbeat, Self::Poll];
 }
 
 /// Where a session stands.
@@ -123,6 +155,13 @@ pub struct Session {
     pub heard_ms: Option<i64>,
     /// What the gateway refused to do, for people.
     pub complaint: Option<String>,
+    /// Without a socket, the numbers are kept up over HTTP.
+    pub polled: bool,
+    /// The last question's number, while questions are asked.
+    poll: Option<u32>,
+    polls: u32,
+    /// Sockets in a row that did not come about.
+    unwelcome: u32,
     credential: Credential,
     /// The last subscription's id; ids are never used twice, so what still comes for an older one
     /// is known by it.
@@ -146,6 +185,10 @@ impl Session {
             settled: false,
             heard_ms: None,
             complaint: None,
+            polled: false,
+            poll: None,
+            polls: 0,
+            unwelcome: 0,
             credential,
             subscription: 0,
             subscribed: false,
@@ -177,6 +220,9 @@ impl Session {
                 self.lose(close::HEARTBEAT_TIMEOUT, "", now_ms, chance)
             }
             Event::Fired(Timer::Heartbeat) => self.ping(),
+            Event::Fired(Timer::Poll) => self.ask(),
+            Event::Polled(number, polled) if self.poll == Some(number) => self.hear(polled, now_ms),
+            Event::Polled(..) => Vec::new(),
             Event::Woken => match self.phase {
                 Phase::Waiting(_) => self.open(),
                 // The socket may have died while the machine slept.
@@ -190,7 +236,7 @@ impl Session {
                 self.advertiser_id = Some(id);
                 self.state = ViewState::default();
                 self.settled = false;
-                if live { self.subscribe() } else { Vec::new() }
+                self.look(live)
             }
             Event::ChooseWindow(minutes) => {
                 if self.window_minutes == minutes {
@@ -199,9 +245,24 @@ impl Session {
                 self.window_minutes = minutes;
                 // The cells stay on the screen until the snapshot comes; they are right, only fewer.
                 self.state.position = None;
-                if live { self.subscribe() } else { Vec::new() }
+                self.look(live)
             }
         }
+    }
+
+    /// Asks for the view that was chosen, whichever way it comes.
+    fn look(&mut self, live: bool) -> Vec<Effect> {
+        match live {
+            true => self.subscribe(),
+            false if self.poll.is_some() => self.begin_to_ask(),
+            false => Vec::new(),
+        }
+    }
+
+    fn begin_to_ask(&mut self) -> Vec<Effect> {
+        let mut effects = self.ask();
+        effects.extend(self.advertiser_id.clone().map(Effect::ListCampaigns));
+        effects
     }
 
     fn open(&mut self) -> Vec<Effect> {
@@ -217,6 +278,7 @@ impl Session {
         {
             self.attempt = 0;
         }
+        self.unwelcome = if self.phase == Phase::Connecting { self.unwelcome + 1 } else { 0 };
         self.subscribed = false;
         let mut effects = vec![Effect::Close, Effect::Stop(Timer::Handshake), Effect::Stop(Timer::Heartbeat)];
         if close::may_reconnect(code) {
@@ -226,10 +288,63 @@ impl Session {
             self.attempt = self.attempt.saturating_add(1);
             self.phase = Phase::Waiting(now_ms + i64::from(delay_ms));
             effects.push(Effect::Set(Timer::Retry, delay_ms));
+            if self.unwelcome >= STEP_DOWN_AFTER && self.poll.is_none() {
+                effects.push(Effect::ListAdvertisers);
+                effects.extend(self.begin_to_ask());
+            }
         } else {
             self.phase = Phase::Refused(code);
+            effects.extend(self.ask_no_more());
         }
         effects
+    }
+
+    /// Asks over HTTP what has changed.
+    fn ask(&mut self) -> Vec<Effect> {
+        self.polls += 1;
+        self.poll = Some(self.polls);
+        let again = Effect::Set(Timer::Poll, POLL_MS);
+        match self.view() {
+            Some(view) => {
+                vec![Effect::Poll { number: self.polls, view, since: self.state.position.clone() }, again]
+            }
+            // The list of advertisers says whom to watch.
+            None => vec![again],
+        }
+    }
+
+    fn ask_no_more(&mut self) -> Vec<Effect> {
+        self.polled = false;
+        self.poll.take().map(|_| Effect::Stop(Timer::Poll)).into_iter().collect()
+    }
+
+    fn hear(&mut self, polled: Polled, now_ms: i64) -> Vec<Effect> {
+        let told = match polled {
+            Polled::Told(ServerMessage::Snapshot { epoch, seq, cells, .. }) => {
+                self.state.replace(epoch, seq, cells);
+                true
+            }
+            Polled::Told(ServerMessage::Delta { epoch, from, seq, cells, .. }) => {
+                let applied = self.state.apply(&epoch, from, seq, cells) == Applied::Yes;
+                if !applied {
+                    self.state.position = None;
+                }
+                self.state.forget_before(now_ms / MINUTE_MS - i64::from(self.window_minutes) + 1);
+                applied
+            }
+            Polled::Refused => {
+                self.phase = Phase::Refused(close::UNAUTHORIZED);
+                let stop = [Effect::Close, Effect::Stop(Timer::Handshake), Effect::Stop(Timer::Retry)];
+                return stop.into_iter().chain(self.ask_no_more()).collect();
+            }
+            Polled::Told(_) | Polled::Failed => false,
+        };
+        self.polled = told;
+        if told {
+            self.settled = true;
+            self.heard_ms = Some(now_ms);
+        }
+        Vec::new()
     }
 
     fn ping(&mut self) -> Vec<Effect> {
@@ -249,6 +364,7 @@ impl Session {
         match message {
             ServerMessage::Welcome { session: _, heartbeat_ms, advertisers } => {
                 self.phase = Phase::Live(now_ms);
+                effects.extend(self.ask_no_more());
                 self.heartbeat_ms = u32::try_from(heartbeat_ms).unwrap_or(u32::MAX).max(1_000);
                 effects.push(Effect::Stop(Timer::Handshake));
                 effects.push(Effect::Set(Timer::Heartbeat, self.heartbeat_ms));
@@ -297,11 +413,20 @@ impl Session {
         effects
     }
 
+    /// What is watched, if it is known whom.
+    fn view(&self) -> Option<View> {
+        Some(View {
+            advertiser_id: self.advertiser_id.clone()?,
+            filters: Filters::default(),
+            group_by: vec![Dimension::CampaignId],
+            window_minutes: self.window_minutes,
+        })
+    }
+
     /// Subscribes to the view, from where the state ends if it has a position.
     fn subscribe(&mut self) -> Vec<Effect> {
-        let Some(advertiser_id) = self.advertiser_id.clone() else {
-            return Vec::new();
-        };
+        let Some(view) = self.view() else { return Vec::new() };
+        let advertiser_id = view.advertiser_id.clone();
         let mut effects = Vec::new();
         if self.subscribed {
             effects.push(Effect::Send(ClientMessage::Unsubscribe { id: self.subscription }));
@@ -312,12 +437,7 @@ impl Session {
         self.expects_snapshot = self.state.position.is_none();
         effects.push(Effect::Send(ClientMessage::Subscribe {
             id: self.subscription,
-            view: Topic::Clicks(View {
-                advertiser_id: advertiser_id.clone(),
-                filters: Filters::default(),
-                group_by: vec![Dimension::CampaignId],
-                window_minutes: self.window_minutes,
-            }),
+            view: Topic::Clicks(view),
             since: self.state.position.clone(),
             every_ms: None,
         }));

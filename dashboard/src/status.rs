@@ -18,6 +18,7 @@ pub struct Props {
 pub fn name(status: Status) -> &'static str {
     match status {
         Status::Live => "live",
+        Status::Polling => "polling",
         Status::Connecting => "connecting",
         Status::Reconnecting { .. } => "reconnecting",
         Status::Offline => "offline",
@@ -30,6 +31,7 @@ pub fn name(status: Status) -> &'static str {
 pub fn Pill(props: &Props) -> Html {
     let (text, detail) = match props.status {
         Status::Live => ("Live", String::new()),
+        Status::Polling => ("Live", "every 2 s".to_owned()),
         Status::Connecting => ("Connecting", String::new()),
         Status::Reconnecting { seconds: 0 } => ("Reconnecting", String::new()),
         Status::Reconnecting { seconds } => ("Reconnecting", format!("in {seconds} s")),
@@ -37,7 +39,7 @@ pub fn Pill(props: &Props) -> Html {
         Status::Refused(close::UNAUTHORIZED) => ("Not authorised", String::new()),
         Status::Refused(_) => ("Disconnected", String::new()),
     };
-    let age = props.age_ms.filter(|&age_ms| props.status != Status::Live && age_ms >= 1_000);
+    let age = props.age_ms.filter(|&age_ms| !props.status.is_current() && age_ms >= 1_000);
     html! {
         <div class="connection" data-testid="connection" data-state={name(props.status)}>
             if let Some(age) = age {

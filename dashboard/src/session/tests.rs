@@ -1,6 +1,6 @@
 //! The session's promises, one a test.
 
-use clickwire_protocol::{counts::Counts, feed::Position, live::ViewCell};
+use clickwire_protocol::{counts::Counts, live::ViewCell};
 
 use super::*;
 
@@ -202,4 +202,66 @@ fn waking_connects_at_once_or_asks_whether_the_socket_lives() {
     session.take(Event::Closed { code: 1006, reason: String::new() }, NOW, 0.5);
     let effects = session.take(Event::Woken, NOW, 0.5);
     assert!(effects.contains(&Effect::Open) && effects.contains(&Effect::Stop(Timer::Retry)));
+}
+
+/// The question that is asked over HTTP.
+fn question(effects: &[Effect]) -> Option<(u32, Option<Position>)> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Poll { number, since, .. } => Some((*number, since.clone())),
+        _ => None,
+    })
+}
+
+#[test]
+fn where_no_socket_comes_about_it_asks_until_one_does() {
+    let mut session = settled();
+    let lost = || Event::Closed { code: 1006, reason: String::new() };
+    assert_eq!(question(&session.take(lost(), NOW, 0.5)), None, "one that was good is only lost");
+    session.take(Event::Fired(Timer::Retry), NOW, 0.5);
+    assert_eq!(question(&session.take(lost(), NOW, 0.5)), None);
+    session.take(Event::Fired(Timer::Retry), NOW, 0.5);
+    let effects = session.take(lost(), NOW, 0.5);
+    let (number, since) = question(&effects).unwrap();
+    assert_eq!(since, Some(Position { epoch: "e".into(), seq: 4 }), "from where the state ends");
+    assert!(effects.contains(&Effect::Set(Timer::Poll, POLL_MS)));
+
+    let Event::Received(told) = delta(1, 4, 6, 12) else { unreachable!() };
+    session.take(Event::Polled(number, Polled::Told(told)), NOW + 1, 0.5);
+    assert!(session.polled && session.state.total().valid == 12);
+    assert_eq!(session.heard_ms, Some(NOW + 1));
+    let (next, since) = question(&session.take(Event::Fired(Timer::Poll), NOW, 0.5)).unwrap();
+    assert_eq!(since.map(|since| since.seq), Some(6));
+    session.take(Event::Polled(next, Polled::Failed), NOW, 0.5);
+    assert!(!session.polled, "numbers are not kept up any more");
+
+    // Another window is asked for at once; the answer to the question before is none to this one.
+    let (wider, since) = question(&session.take(Event::ChooseWindow(240), NOW, 0.5)).unwrap();
+    assert_eq!(since, None);
+    let Event::Received(late) = snapshot(1, 9, 99) else { unreachable!() };
+    session.take(Event::Polled(next, Polled::Told(late)), NOW, 0.5);
+    assert_eq!(session.state.total().valid, 12);
+
+    // Sockets are still tried, and one that is welcomed takes over.
+    session.take(Event::Fired(Timer::Retry), NOW, 0.5);
+    let effects = session.take(welcome(Some(&["adv_001"])), NOW, 0.5);
+    assert!(effects.contains(&Effect::Stop(Timer::Poll)) && !session.polled);
+    let Event::Received(late) = snapshot(1, 9, 99) else { unreachable!() };
+    session.take(Event::Polled(wider, Polled::Told(late)), NOW, 0.5);
+    assert_eq!(session.state.total().valid, 12);
+}
+
+#[test]
+fn who_is_refused_over_http_asks_no_more() {
+    let mut session = Session::new(Credential::Cookie, 60);
+    session.take(Event::Start, NOW, 0.5);
+    session.take(Event::Fired(Timer::Handshake), NOW, 0.5);
+    session.take(Event::Fired(Timer::Retry), NOW, 0.5);
+    let effects = session.take(Event::Fired(Timer::Handshake), NOW, 0.5);
+    assert!(effects.contains(&Effect::ListAdvertisers) && question(&effects).is_none(), "of whom?");
+    let (number, _) = question(&session.take(Event::ChooseAdvertiser("adv_001".into()), NOW, 0.5)).unwrap();
+    let effects = session.take(Event::Polled(number, Polled::Refused), NOW, 0.5);
+    assert_eq!(session.phase, Phase::Refused(close::UNAUTHORIZED));
+    for timer in [Timer::Poll, Timer::Retry, Timer::Handshake] {
+        assert!(effects.contains(&Effect::Stop(timer)), "{timer:?}");
+    }
 }

@@ -1,6 +1,14 @@
 //! The dashboard in a real browser. Screenshots go to the folder `CLICKWIRE_SCREENSHOTS`, if set.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Buckets, Stack, eventually};
@@ -10,7 +18,15 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+    task::JoinSet,
+    time::sleep,
+};
+
+use super::live;
 
 /// A headless Chromium with a profile of its own; both end with this.
 struct Browser {
@@ -207,4 +223,79 @@ async fn a_person_signs_in_and_out() -> Result<()> {
     browser.client.refresh().await?;
     browser.client.wait().for_element(Locator::Css("#login")).await?;
     Ok(())
+}
+
+/// A proxy as some companies have it: no WebSocket gets through, until it is told better.
+struct Narrow {
+    address: String,
+    lets_through: Arc<AtomicBool>,
+    _task: JoinSet<()>,
+}
+
+impl Narrow {
+    async fn start(server: &str) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = format!("http://{}", listener.local_addr()?);
+        let server = server.trim_start_matches("http://").to_owned();
+        let lets_through = Arc::new(AtomicBool::new(false));
+        let mut task = JoinSet::new();
+        let is_open = Arc::clone(&lets_through);
+        task.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (server, is_open) = (server.clone(), Arc::clone(&is_open));
+                connections.spawn(async move {
+                    const SOCKET: &[u8] = b"GET /api/v1/live HTTP";
+                    let mut begun = [0; SOCKET.len()];
+                    while client
+                        .peek(&mut begun)
+                        .await
+                        .is_ok_and(|length| (1..SOCKET.len()).contains(&length))
+                    {
+                        sleep(Duration::from_millis(1)).await;
+                    }
+                    if begun == SOCKET && !is_open.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if let Ok(mut server) = TcpStream::connect(server).await {
+                        // However it ends, it has ended.
+                        let _ = copy_bidirectional(&mut client, &mut server).await;
+                    }
+                });
+            }
+        });
+        Ok(Self { address, lets_through, _task: task })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_sockets_the_page_asks_until_they_are_let_through() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let narrow = Narrow::start(stack.server_url()).await?;
+    let browser = Browser::start().await?;
+    browser.client.goto(&format!("{}/#token={}", narrow.address, Stack::viewer_token("adv_001"))).await?;
+    let becomes = async |state: &str, within: Duration| {
+        eventually(&format!("the page is {state}"), within, async || {
+            (browser.attribute("connection", "data-state").await? == state).then_some(())
+        })
+        .await
+    };
+    let shows = async |clicks: f64| {
+        eventually("the clicks arrive on the screen", Duration::from_secs(10), async || {
+            (browser.number("kpi-clicks").await? == clicks).then_some(())
+        })
+        .await
+    };
+    becomes("polling", Duration::from_secs(30)).await?;
+    live::post(&stack, 3).await?;
+    shows(3.0).await?;
+    for (name, width, theme) in [("polling-light.png", 1360, "light"), ("polling-phone.png", 500, "dark")] {
+        browser.screenshot(name, width, 1100, theme).await?;
+    }
+    narrow.lets_through.store(true, Ordering::Relaxed);
+    becomes("live", Duration::from_secs(60)).await?;
+    live::post(&stack, 2).await?;
+    shows(5.0).await
 }
