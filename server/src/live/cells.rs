@@ -201,6 +201,10 @@ mod tests {
         Position { epoch: "e".into(), seq }
     }
 
+    fn delta(seq: u64, cell: MinuteCell) -> Delta {
+        Delta { epoch: "e".into(), seq, published_at_ms: None, cells: vec![cell] }
+    }
+
     /// A loaded state with one view of everything.
     fn state(cells: Vec<MinuteCell>) -> (Cells, SharedView) {
         let view = View {
@@ -228,28 +232,10 @@ mod tests {
     #[test]
     fn older_versions_and_repeats_change_nothing() {
         let (mut state, view) = state(vec![cell(100, 3, 7)]);
-        assert!(state.apply(Delta {
-            epoch: "e".into(),
-            seq: 2,
-            published_at_ms: None,
-            cells: vec![cell(100, 2, 5)]
-        }));
-        assert!(state.apply(Delta {
-            epoch: "e".into(),
-            seq: 2,
-            published_at_ms: None,
-            cells: vec![cell(100, 3, 7)]
-        }));
+        assert!(state.apply(delta(2, cell(100, 2, 5))));
+        assert!(state.apply(delta(2, cell(100, 3, 7))));
         assert_eq!(shown(&view), [(100, 7)]);
-        assert!(
-            !state.apply(Delta {
-                epoch: "e".into(),
-                seq: 4,
-                published_at_ms: None,
-                cells: vec![cell(100, 4, 8)]
-            }),
-            "a gap"
-        );
+        assert!(!state.apply(delta(4, cell(100, 4, 8))), "a gap");
         assert_eq!(shown(&view), [(100, 8)], "its cells are true all the same");
     }
 
@@ -265,7 +251,7 @@ mod tests {
         let (mut state, view) = state(vec![cell(100, 1, 7), cell(101, 1, 1), cell(102, 1, 1)]);
         state.tick(102, 2);
         assert_eq!(shown(&view), [(101, 1), (102, 1)]);
-        state.apply(Delta { epoch: "e".into(), seq: 2, published_at_ms: None, cells: vec![cell(100, 2, 8)] });
+        state.apply(delta(2, cell(100, 2, 8)));
         state.tick(102, 2);
         assert_eq!(shown(&view), [(101, 1), (102, 1)]);
     }

@@ -64,12 +64,11 @@ pub(crate) async fn upgrade(
     // Whether it is needed the first message says.
     let by_cookie = state.access.by_cookie(request.headers()).ok().map(Box::new);
     let place = Place::take(&state, visitor.address)?;
-    state.sessions.tracker.clone().spawn(async move {
-        let _place = place;
+    let tracker = state.sessions.tracker.clone();
+    tracker.clone().spawn(async move {
         let Some(socket) = upgrade.socket().await else { return };
-        let session = Session::new(socket, by_cookie, &state);
-        drop(state);
-        session.run().await;
+        // In a task of its own, or what this one needs would be kept for as long.
+        tracker.spawn(Session::new(socket, by_cookie, place, &state).run());
     });
     Ok(answer)
 }

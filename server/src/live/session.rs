@@ -39,7 +39,7 @@ use crate::{
         clicks::Clicks,
         hub::Hub,
         may_watch,
-        place::Held,
+        place::{Held, Place},
         socket::{Frame, Socket},
         view::encode,
     },
@@ -63,7 +63,8 @@ pub(crate) struct Session {
     access: Arc<Access>,
     /// Who has signed in with the browser that connected.
     by_cookie: Option<Box<Caller>>,
-    /// Of what its account may have.
+    /// Of what the server and the client's address may have, and of what its account may.
+    _place: Place,
     share: Option<Held<Uuid>>,
     hub: Hub,
     sessions: Sessions,
@@ -112,11 +113,17 @@ impl From<tungstenite::Error> for End {
 }
 
 impl Session {
-    pub(crate) fn new(socket: Socket, by_cookie: Option<Box<Caller>>, state: &AppState) -> Self {
+    pub(crate) fn new(
+        socket: Socket,
+        by_cookie: Option<Box<Caller>>,
+        place: Place,
+        state: &AppState,
+    ) -> Self {
         Self {
             socket,
             access: Arc::clone(&state.access),
             by_cookie,
+            _place: place,
             share: None,
             hub: state.hub.clone(),
             sessions: state.sessions.clone(),

@@ -40,7 +40,7 @@ const UNSENT_BYTES: u32 = 16 * 1_024;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 
 /// Frames written by one system call, at most.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
 
 /// A text frame as it goes over the wire.
 pub(crate) type Frame = Bytes;

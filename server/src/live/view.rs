@@ -49,8 +49,10 @@ pub(crate) struct ViewState {
     announce: watch::Sender<u64>,
     /// Who watches, over how many connections each.
     present: BTreeMap<Arc<str>, usize>,
-    /// When the oldest message was published of which nobody has been told: Unix time in milliseconds.
+    /// When the oldest message since the last tick was published: Unix time in milliseconds.
     published_ms: Option<i64>,
+    /// The same of this revision, until somebody is told of it.
+    untold_ms: Option<i64>,
     lag: metrics::Histogram,
     /// Deltas of this revision.
     deltas: Vec<Delta>,
@@ -107,6 +109,7 @@ impl ViewState {
             announce: watch::channel(0).0,
             present: BTreeMap::new(),
             published_ms: None,
+            untold_ms: None,
             lag: metrics::histogram!("clickwire_live_lag_seconds"),
             deltas: Vec::new(),
         }
@@ -187,6 +190,7 @@ impl ViewState {
         self.cells = self.cells.split_off(&(self.first_minute, Vec::new()));
         if std::mem::take(&mut self.changed) {
             self.revision += 1;
+            self.untold_ms = self.published_ms.take();
             self.deltas.clear();
             self.announce.send_replace(self.revision);
         }
@@ -226,7 +230,7 @@ impl ViewState {
         if let Some(kept) = self.deltas.iter().find(|kept| kept.id == id && kept.from == *told) {
             return Some((kept.frame.clone(), kept.to.clone()));
         }
-        if let Some(published_ms) = self.published_ms.take() {
+        if let Some(published_ms) = self.untold_ms.take() {
             self.lag.record(now_ms().saturating_sub(published_ms).max(0) as f64 / 1e3);
         }
         let Position { epoch, seq } = self.position.clone();
