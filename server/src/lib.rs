@@ -55,7 +55,7 @@ mod verdicts;
 pub mod visitor;
 mod watermark;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, extract::DefaultBodyLimit, middleware};
@@ -99,9 +99,19 @@ const KEYS_WITHIN: Duration = Duration::from_secs(2);
 /// How long sessions and requests may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What handlers share; cheap to clone.
+/// What handlers share. Every layer that a request goes through has its own: one counter each.
 #[derive(Clone)]
-struct AppState {
+struct AppState(Arc<Shared>);
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+struct Shared {
     access: Arc<Access>,
     attempts: Arc<Attempts>,
     hasher: Arc<Hasher>,
@@ -208,7 +218,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
     let click_ids = Arc::new(Signer::new(&config.click_id_keys, config.ip_hash_key.as_bytes(), lifetime));
     let access = Arc::new(Access::new(&config)?);
-    let state = AppState {
+    let state = AppState(Arc::new(Shared {
         access: Arc::clone(&access),
         attempts: Arc::new(Attempts::new()),
         hasher: Arc::clone(&hasher),
@@ -241,7 +251,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         polled: Polled::default(),
         metrics,
         document: openapi::document(api(posts()).into_openapi()).context("the OpenAPI document")?,
-    };
+    }));
     // Else a server that has just started would have to tell everybody to come again.
     let refreshed = async {
         keys.refresh(&state.database).await?;

@@ -120,5 +120,5 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 #[utoipa::path(get, path = "/api/v1/openapi.json", operation_id = "show_document", tag = "anybody",
     responses((status = 200, body = Object, description = "An OpenAPI 3.1 document."), Refused<()>))]
 pub(crate) async fn show(State(state): State<AppState>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], state.document)
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], state.document.clone())
 }
