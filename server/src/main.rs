@@ -8,6 +8,10 @@ use clickwire_server::{
 };
 use tokio::net::TcpListener;
 
+/// A request is many small allocations, made by one thread and often freed by another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut config: Config = clickwire_process::settings::parse();
