@@ -113,7 +113,11 @@ pub(crate) async fn sign_in(
             tracing::info!(origin, "a sign-in was refused");
             if let Some(tried) = tried {
                 // Not waited for: an unknown login would be answered sooner.
-                tokio::spawn(record_refusal(state.admin_database.clone(), Actor::nobody(origin), tried.account_id));
+                tokio::spawn(record_refusal(
+                    state.admin_database.clone(),
+                    Actor::nobody(origin),
+                    tried.account_id,
+                ));
             }
             return Err(Error::SignInRefused);
         }
