@@ -9,7 +9,7 @@ use clickwire_protocol::{
     MINUTE_MS,
     analytics::Dimension,
     feed::Position,
-    live::{Applied, ClientMessage, Filters, ServerMessage, Topic, View, ViewState, close},
+    live::{Applied, ClientMessage, Filters, ServerMessage, Topic, View, ViewCell, ViewState, close},
 };
 
 use crate::{account::Credential, backoff};
@@ -30,8 +30,11 @@ const GOOD_MS: i64 = 10_000;
 /// Sockets in a row that did not come about before the session asks over HTTP.
 const STEP_DOWN_AFTER: u32 = 2;
 
-/// How often it asks, in milliseconds.
+/// How long after an answer it asks again, in milliseconds.
 const POLL_MS: u32 = 2_000;
+
+/// A question that is not answered by then is given up, in milliseconds.
+const ANSWERED_MS: u32 = 10_000;
 
 /// Pings that may stay unanswered.
 const UNANSWERED: u32 = 2;
@@ -303,13 +306,13 @@ impl Session {
     fn ask(&mut self) -> Vec<Effect> {
         self.polls += 1;
         self.poll = Some(self.polls);
-        let again = Effect::Set(Timer::Poll, POLL_MS);
         match self.view() {
-            Some(view) => {
-                vec![Effect::Poll { number: self.polls, view, since: self.state.position.clone() }, again]
-            }
+            Some(view) => vec![
+                Effect::Poll { number: self.polls, view, since: self.state.position.clone() },
+                Effect::Set(Timer::Poll, ANSWERED_MS),
+            ],
             // The list of advertisers says whom to watch.
-            None => vec![again],
+            None => vec![Effect::Set(Timer::Poll, POLL_MS)],
         }
     }
 
@@ -325,12 +328,7 @@ impl Session {
                 true
             }
             Polled::Told(ServerMessage::Delta { epoch, from, seq, cells, .. }) => {
-                let applied = self.state.apply(&epoch, from, seq, cells) == Applied::Yes;
-                if !applied {
-                    self.state.position = None;
-                }
-                self.state.forget_before(now_ms / MINUTE_MS - i64::from(self.window_minutes) + 1);
-                applied
+                self.follow(&epoch, from, seq, cells, now_ms)
             }
             Polled::Refused => {
                 self.phase = Phase::Refused(close::UNAUTHORIZED);
@@ -344,7 +342,17 @@ impl Session {
             self.settled = true;
             self.heard_ms = Some(now_ms);
         }
-        Vec::new()
+        vec![Effect::Set(Timer::Poll, POLL_MS)]
+    }
+
+    /// Applies a change; one that does not follow the state leaves it without a position.
+    fn follow(&mut self, epoch: &str, from: u64, seq: u64, cells: Vec<ViewCell>, now_ms: i64) -> bool {
+        let follows = self.state.apply(epoch, from, seq, cells) == Applied::Yes;
+        if !follows {
+            self.state.position = None;
+        }
+        self.state.forget_before(now_ms / MINUTE_MS - i64::from(self.window_minutes) + 1);
+        follows
     }
 
     fn ping(&mut self) -> Vec<Effect> {
@@ -388,11 +396,9 @@ impl Session {
             }
             // Until the snapshot comes, deltas can't follow anything.
             ServerMessage::Delta { id, epoch, from, seq, cells } if ours(id) && !self.expects_snapshot => {
-                if self.state.apply(&epoch, from, seq, cells) == Applied::Gap {
-                    self.state.position = None;
+                if !self.follow(&epoch, from, seq, cells, now_ms) {
                     effects.extend(self.subscribe());
                 }
-                self.state.forget_before(now_ms / MINUTE_MS - i64::from(self.window_minutes) + 1);
             }
             ServerMessage::Reset { id } if ours(id) => {
                 self.state.position = None;

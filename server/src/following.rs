@@ -2,11 +2,23 @@
 
 use std::time::Duration;
 
+use sqlx::{Postgres, Transaction};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::database::answer;
+
 /// How often the database is asked whether something has changed.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// Ends a transaction that changed what servers know, and has this one know of it before it goes on.
+pub(crate) async fn commit(
+    transaction: Transaction<'_, Postgres>,
+    refresh: impl Future<Output = Result<(), sqlx::Error>>,
+) -> Result<(), sqlx::Error> {
+    answer(transaction.commit()).await?;
+    refresh.await
+}
 
 /// Refreshes every second until `stop` is cancelled. While the database is away, what is known stays known.
 pub(crate) async fn follow(

@@ -113,11 +113,11 @@ impl Deref for AppState {
 
 struct Shared {
     access: Arc<Access>,
-    attempts: Arc<Attempts>,
+    attempts: Attempts,
     hasher: Arc<Hasher>,
     keys: Ring,
-    proxies: Arc<Proxies>,
-    addresses: Arc<Addresses>,
+    proxies: Proxies,
+    addresses: Addresses,
     intake: Intake,
     enricher: Enricher,
     idempotency: Idempotency,
@@ -220,14 +220,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let access = Arc::new(Access::new(&config)?);
     let state = AppState(Arc::new(Shared {
         access: Arc::clone(&access),
-        attempts: Arc::new(Attempts::new()),
+        attempts: Attempts::new(),
         hasher: Arc::clone(&hasher),
         keys: keys.clone(),
-        proxies: Arc::new(Proxies::new(
-            config.trusted_proxies.iter().copied().collect(),
-            config.forwarded_header,
-        )),
-        addresses: Arc::new(Addresses::new(Rate::per_second(config.address_rate, config.address_burst))),
+        proxies: Proxies::new(config.trusted_proxies.iter().copied().collect(), config.forwarded_header),
+        addresses: Addresses::new(Rate::per_second(config.address_rate, config.address_burst)),
         dead_letters: DeadLetters::new(intake.jetstream().clone(), Names::new(&config.stream)),
         names: Names::new(&config.stream),
         redis_prefix: config.redis_prefix.as_str().into(),

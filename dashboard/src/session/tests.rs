@@ -1,6 +1,6 @@
 //! The session's promises, one a test.
 
-use clickwire_protocol::{counts::Counts, live::ViewCell};
+use clickwire_protocol::counts::Counts;
 
 use super::*;
 
@@ -223,10 +223,11 @@ fn where_no_socket_comes_about_it_asks_until_one_does() {
     let effects = session.take(lost(), NOW, 0.5);
     let (number, since) = question(&effects).unwrap();
     assert_eq!(since, Some(Position { epoch: "e".into(), seq: 4 }), "from where the state ends");
-    assert!(effects.contains(&Effect::Set(Timer::Poll, POLL_MS)));
+    assert!(effects.contains(&Effect::Set(Timer::Poll, ANSWERED_MS)), "a slow answer is waited for");
 
     let Event::Received(told) = delta(1, 4, 6, 12) else { unreachable!() };
-    session.take(Event::Polled(number, Polled::Told(told)), NOW + 1, 0.5);
+    let effects = session.take(Event::Polled(number, Polled::Told(told)), NOW + 1, 0.5);
+    assert_eq!(effects, [Effect::Set(Timer::Poll, POLL_MS)]);
     assert!(session.polled && session.state.total().valid == 12);
     assert_eq!(session.heard_ms, Some(NOW + 1));
     let (next, since) = question(&session.take(Event::Fired(Timer::Poll), NOW, 0.5)).unwrap();

@@ -9,14 +9,13 @@ use std::{
 };
 
 use clickwire_process::now_ms;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Role, session, store};
 use crate::{
     access::{Caller, Credential, Scope},
-    database::answer,
     error::Error,
     keys::secret::Hash,
 };
@@ -83,16 +82,6 @@ impl Directory {
     /// Is told of every change.
     pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
-    }
-
-    /// Ends a transaction that changed accounts; what follows on this server knows of it.
-    pub(crate) async fn commit(
-        &self,
-        transaction: Transaction<'_, Postgres>,
-        database: &PgPool,
-    ) -> Result<(), sqlx::Error> {
-        answer(transaction.commit()).await?;
-        self.refresh(database).await
     }
 
     /// Reads everything again if something has changed.

@@ -27,6 +27,7 @@ use crate::{
     access::{Caller, Credential},
     audit::Actor,
     error::Error,
+    following::commit,
     openapi::{self, Refused},
     visitor::Visitor,
 };
@@ -100,7 +101,7 @@ async fn change_password(
     let hash = password::hash(new_password).await?;
     let mut transaction = owner.actor.begin(&state.admin_database).await?;
     let generation = store::set_password(&mut transaction, owner.account_id, &hash).await?;
-    state.access.directory.commit(transaction, &state.database).await?;
+    commit(transaction, state.access.directory.refresh(&state.database)).await?;
     let token = Token::begin(owner.account_id, generation, now_ms());
     Ok(sign_in::answer(&state, &owner.caller, Some(token)))
 }
@@ -152,7 +153,7 @@ async fn create_token(
     }
     let mut transaction = owner.actor.begin(&state.admin_database).await?;
     let issued = store::create_token(&mut transaction, owner.account_id, &name, expires_in_days).await?;
-    state.access.directory.commit(transaction, &state.database).await?;
+    commit(transaction, state.access.directory.refresh(&state.database)).await?;
     Ok((StatusCode::CREATED, Json(issued)))
 }
 
@@ -170,6 +171,6 @@ async fn revoke_token(
     let Path(token_id) = token_id.map_err(|_| Error::NotFound)?;
     let mut transaction = owner.actor.begin(&state.admin_database).await?;
     let token = store::revoke_token(&mut transaction, owner.account_id, &token_id).await?;
-    state.access.directory.commit(transaction, &state.database).await?;
+    commit(transaction, state.access.directory.refresh(&state.database)).await?;
     Ok(Json(token))
 }

@@ -22,6 +22,7 @@ use crate::{
     AppState,
     access::Admin,
     error::Error,
+    following::commit,
     openapi::{self, Refused},
 };
 
@@ -99,7 +100,7 @@ async fn create(
     let hash = password::hash(password.clone()).await?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let account = store::create(&mut transaction, &wanted, &hash).await?;
-    state.access.directory.commit(transaction, &state.database).await?;
+    commit(transaction, state.access.directory.refresh(&state.database)).await?;
     tracing::info!(account_id = %account.account_id, "account created");
     Ok((StatusCode::CREATED, Json(Issued { account, password })))
 }
@@ -122,7 +123,7 @@ async fn change(
     let Json(Changed { profile, is_disabled }) = body?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let account = store::change(&mut transaction, id, &profile, is_disabled).await?;
-    state.access.directory.commit(transaction, &state.database).await?;
+    commit(transaction, state.access.directory.refresh(&state.database)).await?;
     tracing::info!(account_id = %id, is_disabled, "account changed");
     Ok(Json(account))
 }
@@ -146,7 +147,7 @@ async fn reset_password(
     let hash = password::hash(password.clone()).await?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     store::set_password(&mut transaction, id, &hash).await?;
-    state.access.directory.commit(transaction, &state.database).await?;
+    commit(transaction, state.access.directory.refresh(&state.database)).await?;
     tracing::info!(account_id = %id, "password reset");
     Ok(Json(Issued { account, password }))
 }
@@ -165,7 +166,7 @@ async fn sign_out(
     let id = account_id(id)?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     store::end_sessions(&mut transaction, id).await?;
-    state.access.directory.commit(transaction, &state.database).await?;
+    commit(transaction, state.access.directory.refresh(&state.database)).await?;
     tracing::info!(account_id = %id, "signed out everywhere");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -26,6 +26,7 @@ use crate::{
     access::{Caller, Credential},
     audit::Actor,
     error::Error,
+    following::commit,
     openapi::{self, Refused},
     visitor::Visitor,
 };
@@ -192,7 +193,7 @@ pub(crate) async fn sign_out(
         store::end_session(&mut transaction, token.session_id, lifetime).await?;
     }
     store::record(&mut transaction, "sign_out", token.account_id).await?;
-    state.access.directory.commit(transaction, &state.database).await?;
+    commit(transaction, state.access.directory.refresh(&state.database)).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Some(cookie) = state.access.cookie(None) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);

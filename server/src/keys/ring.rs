@@ -10,7 +10,7 @@ use std::{
 };
 
 use clickwire_process::now_ms;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::PgPool;
 
 use super::{
     Poster,
@@ -18,7 +18,6 @@ use super::{
     store::{self, Valid},
 };
 use crate::{
-    database::answer,
     error::Error,
     limits::{Allowance, Rate},
 };
@@ -62,16 +61,6 @@ impl Ring {
             None if stored.version.is_none() => Err(Error::KeysUnread),
             Some(_) | None => Err(Error::Unauthorized),
         }
-    }
-
-    /// Ends a transaction that changed keys; what follows on this server knows of it.
-    pub(crate) async fn commit(
-        &self,
-        transaction: Transaction<'_, Postgres>,
-        database: &PgPool,
-    ) -> Result<(), sqlx::Error> {
-        answer(transaction.commit()).await?;
-        self.refresh(database).await
     }
 
     /// Reads the keys again if one has changed.

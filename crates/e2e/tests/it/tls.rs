@@ -33,13 +33,9 @@ const RENEWED_WITHIN: Duration = Duration::from_secs(10);
 /// Puts a new certificate where the server reads it.
 fn renew(folder: &Path) -> Result<CertificateDer<'static>> {
     let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    write(folder, &cert.pem(), &signing_key)?;
+    fs::write(folder.join("key.pem"), signing_key.serialize_pem())?;
+    fs::write(folder.join("certificate.pem"), cert.pem())?;
     Ok(cert.der().clone())
-}
-
-fn write(folder: &Path, certificate: &str, key: &KeyPair) -> Result<()> {
-    fs::write(folder.join("key.pem"), key.serialize_pem())?;
-    Ok(fs::write(folder.join("certificate.pem"), certificate)?)
 }
 
 /// A connection by who trusts one certificate alone.
