@@ -12,7 +12,9 @@ pub mod http;
 pub mod intake;
 pub mod latency;
 pub mod live;
+pub mod outage;
 pub mod traffic;
+pub mod writes;
 
 mod usage;
 mod wire;

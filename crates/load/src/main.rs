@@ -1,7 +1,7 @@
 //! `clickwire-load`: demonstration traffic and measurements.
 
 use clap::{Parser, Subcommand};
-use clickwire_load::{demo, fanout, fill, intake, latency};
+use clickwire_load::{demo, fanout, fill, intake, latency, outage, writes};
 
 /// Sends clicks to a Clickwire server, for demonstrations and measurements.
 #[derive(Parser)]
@@ -21,6 +21,10 @@ enum Command {
     Intake(intake::Options),
     /// Measures what it takes to tell many dashboards what changes.
     Fanout(fanout::Options),
+    /// Kills Redis, and measures how soon many dashboards show what the database has when it is back.
+    Outage(outage::Options),
+    /// Measures what plain writes to many sockets take, for comparison.
+    Writes(writes::Options),
     /// Fills the stream as servers would, for an aggregator that is to be measured.
     Fill(fill::Options),
 }
@@ -34,6 +38,8 @@ async fn main() -> anyhow::Result<()> {
         Command::Latency(options) => latency::run(&options, &stop).await,
         Command::Intake(options) => intake::run(&options, &stop).await,
         Command::Fanout(options) => fanout::run(&options, &stop).await,
+        Command::Outage(options) => outage::run(&options, &stop).await,
+        Command::Writes(options) => writes::run(&options).await,
         Command::Fill(options) => fill::run(&options, &stop).await,
     }
 }

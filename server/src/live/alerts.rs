@@ -22,7 +22,7 @@ use clickwire_protocol::{
 };
 use sqlx::PgPool;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
@@ -30,7 +30,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     alerts::read,
-    live::{feed::Event, socket::Frame, view::encode},
+    live::{feed::Event, listeners::Listeners, socket::Frame, view::encode},
 };
 
 /// Pieces of news kept, at most.
@@ -48,8 +48,7 @@ const RETRY_WITHIN: Duration = Duration::from_secs(1);
 /// What sessions are told from; lives as long as one watches.
 pub(crate) struct Alerts {
     news: Mutex<News>,
-    /// Grows with the news; 0 until the database was read.
-    revision: watch::Sender<u64>,
+    listeners: Listeners,
     _stop: DropGuard,
 }
 
@@ -83,7 +82,7 @@ impl Alerts {
         let stop = CancellationToken::new();
         let alerts = Arc::new(Self {
             news: Mutex::default(),
-            revision: watch::channel(0).0,
+            listeners: Listeners::default(),
             _stop: stop.clone().drop_guard(),
         });
         let follower = Follower { alerts: Arc::downgrade(&alerts), database, suspect };
@@ -93,9 +92,9 @@ impl Alerts {
         (alerts, ended)
     }
 
-    /// Wakes when there is something to tell; 0 until the database was read.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.revision.subscribe()
+    /// Those that are told as soon as there is news.
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     /// What a session that was told everything up to `told` is to be told now, and how far it has been
@@ -124,22 +123,17 @@ impl Alerts {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, reading: &Reading) -> Result<(), sqlx::Error> {
+    /// Whether there is something to tell.
+    fn take(&self, reading: &Reading) -> Result<bool, sqlx::Error> {
         let mut changes =
             reading.changes.iter().map(|text| read(text)).collect::<Result<Vec<Change>, _>>()?;
         changes.sort_unstable_by_key(|change| change.seq);
         let open = reading.open.iter().map(|text| read(text)).collect::<Result<Vec<Alert>, _>>()?;
-        let is_news = {
-            let mut news = self.news();
-            let is_news = news.seq.is_none() || !changes.is_empty();
-            news.take(reading.seq, changes);
-            (news.open, news.open_total) = (open, reading.open_total);
-            is_news
-        };
-        if is_news {
-            self.revision.send_modify(|revision| *revision += 1);
-        }
-        Ok(())
+        let mut news = self.news();
+        let is_news = news.seq.is_none() || !changes.is_empty();
+        news.take(reading.seq, changes);
+        (news.open, news.open_total) = (open, reading.open_total);
+        Ok(is_news)
     }
 }
 
@@ -223,10 +217,11 @@ impl Follower {
         .bind(KEPT as i64)
         .fetch_one(&self.database)
         .await?;
-        match self.alerts.upgrade() {
-            Some(alerts) => alerts.take(&reading),
-            None => Ok(()),
+        let Some(alerts) = self.alerts.upgrade() else { return Ok(()) };
+        if alerts.take(&reading)? {
+            alerts.listeners.tell().await;
         }
+        Ok(())
     }
 }
 
@@ -261,7 +256,7 @@ mod tests {
     fn alerts() -> Alerts {
         Alerts {
             news: Mutex::default(),
-            revision: watch::channel(0).0,
+            listeners: Listeners::default(),
             _stop: CancellationToken::new().drop_guard(),
         }
     }

@@ -28,6 +28,17 @@ pub(crate) struct Cells {
     position: Position,
     loaded: bool,
     views: HashMap<View, SharedView>,
+    /// When the oldest message since the last tick was published: Unix time in milliseconds.
+    published_ms: Option<i64>,
+}
+
+/// What came of a tick.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ticked {
+    /// A view has something to tell.
+    pub(crate) has_news: bool,
+    /// When the oldest message that it is about was published: Unix time in milliseconds.
+    pub(crate) published_ms: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +96,7 @@ impl Cells {
         for cell in delta.cells {
             self.set(cell, seq);
         }
-        if let Some(at_ms) = delta.published_at_ms {
-            for view in self.views.values() {
-                lock(view).published(at_ms);
-            }
-        }
+        self.published_ms = self.published_ms.or(delta.published_at_ms);
         if follows {
             self.advance(Position { epoch: delta.epoch, seq });
         }
@@ -155,7 +162,8 @@ impl Cells {
         self.position = position;
     }
 
-    pub(crate) fn tick(&mut self, now_minute: i64, cells_max: usize) {
+    /// Forgets what has left every window, and has views note what they have to tell.
+    pub(crate) fn tick(&mut self, now_minute: i64, cells_max: usize) -> Ticked {
         let first = now_minute - i64::from(MAX_WINDOW_MINUTES) + 1;
         while let Some((&oldest, cells)) = self.minutes.first_key_value() {
             if oldest >= first && self.count <= cells_max {
@@ -166,11 +174,14 @@ impl Cells {
             self.minutes.remove(&oldest);
         }
         self.drop_unwatched();
+        let mut ticked = Ticked::default();
         if self.loaded {
             for view in self.views.values() {
-                lock(view).tick(now_minute, self.floor_minute);
+                ticked.has_news |= lock(view).tick(now_minute, self.floor_minute);
             }
+            ticked.published_ms = self.published_ms.take().filter(|_| ticked.has_news);
         }
+        ticked
     }
 
     fn drop_unwatched(&mut self) {

@@ -1,13 +1,17 @@
 //! One watcher of a view of clicks, whatever carries its messages: how far it was told, and what it is to
 //! be told now.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use clickwire_protocol::{feed::Position, live::ServerMessage};
+use clickwire_protocol::{
+    feed::Position,
+    live::{MAX_EVERY_MS, ServerMessage},
+};
 use tokio::sync::watch;
 
 use super::{
     hub::Watched,
+    listeners::Listeners,
     socket::Frame,
     view::{Told, encode, lock},
 };
@@ -19,13 +23,28 @@ pub(super) struct Clicks {
     who: Arc<str>,
     told: Option<Told>,
     since: Option<Position>,
+    /// Only so often, in milliseconds.
+    every_ms: Option<i64>,
+    /// Nothing is told before: Unix time in milliseconds.
+    not_before_ms: i64,
 }
 
 impl Clicks {
-    /// A watcher whose state ends at `since`, and what it is called in records.
-    pub(super) fn new(watched: Watched, since: Option<Position>, who: Arc<str>) -> Self {
+    /// A watcher whose state ends at `since`, what it is called in records, and how often it wants to be told.
+    pub(super) fn new(
+        watched: Watched,
+        since: Option<Position>,
+        who: Arc<str>,
+        every_ms: Option<u32>,
+    ) -> Self {
         lock(&watched.view).comes(&who);
-        Self { watched, who, told: None, since }
+        let every_ms = every_ms.map(|every_ms| every_ms.clamp(1, MAX_EVERY_MS).into());
+        Self { watched, who, told: None, since, every_ms, not_before_ms: 0 }
+    }
+
+    /// Those that are told as soon as there is something to tell.
+    pub(super) fn listeners(&self) -> &Listeners {
+        self.watched.listeners()
     }
 
     /// Wakes when there is something to tell; 0 until the state is loaded.
@@ -33,9 +52,22 @@ impl Clicks {
         lock(&self.watched.view).subscribe()
     }
 
-    /// Adds what is to be told now.
-    pub(super) fn frames(&mut self, id: u32, frames: &mut Vec<Frame>) {
+    /// Whether there is something to tell whose time has not come.
+    pub(super) fn waits(&self, now_ms: i64) -> bool {
+        now_ms < self.not_before_ms && lock(&self.watched.view).has_news(self.told.as_ref())
+    }
+
+    /// How long it is until the time comes to tell something.
+    pub(super) fn time_left(&self, now_ms: i64) -> Duration {
+        Duration::from_millis(u64::try_from(self.not_before_ms - now_ms).unwrap_or(0))
+    }
+
+    /// Adds what there is to tell now.
+    pub(super) fn frames(&mut self, id: u32, now_ms: i64, frames: &mut Vec<Frame>) {
         let mut view = lock(&self.watched.view);
+        if !view.has_news(self.told.as_ref()) {
+            return;
+        }
         let (frame, told) = match self.told.take() {
             None => {
                 let Some((message, told)) = view.start(id, self.since.as_ref()) else { return };
@@ -60,6 +92,10 @@ impl Clicks {
         };
         frames.push(frame);
         self.told = Some(told);
+        if let Some(every_ms) = self.every_ms {
+            // Periods are the same for all, so that those who ask for the same are told by the same frames.
+            self.not_before_ms = (now_ms / every_ms + 1) * every_ms;
+        }
     }
 
     /// How far the watcher was told.

@@ -34,7 +34,11 @@ use uuid::Uuid;
 use crate::{
     access::Scope,
     database::{self, Tenants},
-    live::{cells::Cells, view::SharedView},
+    live::{
+        cells::{Cells, Ticked},
+        listeners::Listeners,
+        view::SharedView,
+    },
 };
 
 /// How often the feed's head is compared with what has come: a lost last message leaves no gap.
@@ -52,6 +56,7 @@ const RETRY_WITHIN: Duration = Duration::from_secs(1);
 /// One advertiser's state; lives as long as somebody watches.
 pub(crate) struct Feed {
     cells: Mutex<Cells>,
+    listeners: Listeners,
     _stop: DropGuard,
 }
 
@@ -91,10 +96,17 @@ impl Feed {
         suspect: Arc<AtomicBool>,
     ) -> (Arc<Self>, JoinHandle<()>) {
         let stop = CancellationToken::new();
-        let feed = Arc::new(Self { cells: Mutex::default(), _stop: stop.clone().drop_guard() });
+        let listeners = Listeners::default();
+        let feed = Arc::new(Self {
+            cells: Mutex::default(),
+            listeners: listeners.clone(),
+            _stop: stop.clone().drop_guard(),
+        });
         let follower = Follower {
             advertiser_id: advertiser_id.to_owned(),
             feed: Arc::downgrade(&feed),
+            listeners,
+            lag: metrics::histogram!("clickwire_live_lag_seconds"),
             source,
             suspect,
         };
@@ -108,6 +120,11 @@ impl Feed {
     /// advertiser is watched in too many different ways.
     pub(crate) fn view(&self, view: View) -> Option<SharedView> {
         self.cells().view(view, now_minute())
+    }
+
+    /// Those that are told as soon as there is something to tell.
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     /// The views and who watches each, over how many connections.
@@ -124,8 +141,10 @@ impl Feed {
 struct Follower {
     advertiser_id: String,
     feed: Weak<Feed>,
+    listeners: Listeners,
     source: Source,
     suspect: Arc<AtomicBool>,
+    lag: metrics::Histogram,
 }
 
 impl Follower {
@@ -137,6 +156,8 @@ impl Follower {
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut backoff = Backoff::up_to(RETRY_WITHIN);
         let mut expected = None;
+        // A session wants to be told later what it was not told.
+        let mut is_waited_for = false;
         // What is read after the subscription need not be read again. Dashboards that arrive while Redis
         // is away are shown the database, too.
         let first = timeout(SUBSCRIBED_WITHIN, events.recv()).await;
@@ -163,8 +184,13 @@ impl Follower {
                     None => return,
                 },
                 _ = tick.tick() => {
-                    let Some(feed) = self.feed.upgrade() else { return };
-                    feed.cells().tick(now_minute(), self.source.cells_max);
+                    let Some(ticked) = self.tick() else { return };
+                    if ticked.has_news || is_waited_for {
+                        is_waited_for = self.listeners.tell().await;
+                    }
+                    if let Some(published_ms) = ticked.published_ms {
+                        self.lag.record(now_ms().saturating_sub(published_ms).max(0) as f64 / 1e3);
+                    }
                 }
                 _ = check.tick() => {
                     expected = self.check_head(expected).await;
@@ -174,6 +200,10 @@ impl Follower {
                 }
             }
         }
+    }
+
+    fn tick(&self) -> Option<Ticked> {
+        Some(self.feed.upgrade()?.cells().tick(now_minute(), self.source.cells_max))
     }
 
     /// Takes a message's cells; a message that does not follow the last one makes us read again.

@@ -17,18 +17,19 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use clickwire_process::now_ms;
 use clickwire_protocol::{
     analytics::Dimension,
     click::Rejection,
     counts::DeviceType,
     feed::Position,
-    live::{Filters, ServerMessage, View},
+    live::{Filters, MAX_EVERY_MS, ServerMessage, View},
 };
 use futures_util::stream;
 use rand::RngExt as _;
 use tokio::{
     sync::watch,
-    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -77,6 +78,7 @@ const MAX_KEPT: usize = 1_000;
         ("device_type" = Option<DeviceType>, Query),
         ("group_by" = Option<String>, Query, description = "Any of `campaign_id`, `ad_id`, `country`, `device_type`, separated by commas."),
         ("window_minutes" = Option<u32>, Query, description = "1 to 240; by default 60."),
+        ("every_ms" = Option<u32>, Query, description = "1 to 60000: be told of changes only so often."),
         ("since" = Option<String>, Query, description = "`epoch:seq`: where the client's state ends."),
         ("Last-Event-ID" = Option<String>, Header, description = "The same, by a client that comes back; it goes before `since`."),
     ),
@@ -91,14 +93,15 @@ pub(crate) async fn events(
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Error> {
-    let (view, since) = asked(query, &caller.scope)?;
+    let Question { view, since, every_ms } = asked(query, &caller.scope)?;
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
     let place = Place::take(&state, visitor.address)?;
     let share = match caller.account_id {
         Some(account_id) => Some(state.sessions.by_account.take(account_id).ok_or(Error::Full)?),
         None => None,
     };
-    let clicks = Clicks::new(state.hub.watch(view).ok_or(Error::Full)?, since, Arc::clone(&caller.name));
+    let watched = state.hub.watch(view).ok_or(Error::Full)?;
+    let clicks = Clicks::new(watched, since, Arc::clone(&caller.name), every_ms);
     let mut news = clicks.subscribe();
     if *news.borrow() > 0 {
         news.mark_changed();
@@ -149,12 +152,12 @@ impl Events {
     /// What is to be sent next; `None` when the server goes away, or the caller may not go on.
     async fn next(&mut self) -> Option<Bytes> {
         tokio::select! {
-            changed = self.news.changed() => changed.ok()?,
+            changed = Self::changed(&mut self.news, &self.clicks) => changed?,
             _ = self.heartbeat.tick() => return Some(Bytes::from_static(b":\n\n")),
             () = &mut self.leave => return None,
         }
         let mut frames: Vec<Frame> = Vec::new();
-        self.clicks.frames(SUBSCRIPTION, &mut frames);
+        self.clicks.frames(SUBSCRIPTION, now_ms(), &mut frames);
         let mut text = Vec::new();
         for frame in &frames {
             text.extend(b"data: ");
@@ -167,6 +170,12 @@ impl Events {
         let place = text.len() - last;
         text.splice(place..place, id.unwrap_or_default().into_bytes());
         Some(text.into())
+    }
+
+    /// Ends when there is something new, and its time has come.
+    async fn changed(news: &mut watch::Receiver<u64>, clicks: &Clicks) -> Option<()> {
+        sleep(clicks.time_left(now_ms())).await;
+        news.changed().await.ok()
     }
 }
 
@@ -195,7 +204,10 @@ pub(crate) async fn poll(
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Error> {
-    let (view, since) = asked(query, &scope)?;
+    let Question { view, since, every_ms } = asked(query, &scope)?;
+    if every_ms.is_some() {
+        return Err(Error::field("every_ms", "Only for events; ask as often as you like."));
+    }
     let _place = Place::take(&state, visitor.address)?;
     let watched = state.polled.watch(view, |view| state.hub.watch(view)).ok_or(Error::Full)?;
     let start = async {
@@ -254,11 +266,19 @@ impl Polled {
     }
 }
 
-/// The view and the place that a query string names.
+/// What a query string asks for.
+#[derive(Debug)]
+struct Question {
+    view: View,
+    /// Where the client's state ends.
+    since: Option<Position>,
+    every_ms: Option<u32>,
+}
+
 fn asked(
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
     scope: &Scope,
-) -> Result<(View, Option<Position>), Error> {
+) -> Result<Question, Error> {
     let Query(parameters) =
         query.map_err(|_| Error::Invalid(Rejection::form("The query string can't be read.")))?;
     let mut values: HashMap<&str, &str> = HashMap::new();
@@ -288,10 +308,16 @@ fn asked(
         Some(text) => text.split(',').map(dimension).collect::<Result<_, _>>()?,
         None => Vec::new(),
     };
-    let window_minutes = match take("window_minutes") {
-        Some(text) => text.parse().map_err(|_| Error::field("window_minutes", "Expected a number."))?,
-        None => WINDOW_MINUTES,
+    let mut number = |name| match take(name).map(|text| text.parse()) {
+        Some(Ok(number)) => Ok(Some(number)),
+        Some(Err(_)) => Err(Error::field(name, "Expected a number.")),
+        None => Ok(None),
     };
+    let window_minutes = number("window_minutes")?.unwrap_or(WINDOW_MINUTES);
+    let every_ms = number("every_ms")?;
+    if every_ms.is_some_and(|every_ms| !(1..=MAX_EVERY_MS).contains(&every_ms)) {
+        return Err(Error::field("every_ms", "Expected 1 to 60000."));
+    }
     let since = match take("since") {
         Some(text) => Some(position(&text).ok_or_else(|| Error::field("since", "Expected epoch:seq."))?),
         None => None,
@@ -302,7 +328,7 @@ fn asked(
     let advertiser_id = scope.advertiser(advertiser_id.as_deref())?.to_owned();
     let view = View { advertiser_id, filters, group_by, window_minutes };
     match may_watch(&view, scope) {
-        Ok(()) => Ok((view, since)),
+        Ok(()) => Ok(Question { view, since, every_ms }),
         Err((_, message)) => Err(Error::Invalid(Rejection::form(message))),
     }
 }
@@ -321,21 +347,22 @@ fn position(text: &str) -> Option<Position> {
 mod tests {
     use super::*;
 
-    fn question(query: &str) -> Result<(View, Option<Position>), Error> {
+    fn question(query: &str) -> Result<Question, Error> {
         let uri = format!("http://localhost/?{query}").parse().unwrap();
         asked(Query::try_from_uri(&uri), &Scope::Advertisers(vec!["adv_001".into()]))
     }
 
     #[test]
     fn a_query_names_a_view_and_a_place() {
-        let (view, since) =
-            question("campaign_id=c&device_type=tv&group_by=ad_id,country&window_minutes=5&since=e-1:7")
-                .unwrap();
+        let Question { view, since, every_ms } = question(
+            "campaign_id=c&device_type=tv&group_by=ad_id,country&window_minutes=5&since=e-1:7&every_ms=900",
+        )
+        .unwrap();
         assert_eq!((view.advertiser_id.as_str(), view.window_minutes), ("adv_001", 5));
         assert_eq!(view.group_by, [Dimension::AdId, Dimension::Country]);
         assert_eq!(view.filters.device_type, Some(DeviceType::Tv));
-        assert_eq!(since, Some(Position { epoch: "e-1".into(), seq: 7 }));
-        assert_eq!(question("").unwrap().0.window_minutes, WINDOW_MINUTES);
+        assert_eq!((since, every_ms), (Some(Position { epoch: "e-1".into(), seq: 7 }), Some(900)));
+        assert_eq!(question("").unwrap().view.window_minutes, WINDOW_MINUTES);
     }
 
     #[test]
@@ -344,6 +371,8 @@ mod tests {
             "window_minutes=0",
             "window_minutes=241",
             "window_minutes=x",
+            "every_ms=0",
+            "every_ms=60001",
             "group_by=os",
             "group_by=ad_id,ad_id",
             "device_type=fridge",

@@ -31,6 +31,7 @@ use crate::{
     live::{
         alerts::Alerts,
         feed::{Event, Feed, Source},
+        listeners::Listeners,
         view::SharedView,
         watchers::Advertiser,
     },
@@ -64,7 +65,14 @@ pub(crate) struct Hub {
 #[derive(Clone)]
 pub(crate) struct Watched {
     pub(crate) view: SharedView,
-    _feed: Arc<Feed>,
+    feed: Arc<Feed>,
+}
+
+impl Watched {
+    /// Those that are told as soon as the feed has something to tell.
+    pub(super) fn listeners(&self) -> &Listeners {
+        self.feed.listeners()
+    }
 }
 
 enum Request {
@@ -110,7 +118,7 @@ impl Hub {
     /// advertiser is watched in too many different ways.
     pub(crate) fn watch(&self, view: View) -> Option<Watched> {
         let feed = self.feed(&view.advertiser_id);
-        Some(Watched { view: feed.view(view)?, _feed: feed })
+        Some(Watched { view: feed.view(view)?, feed })
     }
 
     /// The news about incidents, shared by every session that watches them.

@@ -9,8 +9,9 @@
 //! - [`http`]: the same as server-sent events, and for asking now and then
 //! - [`place`]: what a session takes and gives back
 //! - [`watchers`]: who is watched, for administrators
-//! - [`session`]: one dashboard's connection; [`socket`]: its frames on their way to the kernel, over a
-//!   [`transport`] with TLS or without
+//! - [`session`]: one dashboard's connection; [`outlet`]: what it is told; [`listeners`]: those who are told by
+//!   one feed
+//! - [`socket`]: frames on their way to the kernel, over a [`transport`] with TLS or without
 
 mod alerts;
 mod cells;
@@ -18,6 +19,8 @@ mod clicks;
 mod feed;
 pub(crate) mod http;
 mod hub;
+mod listeners;
+mod outlet;
 mod place;
 mod session;
 mod socket;

@@ -1,31 +1,15 @@
-//! One dashboard's connection: authenticate, subscribe, be told what changed, be asked now and then
-//! whether it is still there.
-//!
-//! A session owns no queue. While its socket is blocked it waits in one write; when that is done it
-//! asks its views for what has changed since. What several views have to tell at the same moment goes
-//! out in one write.
+//! One dashboard's connection: authenticate, subscribe, be asked now and then whether it is still there. What
+//! it is told, and by whom, is in [`outlet`](super::outlet).
 
-use std::{
-    collections::BTreeMap,
-    future::{pending, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
-use clickwire_process::now_ms;
 use clickwire_protocol::{
     feed::Position,
-    live::{ClientMessage, MAX_EVERY_MS, ServerMessage, Topic, close},
+    live::{ClientMessage, ServerMessage, Topic, close},
 };
 use rand::RngExt as _;
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval, sleep, timeout},
-};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
-use tokio_util::sync::ReusableBoxFuture;
 use uuid::Uuid;
 
 use crate::{
@@ -35,21 +19,20 @@ use crate::{
     limits::{Allowance, Rate},
     live::{
         Refusal,
-        alerts::Alerts,
         clicks::Clicks,
         hub::Hub,
         may_watch,
+        outlet::{Outlet, Source},
         place::{Held, Place},
-        socket::{Frame, Socket},
-        view::encode,
+        socket::Socket,
     },
 };
 
 /// The first message must come so soon.
 const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(10);
 
-/// A reader that takes nothing for so long is gone.
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// Saying farewell takes so long, at most.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// Who is sent away comes back after so long, at most, in milliseconds.
 const RECONNECT_WITHIN_MS: u32 = 1_000;
@@ -59,7 +42,7 @@ const MAX_SUBSCRIPTIONS: usize = 8;
 
 /// One connection.
 pub(crate) struct Session {
-    socket: Socket,
+    outlet: Arc<Outlet>,
     access: Arc<Access>,
     /// Who has signed in with the browser that connected.
     by_cookie: Option<Box<Caller>>,
@@ -68,29 +51,11 @@ pub(crate) struct Session {
     share: Option<Held<Uuid>>,
     hub: Hub,
     sessions: Sessions,
-    subscriptions: BTreeMap<u32, Subscription>,
     commands: Allowance,
-    /// What is to be written next.
-    frames: Vec<Frame>,
-}
-
-struct Subscription {
-    source: Source,
-    /// Ends when the source has something new.
-    news: ReusableBoxFuture<'static, watch::Receiver<u64>>,
-    is_due: bool,
-    /// Only so often.
-    every: Option<Duration>,
-}
-
-/// What a subscription is told from, and how far it was told.
-enum Source {
-    Clicks(Clicks),
-    Alerts { alerts: Arc<Alerts>, told: Option<i64> },
 }
 
 /// Why a session ends.
-enum End {
+pub(super) enum End {
     /// Closed by us, with this code and reason.
     Close(u16, &'static str),
     /// The server goes away.
@@ -120,16 +85,14 @@ impl Session {
         state: &AppState,
     ) -> Self {
         Self {
-            socket,
+            outlet: Arc::new(Outlet::new(socket, state.sessions.deliveries.clone())),
             access: Arc::clone(&state.access),
             by_cookie,
             _place: place,
             share: None,
             hub: state.hub.clone(),
             sessions: state.sessions.clone(),
-            subscriptions: BTreeMap::new(),
             commands: Allowance::new("session", Rate::COMMANDS),
-            frames: Vec::new(),
         }
     }
 
@@ -147,15 +110,9 @@ impl Session {
             }
             End::Gone => None,
         };
-        let code = match farewell {
-            Some((code, reason)) => {
-                let frame = CloseFrame { code: code.into(), reason: reason.into() };
-                // Whether the farewell arrives changes nothing.
-                let _ = timeout(Duration::from_secs(1), self.socket.close(frame)).await;
-                code.to_string()
-            }
-            None => "gone".to_owned(),
-        };
+        let code = farewell.as_ref().map_or_else(|| "gone".to_owned(), |(code, _)| code.to_string());
+        let farewell = farewell.map(|(code, reason)| CloseFrame { code: code.into(), reason: reason.into() });
+        let _ = timeout(FAREWELL_WITHIN, self.outlet.close(farewell)).await;
         metrics::counter!("clickwire_live_closes_total", "code" => code).increment(1);
     }
 
@@ -187,12 +144,11 @@ impl Session {
             let full = || End::Close(close::TOO_MANY_SESSIONS, "this account has too many sessions");
             self.share = Some(share.ok_or_else(full)?);
         }
-        self.tell(&ServerMessage::Welcome {
+        self.outlet.answer(&ServerMessage::Welcome {
             session: Uuid::now_v7().to_string(),
             heartbeat_ms: self.sessions.heartbeat.as_millis() as u64,
             advertisers: caller.scope.advertisers().map(<[String]>::to_vec),
-        })
-        .await?;
+        })?;
         Ok(caller)
     }
 
@@ -201,28 +157,12 @@ impl Session {
         let mut heartbeat = interval(self.sessions.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
-        let mut unanswered = 0;
         let sessions = self.sessions.clone();
         let mut leave = pin!(sessions.leave());
         loop {
             let step = tokio::select! {
-                message = self.socket.receive() => {
-                    unanswered = 0;
-                    match message.map_err(End::from).and_then(parse) {
-                        Ok(Some(message)) => self.handle(message, &caller).await,
-                        Ok(None) => Ok(()),
-                        Err(end) => Err(end),
-                    }
-                }
-                () = poll_fn(|context| poll_news(&mut self.subscriptions, context)) => self.update().await,
-                _ = heartbeat.tick() => {
-                    unanswered += 1;
-                    if unanswered > 2 {
-                        Err(End::Close(close::HEARTBEAT_TIMEOUT, "no answer to heartbeats"))
-                    } else {
-                        within(self.socket.ping()).await
-                    }
-                }
+                message = self.receive() => message.and_then(|message| self.handle(message, &caller)),
+                _ = heartbeat.tick() => self.outlet.heartbeat(),
                 () = &mut leave => Err(End::Reconnect),
                 ended = over(&mut ending) => Err(match ended {
                     Ended::Over => End::Close(close::UNAUTHORIZED, "signed out"),
@@ -235,41 +175,35 @@ impl Session {
         }
     }
 
-    async fn handle(&mut self, message: ClientMessage, caller: &Caller) -> Result<(), End> {
+    fn handle(&mut self, message: ClientMessage, caller: &Caller) -> Result<(), End> {
         if self.commands.spend(std::num::NonZeroU32::MIN).is_err() {
             return Err(End::Close(close::TOO_MANY_MESSAGES, "too many messages"));
         }
         match message {
             ClientMessage::Auth { .. } => Err(End::Close(close::PROTOCOL_ERROR, "authenticated already")),
-            ClientMessage::Ping {} => self.tell(&ServerMessage::Pong).await,
-            ClientMessage::Unsubscribe { id } => {
-                self.subscriptions.remove(&id);
-                Ok(())
-            }
+            ClientMessage::Ping {} => self.outlet.answer(&ServerMessage::Pong),
+            ClientMessage::Unsubscribe { id } => self.outlet.unsubscribe(id),
             ClientMessage::Subscribe { id, view, since, every_ms } => {
-                match self.subscribe(id, view, since, caller) {
-                    Ok(subscription) => {
-                        let subscription = subscription.every(every_ms);
-                        self.subscriptions.insert(id, subscription);
-                        self.update().await
-                    }
+                match self.source(id, view, since, every_ms, caller) {
+                    Ok(source) => self.outlet.subscribe(id, source),
                     Err((code, message)) => {
                         let (code, message) = (code.to_owned(), message.to_owned());
-                        self.tell(&ServerMessage::Error { id: Some(id), code, message }).await
+                        self.outlet.answer(&ServerMessage::Error { id: Some(id), code, message })
                     }
                 }
             }
         }
     }
 
-    fn subscribe(
+    fn source(
         &self,
         id: u32,
         topic: Topic,
         since: Option<Position>,
+        every_ms: Option<u32>,
         caller: &Caller,
-    ) -> Result<Subscription, Refusal> {
-        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS && !self.subscriptions.contains_key(&id) {
+    ) -> Result<Source, Refusal> {
+        if self.outlet.others(id) >= MAX_SUBSCRIPTIONS {
             return Err(("too_many", "A session may have 8 subscriptions."));
         }
         match topic {
@@ -278,87 +212,22 @@ impl Session {
                 let watched = self.hub.watch(view);
                 let watched =
                     watched.ok_or(("too_many", "This advertiser is watched in too many different ways."))?;
-                let clicks = Clicks::new(watched, since, Arc::clone(&caller.name));
-                Ok(Subscription::new(clicks.subscribe(), Source::Clicks(clicks)))
+                Ok(Source::Clicks(Clicks::new(watched, since, Arc::clone(&caller.name), every_ms)))
             }
             Topic::Alerts {} if caller.scope != Scope::All => {
                 Err(("forbidden", "Only operators watch incidents."))
             }
-            Topic::Alerts {} => {
-                let alerts = self.hub.alerts();
-                let announced = alerts.subscribe();
-                Ok(Subscription::new(announced, Source::Alerts { alerts, told: None }))
-            }
+            Topic::Alerts {} => Ok(Source::Alerts { alerts: self.hub.alerts(), told: None }),
         }
     }
 
-    /// Tells what subscriptions have to tell and have not told yet.
-    async fn update(&mut self) -> Result<(), End> {
-        self.frames.clear();
-        for (&id, subscription) in self.subscriptions.iter_mut().filter(|(_, news)| news.is_due) {
-            subscription.is_due = false;
-            subscription.source.frames(id, &mut self.frames)?;
-        }
-        self.write().await
-    }
-
-    async fn tell(&mut self, message: &ServerMessage) -> Result<(), End> {
-        self.frames.clear();
-        self.frames.push(encode(message));
-        self.write().await
-    }
-
-    async fn write(&mut self) -> Result<(), End> {
-        within(self.socket.send(&self.frames)).await?;
-        self.sessions.deliveries.increment(self.frames.len() as u64);
-        self.frames.clear();
-        Ok(())
-    }
-
-    async fn receive(&mut self) -> Result<ClientMessage, End> {
+    async fn receive(&self) -> Result<ClientMessage, End> {
         loop {
-            if let Some(message) = parse(self.socket.receive().await?)? {
+            if let Some(message) = parse(self.outlet.receive().await?)? {
                 return Ok(message);
             }
         }
     }
-}
-
-impl Subscription {
-    fn new(announced: watch::Receiver<u64>, source: Source) -> Self {
-        // Nothing can be told before the source is loaded; of that the source tells, too.
-        let is_due = *announced.borrow() > 0;
-        Self { source, news: ReusableBoxFuture::new(next(announced)), is_due, every: None }
-    }
-
-    /// As often as its client asks for.
-    fn every(self, milliseconds: Option<u32>) -> Self {
-        let every = milliseconds.map(|every| Duration::from_millis(every.clamp(1, MAX_EVERY_MS).into()));
-        Self { every, ..self }
-    }
-
-    /// Waits for what is new from now on.
-    fn wait(&mut self, announced: watch::Receiver<u64>) {
-        match self.every {
-            None => self.news.set(next(announced)),
-            Some(every) => self.news.set(next_of_every(announced, every)),
-        }
-    }
-}
-
-/// At the end of the current one of periods that are the same for all sessions, so that those who ask for
-/// the same are told by the same frames.
-async fn next_of_every(announced: watch::Receiver<u64>, every: Duration) -> watch::Receiver<u64> {
-    let every_ms = every.as_millis() as u64;
-    let into_ms = (now_ms() as u64) % every_ms;
-    sleep(Duration::from_millis(every_ms - into_ms)).await;
-    next(announced).await
-}
-
-async fn next(mut announced: watch::Receiver<u64>) -> watch::Receiver<u64> {
-    // The sender lives in the view that the subscription holds.
-    let _ = announced.changed().await;
-    announced
 }
 
 /// Ends when the caller may not go on.
@@ -366,43 +235,6 @@ async fn over(ending: &mut Option<Ending>) -> Ended {
     match ending {
         Some(ending) => ending.await,
         None => pending().await,
-    }
-}
-
-/// Notes which subscriptions have something new; ready when one has.
-fn poll_news(subscriptions: &mut BTreeMap<u32, Subscription>, context: &mut Context<'_>) -> Poll<()> {
-    let mut polled = Poll::Pending;
-    for subscription in subscriptions.values_mut() {
-        if let Poll::Ready(announced) = subscription.news.poll(context) {
-            subscription.wait(announced);
-            subscription.is_due = true;
-            polled = Poll::Ready(());
-        }
-    }
-    polled
-}
-
-async fn within(write: impl Future<Output = Result<(), tungstenite::Error>>) -> Result<(), End> {
-    match timeout(WRITE_WITHIN, write).await {
-        Ok(written) => Ok(written?),
-        Err(_) => Err(End::Gone),
-    }
-}
-
-impl Source {
-    /// Adds what is to be told now.
-    fn frames(&mut self, id: u32, frames: &mut Vec<Frame>) -> Result<(), End> {
-        match self {
-            Self::Clicks(clicks) => clicks.frames(id, frames),
-            Self::Alerts { alerts, told } => {
-                let Some((news, now_told)) = alerts.next(id, *told) else {
-                    return Err(End::Close(close::TOO_SLOW, "too slow for news; connect again"));
-                };
-                frames.extend(news);
-                *told = now_told;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -8,7 +8,9 @@
 //! could be answered, while something of ours is.
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice, Write as _},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,7 +20,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use clickwire_protocol::live::{MAX_CLIENT_MESSAGE_BYTES, SUBPROTOCOL};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade};
@@ -123,6 +125,10 @@ pub(super) fn protocol(already_read: &[u8]) -> WebSocketContext {
 pub(crate) struct Socket {
     transport: Transport,
     protocol: WebSocketContext,
+    /// What is not written yet; of the first frame the rest.
+    queue: Vec<Frame>,
+    /// Until all that was queued is written.
+    blocked: Option<Queued>,
 }
 
 impl Socket {
@@ -134,80 +140,108 @@ impl Socket {
         if let Err(error) = set {
             tracing::debug!(%error, "options of a socket");
         }
-        Self { transport, protocol: protocol(already_read) }
+        Self { transport, protocol: protocol(already_read), queue: Vec::new(), blocked: None }
     }
 
-    /// The next message. What is lost when this is given up halfway comes with the next call.
-    pub(crate) async fn receive(&mut self) -> Result<Message, Error> {
+    /// The next message; not to be asked for while something is blocked.
+    pub(crate) fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Error>> {
         loop {
             match self.protocol.read(&mut self.transport) {
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.transport.readable().await?;
+                    ready!(self.transport.poll_readable(context))?;
                 }
-                read => return read,
+                read => return Poll::Ready(read),
             }
         }
     }
 
-    /// Writes frames, all or, if this is given up halfway, part of them: then nothing else may be.
-    pub(crate) async fn send(&mut self, frames: &[Frame]) -> Result<(), Error> {
-        self.flush().await?;
-        for frames in frames.chunks(AT_ONCE) {
+    /// What is to be written next.
+    pub(crate) fn queue(&mut self) -> &mut Vec<Frame> {
+        &mut self.queue
+    }
+
+    /// Something was not taken that was written.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// Writes what is taken now.
+    pub(crate) fn write(&mut self) -> Result<(), Error> {
+        match self.write_all() {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.blocked.is_none() {
+                    metrics::counter!("clickwire_live_blocked_total").increment(1);
+                    self.blocked = Some(Queued::new(self.queue.iter().map(Bytes::len).sum()));
+                }
+                Ok(())
+            }
+            written => {
+                self.blocked = None;
+                written
+            }
+        }
+    }
+
+    /// Writes everything.
+    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            self.write()?;
+            if !self.is_blocked() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.transport.poll_writable(context))?;
+        }
+    }
+
+    fn write_all(&mut self) -> Result<(), Error> {
+        // What tungstenite has begun.
+        self.protocol.flush(&mut self.transport)?;
+        while !self.queue.is_empty() {
             let mut slices = [IoSlice::new(&[]); AT_ONCE];
-            for (slice, frame) in slices.iter_mut().zip(frames) {
+            let frames = self.queue.len().min(AT_ONCE);
+            for (slice, frame) in slices.iter_mut().zip(&self.queue) {
                 *slice = IoSlice::new(frame);
             }
-            let mut left = &mut slices[..frames.len()];
-            while !left.is_empty() {
-                match self.transport.write_vectored(left) {
-                    Ok(written) => IoSlice::advance_slices(&mut left, written),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        metrics::counter!("clickwire_live_blocked_total").increment(1);
-                        let _queued = Queued::new(left.iter().map(|slice| slice.len()).sum());
-                        self.transport.writable().await?;
-                    }
-                    Err(error) => return Err(error.into()),
-                }
+            let mut written = self.transport.write_vectored(&slices[..frames])?;
+            let whole = self.queue.iter().take_while(|frame| {
+                let is_whole = frame.len() <= written;
+                written -= if is_whole { frame.len() } else { 0 };
+                is_whole
+            });
+            let whole = whole.count();
+            self.queue.drain(..whole);
+            if let Some(first) = self.queue.first_mut() {
+                first.advance(written);
             }
         }
         // With TLS, what is taken is not yet sent.
-        self.flush().await
+        Ok(self.transport.flush()?)
     }
 
     /// Asks whether somebody is still there.
-    pub(crate) async fn ping(&mut self) -> Result<(), Error> {
-        self.control(Message::Ping(Bytes::new())).await
+    pub(crate) fn ping(&mut self) -> Result<(), Error> {
+        self.control(Message::Ping(Bytes::new()))
     }
 
     /// Says farewell, and waits until the other side has gone: closing a connection with something unread
     /// would reset it, and the farewell be lost.
-    pub(crate) async fn close(&mut self, frame: CloseFrame) -> Result<(), Error> {
-        self.control(Message::Close(Some(frame))).await?;
+    pub(crate) async fn close(mut self, frame: CloseFrame) -> Result<(), Error> {
+        poll_fn(|context| self.poll_write(context)).await?;
+        self.control(Message::Close(Some(frame)))?;
+        poll_fn(|context| self.poll_write(context)).await?;
         Ok(self.transport.shutdown().await?)
     }
 
-    async fn control(&mut self, message: Message) -> Result<(), Error> {
+    fn control(&mut self, message: Message) -> Result<(), Error> {
         match self.protocol.write(&mut self.transport, message) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
             written => written?,
         }
-        self.flush().await
-    }
-
-    /// Writes what tungstenite has not been able to.
-    async fn flush(&mut self) -> Result<(), Error> {
-        loop {
-            match self.protocol.flush(&mut self.transport) {
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.transport.writable().await?;
-                }
-                flushed => return flushed,
-            }
-        }
+        self.write()
     }
 }
 
-/// Bytes that a session waits to write; counted as long as it lives.
+/// Bytes that a session could not write; counted as long as it lives.
 struct Queued(f64);
 
 impl Queued {
@@ -224,7 +258,7 @@ impl Drop for Queued {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use futures_util::{SinkExt as _, StreamExt as _};
     use tokio::net::{TcpListener, TcpStream};
     use tokio_rustls::client;
@@ -235,13 +269,24 @@ mod tests {
 
     type Client = WebSocketStream<Either<TcpStream, Box<client::TlsStream<TcpStream>>>>;
 
+    impl Socket {
+        async fn receive(&mut self) -> Result<Message, Error> {
+            poll_fn(|context| self.poll_receive(context)).await
+        }
+
+        async fn send(&mut self, frames: &[Frame]) {
+            self.queue().extend_from_slice(frames);
+            poll_fn(|context| self.poll_write(context)).await.unwrap();
+        }
+    }
+
     async fn tcp() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         (listener.accept().await.unwrap().0, client)
     }
 
-    async fn pair() -> (Socket, Client) {
+    pub(in crate::live) async fn pair() -> (Socket, Client) {
         let (server, client) = tcp().await;
         let client = Either::Left(client);
         (
@@ -270,7 +315,7 @@ mod tests {
                 .map(|n| "x".repeat(n))
                 .collect();
             let frames: Vec<Frame> = texts.iter().map(|text| frame(text)).collect();
-            let sent = async { server.send(&frames).await.unwrap() };
+            let sent = server.send(&frames);
             let received = async {
                 for text in &texts {
                     assert_eq!(client.next().await.unwrap().unwrap(), Message::text(text.as_str()));
@@ -287,7 +332,7 @@ mod tests {
             assert!(matches!(server.receive().await.unwrap(), Message::Ping(_)));
             client.send(Message::text("hello")).await.unwrap();
             assert_eq!(server.receive().await.unwrap(), Message::text("hello"));
-            server.send(&[frame("one"), frame("two")]).await.unwrap();
+            server.send(&[frame("one"), frame("two")]).await;
             let enough = CloseFrame { code: CloseCode::Library(3_001), reason: "enough".into() };
             let closed = tokio::spawn(async move { server.close(enough).await });
             assert_eq!(client.next().await.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"there?")));

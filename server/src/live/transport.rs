@@ -1,12 +1,15 @@
 //! What is below a WebSocket: TCP, or TLS on TCP, read and written without waiting. What can't be done at
-//! once is [`io::ErrorKind::WouldBlock`]; when it can be, [`Transport::readable`] and
-//! [`Transport::writable`] tell.
+//! once is [`io::ErrorKind::WouldBlock`]; when it can be, [`Transport::poll_readable`] and
+//! [`Transport::poll_writable`] tell.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::{
+    io::{self, ErrorKind, IoSlice, Read, Write},
+    task::{Context, Poll},
+};
 
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 use tokio_rustls::rustls::{self, ServerConnection};
@@ -37,21 +40,21 @@ impl Transport {
         SockRef::from(self.stream())
     }
 
-    /// Ends when there may be something to read.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Plain(stream) => stream.readable().await,
-            // Its own messages may be waiting to go out.
-            Self::Tls(stream, session) if session.wants_write() => {
-                stream.ready(Interest::READABLE | Interest::WRITABLE).await.map(drop)
-            }
-            Self::Tls(stream, _) => stream.readable().await,
+    /// Ready when there may be something to read.
+    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Its own messages may be waiting to go out.
+        if let Self::Tls(stream, session) = self
+            && session.wants_write()
+            && let Poll::Ready(ready) = stream.poll_write_ready(context)
+        {
+            return Poll::Ready(ready);
         }
+        self.stream().poll_read_ready(context)
     }
 
-    /// Ends when there may be room to write.
-    pub(super) async fn writable(&self) -> io::Result<()> {
-        self.stream().writable().await
+    /// Ready when there may be room to write.
+    pub(super) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_write_ready(context)
     }
 
     /// Nothing more will be written; waits until the other side has gone.

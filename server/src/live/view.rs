@@ -8,7 +8,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use clickwire_process::now_ms;
 use clickwire_protocol::{
     counts::{Counts, Dimensions},
     feed::Position,
@@ -49,11 +48,6 @@ pub(crate) struct ViewState {
     announce: watch::Sender<u64>,
     /// Who watches, over how many connections each.
     present: BTreeMap<Arc<str>, usize>,
-    /// When the oldest message since the last tick was published: Unix time in milliseconds.
-    published_ms: Option<i64>,
-    /// The same of this revision, until somebody is told of it.
-    untold_ms: Option<i64>,
-    lag: metrics::Histogram,
     /// Deltas of this revision.
     deltas: Vec<Delta>,
 }
@@ -108,9 +102,6 @@ impl ViewState {
             awaited: u64::MAX,
             announce: watch::channel(0).0,
             present: BTreeMap::new(),
-            published_ms: None,
-            untold_ms: None,
-            lag: metrics::histogram!("clickwire_live_lag_seconds"),
             deltas: Vec::new(),
         }
     }
@@ -137,13 +128,6 @@ impl ViewState {
             if *connections == 0 {
                 self.present.remove(who);
             }
-        }
-    }
-
-    /// Takes note of when a message was published that has changed something.
-    pub(crate) fn published(&mut self, at_ms: i64) {
-        if self.changed {
-            self.published_ms.get_or_insert(at_ms);
         }
     }
 
@@ -184,16 +168,22 @@ impl ViewState {
         self.resumable_from = position.seq;
     }
 
-    /// Forgets what has left the window and tells sessions of what changed since the last tick.
-    pub(crate) fn tick(&mut self, now_minute: i64, floor_minute: i64) {
+    /// Forgets what has left the window; whether there is something to tell since the last tick.
+    pub(crate) fn tick(&mut self, now_minute: i64, floor_minute: i64) -> bool {
         self.first_minute = self.view.first_minute(now_minute).max(floor_minute);
         self.cells = self.cells.split_off(&(self.first_minute, Vec::new()));
-        if std::mem::take(&mut self.changed) {
+        let changed = std::mem::take(&mut self.changed);
+        if changed {
             self.revision += 1;
-            self.untold_ms = self.published_ms.take();
             self.deltas.clear();
             self.announce.send_replace(self.revision);
         }
+        changed
+    }
+
+    /// Whether there is something to tell who was told up to there; nothing is until the state is loaded.
+    pub(crate) fn has_news(&self, told: Option<&Told>) -> bool {
+        self.revision > told.map_or(0, |told| told.revision)
     }
 
     /// What brings a session that is at `since` up to date: what changed, where that can be told,
@@ -229,9 +219,6 @@ impl ViewState {
         }
         if let Some(kept) = self.deltas.iter().find(|kept| kept.id == id && kept.from == *told) {
             return Some((kept.frame.clone(), kept.to.clone()));
-        }
-        if let Some(published_ms) = self.untold_ms.take() {
-            self.lag.record(now_ms().saturating_sub(published_ms).max(0) as f64 / 1e3);
         }
         let Position { epoch, seq } = self.position.clone();
         let cells = self.cells(|cell| cell.revision > told.revision);
@@ -333,20 +320,22 @@ mod tests {
     #[test]
     fn a_session_that_was_busy_gets_the_present_once() {
         let mut state = view(vec![]);
+        assert!(!state.has_news(None), "it is not loaded");
         state.advance(&position("e", 0));
-        state.tick(100, 0);
+        assert!(state.tick(100, 0) && state.has_news(None));
         let (_, told) = state.snapshot(7);
+        assert!(!state.tick(100, 0) && !state.has_news(Some(&told)));
         for seq in 1..=3 {
             state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), seq);
             state.advance(&position("e", seq));
             state.tick(100, 0);
         }
+        assert!(state.has_news(Some(&told)));
         let (frame, told) = state.next(7, &told).unwrap();
         let message = serde_json::from_slice(payload(&frame)).unwrap();
         assert_eq!(cells(&message), [(100, 3)]);
         assert!(matches!(message, ServerMessage::Delta { from: 0, seq: 3, .. }));
-        let (frame, _) = state.next(7, &told).unwrap();
-        assert_eq!(cells(&serde_json::from_slice(payload(&frame)).unwrap()), []);
+        assert!(!state.has_news(Some(&told)));
     }
 
     #[test]

@@ -1,0 +1,89 @@
+//! What the kernel takes for the same: a thread that does nothing but write to sockets.
+//!
+//! Absolute times hold on one machine at one time only; how many times this a gateway takes holds elsewhere,
+//! too.
+
+use std::{
+    io::{ErrorKind, Write as _},
+    net::{TcpListener, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::json;
+use tokio::{io::AsyncReadExt as _, task::JoinSet};
+
+/// How much, and to how many.
+#[derive(Args)]
+pub struct Options {
+    /// Connections.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    connections: u32,
+    /// Writes to each of them in a second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// Bytes of each write.
+    #[arg(long, default_value_t = 200)]
+    bytes: usize,
+    /// How long.
+    #[arg(long, default_value_t = 5)]
+    seconds: u32,
+}
+
+/// Measures and prints one line of JSON.
+#[expect(clippy::print_stdout, reason = "its result")]
+pub async fn run(options: &Options) -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let mut readers = JoinSet::new();
+    let mut sockets = Vec::new();
+    for _ in 0..options.connections {
+        let mut reader = tokio::net::TcpStream::connect(address).await?;
+        let (socket, _) = listener.accept()?;
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        sockets.push(socket);
+        readers.spawn(async move {
+            let mut buffer = vec![0; 4 * 1_024];
+            while reader.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+        });
+    }
+    let rounds = options.rate * options.seconds;
+    let (every, bytes) = (Duration::from_secs(1) / options.rate, vec![0; options.bytes]);
+    let writer = tokio::task::spawn_blocking(move || write(sockets, rounds, every, &bytes));
+    let (writes, cpu) = writer.await??;
+    while readers.join_next().await.is_some() {}
+    println!("{}", json!({ "writes": writes, "cpu_seconds": cpu.as_secs_f64() }));
+    Ok(())
+}
+
+/// How many writes were taken, and the CPU time of all.
+fn write(
+    mut sockets: Vec<TcpStream>,
+    rounds: u32,
+    every: Duration,
+    bytes: &[u8],
+) -> anyhow::Result<(u64, Duration)> {
+    let (started, before) = (Instant::now(), cpu_time()?);
+    let mut writes = 0;
+    for round in 1..=rounds {
+        for socket in &mut sockets {
+            match socket.write(bytes) {
+                Ok(_) => writes += 1,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error).context("writing"),
+            }
+        }
+        thread::sleep((started + every * round).saturating_duration_since(Instant::now()));
+    }
+    Ok((writes, cpu_time()? - before))
+}
+
+/// What this thread has taken.
+fn cpu_time() -> anyhow::Result<Duration> {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).map_err(|_| anyhow!("a CPU time before its thread"))
+}

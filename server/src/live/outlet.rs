@@ -1,0 +1,253 @@
+//! What a session's task shares with those who have news for it: the socket, and what it is to be told.
+//!
+//! Whoever has news writes it, straight into the sockets of all who listen, one after the other: to wake a
+//! task for each would cost more than the write does. Only where a socket is full the session's own task goes
+//! on, as soon as there is room. Nothing queues: what it writes then is the state of that moment. What several
+//! views have to tell at the same moment goes out in one write.
+
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+};
+
+use clickwire_process::now_ms;
+use clickwire_protocol::live::{ServerMessage, close};
+use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
+
+use super::{
+    alerts::Alerts, clicks::Clicks, listeners::Listening, session::End, socket::Socket, view::encode,
+};
+
+/// Heartbeats that may stay unanswered.
+const UNANSWERED: u8 = 2;
+
+/// Until the session ends.
+pub(super) struct Outlet(Mutex<Option<State>>);
+
+struct State {
+    socket: Socket,
+    subscriptions: BTreeMap<u32, Subscription>,
+    /// Heartbeats since the other side was heard, or took what it had not taken.
+    unanswered: u8,
+    /// The session has to end, as was seen when it was told something.
+    end: Option<End>,
+    /// The session's task.
+    task: Option<Waker>,
+    deliveries: metrics::Counter,
+}
+
+/// What a session is told from.
+pub(super) enum Source {
+    Clicks(Clicks),
+    Alerts {
+        alerts: Arc<Alerts>,
+        /// The last news that it was told; `None` before the first message.
+        told: Option<i64>,
+    },
+}
+
+/// One of a session's subscriptions.
+struct Subscription {
+    source: Source,
+    _listening: Listening,
+}
+
+impl Outlet {
+    pub(super) fn new(socket: Socket, deliveries: metrics::Counter) -> Self {
+        Self(Mutex::new(Some(State {
+            socket,
+            subscriptions: BTreeMap::new(),
+            unanswered: 0,
+            end: None,
+            task: None,
+            deliveries,
+        })))
+    }
+
+    /// The next message of the client; until it comes, what could not be written at once is. What is lost when
+    /// this is given up halfway comes with the next call.
+    pub(super) async fn receive(&self) -> Result<Message, End> {
+        poll_fn(|context| match &mut *self.lock() {
+            Some(state) => state.poll_receive(context),
+            None => Poll::Ready(Err(End::Gone)),
+        })
+        .await
+    }
+
+    /// Tells what there is to tell; whether there is something else that waits for its time.
+    pub(super) fn tell(&self) -> bool {
+        let mut outlet = self.lock();
+        let Some(state) = &mut *outlet else { return false };
+        let told = state.tell();
+        if (told.is_err() || state.socket.is_blocked())
+            && let Some(task) = state.task.take()
+        {
+            task.wake();
+        }
+        told.unwrap_or_else(|end| {
+            state.end = Some(end);
+            false
+        })
+    }
+
+    /// Answers the client.
+    pub(super) fn answer(&self, message: &ServerMessage) -> Result<(), End> {
+        self.with(|state| {
+            state.socket.queue().push(encode(message));
+            state.deliveries.increment(1);
+            Ok(state.socket.write()?)
+        })
+    }
+
+    /// Tells of a source from now on, as `id`, instead of what was told of under it.
+    pub(super) fn subscribe(self: &Arc<Self>, id: u32, source: Source) -> Result<(), End> {
+        let _listening = match &source {
+            Source::Clicks(clicks) => clicks.listeners().add(self),
+            Source::Alerts { alerts, .. } => alerts.listeners().add(self),
+        };
+        self.with(|state| {
+            state.subscriptions.insert(id, Subscription { source, _listening });
+            state.tell().map(drop)
+        })
+    }
+
+    pub(super) fn unsubscribe(&self, id: u32) -> Result<(), End> {
+        self.with(|state| {
+            state.subscriptions.remove(&id);
+            Ok(())
+        })
+    }
+
+    /// How many subscriptions there are beside `id`.
+    pub(super) fn others(&self, id: u32) -> usize {
+        self.lock().iter().flat_map(|state| state.subscriptions.keys()).filter(|key| **key != id).count()
+    }
+
+    /// Asks whether somebody is still there; an error if nobody has been for too long.
+    pub(super) fn heartbeat(&self) -> Result<(), End> {
+        self.with(|state| {
+            if state.unanswered >= UNANSWERED {
+                return Err(End::Close(close::HEARTBEAT_TIMEOUT, "no answer to heartbeats"));
+            }
+            state.unanswered += 1;
+            // Who does not take what is written would not take this.
+            if !state.socket.is_blocked() {
+                state.socket.ping()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Ends it: nobody tells it anything any more. Then says farewell.
+    pub(super) async fn close(&self, farewell: Option<CloseFrame>) {
+        let state = self.lock().take();
+        if let (Some(State { socket, subscriptions, .. }), Some(farewell)) = (state, farewell) {
+            drop(subscriptions);
+            // Whether it arrives changes nothing.
+            let _ = socket.close(farewell).await;
+        }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> Result<T, End>) -> Result<T, End> {
+        self.lock().as_mut().map_or(Err(End::Gone), work)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, End>> {
+        if let Some(end) = self.end.take() {
+            return Poll::Ready(Err(end));
+        }
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
+            self.task = Some(context.waker().clone());
+        }
+        while self.socket.is_blocked() {
+            ready!(self.socket.poll_write(context))?;
+            self.unanswered = 0;
+            self.tell()?;
+        }
+        let message = ready!(self.socket.poll_receive(context))?;
+        self.unanswered = 0;
+        Poll::Ready(Ok(message))
+    }
+
+    /// Tells what there is to tell, unless what was told before is not written yet; whether there is
+    /// something else that waits for its time.
+    fn tell(&mut self) -> Result<bool, End> {
+        let now_ms = now_ms();
+        if self.socket.is_blocked() {
+            return Ok(self.subscriptions.values().any(|subscription| subscription.source.waits(now_ms)));
+        }
+        let mut later = false;
+        let frames = self.socket.queue();
+        for (&id, Subscription { source, .. }) in &mut self.subscriptions {
+            match source {
+                source if source.waits(now_ms) => later = true,
+                Source::Clicks(clicks) => clicks.frames(id, now_ms, frames),
+                Source::Alerts { alerts, told } => {
+                    let Some((news, now_told)) = alerts.next(id, *told) else {
+                        return Err(End::Close(close::TOO_SLOW, "too slow for news; connect again"));
+                    };
+                    frames.extend(news);
+                    *told = now_told;
+                }
+            }
+        }
+        if !frames.is_empty() {
+            self.deliveries.increment(frames.len() as u64);
+            self.socket.write()?;
+        }
+        Ok(later)
+    }
+}
+
+impl Source {
+    /// Whether there is something to tell whose time has not come.
+    fn waits(&self, now_ms: i64) -> bool {
+        match self {
+            Self::Clicks(clicks) => clicks.waits(now_ms),
+            Self::Alerts { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt as _, StreamExt as _};
+
+    use super::*;
+    use crate::live::socket::tests::pair;
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_given_up_and_who_takes_it_late_gets_it() {
+        let (socket, mut client) = pair().await;
+        let outlet = Outlet::new(socket, metrics::Counter::noop());
+        let long = ServerMessage::Error { id: None, code: "x".repeat(60_000), message: String::new() };
+        let is_blocked = || outlet.lock().as_ref().is_some_and(|state| state.socket.is_blocked());
+        let mut said = 0;
+        while !is_blocked() {
+            assert!(outlet.answer(&long).is_ok());
+            said += 1;
+        }
+        for _ in 0..UNANSWERED {
+            assert!(outlet.heartbeat().is_ok());
+        }
+        assert!(matches!(outlet.heartbeat(), Err(End::Close(close::HEARTBEAT_TIMEOUT, _))));
+        let takes = async {
+            for _ in 0..said {
+                let taken = client.next().await.unwrap().unwrap();
+                assert_eq!(serde_json::from_str::<ServerMessage>(taken.to_text().unwrap()).unwrap(), long);
+            }
+            client.send(Message::text("here")).await.unwrap();
+        };
+        let ((), heard) = tokio::join!(takes, outlet.receive());
+        assert!(heard.is_ok_and(|heard| heard == Message::text("here")) && !is_blocked());
+        assert!(outlet.heartbeat().is_ok());
+    }
+}
