@@ -73,7 +73,7 @@ pub struct Config {
     pub batch_max: usize,
 
     /// How long the first click of a batch waits for more, in milliseconds.
-    #[arg(long, env = "CLICKWIRE_LINGER_MS", default_value_t = 50)]
+    #[arg(long, env = "CLICKWIRE_LINGER_MS", default_value_t = 100)]
     pub linger_ms: u64,
 
     /// How long the broker waits for a sign of life of whoever has a click in hand before it offers

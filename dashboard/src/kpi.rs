@@ -55,7 +55,7 @@ pub struct Props {
     pub note: AttrValue,
     /// How it moved.
     pub chip: Option<Chip>,
-    /// One value a full minute.
+    /// How it went: values at equal distances.
     pub spark: Vec<f64>,
     /// The colour of the curve, and of the number when it's bad news.
     #[prop_or_default]

@@ -5,10 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use clickwire_protocol::{MINUTE_MS, counts::Counts, live::ViewState};
+use clickwire_protocol::{
+    MINUTE_MS,
+    counts::Counts,
+    live::{RATE_SECONDS, ViewState},
+};
 
 /// How far the watermark lies behind, in minutes: later ones are provisional.
 pub const WATERMARK_MINUTES: i64 = 3;
+
+/// Of so many seconds the mean is shown as the rate.
+const SMOOTHED_SECONDS: i64 = 5;
 
 /// Fewer clicks than this say nothing about a rate or a change.
 const MEANINGFUL_CLICKS: i64 = 30;
@@ -60,6 +67,8 @@ pub struct Overview {
     pub by_minute: Vec<Counts>,
     /// Most clicks first, then by id.
     pub campaigns: Vec<Campaign>,
+    /// Clicks a second, one entry for each of the last [`RATE_SECONDS`]; the last is what is going on now.
+    pub rates: Vec<f64>,
 }
 
 impl Overview {
@@ -89,6 +98,7 @@ impl Overview {
         }
         overview.campaigns = campaigns.into_values().collect();
         overview.campaigns.sort_by_key(|campaign| std::cmp::Reverse(campaign.total.clicks()));
+        overview.rates = rates(&state.rates, now_ms, overview.trailing_minute() / 60.0);
         overview
     }
 
@@ -155,6 +165,23 @@ impl Overview {
     }
 }
 
+/// Clicks a second, for each of the last seconds that are over the mean of a few up to it, so that a curve
+/// moves and does not twitch. Seconds before the first that is known are taken to have been as `usual`.
+fn rates(known: &BTreeMap<i64, i64>, now_ms: i64, usual: f64) -> Vec<f64> {
+    let last = now_ms.div_euclid(1_000) - 1;
+    let first_known = known.first_key_value().map_or(i64::MAX, |(&second, _)| second);
+    let clicks = |second| match known.get(&second) {
+        Some(&clicks) => clicks as f64,
+        None if second < first_known => usual,
+        None => 0.0,
+    };
+    (last - RATE_SECONDS + 1..=last)
+        .map(|second| {
+            (second - SMOOTHED_SECONDS + 1..=second).map(clicks).sum::<f64>() / SMOOTHED_SECONDS as f64
+        })
+        .collect()
+}
+
 /// About how many of these clicks came in the last 60 s: the present minute so far, and of the
 /// minute before the part that is not yet 60 s ago.
 pub fn trailing(by_minute: &[Counts], minute_passed: f64) -> f64 {
@@ -213,6 +240,15 @@ mod tests {
         let counts = |valid| Counts { valid, ..Counts::default() };
         assert_eq!(trailing(&[counts(40), counts(60)], 1.0), trailing(&[counts(60), counts(0)], 0.0));
         assert_eq!(trailing(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn rates_are_smooth_and_end_with_the_last_second_that_is_over() {
+        let known = BTreeMap::from([(97, 10), (99, 5), (100, 90)]);
+        let rates = rates(&known, 100_999, 2.0);
+        assert_eq!(rates.len(), 60);
+        assert_eq!(rates[0], 2.0, "nothing is known of it");
+        assert_eq!(rates[59], (2.0 + 2.0 + 10.0 + 0.0 + 5.0) / 5.0);
     }
 
     #[test]

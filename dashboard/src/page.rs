@@ -199,8 +199,8 @@ fn cards(props: &Props, window: &str) -> Html {
                 note={format!("{} invalid", format::count(total.fraud()))} chip={fraud_chip}
                 spark={spark(|counts| counts.fraud_rate().unwrap_or(0.0))} {loading} />
             <Kpi label="Last minute" testid="kpi-last-minute" value={format::count(rate.round() as i64)} data_value={format!("{rate:.0}")}
-                note={format!("about {} per second", format::per_second(rate / 60.0))} chip={None::<Chip>}
-                spark={overview.full_minutes().iter().rev().take(15).rev().map(|counts| counts.clicks() as f64).chain([rate]).collect::<Vec<f64>>()} {loading} />
+                note={format!("now {} per second", format::per_second(overview.rates.last().copied().unwrap_or_default()))} chip={None::<Chip>}
+                spark={overview.rates.clone()} {loading} />
         </>
     }
 }

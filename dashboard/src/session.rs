@@ -323,11 +323,13 @@ impl Session {
 
     fn hear(&mut self, polled: Polled, now_ms: i64) -> Vec<Effect> {
         let told = match polled {
-            Polled::Told(ServerMessage::Snapshot { epoch, seq, cells, .. }) => {
+            Polled::Told(ServerMessage::Snapshot { epoch, seq, cells, rates, .. }) => {
                 self.state.replace(epoch, seq, cells);
+                self.state.note(&rates);
                 true
             }
-            Polled::Told(ServerMessage::Delta { epoch, from, seq, cells, .. }) => {
+            Polled::Told(ServerMessage::Delta { epoch, from, seq, cells, rates, .. }) => {
+                self.state.note(&rates);
                 self.follow(&epoch, from, seq, cells, now_ms)
             }
             Polled::Refused => {
@@ -388,14 +390,18 @@ impl Session {
                 }
                 effects.extend(self.subscribe());
             }
-            ServerMessage::Snapshot { id, epoch, seq, cells } if ours(id) => {
+            ServerMessage::Snapshot { id, epoch, seq, cells, rates } if ours(id) => {
                 self.state.replace(epoch, seq, cells);
+                self.state.note(&rates);
                 self.expects_snapshot = false;
                 self.settled = true;
                 self.complaint = None;
             }
             // Until the snapshot comes, deltas can't follow anything.
-            ServerMessage::Delta { id, epoch, from, seq, cells } if ours(id) && !self.expects_snapshot => {
+            ServerMessage::Delta { id, epoch, from, seq, cells, rates }
+                if ours(id) && !self.expects_snapshot =>
+            {
+                self.state.note(&rates);
                 if !self.follow(&epoch, from, seq, cells, now_ms) {
                     effects.extend(self.subscribe());
                 }

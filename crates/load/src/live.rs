@@ -103,13 +103,15 @@ impl Client {
                 self.subscribe().await?;
                 Ok(None)
             }
-            ServerMessage::Snapshot { epoch, seq, cells, .. } => {
+            ServerMessage::Snapshot { epoch, seq, cells, rates, .. } => {
                 self.counters.snapshots += 1;
+                self.state.note(&rates);
                 self.state.replace(epoch, seq, cells.clone());
                 Ok(Some(cells))
             }
-            ServerMessage::Delta { epoch, from, seq, cells, .. } => {
+            ServerMessage::Delta { epoch, from, seq, cells, rates, .. } => {
                 self.counters.deltas += 1;
+                self.state.note(&rates);
                 match self.state.apply(&epoch, from, seq, cells.clone()) {
                     Applied::Yes => Ok(Some(cells)),
                     Applied::Gap => {

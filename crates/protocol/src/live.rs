@@ -26,6 +26,9 @@ pub const SUBPROTOCOL: &str = "clickwire.v1";
 /// Longest message a client may send, in bytes.
 pub const MAX_CLIENT_MESSAGE_BYTES: usize = 16 * 1024;
 
+/// Seconds up to now of which a gateway tells how many clicks were counted in each.
+pub const RATE_SECONDS: i64 = 60;
+
 /// The longest window of a view, in minutes.
 pub const MAX_WINDOW_MINUTES: u32 = 240;
 
@@ -130,6 +133,9 @@ pub enum ServerMessage {
         seq: u64,
         /// All cells of the view.
         cells: Vec<ViewCell>,
+        /// How fast clicks have come lately.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rates: Vec<Rate>,
     },
     /// Cells that changed, as they are now.
     Delta {
@@ -143,6 +149,9 @@ pub enum ServerMessage {
         seq: u64,
         /// The cells.
         cells: Vec<ViewCell>,
+        /// Seconds of which more is known.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rates: Vec<Rate>,
     },
     /// The feed began a new life: a snapshot follows.
     Reset {
@@ -273,6 +282,17 @@ pub struct ViewCell {
     pub counts: Counts,
 }
 
+/// How many clicks of a view were counted in one second: for a curve that moves. A gateway knows of what it has
+/// seen since somebody began to watch; what is right in the end are the cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Rate {
+    /// Seconds since the Unix epoch, by the gateway's clock.
+    pub second: i64,
+    /// Clicks that were counted in it so far, whenever they were made.
+    pub clicks: i64,
+}
+
 /// A client's state of one view: what dashboards and test clients keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ViewState {
@@ -280,6 +300,8 @@ pub struct ViewState {
     pub position: Option<Position>,
     /// Counts by minute and group.
     pub cells: BTreeMap<(i64, Vec<String>), Counts>,
+    /// Clicks by the second in which they were counted, of the last [`RATE_SECONDS`] in which any were.
+    pub rates: BTreeMap<i64, i64>,
 }
 
 /// What a client does after a message.
@@ -307,6 +329,14 @@ impl ViewState {
                 Applied::Yes
             }
             Some(_) | None => Applied::Gap,
+        }
+    }
+
+    /// Takes what a message says of how fast clicks come.
+    pub fn note(&mut self, rates: &[Rate]) {
+        self.rates.extend(rates.iter().map(|rate| (rate.second, rate.clicks)));
+        if let Some((&last, _)) = self.rates.last_key_value() {
+            self.rates = self.rates.split_off(&(last - RATE_SECONDS + 1));
         }
     }
 
@@ -375,6 +405,15 @@ mod tests {
         assert_eq!(state.total().valid, 8);
         state.forget_before(2);
         assert_eq!(state.total().valid, 7);
+    }
+
+    #[test]
+    fn of_rates_the_latest_are_kept() {
+        let rate = |second, clicks| Rate { second, clicks };
+        let mut state = ViewState::default();
+        state.note(&[rate(100, 3), rate(101, 1)]);
+        state.note(&[rate(101, 4), rate(100 + RATE_SECONDS, 7)]);
+        assert_eq!(state.rates, BTreeMap::from([(101, 4), (100 + RATE_SECONDS, 7)]));
     }
 
     #[test]

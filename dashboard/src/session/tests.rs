@@ -1,6 +1,6 @@
 //! The session's promises, one a test.
 
-use clickwire_protocol::counts::Counts;
+use clickwire_protocol::{counts::Counts, live::Rate};
 
 use super::*;
 
@@ -23,11 +23,24 @@ fn cell(valid: i64) -> ViewCell {
 }
 
 fn snapshot(id: u32, seq: u64, valid: i64) -> Event {
-    Event::Received(ServerMessage::Snapshot { id, epoch: "e".into(), seq, cells: vec![cell(valid)] })
+    Event::Received(ServerMessage::Snapshot {
+        id,
+        epoch: "e".into(),
+        seq,
+        cells: vec![cell(valid)],
+        rates: vec![],
+    })
 }
 
 fn delta(id: u32, from: u64, seq: u64, valid: i64) -> Event {
-    Event::Received(ServerMessage::Delta { id, epoch: "e".into(), from, seq, cells: vec![cell(valid)] })
+    Event::Received(ServerMessage::Delta {
+        id,
+        epoch: "e".into(),
+        from,
+        seq,
+        cells: vec![cell(valid)],
+        rates: vec![Rate { second: 60, clicks: valid }],
+    })
 }
 
 /// A session that has its first snapshot, up to `seq` 4.

@@ -89,12 +89,13 @@ impl Cells {
         self.loaded
     }
 
-    /// Takes a message; `false` if others between it and the last one are missing.
-    pub(crate) fn apply(&mut self, delta: Delta) -> bool {
+    /// Takes a message that came in this second since the Unix epoch; `false` if others between it and the last
+    /// one are missing.
+    pub(crate) fn apply(&mut self, delta: Delta, second: i64) -> bool {
         let follows = delta.epoch == self.position.epoch && delta.seq <= self.position.seq + 1;
         let seq = delta.seq.max(self.position.seq);
         for cell in delta.cells {
-            self.set(cell, seq);
+            self.set(cell, seq, second);
         }
         self.published_ms = self.published_ms.or(delta.published_at_ms);
         if follows {
@@ -111,7 +112,7 @@ impl Cells {
             let known = before.get_mut(&cell.minute).and_then(|cells| cells.remove(&cell.dimensions));
             let counts = known.map(|known| known.counts).unwrap_or_default();
             if counts != cell.counts {
-                self.tell(cell.minute, &cell.dimensions, cell.counts - counts, position.seq);
+                self.tell(cell.minute, &cell.dimensions, cell.counts - counts, position.seq, None);
             }
             let versioned = Versioned { version: cell.version, counts: cell.counts };
             self.minutes.entry(cell.minute).or_default().insert(cell.dimensions, versioned);
@@ -120,7 +121,7 @@ impl Cells {
         for (minute, cells) in before {
             for (dimensions, gone) in cells {
                 let difference = Counts::default() - gone.counts;
-                self.tell(minute, &dimensions, difference, position.seq);
+                self.tell(minute, &dimensions, difference, position.seq, None);
             }
         }
         self.loaded = true;
@@ -130,16 +131,22 @@ impl Cells {
         self.advance(position);
     }
 
-    fn tell(&self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) {
+    /// Tells views of a difference, and of when it came about, if that is known.
+    fn tell(&self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64, second: Option<i64>) {
         for view in self.views.values() {
-            lock(view).add(minute, dimensions, difference, seq);
+            let mut view = lock(view);
+            if view.add(minute, dimensions, difference, seq)
+                && let Some(second) = second
+            {
+                view.count(second, difference.clicks());
+            }
         }
     }
 
     /// Sets a cell to its absolute value, unless we know a newer one. A cell that is published with
     /// the value it already has still counts as changed by that message: a session that resumes
     /// from before it may not have seen the value.
-    fn set(&mut self, cell: MinuteCell, seq: u64) {
+    fn set(&mut self, cell: MinuteCell, seq: u64, second: i64) {
         let MinuteCell { minute, dimensions, version, counts } = cell;
         if minute < self.floor_minute {
             return;
@@ -152,7 +159,7 @@ impl Cells {
         let difference = counts - before.map(|before| before.counts).unwrap_or_default();
         self.count += usize::from(before.is_none());
         cells.insert(dimensions.clone(), Versioned { version, counts });
-        self.tell(minute, &dimensions, difference, seq);
+        self.tell(minute, &dimensions, difference, seq, Some(second));
     }
 
     fn advance(&mut self, position: Position) {
@@ -243,11 +250,22 @@ mod tests {
     #[test]
     fn older_versions_and_repeats_change_nothing() {
         let (mut state, view) = state(vec![cell(100, 3, 7)]);
-        assert!(state.apply(delta(2, cell(100, 2, 5))));
-        assert!(state.apply(delta(2, cell(100, 3, 7))));
+        assert!(state.apply(delta(2, cell(100, 2, 5)), 6_000));
+        assert!(state.apply(delta(2, cell(100, 3, 7)), 6_000));
         assert_eq!(shown(&view), [(100, 7)]);
-        assert!(!state.apply(delta(4, cell(100, 4, 8))), "a gap");
+        assert!(!state.apply(delta(4, cell(100, 4, 8)), 6_001), "a gap");
         assert_eq!(shown(&view), [(100, 8)], "its cells are true all the same");
+    }
+
+    #[test]
+    fn rates_are_of_what_was_published_and_not_of_what_was_read() {
+        let (mut state, view) = state(vec![cell(100, 3, 7)]);
+        state.apply(delta(2, cell(100, 4, 9)), 6_000);
+        state.apply(delta(2, cell(100, 4, 9)), 6_001);
+        state.replace(position(3), vec![cell(100, 5, 20)]);
+        let ServerMessage::Snapshot { rates, .. } = lock(&view).snapshot(1).0 else { panic!() };
+        let rates: Vec<_> = rates.iter().map(|rate| (rate.second, rate.clicks)).collect();
+        assert_eq!(rates, [(6_000, 2), (6_001, 0)]);
     }
 
     #[test]
@@ -262,7 +280,7 @@ mod tests {
         let (mut state, view) = state(vec![cell(100, 1, 7), cell(101, 1, 1), cell(102, 1, 1)]);
         state.tick(102, 2);
         assert_eq!(shown(&view), [(101, 1), (102, 1)]);
-        state.apply(delta(2, cell(100, 2, 8)));
+        state.apply(delta(2, cell(100, 2, 8)), 6_000);
         state.tick(102, 2);
         assert_eq!(shown(&view), [(101, 1), (102, 1)]);
     }

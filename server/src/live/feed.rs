@@ -217,7 +217,7 @@ impl Follower {
                 return;
             }
         };
-        if !feed.cells().apply(delta) {
+        if !feed.cells().apply(delta, now_ms().div_euclid(1_000)) {
             metrics::counter!("clickwire_live_gaps_total").increment(1);
             self.suspect.store(true, Ordering::Relaxed);
         }

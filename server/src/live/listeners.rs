@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use clickwire_process::now_ms;
 use tokio::task::yield_now;
 
 use super::outlet::Outlet;
@@ -40,9 +41,9 @@ impl Listeners {
     /// Has every session told what it has not been told; whether one wants to be told later.
     pub(super) async fn tell(&self) -> bool {
         let outlets: Vec<_> = self.lock().values().filter_map(|listener| listener.outlet.upgrade()).collect();
-        let mut later = false;
+        let (mut later, now_ms) = (false, now_ms());
         for (number, outlet) in (1..).zip(outlets) {
-            later |= outlet.tell();
+            later |= outlet.tell(now_ms);
             if number % AT_A_TIME == 0 {
                 yield_now().await;
             }

@@ -4,6 +4,7 @@
 //! - [`feed`]: follows one advertiser: loads once, keeps up to date
 //! - [`cells`]: the advertiser's recent cells, and the views computed from them
 //! - [`view`]: what one kind of dashboard shows, computed once for all that show it
+//! - [`rates`]: how fast its clicks come
 //! - [`alerts`]: news about incidents, for administrators
 //! - [`clicks`]: one watcher of a view, whatever carries its messages
 //! - [`http`]: the same as server-sent events, and for asking now and then
@@ -22,6 +23,7 @@ mod hub;
 mod listeners;
 mod outlet;
 mod place;
+mod rates;
 mod session;
 mod socket;
 mod transport;

@@ -76,11 +76,11 @@ impl Outlet {
         .await
     }
 
-    /// Tells what there is to tell; whether there is something else that waits for its time.
-    pub(super) fn tell(&self) -> bool {
+    /// Tells what there is to tell at this time; whether there is something else that waits for its own.
+    pub(super) fn tell(&self, now_ms: i64) -> bool {
         let mut outlet = self.lock();
         let Some(state) = &mut *outlet else { return false };
-        let told = state.tell();
+        let told = state.tell(now_ms);
         if (told.is_err() || state.socket.is_blocked())
             && let Some(task) = state.task.take()
         {
@@ -109,7 +109,7 @@ impl Outlet {
         };
         self.with(|state| {
             state.subscriptions.insert(id, Subscription { source, _listening });
-            state.tell().map(drop)
+            state.tell(now_ms()).map(drop)
         })
     }
 
@@ -170,7 +170,7 @@ impl State {
         while self.socket.is_blocked() {
             ready!(self.socket.poll_write(context))?;
             self.unanswered = 0;
-            self.tell()?;
+            self.tell(now_ms())?;
         }
         let message = ready!(self.socket.poll_receive(context))?;
         self.unanswered = 0;
@@ -179,8 +179,7 @@ impl State {
 
     /// Tells what there is to tell, unless what was told before is not written yet; whether there is
     /// something else that waits for its time.
-    fn tell(&mut self) -> Result<bool, End> {
-        let now_ms = now_ms();
+    fn tell(&mut self, now_ms: i64) -> Result<bool, End> {
         if self.socket.is_blocked() {
             return Ok(self.subscriptions.values().any(|subscription| subscription.source.waits(now_ms)));
         }

@@ -95,7 +95,11 @@ impl Write for Transport {
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Plain(stream) => stream.try_write_vectored(slices),
+            // `send` takes less than `writev`.
+            Self::Plain(stream) => match slices {
+                [one] => stream.try_write(one),
+                several => stream.try_write_vectored(several),
+            },
             Self::Tls(stream, session) => {
                 match rustls::Stream::new(&mut **session, &mut NonBlocking(stream)).write_vectored(slices)? {
                     // What it keeps encrypted is at its limit.

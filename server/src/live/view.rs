@@ -15,7 +15,10 @@ use clickwire_protocol::{
 };
 use tokio::sync::watch;
 
-use crate::live::socket::{Frame, frame};
+use crate::live::{
+    rates::Rates,
+    socket::{Frame, frame},
+};
 
 /// Deltas kept for sessions that are at the same place.
 const KEPT_DELTAS: usize = 8;
@@ -32,6 +35,7 @@ pub(crate) fn lock(view: &SharedView) -> MutexGuard<'_, ViewState> {
 pub(crate) struct ViewState {
     view: View,
     cells: BTreeMap<(i64, Vec<String>), Cell>,
+    rates: Rates,
     /// What is before has left the window.
     first_minute: i64,
     /// The state contains everything up to here.
@@ -93,6 +97,7 @@ impl ViewState {
         Self {
             view,
             cells: BTreeMap::new(),
+            rates: Rates::default(),
             first_minute: i64::MIN,
             position: Position::default(),
             epoch: Arc::default(),
@@ -131,10 +136,10 @@ impl ViewState {
         }
     }
 
-    /// Adds the difference that a cell of the feed made, if the view admits it.
-    pub(crate) fn add(&mut self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) {
+    /// Adds the difference that a cell of the feed made, if the view admits it; whether it does.
+    pub(crate) fn add(&mut self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) -> bool {
         if minute < self.first_minute || !self.view.filters.admit(dimensions) {
-            return;
+            return false;
         }
         let cell = self.cells.entry((minute, self.view.group_of(dimensions))).or_insert(Cell {
             counts: Counts::default(),
@@ -145,6 +150,12 @@ impl ViewState {
         cell.seq = seq;
         cell.revision = self.revision + 1;
         self.changed = true;
+        true
+    }
+
+    /// Clicks were counted in this second since the Unix epoch.
+    pub(crate) fn count(&mut self, second: i64, clicks: i64) {
+        self.rates.count(second, clicks, self.revision + 1);
     }
 
     /// Everything up to `position` is contained.
@@ -199,7 +210,8 @@ impl ViewState {
         Some(match since.filter(|since| *since >= self.resumable_from) {
             Some(since) => {
                 let cells = self.cells(|cell| cell.seq > since);
-                (ServerMessage::Delta { id, epoch, from: since, seq, cells }, self.told())
+                let rates = self.rates.after(0);
+                (ServerMessage::Delta { id, epoch, from: since, seq, cells, rates }, self.told())
             }
             None => self.snapshot(id),
         })
@@ -208,7 +220,8 @@ impl ViewState {
     /// Everything.
     pub(crate) fn snapshot(&self, id: u32) -> (ServerMessage, Told) {
         let Position { epoch, seq } = self.position.clone();
-        (ServerMessage::Snapshot { id, epoch, seq, cells: self.cells(|_| true) }, self.told())
+        let (cells, rates) = (self.cells(|_| true), self.rates.after(0));
+        (ServerMessage::Snapshot { id, epoch, seq, cells, rates }, self.told())
     }
 
     /// The frame that brings a session from `told` to the present, encoded once for all that are at
@@ -222,7 +235,8 @@ impl ViewState {
         }
         let Position { epoch, seq } = self.position.clone();
         let cells = self.cells(|cell| cell.revision > told.revision);
-        let frame = encode(&ServerMessage::Delta { id, epoch, from: told.seq, seq, cells });
+        let rates = self.rates.after(told.revision);
+        let frame = encode(&ServerMessage::Delta { id, epoch, from: told.seq, seq, cells, rates });
         let to = self.told();
         if self.deltas.len() < KEPT_DELTAS {
             self.deltas.push(Delta { id, from: told.clone(), to: to.clone(), frame: frame.clone() });

@@ -67,6 +67,9 @@ async fn a_click_reaches_the_screens_that_may_see_it() -> Result<()> {
     post(&stack, 1).await?;
     shows(&mut ours, 4, SOON).await?;
     assert_eq!(anothers.state().total().received(), 0);
+    // How fast they came, as far as it was watched.
+    let clicks: i64 = ours.state().rates.values().sum();
+    assert!((1..=4).contains(&clicks) && anothers.state().rates.is_empty(), "{clicks}");
     Ok(())
 }
 

@@ -1,0 +1,52 @@
+//! How fast a view's clicks come: how many were counted in each of the last seconds.
+
+use std::collections::BTreeMap;
+
+use clickwire_protocol::live::{RATE_SECONDS, Rate};
+
+/// Clicks by the second in which we heard of them.
+#[derive(Default)]
+pub(super) struct Rates(BTreeMap<i64, Second>);
+
+struct Second {
+    clicks: i64,
+    /// The revision that changed it last.
+    revision: u64,
+}
+
+impl Rates {
+    /// Adds clicks, of which the next revision tells. Fewer than none are some that were judged anew.
+    pub(super) fn count(&mut self, second: i64, clicks: i64, revision: u64) {
+        let counted = self.0.entry(second).or_insert(Second { clicks: 0, revision });
+        counted.clicks += clicks;
+        counted.revision = revision;
+        self.0 = self.0.split_off(&(second - RATE_SECONDS + 1));
+    }
+
+    /// What changed after a revision.
+    pub(super) fn after(&self, revision: u64) -> Vec<Rate> {
+        let changed = self.0.iter().filter(|(_, counted)| counted.revision > revision);
+        changed.map(|(&second, counted)| Rate { second, clicks: counted.clicks.max(0) }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_has_what_was_counted_in_it_and_goes_after_a_while() {
+        let mut rates = Rates::default();
+        rates.count(100, 2, 1);
+        rates.count(100, 3, 2);
+        rates.count(101, -1, 2);
+        rates.count(103, 4, 3);
+        let told = |rates: &Rates, revision| -> Vec<(i64, i64)> {
+            rates.after(revision).iter().map(|rate| (rate.second, rate.clicks)).collect()
+        };
+        assert_eq!(told(&rates, 0), [(100, 5), (101, 0), (103, 4)]);
+        assert_eq!(told(&rates, 2), [(103, 4)]);
+        rates.count(100 + RATE_SECONDS, 1, 4);
+        assert_eq!(told(&rates, 0), [(101, 0), (103, 4), (100 + RATE_SECONDS, 1)]);
+    }
+}
