@@ -72,10 +72,11 @@ const POLL: Duration = Duration::from_millis(10);
 /// Measures and prints one line of JSON; an error if a dashboard never shows what the database has.
 #[expect(clippy::print_stdout, reason = "its result")]
 pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<()> {
-    tokio::select! {
-        report = measure(options) => println!("{}", report?),
-        () = stop.cancelled() => {}
-    }
+    let report = tokio::select! {
+        report = measure(options) => report?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    println!("{report}");
     Ok(())
 }
 

@@ -4,13 +4,19 @@
 //! free of control characters, ids are of a plain alphabet, so nothing that a stranger sends can
 //! become a message that no aggregator can write.
 
-use std::{collections::BTreeMap, net::IpAddr};
+mod body;
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
+pub use self::body::{Body, Field};
 use crate::counts::{DeviceType, Dimensions};
 
 /// Longest `advertiser_id`, `campaign_id`, `ad_id`, in bytes.
@@ -241,20 +247,18 @@ impl PostedClick {
     pub fn parse(body: &[u8]) -> Result<Self, Rejection> {
         let body = serde_json::from_slice(body)
             .map_err(|error| Rejection::form(format!("The body is not JSON: {error}")))?;
-        Self::from_json(body, "The body")
+        Self::from_body(body, "The body")
     }
 
     /// Checks what was read as JSON already; errors call it `what`.
-    pub fn from_json(value: Value, what: &str) -> Result<Self, Rejection> {
-        match value {
-            Value::Object(fields) => Self::from_fields(fields),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                Err(Rejection::form(format!("{what} must be a JSON object.")))
-            }
+    pub fn from_body(body: Body<'_>, what: &str) -> Result<Self, Rejection> {
+        match body {
+            Body::Object(fields) => Self::from_fields(fields),
+            Body::Other => Err(Rejection::form(format!("{what} must be a JSON object."))),
         }
     }
 
-    fn from_fields(fields: Map<String, Value>) -> Result<Self, Rejection> {
+    fn from_fields(fields: Vec<(Cow<'_, str>, Field<'_>)>) -> Result<Self, Rejection> {
         let mut fields = Fields { values: fields, rejection: Rejection::default() };
         let (click_id, signature) = fields.optional("click_id", click_id).unzip();
         let posted = Self {
@@ -279,26 +283,45 @@ impl PostedClick {
 }
 
 /// Takes fields out of the body one by one; what is left at the end is unknown.
-struct Fields {
-    values: Map<String, Value>,
+struct Fields<'a> {
+    values: Vec<(Cow<'a, str>, Field<'a>)>,
     rejection: Rejection,
 }
 
-impl Fields {
+impl<'a> Fields<'a> {
+    /// A field that comes more than once has what it had last.
+    fn take(&mut self, name: &str) -> Field<'a> {
+        let Some(place) = self.values.iter().rposition(|(other, _)| other == name) else {
+            return Field::Null;
+        };
+        let field = std::mem::replace(&mut self.values[place].1, Field::Null);
+        self.values.retain(|(other, _)| other != name);
+        field
+    }
+
     fn required<T: Default>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> T {
-        if matches!(self.values.get(name), None | Some(Value::Null)) {
-            self.values.remove(name);
+        let field = self.take(name);
+        if matches!(field, Field::Null) {
             self.rejection.field(name, "Required.");
-            return T::default();
         }
-        self.optional(name, read).unwrap_or_default()
+        self.read(name, &field, read).unwrap_or_default()
     }
 
     fn optional<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        match self.values.remove(name)? {
-            Value::Null => None,
-            Value::String(text) => read(&text).map_err(|message| self.rejection.field(name, message)).ok(),
-            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+        let field = self.take(name);
+        self.read(name, &field, read)
+    }
+
+    fn read<T>(
+        &mut self,
+        name: &str,
+        field: &Field<'_>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match field {
+            Field::Null => None,
+            Field::Text(text) => read(text).map_err(|message| self.rejection.field(name, message)).ok(),
+            Field::Other => {
                 self.rejection.field(name, "Expected a string.");
                 None
             }
@@ -306,7 +329,8 @@ impl Fields {
     }
 
     fn finish<T>(mut self, value: T) -> Result<T, Rejection> {
-        for name in self.values.keys().take(MAX_UNKNOWN_NAMED) {
+        let unknown: BTreeSet<&str> = self.values.iter().map(|(name, _)| &**name).collect();
+        for name in unknown.into_iter().take(MAX_UNKNOWN_NAMED) {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(MAX_ID_BYTES).collect();
             self.rejection.field(&shown, "Unknown field.");
         }

@@ -18,7 +18,7 @@ use axum::{
 };
 use clickwire_protocol::{
     answer::{BatchAnswer, BatchResult},
-    click::{Click, PostedClick, Rejection},
+    click::{self, Click, PostedClick, Rejection},
     elements::{Format, Malformed, Splitter},
     idempotency,
 };
@@ -98,7 +98,7 @@ pub(crate) async fn post_batch(
     let _in_hand = state.batches.try_acquire().map_err(|_| Error::TooManyBatches)?;
     let mut clicks: Vec<Read> = Vec::new();
     let read = read(format, body, |json| {
-        let posted = PostedClick::from_json(json, "A click").map_err(Error::Invalid);
+        let posted = PostedClick::from_body(json, "A click").map_err(Error::Invalid);
         clicks.push(posted.and_then(|posted| {
             poster.check(&posted)?;
             Ok(state.enricher.posted(posted, visitor.clone(), &poster))
@@ -116,7 +116,7 @@ pub(crate) async fn post_batch(
 }
 
 /// Reads a body to its end and gives each click to `take`, as JSON.
-async fn read(format: Format, body: Body, mut take: impl FnMut(serde_json::Value)) -> Result<(), Error> {
+async fn read(format: Format, body: Body, mut take: impl FnMut(click::Body<'_>)) -> Result<(), Error> {
     let mut splitter = Splitter::new(format, MAX_BODY_BYTES);
     let mut clicks = 0;
     let mut each = |element: &[u8]| {

@@ -16,6 +16,7 @@ use clickwire_load::{demo, http::Server};
 use clickwire_services::{Port, Reservation};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -31,9 +32,21 @@ use super::live;
 /// A headless Chromium with a profile of its own; both end with this.
 struct Browser {
     client: Client,
-    _driver: Child,
+    _driver: Group,
     _port: Reservation,
     _profile: TempDir,
+}
+
+/// A process and those that it has started; all end with this.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+            // One that has ended needs no end.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
 }
 
 impl Browser {
@@ -45,7 +58,8 @@ impl Browser {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .kill_on_drop(true)
+            // With the browser that it starts.
+            .process_group(0)
             .spawn()
             .context("chromedriver: install Debian's packages chromium and chromium-driver")?;
         let profile_flag = format!("--user-data-dir={}", profile.path().display());
@@ -56,6 +70,7 @@ impl Browser {
         ]});
         let capabilities = serde_json::Map::from_iter([("goog:chromeOptions".to_owned(), options)]);
         let url = format!("http://127.0.0.1:{}", port.port());
+        let driver = Group(driver);
         let client = eventually("Chromium", Duration::from_secs(30), async || {
             ClientBuilder::new(HttpConnector::new())
                 .capabilities(capabilities.clone())
@@ -161,7 +176,6 @@ async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> 
     })
     .await?;
     ensure!(browser.number("kpi-clicks").await.is_none(), "a stranger sees numbers");
-    browser.client.clone().close().await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What is read, what is refused, and what travels.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -80,6 +80,18 @@ fn what_is_wrong_is_named() {
         let rejection = PostedClick::parse(body.as_bytes()).expect_err(body);
         assert_eq!(rejection.form_errors.len(), 1, "{body}");
     }
+}
+
+#[test]
+fn of_a_field_that_comes_twice_the_last_counts_and_escapes_are_read() {
+    let body = r#"{"ad_id": 7, "campaign_id": "c", "\u0061d_id": "a-\u0031", "advertiser_id": "b", "user_id": null}"#;
+    let posted = PostedClick::parse(body.as_bytes()).unwrap();
+    assert_eq!((posted.ad_id.as_str(), posted.user_id), ("a-1", None));
+    let body = r#"{"b": [1, {"c": 2}], "a": 1, "b": null, "ad_id": {"x": []}}"#;
+    let rejection = PostedClick::parse(body.as_bytes()).unwrap_err();
+    let wrong = ["a", "ad_id", "advertiser_id", "b", "campaign_id"];
+    assert!(rejection.field_errors.keys().eq(wrong), "{rejection:?}");
+    assert_eq!(rejection.field_errors["ad_id"], ["Expected a string."]);
 }
 
 #[test]
