@@ -95,6 +95,7 @@ fn values_are_absolute_and_follow_each_other() {
     let mut session = settled();
     session.take(delta(1, 4, 6, 12), NOW, 0.5);
     assert_eq!(session.state.total().valid, 12);
+    assert_eq!(session.state.rates.last_key_value(), Some((&60, &12)));
 }
 
 #[test]
