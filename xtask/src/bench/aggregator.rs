@@ -61,7 +61,7 @@ impl FromIterator<Metrics> for Metrics {
 }
 
 impl Metrics {
-    /// What the aggregator on this port of 127.0.0.1 says; nothing before it listens.
+    /// What the program on this port of 127.0.0.1 says; nothing before it listens.
     pub(super) fn of(port: u16) -> Self {
         Self(ask::get(port, "/metrics").unwrap_or_default())
     }

@@ -56,6 +56,15 @@ impl Kind {
             Self::Redirects => "redirects",
         }
     }
+
+    /// As metrics name it.
+    fn route(self) -> &'static str {
+        match self {
+            Self::Posts => "/api/v1/clicks",
+            Self::Batches => "/api/v1/clicks/batch",
+            Self::Redirects => "/r/{ad_id}",
+        }
+    }
 }
 
 /// Connections for batches: a server refuses more than 32 batches at once, and hangs up.
@@ -146,9 +155,9 @@ fn measure(
     let load_seconds = usage::cpu_seconds(std::process::id())? - own_before;
     let seen: Seen = serde_json::from_slice(&std::fs::read(&answer)?).context("what the load tool says")?;
     let ended = Instant::now();
-    let port = status.aggregator.rsplit(':').next().and_then(|port| port.parse().ok());
-    let port = port.context("the aggregator's address has no port")?;
-    while Metrics::of(port).sum("clickwire_clicks_counted_total") < seen.taken as f64 {
+    let requests = Metrics::of(port(&status.server)?);
+    let aggregator = port(&status.aggregator)?;
+    while Metrics::of(aggregator).sum("clickwire_clicks_counted_total") < seen.taken as f64 {
         interrupt.check()?;
         ensure!(ended.elapsed() < COUNTED_WITHIN, "not every click that was taken is in the ledger");
         thread::sleep(POLL_EVERY);
@@ -171,6 +180,7 @@ fn measure(
         ("answered within, ms: p50".to_owned(), seen.p50_ms),
         ("  p99".to_owned(), seen.p99_ms),
         ("  p99.9".to_owned(), seen.p999_ms),
+        ("by the server within 10 ms, %".to_owned(), within_10_ms(&requests, kind.route()) * 100.0),
         ("all counted after the end, s".to_owned(), counted_after),
     ];
     rows.extend(
@@ -179,4 +189,17 @@ fn measure(
     drop(running);
     services.stop();
     Ok(rows)
+}
+
+fn port(url: &str) -> Result<u16> {
+    let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
+    port.with_context(|| format!("{url} has no port"))
+}
+
+/// The share of a route's requests that the server had answered in so little time by its own clock: what waits
+/// before it comes to the server, or in the load tool, is not in it.
+fn within_10_ms(server: &Metrics, route: &str) -> f64 {
+    let series = |rest| format!("clickwire_http_request_seconds_{rest}");
+    let within = server.sum(&series(format!("bucket{{route=\"{route}\",le=\"0.01\"}}")));
+    within / server.sum(&series(format!("count{{route=\"{route}\"}}")))
 }
