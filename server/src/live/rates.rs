@@ -20,7 +20,11 @@ impl Rates {
         let counted = self.0.entry(second).or_insert(Second { clicks: 0, revision });
         counted.clicks += clicks;
         counted.revision = revision;
-        self.0 = self.0.split_off(&(second - RATE_SECONDS + 1));
+        while let Some(oldest) = self.0.first_entry()
+            && *oldest.key() <= second - RATE_SECONDS
+        {
+            oldest.remove();
+        }
     }
 
     /// What changed after a revision.
