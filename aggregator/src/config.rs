@@ -32,7 +32,8 @@ pub struct Config {
     )]
     pub nats_url: String,
 
-    /// Redis or Valkey.
+    /// Redis or Valkey: one server, or a cluster of which some nodes are named, such as
+    /// `redis-cluster://10.0.0.1:6379?node=10.0.0.2:6379`.
     #[arg(
         long,
         env = "CLICKWIRE_REDIS_URL",

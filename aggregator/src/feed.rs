@@ -1,26 +1,25 @@
 //! Publishing what changed, one feed an advertiser, over Redis.
 //!
-//! Publishing never holds up counting. When Redis is away, messages are lost, and every feed gets a
-//! new epoch as soon as it is back: gateways compare their position with the feed's head every
-//! second or so, find another epoch, and read the database again. The same is done by an aggregator
-//! that starts, and by one that gets clicks which another has counted and not acknowledged: that one
-//! may have died between commit and publish, and changed other minutes than the clicks' own.
+//! Publishing never holds up counting. What can't be published is lost, and its feed gets a new epoch as
+//! soon as Redis takes one: gateways compare their position with the feed's head every second or so, find
+//! another epoch, and read the database again. An aggregator that starts begins a new era, which is the
+//! same for every feed at once; so does one that gets clicks which another has counted and not
+//! acknowledged: that one may have died between commit and publish, and changed other minutes than the
+//! clicks' own.
 
 use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use clickwire_process::{now_ms, redis::Connection};
 use clickwire_protocol::{
     counts::MinuteCell,
-    feed::{HEAD_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel},
+    feed::{HEAD_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, era_key},
 };
-use redis::{AsyncCommands as _, Client, RedisResult};
+use futures_util::future::join_all;
+use redis::{AsyncCommands as _, RedisError, RedisResult};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -37,114 +36,154 @@ const CELLS: usize = 500;
 pub(crate) struct Feed {
     redis: Connection,
     prefix: Arc<str>,
-    /// Something was not published, or may not have been, and no new epoch has said so yet.
-    lost: Arc<AtomicBool>,
+    lost: Arc<Mutex<Lost>>,
     health: Arc<Health>,
+}
+
+/// What was not published, or may not have been, while nothing has said so yet.
+#[derive(Default)]
+struct Lost {
+    /// Something on any feed.
+    any: bool,
+    /// Something on these.
+    advertisers: BTreeSet<String>,
+    /// Redis, or a node of it, did not answer: nobody waits for it again before it does.
+    is_silent: bool,
 }
 
 impl Feed {
     pub(crate) fn new(redis_url: &str, prefix: &str, health: Arc<Health>) -> RedisResult<Self> {
-        let redis = Connection::new(Client::open(redis_url)?)?;
+        let redis = Connection::open(redis_url)?;
         Ok(Self { redis, prefix: prefix.into(), lost: Arc::default(), health })
     }
 
-    /// Publishes cells; failing that, remembers that every feed needs a new epoch.
+    fn lost(&self) -> MutexGuard<'_, Lost> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes cells; failing that, remembers which feeds need a new epoch.
     pub(crate) async fn publish(&self, cells: &BTreeMap<String, Vec<MinuteCell>>) {
-        if cells.is_empty() || self.lost.load(Ordering::Relaxed) {
-            return;
-        }
         failpoint::reached_after("half_published", async || {
-            let half = cells.iter().take(cells.len() / 2).map(|(id, cells)| (id.clone(), cells.clone()));
-            drop(self.try_publish(&half.collect()).await);
+            join_all(cells.iter().take(cells.len() / 2).map(|(id, cells)| self.try_publish(id, cells))).await;
         })
         .await;
-        if let Err(error) = self.try_publish(cells).await {
-            tracing::warn!(%error, "redis: changes were not published; dashboards will read the database again");
-            self.lost.store(true, Ordering::Relaxed);
-            self.health.waiting_for(Service::Redis, &error);
+        let waiting: Vec<_> = {
+            let mut lost = self.lost();
+            if lost.is_silent {
+                lost.advertisers.extend(cells.keys().cloned());
+                return;
+            }
+            cells.iter().filter(|(id, _)| !lost.advertisers.contains(*id)).collect()
+        };
+        let published = waiting.iter().map(async |(id, cells)| (*id, self.try_publish(id, cells).await));
+        let failed =
+            join_all(published).await.into_iter().filter_map(|(id, result)| Some((id, result.err()?)));
+        self.note(failed.map(|(id, error)| (id.clone(), error)));
+    }
+
+    /// Takes what failed into the books.
+    fn note(&self, failed: impl Iterator<Item = (String, RedisError)>) {
+        let mut lost = self.lost();
+        for (advertiser_id, error) in failed {
+            if lost.advertisers.is_empty() {
+                tracing::warn!(%error, "redis: changes were not published; dashboards will read the database again");
+                self.health.waiting_for(Service::Redis, &error);
+            }
+            lost.is_silent |= error.is_timeout();
+            lost.advertisers.insert(advertiser_id);
         }
     }
 
-    async fn try_publish(&self, cells: &BTreeMap<String, Vec<MinuteCell>>) -> RedisResult<()> {
+    async fn try_publish(&self, advertiser_id: &str, cells: &[MinuteCell]) -> RedisResult<()> {
+        let mut keys = Keys::new(&self.prefix, advertiser_id);
+        if failpoint::is_hit("unheard") {
+            keys.channel += ":nobody";
+        }
         let mut pipeline = redis::pipe();
-        for (advertiser_id, cells) in cells {
-            let mut keys = Keys::new(&self.prefix, advertiser_id);
-            if failpoint::is_hit("unheard") {
-                keys.channel += ":nobody";
-            }
-            for cells in cells.chunks(CELLS) {
-                let cells = serde_json::to_string(cells).map_err(std::io::Error::other)?;
-                pipeline
-                    .cmd("EVAL")
-                    .arg(PUBLISH)
-                    .arg(2)
-                    .arg(&keys.head)
-                    .arg(&keys.channel)
-                    .arg(cells)
-                    .arg(Uuid::now_v7().to_string())
-                    .arg(HEAD_LIFETIME_SECONDS)
-                    .arg(now_ms())
-                    .ignore();
-            }
+        for cells in cells.chunks(CELLS) {
+            let cells = serde_json::to_string(cells).map_err(std::io::Error::other)?;
+            pipeline
+                .cmd("EVAL")
+                .arg(PUBLISH)
+                .arg(2)
+                .arg(&keys.head)
+                .arg(&keys.channel)
+                .arg(cells)
+                .arg(Uuid::now_v7().to_string())
+                .arg(HEAD_LIFETIME_SECONDS)
+                .arg(now_ms())
+                .ignore();
         }
         pipeline.query_async(&mut self.redis.clone()).await
     }
 
     /// Tells gateways that there is news about incidents up to `seq`; whether it was said.
     pub(crate) async fn announce_alerts(&self, seq: i64) -> bool {
-        let said = self.redis.clone().publish::<_, _, ()>(alerts_channel(&self.prefix), seq).await;
+        let said = self.redis.clone().spublish::<_, _, ()>(alerts_channel(&self.prefix), seq).await;
         said.inspect_err(|error| tracing::debug!(%error, "redis: news about incidents was not announced"))
             .is_ok()
     }
 
-    /// Begins a new epoch on every feed, now or as soon as [`Feed::run`] reaches Redis.
+    /// Begins a new era, now or as soon as [`Feed::run`] reaches Redis.
     pub(crate) async fn renew_all(&self) {
-        // First: what fails to be published meanwhile must be remembered.
-        self.lost.store(false, Ordering::Relaxed);
-        match self.try_renew_all().await {
-            Ok(()) => self.health.works(Service::Redis),
-            Err(error) => {
-                self.lost.store(true, Ordering::Relaxed);
-                self.health.waiting_for(Service::Redis, &error);
-            }
-        }
+        self.renew_soon();
+        self.renew_lost().await;
     }
 
-    /// Has [`Feed::run`] begin a new epoch on every feed, once for all that ask for it meanwhile.
+    /// Has [`Feed::run`] begin a new era, once for all that ask for it meanwhile.
     pub(crate) fn renew_soon(&self) {
-        self.lost.store(true, Ordering::Relaxed);
+        self.lost().any = true;
     }
 
-    /// Begins a new epoch on every feed if something was not published.
-    pub(crate) async fn renew_if_lost(&self) {
-        if self.lost.load(Ordering::Relaxed) {
-            self.renew_all().await;
+    /// Says of every feed that needs it that something was not published.
+    pub(crate) async fn renew_lost(&self) {
+        // First: what fails to be published meanwhile must be remembered.
+        let Lost { any, advertisers, .. } = {
+            let mut lost = self.lost();
+            let is_silent = lost.is_silent;
+            std::mem::replace(&mut *lost, Lost { is_silent, ..Lost::default() })
+        };
+        if !any && advertisers.is_empty() {
+            return;
+        }
+        let mut failure = None;
+        if any && let Err(error) = self.begin_era().await {
+            self.renew_soon();
+            failure = Some(error);
+        }
+        let renewed = advertisers.into_iter().map(async |id| (self.begin_epoch(&id).await, id));
+        let failed: Vec<_> = join_all(renewed)
+            .await
+            .into_iter()
+            .filter_map(|(result, id)| Some((id, result.err()?)))
+            .collect();
+        let mut lost = self.lost();
+        for (advertiser_id, error) in failed {
+            lost.advertisers.insert(advertiser_id);
+            failure = Some(error);
+        }
+        lost.is_silent = failure.as_ref().is_some_and(RedisError::is_timeout);
+        match failure {
+            None => self.health.works(Service::Redis),
+            Some(error) => self.health.waiting_for(Service::Redis, &error),
         }
     }
 
-    /// A feed without a head is at the start of an epoch that the next message names.
-    async fn try_renew_all(&self) -> RedisResult<()> {
-        let mut redis = self.redis.clone();
-        let pattern = Keys::new(&self.prefix, "*").head;
-        let mut heads: Vec<String> = Vec::new();
-        {
-            let mut found = redis.scan_match::<_, String>(&pattern).await?;
-            while let Some(head) = found.next_item().await {
-                heads.push(head?);
-            }
-        }
-        for head in heads {
-            redis.unlink::<_, ()>(head).await?;
-        }
-        Ok(())
+    async fn begin_era(&self) -> RedisResult<()> {
+        self.redis.clone().set(era_key(&self.prefix), Uuid::now_v7().to_string()).await
     }
 
-    /// Renews the epochs after an outage, as soon as Redis answers again.
+    /// A feed without a head is at the start of an epoch that the next message, or gateway, names.
+    async fn begin_epoch(&self, advertiser_id: &str) -> RedisResult<()> {
+        self.redis.clone().unlink(Keys::new(&self.prefix, advertiser_id).head).await
+    }
+
+    /// Makes up for what was not published, as soon as Redis answers again.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut every = tokio::time::interval(Duration::from_millis(250));
         loop {
             tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return Ok(()) }
-            self.renew_if_lost().await;
+            self.renew_lost().await;
         }
     }
 }

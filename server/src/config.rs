@@ -33,7 +33,8 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true)]
     pub nats_url: String,
 
-    /// Redis or Valkey.
+    /// Redis or Valkey: one server, or a cluster of which some nodes are named, such as
+    /// `redis-cluster://10.0.0.1:6379?node=10.0.0.2:6379`.
     #[arg(
         long,
         env = "CLICKWIRE_REDIS_URL",

@@ -195,8 +195,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let database = database::connect_to_read(&config)?;
     let tenants = Tenants::connect(&config)?;
     let admin_database = database::connect_to_write(&config)?;
-    let redis_client = redis::Client::open(config.redis_url.as_str()).context("CLICKWIRE_REDIS_URL")?;
-    let redis = Connection::new(redis_client.clone())?;
+    let redis = Connection::open(&config.redis_url).context("CLICKWIRE_REDIS_URL")?;
     let hasher = Arc::new(Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref()));
     accounts::password::warm_up();
     // Before anything is recorded.
@@ -214,7 +213,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     };
     let intake = Intake::start(&config, &stop).await?;
     let keys = Ring::new(&config.ingest_keys);
-    let hub = Hub::start(&config, redis_client, redis.clone(), database.clone(), tenants.clone(), &stop);
+    let hub = Hub::start(&config, redis.clone(), database.clone(), tenants.clone(), &stop);
     let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
     let click_ids = Arc::new(Signer::new(&config.click_id_keys, config.ip_hash_key.as_bytes(), lifetime));
     let access = Arc::new(Access::new(&config)?);

@@ -71,7 +71,7 @@ async fn reconcile(
         .run(&mut connection, "command", |difference| writeln!(io::stdout(), "{}", line(difference)))
         .await?;
     // The task that does so while an aggregator counts does not run here.
-    feed.renew_if_lost().await;
+    feed.renew_lost().await;
     writeln!(
         out,
         "{} to {}: {} differences, {} repaired, {} left (valid/duplicate/givt/sivt/test/defective)",

@@ -10,6 +10,7 @@ pub mod raw;
 
 mod program;
 mod proxy;
+mod redis_cluster;
 mod screens;
 mod stack;
 
@@ -21,6 +22,7 @@ use tokio::time::{Instant, sleep};
 pub use load::{Load, Sent};
 pub use program::Program;
 pub use proxy::{Proxy, Wire};
+pub use redis_cluster::RedisCluster;
 pub use screens::Screens;
 pub use stack::{Buckets, Stack};
 

@@ -1,8 +1,11 @@
 //! What the aggregator publishes over Redis, one feed an advertiser.
 //!
-//! A feed is a Pub/Sub channel and a head with the feed's epoch and last sequence number. Messages
-//! carry absolute values with versions, so losing, repeating or reordering them is harmless: a reader
-//! that sees a gap in `seq`, or another `epoch`, reads the database again.
+//! A feed is a sharded Pub/Sub channel and a head with the feed's epoch and last sequence number.
+//! Messages carry absolute values with versions, so losing, repeating or reordering them is harmless: a
+//! reader that sees a gap in `seq`, or another `epoch`, reads the database again.
+//!
+//! Sharded channels are known to one shard of a cluster alone, and are the same as others on a single
+//! server, so there is one way for both.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +15,9 @@ use crate::counts::MinuteCell;
 /// on one node and a script may touch them together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
-    /// Hash with the fields `epoch` and `seq`.
+    /// Hash with the fields `epoch`, `seq` and `era`.
     pub head: String,
-    /// Pub/Sub channel.
+    /// Sharded Pub/Sub channel.
     pub channel: String,
 }
 
@@ -39,9 +42,31 @@ redis.call('HSETNX', KEYS[1], 'epoch', ARGV[2])
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
-redis.call('PUBLISH', KEYS[2], string.format('{"epoch":"%s","seq":%d,"published_at_ms":%s,"cells":', epoch, seq, ARGV[4]) .. ARGV[1] .. '}')
+redis.call('SPUBLISH', KEYS[2], string.format('{"epoch":"%s","seq":%d,"published_at_ms":%s,"cells":', epoch, seq, ARGV[4]) .. ARGV[1] .. '}')
 return seq
 "#;
+
+/// A script for Redis that reads a feed's head, and begins it if there is none or if it is of another era.
+///
+/// Key: the head. Arguments: the era, the epoch to begin, how long the head is remembered, in seconds.
+/// Returns the epoch and the sequence number.
+///
+/// A head of no era is one that a message has begun since the last was deleted. It becomes one of this
+/// era: nobody has read the database for it before, or it would have an era.
+pub const BEGIN: &str = r#"
+local era = redis.call('HGET', KEYS[1], 'era')
+if era and era ~= ARGV[1] then redis.call('DEL', KEYS[1]) end
+redis.call('HSETNX', KEYS[1], 'epoch', ARGV[2])
+redis.call('HSETNX', KEYS[1], 'era', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3], 'NX')
+return {redis.call('HGET', KEYS[1], 'epoch'), redis.call('HGET', KEYS[1], 'seq') or '0'}
+"#;
+
+/// The key of the era: of all feeds of an installation together. Messages of any of them may have been
+/// lost when it changes.
+pub fn era_key(prefix: &str) -> String {
+    format!("{prefix}:era")
+}
 
 /// The channel on which it is announced that there is news about incidents. A message is the
 /// [`Change::seq`](crate::alerts::Change::seq) up to which the database has it.

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     fn idempotency(secret: &str) -> Idempotency {
-        let redis = redis::Client::open("redis://127.0.0.1").and_then(Connection::new).unwrap();
+        let redis = Connection::open("redis://127.0.0.1").unwrap();
         Idempotency::new(redis, "test".into(), secret.as_bytes())
     }
 

@@ -19,7 +19,7 @@ use clickwire_process::{Backoff, now_ms, redis::Connection};
 use clickwire_protocol::{
     MINUTE_MS,
     counts::{Counts, Dimensions, MinuteCell},
-    feed::{Delta, HEAD_LIFETIME_SECONDS, Keys, Position},
+    feed::{BEGIN, Delta, HEAD_LIFETIME_SECONDS, Keys, Position, era_key},
     live::{MAX_WINDOW_MINUTES, View},
 };
 use rand::RngExt as _;
@@ -57,6 +57,8 @@ const RETRY_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct Feed {
     cells: Mutex<Cells>,
     listeners: Listeners,
+    /// Set when the database must be read again.
+    suspect: Arc<AtomicBool>,
     _stop: DropGuard,
 }
 
@@ -100,6 +102,7 @@ impl Feed {
         let feed = Arc::new(Self {
             cells: Mutex::default(),
             listeners: listeners.clone(),
+            suspect: Arc::clone(&suspect),
             _stop: stop.clone().drop_guard(),
         });
         let follower = Follower {
@@ -125,6 +128,11 @@ impl Feed {
     /// Those that are told as soon as there is something to tell.
     pub(super) fn listeners(&self) -> &Listeners {
         &self.listeners
+    }
+
+    /// Has the database read again: messages may have been lost.
+    pub(super) fn doubt(&self) {
+        self.suspect.store(true, Ordering::Relaxed);
     }
 
     /// The views and who watches each, over how many connections.
@@ -247,16 +255,16 @@ impl Follower {
     }
 
     /// The feed's head, which is begun if there is none: else a feed that an aggregator begins anew, by
-    /// deleting the head, would look like one that has not begun yet.
+    /// deleting the head, would look like one that has not begun yet. One of an older era is begun anew:
+    /// who comes from there must not resume as if nothing had been lost since.
     async fn begin(&self) -> Result<Position, RedisError> {
-        let key = Keys::new(&self.source.prefix, &self.advertiser_id).head;
-        let mut head = redis::pipe();
-        head.atomic().hset_nx(&key, "epoch", Uuid::now_v7().to_string()).ignore();
-        head.cmd("EXPIRE").arg(&key).arg(HEAD_LIFETIME_SECONDS).arg("NX").ignore();
-        head.hmget(&key, &["epoch", "seq"]);
-        let ((epoch, seq),): ((String, Option<u64>),) =
-            head.query_async(&mut self.source.redis.clone()).await?;
-        Ok(Position { epoch, seq: seq.unwrap_or_default() })
+        let mut redis = self.source.redis.clone();
+        let era: Option<String> = redis.get(era_key(&self.source.prefix)).await?;
+        let mut begin = redis::cmd("EVAL");
+        begin.arg(BEGIN).arg(1).arg(Keys::new(&self.source.prefix, &self.advertiser_id).head);
+        begin.arg(era.unwrap_or_default()).arg(Uuid::now_v7().to_string()).arg(HEAD_LIFETIME_SECONDS);
+        let (epoch, seq): (String, u64) = begin.query_async(&mut redis).await?;
+        Ok(Position { epoch, seq })
     }
 
     /// Reads everything that a window can hold. Without Redis the state has no position: it can't be

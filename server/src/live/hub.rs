@@ -1,27 +1,22 @@
-//! One connection to Redis for all feeds, the news about incidents and about ads, and those feeds that
-//! are watched.
+//! The feeds that are watched, and whoever else follows a channel in Redis.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
-use clickwire_process::{Backoff, redis::Connection};
+use clickwire_process::redis::Connection;
 use clickwire_protocol::{
-    feed::{Keys, alerts_channel},
+    feed::{Keys, alerts_channel, era_key},
     live::View,
 };
-use futures_util::StreamExt as _;
-use redis::{Client, RedisError};
+use redis::AsyncCommands as _;
 use sqlx::PgPool;
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
-    time::{interval, timeout},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +27,7 @@ use crate::{
         alerts::Alerts,
         feed::{Event, Feed, Source},
         listeners::Listeners,
+        subscriber::{Request, Subscriber},
         view::SharedView,
         watchers::Advertiser,
     },
@@ -41,25 +37,22 @@ use crate::{
 /// database again.
 const MAX_EVENTS: usize = 256;
 
-/// Connecting and subscribing may take so long.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Waiting between attempts to connect: less than screens may be behind.
-const RETRY_WITHIN: Duration = Duration::from_secs(1);
-
-/// A connection that was cut without a word is noticed so soon.
-const PING_EVERY: Duration = Duration::from_secs(5);
+/// How often it is asked which era it is.
+const CHECK_ERA: Duration = Duration::from_secs(1);
 
 /// Hands out views; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Hub {
-    feeds: Arc<Mutex<HashMap<String, Weak<Feed>>>>,
+    feeds: Feeds,
     alerts: Arc<Mutex<Weak<Alerts>>>,
     requests: mpsc::UnboundedSender<Request>,
     source: Source,
     /// Where news about incidents are.
     database: PgPool,
 }
+
+/// By advertiser.
+type Feeds = Arc<Mutex<HashMap<String, Weak<Feed>>>>;
 
 /// A view that is watched. Feed and view live as long as somebody holds one of these.
 #[derive(Clone)]
@@ -75,23 +68,10 @@ impl Watched {
     }
 }
 
-enum Request {
-    Follow {
-        channel: String,
-        events: mpsc::Sender<Event>,
-        suspect: Arc<AtomicBool>,
-    },
-    /// The feed of this channel ended, unless another has begun since.
-    Leave {
-        channel: String,
-    },
-}
-
 impl Hub {
-    /// Starts the connection to Redis, which ends with `stop`.
+    /// Starts to listen to Redis, until `stop`.
     pub(crate) fn start(
         config: &Config,
-        client: Client,
         redis: Connection,
         database: PgPool,
         tenants: Tenants,
@@ -99,10 +79,12 @@ impl Hub {
     ) -> Self {
         // Emptied at least at every attempt to connect, so what waits here is a few seconds' worth.
         let (requests, received) = mpsc::unbounded_channel();
-        let subscriber = Subscriber { client, channels: HashMap::new(), requests: received };
+        let subscriber = Subscriber::new(redis.clone(), received);
+        let feeds = Feeds::default();
+        let eras = follow_eras(Arc::clone(&feeds), redis.clone(), era_key(&config.redis_prefix));
         let stop = stop.clone();
         tokio::spawn(async move {
-            tokio::select! { () = subscriber.run() => {}, () = stop.cancelled() => {} }
+            tokio::select! { () = subscriber.run() => {}, () = eras => {}, () = stop.cancelled() => {} }
         });
         let source = Source {
             tenants,
@@ -111,7 +93,7 @@ impl Hub {
             tick: Duration::from_millis(config.live_tick_ms),
             cells_max: config.live_cells_max,
         };
-        Self { feeds: Arc::default(), alerts: Arc::default(), requests, source, database }
+        Self { feeds, alerts: Arc::default(), requests, source, database }
     }
 
     /// The shared state of `view`; the first watcher of an advertiser starts its feed. `None` if the
@@ -137,14 +119,14 @@ impl Hub {
     /// Whose views are watched by how many.
     pub(super) fn watchers(&self) -> Vec<Advertiser> {
         let feeds: Vec<(String, Arc<Feed>)> = {
-            let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+            let feeds = lock(&self.feeds);
             feeds.iter().filter_map(|(id, feed)| Some((id.clone(), feed.upgrade()?))).collect()
         };
         feeds.into_iter().map(|(id, feed)| Advertiser::new(id, feed.watchers())).collect()
     }
 
     fn feed(&self, advertiser_id: &str) -> Arc<Feed> {
-        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut feeds = lock(&self.feeds);
         if let Some(feed) = feeds.get(advertiser_id).and_then(Weak::upgrade) {
             return feed;
         }
@@ -183,114 +165,23 @@ impl Hub {
     }
 }
 
-/// The task that holds the connection.
-struct Subscriber {
-    client: Client,
-    channels: HashMap<String, Channel>,
-    requests: mpsc::UnboundedReceiver<Request>,
+fn lock(feeds: &Feeds) -> MutexGuard<'_, HashMap<String, Weak<Feed>>> {
+    feeds.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Channel {
-    events: mpsc::Sender<Event>,
-    suspect: Arc<AtomicBool>,
-}
-
-impl Channel {
-    /// Never waits: a feed that does not keep up reads the database again.
-    fn tell(&self, event: Event) {
-        if self.events.try_send(event).is_err() {
-            self.suspect.store(true, Ordering::Relaxed);
+/// Has all feeds read the database again when an aggregator says, by a new era, that messages of any may
+/// have been lost; also when the era is first known, for those that began before.
+async fn follow_eras(feeds: Feeds, mut redis: Connection, key: String) {
+    let mut every = interval(CHECK_ERA);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known: Option<Option<String>> = None;
+    loop {
+        every.tick().await;
+        // Away: feeds are read again when it is back.
+        let Ok(era) = redis.get::<_, Option<String>>(&key).await else { continue };
+        if known.as_ref() != Some(&era) {
+            lock(&feeds).values().filter_map(Weak::upgrade).for_each(|feed| feed.doubt());
+            known = Some(era);
         }
-    }
-}
-
-impl Subscriber {
-    async fn run(mut self) {
-        let mut backoff = Backoff::up_to(RETRY_WITHIN);
-        let mut connected_before = false;
-        loop {
-            while let Ok(request) = self.requests.try_recv() {
-                self.note(request);
-            }
-            let error = match self.connected(&mut backoff, connected_before).await {
-                Ok(()) => return,
-                Err(error) => error,
-            };
-            if !connected_before || backoff.is_first() {
-                tracing::warn!(%error, "redis: live feeds are interrupted");
-            }
-            metrics::counter!("clickwire_live_interruptions_total").increment(1);
-            connected_before = true;
-            backoff.wait().await;
-        }
-    }
-
-    /// Takes a request into the books.
-    fn note(&mut self, request: Request) {
-        match request {
-            Request::Follow { channel, events, suspect } => {
-                self.channels.insert(channel, Channel { events, suspect });
-            }
-            Request::Leave { channel } => {
-                if self.channels.get(&channel).is_some_and(|channel| channel.events.is_closed()) {
-                    self.channels.remove(&channel);
-                }
-            }
-        }
-    }
-
-    /// Works until the connection breaks (an error) or the server stops.
-    async fn connected(&mut self, backoff: &mut Backoff, again: bool) -> Result<(), RedisError> {
-        let connection = within(self.client.get_async_pubsub()).await?;
-        let (mut sink, mut messages) = connection.split();
-        if !self.channels.is_empty() {
-            within(sink.subscribe(self.channels.keys().collect::<Vec<_>>())).await?;
-        }
-        self.channels.values().for_each(|channel| channel.tell(Event::Subscribed));
-        backoff.reset();
-        if again {
-            tracing::info!("redis: live feeds are back");
-        }
-        let mut ping = interval(PING_EVERY);
-        loop {
-            tokio::select! {
-                request = self.requests.recv() => {
-                    let Some(request) = request else { return Ok(()) };
-                    let name = request.channel().to_owned();
-                    self.note(request);
-                    match self.channels.get(&name) {
-                        Some(channel) => {
-                            within(sink.subscribe(&name)).await?;
-                            channel.tell(Event::Subscribed);
-                        }
-                        None => within(sink.unsubscribe(&name)).await?,
-                    }
-                }
-                _ = ping.tick() => drop(within(sink.ping::<redis::Value>()).await?),
-                message = messages.next() => match message {
-                    Some(message) => {
-                        if let Some(channel) = self.channels.get(message.get_channel_name()) {
-                            channel.tell(Event::Message(message.get_payload_bytes().to_vec()));
-                        }
-                    }
-                    None => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()),
-                },
-            }
-        }
-    }
-}
-
-impl Request {
-    fn channel(&self) -> &str {
-        match self {
-            Self::Follow { channel, .. } | Self::Leave { channel } => channel,
-        }
-    }
-}
-
-async fn within<T>(work: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
-    match timeout(PATIENCE, work).await {
-        Ok(done) => done,
-        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }
 }

@@ -1,6 +1,6 @@
 //! The gateway: pushes what changes to dashboards over WebSockets.
 //!
-//! - [`hub`]: one connection to Redis, a feed for each advertiser that is watched
+//! - [`hub`]: a feed for each advertiser that is watched; [`subscriber`]: what is heard from Redis, for all
 //! - [`feed`]: follows one advertiser: loads once, keeps up to date
 //! - [`cells`]: the advertiser's recent cells, and the views computed from them
 //! - [`view`]: what one kind of dashboard shows, computed once for all that show it
@@ -26,6 +26,7 @@ mod place;
 mod rates;
 mod session;
 mod socket;
+mod subscriber;
 mod transport;
 mod view;
 pub(crate) mod watchers;

@@ -6,6 +6,7 @@
 //! the database is asked.
 
 use clickwire_process::redis::Connection;
+use futures_util::future::try_join_all;
 use redis::{AsyncCommands as _, ExistenceCheck, RedisResult, SetExpiry, SetOptions};
 
 use super::ad::Row;
@@ -70,13 +71,16 @@ impl Shared {
     pub(super) async fn announce(&self, ad_ids: &[String]) -> RedisResult<()> {
         let channel = self.channel();
         for ad_ids in ad_ids.chunks(CHUNK) {
-            let mut commands = redis::pipe();
+            // First: who hears of it must not find what was there before.
+            let held = ad_ids.iter().map(async |ad_id| {
+                self.redis.clone().set_ex::<_, _, ()>(self.key(ad_id), "", HELD_SECONDS).await
+            });
+            try_join_all(held).await?;
+            let mut announced = redis::pipe();
             for ad_id in ad_ids {
-                // In this order: who hears of it must not find what was there before.
-                commands.set_ex(self.key(ad_id), "", HELD_SECONDS).ignore();
-                commands.publish(&channel, ad_id).ignore();
+                announced.spublish(&channel, ad_id).ignore();
             }
-            commands.query_async::<()>(&mut self.redis.clone()).await?;
+            announced.query_async::<()>(&mut self.redis.clone()).await?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, task::JoinSet};
 
 const CLICKS: &str = "/api/v1/clicks";
-const BODY: &str = r#"{"advertiser_id":"adv_001","campaign_id":"camp_001","ad_id":"ad_001"}"#;
+pub(super) const BODY: &str = r#"{"advertiser_id":"adv_001","campaign_id":"camp_001","ad_id":"ad_001"}"#;
 
 /// A wire so slow that posts meet in flight on a busy machine, and no slower than the server waits.
 const SLOW: Wire = Wire::Slow(Duration::from_secs(2));
@@ -23,7 +23,7 @@ fn headers(api_key: &str, key: &str) -> String {
     format!("x-api-key: {api_key}\r\ncontent-type: application/json\r\nidempotency-key: {key}\r\n")
 }
 
-async fn post(url: &str, key: &str, body: &str) -> Result<Answer> {
+pub(super) async fn post(url: &str, key: &str, body: &str) -> Result<Answer> {
     raw::post(url, CLICKS, &headers(Stack::ingest_key(), key), body.as_bytes()).await
 }
 

@@ -31,11 +31,15 @@ pub(super) async fn shows(dashboard: &mut Client, expected: i64, within: Duratio
 }
 
 pub(super) async fn post(stack: &Stack, clicks: usize) -> Result<()> {
+    post_for(stack, "adv_001", clicks).await
+}
+
+pub(super) async fn post_for(stack: &Stack, advertiser_id: &str, clicks: usize) -> Result<()> {
     let mut poster = stack.poster()?;
     let mut random = StdRng::from_rng(&mut rand::rng());
     for _ in 0..clicks {
         let mut click = traffic::click(&mut random, 0.0);
-        click["advertiser_id"] = json!("adv_001");
+        click["advertiser_id"] = json!(advertiser_id);
         let (status, _) = poster.post("/api/v1/clicks", click.to_string().into_bytes()).await?;
         anyhow::ensure!(status.as_u16() == 202, "{status}");
     }
@@ -123,6 +127,27 @@ async fn screens_equal_the_database_while_a_quarter_of_the_messages_is_lost() ->
     }
     assert!(server.metric("clickwire_live_gaps_total").await? >= 1.0, "nothing was lost");
     Ok(())
+}
+
+/// A dashboard that was away meanwhile has a place in a feed that has not moved since, and must not be
+/// told that nothing has changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_aggregator_lost_is_shown_to_a_dashboard_that_comes_back() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let aggregator = stack.start_aggregator().await?;
+    let mut server = stack.start_server().await?;
+    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    post(&stack, 5).await?;
+    shows(&mut dashboard, 5, SOON).await?;
+    server.crash().await?;
+    aggregator.kill().await?;
+    sqlx::query("UPDATE click_minutes SET valid = valid + 1, version = version + 1 WHERE ctid = (SELECT min(ctid) FROM click_minutes)")
+        .execute(stack.database())
+        .await?;
+    let _successor = stack.start_aggregator().await?;
+    server.revive().await?;
+    server.await_ready().await?;
+    shows(&mut dashboard, 6, SOON).await
 }
 
 /// Where nothing was ever published there is nothing to begin anew, and screens must hear of it all the

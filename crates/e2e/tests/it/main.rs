@@ -20,6 +20,7 @@ mod live;
 mod outages;
 mod reconcile;
 mod redirects;
+mod redis_cluster;
 mod rules;
 mod spool;
 mod tenants;

@@ -7,7 +7,7 @@
 
 mod clicks;
 mod outages;
-mod registry;
+pub(crate) mod registry;
 
 use std::{collections::BTreeMap, time::Duration};
 

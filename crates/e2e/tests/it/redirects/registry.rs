@@ -28,7 +28,11 @@ async fn location(server_url: &str, ad_id: &str) -> Result<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_followed_at_once_by_every_server() -> Result<()> {
-    let mut stack = Stack::new().await?;
+    changes_are_followed(&mut Stack::new().await?).await
+}
+
+/// With two servers of its own, and an aggregator.
+pub(crate) async fn changes_are_followed(stack: &mut Stack) -> Result<()> {
     let _aggregator = stack.start_aggregator().await?;
     let _one = stack.start_server().await?;
     let one = stack.server_url().to_owned();

@@ -1,0 +1,173 @@
+//! A Redis Cluster for one test.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clickwire_protocol::feed::Keys;
+use clickwire_services::{Port, Program, Programs, Reservation, Supervisor};
+use redis::{Cmd, FromRedisValue, cmd};
+use tempfile::TempDir;
+
+use crate::eventually;
+
+/// The nodes' programs; the last is a replica of the first, the others have a third of the slots each.
+const NODES: [&str; 4] = ["redisa", "redisb", "redisc", "redisd"];
+const MASTERS: usize = 3;
+const SLOTS: usize = 16_384;
+
+/// The first master's only replica.
+const REPLICA: usize = 3;
+
+const FORMED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Three masters and a replica of the first; they end with this.
+pub struct RedisCluster {
+    nodes: Vec<Node>,
+    // Before the folder, so that everything has stopped when the folder is removed.
+    supervisor: Supervisor,
+    _folder: TempDir,
+}
+
+struct Node {
+    program: Program,
+    port: Reservation,
+    bus: Reservation,
+}
+
+impl RedisCluster {
+    /// Starts the nodes and returns when all know each other.
+    pub async fn start() -> Result<Self> {
+        let programs = tokio::task::spawn_blocking(|| Programs::ensure(&|_| ())).await??;
+        let folder = TempDir::new()?;
+        let supervisor = Supervisor::start(&folder.path().join("supervisor.log"), None, None)?;
+        let mut nodes = Vec::new();
+        for name in NODES {
+            let (port, bus) = (Port::Free.reserve(name)?, Port::Free.reserve(name)?);
+            let mut args = Vec::new();
+            for (flag, value) in [
+                ("--bind", "127.0.0.1"),
+                ("--port", &port.port().to_string()),
+                ("--save", ""),
+                ("--cluster-enabled", "yes"),
+                ("--cluster-port", &bus.port().to_string()),
+                ("--cluster-config-file", &format!("{name}.conf")),
+                ("--cluster-node-timeout", "1000"),
+                // What the other shards do must not depend on the one that is away.
+                ("--cluster-require-full-coverage", "no"),
+            ] {
+                args.extend([flag.into(), value.into()]);
+            }
+            args.extend(["--dir".into(), folder.path().into()]);
+            let log = folder.path().join(name).with_extension("log");
+            let path = programs.redis_server.clone();
+            let program = Program { name, stop_signal: "TERM", path, args, env: Vec::new(), log };
+            supervisor.spawn(&program)?;
+            nodes.push(Node { program, port, bus });
+        }
+        let cluster = Self { nodes, supervisor, _folder: folder };
+        cluster.form().await?;
+        Ok(cluster)
+    }
+
+    async fn form(&self) -> Result<()> {
+        for (number, node) in self.nodes.iter().enumerate() {
+            eventually(node.program.name, FORMED_WITHIN, async || {
+                self.ask::<()>(number, &cmd("PING")).await.ok()
+            })
+            .await?;
+            let mut epoch = cmd("CLUSTER");
+            self.ask::<()>(number, epoch.arg("SET-CONFIG-EPOCH").arg(number + 1)).await?;
+            if number < MASTERS {
+                let (first, end) = (number * SLOTS / MASTERS, (number + 1) * SLOTS / MASTERS);
+                let mut slots = cmd("CLUSTER");
+                self.ask::<()>(number, slots.arg("ADDSLOTSRANGE").arg(first).arg(end - 1)).await?;
+            }
+            let mut meet = cmd("CLUSTER");
+            meet.arg("MEET").arg("127.0.0.1").arg(node.port.port()).arg(node.bus.port());
+            self.ask::<()>(0, &meet).await?;
+        }
+        let first = self.id(0).await?;
+        eventually("the replica knows its master", FORMED_WITHIN, async || {
+            self.ask::<()>(REPLICA, cmd("CLUSTER").arg("REPLICATE").arg(&first)).await.ok()
+        })
+        .await?;
+        for number in 0..NODES.len() {
+            eventually("all nodes know each other", FORMED_WITHIN, async || {
+                let info: String = self.ask(number, cmd("CLUSTER").arg("INFO")).await.ok()?;
+                let is_whole = ["cluster_state:ok", "cluster_known_nodes:4", "cluster_slots_ok:16384"];
+                is_whole.iter().all(|line| info.contains(line)).then_some(())
+            })
+            .await?;
+        }
+        eventually("the replica follows", FORMED_WITHIN, async || {
+            let info: String = self.ask(REPLICA, cmd("INFO").arg("replication")).await.ok()?;
+            info.contains("master_link_status:up").then_some(())
+        })
+        .await
+    }
+
+    /// For `CLICKWIRE_REDIS_URL`: two of the masters, from which the others must be found out.
+    pub fn url(&self) -> String {
+        let [_, second, third, _] = self.nodes.as_slice() else { unreachable!("there are four nodes") };
+        format!("redis-cluster://127.0.0.1:{}?node=127.0.0.1:{}", second.port.port(), third.port.port())
+    }
+
+    /// An advertiser whose feed is the business of a master.
+    pub async fn advertiser_of(&self, master: usize, prefix: &str) -> Result<String> {
+        for number in 1..1_000 {
+            let advertiser_id = format!("adv_{number:03}");
+            if self.slot_of(&advertiser_id, prefix).await? * MASTERS / SLOTS == master {
+                return Ok(advertiser_id);
+            }
+        }
+        anyhow::bail!("a thousand advertisers, and none of this shard")
+    }
+
+    async fn slot_of(&self, advertiser_id: &str, prefix: &str) -> Result<usize> {
+        self.ask(1, cmd("CLUSTER").arg("KEYSLOT").arg(Keys::new(prefix, advertiser_id).head)).await
+    }
+
+    /// Ends the first master as a crash would, and returns when its replica has taken over.
+    pub async fn fail_over(&self) -> Result<()> {
+        self.supervisor.halt(NODES[0], "KILL")?;
+        eventually("the replica takes over", FORMED_WITHIN, async || {
+            let info: String = self.ask(REPLICA, cmd("INFO").arg("replication")).await.ok()?;
+            info.contains("role:master").then_some(())
+        })
+        .await
+    }
+
+    /// Gives the slot of an advertiser's feed from one master to another, with all keys.
+    pub async fn move_feed(&self, advertiser_id: &str, prefix: &str, from: usize, to: usize) -> Result<()> {
+        let slot = self.slot_of(advertiser_id, prefix).await?;
+        let (source, target) = (self.id(from).await?, self.id(to).await?);
+        let set = |how: &str, node: &str| {
+            let mut command = cmd("CLUSTER");
+            command.arg("SETSLOT").arg(slot).arg(how).arg(node);
+            command
+        };
+        self.ask::<()>(to, &set("IMPORTING", &source)).await?;
+        self.ask::<()>(from, &set("MIGRATING", &target)).await?;
+        let keys: Vec<String> =
+            self.ask(from, cmd("CLUSTER").arg("GETKEYSINSLOT").arg(slot).arg(1_000)).await?;
+        ensure!(!keys.is_empty(), "the feed has no head");
+        let mut migrate = cmd("MIGRATE");
+        migrate.arg("127.0.0.1").arg(self.nodes[to].port.port()).arg("").arg(0).arg(5_000);
+        self.ask::<()>(from, migrate.arg("KEYS").arg(keys)).await?;
+        for node in [to, from] {
+            self.ask::<()>(node, &set("NODE", &target)).await?;
+        }
+        Ok(())
+    }
+
+    async fn id(&self, node: usize) -> Result<String> {
+        self.ask(node, cmd("CLUSTER").arg("MYID")).await
+    }
+
+    async fn ask<T: FromRedisValue>(&self, node: usize, command: &Cmd) -> Result<T> {
+        let Node { program, port, .. } = &self.nodes[node];
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", port.port()))?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        command.query_async(&mut connection).await.context(program.name)
+    }
+}

@@ -1,0 +1,117 @@
+//! What Redis does for us it does as a cluster, too.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clickwire_e2e::{Program, RedisCluster, Stack};
+use clickwire_load::live::Client;
+
+use super::{
+    idempotency,
+    live::{SOON, post_for, shows},
+    redirects::registry,
+};
+
+/// A dashboard for each of the three shards.
+struct Shards<'a> {
+    stack: &'a Stack,
+    dashboards: Vec<(String, Client)>,
+    /// Clicks posted for each of them.
+    posted: i64,
+}
+
+impl Shards<'_> {
+    async fn post(&mut self) -> Result<()> {
+        for (advertiser_id, _) in &self.dashboards {
+            post_for(self.stack, advertiser_id, 2).await?;
+        }
+        self.posted += 2;
+        Ok(())
+    }
+
+    async fn show(&mut self, shards: &[usize], within: Duration) -> Result<()> {
+        for &shard in shards {
+            shows(&mut self.dashboards[shard].1, self.posted, within).await?;
+        }
+        Ok(())
+    }
+
+    /// Clicks reach all screens by messages. On a busy machine a message may come so late that the
+    /// database is read again, but not every time.
+    async fn are_pushed_to(&mut self, server: &Program) -> Result<()> {
+        for _ in 0..10 {
+            let before = server.metric("clickwire_live_loads_total").await?;
+            self.post().await?;
+            self.show(&[0, 1, 2], SOON).await?;
+            if server.metric("clickwire_live_loads_total").await? == before {
+                return Ok(());
+            }
+        }
+        bail!("what is shown was read from the database ten times")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn screens_equal_the_database_when_a_shard_fails_over_and_a_slot_moves() -> Result<()> {
+    let cluster = RedisCluster::start().await?;
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_REDIS_URL", &cluster.url());
+    let aggregator = stack.start_aggregator().await?;
+    let server = stack.start_server().await?;
+    let stack = &stack;
+    let mut shards = Shards { stack, dashboards: Vec::new(), posted: 0 };
+    for master in 0..3 {
+        let advertiser_id = cluster.advertiser_of(master, stack.redis_prefix()).await?;
+        let client = Client::new(stack.as_admin()?, Stack::view(&advertiser_id));
+        shards.dashboards.push((advertiser_id, client));
+    }
+    shards.show(&[0, 1, 2], SOON).await?;
+    shards.are_pushed_to(&server).await?;
+
+    // While a shard is away the others go on, and counting with them.
+    let failing_over = cluster.fail_over();
+    let others = async {
+        shards.post().await?;
+        shards.show(&[1, 2], SOON).await
+    };
+    let (failed_over, others) = tokio::join!(failing_over, others);
+    others?;
+    failed_over?;
+    shards.show(&[0], SOON).await?;
+    shards.are_pushed_to(&server).await?;
+
+    let moved = shards.dashboards[1].0.clone();
+    cluster.move_feed(&moved, stack.redis_prefix(), 1, 2).await?;
+    shards.post().await?;
+    shards.show(&[0, 1, 2], SOON).await?;
+    shards.are_pushed_to(&server).await?;
+
+    // An aggregator that died between commit and publish: its successor makes all screens read again.
+    aggregator.kill().await?;
+    sqlx::query(
+        "UPDATE click_minutes SET valid = valid + 1, version = version + 1 \
+          WHERE ctid IN (SELECT min(ctid) FROM click_minutes GROUP BY advertiser_id)",
+    )
+    .execute(stack.database())
+    .await?;
+    shards.posted += 1;
+    let _successor = stack.start_aggregator().await?;
+    shards.show(&[0, 1, 2], SOON).await?;
+    shards.are_pushed_to(&server).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ads_that_change_and_posts_that_are_repeated_are_known_to_every_server() -> Result<()> {
+    let cluster = RedisCluster::start().await?;
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_REDIS_URL", &cluster.url());
+    registry::changes_are_followed(&mut stack).await?;
+
+    let _server = stack.start_server().await?;
+    let first = idempotency::post(stack.server_url(), "order-7", idempotency::BODY).await?;
+    let again = idempotency::post(stack.server_url(), "order-7", idempotency::BODY).await?;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (202, None));
+    assert_eq!((again.status, again.header("idempotency-replayed")), (202, Some("true")));
+    assert_eq!(again.body, first.body);
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! One connection to Redis, or one to each node of a cluster, for all channels that are followed.
+//!
+//! Whoever follows a channel is told when it has been subscribed to: what was published before may have
+//! been missed. A connection that breaks is replaced by a new one, on which every channel is subscribed to
+//! again. So it is done, too, when a node says that it has given a channel away. Channels are subscribed
+//! to one by one: those of a shard that is away must not hold up others.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use clickwire_process::{
+    Backoff,
+    redis::{Connection, Link},
+};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use redis::{PushInfo, PushKind, RedisError, RedisResult, Value};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::interval,
+};
+
+use crate::live::feed::Event;
+
+/// Waiting between attempts to connect or subscribe: less than screens may be behind.
+const RETRY_WITHIN: Duration = Duration::from_secs(1);
+
+/// A connection that was cut without a word is noticed so soon.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// What the subscriber is asked for.
+pub(super) enum Request {
+    /// Somebody follows a channel.
+    Follow { channel: String, events: mpsc::Sender<Event>, suspect: Arc<AtomicBool> },
+    /// Who followed this channel has ended, unless another has begun since.
+    Leave { channel: String },
+}
+
+/// Channels subscribed to at the same time: Redis must answer each before its time is out.
+const TURNS: usize = 256;
+
+/// The task that listens to Redis.
+pub(super) struct Subscriber {
+    redis: Connection,
+    channels: HashMap<String, Channel>,
+    /// Channels that have been left, before Redis has said so.
+    leaving: HashSet<String>,
+    requests: mpsc::UnboundedReceiver<Request>,
+}
+
+struct Channel {
+    events: mpsc::Sender<Event>,
+    suspect: Arc<AtomicBool>,
+}
+
+impl Channel {
+    /// Never waits: a feed that does not keep up reads the database again.
+    fn tell(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            self.suspect.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What came of a command.
+enum Answer {
+    Subscribed(String),
+    /// Redis says so by a push, too.
+    Left,
+    /// It could not be left.
+    Kept(String),
+    Pong,
+}
+
+/// A connection, while it lasts.
+struct Listening {
+    link: Link,
+    turns: Arc<Semaphore>,
+    /// Commands under way.
+    answers: FuturesUnordered<BoxFuture<'static, RedisResult<Answer>>>,
+}
+
+impl Subscriber {
+    pub(super) fn new(redis: Connection, requests: mpsc::UnboundedReceiver<Request>) -> Self {
+        Self { redis, channels: HashMap::new(), leaving: HashSet::new(), requests }
+    }
+
+    /// Works until there can be no more requests.
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::up_to(RETRY_WITHIN);
+        let mut connected_before = false;
+        loop {
+            while let Ok(request) = self.requests.try_recv() {
+                self.note(request);
+            }
+            let error = match self.connected(&mut backoff, connected_before).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            if !connected_before || backoff.is_first() {
+                tracing::warn!(%error, "redis: live feeds are interrupted");
+            }
+            metrics::counter!("clickwire_live_interruptions_total").increment(1);
+            connected_before = true;
+            backoff.wait().await;
+        }
+    }
+
+    /// Takes a request into the books; returns the channel that it is about.
+    fn note(&mut self, request: Request) -> String {
+        match request {
+            Request::Follow { channel, events, suspect } => {
+                self.channels.insert(channel.clone(), Channel { events, suspect });
+                channel
+            }
+            Request::Leave { channel } => {
+                if self.channels.get(&channel).is_some_and(|channel| channel.events.is_closed()) {
+                    self.channels.remove(&channel);
+                }
+                channel
+            }
+        }
+    }
+
+    /// Works until the connection breaks (an error) or there can be no more requests.
+    async fn connected(&mut self, backoff: &mut Backoff, again: bool) -> Result<(), RedisError> {
+        let (link, mut pushes) = self.redis.listen().await?;
+        let mut redis =
+            Listening { link, turns: Arc::new(Semaphore::new(TURNS)), answers: FuturesUnordered::new() };
+        self.leaving.clear();
+        self.channels.keys().for_each(|channel| redis.subscribe(channel));
+        backoff.reset();
+        if again {
+            tracing::info!("redis: live feeds are back");
+        }
+        let mut ping = interval(PING_EVERY);
+        loop {
+            tokio::select! {
+                request = self.requests.recv() => {
+                    let Some(request) = request else { return Ok(()) };
+                    let channel = self.note(request);
+                    self.follow_or_leave(&redis, channel);
+                }
+                _ = ping.tick() => redis.ping(),
+                Some(answer) = redis.answers.next() => match answer? {
+                    Answer::Subscribed(channel) => match self.channels.get(&channel) {
+                        Some(channel) => channel.tell(Event::Subscribed),
+                        // It has been left meanwhile.
+                        None => self.follow_or_leave(&redis, channel),
+                    },
+                    Answer::Kept(channel) => drop(self.leaving.remove(&channel)),
+                    Answer::Left | Answer::Pong => {}
+                },
+                push = pushes.recv() => self.take(push, &redis)?,
+            }
+        }
+    }
+
+    /// Has Redis know whether we follow a channel.
+    fn follow_or_leave(&mut self, redis: &Listening, channel: String) {
+        if self.channels.contains_key(&channel) {
+            redis.subscribe(&channel);
+        } else if self.leaving.insert(channel.clone()) {
+            redis.unsubscribe(channel);
+        }
+    }
+
+    /// Takes what was pushed; an error if the connection, or a channel, is gone.
+    fn take(&mut self, push: Option<PushInfo>, redis: &Listening) -> Result<(), RedisError> {
+        let gone = || std::io::Error::from(std::io::ErrorKind::ConnectionReset).into();
+        let PushInfo { kind, data } = push.ok_or_else(gone)?;
+        if kind == PushKind::Disconnection {
+            return Err(gone());
+        }
+        let mut data = data.into_iter();
+        let Some(Value::BulkString(name)) = data.next() else { return Ok(()) };
+        let Ok(name) = std::str::from_utf8(&name) else { return Ok(()) };
+        let channel = self.channels.get(name);
+        match (kind, channel, data.next()) {
+            (PushKind::SMessage, Some(channel), Some(Value::BulkString(message))) => {
+                channel.tell(Event::Message(message));
+            }
+            (PushKind::SUnsubscribe, channel, _) => match (self.leaving.remove(name), channel) {
+                // Somebody follows it again.
+                (true, Some(_)) => redis.subscribe(name),
+                // Its slot has moved to another node.
+                (false, Some(_)) => return Err(gone()),
+                (_, None) => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Listening {
+    /// Subscribes to a channel, however often that has to be tried.
+    fn subscribe(&self, channel: &str) {
+        let (mut link, turns, channel) = (self.link.clone(), Arc::clone(&self.turns), channel.to_owned());
+        self.answers.push(Box::pin(async move {
+            let mut backoff = Backoff::up_to(RETRY_WITHIN);
+            let mut command = redis::cmd("SSUBSCRIBE");
+            command.arg(&channel);
+            loop {
+                let turn = turns.acquire().await;
+                let subscribed = command.query_async::<()>(&mut link).await;
+                drop(turn);
+                match subscribed {
+                    Ok(()) => return Ok(Answer::Subscribed(channel)),
+                    Err(error) if error.is_timeout() => return Err(error),
+                    Err(error) if backoff.is_first() => {
+                        tracing::warn!(channel, %error, "redis: a channel can't be subscribed to yet");
+                    }
+                    Err(_) => {}
+                }
+                backoff.wait().await;
+            }
+        }));
+    }
+
+    fn unsubscribe(&self, channel: String) {
+        let mut link = self.link.clone();
+        self.answers.push(Box::pin(async move {
+            match redis::cmd("SUNSUBSCRIBE").arg(&channel).query_async(&mut link).await {
+                Ok(()) => Ok(Answer::Left),
+                Err(error) if error.is_timeout() => Err(error),
+                // What still comes is dropped.
+                Err(_) => Ok(Answer::Kept(channel)),
+            }
+        }));
+    }
+
+    /// Only no answer is an error: a connection that breaks says so itself, and of a cluster one node may be
+    /// away.
+    fn ping(&self) {
+        let mut link = self.link.clone();
+        self.answers.push(Box::pin(async move {
+            match redis::cmd("PING").query_async(&mut link).await {
+                Err(error) if error.is_timeout() => Err(error),
+                Ok(()) | Err(_) => Ok(Answer::Pong),
+            }
+        }));
+    }
+}
