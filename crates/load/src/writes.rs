@@ -1,20 +1,21 @@
-//! What the kernel takes for the same: a thread that does nothing but write to sockets.
+//! What the kernel takes for the same: a thread that does nothing but write to sockets, which another process
+//! reads.
 //!
 //! Absolute times hold on one machine at one time only; how many times this a gateway takes holds elsewhere,
 //! too.
 
 use std::{
     io::{ErrorKind, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
-use tokio::{io::AsyncReadExt as _, task::JoinSet};
+use tokio::{io::AsyncReadExt as _, process::Command, task::JoinSet};
 
 /// How much, and to how many.
 #[derive(Args)]
@@ -31,32 +32,51 @@ pub struct Options {
     /// How long.
     #[arg(long, default_value_t = 5)]
     seconds: u32,
+    /// Be the process that reads: connect to this address so many times, and read until all is over.
+    #[arg(long, hide = true)]
+    read_from: Option<SocketAddr>,
 }
 
 /// Measures and prints one line of JSON.
 #[expect(clippy::print_stdout, reason = "its result")]
 pub async fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(address) = options.read_from {
+        return read(address, options.connections).await;
+    }
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
+    let mut reader = Command::new(std::env::current_exe()?)
+        .args(["writes", "--read-from", &listener.local_addr()?.to_string()])
+        .args(["--connections", &options.connections.to_string()])
+        .kill_on_drop(true)
+        .spawn()?;
+    let (connections, rounds) = (options.connections, options.rate * options.seconds);
+    let (every, bytes) = (Duration::from_secs(1) / options.rate, vec![0; options.bytes]);
+    let writer = tokio::task::spawn_blocking(move || {
+        let sockets = (0..connections).map(|_| {
+            let (socket, _) = listener.accept()?;
+            socket.set_nodelay(true)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        });
+        write(sockets.collect::<std::io::Result<_>>()?, rounds, every, &bytes)
+    });
+    let (writes, cpu) = writer.await??;
+    ensure!(reader.wait().await?.success(), "the process that reads failed");
+    println!("{}", json!({ "writes": writes, "cpu_seconds": cpu.as_secs_f64() }));
+    Ok(())
+}
+
+/// Reads from so many connections until each is closed.
+async fn read(address: SocketAddr, connections: u32) -> anyhow::Result<()> {
     let mut readers = JoinSet::new();
-    let mut sockets = Vec::new();
-    for _ in 0..options.connections {
-        let mut reader = tokio::net::TcpStream::connect(address).await?;
-        let (socket, _) = listener.accept()?;
-        socket.set_nodelay(true)?;
-        socket.set_nonblocking(true)?;
-        sockets.push(socket);
+    for _ in 0..connections {
+        let mut socket = tokio::net::TcpStream::connect(address).await?;
         readers.spawn(async move {
             let mut buffer = vec![0; 4 * 1_024];
-            while reader.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+            while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
         });
     }
-    let rounds = options.rate * options.seconds;
-    let (every, bytes) = (Duration::from_secs(1) / options.rate, vec![0; options.bytes]);
-    let writer = tokio::task::spawn_blocking(move || write(sockets, rounds, every, &bytes));
-    let (writes, cpu) = writer.await??;
     while readers.join_next().await.is_some() {}
-    println!("{}", json!({ "writes": writes, "cpu_seconds": cpu.as_secs_f64() }));
     Ok(())
 }
 
