@@ -74,7 +74,7 @@ impl Client {
                 Link::Server(ConnectionManager::new_with_config(client.clone(), config).await?)
             }
             Self::Cluster(client) => {
-                let config = ClusterConfig::new().set_push_sender(pushes);
+                let config = patient().set_push_sender(pushes);
                 Link::Cluster(client.get_async_connection_with_config(config).await?)
             }
         };
@@ -88,8 +88,7 @@ impl Client {
                 ConnectionManager::new_lazy_with_config(client.clone(), managed()).map(Link::Server)
             }
             Self::Cluster(client) => {
-                let config = ClusterConfig::new();
-                Ok(Link::Cluster(client.get_pending_async_connection_with_config(config)))
+                Ok(Link::Cluster(client.get_pending_async_connection_with_config(patient())))
             }
         }
     }
@@ -100,6 +99,11 @@ fn managed() -> ConnectionManagerConfig {
         .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE))
         .set_number_of_retries(1)
+}
+
+/// A connection's settings replace the client's, also where they say nothing.
+fn patient() -> ClusterConfig {
+    ClusterConfig::new().set_connection_timeout(PATIENCE).set_response_timeout(PATIENCE)
 }
 
 /// The nodes that the URL of a cluster names, after its scheme.

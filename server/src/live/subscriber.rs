@@ -33,6 +33,9 @@ const RETRY_WITHIN: Duration = Duration::from_secs(1);
 /// A connection that was cut without a word is noticed so soon.
 const PING_EVERY: Duration = Duration::from_secs(5);
 
+/// Channels subscribed to at the same time: Redis must answer each before its time is out.
+const TURNS: usize = 256;
+
 /// What the subscriber is asked for.
 pub(super) enum Request {
     /// Somebody follows a channel.
@@ -40,9 +43,6 @@ pub(super) enum Request {
     /// Who followed this channel has ended, unless another has begun since.
     Leave { channel: String },
 }
-
-/// Channels subscribed to at the same time: Redis must answer each before its time is out.
-const TURNS: usize = 256;
 
 /// The task that listens to Redis.
 pub(super) struct Subscriber {

@@ -20,7 +20,18 @@ struct Shards<'a> {
     posted: i64,
 }
 
-impl Shards<'_> {
+impl<'a> Shards<'a> {
+    async fn open(stack: &'a Stack, cluster: &RedisCluster) -> Result<Self> {
+        let mut shards = Self { stack, dashboards: Vec::new(), posted: 0 };
+        for master in 0..3 {
+            let advertiser_id = cluster.advertiser_of(master, stack.redis_prefix()).await?;
+            let client = Client::new(stack.as_admin()?, Stack::view(&advertiser_id));
+            shards.dashboards.push((advertiser_id, client));
+        }
+        shards.show(&[0, 1, 2], SOON).await?;
+        Ok(shards)
+    }
+
     async fn post(&mut self) -> Result<()> {
         for (advertiser_id, _) in &self.dashboards {
             post_for(self.stack, advertiser_id, 2).await?;
@@ -59,13 +70,7 @@ async fn screens_equal_the_database_when_a_shard_fails_over_and_a_slot_moves() -
     let aggregator = stack.start_aggregator().await?;
     let server = stack.start_server().await?;
     let stack = &stack;
-    let mut shards = Shards { stack, dashboards: Vec::new(), posted: 0 };
-    for master in 0..3 {
-        let advertiser_id = cluster.advertiser_of(master, stack.redis_prefix()).await?;
-        let client = Client::new(stack.as_admin()?, Stack::view(&advertiser_id));
-        shards.dashboards.push((advertiser_id, client));
-    }
-    shards.show(&[0, 1, 2], SOON).await?;
+    let mut shards = Shards::open(stack, &cluster).await?;
     shards.are_pushed_to(&server).await?;
 
     // While a shard is away the others go on, and counting with them.
