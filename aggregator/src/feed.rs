@@ -9,6 +9,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -138,10 +139,9 @@ impl Feed {
     /// Says of every feed that needs it that something was not published.
     pub(crate) async fn renew_lost(&self) {
         // First: what fails to be published meanwhile must be remembered.
-        let Lost { any, advertisers, .. } = {
+        let (any, advertisers) = {
             let mut lost = self.lost();
-            let is_silent = lost.is_silent;
-            std::mem::replace(&mut *lost, Lost { is_silent, ..Lost::default() })
+            (mem::take(&mut lost.any), mem::take(&mut lost.advertisers))
         };
         if !any && advertisers.is_empty() {
             return;

@@ -111,18 +111,19 @@ impl Subscriber {
         }
     }
 
-    /// Takes a request into the books; returns the channel that it is about.
-    fn note(&mut self, request: Request) -> String {
+    /// Takes a request into the books; returns the channel that Redis must hear of.
+    fn note(&mut self, request: Request) -> Option<String> {
         match request {
             Request::Follow { channel, events, suspect } => {
                 self.channels.insert(channel.clone(), Channel { events, suspect });
-                channel
+                Some(channel)
             }
             Request::Leave { channel } => {
-                if self.channels.get(&channel).is_some_and(|channel| channel.events.is_closed()) {
+                let is_left = self.channels.get(&channel).is_some_and(|channel| channel.events.is_closed());
+                is_left.then(|| {
                     self.channels.remove(&channel);
-                }
-                channel
+                    channel
+                })
             }
         }
     }
@@ -143,8 +144,9 @@ impl Subscriber {
             tokio::select! {
                 request = self.requests.recv() => {
                     let Some(request) = request else { return Ok(()) };
-                    let channel = self.note(request);
-                    self.follow_or_leave(&redis, channel);
+                    if let Some(channel) = self.note(request) {
+                        self.follow_or_leave(&redis, channel);
+                    }
                 }
                 _ = ping.tick() => redis.ping(),
                 Some(answer) = redis.answers.next() => match answer? {
