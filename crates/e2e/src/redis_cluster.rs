@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_protocol::feed::Keys;
+use clickwire_protocol::feed::{Keys, era_key};
 use clickwire_services::{Port, Program, Programs, Reservation, Supervisor};
 use redis::{Cmd, FromRedisValue, cmd};
 use tempfile::TempDir;
 
 use crate::eventually;
 
-/// The nodes' programs; the last is a replica of the first, the others have a third of the slots each.
+/// The nodes' programs; the last is a replica of the first, the others are masters of a shard each: of a
+/// third of the slots.
 const NODES: [&str; 4] = ["redisa", "redisb", "redisc", "redisd"];
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
@@ -18,11 +19,18 @@ const SLOTS: usize = 16_384;
 /// The first master's only replica.
 const REPLICA: usize = 3;
 
+/// Before a replica takes over, its master must have been away for so long: longer than screens may be behind.
+const AWAY_MS: &str = "5000";
+
 const FORMED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Three masters and a replica of the first; they end with this.
 pub struct RedisCluster {
     nodes: Vec<Node>,
+    /// The first part of every key.
+    prefix: String,
+    /// Which third of the slots the first master has.
+    first_third: usize,
     // Before the folder, so that everything has stopped when the folder is removed.
     supervisor: Supervisor,
     _folder: TempDir,
@@ -35,8 +43,9 @@ struct Node {
 }
 
 impl RedisCluster {
-    /// Starts the nodes and returns when all know each other.
-    pub async fn start() -> Result<Self> {
+    /// Starts the nodes and returns when all know each other. The first master, which may fail, has the era
+    /// of the installation with this `prefix`.
+    pub async fn start(prefix: &str) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(|| Programs::ensure(&|_| ())).await??;
         let folder = TempDir::new()?;
         let supervisor = Supervisor::start(&folder.path().join("supervisor.log"), None, None)?;
@@ -51,7 +60,7 @@ impl RedisCluster {
                 ("--cluster-enabled", "yes"),
                 ("--cluster-port", &bus.port().to_string()),
                 ("--cluster-config-file", &format!("{name}.conf")),
-                ("--cluster-node-timeout", "1000"),
+                ("--cluster-node-timeout", AWAY_MS),
                 // What the other shards do must not depend on the one that is away.
                 ("--cluster-require-full-coverage", "no"),
             ] {
@@ -64,21 +73,27 @@ impl RedisCluster {
             supervisor.spawn(&program)?;
             nodes.push(Node { program, port, bus });
         }
-        let cluster = Self { nodes, supervisor, _folder: folder };
+        let prefix = prefix.to_owned();
+        let mut cluster = Self { nodes, prefix, first_third: 0, supervisor, _folder: folder };
         cluster.form().await?;
         Ok(cluster)
     }
 
-    async fn form(&self) -> Result<()> {
+    async fn form(&mut self) -> Result<()> {
         for (number, node) in self.nodes.iter().enumerate() {
             eventually(node.program.name, FORMED_WITHIN, async || {
                 self.ask::<()>(number, &cmd("PING")).await.ok()
             })
             .await?;
+        }
+        self.first_third = self.slot_of(&era_key(&self.prefix)).await? * MASTERS / SLOTS;
+        for (number, node) in self.nodes.iter().enumerate() {
             let mut epoch = cmd("CLUSTER");
             self.ask::<()>(number, epoch.arg("SET-CONFIG-EPOCH").arg(number + 1)).await?;
             if number < MASTERS {
-                let (first, end) = (number * SLOTS / MASTERS, (number + 1) * SLOTS / MASTERS);
+                let third = (number + self.first_third) % MASTERS;
+                let (first, end) =
+                    ((third * SLOTS).div_ceil(MASTERS), ((third + 1) * SLOTS).div_ceil(MASTERS));
                 let mut slots = cmd("CLUSTER");
                 self.ask::<()>(number, slots.arg("ADDSLOTSRANGE").arg(first).arg(end - 1)).await?;
             }
@@ -113,18 +128,23 @@ impl RedisCluster {
     }
 
     /// An advertiser whose feed is the business of a master.
-    pub async fn advertiser_of(&self, master: usize, prefix: &str) -> Result<String> {
+    pub async fn advertiser_of(&self, master: usize) -> Result<String> {
         for number in 1..1_000 {
             let advertiser_id = format!("adv_{number:03}");
-            if self.slot_of(&advertiser_id, prefix).await? * MASTERS / SLOTS == master {
+            let third = self.slot_of(&self.head_of(&advertiser_id)).await? * MASTERS / SLOTS;
+            if third == (master + self.first_third) % MASTERS {
                 return Ok(advertiser_id);
             }
         }
         anyhow::bail!("a thousand advertisers, and none of this shard")
     }
 
-    async fn slot_of(&self, advertiser_id: &str, prefix: &str) -> Result<usize> {
-        self.ask(1, cmd("CLUSTER").arg("KEYSLOT").arg(Keys::new(prefix, advertiser_id).head)).await
+    fn head_of(&self, advertiser_id: &str) -> String {
+        Keys::new(&self.prefix, advertiser_id).head
+    }
+
+    async fn slot_of(&self, key: &str) -> Result<usize> {
+        self.ask(1, cmd("CLUSTER").arg("KEYSLOT").arg(key)).await
     }
 
     /// Ends the first master as a crash would, and returns when its replica has taken over.
@@ -138,8 +158,8 @@ impl RedisCluster {
     }
 
     /// Gives the slot of an advertiser's feed from one master to another, with all keys.
-    pub async fn move_feed(&self, advertiser_id: &str, prefix: &str, from: usize, to: usize) -> Result<()> {
-        let slot = self.slot_of(advertiser_id, prefix).await?;
+    pub async fn move_feed(&self, advertiser_id: &str, from: usize, to: usize) -> Result<()> {
+        let slot = self.slot_of(&self.head_of(advertiser_id)).await?;
         let (source, target) = (self.id(from).await?, self.id(to).await?);
         let set = |how: &str, node: &str| {
             let mut command = cmd("CLUSTER");

@@ -48,14 +48,15 @@ return seq
 
 /// A script for Redis that reads a feed's head, and begins it if there is none or if it is of another era.
 ///
-/// Key: the head. Arguments: the era, the epoch to begin, how long the head is remembered, in seconds.
-/// Returns the epoch and the sequence number.
+/// Key: the head. Arguments: the era, empty if it is not known; the epoch to begin; how long the head is
+/// remembered, in seconds. Returns the epoch and the sequence number.
 ///
 /// A head of no era is one that a message has begun since the last was deleted. It becomes one of this
-/// era: nobody has read the database for it before, or it would have an era.
+/// era: nobody has read the database for it before, or it would have an era. Who does not know the era
+/// leaves the head's as it is, or has it begun anew by the next who does.
 pub const BEGIN: &str = r#"
 local era = redis.call('HGET', KEYS[1], 'era')
-if era and era ~= ARGV[1] then redis.call('DEL', KEYS[1]) end
+if era and ARGV[1] ~= '' and era ~= ARGV[1] then redis.call('DEL', KEYS[1]) end
 redis.call('HSETNX', KEYS[1], 'epoch', ARGV[2])
 redis.call('HSETNX', KEYS[1], 'era', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[3], 'NX')

@@ -259,7 +259,8 @@ impl Follower {
     /// who comes from there must not resume as if nothing had been lost since.
     async fn begin(&self) -> Result<Position, RedisError> {
         let mut redis = self.source.redis.clone();
-        let era: Option<String> = redis.get(era_key(&self.source.prefix)).await?;
+        // A cluster may have it on a shard that is away while the feed's own is not.
+        let era: Option<String> = redis.get(era_key(&self.source.prefix)).await.unwrap_or_default();
         let mut begin = redis::cmd("EVAL");
         begin.arg(BEGIN).arg(1).arg(Keys::new(&self.source.prefix, &self.advertiser_id).head);
         begin.arg(era.unwrap_or_default()).arg(Uuid::now_v7().to_string()).arg(HEAD_LIFETIME_SECONDS);
