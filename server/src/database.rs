@@ -82,7 +82,12 @@ fn own(config: &Config) -> anyhow::Result<PgConnectOptions> {
 fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
     Ok(PgConnectOptions::from_str(url)?
         .application_name("clickwire-server")
-        .options([("statement_timeout", "5s"), ("plan_cache_mode", "force_custom_plan")])
+        .options([
+            ("statement_timeout", "5s"),
+            ("plan_cache_mode", "force_custom_plan"),
+            // Of a server that is gone without a word: nothing here pauses inside a transaction.
+            ("idle_in_transaction_session_timeout", "10s"),
+        ])
         .log_slow_statements(log::LevelFilter::Off, Duration::ZERO))
 }
 

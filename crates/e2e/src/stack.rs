@@ -174,6 +174,16 @@ impl Stack {
         .await
     }
 
+    /// Waits until a server waits for a lock in the database.
+    pub async fn server_waits_for_a_lock(&self) -> Result<()> {
+        eventually("the server waits for a lock", Duration::from_secs(4), async || {
+            let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() \
+                              AND application_name = 'clickwire-server' AND wait_event_type = 'Lock'";
+            sqlx::query(waiting).fetch_optional(self.database()).await.ok()?.map(drop)
+        })
+        .await
+    }
+
     /// Messages on the dead-letter stream.
     pub async fn dead_letters(&self) -> Result<u64> {
         let mut stream = self.broker().await?.get_stream(self.names().dead_letter_stream()).await?;

@@ -8,6 +8,7 @@ use clickwire_e2e::{Buckets, Load, Sent, Stack, conservation, eventually};
 use clickwire_load::traffic;
 use clickwire_services::Server as Service;
 use rand::{SeedableRng as _, rngs::StdRng};
+use uuid::Uuid;
 
 async fn post(stack: &Stack, clicks: usize, seed: u64) -> Result<i64> {
     let mut poster = stack.poster()?;
@@ -207,6 +208,37 @@ async fn a_frozen_aggregator_wakes_up_and_counts_nothing_twice() -> Result<()> {
 
 /// A broker without room refuses clicks, and takes them again when there is some; what it took before
 /// is all there.
+/// A server that stops for good in the middle of a change does not keep its locks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_does_not_hold_up_counting() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let server = stack.start_server().await?;
+    assert_eq!(post(&stack, 1, 6).await?, 1);
+    counted("the first", &stack, 1, Duration::from_secs(20)).await?;
+    let click: Uuid = sqlx::query_scalar("SELECT click_id FROM clicks").fetch_one(stack.database()).await?;
+
+    // It is given the lock while it is frozen.
+    let mut before = stack.database().begin().await?;
+    let (stream, installation) = stack.names().installation_lock();
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(stream).bind(installation);
+    lock.execute(&mut *before).await?;
+    let admin = stack.as_admin()?;
+    let release = tokio::spawn(async move {
+        let path = format!("/api/v1/admin/clicks/{click}/release");
+        admin.connection().post(&path, br#"{"reason": "a test"}"#.to_vec()).await.map(drop)
+    });
+    stack.server_waits_for_a_lock().await?;
+    server.freeze(true).await?;
+    before.rollback().await?;
+    let _other = stack.start_server().await?;
+    assert_eq!(post(&stack, 10, 7).await?, 10);
+    counted("the others", &stack, 11, Duration::from_secs(25)).await?;
+    server.freeze(false).await?;
+    release.await?.ok();
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_broker_refuses_and_forgets_nothing() -> Result<()> {
     let mut stack = Stack::new().await?;
