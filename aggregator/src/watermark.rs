@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use async_nats::jetstream::{Context, stream::Stream};
 use sqlx::PgPool;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, housekeeping::last_on, ledger::watermarks};
 
 const EVERY: Duration = Duration::from_secs(1);
+
+/// A connection that is gone without a word is given up after this.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs until `stop` is cancelled. What fails is tried again a second later: meanwhile minutes stay
 /// provisional, and the partitions themselves say what they wait for.
@@ -25,10 +29,10 @@ pub(crate) async fn follow(
     loop {
         tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return Ok(()) }
         let followed = tokio::select! {
-            followed = follow_clock(&database, &nats, &config) => followed,
+            followed = timeout(FOLLOWED_WITHIN, follow_clock(&database, &nats, &config)) => followed,
             () = stop.cancelled() => return Ok(()),
         };
-        if let Err(error) = followed {
+        if let Err(error) = followed.map_err(anyhow::Error::from).flatten() {
             tracing::debug!(%error, "watermarks stay where they are");
         }
     }

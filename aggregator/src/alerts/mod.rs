@@ -73,13 +73,15 @@ impl Watch {
         // The lock goes with the connection, whatever happens to us. If our host vanishes without a
         // word, the database ends the silent session.
         connection.close_on_drop();
-        sqlx::query("SET idle_session_timeout = '30s'").execute(&mut *connection).await?;
+        let limit = sqlx::query("SET idle_session_timeout = '30s'").execute(&mut *connection);
+        timeout(ROUND_WITHIN, limit).await??;
         let mut every = interval(ROUND_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             every.tick().await;
             let is_ours = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK);
-            if is_ours.fetch_one(&mut *connection).await? {
+            // Whoever waits its turn must find out, too, when the connection is gone without a word.
+            if timeout(ROUND_WITHIN, is_ours.fetch_one(&mut *connection)).await?? {
                 break;
             }
         }

@@ -31,7 +31,7 @@ use crate::config::Config;
 /// Between looks at what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A receiver that has not answered by then has failed.
+/// A receiver, or the database, that has not answered by then has failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Nobody else sends what somebody is about to send; more than the answer may take.
@@ -94,10 +94,10 @@ impl Webhook {
     }
 
     async fn send_due(&self) -> Result<(), sqlx::Error> {
-        while let Some(delivery) = self.next_due().await? {
+        while let Some(delivery) = answered(self.next_due()).await? {
             match self.send(&delivery).await {
                 Ok(()) => {
-                    self.set_due(&delivery, None).await?;
+                    answered(self.set_due(&delivery, None)).await?;
                     metrics::counter!("clickwire_alert_webhooks_total", "outcome" => "delivered")
                         .increment(1);
                 }
@@ -109,7 +109,7 @@ impl Webhook {
                         error = format!("{error:#}"),
                         "webhook failed"
                     );
-                    self.set_due(&delivery, Some(wait)).await?;
+                    answered(self.set_due(&delivery, Some(wait))).await?;
                     metrics::counter!("clickwire_alert_webhooks_total", "outcome" => "failed").increment(1);
                 }
             }
@@ -177,6 +177,11 @@ fn wait_after(tries: i32) -> Duration {
     let doublings = u32::try_from(tries - 1).unwrap_or_default().min(16);
     let limit = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
     limit.mul_f64(rand::rng().random_range(0.5..1.0))
+}
+
+/// The database's answer; a connection that is gone without a word is given up.
+async fn answered<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(ANSWER_WITHIN, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 #[cfg(test)]

@@ -55,7 +55,9 @@ pub(crate) async fn check(
         if start >= end || compare(connection, rollup, start, end).await? == 0 {
             continue;
         }
-        // Under the lock no late click comes between refresh and comparison.
+        // Under the lock no late click comes between refresh and comparison. If our host vanishes without a
+        // word, the database ends the session, and the lock with it.
+        sqlx::query("SET idle_session_timeout = '30s'").execute(&mut *connection).await?;
         let (first, second) = names.installation_lock();
         let lock = |function: &str| AssertSqlSafe(format!("SELECT {function}({first}, {second})"));
         sqlx::query(lock("pg_advisory_lock")).execute(&mut *connection).await?;

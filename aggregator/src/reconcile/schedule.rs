@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clickwire_protocol::finality;
 use sqlx::{PgConnection, PgPool};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, Reconciliation};
@@ -19,6 +20,9 @@ const RECENT: time::Duration = time::Duration::hours(2);
 
 /// Compared once a day: whatever may still have come inside the default horizon.
 const WIDE: time::Duration = time::Duration::DAY;
+
+/// Longer than any comparison takes: a connection that is gone without a word is given up.
+const RUN_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// Runs when due, until `stop` is cancelled.
 pub(crate) async fn run(
@@ -35,10 +39,10 @@ pub(crate) async fn run(
     loop {
         tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return Ok(()) }
         let done = tokio::select! {
-            done = run_if_due(&database, &feed, &config) => done,
+            done = timeout(RUN_WITHIN, run_if_due(&database, &feed, &config)) => done,
             () = stop.cancelled() => return Ok(()),
         };
-        if let Err(error) = done {
+        if let Err(error) = done.map_err(anyhow::Error::from).flatten() {
             tracing::warn!(%error, "reconciliation: will try again");
         }
     }
