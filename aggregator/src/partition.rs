@@ -146,6 +146,9 @@ impl Partition {
             }
         }
         stopwatch.ended(Stage::Read);
+        // Whether somebody may have committed clicks of these, with what they changed of others, and not
+        // have published it: one who died, or we, if the answer was lost.
+        let mut is_doubtful = batch.iter().any(|fetched| fetched.is_redelivered);
         let mut waiting: Vec<Vec<Received>> = vec![readable];
         let mut backoff = Backoff::default();
         while let Some(clicks) = waiting.pop() {
@@ -155,8 +158,7 @@ impl Partition {
             match self.commit(&clicks).await {
                 Ok(committed) => {
                     self.committed(&committed).await;
-                    // Whoever had them before may have died before it published what they changed.
-                    if committed.known > 0 && batch.iter().any(|fetched| fetched.is_redelivered) {
+                    if committed.known > 0 && is_doubtful {
                         self.feed.renew_soon();
                     }
                 }
@@ -171,6 +173,7 @@ impl Partition {
                 Err(error) => {
                     self.health.waiting_for(Service::Database, &error);
                     self.show_lag(batch);
+                    is_doubtful = true;
                     waiting.push(clicks);
                     tokio::select! { () = backoff.wait() => {}, () = stop.cancelled() => return Ok(false) }
                 }

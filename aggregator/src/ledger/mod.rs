@@ -201,6 +201,9 @@ impl Ledger {
         failpoint::reached("before_commit");
         transaction.commit().await?;
         failpoint::reached("committed");
+        if failpoint::is_hit("unanswered") {
+            return Err(sqlx::Error::WorkerCrashed);
+        }
         stopwatch.ended(Stage::Commit);
 
         let (counted, known) = (fresh.len(), batch.len() - fresh.len());

@@ -140,3 +140,34 @@ async fn what_a_crash_kept_from_being_published_of_other_minutes_is_shown_all_th
     }
     Ok(())
 }
+
+/// A commit whose answer is lost is tried again, changes nothing then, and what it has changed of other
+/// minutes is shown all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_commit_without_an_answer_changed_of_other_minutes_is_shown_all_the_same() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let server = stack.start_server().await?;
+    let _aggregator = stack.start_aggregator_with_failpoint("unanswered=1*off->1*return->off").await?;
+    let mut client = Client::new(stack.as_admin()?, Stack::view("adv_001"));
+    stack.publish(&[click(1, 2_000)]).await?;
+    let mut shows = async |duplicates: i64| {
+        let shown = timeout(Duration::from_secs(10), async {
+            while client.state().total().duplicate < duplicates || client.state().total().received() == 0 {
+                client.update().await?;
+            }
+            anyhow::Ok(())
+        });
+        shown.await.with_context(|| format!("{:?}", client.state().total()))?
+    };
+    shows(0).await?;
+    // So that it is not the beginning that has it read again.
+    let mut loads = 0.0;
+    eventually("the screen is no longer read again", Duration::from_secs(10), async || {
+        let before = std::mem::replace(&mut loads, server.metric("clickwire_live_loads_total").await.ok()?);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        (server.metric("clickwire_live_loads_total").await.ok()? == before).then_some(())
+    })
+    .await?;
+    stack.publish(&[click(1, -3_000)]).await?;
+    shows(1).await
+}
