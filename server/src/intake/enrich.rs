@@ -48,7 +48,8 @@ impl Enricher {
 
     /// A posted click with everything that a click has. Who posts for somebody names the user's address
     /// and browser; else they are those of the connection. The time of a click that names itself by a
-    /// UUIDv7 is the one inside it, so that a resend has the same. A forged id names nothing.
+    /// UUIDv7 is the one inside it, so that a resend has the same; for an id of a redirect, whatever the
+    /// poster says: under that time it has been counted. A forged id names nothing.
     pub(crate) fn posted(&self, posted: PostedClick, visitor: Visitor, poster: &Poster) -> Click {
         let received_at_ms = now_ms();
         let address = posted.ip_address.unwrap_or(visitor.address);
@@ -58,6 +59,7 @@ impl Enricher {
         let signed = posted.click_id.zip(posted.signature.as_deref());
         let id_fault = signed
             .and_then(|(id, signature)| self.click_ids.fault(id, signature, &posted.ad_id, received_at_ms));
+        let is_of_redirect = signed.is_some() && id_fault != Some(IdFault::Forged);
         let click_id = match (signed, id_fault) {
             (Some((id, signature)), Some(IdFault::Forged)) => {
                 Some(click_id::of_forgery(id, signature, &posted.ad_id))
@@ -67,6 +69,7 @@ impl Enricher {
         Click {
             clicked_at_ms: posted
                 .clicked_at_ms
+                .filter(|_| !is_of_redirect)
                 .or_else(|| click_id.as_ref().and_then(time_inside))
                 .unwrap_or(received_at_ms),
             click_id: click_id.unwrap_or_else(Uuid::now_v7),

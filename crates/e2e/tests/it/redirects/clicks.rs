@@ -1,13 +1,13 @@
 //! Clicks on links, and what is made of the ids that come back.
 
 use anyhow::{Context as _, Result};
-use clickwire_e2e::Stack;
+use clickwire_e2e::{Stack, eventually};
 use clickwire_process::now_ms;
 use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::{Builder, Uuid};
 
-use super::{KEY, ask, click, post, published, signed, verdict};
+use super::{KEY, PATIENCE, PERSON, ask, click, post, published, signed, verdict};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_click_is_sent_on_with_an_id_that_counts_once() -> Result<()> {
@@ -42,6 +42,32 @@ async fn a_click_is_sent_on_with_an_id_that_counts_once() -> Result<()> {
     assert_eq!(server.metric(r#"clickwire_redirects_total{outcome="redirected"}"#).await?, 2.0);
     assert_eq!(server.metric(r#"clickwire_ad_lookups_total{from="database"}"#).await?, 1.0);
     assert_eq!(server.metric(r#"clickwire_ad_lookups_total{from="cache"}"#).await?, 1.0);
+    Ok(())
+}
+
+/// A poster's time would lead past the click that the redirect has counted long before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_comes_back_late_with_another_time_counts_nothing() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_CLICK_ID_KEYS", KEY);
+    stack.set("CLICKWIRE_CLICK_ID_HOURS", "72");
+    let _server = stack.start_server().await?;
+    let aggregator = stack.start_aggregator().await?;
+    let clicked_at_ms = now_ms() - 60 * 3_600_000;
+    let id = Builder::from_unix_timestamp_millis(clicked_at_ms as u64, &[9; 10]).into_uuid();
+    let redirected = json!({"click_id": id, "advertiser_id": "adv_001", "campaign_id": "camp_001",
+        "ad_id": "ad_001", "country": "DE", "device_type": "mobile", "clicked_at_ms": clicked_at_ms,
+        "received_at_ms": clicked_at_ms, "user_agent": PERSON});
+    stack.publish(&[serde_json::from_value(redirected)?]).await?;
+    assert_eq!(verdict(&stack, id).await?.0, "valid");
+    let now = json!({"clicked_at": OffsetDateTime::now_utc().format(&Rfc3339)?});
+    post(&stack, &signed(KEY, id, "ad_001")?, "ad_001", &now).await?;
+    eventually("the post has been looked at", PATIENCE, async || {
+        let known = aggregator.metric("clickwire_clicks_known_total").await.ok()?;
+        (known == 1.0 || stack.ledger().await.ok()? > 1).then_some(())
+    })
+    .await?;
+    assert_eq!(stack.ledger().await?, 1);
     Ok(())
 }
 
