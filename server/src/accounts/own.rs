@@ -95,12 +95,15 @@ async fn change_password(
         .map_err(|message| Error::field("new_password", message))?;
     state.attempts.spend(visitor.address, &account.login)?;
     let known = store::to_sign_in(&state.database, &account.login).await?;
-    if !password::verify(old, known.map(|known| known.password_hash)).await? {
+    let old_hash = known.map(|known| known.password_hash).ok_or(Error::SignInRefused)?;
+    if !password::verify(old, Some(old_hash.clone())).await? {
         return Err(Error::SignInRefused);
     }
     let hash = password::hash(new_password).await?;
     let mut transaction = owner.actor.begin(&state.admin_database).await?;
-    let generation = store::set_password(&mut transaction, owner.account_id, &hash).await?;
+    // An administrator may have replaced it meanwhile, perhaps because somebody else knows it.
+    let generation = store::replace_password(&mut transaction, owner.account_id, &old_hash, &hash).await?;
+    let generation = generation.ok_or(Error::SignInRefused)?;
     commit(transaction, state.access.directory.refresh(&state.database)).await?;
     let token = Token::begin(owner.account_id, generation, now_ms());
     Ok(sign_in::answer(&state, &owner.caller, Some(token)))

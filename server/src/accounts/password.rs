@@ -52,12 +52,12 @@ pub(crate) fn check(password: &str, login: &str) -> Result<(), &'static str> {
 
 /// What is kept of a password.
 pub(crate) async fn hash(password: String) -> Result<String, Error> {
-    in_turn(move || hashed(&password)).await
+    in_turn(&PLACES, move || hashed(&password)).await
 }
 
 /// Whether a password is the one that was hashed. `None`: nobody's, which takes as long.
 pub(crate) async fn verify(password: String, hash: Option<String>) -> Result<bool, Error> {
-    in_turn(move || {
+    in_turn(&PLACES, move || {
         let is_same = is_same(&password, hash.as_deref().unwrap_or(&NOBODYS));
         is_same && hash.is_some()
     })
@@ -69,9 +69,16 @@ pub(crate) fn warm_up() {
     spawn_blocking(|| LazyLock::force(&NOBODYS).len());
 }
 
-async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-    let place = timeout(PLACE_WITHIN, PLACES.acquire()).await;
-    let Ok(Ok(_place)) = place else { return Err(Error::SignInBusy) };
+/// The work goes on when nobody waits for it any more, so the place goes with it.
+async fn in_turn<T: Send + 'static>(
+    places: &'static Semaphore,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let Ok(Ok(place)) = timeout(PLACE_WITHIN, places.acquire()).await else { return Err(Error::SignInBusy) };
+    let work = move || {
+        let _place = place;
+        work()
+    };
     spawn_blocking(work).await.map_err(|_| Error::SignInBusy)
 }
 
@@ -89,6 +96,18 @@ fn is_same(password: &str, hash: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_taken_until_the_work_is_done_whoever_has_hung_up() {
+        static PLACES: Semaphore = Semaphore::const_new(1);
+        let (done, until_done) = std::sync::mpsc::channel::<()>();
+        let asked = in_turn(&PLACES, move || until_done.recv());
+        assert!(timeout(Duration::from_millis(50), asked).await.is_err());
+        assert_eq!(PLACES.available_permits(), 0);
+        drop(done);
+        let place = timeout(Duration::from_secs(10), PLACES.acquire()).await;
+        assert!(place.is_ok());
+    }
 
     #[tokio::test]
     async fn a_password_is_known_again_and_nobodys_never() {

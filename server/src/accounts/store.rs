@@ -186,7 +186,7 @@ pub(super) async fn create(
     answer(created).await?.ok_or(Error::Conflict("There is an account with this login already."))
 }
 
-/// Changes an account; one that is disabled has no sessions any more.
+/// Changes an account; one that is disabled has no sessions and no tokens any more.
 pub(super) async fn change(
     database: &mut PgConnection,
     account_id: Uuid,
@@ -206,8 +206,13 @@ pub(super) async fn change(
         .bind(profile.role.as_str())
         .bind(&profile.advertisers)
         .bind(is_disabled)
-        .fetch_optional(database);
-    answer(changed).await?.ok_or(Error::NotFound)
+        .fetch_optional(&mut *database);
+    let changed = answer(changed).await?.ok_or(Error::NotFound)?;
+    if is_disabled {
+        let sql = "UPDATE account_tokens SET revoked_at = now() WHERE account_id = $1 AND revoked_at IS NULL";
+        answer(sqlx::query(sql).bind(account_id).execute(database)).await?;
+    }
+    Ok(changed)
 }
 
 /// Gives an account another password, which ends its sessions; returns its new generation.
@@ -219,6 +224,19 @@ pub(super) async fn set_password(
     let sql = "UPDATE accounts SET password_hash = $2, generation = generation + 1 WHERE account_id = $1 RETURNING generation";
     let changed = sqlx::query_scalar(sql).bind(account_id).bind(password_hash).fetch_optional(database);
     answer(changed).await?.ok_or(Error::NotFound)
+}
+
+/// Gives an account another password if `old_hash` is still the one it has; see [`set_password`].
+pub(super) async fn replace_password(
+    database: &mut PgConnection,
+    account_id: Uuid,
+    old_hash: &str,
+    password_hash: &str,
+) -> Result<Option<i32>, sqlx::Error> {
+    let sql = "UPDATE accounts SET password_hash = $3, generation = generation + 1 \
+                WHERE account_id = $1 AND password_hash = $2 AND disabled_at IS NULL RETURNING generation";
+    let changed = sqlx::query_scalar(sql).bind(account_id).bind(old_hash).bind(password_hash);
+    answer(changed.fetch_optional(database)).await
 }
 
 /// Ends all sessions of an account.

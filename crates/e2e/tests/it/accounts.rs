@@ -170,12 +170,42 @@ async fn what_is_open_ends_when_the_account_may_not_go_on() -> Result<()> {
     assert_eq!(changed.send("GET /api/v1/session", "").await?.status, 200);
     assert_eq!(Person::attempt(&one, "anna", &password).await?.status, 401);
 
+    let made = changed.send("POST /api/v1/account/tokens", r#"{"name": "a report"}"#).await?;
+    let token = made.body["token"].as_str().context("no token")?;
+    let bearer = format!("authorization: Bearer {token}\r\n");
+    assert_eq!(raw::send(&one, "GET /api/v1/session", &bearer, b"").await?.status, 200);
     let mut socket = watch(&changed).await?;
     change(json!(["adv_002"]), true).await?;
     assert_eq!(closed(&mut socket, EVERYWHERE).await?, close::UNAUTHORIZED, "she is disabled");
     assert_eq!(Person::attempt(&one, "anna", "correct horse battery").await?.status, 401);
     change(json!(["adv_002"]), false).await?;
     assert_eq!(Person::attempt(&one, "anna", "correct horse battery").await?.status, 200);
+    assert_eq!(raw::send(&other, "GET /api/v1/session", &bearer, b"").await?.status, 401, "for good");
+    Ok(())
+}
+
+/// Whoever knows the old password can't put one of their own over the one that an administrator has set.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_reset_meanwhile_is_not_replaced() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let url = stack.server_url();
+    let password = stack.account("anna", "advertiser", &["adv_001"]).await?;
+    let anna = Person::sign_in(url, "anna", &password).await?;
+    let mut reset = stack.database().begin().await?;
+    sqlx::query("UPDATE accounts SET password_hash = 'another', generation = generation + 1")
+        .execute(&mut *reset)
+        .await?;
+    let changing = tokio::spawn(async move {
+        let body = json!({"password": password, "new_password": "correct horse battery"}).to_string();
+        anna.send("PUT /api/v1/account/password", &body).await
+    });
+    stack.server_waits_for_a_lock().await?;
+    reset.commit().await?;
+    assert_eq!(changing.await??.status, 401);
+    let kept: String =
+        sqlx::query_scalar("SELECT password_hash FROM accounts").fetch_one(stack.database()).await?;
+    assert_eq!(kept, "another");
     Ok(())
 }
 
