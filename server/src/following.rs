@@ -11,13 +11,17 @@ use crate::database::answer;
 /// How often the database is asked whether something has changed.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// Ends a transaction that changed what servers know, and has this one know of it before it goes on.
+/// Ends a transaction that changed what servers know, and has this one know of it before it goes on. If it
+/// can't be read just now, [`follow`] will: what has been committed must not be answered with an error.
 pub(crate) async fn commit(
     transaction: Transaction<'_, Postgres>,
     refresh: impl Future<Output = Result<(), sqlx::Error>>,
 ) -> Result<(), sqlx::Error> {
     answer(transaction.commit()).await?;
-    refresh.await
+    if let Err(error) = refresh.await {
+        tracing::warn!(%error, "what has been changed can't be read yet");
+    }
+    Ok(())
 }
 
 /// Refreshes every second until `stop` is cancelled. While the database is away, what is known stays known.

@@ -10,7 +10,7 @@ use std::{
 
 use clickwire_process::now_ms;
 use sqlx::PgPool;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
 use super::{Role, session, store};
@@ -24,6 +24,8 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Directory {
     held: Arc<RwLock<Held>>,
+    /// One reads at a time, or what one has read first could replace what another has read since.
+    reading: Arc<Mutex<()>>,
     /// Says that what is held is new.
     changed: watch::Sender<()>,
 }
@@ -48,7 +50,7 @@ struct Account {
 impl Directory {
     /// With nothing in it until it is refreshed.
     pub(crate) fn new() -> Self {
-        Self { held: Arc::default(), changed: watch::Sender::new(()) }
+        Self { held: Arc::default(), reading: Arc::default(), changed: watch::Sender::new(()) }
     }
 
     /// Whose a credential is, as the account is now.
@@ -86,6 +88,7 @@ impl Directory {
 
     /// Reads everything again if something has changed.
     pub(crate) async fn refresh(&self, database: &PgPool) -> Result<(), sqlx::Error> {
+        let _turn = self.reading.lock().await;
         let version = store::version(database).await?;
         if self.held().version == Some(version) {
             return Ok(());

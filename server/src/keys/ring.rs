@@ -11,6 +11,7 @@ use std::{
 
 use clickwire_process::now_ms;
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 
 use super::{
     Poster,
@@ -27,6 +28,8 @@ use crate::{
 pub(crate) struct Ring {
     configured: Arc<HashMap<Hash, Poster>>,
     stored: Arc<RwLock<Stored>>,
+    /// One reads at a time, or what one has read first could replace what another has read since.
+    reading: Arc<Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -46,7 +49,7 @@ impl Ring {
     /// The keys of the configuration, and those in the database as soon as they were read.
     pub(crate) fn new(configured: &[String]) -> Self {
         let configured = configured.iter().map(|key| (hash(key), Poster::configured(key))).collect();
-        Self { configured: Arc::new(configured), stored: Arc::default() }
+        Self { configured: Arc::new(configured), stored: Arc::default(), reading: Arc::default() }
     }
 
     /// Who posts with this key.
@@ -65,6 +68,7 @@ impl Ring {
 
     /// Reads the keys again if one has changed.
     pub(crate) async fn refresh(&self, database: &PgPool) -> Result<(), sqlx::Error> {
+        let _turn = self.reading.lock().await;
         let version = store::version(database).await?;
         if self.stored.read().unwrap_or_else(PoisonError::into_inner).version == Some(version) {
             return Ok(());

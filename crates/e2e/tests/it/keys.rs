@@ -78,6 +78,29 @@ async fn a_key_posts_for_its_advertisers_until_it_is_revoked_on_every_server() -
     .await
 }
 
+/// A secret is shown once, and kept: who rotates again because of an error would lose the one in use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_has_been_made_is_shown_though_it_can_not_be_read_again() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let run = async |sql: &'static str| sqlx::raw_sql(sql).execute(stack.database()).await.map(drop);
+    // The change is committed, and with it what the server would ask next is gone.
+    run("CREATE FUNCTION hide() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             ALTER TABLE api_keys_version RENAME TO hidden; RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER hide AFTER INSERT ON api_keys DEFERRABLE INITIALLY DEFERRED \
+             FOR EACH ROW EXECUTE FUNCTION hide()")
+    .await?;
+    let issued = admin(&stack, "/api/v1/admin/keys", &json!({"name": "a shop", "mode": "live"})).await?;
+    let key = text(&issued, "key")?;
+    assert_eq!(post(stack.server_url(), key, &click("adv_001")).await?.0, 401, "it is not known yet");
+    run("ALTER TABLE hidden RENAME TO api_keys_version").await?;
+    eventually("it is known when it can be read", Duration::from_secs(3), async || {
+        (post(stack.server_url(), key, &click("adv_001")).await.ok()?.0 == 202).then_some(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_line_makes_test_keys_and_replaces_secrets() -> Result<()> {
     let mut stack = Stack::new().await?;
