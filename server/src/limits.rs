@@ -93,11 +93,22 @@ impl Allowance {
     /// Spends units, all or none. Who asks for more than can ever be there at once has to wait for the
     /// whole.
     pub(crate) fn spend(&self, units: NonZeroU32) -> Result<Left, Error> {
+        self.spend_up_to(self.rate.burst, units)
+    }
+
+    /// Spends the others of a batch of which one has been spent already.
+    pub(crate) fn spend_others(&self, others: NonZeroU32) -> Result<(), Error> {
+        // With the one it must not be more than can ever be there.
+        let Some(most) = NonZeroU32::new(self.rate.burst.get() - 1) else { return Ok(()) };
+        self.spend_up_to(most, others).map(drop)
+    }
+
+    fn spend_up_to(&self, most: NonZeroU32, units: NonZeroU32) -> Result<Left, Error> {
         let refused = |wait: Duration| {
             metrics::counter!("clickwire_limited_total", "by" => self.name).increment(1);
             Error::TooMany { left: Left::nothing(self.name, self.rate), retry_after: wait }
         };
-        match self.limiter.check_n(units.min(self.rate.burst)) {
+        match self.limiter.check_n(units.min(most)) {
             Ok(Ok(state)) => {
                 Ok(Left { name: self.name, rate: self.rate, units: state.remaining_burst_capacity() })
             }
@@ -187,6 +198,17 @@ mod tests {
 
     fn rate(per_second: u32, burst: u32) -> Rate {
         Rate::per_second(per_second.try_into().unwrap(), burst.try_into().unwrap())
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_burst_waits_for_the_whole_and_not_for_ever() {
+        let rate = |burst| Rate::per_second(NonZeroU32::MIN, NonZeroU32::new(burst).unwrap());
+        for burst in [1, 10] {
+            let allowance = Allowance::new("key", rate(burst));
+            allowance.spend(NonZeroU32::MIN).unwrap();
+            allowance.spend_others(149.try_into().unwrap()).unwrap();
+            assert!(allowance.spend(NonZeroU32::MIN).is_err());
+        }
     }
 
     #[test]

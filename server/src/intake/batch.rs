@@ -110,7 +110,7 @@ pub(crate) async fn post_batch(
     }
     // One was spent before the body was read.
     if let Some(others) = NonZeroU32::new(clicks.len() as u32 - 1) {
-        poster.spend(others)?;
+        poster.spend_others(others)?;
     }
     Ok(answer(take(&state.intake, clicks).await))
 }

@@ -69,4 +69,9 @@ impl Poster {
     pub(crate) fn spend(&self, clicks: NonZeroU32) -> Result<Option<Left>, Error> {
         self.allowance.as_ref().map(|allowance| allowance.spend(clicks)).transpose()
     }
+
+    /// Spends the other clicks of a batch of which one has been spent already.
+    pub(crate) fn spend_others(&self, others: NonZeroU32) -> Result<(), Error> {
+        self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.spend_others(others))
+    }
 }
