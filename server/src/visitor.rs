@@ -101,17 +101,49 @@ impl FromRequestParts<AppState> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ExtensionRejection> {
         let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, state).await?;
-        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-        let user_agent = user_agent.unwrap_or_default().chars().take(MAX_USER_AGENT_BYTES).collect();
-        Ok(Self { address: state.proxies.client(peer.ip(), &parts.headers), user_agent })
+        let address = state.proxies.client(peer.ip(), &parts.headers);
+        Ok(Self { address, user_agent: user_agent(&parts.headers) })
     }
+}
+
+/// As far as it can be kept. A header is of any bytes (RFC 9110, section 5.5), and some browsers write names
+/// of networks into it that are not ASCII.
+fn user_agent(headers: &HeaderMap) -> String {
+    let Some(value) = headers.get(USER_AGENT) else { return String::new() };
+    let mut kept = String::new();
+    for character in String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| !c.is_control()) {
+        if kept.len() + character.len_utf8() > MAX_USER_AGENT_BYTES {
+            break;
+        }
+        kept.push(character);
+    }
+    kept
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_user_agent_need_not_be_ascii() {
+        let kept = |bytes: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(USER_AGENT, HeaderValue::from_bytes(bytes).unwrap());
+            user_agent(&headers)
+        };
+        assert_eq!(user_agent(&HeaderMap::new()), "");
+        assert_eq!(
+            kept("Mozilla/5.0 [FBCR/Telef\u{f3}nica]".as_bytes()),
+            "Mozilla/5.0 [FBCR/Telef\u{f3}nica]"
+        );
+        assert_eq!(kept(b"Mozilla/5.0 [FBCR/Telef\xf3nica]"), "Mozilla/5.0 [FBCR/Telef\u{fffd}nica]");
+        assert_eq!(kept(b"a\tb"), "ab");
+        assert_eq!(kept(&[b'a'; 2 * MAX_USER_AGENT_BYTES]).len(), MAX_USER_AGENT_BYTES);
+        assert_eq!(kept(&"\u{f3}".repeat(MAX_USER_AGENT_BYTES).into_bytes()).len(), MAX_USER_AGENT_BYTES);
+    }
 
     fn proxies(trusted: &[&str], header: ForwardedHeader) -> Proxies {
         Proxies::new(trusted.iter().map(|text| text.parse().unwrap()).collect(), header)
