@@ -117,6 +117,10 @@ async fn release(
     let locked = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(stream).bind(installation);
     answer(locked.execute(&mut *transaction)).await?;
     let before = answer(read(&mut transaction, click_id)).await?.ok_or(Error::NotFound)?.click;
+    let is_final = sqlx::query_scalar(IS_FINAL).bind(click_id).bind(RELEASED_FOR_DAYS);
+    if answer(is_final.fetch_one(&mut *transaction)).await? {
+        return Err(Error::Conflict("This click is more than 8 days old: its hours and days are final."));
+    }
     match before.disposition.as_str() {
         "duplicate" | "givt" | "sivt" => {
             let record = sqlx::query(RECORD).bind(click_id).bind(admin.actor()).bind(reason.as_str());
@@ -138,7 +142,15 @@ async fn release(
     Ok(Json(after))
 }
 
+/// Younger clicks are within what the refresh of hours and days looks back to (10 days, `0003_buckets.sql`),
+/// and so is the beginning of their day when it runs next.
+const RELEASED_FOR_DAYS: i32 = 8;
+
 // The statements of a release, in this order; `$1` is the click.
+
+/// `$2` in days.
+const IS_FINAL: &str =
+    "SELECT clicked_at < now() - make_interval(days => $2) FROM clicks WHERE click_id = $1";
 
 /// `$2` is the person, `$3` the reason.
 const RECORD: &str = "INSERT INTO adjustments (click_id, clicked_at, advertiser_id, from_disposition, to_disposition, actor, reason) \

@@ -235,6 +235,19 @@ async fn a_released_click_is_valid_on_screens_and_stays_so() -> Result<()> {
     assert_eq!(judged(&stack, &valid).await?.0, "valid");
     let release = format!("clicks/{}/release", valid[0].click_id);
     assert_eq!(ask(&admin, "POST", &release, &order).await?.0, 409, "nothing to release");
+
+    // Hours and days of that time are not refreshed any more: minutes alone must not change.
+    let old = Uuid::new_v4();
+    sqlx::query(
+        "INSERT INTO clicks SELECT (jsonb_populate_record(c, jsonb_build_object('click_id', $2, \
+             'clicked_at', c.clicked_at - INTERVAL '9 days'))).* FROM clicks c WHERE click_id = $1",
+    )
+    .bind(clicks[1].click_id)
+    .bind(old)
+    .execute(stack.database())
+    .await?;
+    let (status, refused) = ask(&admin, "POST", &format!("clicks/{old}/release"), &order).await?;
+    assert_eq!(status, 409, "{refused}");
     Ok(())
 }
 
