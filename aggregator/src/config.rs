@@ -227,7 +227,7 @@ fn instant(text: &str) -> Result<OffsetDateTime, time::error::Parse> {
 }
 
 /// Days that the continuous aggregates' refresh looks back; fixed by `0003_buckets.sql`.
-const REFRESH_DAYS: u32 = 10;
+pub const REFRESH_DAYS: u32 = 10;
 
 impl Config {
     /// Refuses what can't work, before anything is opened.

@@ -5,11 +5,17 @@
 
 use std::collections::BTreeMap;
 
+use clickwire_process::now_ms;
 use clickwire_protocol::rules::{Mode, Rule, Setting};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-/// Every version of every rule.
+use crate::config::REFRESH_DAYS;
+
+/// A click is judged, and others because of it, at most so long after it was received.
+const JUDGED_FOR_MS: i64 = REFRESH_DAYS as i64 * 86_400_000;
+
+/// Every version of every rule that judges clicks which may still come.
 #[derive(Debug, Default)]
 pub(crate) struct Rules(BTreeMap<Rule, Vec<Version>>);
 
@@ -49,7 +55,16 @@ impl Rules {
                 Err(error) => tracing::error!(rule = rule.as_str(), version = number, %error, "rule ignored"),
             }
         }
+        rules.forget_before(now_ms() - JUDGED_FOR_MS);
         Ok(rules)
+    }
+
+    /// Forgets what judged only clicks that were received before this time.
+    fn forget_before(&mut self, received_at_ms: i64) {
+        for versions in self.0.values_mut() {
+            let superseded = versions.windows(2).take_while(|pair| pair[1].effective_at_ms <= received_at_ms);
+            versions.drain(..superseded.count());
+        }
     }
 
     /// Adds a version that is later than all others of its rule.
@@ -117,9 +132,11 @@ pub(crate) mod tests {
         };
         rules.add(Rule::IpVelocity, version(2, 1_000, Mode::Off, 500));
         rules.add(Rule::IpVelocity, version(3, 2_000, Mode::ReportOnly, 20));
-        let at = |received_at_ms| rules.at(Rule::IpVelocity, received_at_ms).map(|version| version.number);
+        let at = |rules: &Rules, received_at_ms| {
+            rules.at(Rule::IpVelocity, received_at_ms).map(|version| version.number)
+        };
         assert_eq!(
-            [at(0), at(999), at(1_000), at(1_999), at(2_000)],
+            [at(&rules, 0), at(&rules, 999), at(&rules, 1_000), at(&rules, 1_999), at(&rules, 2_000)],
             [Some(1), Some(1), None, None, Some(3)]
         );
         let reach = rules.reach(Rule::IpVelocity).unwrap();
@@ -129,5 +146,11 @@ pub(crate) mod tests {
             "what is off counts nothing"
         );
         assert!(Rules::default().reach(Rule::Duplicate).is_none());
+
+        rules.forget_before(1_999);
+        let reach = rules.reach(Rule::IpVelocity).unwrap();
+        assert_eq!((at(&rules, 1_999), at(&rules, 2_000), reach.highest_threshold), (None, Some(3), 20));
+        rules.forget_before(i64::MAX);
+        assert_eq!(at(&rules, i64::MAX), Some(3), "the last one stays in force");
     }
 }
