@@ -145,3 +145,26 @@ async fn the_server_asks_with_that_role() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_who_is_no_superuser_can_ask_as_the_reader() -> Result<()> {
+    let stack = Stack::alone().await?;
+    let run = async |database: &mut PgConnection, sql: &'static str| database.execute(sql).await.map(drop);
+    let mut superuser = PgConnection::connect(stack.database_url()).await?;
+    // Of the database that is there already.
+    run(&mut superuser, "DROP OWNED BY clickwire_reader; DROP ROLE clickwire_reader").await?;
+    run(&mut superuser, "CREATE ROLE owner LOGIN CREATEROLE PASSWORD 'owner'").await?;
+    run(&mut superuser, "CREATE DATABASE owned OWNER owner").await?;
+    let options: PgConnectOptions = stack.database_url().parse()?;
+    let mut in_owned = PgConnection::connect_with(&options.clone().database("owned")).await?;
+    run(&mut in_owned, "CREATE EXTENSION IF NOT EXISTS timescaledb").await?;
+
+    let url = format!("postgres://owner:owner@{}:{}/owned", options.get_host(), options.get_port());
+    clickwire_aggregator::schema::migrate(&url, true).await?;
+    let owner: PgConnectOptions = url.parse()?;
+    let owner = owner.options([("role", "clickwire_reader"), ("search_path", "tenants,public")]);
+    let mut reader = PgConnection::connect_with(&owner).await?;
+    let found = seen(&mut reader, "adv_001", "SELECT advertiser_id FROM advertisers").await?;
+    assert_eq!(found, ["adv_001"]);
+    Ok(())
+}
