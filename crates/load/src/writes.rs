@@ -6,16 +6,16 @@
 
 use std::{
     io::{ErrorKind, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
-use tokio::{io::AsyncReadExt as _, process::Command, task::JoinSet};
+use tokio::{io::AsyncReadExt as _, net::TcpListener, process::Command, task::JoinSet};
 
 /// How much, and to how many.
 #[derive(Args)]
@@ -43,7 +43,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(address) = options.read_from {
         return read(address, options.connections).await;
     }
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut reader = Command::new(std::env::current_exe()?)
         .args(["writes", "--read-from", &listener.local_addr()?.to_string()])
         .args(["--connections", &options.connections.to_string()])
@@ -51,19 +51,24 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         .spawn()?;
     let (connections, rounds) = (options.connections, options.rate * options.seconds);
     let (every, bytes) = (Duration::from_secs(1) / options.rate, vec![0; options.bytes]);
-    let writer = tokio::task::spawn_blocking(move || {
-        let sockets = (0..connections).map(|_| {
-            let (socket, _) = listener.accept()?;
-            socket.set_nodelay(true)?;
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        });
-        write(sockets.collect::<std::io::Result<_>>()?, rounds, every, &bytes)
-    });
-    let (writes, cpu) = writer.await??;
+    let sockets = tokio::select! {
+        sockets = accept(&listener, connections) => sockets?,
+        ended = reader.wait() => bail!("the process that reads has ended before it was connected: {}", ended?),
+    };
+    let (writes, cpu) = tokio::task::spawn_blocking(move || write(sockets, rounds, every, &bytes)).await??;
     ensure!(reader.wait().await?.success(), "the process that reads failed");
     println!("{}", json!({ "writes": writes, "cpu_seconds": cpu.as_secs_f64() }));
     Ok(())
+}
+
+async fn accept(listener: &TcpListener, connections: u32) -> std::io::Result<Vec<TcpStream>> {
+    let mut sockets = Vec::new();
+    for _ in 0..connections {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        sockets.push(socket.into_std()?);
+    }
+    Ok(sockets)
 }
 
 /// Reads from so many connections until each is closed.
