@@ -52,6 +52,7 @@ pub(super) struct Issued {
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ChangedAccount)]
+#[serde(deny_unknown_fields)]
 struct Changed {
     #[serde(flatten)]
     profile: Profile,

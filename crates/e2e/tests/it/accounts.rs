@@ -140,6 +140,10 @@ async fn what_is_open_ends_when_the_account_may_not_go_on() -> Result<()> {
         Ok(())
     };
 
+    let misspelt = json!({"name": "Anna", "role": "advertiser", "advertisers": ["adv_001"],
+        "is_disabled": false, "advertiser": ["adv_002"]});
+    let request = format!("PUT /api/v1/admin/accounts/{anna_id}");
+    assert_eq!(root.send(&request, &misspelt.to_string()).await?.status, 400);
     let anna = Person::sign_in(&one, "anna", &password).await?;
     let mut socket = watch(&anna).await?;
     change(json!(["adv_001", "adv_002"]), false).await?;
