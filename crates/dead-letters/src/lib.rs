@@ -58,8 +58,9 @@ impl DeadLetters {
         Self { nats, names }
     }
 
-    /// Stores a message that can't be counted and returns when the broker has it. Storing it again
-    /// after a redelivery leaves one copy: its message id is made of where it came from.
+    /// Stores a message that can't be counted and returns when the broker has it. Stored again
+    /// after a redelivery it leaves one copy, as long as the broker remembers its message id, which is made
+    /// of where it came from.
     pub async fn store(
         &self,
         subject: &str,
