@@ -18,7 +18,7 @@ pub async fn dead_letters(config: &Config, order: Order, actor: &str) -> anyhow:
     let nats = nats.await.context("CLICKWIRE_NATS_URL")?;
     let letters = DeadLetters::new(jetstream::new(nats), config.names());
     let database = schema::connect(&config.database_url, 1)?;
-    // An administrator of the API is recorded without a colon.
+    // Accounts are recorded as `account:…`, the token of the configuration as `admin`.
     let actor = format!("shell:{actor}");
     match order {
         Order::List { after } => list(&letters, after).await?,

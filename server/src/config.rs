@@ -164,12 +164,14 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
 
     /// Secret under which users' addresses and idempotency keys are hashed, the same for every server;
-    /// at least 16 bytes.
+    /// at least 16 bytes. Before it is replaced, name what is made from it otherwise:
+    /// `CLICKWIRE_CLICK_ID_KEYS` and `CLICKWIRE_SESSION_KEYS`.
     #[arg(long, env = "CLICKWIRE_IP_HASH_KEY", hide_env_values = true)]
     pub ip_hash_key: String,
 
     /// The secret that replaces it, and from when on, as `2026-12-31T00:00:00Z=SECRET`: give it to every
-    /// server before that time, so that all change at the same moment.
+    /// server before that time, so that all change at the same moment. Idempotency keys change when it stands in
+    /// the place of the old one: a post from before that is repeated after that is another click.
     #[arg(long, env = "CLICKWIRE_IP_HASH_KEY_NEXT", value_parser = next_key, hide_env_values = true)]
     pub ip_hash_key_next: Option<NextKey>,
 

@@ -129,7 +129,7 @@ struct Shared {
     tenants: Tenants,
     /// Can only read: for what the server itself wants to know, and operators.
     database: PgPool,
-    /// Can write: for handlers that ask for [`access::Admin`], and no others.
+    /// Can write: for what somebody may change, and who signs in and out.
     admin_database: PgPool,
     dead_letters: DeadLetters,
     names: Names,

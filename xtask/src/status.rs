@@ -118,6 +118,7 @@ impl Status {
             ("Advertiser", demo.advertiser_id.clone()),
             ("Sign in as", demo.sign_in.to_string()),
             ("Ingest key", demo.ingest_key.clone()),
+            ("Viewer token", demo.viewer_token.clone()),
             ("Admin token", demo.admin_token.clone()),
         ]
     }

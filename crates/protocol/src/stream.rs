@@ -47,7 +47,7 @@ impl Names {
     }
 
     /// The database's advisory lock (a pair of numbers) under which a partition's batches are
-    /// committed. The stream's name keeps installations apart that share a database.
+    /// committed. A database is one installation's: its locks are named after its stream.
     pub fn partition_lock(&self, partition: u16) -> (i32, i32) {
         (i32::from(partition_of(&self.stream, u16::MAX)), i32::from(partition))
     }
