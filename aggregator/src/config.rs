@@ -243,7 +243,7 @@ impl Config {
         ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
         ensure!((1..=20_000).contains(&self.batch_max), "CLICKWIRE_BATCH_MAX: from 1 to 20000");
         ensure!(self.linger_ms <= 200, "CLICKWIRE_LINGER_MS: at most 200, or clicks reach screens too late");
-        // Less than a minute waits until it is final.
+        // Clicks in the hand of an aggregator that died must come again before their minute is final.
         ensure!((2..=120).contains(&self.ack_wait_seconds), "CLICKWIRE_ACK_WAIT_SECONDS: from 2 to 120");
         ensure!((1..=72).contains(&self.horizon_hours), "CLICKWIRE_HORIZON_HOURS: from 1 to 72");
         ensure!(self.housekeeping_seconds > 0, "CLICKWIRE_HOUSEKEEPING_SECONDS: must be positive");

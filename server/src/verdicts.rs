@@ -117,12 +117,13 @@ async fn release(
     let locked = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(stream).bind(installation);
     answer(locked.execute(&mut *transaction)).await?;
     let before = answer(read(&mut transaction, click_id)).await?.ok_or(Error::NotFound)?.click;
-    let is_final = sqlx::query_scalar(IS_FINAL).bind(click_id).bind(RELEASED_FOR_DAYS);
-    if answer(is_final.fetch_one(&mut *transaction)).await? {
-        return Err(Error::Conflict("This click is more than 8 days old: its hours and days are final."));
-    }
     match before.disposition.as_str() {
         "duplicate" | "givt" | "sivt" => {
+            let is_final = sqlx::query_scalar(IS_FINAL).bind(click_id).bind(RELEASED_FOR_DAYS);
+            if answer(is_final.fetch_one(&mut *transaction)).await? {
+                let message = "This click is more than 8 days old: its hours and days are final.";
+                return Err(Error::Conflict(message));
+            }
             let record = sqlx::query(RECORD).bind(click_id).bind(admin.actor()).bind(reason.as_str());
             for change in [record, sqlx::query(MOVE).bind(click_id), sqlx::query(RELEASE).bind(click_id)] {
                 answer(change.execute(&mut *transaction)).await?;

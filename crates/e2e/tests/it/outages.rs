@@ -206,8 +206,6 @@ async fn a_frozen_aggregator_wakes_up_and_counts_nothing_twice() -> Result<()> {
     Ok(())
 }
 
-/// A broker without room refuses clicks, and takes them again when there is some; what it took before
-/// is all there.
 /// A server that stops for good in the middle of a change does not keep its locks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_does_not_hold_up_counting() -> Result<()> {
@@ -239,6 +237,8 @@ async fn a_frozen_server_does_not_hold_up_counting() -> Result<()> {
     Ok(())
 }
 
+/// A broker without room refuses clicks, and takes them again when there is some; what it took before
+/// is all there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_broker_refuses_and_forgets_nothing() -> Result<()> {
     let mut stack = Stack::new().await?;
