@@ -3,9 +3,9 @@
 //! Publishing never holds up counting. What can't be published is lost, and its feed gets a new epoch as
 //! soon as Redis takes one: gateways compare their position with the feed's head every second or so, find
 //! another epoch, and read the database again. An aggregator that starts begins a new era, which is the
-//! same for every feed at once; so does one that gets clicks which another has counted and not
-//! acknowledged: that one may have died between commit and publish, and changed other minutes than the
-//! clicks' own.
+//! same for every feed at once; so does one that finds clicks counted which another has not acknowledged,
+//! or which it has committed itself without an answer: nobody may have published what they changed of
+//! other minutes than their own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -136,15 +136,15 @@ impl Feed {
         self.lost().any = true;
     }
 
-    /// Says of every feed that needs it that something was not published.
-    pub(crate) async fn renew_lost(&self) {
+    /// Says of every feed that needs it that something was not published; whether all has been said.
+    pub(crate) async fn renew_lost(&self) -> bool {
         // First: what fails to be published meanwhile must be remembered.
         let (any, advertisers) = {
             let mut lost = self.lost();
             (mem::take(&mut lost.any), mem::take(&mut lost.advertisers))
         };
         if !any && advertisers.is_empty() {
-            return;
+            return true;
         }
         let mut failure = None;
         if any && let Err(error) = self.begin_era().await {
@@ -163,10 +163,11 @@ impl Feed {
             failure = Some(error);
         }
         lost.is_silent = failure.as_ref().is_some_and(RedisError::is_timeout);
-        match failure {
+        match &failure {
             None => self.health.works(Service::Redis),
-            Some(error) => self.health.waiting_for(Service::Redis, &error),
+            Some(error) => self.health.waiting_for(Service::Redis, error),
         }
+        failure.is_none()
     }
 
     async fn begin_era(&self) -> RedisResult<()> {

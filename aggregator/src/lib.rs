@@ -52,6 +52,11 @@ use crate::{
 /// How long batches in hand may take when the aggregator stops.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How often, and after what wait, an aggregator that stops tries to say what it could not publish. A Redis
+/// that is away for longer has everything read again when it is back.
+const LAST_TRIES: u32 = 4;
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+
 /// Connections to the database beside the partitions': for housekeeping, for whoever watches for
 /// incidents, for webhooks, and one to spare.
 const SHARED_CONNECTIONS: u32 = 4;
@@ -104,6 +109,13 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let ended = async {
         while let Some(ended) = tasks.join_next().await {
             ended.context("a task of the aggregator panicked")??;
+        }
+        // What was not published at the end, nobody else would know of.
+        for _ in 0..LAST_TRIES {
+            if feed.renew_lost().await {
+                break;
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
         }
         // Acknowledgements may still be on their way to the socket.
         nats.client().flush().await.context("sending the last acknowledgements")
