@@ -268,10 +268,24 @@ impl Follower {
         Ok(Position { epoch, seq })
     }
 
+    /// Like [`Self::begin`], but never behind where we have been: a Redis that lost its last messages gives
+    /// their numbers to others, and who saw the first must not resume as if they were the second.
+    async fn begin_where_we_are(&self) -> Result<Position, RedisError> {
+        let head = self.begin().await?;
+        let Some(feed) = self.feed.upgrade() else { return Ok(head) };
+        let ours = feed.cells().position().clone();
+        if head.epoch != ours.epoch || head.seq >= ours.seq {
+            return Ok(head);
+        }
+        let key = Keys::new(&self.source.prefix, &self.advertiser_id).head;
+        let _: () = self.source.redis.clone().unlink(key).await?;
+        self.begin().await
+    }
+
     /// Reads everything that a window can hold. Without Redis the state has no position: it can't be
     /// resumed from, and is read again when Redis is back.
     async fn load(&self) -> Result<(), LoadError> {
-        let position = match self.begin().await {
+        let position = match self.begin_where_we_are().await {
             Ok(position) => position,
             Err(error) => {
                 let Some(feed) = self.feed.upgrade() else { return Ok(()) };

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clickwire_e2e::{Buckets, Stack, eventually};
+use clickwire_e2e::{Buckets, Stack, Wire, eventually};
 use clickwire_load::{http::Server, live::Client, traffic};
-use clickwire_protocol::live::{SUBPROTOCOL, close};
+use clickwire_protocol::{
+    feed::Keys,
+    live::{SUBPROTOCOL, close},
+};
 use clickwire_services::Server as Service;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -350,4 +353,60 @@ pub(crate) async fn closed(socket: &mut Socket) -> Result<u16> {
             return Ok(frame.context("closed without a code")?.code.into());
         }
     }
+}
+
+/// A replica that takes over may not have heard the last messages; their numbers are given to others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_whose_head_goes_back_begins_anew() -> Result<()> {
+    let mut stack = Stack::alone().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    shows(&mut dashboard, 0, SOON).await?;
+    post(&stack, 3).await?;
+    shows(&mut dashboard, 3, SOON).await?;
+    let before = dashboard.state().position.clone().context("no position")?;
+    assert!(before.seq > 0);
+
+    let redis = redis::Client::open(stack.services().redis_url())?;
+    let mut redis = redis.get_multiplexed_async_connection().await?;
+    let head = Keys::new(stack.redis_prefix(), "adv_001").head;
+    let _: () = redis::cmd("HSET").arg(head).arg("seq").arg(0).query_async(&mut redis).await?;
+    let _: () = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("PUBSUB").query_async(&mut redis).await?;
+    let begun = timeout(SOON, async {
+        while dashboard.state().position.as_ref().is_none_or(|position| position.epoch == before.epoch) {
+            dashboard.update().await?;
+        }
+        anyhow::Ok(())
+    });
+    begun.await.context("it resumes from numbers that were given away again")??;
+    post(&stack, 1).await?;
+    shows(&mut dashboard, 4, SOON).await
+}
+
+/// Who stops has nobody to tell later what it could not publish.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_aggregator_could_not_publish_before_it_stopped_is_shown() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _staying = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    stack.wire().await?;
+    let leaving = stack.start_aggregator().await?;
+    shows(&mut dashboard, 0, SOON).await?;
+    stack.wire_to(Service::Redis)?.set(Wire::Cut);
+    let mut posted = 0;
+    while leaving.metric("clickwire_clicks_counted_total").await? < 20.0 {
+        post(&stack, 20).await?;
+        posted += 20;
+        counted(&stack, posted).await?;
+    }
+    let heals = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stack.wire_to(Service::Redis).map(|wire| wire.set(Wire::Whole))
+    };
+    let (stopped, healed) = tokio::join!(leaving.stop(Duration::from_secs(20)), heals);
+    healed?;
+    assert!(stopped?);
+    shows(&mut dashboard, posted, SOON).await
 }
