@@ -15,6 +15,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto::Builder, graceful::GracefulShutdown},
 };
+use socket2::SockRef;
 use tokio::{
     net::TcpListener,
     sync::Semaphore,
@@ -33,6 +34,9 @@ const HEAD_MAX_BYTES: usize = 32 * 1024;
 
 /// How long a client may take for a request's head; also how long a connection may lie idle.
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
+
+/// A peer that acknowledges nothing, or takes nothing, for so long is gone.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 
 /// A pause after a connection could not be taken: there are no more file descriptors, say.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -81,6 +85,9 @@ pub(crate) async fn serve(
         // Answers are small and whole; to wait for more of them would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
+        }
+        if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED)) {
+            tracing::debug!(%error, "TCP_USER_TIMEOUT");
         }
         let (http, service, watcher) = (http.clone(), service(routes.clone(), peer), connections.watcher());
         let tls = tls.clone();

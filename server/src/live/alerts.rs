@@ -30,6 +30,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     alerts::read,
+    database::answer,
     live::{feed::Event, listeners::Listeners, socket::Frame, view::encode},
 };
 
@@ -204,7 +205,7 @@ impl Follower {
     async fn read(&self) -> Result<(), sqlx::Error> {
         let Some(seq) = self.alerts.upgrade().map(|alerts| alerts.news().seq) else { return Ok(()) };
         // One statement: open incidents and news must be of the same moment.
-        let reading: Reading = sqlx::query_as(
+        let reading = sqlx::query_as(
             "SELECT (SELECT coalesce(max(seq), 0) FROM alert_changes) AS seq, \
                     (SELECT count(*) FROM alerts WHERE resolved_at IS NULL) AS open_total, \
                     ARRAY(SELECT alert_document(a)::text FROM alerts a WHERE resolved_at IS NULL \
@@ -215,8 +216,8 @@ impl Follower {
         .bind(seq)
         .bind(MAX_OPEN)
         .bind(KEPT as i64)
-        .fetch_one(&self.database)
-        .await?;
+        .fetch_one(&self.database);
+        let reading: Reading = answer(reading).await?;
         let Some(alerts) = self.alerts.upgrade() else { return Ok(()) };
         if alerts.take(&reading)? {
             alerts.listeners.tell().await;

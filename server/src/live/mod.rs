@@ -68,7 +68,7 @@ pub(crate) async fn upgrade(
         return Err(Error::CrossSite);
     }
     // Whether it is needed the first message says.
-    let by_cookie = state.access.by_cookie(request.headers()).ok().map(Box::new);
+    let by_cookie = state.access.by_cookie(request.headers()).map(Box::new);
     let place = Place::take(&state, visitor.address)?;
     let tracker = state.sessions.tracker.clone();
     tracker.clone().spawn(async move {

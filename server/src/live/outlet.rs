@@ -128,6 +128,10 @@ impl Outlet {
     /// Asks whether somebody is still there; an error if nobody has been for too long.
     pub(super) fn heartbeat(&self) -> Result<(), End> {
         self.with(|state| {
+            // Who takes what was written to it before, slowly, is there.
+            if state.socket.has_taken() {
+                state.unanswered = 0;
+            }
             if state.unanswered >= UNANSWERED {
                 return Err(End::Close(close::HEARTBEAT_TIMEOUT, "no answer to heartbeats"));
             }
@@ -147,6 +151,15 @@ impl Outlet {
             drop(subscriptions);
             // Whether it arrives changes nothing.
             let _ = socket.close(farewell).await;
+        }
+    }
+
+    /// Ends it as the client wants it: its farewell is answered.
+    pub(super) async fn leave(&self) {
+        let state = self.lock().take();
+        if let Some(State { socket, subscriptions, .. }) = state {
+            drop(subscriptions);
+            let _ = socket.leave().await;
         }
     }
 
@@ -234,10 +247,25 @@ mod tests {
             assert!(outlet.answer(&long).is_ok());
             said += 1;
         }
+        // Far more than the kernel takes.
+        for _ in 0..200 {
+            assert!(outlet.answer(&long).is_ok());
+            said += 1;
+        }
         for _ in 0..UNANSWERED {
             assert!(outlet.heartbeat().is_ok());
         }
         assert!(matches!(outlet.heartbeat(), Err(End::Close(close::HEARTBEAT_TIMEOUT, _))));
+        // Whoever takes some of it, however little, is there, though it can't be asked.
+        let takes_some = async {
+            while outlet.heartbeat().is_err() {
+                client.next().await.unwrap().unwrap();
+                said -= 1;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! { () = takes_some => {}, heard = outlet.receive() => assert!(heard.is_err()) }
+        assert!(is_blocked());
         let takes = async {
             for _ in 0..said {
                 let taken = client.next().await.unwrap().unwrap();

@@ -44,8 +44,8 @@ const MAX_SUBSCRIPTIONS: usize = 8;
 pub(crate) struct Session {
     outlet: Arc<Outlet>,
     access: Arc<Access>,
-    /// Who has signed in with the browser that connected.
-    by_cookie: Option<Box<Caller>>,
+    /// Who has signed in with the browser that connected, or why nobody has.
+    by_cookie: Result<Box<Caller>, Error>,
     /// Of what the server and the client's address may have, and of what its account may.
     _place: Place,
     share: Option<Held<Uuid>>,
@@ -60,6 +60,8 @@ pub(super) enum End {
     Close(u16, &'static str),
     /// The server goes away.
     Reconnect,
+    /// The client has said farewell.
+    Left,
     /// The other side is gone.
     Gone,
 }
@@ -80,7 +82,7 @@ impl From<tungstenite::Error> for End {
 impl Session {
     pub(crate) fn new(
         socket: Socket,
-        by_cookie: Option<Box<Caller>>,
+        by_cookie: Result<Box<Caller>, Error>,
         place: Place,
         state: &AppState,
     ) -> Self {
@@ -108,6 +110,10 @@ impl Session {
             End::Reconnect => {
                 Some((close::RECONNECT, rand::rng().random_range(0..RECONNECT_WITHIN_MS).to_string()))
             }
+            End::Left => {
+                let _ = timeout(FAREWELL_WITHIN, self.outlet.leave()).await;
+                None
+            }
             End::Gone => None,
         };
         let code = farewell.as_ref().map_or_else(|| "gone".to_owned(), |(code, _)| code.to_string());
@@ -130,7 +136,7 @@ impl Session {
         };
         let caller = match token {
             Some(token) => self.access.by_token(&token).map(Box::new),
-            None => self.by_cookie.take().ok_or(Error::Unauthorized),
+            None => std::mem::replace(&mut self.by_cookie, Err(Error::Unauthorized)),
         };
         let caller = match caller {
             Ok(caller) => caller,
@@ -176,9 +182,6 @@ impl Session {
     }
 
     fn handle(&mut self, message: ClientMessage, caller: &Caller) -> Result<(), End> {
-        if self.commands.spend(std::num::NonZeroU32::MIN).is_err() {
-            return Err(End::Close(close::TOO_MANY_MESSAGES, "too many messages"));
-        }
         match message {
             ClientMessage::Auth { .. } => Err(End::Close(close::PROTOCOL_ERROR, "authenticated already")),
             ClientMessage::Ping {} => self.outlet.answer(&ServerMessage::Pong),
@@ -223,7 +226,12 @@ impl Session {
 
     async fn receive(&self) -> Result<ClientMessage, End> {
         loop {
-            if let Some(message) = parse(self.outlet.receive().await?)? {
+            let message = self.outlet.receive().await?;
+            // What WebSocket itself answers costs something, too.
+            if self.commands.spend(std::num::NonZeroU32::MIN).is_err() {
+                return Err(End::Close(close::TOO_MANY_MESSAGES, "too many messages"));
+            }
+            if let Some(message) = parse(message)? {
                 return Ok(message);
             }
         }
@@ -277,6 +285,6 @@ fn parse(message: Message) -> Result<Option<ClientMessage>, End> {
         },
         Message::Binary(_) => Err(End::Close(close::PROTOCOL_ERROR, "send text frames")),
         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(None),
-        Message::Close(_) => Err(End::Gone),
+        Message::Close(_) => Err(End::Left),
     }
 }

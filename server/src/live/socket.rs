@@ -11,7 +11,6 @@ use std::{
     future::poll_fn,
     io::{self, IoSlice, Write as _},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use axum::{
@@ -35,11 +34,11 @@ use crate::{error, live::transport::Transport, tls::Stream};
 /// Bytes read from a socket at once; what is kept for each connection. Clients say little.
 const READ_BUFFER_BYTES: usize = 1_024;
 
+/// Answers to pings that wait for a client that reads none; of more, the last alone is kept.
+const UNREAD_ANSWERS_BYTES: usize = 4 * 1_024;
+
 /// Unsent bytes that the kernel takes for a session; more would be stale before they are sent.
 const UNSENT_BYTES: u32 = 16 * 1_024;
-
-/// A peer that acknowledges nothing for so long is gone.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 
 /// Frames written by one system call, at most.
 const AT_ONCE: usize = 8;
@@ -116,6 +115,7 @@ pub(super) fn protocol(already_read: &[u8]) -> WebSocketContext {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
+        .max_write_buffer_size(UNREAD_ANSWERS_BYTES)
         .max_message_size(Some(MAX_CLIENT_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_CLIENT_MESSAGE_BYTES));
     WebSocketContext::from_partially_read(already_read.to_vec(), Role::Server, Some(config))
@@ -129,18 +129,22 @@ pub(crate) struct Socket {
     queue: Vec<Frame>,
     /// Until all that was queued is written.
     blocked: Option<Queued>,
+    /// Something of it was taken since this was asked for.
+    has_taken: bool,
 }
 
 impl Socket {
     fn new(transport: Transport, already_read: &[u8]) -> Self {
-        let options = transport.options();
-        let set = options
-            .set_tcp_notsent_lowat(UNSENT_BYTES)
-            .and_then(|()| options.set_tcp_user_timeout(Some(UNACKNOWLEDGED)));
-        if let Err(error) = set {
+        if let Err(error) = transport.options().set_tcp_notsent_lowat(UNSENT_BYTES) {
             tracing::debug!(%error, "options of a socket");
         }
-        Self { transport, protocol: protocol(already_read), queue: Vec::new(), blocked: None }
+        Self {
+            transport,
+            protocol: protocol(already_read),
+            queue: Vec::new(),
+            blocked: None,
+            has_taken: false,
+        }
     }
 
     /// The next message; not to be asked for while something is blocked.
@@ -163,6 +167,11 @@ impl Socket {
     /// Something was not taken that was written.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.is_some()
+    }
+
+    /// Whether something has been taken of what is blocked, since it was asked for the last time.
+    pub(crate) fn has_taken(&mut self) -> bool {
+        std::mem::take(&mut self.has_taken)
     }
 
     /// Writes what is taken now.
@@ -203,6 +212,7 @@ impl Socket {
                 *slice = IoSlice::new(frame);
             }
             let mut written = self.transport.write_vectored(&slices[..frames])?;
+            self.has_taken = self.blocked.is_some();
             let whole = self.queue.iter().take_while(|frame| {
                 let is_whole = frame.len() <= written;
                 written -= if is_whole { frame.len() } else { 0 };
@@ -230,6 +240,14 @@ impl Socket {
         self.control(Message::Close(Some(frame)))?;
         poll_fn(|context| self.poll_write(context)).await?;
         Ok(self.transport.shutdown().await?)
+    }
+
+    /// Answers the client's farewell.
+    pub(crate) async fn leave(mut self) -> Result<(), Error> {
+        match poll_fn(|context| self.poll_write(context)).await {
+            Ok(()) | Err(Error::ConnectionClosed) => Ok(self.transport.shutdown().await?),
+            Err(error) => Err(error),
+        }
     }
 
     fn control(&mut self, message: Message) -> Result<(), Error> {

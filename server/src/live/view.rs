@@ -238,9 +238,10 @@ impl ViewState {
         let rates = self.rates.after(told.revision);
         let frame = encode(&ServerMessage::Delta { id, epoch, from: told.seq, seq, cells, rates });
         let to = self.told();
-        if self.deltas.len() < KEPT_DELTAS {
-            self.deltas.push(Delta { id, from: told.clone(), to: to.clone(), frame: frame.clone() });
+        if self.deltas.len() == KEPT_DELTAS {
+            self.deltas.remove(0);
         }
+        self.deltas.push(Delta { id, from: told.clone(), to: to.clone(), frame: frame.clone() });
         Some((frame, to))
     }
 

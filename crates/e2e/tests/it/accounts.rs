@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{
-    Stack, eventually,
+    Stack, Wire, eventually,
     people::{Person, set_cookie},
     raw::{self, Answer},
 };
 use clickwire_protocol::live::close;
+use clickwire_services::Server as Service;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
@@ -16,6 +17,8 @@ use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, client::IntoClientRequest as _},
 };
+
+use super::live::open;
 
 /// What ends anywhere ends everywhere so soon.
 const EVERYWHERE: Duration = Duration::from_secs(2);
@@ -433,5 +436,26 @@ async fn behind_tls_cookies_and_browsers_are_held_to_it() -> Result<()> {
             "{policy}"
         );
     }
+    Ok(())
+}
+
+/// A browser that comes when nobody's account can be looked up is not told that it is signed out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_accounts_are_unread_sessions_are_asked_to_come_again() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.wire().await?;
+    let mut server = stack.start_server().await?;
+    let url = stack.server_url();
+    let password = stack.account("anna", "advertiser", &["adv_001"]).await?;
+    let anna = Person::sign_in(url, "anna", &password).await?;
+    server.crash().await?;
+    stack.wire_to(Service::Database)?.set(Wire::Cut);
+    server.revive().await?;
+    let mut socket = eventually("the server is there", Duration::from_secs(20), async || {
+        open(&stack, Some(&anna.cookie)).await.ok()
+    })
+    .await?;
+    socket.send(Message::text(json!({"type": "auth"}).to_string())).await?;
+    assert_eq!(closed(&mut socket, EVERYWHERE).await?, close::TRY_AGAIN_LATER);
     Ok(())
 }
