@@ -211,9 +211,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         drain: Duration::from_secs(config.drain_seconds),
         deliveries: metrics::counter!("clickwire_live_deliveries_total"),
     };
+    // Requests and sessions go on until then.
+    let drained = CancellationToken::new();
     let intake = Intake::start(&config, &stop).await?;
     let keys = Ring::new(&config.ingest_keys);
-    let hub = Hub::start(&config, redis.clone(), database.clone(), tenants.clone(), &stop);
+    let hub = Hub::start(&config, redis.clone(), database.clone(), tenants.clone(), &drained);
     let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
     let click_ids = Arc::new(Signer::new(&config.click_id_keys, config.ip_hash_key.as_bytes(), lifetime));
     let access = Arc::new(Access::new(&config)?);
@@ -259,13 +261,13 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let following = {
         let (keys_from, accounts_from) = (state.database.clone(), state.database.clone());
         let directory = access.directory.clone();
-        let keys = follow("keys", async move || keys.refresh(&keys_from).await, stop.clone());
+        let keys = follow("keys", async move || keys.refresh(&keys_from).await, drained.clone());
         let accounts =
-            follow("accounts", async move || directory.refresh(&accounts_from).await, stop.clone());
+            follow("accounts", async move || directory.refresh(&accounts_from).await, drained.clone());
         tokio::spawn(async move { tokio::join!(keys, accounts) })
     };
     if let Some(tls) = tls.clone() {
-        tokio::spawn(tls.follow(stop.clone()));
+        tokio::spawn(tls.follow(drained.clone()));
     }
     let limits = serve::Limits {
         connections: config.connections_max,
@@ -276,8 +278,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         grace: GRACE,
     };
     sessions.tracker.spawn(state.polled.clone().sweep(stop.clone()));
-    let (drained, drain) = (CancellationToken::new(), sessions.clone());
     let draining = tokio::spawn({
+        let drain = sessions.clone();
         let drained = drained.clone();
         async move {
             drain.stop.cancelled().await;

@@ -122,6 +122,11 @@ impl Program {
         Ok(())
     }
 
+    /// Asks it to stop (SIGTERM), and does not wait until it has.
+    pub async fn begin_to_stop(&self) -> Result<()> {
+        self.signal("TERM").await
+    }
+
     /// Ends it as a crash would.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await?;

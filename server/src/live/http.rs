@@ -31,7 +31,7 @@ use tokio::{
     sync::watch,
     time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use uuid::Uuid;
 
 use super::{
@@ -119,7 +119,15 @@ pub(crate) async fn events(
             None => sessions.leave().await,
         }
     });
-    let events = Events { clicks, news, heartbeat, leave, _place: place, _share: share };
+    let events = Events {
+        clicks,
+        news,
+        heartbeat,
+        leave,
+        _place: place,
+        _share: share,
+        _open: state.sessions.tracker.token(),
+    };
     // Not all at the same moment, when a server goes away.
     let first = Bytes::from(format!("retry: {}\n\n", rand::rng().random_range(500..2_000)));
     let events = stream::unfold((Some(first), events), |(first, mut events)| async move {
@@ -146,15 +154,19 @@ struct Events {
     leave: Pin<Box<dyn Future<Output = ()> + Send>>,
     _place: Place,
     _share: Option<Held<Uuid>>,
+    /// A server that stops waits for it.
+    _open: TaskTrackerToken,
 }
 
 impl Events {
     /// What is to be sent next; `None` when the server goes away, or the caller may not go on.
     async fn next(&mut self) -> Option<Bytes> {
         tokio::select! {
+            // First: who may not go on is not told what has changed meanwhile.
+            biased;
+            () = &mut self.leave => return None,
             changed = Self::changed(&mut self.news, &self.clicks) => changed?,
             _ = self.heartbeat.tick() => return Some(Bytes::from_static(b":\n\n")),
-            () = &mut self.leave => return None,
         }
         let mut frames: Vec<Frame> = Vec::new();
         self.clicks.frames(SUBSCRIPTION, now_ms(), &mut frames);
@@ -220,7 +232,8 @@ pub(crate) async fn poll(
             news.changed().await.ok()?;
         }
     };
-    let (message, told) = timeout(LOADED_WITHIN, start).await.ok().flatten().ok_or(Error::TooSlow)?;
+    let start = timeout(LOADED_WITHIN, start).await.ok().flatten();
+    let (message, told) = start.ok_or(Error::Database(sqlx::Error::PoolTimedOut))?;
     let Position { epoch, seq } = told.position();
     let tag = format!("\"{epoch}:{seq}\"");
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Program, Stack, eventually};
 use clickwire_load::{http::Server, live::Client, traffic};
 use clickwire_protocol::live::{Applied, ServerMessage, ViewState, close};
+use futures_util::{SinkExt as _, StreamExt as _};
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
 use tokio::{
@@ -20,8 +21,9 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_tungstenite::tungstenite::Message;
 
-use super::live::{SOON, connect, counted, hear, post, refused_with, say, shows};
+use super::live::{SOON, closed, connect, counted, hear, post, refused_with, say, shows};
 
 /// Posts one click of adv_001, and the same one again until it is taken.
 async fn post_until_taken(server: &Server, random: &mut StdRng) -> Result<()> {
@@ -274,6 +276,69 @@ async fn who_says_too_much_is_closed_with_the_documented_code() -> Result<()> {
     assert_eq!(refused_with(&stack, &many).await?, close::TOO_MANY_MESSAGES);
     let long = vec![auth, format!("{{\"type\":\"{}\"}}", "x".repeat(20_000))];
     assert_eq!(refused_with(&stack, &long).await?, close::TOO_LONG);
+
+    // What is answered by WebSocket itself is not free, either, before anybody has said who they are.
+    let mut socket = connect(&stack).await?;
+    for _ in 0..200 {
+        if socket.send(Message::Ping("x".repeat(125).into())).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(closed(&mut socket).await?, close::TOO_MANY_MESSAGES);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clients_farewell_is_answered() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let mut socket = connect(&stack).await?;
+    socket.close(None).await?;
+    let answer = timeout(Duration::from_secs(5), socket.next()).await?.context("no answer")??;
+    assert!(matches!(answer, Message::Close(_)), "{answer:?}");
+    Ok(())
+}
+
+/// A server that is about to go shows the truth to whoever is still there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_open_is_kept_up_to_date_until_it_is_sent_away() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_DRAIN_SECONDS", "30");
+    let _aggregator = stack.start_aggregator().await?;
+    let leaving = stack.start_server().await?;
+    let viewer = stack.as_viewer("adv_001")?;
+    // Each is sent away at a random moment.
+    let mut sockets = Vec::new();
+    for _ in 0..6 {
+        let mut socket = connect(&stack).await?;
+        say(&mut socket, json!({"type": "auth", "token": Stack::viewer_token("adv_001")})).await?;
+        let view = json!({"kind": "clicks", "advertiser_id": "adv_001", "window_minutes": 240});
+        say(&mut socket, json!({"type": "subscribe", "id": 1, "view": view})).await?;
+        while hear(&mut socket).await?["type"] != "snapshot" {}
+        sockets.push(socket);
+    }
+    let _staying = stack.start_server().await?;
+    leaving.begin_to_stop().await?;
+    eventually("it is not ready any more", Duration::from_secs(5), async || {
+        let (status, _) = viewer.connection().get("/readyz").await.ok()?;
+        (status.as_u16() == 503).then_some(())
+    })
+    .await?;
+    post(&stack, 2).await?;
+    let mut told = 0;
+    for socket in &mut sockets {
+        let is_told = timeout(SOON, async {
+            loop {
+                match socket.next().await.context("ended without a farewell")?? {
+                    Message::Text(text) if text.contains(r#""type":"delta""#) => return anyhow::Ok(true),
+                    Message::Close(_) => return Ok(false),
+                    _ => {}
+                }
+            }
+        });
+        told += usize::from(is_told.await.context("it is open, and not told")??);
+    }
+    assert!(told > 0);
     Ok(())
 }
 
