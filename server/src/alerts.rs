@@ -1,4 +1,4 @@
-//! Incidents, for administrators: listed, and acknowledged by a person.
+//! Incidents, for operators: listed, and acknowledged by a person.
 
 use axum::{
     Json,

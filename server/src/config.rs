@@ -62,7 +62,7 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_DATABASE_CONNECTIONS", default_value_t = 8)]
     pub database_connections: u32,
 
-    /// Connections of clients at the same time, at most; further ones wait.
+    /// Connections of clients at the same time, at most, beside WebSockets; further ones wait.
     #[arg(long, env = "CLICKWIRE_CONNECTIONS_MAX", default_value_t = 16_000)]
     pub connections_max: usize,
 

@@ -197,7 +197,7 @@ pub enum ServerMessage {
 pub enum Topic {
     /// Clicks by minute.
     Clicks(View),
-    /// Incidents, for administrators.
+    /// Incidents, for operators.
     Alerts {},
 }
 

@@ -5,11 +5,11 @@
 //! - [`cells`]: the advertiser's recent cells, and the views computed from them
 //! - [`view`]: what one kind of dashboard shows, computed once for all that show it
 //! - [`rates`]: how fast its clicks come
-//! - [`alerts`]: news about incidents, for administrators
+//! - [`alerts`]: news about incidents, for operators
 //! - [`clicks`]: one watcher of a view, whatever carries its messages
 //! - [`http`]: the same as server-sent events, and for asking now and then
 //! - [`place`]: what a session takes and gives back
-//! - [`watchers`]: who is watched, for administrators
+//! - [`watchers`]: who is watched, for operators
 //! - [`session`]: one dashboard's connection; [`outlet`]: what it is told; [`listeners`]: those who are told by
 //!   one feed
 //! - [`socket`]: frames on their way to the kernel, over a [`transport`] with TLS or without
