@@ -11,7 +11,7 @@
 //! - [`alerts`]: incidents, which operators list and acknowledge
 //! - [`live`]: the gateway that dashboards are connected to
 //! - [`serve`]: connections, their limits and their end; [`tls`]: what they are encrypted by; [`requests`]: what
-//!   every request has
+//!   every request has; [`host`]: the host that it is for
 //! - [`openapi`]: the document of all that, made from the code
 //! - [`page`]: the dashboard itself, embedded in the program
 
@@ -35,6 +35,7 @@ mod following;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod health;
+mod host;
 mod intake;
 pub mod keys;
 mod label;

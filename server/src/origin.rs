@@ -2,9 +2,11 @@
 //!
 //! A browser names the page's origin with every write and every WebSocket (Fetch Standard, section 3.2; RFC
 //! 6455, section 10.2), and current ones say how it is related to us (Fetch Metadata). Programs say
-//! neither.
+//! neither. Which origin is ours the request's own host says ([`crate::host`]).
 
-use axum::http::{HeaderMap, HeaderName, Uri, header, uri::Authority};
+use axum::http::{HeaderMap, HeaderName, Uri, header};
+
+use crate::host;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -18,8 +20,10 @@ pub(crate) fn is_allowed(headers: &HeaderMap, others: &[String]) -> bool {
         return true;
     }
     let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-    let host = origin.as_ref().and_then(Uri::authority).map(Authority::as_str);
-    host.is_some() && host == text(header::HOST)
+    let page = origin.as_ref().and_then(Uri::authority);
+    let ours = text(header::HOST).and_then(|host| host.parse().ok());
+    let scheme = origin.as_ref().and_then(Uri::scheme);
+    page.zip(ours.as_ref()).is_some_and(|(page, ours)| host::is_same(page, ours, scheme))
 }
 
 /// Whether it certainly comes from a page that may: what a cookie alone vouches for must not be written
@@ -42,6 +46,9 @@ mod tests {
         for (origin, host, expected) in [
             ("http://127.0.0.1:8080", "127.0.0.1:8080", true),
             ("https://clicks.example", "clicks.example", true),
+            ("https://clicks.example", "Clicks.Example:443", true),
+            ("https://clicks.example", "clicks.example:80", false),
+            ("https://clicks.example", "", false),
             ("https://evil.example", "clicks.example", false),
             ("http://127.0.0.1:9999", "127.0.0.1:8080", false),
             ("https://partner.example", "clicks.example", true),

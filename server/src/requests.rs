@@ -1,11 +1,11 @@
-//! What every request has, whatever it asks for: an id, a time limit, a place in the metrics, and an answer
-//! that browsers do nothing with but what it is for.
+//! What every request has, whatever it asks for: an id, a host that it is for, a time limit, a place in the
+//! metrics, and an answer that browsers do nothing with but what it is for.
 
 use std::time::Duration;
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderName, HeaderValue, Version, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::{error::Error, host};
 
 /// Names a request in our logs and in those of whoever sent it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,16 +31,26 @@ pub(crate) struct Seen {
 }
 
 /// Answers within a limit, which a body that never ends reaches; logs inside it name the request.
-pub(crate) async fn observe(State(seen): State<Seen>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
+pub(crate) async fn observe(State(seen): State<Seen>, mut request: Request, next: Next) -> Response {
+    let (started, version) = (Instant::now(), request.version());
     let id = request.headers().get(REQUEST_ID).and_then(known).unwrap_or_else(|| Uuid::now_v7().to_string());
     // Not the path as it was asked for: strangers write it, and there is no end of them.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span = tracing::error_span!("request", id, method = %request.method(), route);
-    let mut response = timeout(seen.within, next.run(request))
-        .instrument(span.clone())
-        .await
-        .unwrap_or_else(|_| span.in_scope(|| Error::TooLong.into_response()));
+    let mut response = match host::settle(&mut request) {
+        Ok(()) => timeout(seen.within, next.run(request))
+            .instrument(span.clone())
+            .await
+            .unwrap_or_else(|_| span.in_scope(|| Error::TooLong.into_response())),
+        Err(error) => {
+            let mut response = span.in_scope(|| error.into_response());
+            // Where a proxy and we disagree, what comes after may be another's.
+            if version < Version::HTTP_2 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
+    };
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(REQUEST_ID, id);

@@ -7,6 +7,7 @@ pub mod load;
 pub mod naive;
 pub mod people;
 pub mod raw;
+pub mod way;
 
 mod program;
 mod proxy;

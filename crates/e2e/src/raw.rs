@@ -18,6 +18,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer whose header lines stand in `head`.
+    pub(crate) fn new(status: u16, head: &str, body: &[u8]) -> Self {
+        Self { status, body: serde_json::from_slice(body).unwrap_or(Value::Null), head: head.to_owned() }
+    }
+
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));

@@ -18,11 +18,17 @@ use serde_json::Value;
 use sqlx::PgPool;
 use tempfile::TempDir;
 
-use crate::{Program, Proxy, eventually};
+use crate::{
+    Program, Proxy, eventually,
+    way::{Certificate, Client, Way},
+};
 
 /// Keys and tokens of every stack.
 const INGEST_KEY: &str = "ingest-key-of-the-tests";
 const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
+
+/// A server with TLS may take so long to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A system under test; everything it started ends with it.
 pub struct Stack {
@@ -35,6 +41,7 @@ pub struct Stack {
     database: PgPool,
     wires: Vec<(Service, Proxy)>,
     spools: TempDir,
+    certificate: Option<(Certificate, TempDir)>,
     servers: u32,
 }
 
@@ -80,6 +87,7 @@ impl Stack {
             database,
             wires: Vec::new(),
             spools: TempDir::new()?,
+            certificate: None,
             servers: 0,
         };
         stack.environment = vec![
@@ -118,6 +126,32 @@ impl Stack {
     pub fn set(&mut self, name: &'static str, value: &str) {
         self.environment.retain(|(known, _)| *known != name);
         self.environment.push((name, value.to_owned()));
+    }
+
+    /// Gives a certificate to servers that are started from now on: they speak TLS and nothing else.
+    pub fn certify(&mut self) -> Result<()> {
+        let folder = TempDir::new()?;
+        let certificate = Certificate::write(folder.path())?;
+        let path = |name| folder.path().join(name).display().to_string();
+        self.set("CLICKWIRE_TLS_CERTIFICATE", &path("certificate.pem"));
+        self.set("CLICKWIRE_TLS_KEY", &path("key.pem"));
+        self.certificate = Some((certificate, folder));
+        Ok(())
+    }
+
+    /// What clients of a server with a certificate trust.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref().map(|(certificate, _)| certificate)
+    }
+
+    /// `host:port` of the server.
+    pub fn authority(&self) -> &str {
+        self.server_url.split_once("://").map_or("", |(_, authority)| authority)
+    }
+
+    /// A connection to the server.
+    pub async fn connect(&self, way: Way) -> Result<Client> {
+        Client::connect(way, self.authority(), self.certificate()).await
     }
 
     /// Puts proxies between the services and programs that are started from now on.
@@ -232,14 +266,23 @@ impl Stack {
     /// `CLICKWIRE_SPOOL`, it has a spool that no other server has.
     pub async fn start_server(&mut self) -> Result<Program> {
         let mut server = self.begin_server().await?;
-        server.await_ready().await?;
+        if self.certificate.is_none() {
+            server.await_ready().await?;
+            return Ok(server);
+        }
+        eventually("the server is ready", READY_WITHIN, async || {
+            let mut client = self.connect(Way::Http1OverTls).await.ok()?;
+            (client.send("GET /readyz", &[], b"").await.ok()?.status == 200).then_some(())
+        })
+        .await?;
         Ok(server)
     }
 
     /// Starts a server and does not wait: one with TLS does not say to everybody that it is ready.
     pub async fn begin_server(&mut self) -> Result<Program> {
         let port = Port::Free.reserve("clickwire-server")?;
-        self.server_url = format!("http://127.0.0.1:{}", port.port());
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        self.server_url = format!("{scheme}://127.0.0.1:{}", port.port());
         self.servers += 1;
         let mut environment = self.environment.clone();
         if !environment.iter().any(|(name, _)| *name == "CLICKWIRE_SPOOL") {

@@ -23,14 +23,18 @@ pub(crate) trait Group {
 }
 
 /// Responses of an operation that is refused for what groups say, and, as any other, when it takes too
-/// long.
+/// long, or names no host that it is for.
 pub(crate) struct Refused<G>(PhantomData<G>);
 
 impl<G: Group> IntoResponses for Refused<G> {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut by_status: BTreeMap<StatusCode, Vec<Error>> = BTreeMap::new();
-        for error in G::errors().into_iter().chain([Error::TooLong]) {
-            by_status.entry(error.status()).or_default().push(error);
+        for error in G::errors().into_iter().chain([Error::TooLong, Error::Invalid(Rejection::default())]) {
+            let errors = by_status.entry(error.status()).or_default();
+            if !errors.iter().any(|known| (known.code(), known.message()) == (error.code(), error.message()))
+            {
+                errors.push(error);
+            }
         }
         let responses = by_status.into_iter();
         responses

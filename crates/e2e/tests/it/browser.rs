@@ -68,7 +68,11 @@ impl Browser {
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--disable-dev-shm-usage", "--hide-scrollbars", profile_flag,
         ]});
-        let capabilities = serde_json::Map::from_iter([("goog:chromeOptions".to_owned(), options)]);
+        let capabilities = serde_json::Map::from_iter([
+            ("goog:chromeOptions".to_owned(), options),
+            // Those of the tests are signed by nobody else.
+            ("acceptInsecureCerts".to_owned(), json!(true)),
+        ]);
         let url = format!("http://127.0.0.1:{}", port.port());
         let driver = Group(driver);
         let client = eventually("Chromium", Duration::from_secs(30), async || {
@@ -181,7 +185,17 @@ async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_signs_in_and_out() -> Result<()> {
+    signs_in_and_out(Stack::new().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_signs_in_and_out_over_tls() -> Result<()> {
     let mut stack = Stack::new().await?;
+    stack.certify()?;
+    signs_in_and_out(stack).await
+}
+
+async fn signs_in_and_out(mut stack: Stack) -> Result<()> {
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
     let password = stack.account("anna@shop.example", "advertiser", &["adv_001"]).await?;

@@ -27,4 +27,5 @@ mod tenants;
 mod tls;
 mod uniques;
 mod watermark;
+mod ways;
 mod wires;

@@ -1,14 +1,14 @@
 //! A server with a certificate of its own: everything goes over TLS, and the certificate is renewed under way.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_e2e::{Stack, eventually, raw};
+use clickwire_e2e::{Stack, eventually, raw, way::Certificate};
 use clickwire_load::traffic;
 use clickwire_protocol::live::{Applied, ClientMessage, SUBPROTOCOL, ServerMessage, Topic, ViewState};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rand::{SeedableRng as _, rngs::StdRng};
-use rcgen::{CertifiedKey, KeyPair};
+use rcgen::KeyPair;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,11 +16,8 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{
-    TlsConnector,
     client::TlsStream,
-    rustls::{
-        ClientConfig, ProtocolVersion, RootCertStore, crypto::ring, pki_types::CertificateDer, version,
-    },
+    rustls::{ProtocolVersion, SupportedProtocolVersion, version},
 };
 use tokio_tungstenite::{
     client_async,
@@ -30,29 +27,13 @@ use tokio_tungstenite::{
 /// So soon a new certificate is shown.
 const RENEWED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Puts a new certificate where the server reads it.
-fn renew(folder: &Path) -> Result<CertificateDer<'static>> {
-    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    fs::write(folder.join("key.pem"), signing_key.serialize_pem())?;
-    fs::write(folder.join("certificate.pem"), cert.pem())?;
-    Ok(cert.der().clone())
-}
-
 /// A connection by who trusts one certificate alone.
 async fn connect(
     stack: &Stack,
-    trusted: &CertificateDer<'static>,
-    versions: &[&'static tokio_rustls::rustls::SupportedProtocolVersion],
+    trusted: &Certificate,
+    versions: &[&'static SupportedProtocolVersion],
 ) -> Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(trusted.clone())?;
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(versions)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let stream = TcpStream::connect(authority(stack)).await?;
-    Ok(TlsConnector::from(Arc::new(config)).connect("localhost".try_into()?, stream).await?)
+    trusted.connect(TcpStream::connect(authority(stack)).await?, b"http/1.1", versions).await
 }
 
 fn authority(stack: &Stack) -> &str {
@@ -60,7 +41,7 @@ fn authority(stack: &Stack) -> &str {
 }
 
 /// A whole answer, over a connection of its own.
-async fn send(stack: &Stack, trusted: &CertificateDer<'static>, request: &str, body: &str) -> Result<String> {
+async fn send(stack: &Stack, trusted: &Certificate, request: &str, body: &str) -> Result<String> {
     let mut stream = connect(stack, trusted, &[&version::TLS13]).await?;
     let head = format!(
         "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
@@ -77,7 +58,7 @@ async fn send(stack: &Stack, trusted: &CertificateDer<'static>, request: &str, b
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_goes_over_tls_and_the_certificate_is_renewed_under_way() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let first = renew(folder.path())?;
+    let first = Certificate::write(folder.path())?;
     let mut stack = Stack::new().await?;
     for (name, file) in [("CLICKWIRE_TLS_CERTIFICATE", "certificate.pem"), ("CLICKWIRE_TLS_KEY", "key.pem")] {
         stack.set(name, &folder.path().join(file).display().to_string());
@@ -159,7 +140,7 @@ async fn everything_goes_over_tls_and_the_certificate_is_renewed_under_way() -> 
     fs::write(folder.path().join("certificate.pem"), "not a certificate")?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     send(&stack, &first, "GET /livez", "").await?;
-    let second = renew(folder.path())?;
+    let second = Certificate::write(folder.path())?;
     eventually("the new certificate is shown", RENEWED_WITHIN, async || {
         send(&stack, &second, "GET /livez", "").await.ok().map(drop)
     })
@@ -175,7 +156,7 @@ async fn everything_goes_over_tls_and_the_certificate_is_renewed_under_way() -> 
 #[tokio::test]
 async fn half_a_pair_and_a_key_of_another_certificate_are_refused_at_the_start() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    renew(folder.path())?;
+    Certificate::write(folder.path())?;
     fs::write(folder.path().join("key.pem"), KeyPair::generate()?.serialize_pem())?;
     let path = |file: &str| folder.path().join(file).display().to_string();
     let mut stack = Stack::new().await?;
