@@ -4,7 +4,7 @@
 use std::{net::IpAddr, path::Path};
 
 use anyhow::Context as _;
-use clickwire_protocol::click::country;
+use clickwire_protocol::country;
 use maxminddb::{PathElement, Reader};
 
 /// Which country an address belongs to; without a file it is never known.
@@ -23,7 +23,7 @@ impl Countries {
         let found = self.0.as_ref()?.lookup(address.to_canonical()).ok()?;
         let code: Option<&str> =
             found.decode_path(&[PathElement::Key("country"), PathElement::Key("iso_code")]).ok()?;
-        country(code?).ok()
+        country::find(code?).map(str::to_owned)
     }
 }
 

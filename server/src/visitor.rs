@@ -9,13 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 use axum::{
     extract::{ConnectInfo, FromRequestParts, rejection::ExtensionRejection},
     http::{
-        HeaderMap, HeaderName,
+        HeaderMap, HeaderName, HeaderValue,
         header::{FORWARDED, USER_AGENT},
         request::Parts,
     },
 };
 use clap::ValueEnum;
-use clickwire_protocol::click::MAX_USER_AGENT_BYTES;
+use clickwire_protocol::click::{MAX_USER_AGENT_BYTES, cleaned};
 
 use crate::{AppState, networks::Networks};
 
@@ -63,7 +63,8 @@ impl Proxies {
         for line in headers.get_all(name).iter().rev() {
             // What can't be read ends the chain: further left may stand anything.
             let Ok(line) = line.to_str() else { return client };
-            for hop in line.rsplit(',') {
+            // An empty element says nothing (RFC 9110, section 5.6.1.2).
+            for hop in line.rsplit(',').filter(|hop| !hop.trim().is_empty()) {
                 if !self.trusted.contain(client) {
                     return client;
                 }
@@ -109,20 +110,12 @@ impl FromRequestParts<AppState> for Visitor {
 /// As far as it can be kept. A header is of any bytes (RFC 9110, section 5.5), and some browsers write names
 /// of networks into it that are not ASCII.
 fn user_agent(headers: &HeaderMap) -> String {
-    let Some(value) = headers.get(USER_AGENT) else { return String::new() };
-    let mut kept = String::new();
-    for character in String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| !c.is_control()) {
-        if kept.len() + character.len_utf8() > MAX_USER_AGENT_BYTES {
-            break;
-        }
-        kept.push(character);
-    }
-    kept
+    let value = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    cleaned(&String::from_utf8_lossy(value), MAX_USER_AGENT_BYTES)
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -176,6 +169,10 @@ mod tests {
             ("2001:db8::7", &["[2001:db8:1::1]:443"], "2001:db8:1::1"),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["nonsense"], "10.0.0.1"),
+            ("10.0.0.1", &["192.0.2.1,"], "192.0.2.1"),
+            ("10.0.0.1", &["192.0.2.1, , 10.0.0.2, ,"], "192.0.2.1"),
+            ("10.0.0.1", &["192.0.2.1", "", " ,"], "192.0.2.1"),
+            ("10.0.0.1", &[","], "10.0.0.1"),
             ("10.0.0.1", &["192.0.2.1, nonsense, 10.0.0.2"], "10.0.0.2"),
             ("192.0.2.200", &["192.0.2.1"], "192.0.2.200"),
         ] {
@@ -196,6 +193,7 @@ mod tests {
             ("For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
             ("for=192.0.2.43, for=198.51.100.17", "198.51.100.17"),
             ("for=192.0.2.43, for=\"10.1.1.1\"", "192.0.2.43"),
+            ("for=192.0.2.43,, ,for=10.1.1.1,", "192.0.2.43"),
             ("for=unknown", "10.0.0.1"),
             ("for=_hidden, for=10.2.2.2", "10.2.2.2"),
             ("proto=https", "10.0.0.1"),

@@ -3,8 +3,12 @@
 //! [`PostedClick::parse`] is the only door: whatever passes it can be stored. Texts are bounded and
 //! free of control characters, ids are of a plain alphabet, so nothing that a stranger sends can
 //! become a message that no aggregator can write.
+//!
+//! What identifies and bills a click is strict: a click whose ids, time or address can't be read is
+//! refused. What only describes it is cleaned and cut, or counts as left out, and the click is kept.
 
 mod body;
+mod mend;
 
 use std::{
     borrow::Cow,
@@ -12,12 +16,22 @@ use std::{
     net::IpAddr,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use thiserror::Error;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-pub use self::body::{Body, Field};
-use crate::counts::{DeviceType, Dimensions};
+pub use self::mend::mended;
+use self::{
+    body::{Body, Field},
+    mend::REPLACED,
+};
+pub use crate::country::UNKNOWN as UNKNOWN_COUNTRY;
+use crate::{
+    country,
+    counts::{DeviceType, Dimensions},
+    elements::BYTE_ORDER_MARK,
+};
 
 /// Longest `advertiser_id`, `campaign_id`, `ad_id`, in bytes.
 pub const MAX_ID_BYTES: usize = 64;
@@ -25,7 +39,7 @@ pub const MAX_ID_BYTES: usize = 64;
 pub const MAX_USER_ID_BYTES: usize = 128;
 /// Longest signature in a `click_id`, in bytes; a redirect's has 22.
 pub const MAX_SIGNATURE_BYTES: usize = 64;
-/// Longest `user_agent`, in bytes.
+/// Longest `user_agent` that is kept, in bytes.
 pub const MAX_USER_AGENT_BYTES: usize = 1024;
 
 /// Longest name of an operating system or a browser, in bytes.
@@ -34,8 +48,8 @@ pub const MAX_BROWSER_BYTES: usize = 64;
 /// about.
 const MAX_UNKNOWN_NAMED: usize = 20;
 
-/// The country of a click whose country is not known (CLDR's `ZZ`).
-pub const UNKNOWN_COUNTRY: &str = "ZZ";
+/// Said of a field that must be as it was sent.
+const BROKEN_TEXT: &str = "Not Unicode: half of a surrogate pair, or bytes that are not UTF-8.";
 
 /// A click as it travels on the stream: JSON, one click a message, `Nats-Msg-Id` = `click_id`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +115,9 @@ impl Click {
     pub fn check(&self) -> Result<(), Rejection> {
         let is_hash =
             |hash: &String| hash.len().is_multiple_of(2) && hash.bytes().all(|c| c.is_ascii_hexdigit());
-        let is_country = |text: &String| country(text).as_ref() == Ok(text);
+        // Any two letters: what was counted by an earlier version stays readable.
+        let is_country =
+            |text: &String| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
         let wrong = [
             ("click_id", self.click_id.is_nil().then(|| "Expected a UUID.".to_owned())),
             ("advertiser_id", id(&self.advertiser_id).err()),
@@ -241,25 +257,57 @@ impl Rejection {
     }
 }
 
+/// Why something posted is no click.
+#[derive(Debug, Error)]
+pub enum NotRead {
+    /// It can't be taken apart.
+    #[error("{0}")]
+    NotJson(serde_json::Error),
+    /// It can, and is none.
+    #[error("it is refused")]
+    Refused(Rejection),
+}
+
 impl PostedClick {
     /// Reads and checks a JSON body. The rejection names everything that is wrong, not only the
     /// first thing.
     pub fn parse(body: &[u8]) -> Result<Self, Rejection> {
-        let body = serde_json::from_slice(body)
-            .map_err(|error| Rejection::form(format!("The body is not JSON: {error}")))?;
-        Self::from_body(body, "The body")
+        let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+        Self::read(body, "The body").map_err(|not_read| match not_read {
+            NotRead::NotJson(error) => Rejection::form(format!("The body is not JSON: {error}")),
+            NotRead::Refused(rejection) => rejection,
+        })
     }
 
-    /// Checks what was read as JSON already; errors call it `what`.
-    pub fn from_body(body: Body<'_>, what: &str) -> Result<Self, Rejection> {
-        match body {
-            Body::Object(fields) => Self::from_fields(fields),
-            Body::Other => Err(Rejection::form(format!("{what} must be a JSON object."))),
+    /// The same of an element of a batch, and whether it is JSON at all; errors call it `what`. A text that
+    /// is broken is [`mended`] and taken, unless it identifies the click.
+    pub fn read(json: &[u8], what: &str) -> Result<Self, NotRead> {
+        let error = match serde_json::from_slice(json) {
+            Ok(body) => return Self::from_body(body, what, false),
+            Err(error) => error,
+        };
+        let mended = mended(json);
+        let readable = mended.as_deref().unwrap_or(json);
+        match serde_json::from_slice(readable) {
+            Ok(body) => Self::from_body(body, what, true),
+            // A number that is beyond all limits, say.
+            Err(error) if serde_json::from_slice::<IgnoredAny>(readable).is_ok() => {
+                Err(NotRead::Refused(Rejection::form(format!("{what} can't be read: {error}"))))
+            }
+            Err(_) => Err(NotRead::NotJson(error)),
         }
     }
 
-    fn from_fields(fields: Vec<(Cow<'_, str>, Field<'_>)>) -> Result<Self, Rejection> {
-        let mut fields = Fields { values: fields, rejection: Rejection::default() };
+    fn from_body(body: Body<'_>, what: &str, is_mended: bool) -> Result<Self, NotRead> {
+        let posted = match body {
+            Body::Object(fields) => Self::from_fields(fields, is_mended),
+            Body::Other => Err(Rejection::form(format!("{what} must be a JSON object."))),
+        };
+        posted.map_err(NotRead::Refused)
+    }
+
+    fn from_fields(values: Vec<(Cow<'_, str>, Field<'_>)>, is_mended: bool) -> Result<Self, Rejection> {
+        let mut fields = Fields { values, is_mended, rejection: Rejection::default() };
         let (click_id, signature) = fields.optional("click_id", click_id).unzip();
         let posted = Self {
             click_id,
@@ -272,11 +320,9 @@ impl PostedClick {
             ip_address: fields.optional("ip_address", |text| {
                 text.parse().map_err(|_| "Expected an IPv4 or IPv6 address.".to_owned())
             }),
-            user_agent: fields.optional("user_agent", |text| bounded(text, MAX_USER_AGENT_BYTES)),
-            country: fields.optional("country", country),
-            device_type: fields.optional("device_type", |text| {
-                text.parse::<DeviceType>().map_err(|error| format!("{error}."))
-            }),
+            user_agent: fields.described("user_agent", |text| Some(cleaned(text, MAX_USER_AGENT_BYTES))),
+            country: fields.described("country", |text| country::find(text).map(str::to_owned)),
+            device_type: fields.described("device_type", DeviceType::find),
         };
         fields.finish(posted)
     }
@@ -285,6 +331,8 @@ impl PostedClick {
 /// Takes fields out of the body one by one; what is left at the end is unknown.
 struct Fields<'a> {
     values: Vec<(Cow<'a, str>, Field<'a>)>,
+    /// Some of the texts were broken.
+    is_mended: bool,
     rejection: Rejection,
 }
 
@@ -312,6 +360,14 @@ impl<'a> Fields<'a> {
         self.read(name, &field, read)
     }
 
+    /// A field that only describes the click: what can't be understood counts as left out.
+    fn described<T>(&mut self, name: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        match self.take(name) {
+            Field::Text(text) => read(&text),
+            Field::Null | Field::Other => None,
+        }
+    }
+
     fn read<T>(
         &mut self,
         name: &str,
@@ -320,9 +376,13 @@ impl<'a> Fields<'a> {
     ) -> Option<T> {
         match field {
             Field::Null => None,
+            Field::Text(text) if self.is_mended && text.contains(REPLACED) => {
+                self.rejection.field(name, BROKEN_TEXT);
+                None
+            }
             Field::Text(text) => read(text).map_err(|message| self.rejection.field(name, message)).ok(),
             Field::Other => {
-                self.rejection.field(name, "Expected a string.");
+                self.rejection.field(name, "Expected a string or a whole number.");
                 None
             }
         }
@@ -387,13 +447,16 @@ fn unix_ms(text: &str) -> Result<i64, String> {
     Ok((at.unix_timestamp_nanos() / 1_000_000) as i64)
 }
 
-/// A country: ISO 3166-1 alpha-2, in either case; upper case afterwards.
-pub fn country(text: &str) -> Result<String, String> {
-    if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        Ok(text.to_ascii_uppercase())
-    } else {
-        Err("Expected two letters (ISO 3166-1 alpha-2).".to_owned())
+/// A text without control characters, cut where it becomes too long.
+pub fn cleaned(text: &str, max_bytes: usize) -> String {
+    let mut kept = String::with_capacity(text.len().min(max_bytes));
+    for character in text.chars().filter(|c| !c.is_control()) {
+        if kept.len() + character.len_utf8() > max_bytes {
+            break;
+        }
+        kept.push(character);
     }
+    kept
 }
 
 #[cfg(test)]

@@ -4,7 +4,11 @@
 //! the sum of all of them. What the API calls clicks, fraud and billable follows from the same six
 //! numbers, here and nowhere else.
 
+mod device_type;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::device_type::{DeviceType, UnknownDeviceType};
 
 /// How a received click was judged. Precedence when several apply: `Test`, `Defective`, `Givt`,
 /// `Duplicate`, `Sivt`, `Valid`.
@@ -187,60 +191,6 @@ pub struct MinuteCell {
     pub counts: Counts,
 }
 
-/// What the user clicked on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum DeviceType {
-    /// A desktop or laptop computer.
-    Desktop,
-    /// A phone.
-    Mobile,
-    /// A tablet.
-    Tablet,
-    /// A television or set-top box.
-    Tv,
-    /// Something else, or not known.
-    #[default]
-    Other,
-}
-
-impl DeviceType {
-    /// Every device type, in the order that menus show.
-    pub const ALL: [Self; 5] = [Self::Desktop, Self::Mobile, Self::Tablet, Self::Tv, Self::Other];
-
-    /// The name stored in the ledger and used in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Desktop => "desktop",
-            Self::Mobile => "mobile",
-            Self::Tablet => "tablet",
-            Self::Tv => "tv",
-            Self::Other => "other",
-        }
-    }
-}
-
-impl std::str::FromStr for DeviceType {
-    type Err = UnknownDeviceType;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|device| device.as_str() == name).ok_or(UnknownDeviceType)
-    }
-}
-
-/// The name is none of [`DeviceType::ALL`].
-#[derive(Debug, PartialEq, Eq)]
-pub struct UnknownDeviceType;
-
-impl std::fmt::Display for UnknownDeviceType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("expected desktop, mobile, tablet, tv or other")
-    }
-}
-
-impl std::error::Error for UnknownDeviceType {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,11 +213,6 @@ mod tests {
             let wire = serde_json::to_value(disposition).unwrap();
             assert_eq!(wire, disposition.as_str());
         }
-        for device in DeviceType::ALL {
-            assert_eq!(serde_json::to_value(device).unwrap(), device.as_str());
-            assert_eq!(device.as_str().parse(), Ok(device));
-        }
-        assert_eq!("fridge".parse::<DeviceType>(), Err(UnknownDeviceType));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! What is kept between two pieces is one element at most, and none longer than the limit. Only what
 //! stands between elements is read here; whether an element is JSON, says whoever reads it. Both
-//! together take exactly what a JSON reader takes of the whole, however the body is cut into pieces.
+//! together take exactly what a JSON reader takes of the whole, its texts [mended](crate::click::mended),
+//! however the body is cut into pieces. An element beyond the limit is passed over: its neighbours are
+//! whole.
 
 use thiserror::Error;
 
@@ -32,13 +34,22 @@ pub enum Malformed {
     /// It ends before the array does.
     #[error("The body ends before the array does.")]
     CutShort,
-    /// An element is longer than the limit.
-    #[error("The element that begins before byte {at} is too large.")]
-    ElementTooLarge {
-        /// How far the body was read, in bytes from the beginning.
-        at: usize,
-    },
 }
+
+/// An element of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element<'a> {
+    /// All of it.
+    Whole(&'a [u8]),
+    /// It is longer than the limit.
+    TooLarge,
+}
+
+/// What some editors and programs write before UTF-8, and readers may pass over (RFC 8259, section 8.1).
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What a line may have beside its element: a byte order mark, and a carriage return.
+const AROUND_BYTES: usize = 4;
 
 /// Takes a body apart.
 #[derive(Debug)]
@@ -47,6 +58,8 @@ pub struct Splitter {
     max_element_bytes: usize,
     /// The beginning of an element whose end has not come yet.
     begun: Vec<u8>,
+    /// What was begun is longer than the limit already.
+    is_too_large: bool,
     /// Bytes read before the present piece.
     read_bytes: usize,
 }
@@ -55,7 +68,10 @@ pub struct Splitter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Line,
-    BeforeArray,
+    BeforeArray {
+        /// Bytes of a byte order mark that have come.
+        mark: usize,
+    },
     BeforeElement {
         may_end: bool,
     },
@@ -89,10 +105,10 @@ impl Splitter {
     /// For a body whose elements may have so many bytes each.
     pub fn new(format: Format, max_element_bytes: usize) -> Self {
         let place = match format {
-            Format::Array => Place::BeforeArray,
+            Format::Array => Place::BeforeArray { mark: 0 },
             Format::Lines => Place::Line,
         };
-        Self { place, max_element_bytes, begun: Vec::new(), read_bytes: 0 }
+        Self { place, max_element_bytes, begun: Vec::new(), is_too_large: false, read_bytes: 0 }
     }
 
     /// Reads the next piece and gives every element that ends in it to `each`, in order. After an error
@@ -100,7 +116,7 @@ impl Splitter {
     pub fn push<E: From<Malformed>>(
         &mut self,
         piece: &[u8],
-        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+        mut each: impl FnMut(Element<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         // An element that has begun goes on, or a line begins.
         let mut first = 0;
@@ -118,19 +134,25 @@ impl Splitter {
         self.read_bytes += piece.len();
         match self.place {
             Place::Line | Place::Scalar | Place::Nested(_) | Place::Text(_) | Place::Escape(_) => {
-                self.keep(&piece[first..])?;
+                self.keep(&piece[first..]);
             }
-            Place::BeforeArray | Place::BeforeElement { .. } | Place::AfterElement | Place::AfterArray => {}
+            Place::BeforeArray { .. }
+            | Place::BeforeElement { .. }
+            | Place::AfterElement
+            | Place::AfterArray => {}
         }
         Ok(())
     }
 
     /// Says whether the body may end here; a last line may be an element.
-    pub fn finish<E: From<Malformed>>(mut self, each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub fn finish<E: From<Malformed>>(
+        mut self,
+        each: impl FnMut(Element<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         match self.place {
             Place::Line => self.end(&[], each),
             Place::AfterArray => Ok(()),
-            Place::BeforeArray => Err(Malformed::NotAnArray.into()),
+            Place::BeforeArray { .. } => Err(Malformed::NotAnArray.into()),
             Place::BeforeElement { .. }
             | Place::Scalar
             | Place::Nested(_)
@@ -164,9 +186,17 @@ impl Splitter {
             (Place::Scalar, byte) if is_space(byte) => (Place::AfterElement, Part::Behind),
             (Place::Scalar, _) => (Place::Scalar, Part::Inner),
 
+            (Place::BeforeArray { mark }, byte) if BYTE_ORDER_MARK.get(mark) == Some(&byte) => {
+                (Place::BeforeArray { mark: mark + 1 }, Part::None)
+            }
+            (Place::BeforeArray { mark: 1 | 2 }, _) => return Err(Malformed::NotAnArray),
+            // No mark behind a space.
+            (Place::BeforeArray { .. }, byte) if is_space(byte) => {
+                (Place::BeforeArray { mark: BYTE_ORDER_MARK.len() }, Part::None)
+            }
             (place, byte) if is_space(byte) => (place, Part::None),
-            (Place::BeforeArray, b'[') => (Place::BeforeElement { may_end: true }, Part::None),
-            (Place::BeforeArray, _) => return Err(Malformed::NotAnArray),
+            (Place::BeforeArray { .. }, b'[') => (Place::BeforeElement { may_end: true }, Part::None),
+            (Place::BeforeArray { .. }, _) => return Err(Malformed::NotAnArray),
             (Place::BeforeElement { may_end: true }, b']') => (Place::AfterArray, Part::None),
             (Place::BeforeElement { .. }, b']' | b'}' | b',') => {
                 return Err(Malformed::Expected { expected: "an element", at });
@@ -187,35 +217,37 @@ impl Splitter {
     fn end<E: From<Malformed>>(
         &mut self,
         rest: &[u8],
-        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+        mut each: impl FnMut(Element<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         if !self.begun.is_empty() {
-            self.keep(rest)?;
+            self.keep(rest);
         }
-        let element = if self.begun.is_empty() { rest } else { &self.begun };
-        let element = element.strip_suffix(b"\r").unwrap_or(element);
-        if element.len() > self.max_element_bytes {
-            return Err(self.too_large().into());
+        let mut element = if self.begun.is_empty() { rest } else { &self.begun };
+        if self.place == Place::Line {
+            element = element.strip_prefix(BYTE_ORDER_MARK).unwrap_or(element);
+            element = element.strip_suffix(b"\r").unwrap_or(element);
         }
-        // Only lines have something around their element.
-        let is_empty = element.iter().all(|&byte| is_space(byte));
-        let given = if is_empty { Ok(()) } else { each(element) };
+        let given = if self.is_too_large || element.len() > self.max_element_bytes {
+            each(Element::TooLarge)
+        } else if element.iter().all(|&byte| is_space(byte)) {
+            // Only lines have something around their element.
+            Ok(())
+        } else {
+            each(Element::Whole(element))
+        };
         self.begun.clear();
+        self.is_too_large = false;
         given
     }
 
     /// Keeps a part of an element until the next piece comes.
-    fn keep(&mut self, part: &[u8]) -> Result<(), Malformed> {
-        // One more for a carriage return.
-        if self.begun.len() + part.len() > self.max_element_bytes + 1 {
-            return Err(self.too_large());
+    fn keep(&mut self, part: &[u8]) {
+        self.is_too_large |= self.begun.len() + part.len() > self.max_element_bytes + AROUND_BYTES;
+        if self.is_too_large {
+            self.begun.clear();
+        } else {
+            self.begun.extend_from_slice(part);
         }
-        self.begun.extend_from_slice(part);
-        Ok(())
-    }
-
-    fn too_large(&self) -> Malformed {
-        Malformed::ElementTooLarge { at: self.read_bytes }
     }
 }
 
@@ -230,32 +262,43 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::click::mended;
 
     const MAX: usize = 64;
+
+    /// Stands for an element that is longer. No JSON.
+    const TOO_LARGE: &[u8] = b"too large";
 
     /// What a body holds when it comes in pieces of these sizes, over and over.
     fn split(format: Format, body: &[u8], sizes: &[usize]) -> Result<Vec<Vec<u8>>, Malformed> {
         let mut splitter = Splitter::new(format, MAX);
         let mut elements = Vec::new();
-        let mut each = |element: &[u8]| {
-            elements.push(element.to_vec());
+        let mut each = |element: Element<'_>| {
+            elements.push(match element {
+                Element::Whole(element) => element.to_vec(),
+                Element::TooLarge => TOO_LARGE.to_vec(),
+            });
             Ok::<(), Malformed>(())
         };
         let (mut rest, mut sizes) = (body, sizes.iter().cycle());
         while !rest.is_empty() {
             let size = sizes.next().map_or(rest.len(), |&size| size.clamp(1, rest.len()));
             splitter.push(&rest[..size], &mut each)?;
-            assert!(splitter.begun.len() <= MAX + 1, "more is kept than one element");
+            assert!(splitter.begun.len() <= MAX + AROUND_BYTES, "more is kept than one element");
             rest = &rest[size..];
         }
         splitter.finish(each)?;
         Ok(elements)
     }
 
-    /// The same as values, if every element is JSON.
+    /// The same as values, if every element is JSON once its texts are mended.
     fn values(format: Format, body: &[u8], sizes: &[usize]) -> Option<Vec<Value>> {
         let elements = split(format, body, sizes).ok()?;
-        elements.iter().map(|element| serde_json::from_slice(element).ok()).collect()
+        elements.iter().map(|element| read(element)).collect()
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(json: &[u8]) -> Option<T> {
+        serde_json::from_slice(&mended(json).unwrap_or_else(|| json.to_vec())).ok()
     }
 
     #[test]
@@ -264,7 +307,9 @@ mod tests {
         for (body, error) in [
             ("", Malformed::NotAnArray),
             ("  {}", Malformed::NotAnArray),
-            ("\u{feff}[]", Malformed::NotAnArray),
+            ("\u{feff}", Malformed::NotAnArray),
+            (" \u{feff}[]", Malformed::NotAnArray),
+            ("\u{feff}\u{feff}[]", Malformed::NotAnArray),
             ("[", Malformed::CutShort),
             ("[1,", Malformed::CutShort),
             ("[1", Malformed::CutShort),
@@ -278,15 +323,33 @@ mod tests {
             assert_eq!(split(Format::Array, body.as_bytes(), &[]), Err(error), "{body}");
             assert_eq!(split(Format::Array, body.as_bytes(), &[1]), Err(error), "{body}");
         }
+    }
+
+    #[test]
+    fn what_is_too_large_is_passed_over() {
         let longest = format!("\"{}\"", "a".repeat(MAX - 2));
-        let longer = format!("\"{}\"", "a".repeat(MAX - 1));
         for sizes in [&[][..], &[1], &[5, 60]] {
-            let array = |element: &str| split(Format::Array, format!("[{element}, 1]").as_bytes(), sizes);
-            assert_eq!(array(&longest).map(|elements| elements.len()), Ok(2));
-            assert!(matches!(array(&longer), Err(Malformed::ElementTooLarge { .. })));
-            let lines = |element: &str| split(Format::Lines, format!("{element}\r\n1").as_bytes(), sizes);
-            assert_eq!(lines(&longest).map(|elements| elements.len()), Ok(2));
-            assert!(matches!(lines(&longer), Err(Malformed::ElementTooLarge { .. })));
+            for more in [1, 2, 3, 4, 5, 10 * MAX] {
+                let longer = format!("[\"{}\"]", "a".repeat(MAX - 4 + more));
+                let expected = [longest.as_bytes(), TOO_LARGE, b"1"].map(<[u8]>::to_vec).to_vec();
+                let array = format!("[{longest}, {longer} ,1]");
+                assert_eq!(split(Format::Array, array.as_bytes(), sizes), Ok(expected.clone()), "{more}");
+                let lines = format!("\u{feff}{longest}\r\n{longer}\r\n1");
+                assert_eq!(split(Format::Lines, lines.as_bytes(), sizes), Ok(expected), "{more}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        for sizes in [&[][..], &[1], &[2]] {
+            let expected = Some(vec![json!(1), json!(2)]);
+            assert_eq!(values(Format::Array, "\u{feff} [1,2]".as_bytes(), sizes), expected);
+            // Files with one each, put together.
+            assert_eq!(values(Format::Lines, "\u{feff}1\n\u{feff}2\n\u{feff}\n".as_bytes(), sizes), expected);
+            for body in ["[\u{feff}1]", "[1\u{feff}]", "[1]\u{feff}"] {
+                assert_eq!(values(Format::Array, body.as_bytes(), sizes), None, "{body}");
+            }
         }
     }
 
@@ -324,7 +387,8 @@ mod tests {
             prop_assume!(elements.iter().all(|element| element.to_string().len() <= MAX / 2));
             let whole = Value::from(elements.clone());
             let body = if pretty { format!("{whole:#}\n") } else { whole.to_string() };
-            let fits = split(Format::Array, body.as_bytes(), &[]).is_ok();
+            let whole = split(Format::Array, body.as_bytes(), &[]);
+            let fits = whole.is_ok_and(|elements| !elements.iter().any(|element| element == TOO_LARGE));
             // Indentation can make an element too long; it does so in pieces, too.
             prop_assert_eq!(values(Format::Array, body.as_bytes(), &sizes), fits.then(|| elements.clone()));
             prop_assert!(fits || pretty);
@@ -332,12 +396,13 @@ mod tests {
             prop_assert_eq!(values(Format::Lines, lines.as_bytes(), &sizes), Some(elements));
         }
 
-        /// Near-JSON is refused exactly when a JSON reader refuses it.
+        /// Near-JSON is refused exactly when a JSON reader refuses it, its texts mended.
         #[test]
         fn what_is_no_json_is_refused(
-            body in "[\\[\\]{},:\"\\\\1e \nnul]{0,12}|\\[[\\[\\]{},:\"1 ]{0,10}\\]", sizes in vec(1..5_usize, 1..4)
+            body in "[\\[\\]{},:\"\\\\1e \nnul]{0,12}|\\[[\\[\\]{},:\"1 \t\u{0}]{0,10}\\]|\\[\"(\\\\?u?d?[8c]3d){0,6}\"\\]",
+            sizes in vec(1..5_usize, 1..4)
         ) {
-            let whole = serde_json::from_str::<Vec<Value>>(&body).ok();
+            let whole: Option<Vec<Value>> = read(body.as_bytes());
             prop_assert_eq!(values(Format::Array, body.as_bytes(), &sizes), whole);
         }
 
@@ -346,7 +411,7 @@ mod tests {
             let mut body = Value::from(elements).to_string().into_bytes();
             let place = place.index(body.len());
             body[place] = byte;
-            let whole = serde_json::from_slice::<Vec<Value>>(&body).ok();
+            let whole: Option<Vec<Value>> = read(&body);
             prop_assume!(body.len() <= MAX);
             prop_assert_eq!(values(Format::Array, &body, &[3, 1]), whole);
         }

@@ -7,6 +7,7 @@
 //! - [`elements`]: the elements of a batch that arrives in pieces
 //! - [`idempotency`]: the header that names a post
 //! - [`answer`]: what whoever posts clicks is answered
+//! - [`country`]: countries by code and by name
 //! - [`counts`]: dispositions, counts per disposition, and the cells that hold them
 //! - [`reason`]: why somebody did something
 //! - [`alerts`]: incidents that operations must hear of
@@ -21,6 +22,7 @@ pub mod alerts;
 pub mod analytics;
 pub mod answer;
 pub mod click;
+pub mod country;
 pub mod counts;
 pub mod elements;
 pub mod feed;

@@ -2,7 +2,8 @@
 //!
 //! The body is read as it arrives and nothing is published before it has ended well: what is wrong
 //! with it as a whole refuses all of it. What is wrong with one click refuses that click, and the
-//! others are taken. Memory is bounded: so many batches are in hand, each with so many clicks.
+//! others are taken: too long, or a line that is no JSON. An array with an element that is none is none
+//! itself. Memory is bounded: so many batches are in hand, each with so many clicks.
 
 use std::{
     num::NonZeroU32,
@@ -18,8 +19,8 @@ use axum::{
 };
 use clickwire_protocol::{
     answer::{BatchAnswer, BatchResult},
-    click::{self, Click, PostedClick, Rejection},
-    elements::{Format, Malformed, Splitter},
+    click::{Click, NotRead, PostedClick, Rejection},
+    elements::{Element, Format, Malformed, Splitter},
     idempotency,
 };
 use futures_util::{StreamExt as _, stream};
@@ -97,8 +98,7 @@ pub(crate) async fn post_batch(
     }
     let _in_hand = state.batches.try_acquire().map_err(|_| Error::TooManyBatches)?;
     let mut clicks: Vec<Read> = Vec::new();
-    let read = read(format, body, |json| {
-        let posted = PostedClick::from_body(json, "A click").map_err(Error::Invalid);
+    let read = read(format, body, |posted| {
         clicks.push(posted.and_then(|posted| {
             poster.check(&posted)?;
             Ok(state.enricher.posted(posted, visitor.clone(), &poster))
@@ -115,18 +115,33 @@ pub(crate) async fn post_batch(
     Ok(answer(take(&state.intake, clicks).await))
 }
 
-/// Reads a body to its end and gives each click to `take`, as JSON.
-async fn read(format: Format, body: Body, mut take: impl FnMut(click::Body<'_>)) -> Result<(), Error> {
+/// Reads a body to its end and gives each click to `take`.
+async fn read(
+    format: Format,
+    body: Body,
+    mut take: impl FnMut(Result<PostedClick, Error>),
+) -> Result<(), Error> {
     let mut splitter = Splitter::new(format, MAX_BODY_BYTES);
     let mut clicks = 0;
-    let mut each = |element: &[u8]| {
+    let mut each = |element: Element<'_>| {
         clicks += 1;
         if clicks > MAX_CLICKS {
             return Err(TOO_MANY_CLICKS);
         }
-        take(serde_json::from_slice(element).map_err(|error| {
+        let Element::Whole(json) = element else {
+            take(Err(CLICK_TOO_LARGE));
+            return Ok(());
+        };
+        let not_json = |error: serde_json::Error| {
             Error::Invalid(Rejection::form(format!("Click {clicks} of the batch is not JSON: {error}")))
-        })?);
+        };
+        match (PostedClick::read(json, "A click"), format) {
+            (Ok(posted), _) => take(Ok(posted)),
+            (Err(NotRead::Refused(rejection)), _) => take(Err(Error::Invalid(rejection))),
+            // The next line is another text; the rest of an array is the rest of what is no JSON.
+            (Err(NotRead::NotJson(error)), Format::Lines) => take(Err(not_json(error))),
+            (Err(NotRead::NotJson(error)), Format::Array) => return Err(not_json(error)),
+        }
         Ok(())
     };
     let mut pieces = body.into_data_stream();
@@ -214,12 +229,7 @@ fn format(headers: &HeaderMap) -> Result<Format, Error> {
 
 impl From<Malformed> for Error {
     fn from(malformed: Malformed) -> Self {
-        match malformed {
-            Malformed::ElementTooLarge { .. } => CLICK_TOO_LARGE,
-            Malformed::NotAnArray | Malformed::Expected { .. } | Malformed::CutShort => {
-                Self::Invalid(Rejection::form(malformed.to_string()))
-            }
-        }
+        Self::Invalid(Rejection::form(malformed.to_string()))
     }
 }
 

@@ -2,7 +2,6 @@
 //! ([`PostedClick`](clickwire_protocol::click::PostedClick)), which names everything that is wrong at
 //! once; a test compares the two.
 
-use clickwire_protocol::counts::DeviceType;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -31,12 +30,13 @@ pub(crate) struct Posted {
     clicked_at: Option<OffsetDateTime>,
     /// The user's address, if the key speaks for users.
     ip_address: Option<String>,
-    /// The user's browser, if the key speaks for users.
-    #[schema(max_length = 1024)]
+    /// The user's browser, if the key speaks for users. Control characters are taken out, and what is beyond
+    /// 1,024 bytes.
     user_agent: Option<String>,
-    /// ISO 3166-1 alpha-2.
-    #[schema(pattern = "^[A-Za-z]{2}$")]
+    /// ISO 3166-1, two or three letters, or the English name; what is no country counts as left out.
     country: Option<String>,
-    /// On what.
-    device_type: Option<DeviceType>,
+    /// On what: `desktop`, `mobile`, `tablet`, `tv`, `other`, other names of these or a number of OpenRTB;
+    /// what is none of them counts as left out.
+    #[schema(examples("desktop", "Smartphone"))]
+    device_type: Option<String>,
 }

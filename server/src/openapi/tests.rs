@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use clickwire_protocol::click::{MAX_ID_BYTES, MAX_USER_AGENT_BYTES, MAX_USER_ID_BYTES, PostedClick};
+use clickwire_protocol::click::{MAX_ID_BYTES, MAX_USER_ID_BYTES, PostedClick};
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema as _;
 
@@ -142,9 +142,7 @@ fn a_posted_click_is_described_as_it_is_read() {
     else {
         panic!("a field is not read")
     };
-    for (name, max_bytes) in
-        [("ad_id", MAX_ID_BYTES), ("user_id", MAX_USER_ID_BYTES), ("user_agent", MAX_USER_AGENT_BYTES)]
-    {
+    for (name, max_bytes) in [("ad_id", MAX_ID_BYTES), ("user_id", MAX_USER_ID_BYTES)] {
         assert_eq!(schema["properties"][name]["maxLength"], max_bytes, "{name}");
         click[name] = Value::String("a".repeat(max_bytes + 1));
         assert!(PostedClick::parse(click.to_string().as_bytes()).is_err(), "{name}");

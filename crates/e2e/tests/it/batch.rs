@@ -120,6 +120,12 @@ async fn what_is_wrong_with_one_click_refuses_that_one() -> Result<()> {
             assert_eq!(answer.body.pointer(pointer), Some(expected), "{pointer}: {answer:?}");
         }
     }
+    let answer = raw::post(stack.server_url(), BATCH, LINES, b"{\"ad_id\":\n[").await?;
+    assert_eq!((answer.status, numbers(&answer)), (400, [Some(0), Some(2), Some(0)]), "{answer:?}");
+    assert_eq!(
+        answer.body["results"][1]["error"]["formErrors"],
+        json!(["Click 2 of the batch is not JSON: EOF while parsing a list at line 1 column 1"])
+    );
     let answer = raw::post(stack.server_url(), BATCH, ARRAY, &array(&mixed[1..4])).await?;
     assert_eq!((answer.status, numbers(&answer)), (400, [Some(0), Some(3), Some(0)]), "{answer:?}");
     assert_eq!(stored(&stack).await?, 2);
@@ -137,7 +143,6 @@ async fn bad_batches_are_named_and_leave_nothing_behind() -> Result<()> {
     let begun = good.trim_end_matches(']');
     let good_lines = String::from_utf8(lines(&clicks(20)))?;
     let with_key = format!("{ARRAY}idempotency-key: \"a\"\r\n");
-    let large_click = json!({"user_agent": "a".repeat(16 * 1024)});
     let (form, code) = ("/error/formErrors/0", "/error/code");
     for (name, headers, body, status, pointer, expected) in [
         ("no key", "content-type: application/json\r\n", good.clone(), 401, code, "unauthorized"),
@@ -166,16 +171,6 @@ async fn bad_batches_are_named_and_leave_nothing_behind() -> Result<()> {
             form,
             "Click 21 of the batch is not JSON: expected value at line 1 column 10",
         ),
-        (
-            "a broken line",
-            LINES,
-            format!("{good_lines}{{\"ad_id\":"),
-            400,
-            form,
-            "Click 21 of the batch is not JSON: EOF while parsing a value at line 1 column 9",
-        ),
-        ("a large click", ARRAY, format!("{begun},{large_click}]"), 413, code, "too_large"),
-        ("a large line", LINES, format!("{good_lines}{large_click}"), 413, code, "too_large"),
         ("too many clicks", ARRAY, String::from_utf8(array(&clicks(5_001)))?, 413, code, "too_large"),
         ("too many lines", LINES, String::from_utf8(lines(&clicks(5_001)))?, 413, code, "too_large"),
         ("a large body", ARRAY, format!("{good}{}", " ".repeat(4 << 20)), 413, code, "too_large"),

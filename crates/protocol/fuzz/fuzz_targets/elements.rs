@@ -2,7 +2,10 @@
 
 #![no_main]
 
-use clickwire_protocol::elements::{Format, Malformed, Splitter};
+use clickwire_protocol::{
+    click::mended,
+    elements::{BYTE_ORDER_MARK, Element, Format, Malformed, Splitter},
+};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -20,9 +23,15 @@ fn split(
 ) -> Result<Vec<Vec<u8>>, Malformed> {
     let mut splitter = Splitter::new(format, max_bytes);
     let mut elements = Vec::new();
-    let mut each = |element: &[u8]| {
-        assert!(element.len() <= max_bytes);
-        elements.push(element.to_vec());
+    let mut each = |element: Element<'_>| {
+        elements.push(match element {
+            Element::Whole(element) => {
+                assert!(element.len() <= max_bytes);
+                element.to_vec()
+            }
+            // No JSON.
+            Element::TooLarge => b"too large".to_vec(),
+        });
         Ok::<(), Malformed>(())
     };
     for piece in body.chunks(size_bytes.max(1)) {
@@ -33,7 +42,11 @@ fn split(
 }
 
 fn values(elements: &[Vec<u8>]) -> Option<Vec<Value>> {
-    elements.iter().map(|element| serde_json::from_slice(element).ok()).collect()
+    elements.iter().map(|element| read(element)).collect()
+}
+
+fn read(json: &[u8]) -> Option<Value> {
+    serde_json::from_slice(&mended(json).unwrap_or_else(|| json.to_vec())).ok()
 }
 
 fuzz_target!(|input: (u8, bool, &[u8])| {
@@ -53,11 +66,15 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
     let elements = split(format, body, usize::from(size_bytes), body.len());
     let taken = elements.ok().and_then(|elements| values(&elements));
     let expected = match format {
-        Format::Array => serde_json::from_slice::<Vec<Value>>(body).ok(),
+        Format::Array => match read(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)) {
+            Some(Value::Array(elements)) => Some(elements),
+            Some(_) | None => None,
+        },
         Format::Lines => {
             let is_empty = |line: &&[u8]| line.iter().all(|byte| b" \t\r".contains(byte));
-            let lines = body.split(|&byte| byte == b'\n').filter(|line| !is_empty(line));
-            lines.map(|line| serde_json::from_slice(line).ok()).collect()
+            let lines = body.split(|&byte| byte == b'\n');
+            let lines = lines.map(|line| line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line));
+            lines.filter(|line| !is_empty(line)).map(read).collect()
         }
     };
     assert_eq!(taken, expected);

@@ -10,7 +10,7 @@ use serde::{
 };
 
 /// JSON of any kind, of which the fields of an object are of interest.
-pub enum Body<'a> {
+pub(super) enum Body<'a> {
     /// The fields, as they come.
     Object(Vec<(Cow<'a, str>, Field<'a>)>),
     /// Something else.
@@ -19,10 +19,10 @@ pub enum Body<'a> {
 
 /// What a field has.
 #[derive(Debug)]
-pub enum Field<'a> {
+pub(super) enum Field<'a> {
     /// Nothing.
     Null,
-    /// A text.
+    /// A text, or a whole number of up to 64 bits as it is written: many programs have numbers for ids.
     Text(Cow<'a, str>),
     /// Something else.
     Other,
@@ -124,12 +124,12 @@ impl<'de> Visitor<'de> for FieldVisitor {
         Ok(Field::Other)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Field::Other)
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Field::Text(Cow::Owned(number.to_string())))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Field::Other)
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Field::Text(Cow::Owned(number.to_string())))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {

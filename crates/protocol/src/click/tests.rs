@@ -60,38 +60,123 @@ fn what_is_wrong_is_named() {
         ("click_id", json!(format!("01890a5d-ac96-774b-bcce-b302099a8057.{}", "a".repeat(65)))),
         ("ad_id", json!("")),
         ("ad_id", json!("ad 1")),
-        ("ad_id", json!(7)),
+        ("ad_id", json!(7.5)),
+        ("ad_id", json!(true)),
+        ("ad_id", json!(["ad_001"])),
+        ("user_id", json!({"id": 7})),
         ("ad_id", json!("a".repeat(MAX_ID_BYTES + 1))),
         ("user_id", json!("a\u{0}b")),
         ("user_id", json!("u".repeat(MAX_USER_ID_BYTES + 1))),
-        ("user_agent", json!("u".repeat(MAX_USER_AGENT_BYTES + 1))),
         ("clicked_at", json!("yesterday")),
         ("clicked_at", json!(1_769_860_800)),
         ("ip_address", json!("300.1.1.1")),
-        ("country", json!("DEU")),
-        ("device_type", json!("fridge")),
+        ("ip_address", json!(7)),
         ("nonsense", json!(1)),
     ] {
         let rejection = parse(&with(name, value.clone())).expect_err(name);
         assert_eq!(rejection.field_errors.keys().collect::<Vec<_>>(), [name], "{value}");
         assert!(rejection.form_errors.is_empty());
     }
-    for body in ["", "{", "[]", "\"text\"", "{\"ad_id\":\"a\"} x", "\u{feff}{}"] {
+    for body in ["", "{", "[]", "\"text\"", "{\"ad_id\":\"a\"} x", " \u{feff}{}", "{\"ad_id\": 1e999}"] {
         let rejection = PostedClick::parse(body.as_bytes()).expect_err(body);
         assert_eq!(rejection.form_errors.len(), 1, "{body}");
     }
 }
 
 #[test]
+fn what_only_describes_a_click_never_refuses_it() {
+    let long = "\u{e9}".repeat(MAX_USER_AGENT_BYTES);
+    for (value, kept) in [
+        (json!(&long), Some(&long[..MAX_USER_AGENT_BYTES])),
+        (json!(format!("a{long}")), Some(&*format!("a{}", &long[..MAX_USER_AGENT_BYTES - 2]))),
+        (json!("eZee\u{92} Tab\t804\u{0}\r\n"), Some("eZee Tab804")),
+        (json!(""), Some("")),
+        (json!(["a"]), None),
+        (json!(false), None),
+        (json!(null), None),
+    ] {
+        let posted = parse(&with("user_agent", value.clone())).unwrap();
+        assert_eq!(posted.user_agent.as_deref(), kept, "{value}");
+    }
+    for (value, kept) in [
+        (json!("USA"), Some("US")),
+        (json!("UK"), Some("GB")),
+        (json!("T1"), None),
+        (json!("(not set)"), None),
+        (json!("ZZ"), None),
+        (json!(276), None),
+        (json!({}), None),
+    ] {
+        let posted = parse(&with("country", value.clone())).unwrap();
+        assert_eq!(posted.country.as_deref(), kept, "{value}");
+    }
+    for (value, kept) in [
+        (json!("Desktop"), Some(DeviceType::Desktop)),
+        (json!(4), Some(DeviceType::Mobile)),
+        (json!("fridge"), None),
+        (json!(4.5), None),
+        (json!(true), None),
+    ] {
+        let posted = parse(&with("device_type", value.clone())).unwrap();
+        assert_eq!(posted.device_type, kept, "{value}");
+    }
+}
+
+#[test]
+fn broken_texts_refuse_what_they_identify_and_nothing_else() {
+    let ids = r#""advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001""#;
+    let read = |more: &[u8]| {
+        let body = [b"\xef\xbb\xbf{", ids.as_bytes(), b", ", more, b"}"].concat();
+        PostedClick::parse(&body)
+    };
+    for (agent, kept) in [
+        (&br"Mozilla \ud83d"[..], "Mozilla \u{fffd}"),
+        (br"\ude00Mozilla", "\u{fffd}Mozilla"),
+        (b"Telef\xf3nica", "Telef\u{fffd}nica"),
+        (b"a\0b\tc", "abc"),
+    ] {
+        let posted = read(&[b"\"user_agent\": \"", agent, b"\""].concat()).unwrap();
+        assert_eq!(posted.user_agent.as_deref(), Some(kept));
+    }
+    for (user, reason) in [
+        (&br"Anna \ud83d"[..], BROKEN_TEXT),
+        (b"Telef\xf3nica", BROKEN_TEXT),
+        (b"a\0b", "Control characters are not allowed."),
+    ] {
+        let rejection = read(&[b"\"user_id\": \"", user, b"\""].concat()).unwrap_err();
+        assert_eq!(rejection.field_errors, [("user_id".to_owned(), vec![reason.to_owned()])].into());
+    }
+    let sound = read(r#""user_id": "\ud83d\ude00 \ufffd""#.as_bytes()).unwrap();
+    assert_eq!(sound.user_id.as_deref(), Some("\u{1f600} \u{fffd}"), "as it was sent");
+    let not_json = PostedClick::read(br#"{"ad_id": "\ud83d", }"#, "A click");
+    assert!(matches!(not_json, Err(NotRead::NotJson(_))));
+    let out_of_range = PostedClick::read(br#"{"price": 1e999}"#, "A click");
+    assert!(matches!(out_of_range, Err(NotRead::Refused(_))), "it is JSON");
+}
+
+#[test]
+fn whole_numbers_are_ids() {
+    let body = r#"{"advertiser_id": 0, "campaign_id": -7, "ad_id": 18446744073709551615, "user_id": 42}"#;
+    let posted = PostedClick::parse(body.as_bytes()).unwrap();
+    assert_eq!((posted.advertiser_id.as_str(), posted.campaign_id.as_str()), ("0", "-7"));
+    assert_eq!((posted.ad_id.as_str(), posted.user_id.as_deref()), ("18446744073709551615", Some("42")));
+    // What a reader of numbers would round names something else.
+    for number in ["18446744073709551616", "-9223372036854775809", "1e3", "7.0", "-0", "1e999"] {
+        let body = format!(r#"{{"advertiser_id": "a", "campaign_id": "c", "ad_id": {number}}}"#);
+        assert!(PostedClick::parse(body.as_bytes()).is_err(), "{number}");
+    }
+}
+
+#[test]
 fn of_a_field_that_comes_twice_the_last_counts_and_escapes_are_read() {
-    let body = r#"{"ad_id": 7, "campaign_id": "c", "\u0061d_id": "a-\u0031", "advertiser_id": "b", "user_id": null}"#;
+    let body = r#"{"ad_id": 7.5, "campaign_id": "c", "\u0061d_id": "a-\u0031", "advertiser_id": "b", "user_id": null}"#;
     let posted = PostedClick::parse(body.as_bytes()).unwrap();
     assert_eq!((posted.ad_id.as_str(), posted.user_id), ("a-1", None));
     let body = r#"{"b": [1, {"c": 2}], "a": 1, "b": null, "ad_id": {"x": []}}"#;
     let rejection = PostedClick::parse(body.as_bytes()).unwrap_err();
     let wrong = ["a", "ad_id", "advertiser_id", "b", "campaign_id"];
     assert!(rejection.field_errors.keys().eq(wrong), "{rejection:?}");
-    assert_eq!(rejection.field_errors["ad_id"], ["Expected a string."]);
+    assert_eq!(rejection.field_errors["ad_id"], ["Expected a string or a whole number."]);
 }
 
 #[test]
