@@ -79,7 +79,7 @@ pub struct Config {
 
     /// How long the broker waits for a sign of life of whoever has a click in hand before it offers
     /// it to another aggregator, in seconds.
-    #[arg(long, env = "CLICKWIRE_ACK_WAIT_SECONDS", default_value_t = 30)]
+    #[arg(long, env = "CLICKWIRE_ACK_WAIT_SECONDS", default_value_t = 3)]
     pub ack_wait_seconds: u64,
 
     /// How late a click may come and still be counted, in hours.

@@ -33,6 +33,11 @@ use crate::{
 /// A commit that takes longer is reported as waiting for the database.
 const NOTICEABLE: Duration = Duration::from_secs(3);
 
+/// How long the broker delivers on one request. It goes on delivering to a process that is frozen until the
+/// last request has expired; no longer than a click in hand waits, or it would be offered to the frozen one
+/// again.
+const PULL_FOR: Duration = Duration::from_secs(3);
+
 /// Everything that one partition needs.
 pub(crate) struct Partition {
     pub(crate) number: u16,
@@ -80,10 +85,13 @@ impl Partition {
 
     async fn consume(&mut self, stop: &CancellationToken, backoff: &mut Backoff) -> Result<(), Unavailable> {
         let consumer = stream::consumer(&self.nats, &self.config, self.number).await?;
+        let expires = self.config.ack_wait().min(PULL_FOR);
         let messages = consumer
             .stream()
             .max_messages_per_batch(self.config.batch_max)
-            .heartbeat(Duration::from_secs(5))
+            .expires(expires)
+            // The broker allows no longer ones.
+            .heartbeat(expires / 2)
             .messages()
             .await?;
         let mut delivered = Delivered { messages, ahead: VecDeque::new() };

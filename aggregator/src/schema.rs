@@ -16,11 +16,16 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 /// Advertisers, campaigns and ads to show and to test with.
 const DEMO: &str = include_str!("demo.sql");
 
+/// How long the database waits for us inside a transaction before it ends the session, and what we hold with
+/// it: nothing here pauses there, unless the process is frozen or its host is gone without a word.
+pub const FROZEN_AFTER: Duration = Duration::from_secs(2);
+
 /// How long a connection that comes back to the pool may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A pool that connects when first used.
 pub(crate) fn connect(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    let frozen_after = format!("{}ms", FROZEN_AFTER.as_millis());
     let options = PgConnectOptions::from_str(url)?.application_name("clickwire-aggregator").options([
         // Chunks are excluded by the bounds of each batch, which only a custom plan sees.
         ("plan_cache_mode", "force_custom_plan"),
@@ -28,10 +33,9 @@ pub(crate) fn connect(url: &str, connections: u32) -> Result<PgPool, sqlx::Error
         // they cost 10 µs a probe; the probe itself takes 2.
         ("timescaledb.enable_chunk_append", "off"),
         ("timescaledb.enable_constraint_aware_append", "off"),
-        // Of an aggregator that is gone without a word: nothing here pauses inside a transaction.
-        ("idle_in_transaction_session_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", &frozen_after),
         // Nor does a statement go on, holding locks, whose connection was given up.
-        ("client_connection_check_interval", "5s"),
+        ("client_connection_check_interval", "2s"),
     ]);
     // What a slow statement means for clicks is in the metrics; its text tells nothing more.
     let options = options.log_slow_statements(log::LevelFilter::Off, Duration::ZERO);
@@ -72,7 +76,10 @@ pub(crate) async fn migrate_when_up(database: &PgPool, health: &Health) -> Resul
             }
         }
     };
+    // Others wait for the lock under which it is done; whoever freezes between two steps must not keep it.
+    sqlx::query("SET idle_session_timeout = '5s'").execute(&mut *connection).await?;
     MIGRATIONS.run(&mut *connection).await?;
+    sqlx::query("RESET idle_session_timeout").execute(&mut *connection).await?;
     let license: String = sqlx::query_scalar("SELECT current_setting('timescaledb.license')")
         .fetch_one(&mut *connection)
         .await?;

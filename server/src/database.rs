@@ -27,6 +27,9 @@ const WRITE_CONNECTIONS: u32 = 2;
 /// Connections for what the server itself wants to know, at most.
 const OWN_CONNECTIONS: u32 = 4;
 
+/// Of a server that is frozen or gone without a word: what it has locked, counting may wait for.
+const FROZEN_AFTER: [(&str, &str); 1] = [("idle_in_transaction_session_timeout", "2s")];
+
 /// The role that answers about advertisers, and where it looks first: migration 14.
 const READER: [(&str, &str); 3] = [
     ("default_transaction_read_only", "on"),
@@ -72,7 +75,7 @@ pub(crate) fn connect_to_read(config: &Config) -> anyhow::Result<PgPool> {
 
 /// A pool that connects when first used, for what administrators change.
 pub(crate) fn connect_to_write(config: &Config) -> anyhow::Result<PgPool> {
-    Ok(pool(own(config)?, WRITE_CONNECTIONS))
+    Ok(pool(own(config)?.options(FROZEN_AFTER), WRITE_CONNECTIONS))
 }
 
 fn own(config: &Config) -> anyhow::Result<PgConnectOptions> {

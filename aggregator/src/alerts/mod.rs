@@ -1,15 +1,15 @@
 //! Watches for incidents that no single batch can see, and ends those that are over.
 //!
 //! One aggregator at a time does so, a round a second: whoever holds a lock of the database's
-//! session. All that is known of incidents is in their rows, so the next one to hold it neither
-//! repeats nor forgets. Bursts of addresses and users are not looked for here: the ledger opens them
-//! where it convicts.
+//! session, which the database ends when nothing is heard of it for [`SILENT_FOR`]. All that is known of
+//! incidents is in their rows, so the next one to hold it neither repeats nor forgets. Bursts of addresses
+//! and users are not looked for here: the ledger opens them where it convicts.
 
 mod broker;
 mod campaigns;
 mod webhook;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::jetstream::Context;
@@ -29,6 +29,9 @@ const ROUND_EVERY: Duration = Duration::from_secs(1);
 
 /// A round that takes longer is given up.
 const ROUND_WITHIN: Duration = Duration::from_secs(10);
+
+/// A watcher that is silent for so long between two rounds is frozen or gone, and another one takes over.
+const SILENT_FOR: Duration = Duration::from_secs(3);
 
 /// Advisory lock: "clickwire alerts", an arbitrary number.
 const LOCK: i64 = 0x636c_6b61;
@@ -70,11 +73,11 @@ impl Watch {
     /// Waits until it is our turn, then goes round until something breaks.
     async fn watch(&self, backoff: &mut Backoff) -> anyhow::Result<()> {
         let mut connection = self.database.acquire().await?;
-        // The lock goes with the connection, whatever happens to us. If our host vanishes without a
-        // word, the database ends the silent session.
+        // The lock goes with the connection, whatever happens to us.
         connection.close_on_drop();
-        let limit = sqlx::query("SET idle_session_timeout = '30s'").execute(&mut *connection);
-        timeout(ROUND_WITHIN, limit).await??;
+        let silent_for = format!("{}ms", SILENT_FOR.as_millis());
+        let limit = sqlx::query("SELECT set_config('idle_session_timeout', $1, false)").bind(silent_for);
+        timeout(ROUND_WITHIN, limit.execute(&mut *connection)).await??;
         let mut every = interval(ROUND_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -97,7 +100,15 @@ impl Watch {
 
     async fn round(&self, connection: &mut PgConnection, rounds: &mut Rounds) -> anyhow::Result<()> {
         let mut seen = vec![Kind::IpBurst, Kind::UserBurst, Kind::CampaignSpike, Kind::FraudRate];
-        let mut observations = match broker::observe(&self.nats, &self.config).await {
+        let mut asked = pin!(broker::observe(&self.nats, &self.config));
+        let observed = loop {
+            match timeout(ROUND_EVERY, &mut asked).await {
+                Ok(observed) => break observed,
+                // A broker that takes its time is no reason to be taken for frozen.
+                Err(_) => connection.ping().await?,
+            }
+        };
+        let mut observations = match observed {
             Ok(observations) => {
                 seen.extend([Kind::Lag, Kind::DeadLetters]);
                 observations

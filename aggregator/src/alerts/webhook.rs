@@ -5,7 +5,7 @@
 //! receiver may get news twice, under the same `Clickwire-Delivery`. News about one incident is sent in
 //! order.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use axum::{
@@ -34,8 +34,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A receiver, or the database, that has not answered by then has failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Nobody else sends what somebody is about to send; more than the answer may take.
-const LEASE_SECONDS: f64 = 30.0;
+/// Nobody else sends what somebody is about to send and has renewed so lately: whoever is frozen renews nothing.
+const LEASE_SECONDS: f64 = 4.0;
+
+/// How often it is renewed while the receiver has not answered.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// News that is older is given up: somebody has seen it by then, or nobody will.
 const RETRY_FOR_SECONDS: f64 = 3_600.0;
@@ -95,7 +98,7 @@ impl Webhook {
 
     async fn send_due(&self) -> Result<(), sqlx::Error> {
         while let Some(delivery) = answered(self.next_due()).await? {
-            match self.send(&delivery).await {
+            match self.send_under_lease(&delivery).await {
                 Ok(()) => {
                     answered(self.set_due(&delivery, None)).await?;
                     metrics::counter!("clickwire_alert_webhooks_total", "outcome" => "delivered")
@@ -137,12 +140,30 @@ impl Webhook {
         .await
     }
 
+    /// Sends, and keeps others from sending meanwhile.
+    async fn send_under_lease(&self, delivery: &Delivery) -> anyhow::Result<()> {
+        let mut answer = pin!(self.send(delivery));
+        loop {
+            match timeout(RENEW_EVERY, &mut answer).await {
+                Ok(answer) => return answer,
+                Err(_) => {
+                    let renewed = self.set_due(delivery, Some(Duration::from_secs_f64(LEASE_SECONDS)));
+                    answered(renewed).await.context("the lease could not be renewed")?;
+                }
+            }
+        }
+    }
+
+    /// When the news is due again; never, if it was delivered. Whoever was taken for frozen, and has been
+    /// overtaken by another attempt, says nothing about that one.
     async fn set_due(&self, delivery: &Delivery, wait: Option<Duration>) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "UPDATE alert_changes SET webhook_due_at = clock_timestamp() + $2 * INTERVAL '1 s' WHERE seq = $1",
+            "UPDATE alert_changes SET webhook_due_at = clock_timestamp() + $2 * INTERVAL '1 s' \
+              WHERE seq = $1 AND webhook_tries = $3",
         )
         .bind(delivery.seq)
         .bind(wait.map(|wait| wait.as_secs_f64()))
+        .bind(delivery.webhook_tries)
         .execute(&self.database)
         .await?;
         Ok(())

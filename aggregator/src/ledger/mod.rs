@@ -1,7 +1,7 @@
 //! The transaction that counts: ledger and buckets together, or not at all.
 //!
 //! For each batch, in one transaction:
-//! 1. a lock on the partition, so that commits for it are serialised whoever makes them;
+//! 1. a lock on the partition, so that commits for it are serialised whoever makes them ([`locks`]);
 //! 2. which ids does the ledger know already, under whatever time ([`clicks`]);
 //! 3. insert the others, with the verdict that each has by itself, and ask which of them may be seen
 //!    beside others by a rule ([`suspects`]);
@@ -22,6 +22,7 @@ mod bursts;
 mod clicks;
 mod copy;
 mod duplicates;
+mod locks;
 mod minutes;
 pub(crate) mod recount;
 pub(crate) mod rollups;
@@ -47,13 +48,14 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use self::{bursts::Bursts, clicks::Standing, minutes::CellKey, suspects::Suspects};
+use self::{bursts::Bursts, clicks::Standing, locks::lock, minutes::CellKey, suspects::Suspects};
 use crate::{
     config::Config,
     failpoint, incidents,
     judge::{Examined, Judge, Verdict},
     message::Received,
     rules::Rules,
+    schema::FROZEN_AFTER,
     stages::{Stage, Stopwatch},
 };
 
@@ -63,6 +65,9 @@ const ROWS: usize = 1_000;
 /// A transaction that takes longer is given up and tried again.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The longest pause inside a transaction that a slow host is granted.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// Writes one partition's batches.
 pub(crate) struct Ledger {
     database: PgPool,
@@ -71,6 +76,9 @@ pub(crate) struct Ledger {
     names: Names,
     partition: u16,
     partitions: u16,
+    /// How long we may pause inside a transaction before the database takes us for frozen. A host that is
+    /// merely slow gets more time with each transaction that it loses, or it would never come to an end.
+    pause: Duration,
 }
 
 /// What a commit did.
@@ -127,6 +135,7 @@ impl Ledger {
             names: config.names(),
             partition,
             partitions: config.partitions,
+            pause: FROZEN_AFTER,
         }
     }
 
@@ -140,9 +149,15 @@ impl Ledger {
                 }
             }
         };
-        tokio::time::timeout(COMMIT_TIMEOUT, committed)
+        let outcome = tokio::time::timeout(COMMIT_TIMEOUT, committed)
             .await
-            .unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))
+            .unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut));
+        match &outcome {
+            Ok(_) => self.pause = (self.pause / 2).max(FROZEN_AFTER),
+            Err(error) if locks::is_pause(error) => self.pause = (self.pause * 2).min(LONGEST_PAUSE),
+            Err(_) => {}
+        }
+        outcome
     }
 
     /// `None`, and nothing is counted, if the ledger has changed under us so that we must begin again.
@@ -150,6 +165,13 @@ impl Ledger {
         failpoint::reached("before_transaction");
         let mut stopwatch = Stopwatch::start();
         let mut transaction = self.database.begin().await?;
+        if self.pause > FROZEN_AFTER {
+            let pause = format!("{}ms", self.pause.as_millis());
+            sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $1, true)")
+                .bind(pause)
+                .execute(&mut *transaction)
+                .await?;
+        }
         lock(&mut transaction, self.names.partition_lock(self.partition)).await?;
         stopwatch.ended(Stage::Lock);
         let rules = Rules::load(&mut transaction).await?;
@@ -226,11 +248,6 @@ impl Ledger {
         }
         entries
     }
-}
-
-async fn lock(connection: &mut PgConnection, (first, second): (i32, i32)) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(first).bind(second).execute(connection).await?;
-    Ok(())
 }
 
 /// Asks the rules that see clicks beside each other; rewrites what changes, and moves it between the

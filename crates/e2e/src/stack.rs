@@ -154,6 +154,11 @@ impl Stack {
         Client::connect(way, self.authority(), self.certificate()).await
     }
 
+    /// Leaves a variable to its default, for programs that are started from now on.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| *known != name);
+    }
+
     /// Puts proxies between the services and programs that are started from now on.
     pub async fn wire(&mut self) -> Result<()> {
         let services = self.services();
@@ -316,6 +321,15 @@ impl Stack {
     /// Runs one of the aggregator's commands to its end.
     pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
         crate::program::output("clickwire-aggregator", arguments, &self.environment).await
+    }
+
+    /// Runs a server that is expected to end by itself.
+    pub async fn serve_to_the_end(&self) -> Result<Output> {
+        let mut environment = self.environment.clone();
+        let port = Port::Free.reserve("clickwire-server")?;
+        environment.push(("CLICKWIRE_LISTEN", format!("127.0.0.1:{}", port.port())));
+        environment.push(("CLICKWIRE_SPOOL", "off".to_owned()));
+        crate::program::output("clickwire-server", &[], &environment).await
     }
 
     /// Runs one of the aggregator's commands, which must end well, and returns what it printed.

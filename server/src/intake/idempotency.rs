@@ -30,8 +30,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How long a key is remembered.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// After so long, who began a post without ending it has died.
-const IN_FLIGHT: Duration = Duration::from_secs(30);
+/// After so long, who began a post without ending it has died or is frozen. Should it be alive after all, both
+/// posts are one click.
+const IN_FLIGHT: Duration = Duration::from_secs(5);
 
 /// Finds a post, or writes down that it has begun. The click's time stays the first one's.
 const BEGIN: &str = r#"

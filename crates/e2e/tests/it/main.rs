@@ -12,6 +12,7 @@ mod dead_letters;
 mod exactly_once;
 mod failpoints;
 mod fraud;
+mod frozen;
 mod gateway;
 mod idempotency;
 mod ingest;
