@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::share;
 use crate::incidents::Observation;
 
 /// Campaigns whose limits are kept, at most: those with the most clicks.
@@ -154,16 +155,27 @@ async fn fraud_rates(
     // Nothing divided by nothing is no rate.
     .bind(i64::from(rule.minimum_clicks.max(1)))
     .bind(i64::from(rule.warning_percent))
-    .bind(MAX_OBSERVATIONS)
+    .bind(MAX_CAMPAIGNS)
     .fetch_all(connection)
     .await?;
     let observed = |(advertiser, campaign, clicks, invalid): (String, String, i64, i64)| {
-        let is_critical = invalid * 100 >= clicks * i64::from(rule.critical_percent);
-        let severity = if is_critical { Severity::Critical } else { Severity::Warning };
+        let severity = severity(clicks, invalid, rule)?;
         let details = json!({ "clicks": clicks, "invalid": invalid });
-        observation(Kind::FraudRate, (advertiser, campaign), severity, details)
+        Some(observation(Kind::FraudRate, (advertiser, campaign), severity, details))
     };
-    Ok(rows.into_iter().map(observed).collect())
+    Ok(rows.into_iter().filter_map(observed).take(MAX_OBSERVATIONS as usize).collect())
+}
+
+/// How bad it is, as far as so few clicks can tell.
+fn severity(clicks: i64, invalid: i64, rule: FraudRate) -> Option<Severity> {
+    let at_least_percent = 100.0 * share::at_least(invalid, clicks);
+    if at_least_percent >= f64::from(rule.critical_percent) {
+        Some(Severity::Critical)
+    } else if at_least_percent >= f64::from(rule.warning_percent) {
+        Some(Severity::Warning)
+    } else {
+        None
+    }
 }
 
 fn observation(
@@ -175,4 +187,24 @@ fn observation(
     // Two advertisers may name a campaign alike.
     let subject = format!("{}/{}", campaign.0, campaign.1);
     Observation { kind, subject, campaign: Some(campaign), severity, details }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_clicks_are_no_fraud_rate() {
+        let rule =
+            FraudRate { warning_percent: 3, critical_percent: 5, minimum_clicks: 30, window_minutes: 10 };
+        // 3.1 and 6.1 % of so few, 4 % of 200: noise.
+        for (clicks, invalid) in [(32, 1), (33, 2), (200, 8), (1_000_000, 30_000)] {
+            assert_eq!(severity(clicks, invalid, rule), None, "{invalid} of {clicks}");
+        }
+        assert_eq!(severity(800, 40, rule), Some(Severity::Warning));
+        assert_eq!(severity(1_000_000, 30_400, rule), Some(Severity::Warning));
+        for (clicks, invalid) in [(30, 5), (800, 56), (1_000_000, 50_500)] {
+            assert_eq!(severity(clicks, invalid, rule), Some(Severity::Critical), "{invalid} of {clicks}");
+        }
+    }
 }

@@ -7,6 +7,7 @@
 
 mod broker;
 mod campaigns;
+mod share;
 mod webhook;
 
 use std::{pin::pin, time::Duration};

@@ -264,8 +264,16 @@ async fn a_campaign_that_spikes_and_one_that_is_cheated_on() -> Result<()> {
     assert_eq!(spike["alert"]["details"]["limit"], 16.0, "a median of 10, and 6 times at least 1");
 
     let robot = || Click { user_agent: String::new(), ..click("camp_002", now_ms()) };
-    let mut clicks: Vec<Click> = (0..192).map(|_| click("camp_002", now_ms())).collect();
-    clicks.extend((0..8).map(|_| robot()));
+    // 3.1 % of so few, which says nothing; told of first, if it were.
+    let mut few: Vec<Click> = (0..31).map(|_| click("camp_003", now_ms())).collect();
+    few.push(Click { user_agent: String::new(), ..click("camp_003", now_ms()) });
+    stack.publish(&few).await?;
+    eventually("the few are counted", Duration::from_secs(20), async || {
+        (stack.ledger().await.ok()? == (past.len() + present.len() + few.len()) as i64).then_some(())
+    })
+    .await?;
+    let mut clicks: Vec<Click> = (0..760).map(|_| click("camp_002", now_ms())).collect();
+    clicks.extend((0..40).map(|_| robot()));
     stack.publish(&clicks).await?;
     let warning = news(&mut socket).await?;
     assert_eq!((&warning["change"], &warning["alert"]["kind"]), (&json!("opened"), &json!("fraud_rate")));
