@@ -3,6 +3,7 @@
 mod accounts;
 mod alerts;
 mod analytics;
+mod audit;
 mod batch;
 mod browser;
 mod chaos;
