@@ -57,7 +57,8 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_AGGREGATOR_LISTEN", default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
 
-    /// The stream's name; another installation on the same broker takes another.
+    /// The stream's name; another installation on the same broker takes another, different in more than capitals.
+    /// The first aggregator writes it into the database, which takes no other one from then on.
     #[arg(long, env = "CLICKWIRE_STREAM", default_value = "CLICKS")]
     pub stream: String,
 
@@ -232,14 +233,8 @@ pub const REFRESH_DAYS: u32 = 10;
 impl Config {
     /// Refuses what can't work, before anything is opened.
     pub fn validate(&self) -> anyhow::Result<()> {
-        let name_ok = |name: &str| {
-            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-        };
-        ensure!(name_ok(&self.stream), "CLICKWIRE_STREAM: only letters, digits, _ and - are allowed");
-        ensure!(
-            name_ok(&self.redis_prefix),
-            "CLICKWIRE_REDIS_PREFIX: only letters, digits, _ and - are allowed"
-        );
+        ensure!(Names::is_name(&self.stream), "CLICKWIRE_STREAM: {}", Names::RULE);
+        ensure!(Names::is_name(&self.redis_prefix), "CLICKWIRE_REDIS_PREFIX: {}", Names::RULE);
         ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
         ensure!((1..=20_000).contains(&self.batch_max), "CLICKWIRE_BATCH_MAX: from 1 to 20000");
         ensure!(self.linger_ms <= 200, "CLICKWIRE_LINGER_MS: at most 200, or clicks reach screens too late");

@@ -19,6 +19,7 @@ pub mod reconcile;
 pub mod schema;
 
 mod alerts;
+mod deployment;
 mod feed;
 mod health;
 mod housekeeping;
@@ -74,6 +75,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         migrated = schema::migrate_when_up(&database, &health) => migrated.context("migrating the database")?,
         () = stop.cancelled() => return Ok(()),
     }
+    deployment::claim(&mut *database.acquire().await?, &config.names()).await?;
     let nats = stream::connect(&config, &health).await?;
     let feed = Feed::new(&config.redis_url, &config.redis_prefix, Arc::clone(&health))?;
     feed.renew_all().await;

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
 use clickwire_process::LogFormat;
-use clickwire_protocol::{click, stream::DEFAULT_PARTITIONS};
+use clickwire_protocol::{
+    click,
+    stream::{DEFAULT_PARTITIONS, Names},
+};
 use ipnet::IpNet;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -88,7 +91,7 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_ADDRESS_BURST", default_value = "200")]
     pub address_burst: NonZeroU32,
 
-    /// The stream's name.
+    /// The stream's name, as the aggregators have it.
     #[arg(long, env = "CLICKWIRE_STREAM", default_value = "CLICKS")]
     pub stream: String,
 
@@ -335,6 +338,8 @@ impl Config {
             self.ip_hash_key_next.iter().all(|next| long_enough(&next.key)),
             "CLICKWIRE_IP_HASH_KEY_NEXT: needs at least {MIN_SECRET_BYTES} bytes"
         );
+        ensure!(Names::is_name(&self.stream), "CLICKWIRE_STREAM: {}", Names::RULE);
+        ensure!(Names::is_name(&self.redis_prefix), "CLICKWIRE_REDIS_PREFIX: {}", Names::RULE);
         ensure!(self.connections_max >= 16, "CLICKWIRE_CONNECTIONS_MAX: at least 16");
         ensure!(self.request_timeout_ms >= 1_000, "CLICKWIRE_REQUEST_TIMEOUT_MS: at least 1000");
         ensure!(
@@ -393,6 +398,9 @@ mod tests {
             ["--session-hours", "0"],
             ["--session-token-seconds", "1"],
             ["--partitions", "0"],
+            ["--stream", "a.b"],
+            ["--stream", ""],
+            ["--redis-prefix", "a:b"],
             ["--spool-max-bytes", "1"],
             ["--spool-max-age-seconds", "86400"],
             ["--live-tick-ms", "1"],

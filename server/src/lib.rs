@@ -8,6 +8,7 @@
 //!   to every server
 //! - [`admin`]: what administrators do, and [`access::Admin`] and [`access::Operator`] guard:
 //!   [`dead_letters`], [`rules`], [`verdicts`], [`catalog`], [`stats`]; [`audit`]: what they have done
+//! - [`deployment`]: whose database it is
 //! - [`alerts`]: incidents, which operators list and acknowledge
 //! - [`live`]: the gateway that dashboards are connected to
 //! - [`serve`]: connections, their limits and their end; [`tls`]: what they are encrypted by; [`requests`]: what
@@ -29,6 +30,7 @@ mod click_id;
 mod countries;
 mod database;
 mod dead_letters;
+mod deployment;
 mod entities;
 mod error;
 mod following;
@@ -194,6 +196,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     };
     tracing::info!(networks = data_centers.len(), "networks of data centres");
     let database = database::connect_to_read(&config)?;
+    // If it is another one, this ends it.
+    let stop = stop.child_token();
+    let is_ours = timeout(KEYS_WITHIN, deployment::is_confirmed(&database, &config.stream)).await;
+    is_ours.unwrap_or(Ok(false))?;
+    let deployment = tokio::spawn(deployment::confirm(database.clone(), config.stream.clone(), stop.clone()));
     let tenants = Tenants::connect(&config)?;
     let admin_database = database::connect_to_write(&config)?;
     let redis = Connection::open(&config.redis_url).context("CLICKWIRE_REDIS_URL")?;
@@ -297,7 +304,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     if timeout(GRACE, intake.close()).await.is_err() {
         tracing::error!("the spool could not be closed in time");
     }
-    Ok(())
+    deployment.await.context("the task that asks whose database it is panicked")?
 }
 
 fn routes(state: AppState) -> Router {

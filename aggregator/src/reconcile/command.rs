@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Outcome, Reconciliation, floor};
 use crate::{
     config::Config,
+    deployment,
     feed::Feed,
     health::Health,
     ledger::recount::{self, Difference},
@@ -51,6 +52,7 @@ async fn reconcile(
     ensure!(from < to, "--from must be before --to");
     let database: PgPool = schema::connect(&config.database_url, 1)?;
     let mut connection = database.acquire().await.context("database")?.detach();
+    deployment::claim(&mut connection, &config.names()).await?;
     let kept_from = recount::kept_from(&mut connection, config.recountable_days()).await?;
     ensure!(
         from >= kept_from,

@@ -20,13 +20,26 @@ pub fn partition_of(ad_id: &str, partitions: u16) -> u16 {
 
 /// Names of a stream, its subjects, its consumers and its dead-letter stream, all from the
 /// stream's name: `CLICKS` → `clicks.0` …, `CLICKS_DLQ`, `clicks_dlq`.
+///
+/// Capitals make no difference to subjects and locks, so two names that differ in nothing else get in each
+/// other's way at once, and never half.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     stream: String,
 }
 
 impl Names {
-    /// Names for the stream called `stream` (JetStream allows no dots, spaces or wildcards).
+    /// What a name may be, for messages.
+    pub const RULE: &str = "from 1 to 64 letters, digits, _ and -";
+
+    /// Whether a stream, or whatever else names a deployment, may be called so. JetStream allows no dots,
+    /// spaces or wildcards.
+    pub fn is_name(name: &str) -> bool {
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    }
+
+    /// Names for the stream called `stream`, a name.
     pub fn new(stream: impl Into<String>) -> Self {
         Self { stream: stream.into() }
     }
@@ -49,17 +62,22 @@ impl Names {
     /// The database's advisory lock (a pair of numbers) under which a partition's batches are
     /// committed. A database is one installation's: its locks are named after its stream.
     pub fn partition_lock(&self, partition: u16) -> (i32, i32) {
-        (i32::from(partition_of(&self.stream, u16::MAX)), i32::from(partition))
+        (self.locks(), i32::from(partition))
     }
 
     /// The advisory lock under which verdicts and buckets change.
     pub fn installation_lock(&self) -> (i32, i32) {
-        (i32::from(partition_of(&self.stream, u16::MAX)), -1)
+        (self.locks(), -1)
     }
 
     /// The advisory lock of whoever compares buckets with the ledger on schedule.
     pub fn reconciliation_lock(&self) -> (i32, i32) {
-        (i32::from(partition_of(&self.stream, u16::MAX)), -2)
+        (self.locks(), -2)
+    }
+
+    /// The first number of each of its locks.
+    fn locks(&self) -> i32 {
+        i32::from(partition_of(&self.stream.to_ascii_uppercase(), u16::MAX))
     }
 
     /// The stream of messages that could not be read.
@@ -83,6 +101,24 @@ mod tests {
         let partitions: Vec<u16> = (1..=8).map(|n| partition_of(&format!("ad_{n:03}"), 4)).collect();
         assert_eq!(partitions, [0, 1, 2, 3, 0, 1, 2, 3]);
         assert_eq!(partition_of("anything", 0), 0);
+    }
+
+    #[test]
+    fn names_that_share_subjects_share_locks() {
+        let (one, other) = (Names::new("CLICKS"), Names::new("clicks"));
+        assert_eq!(one.subject(0), other.subject(0));
+        assert_eq!(one.partition_lock(0), other.partition_lock(0));
+        assert_eq!(one.installation_lock(), other.installation_lock());
+        // Pinned: an aggregator of another version, beside this one, must take the same.
+        assert_eq!(one.installation_lock(), (5430, -1));
+    }
+
+    #[test]
+    fn names_are_what_every_service_takes() {
+        assert!(["CLICKS", "a", "test-1_B"].into_iter().all(Names::is_name));
+        for name in ["", "a.b", "a b", "*", ">", "clïcks", "a:b", &"a".repeat(65)] {
+            assert!(!Names::is_name(name), "{name}");
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ impl From<PublishError> for Failure {
 #[derive(Clone)]
 pub(super) struct Broker {
     stream: Context,
+    /// Its name: another deployment's may have the same subjects.
+    name: Arc<str>,
     /// By partition.
     subjects: Arc<[Subject]>,
     /// Whether what was asked last was answered.
@@ -86,7 +88,7 @@ impl Broker {
             .build(client);
         let names = Names::new(&config.stream);
         let subjects = (0..config.partitions).map(|partition| names.subject(partition).into()).collect();
-        Ok(Self { stream, subjects, answers: Arc::new(AtomicBool::new(true)) })
+        Ok(Self { stream, name: names.stream().into(), subjects, answers: Arc::new(AtomicBool::new(true)) })
     }
 
     /// Publishes a click and waits until the broker has it, but not for longer than `patience`; says
@@ -123,8 +125,10 @@ impl Broker {
         }
         let partition = usize::from(partition_of(ad_id, self.subjects.len() as u16));
         let mut id = Uuid::encode_buffer();
-        let message =
-            PublishMessage::build().message_id(&*click_id.hyphenated().encode_lower(&mut id)).payload(click);
+        let message = PublishMessage::build()
+            .message_id(&*click_id.hyphenated().encode_lower(&mut id))
+            .expected_stream(&self.name)
+            .payload(click);
         Ok(self.stream.send_publish(self.subjects[partition].clone(), message).await?)
     }
 

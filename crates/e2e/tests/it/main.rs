@@ -10,6 +10,7 @@ mod chaos;
 mod connections;
 mod contract;
 mod dead_letters;
+mod deployment;
 mod exactly_once;
 mod failpoints;
 mod fraud;
