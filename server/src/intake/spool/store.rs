@@ -148,6 +148,17 @@ impl Store {
         Ok(oldest)
     }
 
+    /// The number of the next click.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Gives no click a number below this one. Whoever was told of clicks before the queue was opened again
+    /// still names them by their numbers, and must not mean others.
+    pub(super) fn number_from(&mut self, least: u64) {
+        self.next = self.next.max(least);
+    }
+
     pub(super) fn clicks(&self) -> u64 {
         self.clicks
     }

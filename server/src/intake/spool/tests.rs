@@ -121,3 +121,32 @@ async fn a_broken_spool_refuses_and_works_again() {
     assert_eq!(kept, [waiting(0), waiting(2)]);
     assert_eq!(spool.state().condition, Condition::Up);
 }
+
+/// The file is damaged while the drain has clicks of it on their way. What it removes when they are
+/// acknowledged is those, not what was taken since under the same numbers.
+#[tokio::test]
+async fn a_drain_that_outlives_its_file_removes_nothing_else() {
+    let (first, second) = (Disk::default(), Disk::default());
+    let disks = [first.clone(), second];
+    let opened = std::sync::atomic::AtomicUsize::new(0);
+    // As after damage: the second time another, empty file is opened.
+    let spool = Spool::on(Box::new(move || {
+        let disk = &disks[opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed).min(1)];
+        Store::on(disk.clone(), 1 << 20).map_err(|error| Error::Database(error.into()))
+    }))
+    .unwrap();
+    for number in 0..3 {
+        spool.add(waiting(number), PATIENCE).await.unwrap();
+    }
+    let on_their_way: Vec<_> = spool.oldest(9).await.unwrap().into_iter().map(|(number, _)| number).collect();
+    first.power(Some(0));
+    assert_eq!(spool.add(waiting(3), PATIENCE).await, Err(Refusal::Broken));
+    for number in 4..7 {
+        while spool.add(waiting(number), PATIENCE).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+    spool.remove(on_their_way).await.unwrap();
+    let kept: Vec<_> = spool.oldest(9).await.unwrap().into_iter().map(|(_, click)| click).collect();
+    assert_eq!(kept, [waiting(4), waiting(5), waiting(6)]);
+}

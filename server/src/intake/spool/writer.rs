@@ -39,6 +39,8 @@ pub(super) struct Writer {
     /// `None` while it is broken.
     store: Option<Store>,
     broken_at: Option<Instant>,
+    /// No click had this number or a higher one when the file broke.
+    next: u64,
     state: watch::Sender<State>,
 }
 
@@ -58,7 +60,7 @@ impl Writer {
         let store = Some(open()?);
         let nothing = State { condition: Condition::Up, clicks: 0, bytes: 0, oldest_ms: None };
         let (state, watched) = watch::channel(nothing);
-        let mut writer = Self { open, store, broken_at: None, state };
+        let mut writer = Self { open, store, broken_at: None, next: 0, state };
         writer.tell();
         Ok((writer, watched))
     }
@@ -126,15 +128,19 @@ impl Writer {
         let store = self.store.as_mut().ok_or(Refusal::Broken)?;
         work(store).map_err(|error| {
             tracing::error!(%error, "the spool does not work");
-            self.store = None;
             self.broken_at = Some(Instant::now());
+            // It gives nothing back but its numbers, which nobody else is to have.
+            if let Some(broken) = self.store.take() {
+                self.next = broken.next();
+            }
             Refusal::Broken
         })
     }
 
     fn reopen(&mut self) {
         match (self.open)() {
-            Ok(store) => {
+            Ok(mut store) => {
+                store.number_from(self.next);
                 tracing::info!(clicks = store.clicks(), "the spool works again");
                 self.store = Some(store);
                 self.broken_at = None;
