@@ -7,8 +7,8 @@ pub(crate) mod ask;
 mod detach;
 pub(crate) mod launch;
 
-use anyhow::{Result, bail};
-use clickwire_services::{Port, Services};
+use anyhow::{Context, Result, bail};
+use clickwire_services::{Port, Services, owner};
 
 use crate::installation::Installation;
 use crate::interrupt::{Interrupt, Interrupted};
@@ -66,9 +66,15 @@ fn start_and_watch(
     interrupt: &Interrupt,
 ) -> Result<()> {
     // Before the long part: a port that is taken should not be news after ten minutes.
-    let port = arguments.port.map_or(Port::Prefer(DEFAULT_PORT), Port::Exactly).reserve("the server")?;
+    let taken_by = |port: u16| owner(port).map_or_else(String::new, |owner| format!(" by {owner}"));
+    let port = match arguments.port {
+        Some(wanted) => Port::Exactly(wanted)
+            .reserve("the server")
+            .with_context(|| format!("port {wanted} is taken{}", taken_by(wanted)))?,
+        None => Port::Prefer(DEFAULT_PORT).reserve("the server")?,
+    };
     if arguments.port.is_none() && port.port() != DEFAULT_PORT {
-        steps.say(&format!("Port {DEFAULT_PORT} is taken: using {}", port.port()));
+        steps.say(&format!("Port {DEFAULT_PORT} is taken{}: using {}", taken_by(DEFAULT_PORT), port.port()));
     }
     steps.say("Building the dashboard");
     wasm::build(true)?;

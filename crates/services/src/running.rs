@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::listener::{Listener, listener};
 use crate::postgres::{self, Cluster};
 use crate::supervisor::{self, Program, Supervisor};
 use crate::{Account, Error, Folder, Options, Programs, Reservation, Server, Source, nats, redis};
@@ -221,12 +222,26 @@ impl Services {
         let pid = own.pid.load(Ordering::Relaxed);
         let give_up = Instant::now() + READY_WITHIN;
         let how = loop {
-            let is_ready = match server {
-                Server::Nats => nats::is_ready(own.reservation.port()),
-                Server::Redis => redis::is_ready(own.reservation.port()),
-                Server::Database => self.cluster()?.is_ready(pid),
+            let port = own.reservation.port();
+            // Another server may answer on our port, while ours has not found out yet that it can't have it.
+            let is_ours = match server {
+                Server::Nats | Server::Redis => {
+                    let found = listener(port, pid);
+                    match found.map_err(Error::io(|| "cannot read /proc/net/tcp".to_owned()))? {
+                        Listener::Process => true,
+                        Listener::Nobody => false,
+                        Listener::Stranger(_) => break "found its port taken",
+                    }
+                }
+                // Its own files say which process is ready.
+                Server::Database => true,
             };
-            // In this order: another server may answer on our port, while ours has ended over it.
+            let is_ready = is_ours
+                && match server {
+                    Server::Nats => nats::is_ready(port),
+                    Server::Redis => redis::is_ready(port),
+                    Server::Database => self.cluster()?.is_ready(pid),
+                };
             if !supervisor::alive(pid) {
                 break "ended instead of starting";
             }

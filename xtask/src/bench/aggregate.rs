@@ -104,7 +104,7 @@ fn fill(options: &Options, viral: &str, launch: &Launch<'_>) -> Result<()> {
     launch.migrate(false)?;
     // It makes the stream and the chunks, and leaves.
     let first = Aggregator::start(launch)?;
-    wait(launch, &[&first], START_WITHIN, "is not ready", || Ok(first.is_ready()))?;
+    wait(launch, &[&first], START_WITHIN, "is not ready", || first.is_ready())?;
     drop(first);
     launch.steps.say("Filling the stream");
     let mut load = Command::new(release_program("clickwire-load")?);

@@ -37,8 +37,8 @@ impl Aggregator {
         self.pid
     }
 
-    pub(super) fn is_ready(&self) -> bool {
-        ask::is_ready(self.port.port())
+    pub(super) fn is_ready(&self) -> Result<bool> {
+        ask::is_ready_process(self.port.port(), self.pid)
     }
 
     /// An error if it has ended, with the end of its log.

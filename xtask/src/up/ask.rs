@@ -4,11 +4,24 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
+use clickwire_services::{Listener, listener};
+
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_MAX_BYTES: u64 = 1 << 20;
 
+/// Whether a process is ready: it is the one that listens on this port of 127.0.0.1, and `GET /readyz` answers 200.
+/// An error says who else listens there.
+pub(crate) fn is_ready_process(port: u16, pid: u32) -> Result<bool> {
+    match listener(port, pid).context("cannot find out who listens")? {
+        Listener::Process => Ok(is_ready(port)),
+        Listener::Nobody => Ok(false),
+        Listener::Stranger(owner) => bail!("port {port} is taken: {owner} listens on it"),
+    }
+}
+
 /// Whether `GET /readyz` on this port of 127.0.0.1 answers 200.
-pub(crate) fn is_ready(port: u16) -> bool {
+fn is_ready(port: u16) -> bool {
     get(port, "/readyz").is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
 }
 
@@ -42,6 +55,19 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
         });
         port
+    }
+
+    /// Ours is alive and has not found out yet that its port is taken; the other's answer is not its own.
+    #[test]
+    fn a_strangers_answer_is_not_ours() {
+        let port = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        let mut ours = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let refused = is_ready_process(port, ours.id()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("port {port}")), "{refused}");
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        assert!(is_ready_process(port, std::process::id()).unwrap());
+        ours.kill().unwrap();
+        ours.wait().unwrap();
     }
 
     #[test]

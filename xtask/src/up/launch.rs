@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clickwire_services::{Options, Port, Program, Reservation, Services, Source, Supervisor, alive, tail};
 
-use super::ask::is_ready;
+use super::ask::is_ready_process;
 use crate::installation::{ACCOUNTS, ADVERTISERS, Installation, Secrets};
 use crate::interrupt::Interrupt;
 use crate::status::{Demo, Pids, SignIn, Status, TimescaleDb, without_password};
@@ -190,13 +190,13 @@ pub(crate) fn loopback(port: u16) -> String {
 impl Running {
     fn start(&mut self, launch: &Launch<'_>, program: Program, port: Option<u16>) -> Result<()> {
         launch.steps.say(&format!("Starting {}", described(program.name)));
-        let pid = self.supervisor.spawn(&program)?;
+        let (pid, name) = (self.supervisor.spawn(&program)?, program.name);
         self.started.push((program, pid));
         let Some(port) = port else { return Ok(()) };
         let give_up = Instant::now() + READY_WITHIN;
-        // Ours first: somebody else might answer on the port while ours has ended over it.
         while self.check(launch.services).and(launch.interrupt.check()).is_ok() {
-            if is_ready(port) {
+            // Somebody else might answer on the port while ours has not ended over it yet.
+            if is_ready_process(port, pid).with_context(|| format!("{} can't be started", described(name)))? {
                 return Ok(());
             }
             if Instant::now() > give_up {
