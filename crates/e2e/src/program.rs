@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use clickwire_load::http::Server;
+use clickwire_load::{http::Server, usage};
 use clickwire_services::Reservation;
 use serde_json::Value;
 use tokio::{
@@ -102,6 +102,11 @@ impl Program {
         let report = self.health().await?;
         let status = report["services"][service]["status"].as_str();
         Ok(status.with_context(|| format!("nothing of {service} in {report}"))?.to_owned())
+    }
+
+    /// Its memory in use, in MiB.
+    pub fn memory_mib(&self) -> Result<f64> {
+        Ok(usage::memory_kib(self.child.id().context("it ended before")?)? / 1_024.0)
     }
 
     /// Waits until it has ended by itself.

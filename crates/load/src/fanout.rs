@@ -88,6 +88,9 @@ pub struct Options {
 /// Connections that are being made at the same time.
 const CONNECTING: usize = 256;
 
+/// Different first ids of subscriptions: a page raises its id each time it connects again.
+const IDS: u32 = 40;
+
 /// A connection and its first snapshots may take so long, with all others waiting, too.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -205,11 +208,12 @@ async fn connect(options: &Options, server: &http::Server) -> anyhow::Result<Vec
     let turns = Arc::new(Semaphore::new(CONNECTING));
     let mut connecting = JoinSet::new();
     let views: Vec<View> = (0..options.views).map(|number| options.view(number)).collect();
-    for _ in 0..options.sessions {
+    let ids_each = options.views;
+    for number in 0..options.sessions {
         let (server, views, turns) = (server.clone(), views.clone(), Arc::clone(&turns));
         connecting.spawn(async move {
             let _turn = turns.acquire().await?;
-            timeout(READY_WITHIN, Session::connect(&server, &views)).await?
+            timeout(READY_WITHIN, Session::connect(&server, &views, number % IDS * ids_each)).await?
         });
     }
     let mut sessions = Vec::with_capacity(options.sessions as usize);
@@ -281,7 +285,8 @@ struct Session {
 }
 
 impl Session {
-    async fn connect(server: &http::Server, views: &[View]) -> anyhow::Result<Self> {
+    /// A session whose subscriptions have ids from `first_id` on.
+    async fn connect(server: &http::Server, views: &[View], first_id: u32) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(server.authority()).await?;
         let mut session = Self { stream, buffer: BytesMut::new() };
         let request = format!(
@@ -300,7 +305,7 @@ impl Session {
         ensure!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
         session.send(&ClientMessage::Auth { token: Some(server.token().to_owned()) }).await?;
         session.expect("welcome").await?;
-        for (id, view) in (0..).zip(views) {
+        for (id, view) in (first_id..).zip(views) {
             session
                 .send(&ClientMessage::Subscribe {
                     id,

@@ -14,7 +14,7 @@ pub mod latency;
 pub mod live;
 pub mod outage;
 pub mod traffic;
+pub mod usage;
 pub mod writes;
 
-mod usage;
 mod wire;

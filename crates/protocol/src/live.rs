@@ -38,7 +38,8 @@ pub mod close {
     pub const HEARTBEAT_TIMEOUT: u16 = 3000;
     /// The server can't serve the session now.
     pub const TRY_AGAIN_LATER: u16 = 3001;
-    /// The session took news about incidents more slowly than it came.
+    /// The session took news about incidents more slowly than it came, or nothing at all while too much was waiting for
+    /// sessions of its feed.
     pub const TOO_SLOW: u16 = 3002;
     /// The server goes away. The reason is a number: how many milliseconds to wait before connecting again,
     /// so that not everybody comes at once.

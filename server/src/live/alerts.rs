@@ -31,7 +31,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     alerts::read,
     database::answer,
-    live::{feed::Event, listeners::Listeners, socket::Frame, view::encode},
+    live::{
+        feed::Event,
+        frame::{Body, Frame, InFlight},
+        listeners::Listeners,
+    },
 };
 
 /// Pieces of news kept, at most.
@@ -50,6 +54,7 @@ const RETRY_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct Alerts {
     news: Mutex<News>,
     listeners: Listeners,
+    in_flight: InFlight,
     _stop: DropGuard,
 }
 
@@ -59,7 +64,10 @@ struct News {
     seq: Option<i64>,
     open: Vec<Alert>,
     open_total: i64,
-    recent: VecDeque<Change>,
+    /// The two, encoded for whoever arrives; `None` until somebody does.
+    snapshot: Option<Body>,
+    /// By number.
+    recent: VecDeque<(i64, Body)>,
     /// News up to this number is not kept.
     forgotten: i64,
 }
@@ -77,6 +85,7 @@ impl Alerts {
     /// Starts to follow the news. `suspect` is set when events were dropped.
     pub(crate) fn start(
         database: PgPool,
+        in_flight: InFlight,
         events: mpsc::Receiver<Event>,
         suspect: Arc<AtomicBool>,
     ) -> (Arc<Self>, JoinHandle<()>) {
@@ -84,6 +93,7 @@ impl Alerts {
         let alerts = Arc::new(Self {
             news: Mutex::default(),
             listeners: Listeners::default(),
+            in_flight,
             _stop: stop.clone().drop_guard(),
         });
         let follower = Follower { alerts: Arc::downgrade(&alerts), database, suspect };
@@ -101,23 +111,21 @@ impl Alerts {
     /// What a session that was told everything up to `told` is to be told now, and how far it has been
     /// told then. `None` if that is no longer kept.
     pub(crate) fn next(&self, id: u32, told: Option<i64>) -> Option<(Vec<Frame>, Option<i64>)> {
-        let news = self.news();
+        let mut news = self.news();
         let (Some(seq), Some(told)) = (news.seq, told) else {
-            let snapshot = news.seq.map(|seq| ServerMessage::Alerts {
-                id,
-                seq,
-                total: news.open_total,
-                open: news.open.clone(),
-            });
-            return Some((snapshot.iter().map(encode).collect(), news.seq));
+            let snapshot = news.seq.map(|seq| news.snapshot(seq, &self.in_flight).frame(id));
+            return Some((snapshot.into_iter().collect(), news.seq));
         };
         if told < news.forgotten {
             return None;
         }
-        let untold = news.recent.iter().filter(|change| change.seq > told);
-        let frames =
-            untold.map(|change| encode(&ServerMessage::Alert { id, change: Box::new(change.clone()) }));
-        Some((frames.collect(), Some(seq)))
+        let untold = news.recent.iter().filter(|(number, _)| *number > told);
+        Some((untold.map(|(_, body)| body.frame(id)).collect(), Some(seq)))
+    }
+
+    /// Whether too much of the news is in flight.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.in_flight.is_exceeded()
     }
 
     fn news(&self) -> MutexGuard<'_, News> {
@@ -132,15 +140,23 @@ impl Alerts {
         let open = reading.open.iter().map(|text| read(text)).collect::<Result<Vec<Alert>, _>>()?;
         let mut news = self.news();
         let is_news = news.seq.is_none() || !changes.is_empty();
-        news.take(reading.seq, changes);
-        (news.open, news.open_total) = (open, reading.open_total);
+        news.take(reading.seq, changes, &self.in_flight);
+        (news.open, news.open_total, news.snapshot) = (open, reading.open_total, None);
         Ok(is_news)
     }
 }
 
 impl News {
+    fn snapshot(&mut self, seq: i64, in_flight: &InFlight) -> &Body {
+        let Self { open, open_total, snapshot, .. } = self;
+        snapshot.get_or_insert_with(|| {
+            let open = open.clone();
+            Body::new(&ServerMessage::Alerts { id: 0, seq, total: *open_total, open }, in_flight)
+        })
+    }
+
     /// Appends what is new, which is in order; at most [`KEPT`] of it were read, and the latest.
-    fn take(&mut self, seq: i64, changes: Vec<Change>) {
+    fn take(&mut self, seq: i64, changes: Vec<Change>, in_flight: &InFlight) {
         if self.seq.is_none() {
             self.forgotten = seq;
         }
@@ -149,9 +165,12 @@ impl News {
             self.recent.clear();
             self.forgotten = changes.first().map_or(seq, |change| change.seq - 1);
         }
-        self.recent.extend(changes);
+        self.recent.extend(changes.into_iter().map(|change| {
+            let seq = change.seq;
+            (seq, Body::new(&ServerMessage::Alert { id: 0, change: Box::new(change) }, in_flight))
+        }));
         while self.recent.len() > KEPT {
-            self.forgotten = self.recent.pop_front().map_or(self.forgotten, |change| change.seq);
+            self.forgotten = self.recent.pop_front().map_or(self.forgotten, |(number, _)| number);
         }
         // The log forgets what is old; how far we have come we know.
         self.seq = self.seq.max(Some(seq));
@@ -233,7 +252,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::live::socket::payload;
 
     fn change(seq: i64) -> Change {
         let alert = Alert {
@@ -258,24 +276,30 @@ mod tests {
         Alerts {
             news: Mutex::default(),
             listeners: Listeners::default(),
+            in_flight: InFlight::default(),
             _stop: CancellationToken::new().drop_guard(),
         }
     }
 
     fn text(frame: &Frame) -> String {
-        String::from_utf8_lossy(payload(frame)).into_owned()
+        serde_json::to_string(&frame.message()).unwrap()
+    }
+
+    /// How many frames, and how far.
+    fn news_after(alerts: &Alerts, told: Option<i64>) -> Option<(usize, Option<i64>)> {
+        alerts.next(1, told).map(|(frames, told)| (frames.len(), told))
     }
 
     fn read_up_to(alerts: &Alerts, seqs: std::ops::RangeInclusive<i64>) {
         let seq = *seqs.end();
-        alerts.news().take(seq, seqs.map(change).collect());
+        alerts.news().take(seq, seqs.map(change).collect(), &alerts.in_flight);
     }
 
     #[test]
     fn each_piece_is_told_once_and_in_order_after_a_snapshot() {
         let alerts = alerts();
-        assert_eq!(alerts.next(1, None), Some((vec![], None)), "nothing before the database was read");
-        alerts.news().take(7, vec![]);
+        assert_eq!(news_after(&alerts, None), Some((0, None)), "nothing before the database was read");
+        alerts.news().take(7, vec![], &alerts.in_flight);
         let (frames, told) = alerts.next(1, None).unwrap();
         assert!(text(&frames[0]).contains(r#""type":"alerts""#));
         assert_eq!((frames.len(), told), (1, Some(7)));
@@ -285,15 +309,15 @@ mod tests {
         for (frame, seq) in frames.iter().zip(8..) {
             assert!(text(frame).contains(&format!(r#""seq":{seq}"#)), "{}", text(frame));
         }
-        assert_eq!(alerts.next(1, told), Some((vec![], Some(10))));
-        alerts.news().take(0, vec![]);
-        assert_eq!(alerts.next(1, told), Some((vec![], Some(10))), "the log has forgotten, we have not");
+        assert_eq!(news_after(&alerts, Some(10)), Some((0, Some(10))));
+        alerts.news().take(0, vec![], &alerts.in_flight);
+        assert_eq!(news_after(&alerts, Some(10)), Some((0, Some(10))), "the log has forgotten, we have not");
     }
 
     #[test]
     fn who_is_too_slow_must_come_back() {
         let alerts = alerts();
-        alerts.news().take(0, vec![]);
+        alerts.news().take(0, vec![], &alerts.in_flight);
         for seq in 1..=KEPT as i64 {
             read_up_to(&alerts, seq..=seq);
         }

@@ -13,7 +13,10 @@ use clickwire_protocol::{
     live::{MAX_WINDOW_MINUTES, View},
 };
 
-use crate::live::view::{SharedView, ViewState, lock};
+use crate::live::{
+    frame::InFlight,
+    view::{SharedView, ViewState, lock},
+};
 
 /// Different views of one advertiser, at most.
 const MAX_VIEWS: usize = 64;
@@ -28,6 +31,8 @@ pub(crate) struct Cells {
     position: Position,
     loaded: bool,
     views: HashMap<View, SharedView>,
+    /// What is encoded for sessions counts here.
+    in_flight: InFlight,
     /// When the oldest message since the last tick was published: Unix time in milliseconds.
     published_ms: Option<i64>,
 }
@@ -48,6 +53,11 @@ struct Versioned {
 }
 
 impl Cells {
+    /// No cells; what is encoded of them for sessions counts as `in_flight`.
+    pub(crate) fn new(in_flight: InFlight) -> Self {
+        Self { in_flight, ..Self::default() }
+    }
+
     /// The state of `view`, shared with every other session that watches an equal one; `None` if the
     /// advertiser is watched in too many different ways.
     pub(crate) fn view(&mut self, view: View, now_minute: i64) -> Option<SharedView> {
@@ -58,7 +68,7 @@ impl Cells {
         if self.views.len() >= MAX_VIEWS {
             return None;
         }
-        let mut computed = ViewState::new(view.clone());
+        let mut computed = ViewState::new(view.clone(), self.in_flight.clone());
         if self.loaded {
             for (minute, cells) in &self.minutes {
                 for (dimensions, cell) in cells {
@@ -231,7 +241,7 @@ mod tests {
             group_by: vec![],
             window_minutes: MAX_WINDOW_MINUTES,
         };
-        let shared = Arc::new(Mutex::new(ViewState::new(view.clone())));
+        let shared = Arc::new(Mutex::new(ViewState::new(view.clone(), InFlight::default())));
         let mut state = Cells::default();
         state.views.insert(view, Arc::clone(&shared));
         state.replace(position(1), cells);
@@ -239,7 +249,7 @@ mod tests {
     }
 
     fn shown(view: &SharedView) -> Vec<(i64, i64)> {
-        match lock(view).snapshot(1).0 {
+        match lock(view).everything().0 {
             ServerMessage::Snapshot { cells, .. } => {
                 cells.iter().map(|cell| (cell.minute, cell.counts.valid)).collect()
             }
@@ -263,7 +273,7 @@ mod tests {
         state.apply(delta(2, cell(100, 4, 9)), 6_000);
         state.apply(delta(2, cell(100, 4, 9)), 6_001);
         state.replace(position(3), vec![cell(100, 5, 20)]);
-        let ServerMessage::Snapshot { rates, .. } = lock(&view).snapshot(1).0 else { panic!() };
+        let ServerMessage::Snapshot { rates, .. } = lock(&view).everything().0 else { panic!() };
         let rates: Vec<_> = rates.iter().map(|rate| (rate.second, rate.clicks)).collect();
         assert_eq!(rates, [(6_000, 2), (6_001, 0)]);
     }

@@ -10,10 +10,10 @@ use clickwire_protocol::{
 use tokio::sync::watch;
 
 use super::{
+    frame::Frame,
     hub::Watched,
     listeners::Listeners,
-    socket::Frame,
-    view::{Told, encode, lock},
+    view::{Told, lock},
 };
 
 /// A watched view, and how far its watcher was told; `None` before the first message.
@@ -57,6 +57,11 @@ impl Clicks {
         now_ms < self.not_before_ms && lock(&self.watched.view).has_news(self.told.as_ref())
     }
 
+    /// Whether too much of its feed is in flight.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.watched.in_flight().is_exceeded()
+    }
+
     /// How long it is until the time comes to tell something.
     pub(super) fn time_left(&self, now_ms: i64) -> Duration {
         Duration::from_millis(u64::try_from(self.not_before_ms - now_ms).unwrap_or(0))
@@ -68,30 +73,31 @@ impl Clicks {
         if !view.has_news(self.told.as_ref()) {
             return;
         }
-        let (frame, told) = match self.told.take() {
+        let step = match &self.told {
             None => {
-                let Some((message, told)) = view.start(id, self.since.as_ref()) else { return };
+                let Some(start) = view.start(self.since.as_ref()) else { return };
                 if self.since.take().is_some() {
-                    let found = if matches!(message, ServerMessage::Delta { .. }) { "hit" } else { "miss" };
+                    let found = if start.is_delta { "hit" } else { "miss" };
                     metrics::counter!("clickwire_live_resumes_total", "found" => found).increment(1);
                 }
-                (encode(&message), told)
+                start
             }
-            Some(earlier) => {
-                let (frame, told) = view.next(id, &earlier).unwrap_or_else(|| {
-                    let (snapshot, told) = view.snapshot(id);
-                    frames.push(encode(&ServerMessage::Reset { id }));
-                    (encode(&snapshot), told)
-                });
-                let conflated = told.conflated_since(&earlier);
+            Some(told) if view.has_begun_anew_since(told) => {
+                let Some(start) = view.start(None) else { return };
+                frames.push(Frame::of(&ServerMessage::Reset { id }));
+                start
+            }
+            Some(told) => {
+                let Some(next) = view.next(told) else { return };
+                let conflated = next.to.conflated_since(told);
                 if conflated > 0 {
                     metrics::counter!("clickwire_live_conflated_total").increment(conflated);
                 }
-                (frame, told)
+                next
             }
         };
-        frames.push(frame);
-        self.told = Some(told);
+        frames.push(step.body.frame(id));
+        self.told = Some(step.to);
         if let Some(every_ms) = self.every_ms {
             // Periods are the same for all, so that those who ask for the same are told by the same frames.
             self.not_before_ms = (now_ms / every_ms + 1) * every_ms;

@@ -36,6 +36,7 @@ use crate::{
     database::{self, Tenants},
     live::{
         cells::{Cells, Ticked},
+        frame::InFlight,
         listeners::Listeners,
         view::SharedView,
     },
@@ -57,6 +58,7 @@ const RETRY_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct Feed {
     cells: Mutex<Cells>,
     listeners: Listeners,
+    in_flight: InFlight,
     /// Set when the database must be read again.
     suspect: Arc<AtomicBool>,
     _stop: DropGuard,
@@ -79,6 +81,8 @@ pub(crate) struct Source {
     pub(crate) prefix: Arc<str>,
     pub(crate) tick: Duration,
     pub(crate) cells_max: usize,
+    /// Of the server.
+    pub(crate) in_flight: InFlight,
 }
 
 #[derive(Debug, Error)]
@@ -99,9 +103,11 @@ impl Feed {
     ) -> (Arc<Self>, JoinHandle<()>) {
         let stop = CancellationToken::new();
         let listeners = Listeners::default();
+        let in_flight = source.in_flight.of_another_feed();
         let feed = Arc::new(Self {
-            cells: Mutex::default(),
+            cells: Mutex::new(Cells::new(in_flight.clone())),
             listeners: listeners.clone(),
+            in_flight,
             suspect: Arc::clone(&suspect),
             _stop: stop.clone().drop_guard(),
         });
@@ -128,6 +134,11 @@ impl Feed {
     /// Those that are told as soon as there is something to tell.
     pub(super) fn listeners(&self) -> &Listeners {
         &self.listeners
+    }
+
+    /// What is encoded for its sessions.
+    pub(super) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
     }
 
     /// Has the database read again: messages may have been lost.

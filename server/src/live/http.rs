@@ -11,7 +11,6 @@ use std::{
 };
 
 use axum::{
-    Json,
     body::{Body, Bytes},
     extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -36,11 +35,11 @@ use uuid::Uuid;
 
 use super::{
     clicks::Clicks,
+    frame::Frame,
     hub::Watched,
     may_watch,
     place::{Held, Place},
-    socket::{Frame, payload},
-    view::lock,
+    view::{Step, lock},
 };
 use crate::{
     AppState,
@@ -130,12 +129,13 @@ pub(crate) async fn events(
     };
     // Not all at the same moment, when a server goes away.
     let first = Bytes::from(format!("retry: {}\n\n", rand::rng().random_range(500..2_000)));
-    let events = stream::unfold((Some(first), events), |(first, mut events)| async move {
-        let next = match first {
-            Some(first) => first,
-            None => events.next().await?,
-        };
-        Some((Ok::<_, Infallible>(next), (None, events)))
+    let events = stream::unfold((vec![first].into_iter(), events), |(mut pieces, mut events)| async move {
+        loop {
+            if let Some(piece) = pieces.next() {
+                return Some((Ok::<_, Infallible>(piece), (pieces, events)));
+            }
+            pieces = events.next().await?.into_iter();
+        }
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
@@ -159,29 +159,29 @@ struct Events {
 }
 
 impl Events {
-    /// What is to be sent next; `None` when the server goes away, or the caller may not go on.
-    async fn next(&mut self) -> Option<Bytes> {
+    /// What is to be sent next, in pieces; `None` when the server goes away, or the caller may not go on.
+    async fn next(&mut self) -> Option<Vec<Bytes>> {
         tokio::select! {
             // First: who may not go on is not told what has changed meanwhile.
             biased;
             () = &mut self.leave => return None,
             changed = Self::changed(&mut self.news, &self.clicks) => changed?,
-            _ = self.heartbeat.tick() => return Some(Bytes::from_static(b":\n\n")),
+            _ = self.heartbeat.tick() => return Some(vec![Bytes::from_static(b":\n\n")]),
         }
         let mut frames: Vec<Frame> = Vec::new();
         self.clicks.frames(SUBSCRIPTION, now_ms(), &mut frames);
-        let mut text = Vec::new();
-        for frame in &frames {
-            text.extend(b"data: ");
-            text.extend(payload(frame));
-            text.extend(b"\n\n");
-        }
         // Before the last of them: what came before it is whole only with it.
-        let last = frames.last().map_or(0, |frame| payload(frame).len() + b"data: \n\n".len());
         let id = self.clicks.told().map(|told| format!("id: {}:{}\n", told.epoch, told.seq));
-        let place = text.len() - last;
-        text.splice(place..place, id.unwrap_or_default().into_bytes());
-        Some(text.into())
+        let mut pieces = Vec::with_capacity(frames.len() * 3);
+        for (left, frame) in (0..frames.len()).rev().zip(&frames) {
+            let (own, shared) = frame.payload();
+            let mut start =
+                if left == 0 { id.clone().unwrap_or_default() } else { String::new() }.into_bytes();
+            start.extend(b"data: ");
+            start.extend(own);
+            pieces.extend([start.into(), shared, Bytes::from_static(b"\n\n")]);
+        }
+        Some(pieces)
     }
 
     /// Ends when there is something new, and its time has come.
@@ -226,19 +226,26 @@ pub(crate) async fn poll(
         let mut news = lock(&watched.view).subscribe();
         loop {
             news.wait_for(|revision| *revision > 0).await.ok()?;
-            if let Some(start) = lock(&watched.view).start(SUBSCRIPTION, since.as_ref()) {
+            if let Some(start) = lock(&watched.view).start(since.as_ref()) {
                 return Some(start);
             }
             news.changed().await.ok()?;
         }
     };
     let start = timeout(LOADED_WITHIN, start).await.ok().flatten();
-    let (message, told) = start.ok_or(Error::Database(sqlx::Error::PoolTimedOut))?;
-    let Position { epoch, seq } = told.position();
+    let Step { body, to, .. } = start.ok_or(Error::Database(sqlx::Error::PoolTimedOut))?;
+    let Position { epoch, seq } = to.position();
     let tag = format!("\"{epoch}:{seq}\"");
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
-    let mut response =
-        if known { StatusCode::NOT_MODIFIED.into_response() } else { Json(message).into_response() };
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let frame = body.frame(SUBSCRIPTION);
+        let (own, shared) = frame.payload();
+        let pieces = [Bytes::copy_from_slice(own), shared].map(Ok::<_, Infallible>);
+        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        (json, Body::from_stream(stream::iter(pieces))).into_response()
+    };
     for (name, value) in [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "private, no-cache")] {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(name, value);

@@ -26,6 +26,7 @@ use crate::{
     live::{
         alerts::Alerts,
         feed::{Event, Feed, Source},
+        frame::InFlight,
         listeners::Listeners,
         subscriber::{Request, Subscriber},
         view::SharedView,
@@ -66,6 +67,11 @@ impl Watched {
     pub(super) fn listeners(&self) -> &Listeners {
         self.feed.listeners()
     }
+
+    /// What is encoded for the feed's sessions.
+    pub(super) fn in_flight(&self) -> &InFlight {
+        self.feed.in_flight()
+    }
 }
 
 impl Hub {
@@ -92,6 +98,7 @@ impl Hub {
             prefix: config.redis_prefix.as_str().into(),
             tick: Duration::from_millis(config.live_tick_ms),
             cells_max: config.live_cells_max,
+            in_flight: InFlight::default(),
         };
         Self { feeds, alerts: Arc::default(), requests, source, database }
     }
@@ -111,7 +118,9 @@ impl Hub {
         }
         let database = self.database.clone();
         let channel = alerts_channel(&self.source.prefix);
-        let alerts = self.follow(channel, |events, suspect| Alerts::start(database, events, suspect));
+        let alerts = self.follow(channel, |events, suspect| {
+            Alerts::start(database, self.source.in_flight.of_another_feed(), events, suspect)
+        });
         *watched = Arc::downgrade(&alerts);
         alerts
     }

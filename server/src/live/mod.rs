@@ -12,12 +12,13 @@
 //! - [`watchers`]: who is watched, for operators
 //! - [`session`]: one dashboard's connection; [`outlet`]: what it is told; [`listeners`]: those who are told by
 //!   one feed
-//! - [`socket`]: frames on their way to the kernel, over a [`transport`] with TLS or without
+//! - [`frame`]: messages that many sessions share; [`socket`]: frames on their way to the kernel, over a [`transport`] with TLS or without
 
 mod alerts;
 mod cells;
 mod clicks;
 mod feed;
+mod frame;
 pub(crate) mod http;
 mod hub;
 mod listeners;

@@ -17,11 +17,18 @@ use clickwire_protocol::live::{ServerMessage, close};
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
 use super::{
-    alerts::Alerts, clicks::Clicks, listeners::Listening, session::End, socket::Socket, view::encode,
+    alerts::Alerts, clicks::Clicks, frame::Frame, listeners::Listening, session::End, socket::Socket,
 };
 
 /// Heartbeats that may stay unanswered.
 const UNANSWERED: u8 = 2;
+
+/// Bytes of large messages for a session that are on their way at once: with more queued, its other views wait
+/// until these are taken. So a session holds one message and this, at most.
+const QUEUED_BYTES: usize = 64 * 1_024;
+
+/// A session that has taken nothing for this long is closed when too much of its feed is in flight.
+const STALLED_MS: i64 = 2_000;
 
 /// Until the session ends.
 pub(super) struct Outlet(Mutex<Option<State>>);
@@ -29,6 +36,8 @@ pub(super) struct Outlet(Mutex<Option<State>>);
 struct State {
     socket: Socket,
     subscriptions: BTreeMap<u32, Subscription>,
+    /// The subscription that is told first: the one that had to wait the last time.
+    first: u32,
     /// Heartbeats since the other side was heard, or took what it had not taken.
     unanswered: u8,
     /// The session has to end, as was seen when it was told something.
@@ -37,6 +46,8 @@ struct State {
     task: Option<Waker>,
     deliveries: metrics::Counter,
 }
+
+const TOO_SLOW: End = End::Close(close::TOO_SLOW, "too slow; connect again");
 
 /// What a session is told from.
 pub(super) enum Source {
@@ -59,6 +70,7 @@ impl Outlet {
         Self(Mutex::new(Some(State {
             socket,
             subscriptions: BTreeMap::new(),
+            first: 0,
             unanswered: 0,
             end: None,
             task: None,
@@ -95,7 +107,7 @@ impl Outlet {
     /// Answers the client.
     pub(super) fn answer(&self, message: &ServerMessage) -> Result<(), End> {
         self.with(|state| {
-            state.socket.queue().push(encode(message));
+            state.socket.queue().push(Frame::of(message));
             state.deliveries.increment(1);
             Ok(state.socket.write()?)
         })
@@ -193,33 +205,62 @@ impl State {
     /// Tells what there is to tell, unless what was told before is not written yet; whether there is
     /// something else that waits for its time.
     fn tell(&mut self, now_ms: i64) -> Result<bool, End> {
-        if self.socket.is_blocked() {
+        if let Some(since_ms) = self.socket.stalled_since_ms() {
+            let is_exceeded = || self.subscriptions.values().any(|one| one.source.is_exceeded());
+            if now_ms - since_ms > STALLED_MS && is_exceeded() {
+                return Err(TOO_SLOW);
+            }
             return Ok(self.subscriptions.values().any(|subscription| subscription.source.waits(now_ms)));
         }
         let mut later = false;
-        let frames = self.socket.queue();
-        for (&id, Subscription { source, .. }) in &mut self.subscriptions {
-            match source {
-                source if source.waits(now_ms) => later = true,
-                Source::Clicks(clicks) => clicks.frames(id, now_ms, frames),
-                Source::Alerts { alerts, told } => {
-                    let Some((news, now_told)) = alerts.next(id, *told) else {
-                        return Err(End::Close(close::TOO_SLOW, "too slow for news; connect again"));
-                    };
-                    frames.extend(news);
-                    *told = now_told;
+        let mut from = self.first;
+        for _ in 0..self.subscriptions.len() {
+            let in_turn = self.subscriptions.range(from..).chain(&self.subscriptions).next();
+            let Some((&id, _)) = in_turn else { break };
+            from = id.wrapping_add(1);
+            if self.socket.queued_bytes() >= QUEUED_BYTES {
+                self.socket.write()?;
+                if self.socket.is_blocked() {
+                    self.first = id;
+                    break;
                 }
             }
+            later |= self.tell_of(id, now_ms)?;
         }
-        if !frames.is_empty() {
-            self.deliveries.increment(frames.len() as u64);
+        if !self.socket.queue().is_empty() {
             self.socket.write()?;
         }
         Ok(later)
     }
+
+    /// Queues what there is to tell of one subscription; whether it has something else that waits for its time.
+    fn tell_of(&mut self, id: u32, now_ms: i64) -> Result<bool, End> {
+        let Some(Subscription { source, .. }) = self.subscriptions.get_mut(&id) else { return Ok(false) };
+        let frames = self.socket.queue();
+        let queued = frames.len();
+        match source {
+            source if source.waits(now_ms) => return Ok(true),
+            Source::Clicks(clicks) => clicks.frames(id, now_ms, frames),
+            Source::Alerts { alerts, told } => {
+                let Some((news, now_told)) = alerts.next(id, *told) else { return Err(TOO_SLOW) };
+                frames.extend(news);
+                *told = now_told;
+            }
+        }
+        self.deliveries.increment((frames.len() - queued) as u64);
+        Ok(false)
+    }
 }
 
 impl Source {
+    /// Whether too much of what is told of is in flight.
+    fn is_exceeded(&self) -> bool {
+        match self {
+            Self::Clicks(clicks) => clicks.is_exceeded(),
+            Self::Alerts { alerts, .. } => alerts.is_exceeded(),
+        }
+    }
+
     /// Whether there is something to tell whose time has not come.
     fn waits(&self, now_ms: i64) -> bool {
         match self {

@@ -1,9 +1,8 @@
 //! A WebSocket on its connection: messages come in through tungstenite, frames that many sessions
 //! share go out as they are.
 //!
-//! A frame that a server sends is not masked (RFC 6455, section 5.1), so it is the same bytes for everybody
-//! who is told the same: it is encoded once, head and all, and each session's part is one write to its
-//! socket. Control frames, and everything that is read, are tungstenite's business. The two take turns:
+//! A frame's body is encoded once for all who are told the same ([`frame`](super::frame)); each session's part is
+//! one write to its socket, of everything that there is for it. Control frames, and everything that is read, are tungstenite's business. The two take turns:
 //! nothing of ours is written while tungstenite has something half written, and nothing is read, which
 //! could be answered, while something of ours is.
 
@@ -19,7 +18,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
+use clickwire_process::now_ms;
 use clickwire_protocol::live::{MAX_CLIENT_MESSAGE_BYTES, SUBPROTOCOL};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade};
@@ -29,7 +29,11 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext},
 };
 
-use crate::{error, live::transport::Transport, tls::Stream};
+use crate::{
+    error,
+    live::{frame::Frame, transport::Transport},
+    tls::Stream,
+};
 
 /// Bytes read from a socket at once; what is kept for each connection. Clients say little.
 const READ_BUFFER_BYTES: usize = 1_024;
@@ -42,39 +46,6 @@ const UNSENT_BYTES: u32 = 16 * 1_024;
 
 /// Frames written by one system call, at most.
 const AT_ONCE: usize = 8;
-
-/// A text frame as it goes over the wire.
-pub(crate) type Frame = Bytes;
-
-/// Makes a whole text frame of a message.
-pub(crate) fn frame(text: &str) -> Frame {
-    const FINAL_TEXT: u8 = 0x81;
-    let mut frame = Vec::with_capacity(text.len() + 10);
-    frame.push(FINAL_TEXT);
-    match text.len() {
-        length @ 0..126 => frame.push(length as u8),
-        length @ 126..65_536 => {
-            frame.push(126);
-            frame.extend((length as u16).to_be_bytes());
-        }
-        length => {
-            frame.push(127);
-            frame.extend((length as u64).to_be_bytes());
-        }
-    }
-    frame.extend(text.as_bytes());
-    frame.into()
-}
-
-/// The text in a frame.
-pub(crate) fn payload(frame: &Frame) -> &[u8] {
-    let head = match frame.get(1) {
-        Some(127) => 10,
-        Some(126) => 4,
-        _ => 2,
-    };
-    frame.get(head..).unwrap_or_default()
-}
 
 /// A connection that is about to become a socket.
 pub(crate) struct Upgrade(OnUpgrade);
@@ -131,6 +102,8 @@ pub(crate) struct Socket {
     blocked: Option<Queued>,
     /// Something of it was taken since this was asked for.
     has_taken: bool,
+    /// When something was taken last of what is blocked, or it became blocked: Unix time in milliseconds.
+    taken_at_ms: i64,
 }
 
 impl Socket {
@@ -144,6 +117,7 @@ impl Socket {
             queue: Vec::new(),
             blocked: None,
             has_taken: false,
+            taken_at_ms: 0,
         }
     }
 
@@ -174,13 +148,24 @@ impl Socket {
         std::mem::take(&mut self.has_taken)
     }
 
+    /// Since when nothing was taken of what is blocked: Unix time in milliseconds; `None` if nothing is.
+    pub(crate) fn stalled_since_ms(&self) -> Option<i64> {
+        self.is_blocked().then_some(self.taken_at_ms)
+    }
+
+    /// Bytes that are not written yet.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queue.iter().map(Frame::len).sum()
+    }
+
     /// Writes what is taken now.
     pub(crate) fn write(&mut self) -> Result<(), Error> {
         match self.write_all() {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 if self.blocked.is_none() {
                     metrics::counter!("clickwire_live_blocked_total").increment(1);
-                    self.blocked = Some(Queued::new(self.queue.iter().map(Bytes::len).sum()));
+                    self.blocked = Some(Queued::new(self.queued_bytes()));
+                    self.taken_at_ms = now_ms();
                 }
                 Ok(())
             }
@@ -206,13 +191,17 @@ impl Socket {
         // What tungstenite has begun.
         self.protocol.flush(&mut self.transport)?;
         while !self.queue.is_empty() {
-            let mut slices = [IoSlice::new(&[]); AT_ONCE];
-            let frames = self.queue.len().min(AT_ONCE);
-            for (slice, frame) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(frame);
+            let mut slices = [IoSlice::new(&[]); 2 * AT_ONCE];
+            let mut filled = 0;
+            for part in self.queue.iter().take(AT_ONCE).flat_map(Frame::parts).filter(|part| !part.is_empty())
+            {
+                slices[filled] = IoSlice::new(part);
+                filled += 1;
             }
-            let mut written = self.transport.write_vectored(&slices[..frames])?;
-            self.has_taken = self.blocked.is_some();
+            let mut written = self.transport.write_vectored(&slices[..filled])?;
+            if self.blocked.is_some() {
+                (self.has_taken, self.taken_at_ms) = (true, now_ms());
+            }
             let whole = self.queue.iter().take_while(|frame| {
                 let is_whole = frame.len() <= written;
                 written -= if is_whole { frame.len() } else { 0 };
@@ -332,7 +321,7 @@ pub(super) mod tests {
                 .take(21)
                 .map(|n| "x".repeat(n))
                 .collect();
-            let frames: Vec<Frame> = texts.iter().map(|text| frame(text)).collect();
+            let frames: Vec<Frame> = texts.iter().cloned().map(Frame::text).collect();
             let sent = server.send(&frames);
             let received = async {
                 for text in &texts {
@@ -350,7 +339,7 @@ pub(super) mod tests {
             assert!(matches!(server.receive().await.unwrap(), Message::Ping(_)));
             client.send(Message::text("hello")).await.unwrap();
             assert_eq!(server.receive().await.unwrap(), Message::text("hello"));
-            server.send(&[frame("one"), frame("two")]).await;
+            server.send(&["one", "two"].map(|text| Frame::text(text.into()))).await;
             let enough = CloseFrame { code: CloseCode::Library(3_001), reason: "enough".into() };
             let closed = tokio::spawn(async move { server.close(enough).await });
             assert_eq!(client.next().await.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"there?")));

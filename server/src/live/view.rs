@@ -16,8 +16,8 @@ use clickwire_protocol::{
 use tokio::sync::watch;
 
 use crate::live::{
+    frame::{Body, InFlight},
     rates::Rates,
-    socket::{Frame, frame},
 };
 
 /// Deltas kept for sessions that are at the same place.
@@ -52,16 +52,34 @@ pub(crate) struct ViewState {
     announce: watch::Sender<u64>,
     /// Who watches, over how many connections each.
     present: BTreeMap<Arc<str>, usize>,
-    /// Deltas of this revision.
-    deltas: Vec<Delta>,
+    /// Deltas that were encoded since the last tick.
+    deltas: Vec<(From, Step)>,
+    /// The snapshot that was encoded since the last tick.
+    snapshot: Option<Step>,
+    /// What is encoded counts here.
+    in_flight: InFlight,
+    /// A session could not be told for want of room; it is told at the next tick.
+    is_waited_for: bool,
 }
 
-/// A delta that is encoded already, for every session at the same place.
-struct Delta {
-    id: u32,
-    from: Told,
-    to: Told,
-    frame: Frame,
+/// Where a delta begins.
+#[derive(PartialEq, Eq)]
+enum From {
+    /// Where a session of this gateway was told up to.
+    Told(Told),
+    /// A sequence number of the present epoch, with which a client has come back.
+    Seq(u64),
+}
+
+/// A message that is encoded, for every session at the same place.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// The message.
+    pub(crate) body: Body,
+    /// How far a session has been told then.
+    pub(crate) to: Told,
+    /// A delta, not a snapshot.
+    pub(crate) is_delta: bool,
 }
 
 struct Cell {
@@ -93,7 +111,7 @@ impl Told {
 }
 
 impl ViewState {
-    pub(crate) fn new(view: View) -> Self {
+    pub(crate) fn new(view: View, in_flight: InFlight) -> Self {
         Self {
             view,
             cells: BTreeMap::new(),
@@ -108,6 +126,9 @@ impl ViewState {
             announce: watch::channel(0).0,
             present: BTreeMap::new(),
             deltas: Vec::new(),
+            snapshot: None,
+            in_flight,
+            is_waited_for: false,
         }
     }
 
@@ -183,13 +204,16 @@ impl ViewState {
     pub(crate) fn tick(&mut self, now_minute: i64, floor_minute: i64) -> bool {
         self.first_minute = self.view.first_minute(now_minute).max(floor_minute);
         self.cells = self.cells.split_off(&(self.first_minute, Vec::new()));
+        // Kept for longer, they would take room from what is told next.
+        self.deltas.clear();
+        self.snapshot = None;
+        let is_waited_for = std::mem::take(&mut self.is_waited_for);
         let changed = std::mem::take(&mut self.changed);
-        if changed {
-            self.revision += 1;
-            self.deltas.clear();
+        self.revision += u64::from(changed);
+        if changed || is_waited_for {
             self.announce.send_replace(self.revision);
         }
-        changed
+        changed || is_waited_for
     }
 
     /// Whether there is something to tell who was told up to there; nothing is until the state is loaded.
@@ -197,52 +221,88 @@ impl ViewState {
         self.revision > told.map_or(0, |told| told.revision)
     }
 
-    /// What brings a session that is at `since` up to date: what changed, where that can be told,
-    /// else everything. `None` for who comes from a gateway that is ahead of this one: what we have would
-    /// take it back. A tick announces when we have caught up.
-    pub(crate) fn start(&mut self, id: u32, since: Option<&Position>) -> Option<(ServerMessage, Told)> {
-        let Position { epoch, seq } = self.position.clone();
-        let since = since.filter(|since| since.epoch == epoch && !epoch.is_empty()).map(|since| since.seq);
-        if let Some(ahead) = since.filter(|since| *since > seq) {
-            self.awaited = self.awaited.min(ahead);
-            return None;
-        }
-        Some(match since.filter(|since| *since >= self.resumable_from) {
-            Some(since) => {
-                let cells = self.cells(|cell| cell.seq > since);
-                let rates = self.rates.after(0);
-                (ServerMessage::Delta { id, epoch, from: since, seq, cells, rates }, self.told())
+    /// What brings a session that is at `since` up to date: what changed, where that can be told, else
+    /// everything. `None` for a session that comes from a gateway that is ahead of this one (what we have would
+    /// take it back), and while too much is in flight; a tick announces when it is worth another try.
+    pub(crate) fn start(&mut self, since: Option<&Position>) -> Option<Step> {
+        let since = since.filter(|since| since.epoch == self.position.epoch && !since.epoch.is_empty());
+        match since.map(|since| since.seq) {
+            Some(ahead) if ahead > self.position.seq => {
+                self.awaited = self.awaited.min(ahead);
+                None
             }
-            None => self.snapshot(id),
-        })
+            Some(since) if since >= self.resumable_from => {
+                self.delta(From::Seq(since), since, 0, false, |cell| cell.seq > since)
+            }
+            Some(_) | None => self.snapshot(),
+        }
     }
 
-    /// Everything.
-    pub(crate) fn snapshot(&self, id: u32) -> (ServerMessage, Told) {
-        let Position { epoch, seq } = self.position.clone();
-        let (cells, rates) = (self.cells(|_| true), self.rates.after(0));
-        (ServerMessage::Snapshot { id, epoch, seq, cells, rates }, self.told())
+    /// What brings a session from `told` to the present, encoded once for all that are at the same place; `None` in
+    /// another epoch, which takes a reset and a new start, and while too much is in flight.
+    pub(crate) fn next(&mut self, told: &Told) -> Option<Step> {
+        let is_followed = told.epoch == self.epoch;
+        is_followed.then(|| {
+            let revision = told.revision;
+            // All that keep up share this one, which is small; others may each need one of their own.
+            let keeps_up = revision + 1 >= self.revision;
+            let place = From::Told(told.clone());
+            self.delta(place, told.seq, revision, keeps_up, |cell| cell.revision > revision)
+        })?
     }
 
-    /// The frame that brings a session from `told` to the present, encoded once for all that are at
-    /// the same place; `None` in another epoch, which takes a reset and a new start.
-    pub(crate) fn next(&mut self, id: u32, told: &Told) -> Option<(Frame, Told)> {
-        if told.epoch != self.epoch {
+    /// Whether a session that was told up to there can't be told what follows.
+    pub(crate) fn has_begun_anew_since(&self, told: &Told) -> bool {
+        told.epoch != self.epoch
+    }
+
+    fn delta(
+        &mut self,
+        place: From,
+        from: u64,
+        rates_after: u64,
+        at_any_rate: bool,
+        wanted: impl Fn(&Cell) -> bool,
+    ) -> Option<Step> {
+        if let Some((_, kept)) = self.deltas.iter().find(|(kept, _)| *kept == place) {
+            return Some(kept.clone());
+        }
+        if !at_any_rate && !self.has_room() {
             return None;
         }
-        if let Some(kept) = self.deltas.iter().find(|kept| kept.id == id && kept.from == *told) {
-            return Some((kept.frame.clone(), kept.to.clone()));
-        }
-        let Position { epoch, seq } = self.position.clone();
-        let cells = self.cells(|cell| cell.revision > told.revision);
-        let rates = self.rates.after(told.revision);
-        let frame = encode(&ServerMessage::Delta { id, epoch, from: told.seq, seq, cells, rates });
-        let to = self.told();
+        let (Position { epoch, seq }, cells) = (self.position.clone(), self.cells(wanted));
+        let rates = self.rates.after(rates_after);
+        let step = self.encode(&ServerMessage::Delta { id: 0, epoch, from, seq, cells, rates }, true);
         if self.deltas.len() == KEPT_DELTAS {
             self.deltas.remove(0);
         }
-        self.deltas.push(Delta { id, from: told.clone(), to: to.clone(), frame: frame.clone() });
-        Some((frame, to))
+        self.deltas.push((place, step.clone()));
+        Some(step)
+    }
+
+    /// Everything.
+    fn snapshot(&mut self) -> Option<Step> {
+        // Between two ticks sessions are told the same, unless the feed has begun anew.
+        let kept = self.snapshot.take().filter(|kept| kept.to.epoch == self.epoch);
+        self.snapshot = kept.or_else(|| {
+            self.has_room().then(|| {
+                let (Position { epoch, seq }, cells) = (self.position.clone(), self.cells(|_| true));
+                let rates = self.rates.after(0);
+                self.encode(&ServerMessage::Snapshot { id: 0, epoch, seq, cells, rates }, false)
+            })
+        });
+        self.snapshot.clone()
+    }
+
+    /// Whether one more large message may be held; if not, the next tick announces another try.
+    fn has_room(&mut self) -> bool {
+        let has_room = !self.in_flight.is_exceeded();
+        self.is_waited_for |= !has_room;
+        has_room
+    }
+
+    fn encode(&self, message: &ServerMessage, is_delta: bool) -> Step {
+        Step { body: Body::new(message, &self.in_flight), to: self.told(), is_delta }
     }
 
     fn told(&self) -> Told {
@@ -262,26 +322,36 @@ impl ViewState {
     }
 }
 
-/// A message as a text frame.
-pub(crate) fn encode(message: &ServerMessage) -> Frame {
-    // Plain structs and strings always serialise.
-    frame(&serde_json::to_string(message).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use clickwire_protocol::{counts::DeviceType, live::Filters};
 
     use super::*;
-    use crate::live::socket::payload;
 
     fn view(group_by: Vec<clickwire_protocol::analytics::Dimension>) -> ViewState {
-        ViewState::new(View {
-            advertiser_id: "adv_001".into(),
-            filters: Filters { country: Some("DE".into()), ..Filters::default() },
-            group_by,
-            window_minutes: 10,
-        })
+        ViewState::new(
+            View {
+                advertiser_id: "adv_001".into(),
+                filters: Filters { country: Some("DE".into()), ..Filters::default() },
+                group_by,
+                window_minutes: 10,
+            },
+            InFlight::default(),
+        )
+    }
+
+    impl ViewState {
+        /// A snapshot of now, whatever was encoded since the last tick.
+        pub(in crate::live) fn everything(&mut self) -> (ServerMessage, Told) {
+            self.snapshot = None;
+            let Step { body, to, .. } = self.start(None).unwrap();
+            (body.frame(1).message(), to)
+        }
+    }
+
+    fn next(state: &mut ViewState, told: &Told) -> (ServerMessage, Told) {
+        let Step { body, to, .. } = state.next(told).unwrap();
+        (body.frame(1).message(), to)
     }
 
     fn dimensions(country: &str, device_type: DeviceType) -> Dimensions {
@@ -314,9 +384,9 @@ mod tests {
         state.add(95, &dimensions("DE", DeviceType::Tablet), valid(8), 1);
         state.advance(&position("e", 1));
         state.tick(100, 0);
-        assert_eq!(cells(&state.snapshot(1).0), [(95, 8), (100, 3)]);
+        assert_eq!(cells(&state.everything().0), [(95, 8), (100, 3)]);
         state.tick(105, 0);
-        assert_eq!(cells(&state.snapshot(1).0), [(100, 3)]);
+        assert_eq!(cells(&state.everything().0), [(100, 3)]);
     }
 
     #[test]
@@ -324,12 +394,11 @@ mod tests {
         let mut state = view(vec![]);
         state.advance(&position("e", 0));
         state.tick(100, 0);
-        let (_, told) = state.snapshot(1);
+        let (_, told) = state.everything();
         state.add(90, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
         state.advance(&position("e", 1));
-        assert_eq!(cells(&state.snapshot(2).0), [], "to who arrives");
-        let (frame, _) = state.next(1, &told).unwrap();
-        assert_eq!(cells(&serde_json::from_slice(payload(&frame)).unwrap()), [], "to who was busy");
+        assert_eq!(cells(&state.everything().0), [], "to who arrives");
+        assert_eq!(cells(&next(&mut state, &told).0), [], "to who was busy");
     }
 
     #[test]
@@ -338,7 +407,7 @@ mod tests {
         assert!(!state.has_news(None), "it is not loaded");
         state.advance(&position("e", 0));
         assert!(state.tick(100, 0) && state.has_news(None));
-        let (_, told) = state.snapshot(7);
+        let (_, told) = state.everything();
         assert!(!state.tick(100, 0) && !state.has_news(Some(&told)));
         for seq in 1..=3 {
             state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), seq);
@@ -346,8 +415,7 @@ mod tests {
             state.tick(100, 0);
         }
         assert!(state.has_news(Some(&told)));
-        let (frame, told) = state.next(7, &told).unwrap();
-        let message = serde_json::from_slice(payload(&frame)).unwrap();
+        let (message, told) = next(&mut state, &told);
         assert_eq!(cells(&message), [(100, 3)]);
         assert!(matches!(message, ServerMessage::Delta { from: 0, seq: 3, .. }));
         assert!(!state.has_news(Some(&told)));
@@ -358,16 +426,63 @@ mod tests {
         let mut state = view(vec![]);
         state.advance(&position("e", 0));
         state.tick(100, 0);
-        let (_, told) = state.snapshot(1);
+        let (_, told) = state.everything();
         state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
         state.advance(&position("e", 1));
         state.tick(100, 0);
-        let (first, _) = state.next(1, &told).unwrap();
+        let (first, _) = next(&mut state, &told);
         state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 2);
         state.advance(&position("e", 2));
-        let (second, told) = state.next(1, &told).unwrap();
+        let (second, told) = next(&mut state, &told);
         assert_eq!(first, second);
         assert_eq!(told.seq, 1, "the frame ends at 1, wherever the view is by now");
+    }
+
+    #[test]
+    fn sessions_share_what_they_are_told_whatever_their_ids() {
+        let mut state = view(vec![]);
+        state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 5);
+        state.advance(&position("e", 5));
+        state.start_history(&position("e", 5));
+        state.tick(100, 0);
+        let shared = |state: &mut ViewState, since: Option<&Position>| {
+            let [one, other] = [3, 4_000_000].map(|id| state.start(since).unwrap().body.frame(id));
+            assert_eq!(one.payload().1.as_ptr(), other.payload().1.as_ptr());
+            assert_ne!(one.message(), other.message(), "each has its id");
+        };
+        shared(&mut state, None);
+        shared(&mut state, Some(&position("e", 5)));
+        let told = state.start(None).unwrap().to;
+        state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 6);
+        state.advance(&position("e", 6));
+        state.tick(100, 0);
+        let [one, other] = [3, 4_000_000].map(|id| state.next(&told).unwrap().body.frame(id));
+        assert_eq!(one.payload().1.as_ptr(), other.payload().1.as_ptr());
+    }
+
+    #[test]
+    fn with_too_much_in_flight_large_messages_wait_and_small_ones_go_on() {
+        let in_flight = InFlight::limited(300, usize::MAX);
+        let mut state = ViewState { in_flight: in_flight.clone(), ..view(vec![]) };
+        state.advance(&position("e", 1));
+        state.tick(100, 0);
+        let told = state.start(None).unwrap().to;
+        let held = Body::new(
+            &ServerMessage::Error { id: None, code: "x".repeat(400), message: String::new() },
+            &in_flight,
+        );
+        for seq in 2..4 {
+            state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), seq);
+            state.advance(&position("e", seq));
+            assert!(state.tick(100, 0));
+            assert_eq!(state.next(&told).is_some(), seq == 2, "who keeps up is told");
+        }
+        assert!(state.start(None).is_none() && state.start(Some(&position("e", 3))).is_none());
+        let news = state.subscribe();
+        assert!(state.tick(100, 0) && news.has_changed().unwrap(), "it is worth another try");
+        drop(held);
+        assert!(state.start(None).is_some() && state.next(&told).is_some());
+        assert!(!state.tick(100, 0));
     }
 
     #[test]
@@ -375,16 +490,13 @@ mod tests {
         let mut state = view(vec![]);
         state.advance(&position("e", 0));
         state.tick(100, 0);
-        let (_, early) = state.snapshot(1);
+        let (_, early) = state.everything();
         state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
         state.advance(&position("e", 1));
-        let (_, late) = state.snapshot(1);
+        let (_, late) = state.everything();
         state.tick(100, 0);
         for (told, expected) in [(early, 0), (late, 1)] {
-            let (frame, _) = state.next(1, &told).unwrap();
-            let ServerMessage::Delta { from, .. } = serde_json::from_slice(payload(&frame)).unwrap() else {
-                panic!("{frame:?}")
-            };
+            let ServerMessage::Delta { from, .. } = next(&mut state, &told).0 else { panic!("no delta") };
             assert_eq!(from, expected);
         }
     }
@@ -399,17 +511,19 @@ mod tests {
         state.add(101, &dimensions("DE", DeviceType::Mobile), valid(2), 6);
         state.advance(&position("e", 6));
         state.tick(101, 0);
-        let mut since = |epoch, seq| state.start(1, Some(&position(epoch, seq))).unwrap().0;
+        let mut since =
+            |epoch, seq| state.start(Some(&position(epoch, seq))).unwrap().body.frame(1).message();
         assert_eq!(cells(&since("e", 5)), [(101, 2)]);
         assert!(matches!(since("e", 6), ServerMessage::Delta { .. }));
         for (epoch, seq) in [("e", 4), ("other", 7), ("", 0)] {
             assert!(matches!(since(epoch, seq), ServerMessage::Snapshot { .. }), "{epoch} {seq}");
         }
-        let (_, told) = state.snapshot(1);
+        let (_, told) = state.everything();
         state.advance(&position("f", 1));
         state.tick(101, 0);
-        assert!(state.next(1, &told).is_none());
+        assert!(state.next(&told).is_none() && state.has_begun_anew_since(&told));
     }
+
     #[test]
     fn who_comes_from_a_gateway_that_is_ahead_is_not_taken_back() {
         let mut state = view(vec![]);
@@ -418,14 +532,14 @@ mod tests {
         let mut news = state.subscribe();
         news.mark_unchanged();
         let ahead = position("e", 7);
-        assert!(state.start(1, Some(&ahead)).is_none());
+        assert!(state.start(Some(&ahead)).is_none());
         for (seq, announced) in [(6, false), (7, true), (8, false)] {
             state.advance(&position("e", seq));
             state.tick(100, 0);
             assert_eq!(news.has_changed().unwrap(), announced, "{seq}");
             news.mark_unchanged();
         }
-        let (message, _) = state.start(1, Some(&ahead)).unwrap();
+        let message = state.start(Some(&ahead)).unwrap().body.frame(1).message();
         assert!(matches!(message, ServerMessage::Delta { from: 7, seq: 8, .. }), "{message:?}");
     }
 }

@@ -29,6 +29,7 @@ mod spool;
 mod tenants;
 mod tls;
 mod uniques;
+mod unread;
 mod watermark;
 mod ways;
 mod wires;
