@@ -4,6 +4,7 @@
 //! of our own programs, stop their children when they are dropped or when this process dies.
 
 pub(crate) mod ask;
+mod deaths;
 mod detach;
 pub(crate) mod launch;
 
@@ -84,14 +85,14 @@ fn start_and_watch(
     interrupt.check()?;
 
     let launch = launch::Launch { installation, services: &services, steps, interrupt };
-    let running = launch.programs(port, !arguments.no_demo, &[])?;
+    let mut running = launch.programs(port, !arguments.no_demo, &[])?;
     let status = running.status(&launch)?;
     installation.set_status(&status)?;
 
     steps.say("Clickwire is up");
     print(&status.welcome());
 
-    let end = running.watch(&launch);
+    let end = running.watch(&launch, |running| installation.set_status(&running.status(&launch)?));
     installation.clear_status()?;
     steps.say("Stopping the programs");
     drop(running);

@@ -137,18 +137,25 @@ impl Services {
         Pids { nats: pid(&self.nats), redis: pid(&self.redis), database: pid(&self.database) }
     }
 
+    /// A server that was started here and has ended.
+    pub fn ended(&self) -> Option<Server> {
+        let is_dead = |own: &Own| !supervisor::alive(own.pid.load(Ordering::Relaxed));
+        [Server::Nats, Server::Redis, Server::Database]
+            .into_iter()
+            .find(|server| self.running(*server).own.as_ref().is_some_and(is_dead))
+    }
+
+    /// The log of a server that was started here.
+    pub fn log(&self, server: Server) -> Result<&Path, Error> {
+        Ok(&self.own(server)?.program.log)
+    }
+
     /// An error if a server that was started here has ended, with the end of its log.
     pub fn check(&self) -> Result<(), Error> {
-        for server in [Server::Nats, Server::Redis, Server::Database] {
-            if let Some(own) = &self.running(server).own
-                && !supervisor::alive(own.pid.load(Ordering::Relaxed))
-            {
-                let log = own.program.log.clone();
-                let tail = tail(&log, LOG_LINES);
-                return Err(Error::NotRunning { server: server.name(), how: "has ended", log, tail });
-            }
-        }
-        Ok(())
+        let Some(server) = self.ended() else { return Ok(()) };
+        let log = self.log(server)?.to_owned();
+        let tail = tail(&log, LOG_LINES);
+        Err(Error::NotRunning { server: server.name(), how: "has ended", log, tail })
     }
 
     /// Creates an empty database with a name that nobody else has, and returns its URL.
@@ -187,12 +194,18 @@ impl Services {
         Ok(())
     }
 
+    /// Starts a server again that has ended, on the same port with the same data, and does not wait until it answers.
+    pub fn revive(&self, server: Server) -> Result<(), Error> {
+        let own = self.own(server)?;
+        own.pid.store(self.supervisor.spawn(&own.program)?, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Starts a server again on the same port with the same data, after stopping it if it still runs,
     /// and returns when it answers.
     pub fn restart(&self, server: Server) -> Result<(), Error> {
         self.halt(server)?;
-        let own = self.own(server)?;
-        own.pid.store(self.supervisor.spawn(&own.program)?, Ordering::Relaxed);
+        self.revive(server)?;
         self.await_ready(server)
     }
 

@@ -1,5 +1,6 @@
 //! Our own programs: configured by environment, started in order, awaited, watched.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::Command;
@@ -7,9 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use clickwire_services::{Options, Port, Program, Reservation, Services, Source, Supervisor, alive, tail};
+use clickwire_services::{
+    Options, Port, Program, Reservation, Server, Services, Source, Supervisor, alive, tail,
+};
 
 use super::ask::is_ready_process;
+use super::deaths::{self, Deaths};
 use crate::installation::{ACCOUNTS, ADVERTISERS, Installation, Secrets};
 use crate::interrupt::Interrupt;
 use crate::status::{Demo, Pids, SignIn, Status, TimescaleDb, without_password};
@@ -32,6 +36,13 @@ pub(crate) struct Launch<'a> {
     pub(crate) services: &'a Services,
     pub(crate) steps: &'a Steps,
     pub(crate) interrupt: &'a Interrupt,
+}
+
+/// What has ended: one of our programs, by its place, or a server.
+#[derive(Clone, Copy)]
+enum Dead {
+    Program(usize),
+    Server(Server),
 }
 
 /// Programs that run. Dropping it stops them: demo traffic, server, aggregator.
@@ -214,13 +225,55 @@ impl Running {
         self.check(launch.services)
     }
 
-    /// Returns only with an error: that something has died, or [`crate::interrupt::Interrupted`].
-    pub(crate) fn watch(&self, launch: &Launch<'_>) -> Result<()> {
+    /// Starts again what dies, and tells `changed` that process ids are others now. Returns only with an error: that
+    /// something dies again and again, or [`crate::interrupt::Interrupted`].
+    pub(crate) fn watch(&mut self, launch: &Launch<'_>, changed: impl Fn(&Self) -> Result<()>) -> Result<()> {
+        let mut deaths: HashMap<&'static str, Deaths> = HashMap::new();
         loop {
             launch.interrupt.check()?;
-            self.check(launch.services)?;
+            if let Some(dead) = self.dead(launch.services) {
+                let (name, log) = match dead {
+                    Dead::Program(place) => {
+                        (described(self.started[place].0.name), self.started[place].0.log.as_path())
+                    }
+                    Dead::Server(server) => (server.name(), launch.services.log(server)?),
+                };
+                let Some(wait) = deaths.entry(name).or_default().note(Instant::now()) else {
+                    bail!(
+                        "{name} has ended {} times within {} s; its log {} ends with:\n{}",
+                        deaths::LIMIT,
+                        deaths::WITHIN.as_secs(),
+                        log.display(),
+                        tail(log, LOG_LINES)
+                    );
+                };
+                launch.steps.say(&format!(
+                    "{name} has ended: starting it again in {:.1} s (log: {})",
+                    wait.as_secs_f64(),
+                    log.display()
+                ));
+                let until = Instant::now() + wait;
+                while Instant::now() < until {
+                    launch.interrupt.check()?;
+                    thread::sleep(POLL_EVERY);
+                }
+                match dead {
+                    Dead::Program(place) => {
+                        let (program, pid) = &mut self.started[place];
+                        *pid = self.supervisor.spawn(program)?;
+                    }
+                    Dead::Server(server) => launch.services.revive(server)?,
+                }
+                changed(self)?;
+            }
             thread::sleep(POLL_EVERY);
         }
+    }
+
+    /// Something that was started and has ended; servers first, for programs wait for them.
+    fn dead(&self, services: &Services) -> Option<Dead> {
+        let program = || self.started.iter().position(|(_, pid)| !alive(*pid)).map(Dead::Program);
+        services.ended().map(Dead::Server).or_else(program)
     }
 
     fn check(&self, services: &Services) -> Result<()> {
@@ -304,5 +357,83 @@ fn described(name: &'static str) -> &'static str {
         "server" => "the server",
         "aggregator" => "the aggregator",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_services::Folder;
+
+    use super::*;
+
+    /// A launch that starts no server, and a shell script under a supervisor.
+    fn with_program(script: &str, test: impl FnOnce(&Launch<'_>, &mut Running)) {
+        let folder =
+            std::env::temp_dir().join(format!("clickwire-up-{}", clickwire_services::secret().unwrap()));
+        let installation = Installation::locate(Some(folder.clone())).unwrap();
+        installation.create().unwrap();
+        let elsewhere = || Source::Use("nats://127.0.0.1:1".to_owned());
+        let options = Options {
+            nats: elsewhere(),
+            redis: elsewhere(),
+            database: elsewhere(),
+            folder: Folder::Temporary,
+            ..Options::temporary()
+        };
+        let services = Services::start(&options, &|_| ()).unwrap();
+        let (steps, interrupt) = (Steps::start(), Interrupt::listen().unwrap());
+        let launch =
+            Launch { installation: &installation, services: &services, steps: &steps, interrupt: &interrupt };
+        let program = Program {
+            name: "server",
+            stop_signal: "TERM",
+            path: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            env: vec![("FOLDER".into(), folder.clone().into())],
+            log: folder.join("server.log"),
+        };
+        let supervisor = Supervisor::start(&folder.join("supervisor.log"), None, None).unwrap();
+        let pid = supervisor.spawn(&program).unwrap();
+        let mut running = Running {
+            supervisor,
+            started: vec![(program, pid)],
+            server_port: Port::Free.reserve("a test").unwrap(),
+            aggregator_port: Port::Free.reserve("a test").unwrap(),
+        };
+        test(&launch, &mut running);
+        drop(running);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_dies_again_and_again_is_given_up_with_the_end_of_its_log() {
+        with_program("echo out of luck; kill -KILL $$", |launch, running| {
+            let starts = std::cell::Cell::new(1);
+            let ended = running.watch(launch, |_| {
+                starts.set(starts.get() + 1);
+                Ok(())
+            });
+            let error = ended.unwrap_err().to_string();
+            assert_eq!(starts.get(), deaths::LIMIT, "{error}");
+            assert!(error.contains("ended 5 times") && error.ends_with("out of luck"), "{error}");
+        });
+    }
+
+    #[test]
+    fn what_dies_once_is_started_again_under_another_process_id() {
+        let script = r#"[ -e "$FOLDER/died" ] || { touch "$FOLDER/died"; kill -KILL $$; }; exec sleep 60"#;
+        with_program(script, |launch, running| {
+            let before = running.started[0].1;
+            let ended = running.watch(launch, |running| {
+                let (_, pid) = running.started[0];
+                assert!(pid != before && alive(pid));
+                bail!("seen enough")
+            });
+            assert_eq!(ended.unwrap_err().to_string(), "seen enough");
+            let after = running.started[0].1;
+            assert!(alive(after));
+            running.supervisor.stop();
+            assert!(!alive(after), "nothing is left behind");
+        });
     }
 }
