@@ -23,8 +23,10 @@ const NEWS_KEPT_DAYS: i32 = 7;
 pub(crate) struct Observation {
     pub(crate) kind: Kind,
     pub(crate) subject: String,
-    /// The advertiser and the campaign that it is about, if it is about one.
-    pub(crate) campaign: Option<(String, String)>,
+    /// The advertiser that it is about, if it is about one.
+    pub(crate) advertiser: Option<String>,
+    /// The advertiser's campaign, if it is about one.
+    pub(crate) campaign: Option<String>,
     pub(crate) severity: Severity,
     /// What was measured. `clicks` of a burst add up while it lasts; the rest is as it is now.
     pub(crate) details: Value,
@@ -51,8 +53,8 @@ pub(crate) async fn observe(
         )
         .bind(rows.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.subject.as_str()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.campaign.as_ref().map(|of| of.0.as_str())).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.campaign.as_ref().map(|of| of.1.as_str())).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.advertiser.as_deref()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.campaign.as_deref()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.severity.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.details.to_string()).collect::<Vec<_>>())
         .execute(&mut *connection)

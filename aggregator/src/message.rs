@@ -38,6 +38,7 @@ pub(crate) mod tests {
             browser: None,
             data_center: false,
             test: false,
+            bound: false,
             prefetch: false,
             id_fault: None,
         }

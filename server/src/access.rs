@@ -299,6 +299,14 @@ impl Operator {
     pub(crate) fn actor(&self) -> &str {
         &self.0.name
     }
+
+    /// Begins a transaction; what it changes is recorded under this operator's name.
+    pub(crate) async fn begin(
+        &self,
+        database: &PgPool,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.0.begin(database).await
+    }
 }
 
 impl Admin {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     AppState,
     access::Operator,
+    database::answer,
     error::Error,
     openapi::{self, Refused},
 };
@@ -112,14 +113,15 @@ async fn acknowledge(
     alert_id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<Alert>, Error> {
     let Path(alert_id) = alert_id.map_err(|_| Error::NotFound)?;
-    sqlx::query(
+    let mut transaction = operator.begin(&state.admin_database).await?;
+    let acknowledged = sqlx::query(
         "UPDATE alerts SET acknowledged_at = clock_timestamp(), acknowledged_by = $2 \
           WHERE alert_id = $1 AND acknowledged_at IS NULL",
     )
     .bind(alert_id)
-    .bind(operator.actor())
-    .execute(&state.admin_database)
-    .await?;
+    .bind(operator.actor());
+    answer(acknowledged.execute(&mut *transaction)).await?;
+    answer(transaction.commit()).await?;
     Ok(Json(find(&state.database, alert_id).await?.ok_or(Error::NotFound)?))
 }
 

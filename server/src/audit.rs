@@ -66,7 +66,8 @@ impl Actor {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Question {
-    /// Of one table: `accounts`, `account_tokens`, `api_keys`, `advertisers`, `campaigns`, `ads`, `fraud_rules`.
+    /// Of one table: `accounts`, `account_tokens`, `api_keys`, `advertisers`, `campaigns`, `ads`, `fraud_rules`,
+    /// `alerts` (acknowledgements), `adjustments` (releases, by click id).
     subject: Option<String>,
     /// Of one row.
     subject_id: Option<String>,

@@ -82,7 +82,7 @@ use crate::{
     database::Tenants,
     error::Error,
     following::follow,
-    intake::{Intake, batch, enrich::Enricher, idempotency::Idempotency},
+    intake::{Intake, batch, enrich::Enricher, idempotency::Idempotency, owners::Owners},
     keys::ring::Ring,
     limits::{Addresses, Attempts, Rate},
     live::{Hub, Shares, http::Polled},
@@ -128,6 +128,7 @@ struct Shared {
     batches: Arc<Semaphore>,
     click_ids: Arc<Signer>,
     ads: Ads,
+    owners: Owners,
     /// Answers questions about advertisers.
     tenants: Tenants,
     /// Can only read: for what the server itself wants to know, and operators.
@@ -247,6 +248,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         batches: Arc::new(Semaphore::new(batch::MAX_BATCHES)),
         click_ids,
         ads: Ads::start(&hub, redis.clone(), database.clone(), &config.redis_prefix),
+        owners: Owners::new(database.clone()),
         hub,
         tenants,
         database,

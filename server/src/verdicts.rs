@@ -2,20 +2,22 @@
 //! convicted wrongly.
 //!
 //! A release is an adjustment like those that the rules make: it moves the click in its bucket, is
-//! recorded for ever, and no rule convicts the click again.
+//! recorded for ever, and no rule convicts the click again. It is about one row of the ledger, which takes
+//! more than a click id to name where several clicks have it.
 
 use axum::{
     Json,
     extract::{
-        Path, State,
-        rejection::{JsonRejection, PathRejection},
+        Path, Query, State,
+        rejection::{JsonRejection, PathRejection, QueryRejection},
     },
 };
-use clickwire_protocol::feed::Keys;
+use clickwire_protocol::{feed::Keys, finality};
 use redis::AsyncCommands as _;
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, FromRow, PgConnection};
-use utoipa::ToSchema;
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, postgres::PgArguments};
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -26,6 +28,7 @@ use crate::{
     database::{answer, rfc3339},
     error::Error,
     openapi::{self, Refused},
+    watermark::Watermark,
 };
 
 /// A click in the ledger.
@@ -83,23 +86,95 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::default().routes(routes!(show)).routes(routes!(release))
 }
 
+/// Which click, where its id alone does not tell: ids are names within an advertiser, and one may have come
+/// back after days.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    /// Whose click it is.
+    advertiser_id: Option<String>,
+    /// The time that it is counted under, as answers have it; RFC 3339.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    clicked_at: Option<OffsetDateTime>,
+}
+
+impl Which {
+    fn read(query: Result<Query<Self>, QueryRejection>) -> Result<Self, Error> {
+        let Query(which) = query.map_err(|_| {
+            Error::field("clicked_at", "Expected advertiser_id, and clicked_at as in RFC 3339.")
+        })?;
+        Ok(which)
+    }
+}
+
+/// What identifies one row of the ledger.
+struct Row {
+    click_id: Uuid,
+    clicked_at: OffsetDateTime,
+    advertiser_id: String,
+}
+
+impl Row {
+    /// The one click that is meant.
+    async fn find(connection: &mut PgConnection, click_id: Uuid, which: &Which) -> Result<Self, Error> {
+        let found = sqlx::query_as(
+            "SELECT clicked_at, advertiser_id FROM clicks WHERE click_id = $1 \
+                AND ($2::timestamptz IS NULL OR clicked_at = $2) AND ($3::text IS NULL OR advertiser_id = $3) LIMIT 2",
+        )
+        .bind(click_id)
+        .bind(which.clicked_at)
+        .bind(&which.advertiser_id);
+        let mut found: Vec<(OffsetDateTime, String)> = answer(found.fetch_all(connection)).await?;
+        match (found.pop(), found.pop()) {
+            (None, _) => Err(Error::NotFound),
+            (Some((clicked_at, advertiser_id)), None) => Ok(Self { click_id, clicked_at, advertiser_id }),
+            (Some(_), Some(_)) => Err(Error::Conflict(
+                "Several clicks have this id. Add advertiser_id, and clicked_at if one advertiser has several.",
+            )),
+        }
+    }
+
+    /// A statement about this row: `$1` is its id, `$2` its time, `$3` its advertiser.
+    fn bind<'q>(&'q self, sql: &'static str) -> Statement<'q> {
+        sqlx::query(sql).bind(self.click_id).bind(self.clicked_at).bind(&self.advertiser_id)
+    }
+
+    /// Its minute, counted from the Unix epoch.
+    fn minute(&self) -> i64 {
+        self.clicked_at.unix_timestamp().div_euclid(60)
+    }
+}
+
+type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
 /// What a click was judged as, and why.
+///
+/// An id that several clicks have is a conflict: say whose it is, and when it was.
 #[utoipa::path(get, path = "/{click_id}", operation_id = "show_click", tag = "operator",
-    params(("click_id" = Uuid, Path)),
-    responses((status = 200, body = Answer), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
+    params(("click_id" = Uuid, Path), Which),
+    responses((status = 200, body = Answer), Refused<(
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Database
+    )>))]
 async fn show(
     State(state): State<AppState>,
     _operator: Operator,
     click_id: Result<Path<Uuid>, PathRejection>,
+    which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<Answer>, Error> {
     let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;
+    let which = Which::read(which)?;
     let mut connection = state.database.acquire().await?;
-    Ok(Json(answer(read(&mut connection, click_id)).await?.ok_or(Error::NotFound)?))
+    let row = Row::find(&mut connection, click_id, &which).await?;
+    Ok(Json(answer(read(&mut connection, &row)).await?.ok_or(Error::NotFound)?))
 }
 
 /// Makes a click valid that a rule has convicted wrongly.
+///
+/// An id that several clicks have is a conflict: say whose it is, and when it was.
 #[utoipa::path(post, path = "/{click_id}/release", operation_id = "release_click", tag = "admin",
-    params(("click_id" = Uuid, Path)), request_body = Order,
+    params(("click_id" = Uuid, Path), Which), request_body = Order,
     responses((status = 200, body = Answer), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Database, openapi::Announced
     )>))]
@@ -107,25 +182,33 @@ async fn release(
     State(state): State<AppState>,
     admin: Admin,
     click_id: Result<Path<Uuid>, PathRejection>,
+    which: Result<Query<Which>, QueryRejection>,
     body: Result<Json<Order>, JsonRejection>,
 ) -> Result<Json<Answer>, Error> {
     let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;
+    let which = Which::read(which)?;
     let Json(order) = body?;
     let reason = reason(&order.reason)?;
-    let mut transaction = state.admin_database.begin().await?;
+    let mut transaction = admin.begin(&state.admin_database).await?;
     let (stream, installation) = state.names.installation_lock();
     let locked = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(stream).bind(installation);
     answer(locked.execute(&mut *transaction)).await?;
-    let before = answer(read(&mut transaction, click_id)).await?.ok_or(Error::NotFound)?.click;
+    let row = Row::find(&mut transaction, click_id, &which).await?;
+    let before = answer(read(&mut transaction, &row)).await?.ok_or(Error::NotFound)?.click;
+    let mut is_correction = false;
     match before.disposition.as_str() {
         "duplicate" | "givt" | "sivt" => {
-            let is_final = sqlx::query_scalar(IS_FINAL).bind(click_id).bind(RELEASED_FOR_DAYS);
-            if answer(is_final.fetch_one(&mut *transaction)).await? {
+            let is_settled = sqlx::query_scalar(IS_SETTLED).bind(row.clicked_at).bind(RELEASED_FOR_DAYS);
+            if answer(is_settled.fetch_one(&mut *transaction)).await? {
                 let message = "This click is more than 8 days old: its hours and days are final.";
                 return Err(Error::Conflict(message));
             }
-            let record = sqlx::query(RECORD).bind(click_id).bind(admin.actor()).bind(reason.as_str());
-            for change in [record, sqlx::query(MOVE).bind(click_id), sqlx::query(RELEASE).bind(click_id)] {
+            let watermark = answer(Watermark::read(&mut *transaction, state.partitions)).await?.ms();
+            is_correction = watermark.is_some_and(|watermark_ms| {
+                finality::is_final(row.minute(), finality::final_before_ms(watermark_ms))
+            });
+            let record = row.bind(RECORD).bind(admin.actor()).bind(reason.as_str());
+            for change in [record, row.bind(MOVE), row.bind(RELEASE)] {
                 answer(change.execute(&mut *transaction)).await?;
             }
         }
@@ -133,8 +216,12 @@ async fn release(
         _ if before.released => {}
         _ => return Err(Error::Conflict("Only a click that a rule has convicted can be released.")),
     }
-    let after = answer(read(&mut transaction, click_id)).await?.ok_or(Error::NotFound)?;
+    let after = answer(read(&mut transaction, &row)).await?.ok_or(Error::NotFound)?;
     answer(transaction.commit()).await?;
+    if is_correction {
+        // As the aggregators count theirs: buckets of final minutes that changed.
+        metrics::counter!("clickwire_corrections_total").increment(1);
+    }
     tracing::info!(%click_id, "click released");
     // A feed without a head begins a new epoch: gateways read the database again.
     let head = Keys::new(&state.redis_prefix, &after.click.advertiser_id).head;
@@ -147,41 +234,43 @@ async fn release(
 /// and so is the beginning of their day when it runs next.
 const RELEASED_FOR_DAYS: i32 = 8;
 
-// The statements of a release, in this order; `$1` is the click.
+/// `$1` is a click's time, `$2` in days.
+const IS_SETTLED: &str = "SELECT $1::timestamptz < now() - make_interval(days => $2)";
 
-/// `$2` in days.
-const IS_FINAL: &str =
-    "SELECT clicked_at < now() - make_interval(days => $2) FROM clicks WHERE click_id = $1";
+// The statements of a release, in this order; each is about one row: see `Row::bind`.
 
-/// `$2` is the person, `$3` the reason.
+/// `$4` is the person, `$5` the reason.
 const RECORD: &str = "INSERT INTO adjustments (click_id, clicked_at, advertiser_id, from_disposition, to_disposition, actor, reason) \
-     SELECT click_id, clicked_at, advertiser_id, disposition, 'valid', $2, $3 FROM clicks WHERE click_id = $1";
+     SELECT click_id, clicked_at, advertiser_id, disposition, 'valid', $4, $5 FROM clicks \
+      WHERE click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
 const MOVE: &str = "UPDATE click_minutes m SET valid = m.valid + 1, version = m.version + 1, \
        duplicate = m.duplicate - (c.disposition = 'duplicate')::int, \
        givt = m.givt - (c.disposition = 'givt')::int, sivt = m.sivt - (c.disposition = 'sivt')::int \
-       FROM clicks c WHERE c.click_id = $1 \
+       FROM clicks c WHERE c.click_id = $1 AND c.clicked_at = $2 AND c.advertiser_id = $3 \
         AND m.advertiser_id = c.advertiser_id AND m.bucket = date_trunc('minute', c.clicked_at) \
         AND m.campaign_id = c.campaign_id AND m.ad_id = c.ad_id AND m.country = c.country \
         AND m.device_type = c.device_type";
 const RELEASE: &str = "UPDATE clicks SET disposition = 'valid', rule = NULL, rule_version = NULL, released = true \
-      WHERE click_id = $1";
+      WHERE click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
 
-async fn read(connection: &mut PgConnection, click_id: Uuid) -> Result<Option<Answer>, sqlx::Error> {
+async fn read(connection: &mut PgConnection, row: &Row) -> Result<Option<Answer>, sqlx::Error> {
+    const OF_ROW: &str = "click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
     let sql = format!(
         "SELECT click_id, {clicked_at} AS clicked_at, {received_at} AS received_at, advertiser_id, campaign_id, ad_id, \
                 country, device_type, disposition::text, rule, rule_version, evidence, coalesce(released, false) AS released \
-           FROM clicks WHERE click_id = $1",
+           FROM clicks WHERE {OF_ROW}",
         clicked_at = rfc3339("clicked_at"),
         received_at = rfc3339("received_at"),
     );
-    let click: Option<Judged> =
-        sqlx::query_as(AssertSqlSafe(sql)).bind(click_id).fetch_optional(&mut *connection).await?;
+    let click = sqlx::query_as(AssertSqlSafe(sql)).bind(row.click_id).bind(row.clicked_at);
+    let click: Option<Judged> = click.bind(&row.advertiser_id).fetch_optional(&mut *connection).await?;
     let Some(click) = click else { return Ok(None) };
     let sql = format!(
         "SELECT {adjusted_at} AS adjusted_at, from_disposition::text, to_disposition::text, rule, rule_version, actor, reason \
-           FROM adjustments WHERE click_id = $1 ORDER BY adjustment_id LIMIT 1000",
+           FROM adjustments WHERE {OF_ROW} ORDER BY adjustment_id LIMIT 1000",
         adjusted_at = rfc3339("adjusted_at"),
     );
-    let adjustments = sqlx::query_as(AssertSqlSafe(sql)).bind(click_id).fetch_all(connection).await?;
+    let adjustments = sqlx::query_as(AssertSqlSafe(sql)).bind(row.click_id).bind(row.clicked_at);
+    let adjustments = adjustments.bind(&row.advertiser_id).fetch_all(connection).await?;
     Ok(Some(Answer { click, adjustments }))
 }

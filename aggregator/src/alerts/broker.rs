@@ -44,6 +44,7 @@ async fn lag(nats: &Context, config: &Config) -> anyhow::Result<Option<Observati
     Ok(is_late.then(|| Observation {
         kind: Kind::Lag,
         subject: names.stream().to_owned(),
+        advertiser: None,
         campaign: None,
         severity: Severity::Critical,
         details: json!({ "oldest_seconds": lag_seconds }),
@@ -65,6 +66,7 @@ async fn dead_letters(nats: &Context, config: &Config) -> anyhow::Result<Option<
     Ok((messages > 0).then(|| Observation {
         kind: Kind::DeadLetters,
         subject,
+        advertiser: None,
         campaign: None,
         severity: Severity::Warning,
         details: json!({ "messages": messages }),

@@ -180,13 +180,13 @@ fn severity(clicks: i64, invalid: i64, rule: FraudRate) -> Option<Severity> {
 
 fn observation(
     kind: Kind,
-    campaign: Campaign,
+    (advertiser, campaign): Campaign,
     severity: Severity,
     details: serde_json::Value,
 ) -> Observation {
     // Two advertisers may name a campaign alike.
-    let subject = format!("{}/{}", campaign.0, campaign.1);
-    Observation { kind, subject, campaign: Some(campaign), severity, details }
+    let subject = format!("{advertiser}/{campaign}");
+    Observation { kind, subject, advertiser: Some(advertiser), campaign: Some(campaign), severity, details }
 }
 
 #[cfg(test)]

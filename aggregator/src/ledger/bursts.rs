@@ -12,31 +12,38 @@ use serde_json::json;
 use super::clicks::Standing;
 use crate::{incidents::Observation, judge::Evidence};
 
-/// Clicks that were convicted now and not before, by address or user.
+/// Clicks that were convicted now and not before, by address or user. A user is an advertiser's, and so is
+/// an address that only its own keys tell of.
 #[derive(Default)]
-pub(super) struct Bursts(BTreeMap<(Kind, String), u64>);
+pub(super) struct Bursts(BTreeMap<(Kind, Option<String>, String), u64>);
 
 impl Bursts {
     /// Takes note of what is known against a click now, and was not `before`.
     pub(super) fn note(&mut self, click: &Standing, before: Evidence) {
-        for (rule, kind, subject) in [
-            (Rule::IpVelocity, Kind::IpBurst, &click.ip_hash),
-            (Rule::UserVelocity, Kind::UserBurst, &click.user_id),
+        for (rule, kind, subject, is_advertisers) in [
+            (Rule::IpVelocity, Kind::IpBurst, &click.ip_hash, click.is_bound),
+            (Rule::UserVelocity, Kind::UserBurst, &click.user_id, true),
         ] {
             if click.evidence.contains(rule)
                 && !before.contains(rule)
                 && let Some(subject) = subject
             {
-                *self.0.entry((kind, subject.clone())).or_default() += 1;
+                let advertiser = is_advertisers.then(|| click.advertiser_id().to_owned());
+                *self.0.entry((kind, advertiser, subject.clone())).or_default() += 1;
             }
         }
     }
 
     /// One for each address and user.
     pub(super) fn observations(self) -> Vec<Observation> {
-        let observation = |((kind, subject), clicks): ((Kind, String), u64)| Observation {
+        let observation = |((kind, advertiser, subject), clicks)| Observation {
             kind,
-            subject,
+            // Two advertisers may name a user alike.
+            subject: match &advertiser {
+                Some(advertiser) => format!("{advertiser}/{subject}"),
+                None => subject,
+            },
+            advertiser,
             campaign: None,
             severity: Severity::Warning,
             details: json!({ "clicks": clicks }),

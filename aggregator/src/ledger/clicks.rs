@@ -1,7 +1,7 @@
 //! The ledger's rows: which clicks are known, new ones, and verdicts that change.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Entry, ROWS, at,
+    Entry, Name, ROWS, RowKey, at,
     copy::Rows,
     minutes::{CellKey, cell_key},
 };
@@ -20,47 +20,50 @@ use crate::{
     rules::Rules,
 };
 
-/// Which of the ids the ledger holds, under whatever time they were counted.
+/// Which of the clicks the ledger holds, under whatever time they were counted.
 ///
 /// A click can stand between one horizon before its receive time and just after it; a resend can
 /// come up to one horizon later. So a click's earlier arrival lies within two horizons, or, as long
 /// as the ledger keeps it, at the very time that a late resend claims.
-pub(super) async fn known(
+pub(super) async fn known<'a>(
     connection: &mut PgConnection,
-    entries: &BTreeMap<Uuid, Entry<'_>>,
+    entries: &BTreeMap<Name<'a>, Entry<'a>>,
     horizon: Duration,
-) -> Result<HashSet<Uuid>, sqlx::Error> {
+) -> Result<HashSet<Name<'a>>, sqlx::Error> {
     let times = || entries.values().map(|entry| entry.examined.counted_at_ms);
     let (Some(first), Some(last)) = (times().min(), times().max()) else {
         return Ok(HashSet::new());
     };
     let horizon = time::Duration::try_from(horizon).unwrap_or(time::Duration::DAY);
-    let ids: Vec<Uuid> = entries.keys().copied().collect();
+    let ids: Vec<Uuid> = entries.keys().map(|&(click_id, _)| click_id).collect();
     // One descent into each chunk's index for all ids that are neighbours there, as those of one time
     // are. As a value of its own the array is not weighed id by id, which takes longer than the search.
-    let known: Vec<Uuid> = sqlx::query_scalar(
-        "SELECT click_id FROM clicks WHERE click_id = ANY ((SELECT $1)::uuid[]) AND clicked_at BETWEEN $2 AND $3",
+    let mut found: Vec<(Uuid, String)> = sqlx::query_as(
+        "SELECT click_id, advertiser_id FROM clicks WHERE click_id = ANY ((SELECT $1)::uuid[]) AND clicked_at BETWEEN $2 AND $3",
     )
     .bind(&ids)
     .bind(at(first) - horizon * 2)
     .bind(at(last) + horizon * 2)
     .fetch_all(&mut *connection)
     .await?;
-    let mut known: HashSet<Uuid> = known.into_iter().collect();
     // What comes too late may be a resend of what was counted in time, under the time it claims.
     let late: Vec<&Entry<'_>> = entries.values().filter(|entry| entry.is_moved()).collect();
     if !late.is_empty() {
-        let counted: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT click_id FROM unnest($1::uuid[], $2::timestamptz[]) AS late (click_id, clicked_at) \
-             JOIN clicks USING (click_id, clicked_at)",
+        let counted: Vec<(Uuid, String)> = sqlx::query_as(
+            "SELECT click_id, advertiser_id FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) \
+               AS late (click_id, clicked_at, advertiser_id) JOIN clicks USING (click_id, clicked_at, advertiser_id)",
         )
         .bind(late.iter().map(|entry| entry.click().click_id).collect::<Vec<_>>())
         .bind(late.iter().map(|entry| at(entry.click().clicked_at_ms)).collect::<Vec<_>>())
+        .bind(late.iter().map(|entry| entry.click().advertiser_id.as_str()).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-        known.extend(counted);
+        found.extend(counted);
     }
-    Ok(known)
+    // What another advertiser has counted under the same id is another click.
+    let found: HashSet<Name<'_>> =
+        found.iter().map(|(click_id, advertiser_id)| (*click_id, advertiser_id.as_str())).collect();
+    Ok(entries.keys().copied().filter(|name| found.contains(name)).collect())
 }
 
 /// From so many clicks on they are copied, which takes two thirds of the time. A few are as well
@@ -82,7 +85,11 @@ pub(super) async fn insert<'a>(
     let mut fresh = Vec::with_capacity(rows.len());
     for rows in rows.chunks(ROWS) {
         let inserted = insert_new(connection, rows).await?;
-        fresh.extend(rows.iter().copied().filter(|entry| inserted.contains(&entry.click().click_id)));
+        let is_inserted = |entry: &&Entry<'_>| {
+            let click = entry.click();
+            inserted.get(&click.click_id).is_some_and(|of| of.contains(&click.advertiser_id))
+        };
+        fresh.extend(rows.iter().copied().filter(is_inserted));
     }
     Ok(Some(fresh))
 }
@@ -92,7 +99,7 @@ async fn copy(connection: &mut PgConnection, rows: Vec<u8>) -> Result<bool, sqlx
     let mut copy = connection
         .copy_in_raw(
             "COPY clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, device_type, \
-               os, browser, user_id, ip_hash, disposition, rule, rule_version, evidence, stream_seq) FROM STDIN (FORMAT binary)",
+               os, browser, user_id, ip_hash, bound, disposition, rule, rule_version, evidence, stream_seq) FROM STDIN (FORMAT binary)",
         )
         .await?;
     copy.send(rows).await?;
@@ -105,7 +112,7 @@ async fn copy(connection: &mut PgConnection, rows: Vec<u8>) -> Result<bool, sqlx
 
 /// Clicks as they are copied; `None` if the hash of an address is none, which the database is to say.
 fn encoded(clicks: &[&Entry<'_>]) -> Option<Vec<u8>> {
-    let mut rows = Rows::new(17);
+    let mut rows = Rows::new(18);
     for entry in clicks {
         let (click, verdict) = (entry.click(), &entry.verdict);
         rows.begin();
@@ -124,6 +131,7 @@ fn encoded(clicks: &[&Entry<'_>]) -> Option<Vec<u8>> {
             Some(hash) => rows.bytes(&unhex(hash)?),
             None => rows.null(),
         }
+        rows.optional(click.bound.then_some(true), Rows::boolean);
         rows.text(verdict.disposition.as_str());
         rows.optional(verdict.rule.map(|(name, _)| name), Rows::text);
         rows.optional(verdict.rule.map(|(_, version)| version), Rows::integer);
@@ -145,25 +153,26 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if rest.is_empty() { bytes } else { None }
 }
 
-/// Inserts those clicks that the ledger does not hold yet, and returns their ids.
+/// Inserts those clicks that the ledger does not hold yet, and returns their ids, each with the advertisers
+/// that have it.
 async fn insert_new(
     connection: &mut PgConnection,
     rows: &[&Entry<'_>],
-) -> Result<HashSet<Uuid>, sqlx::Error> {
+) -> Result<HashMap<Uuid, Vec<String>>, sqlx::Error> {
     fn column<'a, T>(rows: &'a [&'a Entry<'a>], value: impl Fn(&'a Entry<'a>) -> T) -> Vec<T> {
         rows.iter().map(|entry| value(entry)).collect()
     }
-    let inserted: Vec<Uuid> = sqlx::query_scalar(
+    let inserted: Vec<(Uuid, String)> = sqlx::query_as(
         "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
-           device_type, os, browser, user_id, ip_hash, disposition, rule, rule_version, evidence, stream_seq) \
+           device_type, os, browser, user_id, ip_hash, bound, disposition, rule, rule_version, evidence, stream_seq) \
          SELECT id, clicked, received, advertiser, campaign, ad, country, device, os, browser, \
-                usr, decode(ip, 'hex'), judged::disposition, rule, version, string_to_array(evidence, ','), seq \
+                usr, decode(ip, 'hex'), nullif(bound, false), judged::disposition, rule, version, string_to_array(evidence, ','), seq \
            FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], \
                        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[], \
-                       $14::text[], $15::bigint[], $16::text[], $17::text[]) \
+                       $14::text[], $15::bigint[], $16::text[], $17::text[], $18::boolean[]) \
              AS t (id, clicked, received, advertiser, campaign, ad, country, device, usr, ip, judged, rule, version, \
-                   evidence, seq, os, browser) \
-         ON CONFLICT DO NOTHING RETURNING click_id",
+                   evidence, seq, os, browser, bound) \
+         ON CONFLICT DO NOTHING RETURNING click_id, advertiser_id",
     )
     .bind(column(rows, |entry| entry.click().click_id))
     .bind(column(rows, |entry| at(entry.examined.counted_at_ms)))
@@ -182,9 +191,14 @@ async fn insert_new(
     .bind(column(rows, |entry| entry.received.stream_seq as i64))
     .bind(column(rows, |entry| entry.click().os.as_deref()))
     .bind(column(rows, |entry| entry.click().browser.as_deref()))
+    .bind(column(rows, |entry| entry.click().bound))
     .fetch_all(connection)
     .await?;
-    Ok(inserted.into_iter().collect())
+    let mut by_id: HashMap<Uuid, Vec<String>> = HashMap::with_capacity(inserted.len());
+    for (click_id, advertiser_id) in inserted {
+        by_id.entry(click_id).or_default().push(advertiser_id);
+    }
+    Ok(by_id)
 }
 
 /// The names of the rules, separated by commas; `None` if there are none.
@@ -203,12 +217,27 @@ pub(super) struct Standing {
     pub(super) evidence: Evidence,
     /// In hexadecimal.
     pub(super) ip_hash: Option<String>,
+    /// Its poster alone vouches for the address.
+    pub(super) is_bound: bool,
     pub(super) user_id: Option<String>,
     /// A person has decided that it is valid.
     pub(super) is_released: bool,
 }
 
 impl Standing {
+    pub(super) fn advertiser_id(&self) -> &str {
+        &self.cell.0
+    }
+
+    /// A [`RowKey`], borrowed.
+    pub(super) fn key(&self) -> (Uuid, i64, &str) {
+        (self.click_id, self.clicked_at_ms, self.advertiser_id())
+    }
+
+    pub(super) fn row_key(&self) -> RowKey {
+        (self.click_id, self.clicked_at_ms, self.advertiser_id().to_owned())
+    }
+
     /// What the click is counted as, with everything that is known against it.
     pub(super) fn verdict(&self, rules: &Rules) -> Verdict {
         if self.is_released {
@@ -218,22 +247,23 @@ impl Standing {
     }
 }
 
-/// Reads clicks by id and time.
+/// Reads clicks.
 pub(super) async fn standing(
     connection: &mut PgConnection,
-    clicks: &[(Uuid, i64)],
+    clicks: &[RowKey],
 ) -> Result<Vec<Standing>, sqlx::Error> {
-    let times = || clicks.iter().map(|&(_, clicked_at_ms)| clicked_at_ms);
+    let times = || clicks.iter().map(|&(_, clicked_at_ms, _)| clicked_at_ms);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(Vec::new()) };
     // The bounds keep the planner from looking into every chunk.
     let rows = sqlx::query(
-        "SELECT c.* FROM unnest($1::uuid[], $2::timestamptz[]) AS k (click_id, clicked_at) \
-         JOIN clicks c USING (click_id, clicked_at) WHERE c.clicked_at BETWEEN $3 AND $4",
+        "SELECT c.* FROM unnest($1::uuid[], $2::timestamptz[], $5::text[]) AS k (click_id, clicked_at, advertiser_id) \
+         JOIN clicks c USING (click_id, clicked_at, advertiser_id) WHERE c.clicked_at BETWEEN $3 AND $4",
     )
-    .bind(clicks.iter().map(|&(click_id, _)| click_id).collect::<Vec<_>>())
+    .bind(clicks.iter().map(|&(click_id, ..)| click_id).collect::<Vec<_>>())
     .bind(times().map(at).collect::<Vec<_>>())
     .bind(at(first))
     .bind(at(last))
+    .bind(clicks.iter().map(|(_, _, advertiser_id)| advertiser_id.as_str()).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     rows.iter().map(read).collect()
@@ -255,6 +285,7 @@ fn read(row: &PgRow) -> Result<Standing, sqlx::Error> {
         })?,
         evidence: Evidence::named(evidence.iter().flatten().map(String::as_str)),
         ip_hash: ip_hash.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        is_bound: row.try_get::<Option<bool>, _>("bound")?.unwrap_or(false),
         user_id: row.try_get("user_id")?,
         is_released: row.try_get::<Option<bool>, _>("released")?.unwrap_or(false),
     })
@@ -276,9 +307,10 @@ pub(super) async fn rewrite(
         sqlx::query(
             "UPDATE clicks c SET disposition = v.judged::disposition, rule = v.rule, rule_version = v.version, \
                evidence = string_to_array(v.evidence, ',') \
-               FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::int[], $6::text[]) \
-                 AS v (click_id, clicked_at, judged, rule, version, evidence) \
-              WHERE c.click_id = v.click_id AND c.clicked_at = v.clicked_at AND c.clicked_at BETWEEN $7 AND $8",
+               FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::int[], $6::text[], $9::text[]) \
+                 AS v (click_id, clicked_at, judged, rule, version, evidence, advertiser_id) \
+              WHERE c.click_id = v.click_id AND c.clicked_at = v.clicked_at AND c.advertiser_id = v.advertiser_id \
+                AND c.clicked_at BETWEEN $7 AND $8",
         )
         .bind(clicks.iter().map(|(click, _)| click.click_id).collect::<Vec<_>>())
         .bind(times().map(at).collect::<Vec<_>>())
@@ -288,6 +320,7 @@ pub(super) async fn rewrite(
         .bind(clicks.iter().map(|(click, _)| listed(click.evidence)).collect::<Vec<_>>())
         .bind(times().min().map(at))
         .bind(times().max().map(at))
+        .bind(clicks.iter().map(|(click, _)| click.advertiser_id()).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await?;
     }
@@ -310,7 +343,7 @@ pub(super) async fn adjust(
         )
         .bind(clicks.iter().map(|(click, _)| click.click_id).collect::<Vec<_>>())
         .bind(clicks.iter().map(|(click, _)| at(click.clicked_at_ms)).collect::<Vec<_>>())
-        .bind(clicks.iter().map(|(click, _)| click.cell.0.as_str()).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(click, _)| click.advertiser_id()).collect::<Vec<_>>())
         .bind(clicks.iter().map(|(click, _)| click.disposition.as_str()).collect::<Vec<_>>())
         .bind(clicks.iter().map(|(_, verdict)| verdict.disposition.as_str()).collect::<Vec<_>>())
         .bind(clicks.iter().map(|(_, verdict)| verdict.rule.map(|(name, _)| name)).collect::<Vec<_>>())

@@ -47,6 +47,10 @@ impl Rows {
         self.bytes(value.as_bytes());
     }
 
+    pub(super) fn boolean(&mut self, value: bool) {
+        self.bytes(&[u8::from(value)]);
+    }
+
     pub(super) fn integer(&mut self, value: i32) {
         self.bytes(&value.to_be_bytes());
     }

@@ -1,5 +1,6 @@
 //! Who clicks the same ad again: a click is a duplicate when another click of the same user and ad
-//! precedes it by less than the window, whether or not that one is itself a duplicate.
+//! precedes it by less than the window, whether or not that one is itself a duplicate. Users and ads are
+//! names within an advertiser: what is named alike with another is somebody and something else.
 //!
 //! So only neighbours matter: a new click is a duplicate because of the one right before it, and
 //! makes a duplicate of the one right after it, whose other predecessors are farther away. Clicks at
@@ -29,20 +30,13 @@ pub(super) async fn find(
         if let Some(before_ms) = neighbours.before_ms
             && is_within(counted_at_ms - before_ms, entry.click().received_at_ms)
         {
-            convictions.push(Conviction {
-                click_id: entry.click().click_id,
-                clicked_at_ms: counted_at_ms,
-                rule: Rule::Duplicate,
-            });
+            convictions.push(Conviction { click: entry.row_key(), rule: Rule::Duplicate });
         }
         if let Some(after) = neighbours.after
             && is_within(after.clicked_at_ms - counted_at_ms, after.received_at_ms)
         {
-            convictions.push(Conviction {
-                click_id: after.click_id,
-                clicked_at_ms: after.clicked_at_ms,
-                rule: Rule::Duplicate,
-            });
+            let click = (after.click_id, after.clicked_at_ms, entry.click().advertiser_id.clone());
+            convictions.push(Conviction { click, rule: Rule::Duplicate });
         }
     }
     Ok(convictions)
@@ -71,18 +65,21 @@ async fn neighbours<'a>(
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(Vec::new()) };
     // The bounds keep the planner from looking into every chunk.
     let rows: Vec<NeighbourRow> = sqlx::query_as(
-        "WITH k AS MATERIALIZED (SELECT *, hashtextextended(ad, hashtextextended(usr, 0)) AS hash \
-           FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[]) WITH ORDINALITY AS t (id, clicked, usr, ad, n)) \
+        "WITH k AS MATERIALIZED (SELECT *, hashtextextended(ad, hashtextextended(usr, hashtextextended(adv, 0))) AS hash \
+           FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $8::text[]) WITH ORDINALITY \
+             AS t (id, clicked, usr, ad, adv, n)) \
          SELECT k.n, (extract(epoch FROM before.clicked_at) * 1000)::bigint, after.click_id, \
                 (extract(epoch FROM after.clicked_at) * 1000)::bigint, (extract(epoch FROM after.received_at) * 1000)::bigint \
            FROM k \
          LEFT JOIN LATERAL (SELECT c.clicked_at FROM clicks c \
-            WHERE hashtextextended(c.ad_id, hashtextextended(c.user_id, 0)) = k.hash AND c.user_id = k.usr AND c.ad_id = k.ad \
+            WHERE hashtextextended(c.ad_id, hashtextextended(c.user_id, hashtextextended(c.advertiser_id, 0))) = k.hash \
+              AND c.user_id = k.usr AND c.ad_id = k.ad AND c.advertiser_id = k.adv \
               AND (c.clicked_at, c.click_id) < (k.clicked, k.id) AND c.clicked_at > k.clicked - $5 * INTERVAL '1 ms' \
               AND c.clicked_at BETWEEN $6 AND $7 AND c.disposition NOT IN ('test', 'defective') \
             ORDER BY c.clicked_at DESC, c.click_id DESC LIMIT 1) AS before ON true \
          LEFT JOIN LATERAL (SELECT c.click_id, c.clicked_at, c.received_at FROM clicks c \
-            WHERE hashtextextended(c.ad_id, hashtextextended(c.user_id, 0)) = k.hash AND c.user_id = k.usr AND c.ad_id = k.ad \
+            WHERE hashtextextended(c.ad_id, hashtextextended(c.user_id, hashtextextended(c.advertiser_id, 0))) = k.hash \
+              AND c.user_id = k.usr AND c.ad_id = k.ad AND c.advertiser_id = k.adv \
               AND (c.clicked_at, c.click_id) > (k.clicked, k.id) AND c.clicked_at < k.clicked + $5 * INTERVAL '1 ms' \
               AND c.clicked_at BETWEEN $6 AND $7 AND c.disposition NOT IN ('test', 'defective') \
             ORDER BY c.clicked_at, c.click_id LIMIT 1) AS after ON true",
@@ -94,6 +91,7 @@ async fn neighbours<'a>(
     .bind(window_ms as f64)
     .bind(at(first - window_ms))
     .bind(at(last + window_ms))
+    .bind(asked.iter().map(|entry| entry.click().advertiser_id.as_str()).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     let found =

@@ -113,16 +113,31 @@ impl Entry<'_> {
         self.examined.counted_at_ms != self.click().clicked_at_ms
     }
 
+    fn name(&self) -> Name<'_> {
+        (self.click().click_id, &self.click().advertiser_id)
+    }
+
+    fn row_key(&self) -> RowKey {
+        (self.click().click_id, self.examined.counted_at_ms, self.click().advertiser_id.clone())
+    }
+
     fn cell(&self) -> CellKey {
         let minute = self.examined.counted_at_ms.div_euclid(MINUTE_MS);
         (self.click().advertiser_id.clone(), minute, self.click().dimensions.clone())
     }
 }
 
+/// What a click is known by: its id, a name among its advertiser's. The id first, for the ledger has clicks
+/// in the order of ids.
+type Name<'a> = (Uuid, &'a str);
+
+/// What identifies one row of the ledger: id, time and advertiser. An id may have come back under another
+/// time after days.
+type RowKey = (Uuid, i64, String);
+
 /// A rule applies to a click, because of others.
 struct Conviction {
-    click_id: Uuid,
-    clicked_at_ms: i64,
+    click: RowKey,
     rule: Rule,
 }
 
@@ -180,7 +195,7 @@ impl Ledger {
         let known = clicks::known(&mut transaction, &entries, self.horizon).await?;
         stopwatch.ended(Stage::LookUp);
         let unknown: Vec<&Entry<'_>> =
-            entries.iter().filter(|(id, _)| !known.contains(*id)).map(|(_, entry)| entry).collect();
+            entries.iter().filter(|(name, _)| !known.contains(*name)).map(|(_, entry)| entry).collect();
         let Some(fresh) = clicks::insert(&mut transaction, unknown).await? else { return Ok(None) };
         failpoint::reached("clicks_inserted");
         stopwatch.ended(Stage::Insert);
@@ -208,7 +223,7 @@ impl Ledger {
         // between commit and publish.
         let untouched: HashSet<CellKey> = entries
             .values()
-            .filter(|entry| known.contains(&entry.click().click_id))
+            .filter(|entry| known.contains(&entry.name()))
             .map(Entry::cell)
             .filter(|key| !changes.contains_key(key))
             .collect();
@@ -236,11 +251,12 @@ impl Ledger {
         Ok(Some(committed))
     }
 
-    /// The batch's clicks by id; of two with one id the first counts.
-    fn examine<'a>(&mut self, batch: &'a [Received], rules: &Rules) -> BTreeMap<Uuid, Entry<'a>> {
+    /// The batch's clicks by name; of two with one name the first counts.
+    fn examine<'a>(&mut self, batch: &'a [Received], rules: &Rules) -> BTreeMap<Name<'a>, Entry<'a>> {
         let mut entries = BTreeMap::new();
         for received in batch {
-            entries.entry(received.click.click_id).or_insert_with(|| {
+            let name: Name<'a> = (received.click.click_id, &received.click.advertiser_id);
+            entries.entry(name).or_insert_with(|| {
                 let examined = self.judge.examine(&received.click, rules);
                 let verdict = Verdict::alone(&examined, received.click.received_at_ms, rules);
                 Entry { received, examined, verdict }
@@ -264,21 +280,18 @@ async fn reconsider(
     for rule in [Rule::IpVelocity, Rule::UserVelocity] {
         convictions.extend(velocity::find(connection, rule, &suspects.of(rule, fresh), rules).await?);
     }
-    let mut convicted: Vec<(Uuid, i64)> =
-        convictions.iter().map(|conviction| (conviction.click_id, conviction.clicked_at_ms)).collect();
-    convicted.sort_unstable();
-    convicted.dedup();
-    let mut evidence: BTreeMap<Uuid, Vec<Rule>> = BTreeMap::new();
+    let mut evidence: BTreeMap<RowKey, Vec<Rule>> = BTreeMap::new();
     for conviction in convictions {
-        evidence.entry(conviction.click_id).or_default().push(conviction.rule);
+        evidence.entry(conviction.click).or_default().push(conviction.rule);
     }
+    let convicted: Vec<RowKey> = evidence.keys().cloned().collect();
 
     let mut standing = clicks::standing(connection, &convicted).await?;
-    standing.sort_unstable_by_key(|click| click.click_id);
+    standing.sort_unstable_by(|one, other| one.key().cmp(&other.key()));
     let mut bursts = Bursts::default();
     standing.retain_mut(|click| {
         let before = click.evidence;
-        evidence.remove(&click.click_id).into_iter().flatten().for_each(|rule| click.evidence.add(rule));
+        evidence.remove(&click.row_key()).into_iter().flatten().for_each(|rule| click.evidence.add(rule));
         bursts.note(click, before);
         click.evidence != before
     });
@@ -287,7 +300,12 @@ async fn reconsider(
     clicks::rewrite(connection, &rewritten).await?;
     incidents::observe(connection, &bursts.observations()).await?;
 
-    let is_fresh: HashSet<Uuid> = fresh.iter().map(|entry| entry.click().click_id).collect();
+    let is_fresh: HashSet<(Uuid, i64, &str)> = fresh
+        .iter()
+        .map(|entry| {
+            (entry.click().click_id, entry.examined.counted_at_ms, entry.click().advertiser_id.as_str())
+        })
+        .collect();
     let mut adjusted = Vec::new();
     for &(click, verdict) in
         rewritten.iter().filter(|(click, verdict)| click.disposition != verdict.disposition)
@@ -296,7 +314,7 @@ async fn reconsider(
         counts.withdraw(click.disposition);
         counts.record(verdict.disposition);
         // Nobody has seen what this very batch was counted as.
-        if !is_fresh.contains(&click.click_id) {
+        if !is_fresh.contains(&click.key()) {
             adjusted.push((click, verdict));
         }
     }

@@ -5,13 +5,13 @@
 //! turn to judge, while other batches are. What these bring until then can't have been seen; so each
 //! batch leaves the hashes of its users and addresses in the table `judged`, in the order of commits,
 //! and whoever of ours is named by a later one is a suspect, too. Suspects are only asked about; the
-//! rules, under the installation's lock, decide.
+//! rules, under the installation's lock, decide. So an address is named whoever vouches for it: whom a click
+//! of it concerns is for the rule to say.
 
 use std::{collections::HashSet, iter};
 
 use clickwire_protocol::rules::Rule;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::{Entry, at, velocity};
 use crate::rules::Rules;
@@ -22,16 +22,16 @@ const LOOKED_THROUGH: u32 = 50;
 /// Batches that are remembered. Who finds that it has waited for more asks again.
 const REMEMBERED: i64 = 64;
 
-/// New clicks, by the rules that are to be asked.
+/// New clicks, by the rules that are to be asked: places in the batch's list of them.
 pub(super) struct Suspects {
     /// The last batch whose clicks were in the ledger, judged, when we asked.
     judged: i64,
     /// The user may have clicked the same ad before or after.
-    repeated: HashSet<Uuid>,
+    repeated: HashSet<usize>,
     /// The user may have clicked more often than a threshold allows.
-    fast_users: HashSet<Uuid>,
+    fast_users: HashSet<usize>,
     /// The same of the address.
-    fast_addresses: HashSet<Uuid>,
+    fast_addresses: HashSet<usize>,
 }
 
 impl Suspects {
@@ -42,7 +42,8 @@ impl Suspects {
             Rule::UserVelocity => &self.fast_users,
             _ => &self.repeated,
         };
-        fresh.iter().copied().filter(|entry| suspects.contains(&entry.click().click_id)).collect()
+        let is_suspect = |(place, _): &(usize, &Entry<'_>)| suspects.contains(place);
+        fresh.iter().copied().enumerate().filter(is_suspect).map(|(_, entry)| entry).collect()
     }
 
     /// Now that it is our turn: adds those that batches have named since, and names ours.
@@ -55,7 +56,8 @@ impl Suspects {
         if fresh.is_empty() {
             return Ok(());
         }
-        let named: Vec<u8> = judged(fresh).flat_map(subjects).flat_map(u64::to_be_bytes).collect();
+        let named = judged(fresh).flat_map(|(_, entry)| subjects(entry));
+        let named: Vec<u8> = named.flat_map(u64::to_be_bytes).collect();
         let since: Vec<(i64, Vec<u8>)> = sqlx::query_as(
             "WITH ours AS (INSERT INTO judged (number, subjects) SELECT coalesce(max(number), 0) + 1, $3 FROM judged), \
                   gone AS (DELETE FROM judged WHERE number <= $1 - $2) \
@@ -76,9 +78,11 @@ impl Suspects {
             .flat_map(|(_, named)| named.as_chunks().0)
             .map(|&subject| u64::from_be_bytes(subject))
             .collect();
-        for entry in judged(fresh).filter(|&entry| subjects(entry).any(|subject| since.contains(&subject))) {
+        for (place, _) in
+            judged(fresh).filter(|(_, entry)| subjects(entry).any(|subject| since.contains(&subject)))
+        {
             for suspects in [&mut self.repeated, &mut self.fast_users, &mut self.fast_addresses] {
-                suspects.insert(entry.click().click_id);
+                suspects.insert(place);
             }
         }
         Ok(())
@@ -92,15 +96,15 @@ pub(super) async fn nominate(
     rules: &Rules,
 ) -> Result<Suspects, sqlx::Error> {
     // First: what is judged while we ask may or may not be seen.
-    let judged =
+    let latest =
         sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM judged").fetch_one(&mut *connection).await?;
     let (repeated, fast_users) = by_user(connection, fresh, rules).await?;
     let crowds = velocity::crowds(connection, Rule::IpVelocity, fresh, rules).await?;
-    let is_crowded = |entry: &&&Entry<'_>| {
-        entry.click().ip_hash.as_deref().is_some_and(|address| crowds.contains(address))
+    let is_crowded = |(_, entry): &(usize, &Entry<'_>)| {
+        velocity::subject(Rule::IpVelocity, entry).is_some_and(|subject| crowds.contains(&subject))
     };
-    let fast_addresses = fresh.iter().filter(is_crowded).map(|entry| entry.click().click_id).collect();
-    Ok(Suspects { judged, repeated, fast_users, fast_addresses })
+    let fast_addresses = judged(fresh).filter(is_crowded).map(|(place, _)| place).collect();
+    Ok(Suspects { judged: latest, repeated, fast_users, fast_addresses })
 }
 
 /// Clicks whose user has clicked the same ad in a rule's reach, and clicks with more around them than
@@ -109,22 +113,25 @@ async fn by_user(
     connection: &mut PgConnection,
     fresh: &[&Entry<'_>],
     rules: &Rules,
-) -> Result<(HashSet<Uuid>, HashSet<Uuid>), sqlx::Error> {
+) -> Result<(HashSet<usize>, HashSet<usize>), sqlx::Error> {
     let (repeats, velocity) = (rules.reach(Rule::Duplicate), rules.reach(Rule::UserVelocity));
     let window_ms = [repeats, velocity].into_iter().flatten().map(|reach| reach.window_ms).max();
-    let asked: Vec<&Entry<'_>> = judged(fresh).filter(|entry| entry.click().user_id.is_some()).collect();
+    let (places, asked): (Vec<usize>, Vec<&Entry<'_>>) =
+        judged(fresh).filter(|(_, entry)| entry.click().user_id.is_some()).unzip();
     let times = || asked.iter().map(|entry| entry.examined.counted_at_ms);
     let (Some(window_ms), Some(first), Some(last)) = (window_ms, times().min(), times().max()) else {
         return Ok((HashSet::new(), HashSet::new()));
     };
     let looked_through = velocity.map_or(LOOKED_THROUGH, |reach| reach.lowest_threshold);
     // The bounds keep the planner from looking into every chunk.
-    let rows: Vec<(Uuid, bool)> = sqlx::query_as(
-        "SELECT k.id, company.clicks > $8 \
-           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) AS k (id, usr, ad, since, until) \
+    let rows: Vec<(i64, bool)> = sqlx::query_as(
+        "SELECT k.n, company.clicks > $8 \
+           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $9::text[]) WITH ORDINALITY \
+             AS k (id, usr, ad, since, until, adv, n) \
          CROSS JOIN LATERAL (SELECT count(*) AS clicks, bool_or(near.ad_id = k.ad AND near.click_id <> k.id) AS is_repeated \
             FROM (SELECT c.ad_id, c.click_id FROM clicks c \
-                   WHERE hashtextextended(c.user_id, 0) = hashtextextended(k.usr, 0) AND c.user_id IS NOT NULL \
+                   WHERE hashtextextended(c.user_id, hashtextextended(c.advertiser_id, 0)) \
+                           = hashtextextended(k.usr, hashtextextended(k.adv, 0)) AND c.user_id IS NOT NULL \
                      AND c.clicked_at > k.since AND c.clicked_at < k.until AND c.clicked_at BETWEEN $6 AND $7 \
                    LIMIT $8 + 1) AS near) AS company \
           WHERE company.clicks > $8 OR company.is_repeated",
@@ -137,20 +144,31 @@ async fn by_user(
     .bind(at(first - window_ms))
     .bind(at(last + window_ms))
     .bind(i64::from(looked_through))
+    .bind(asked.iter().map(|entry| entry.click().advertiser_id.as_str()).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    let crowded = rows.iter().filter(|(_, is_crowded)| *is_crowded).map(|&(click_id, _)| click_id).collect();
-    Ok((rows.iter().map(|&(click_id, _)| click_id).collect(), crowded))
+    let (mut repeated, mut crowded) = (HashSet::new(), HashSet::new());
+    for (number, is_crowded) in rows {
+        let Some(&place) = usize::try_from(number - 1).ok().and_then(|number| places.get(number)) else {
+            continue;
+        };
+        repeated.insert(place);
+        if is_crowded {
+            crowded.insert(place);
+        }
+    }
+    Ok((repeated, crowded))
 }
 
-/// Those that rules judge.
-fn judged<'a>(fresh: &[&'a Entry<'a>]) -> impl Iterator<Item = &'a Entry<'a>> {
-    fresh.iter().copied().filter(|entry| entry.examined.outside.is_none())
+/// Those that rules judge, with their places.
+fn judged<'a>(fresh: &[&'a Entry<'a>]) -> impl Iterator<Item = (usize, &'a Entry<'a>)> {
+    fresh.iter().copied().enumerate().filter(|(_, entry)| entry.examined.outside.is_none())
 }
 
 /// The hashes of a click's user and address.
 fn subjects(entry: &Entry<'_>) -> impl Iterator<Item = u64> {
-    let user = entry.click().user_id.iter().map(|user| hash(1, user.bytes()));
+    let advertiser = || entry.click().advertiser_id.bytes().chain(iter::once(0));
+    let user = entry.click().user_id.iter().map(move |user| hash(1, advertiser().chain(user.bytes())));
     // The ledger knows the bytes, not how they were written.
     let address = |address: &String| hash(2, address.bytes().map(|digit| digit.to_ascii_lowercase()));
     user.chain(entry.click().ip_hash.iter().map(address))

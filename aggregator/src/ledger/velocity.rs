@@ -4,10 +4,20 @@
 //! Seen in the order of time: when it belongs to some run of `threshold + 1` clicks whose first and
 //! last are less than a window apart. So the `threshold` clicks on either side of the new ones are
 //! all that matter; whatever lies beyond them is unaffected or convicted already.
+//!
+//! Which clicks count depends on whose click is judged. A user is one advertiser's. Of an address, a click
+//! of advertiser A is judged beside the clicks that the operator vouches for, of all advertisers, and those
+//! that keys bound to A have posted. So there is a *pool* of the address that is vouched for, and one for
+//! each advertiser with bound clicks of it, which has these beside the vouched ones and convicts that
+//! advertiser's clicks only. A new bound click concerns its advertiser's pool; a vouched one all pools that
+//! have clicks nearby.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+};
 
-use clickwire_protocol::rules::Rule;
+use clickwire_protocol::{MINUTE_MS, rules::Rule};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
@@ -17,32 +27,43 @@ use crate::rules::{Reach, Rules};
 /// New clicks of one key that are no farther apart than this are looked at together.
 const TOGETHER_MS: i64 = 1_000;
 
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+
+/// Whose clicks are counted together: an address (a user), and the advertiser that the pool or the user
+/// belongs to; `None` for the clicks of an address that are vouched for.
+pub(super) type Subject<'a> = (&'a str, Option<&'a str>);
+
 /// Neighbouring new clicks of one address or user.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Cluster<'a> {
-    key: &'a str,
+    /// Of the new clicks.
+    subject: Subject<'a>,
+    /// The advertiser of the pool that they are looked at in; vouched clicks may concern several.
+    pool: Option<Cow<'a, str>>,
     first_ms: i64,
     last_ms: i64,
 }
 
 /// A click of a cluster or beside it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Click {
     click_id: Uuid,
     clicked_at_ms: i64,
     received_at_ms: i64,
+    advertiser_id: String,
 }
 
-/// The addresses (users) of new clicks, which are in the ledger already, that have more clicks around
-/// these than any threshold allows.
+/// Those of new clicks, which are in the ledger already, that have more clicks around them than any
+/// threshold allows.
 pub(super) async fn crowds<'a>(
     connection: &mut PgConnection,
     rule: Rule,
     fresh: &[&'a Entry<'a>],
     rules: &Rules,
-) -> Result<HashSet<&'a str>, sqlx::Error> {
+) -> Result<HashSet<Subject<'a>>, sqlx::Error> {
     let Some(reach) = rules.reach(rule) else { return Ok(HashSet::new()) };
     let clusters = crowded(connection, rule, clusters(keyed(rule, fresh)), reach).await?;
-    Ok(clusters.into_iter().map(|cluster| cluster.key).collect())
+    Ok(clusters.into_iter().map(|cluster| cluster.subject).collect())
 }
 
 /// What those of the new clicks that may be in a crowd say about themselves and others.
@@ -54,50 +75,67 @@ pub(super) async fn find(
 ) -> Result<Vec<Conviction>, sqlx::Error> {
     let Some(reach) = rules.reach(rule) else { return Ok(Vec::new()) };
     let clusters = crowded(connection, rule, clusters(keyed(rule, suspects)), reach).await?;
+    let mut surroundings = surroundings(connection, rule, &clusters, reach).await?;
     let mut convictions = Vec::new();
-    for clicks in surroundings(connection, rule, &clusters, reach).await?.into_values() {
+    for (number, cluster) in (1..).zip(&clusters) {
+        let clicks = surroundings.remove(&number).unwrap_or_default();
         let limit = |click: &Click| {
+            // In an advertiser's pool the others' clicks count, and are judged in theirs.
+            if cluster.pool.as_ref().is_some_and(|of| *of != click.advertiser_id) {
+                return None;
+            }
             let version = rules.at(rule, click.received_at_ms)?;
             Some((version.setting.threshold as usize, version.setting.window_ms()))
         };
         let convicted = convicted(&clicks, limit);
-        convictions.extend(clicks.iter().zip(convicted).filter(|(_, convicted)| *convicted).map(
-            |(click, _)| Conviction { click_id: click.click_id, clicked_at_ms: click.clicked_at_ms, rule },
-        ));
+        for (click, _) in clicks.into_iter().zip(convicted).filter(|(_, convicted)| *convicted) {
+            let click = (click.click_id, click.clicked_at_ms, click.advertiser_id);
+            convictions.push(Conviction { click, rule });
+        }
     }
     Ok(convictions)
 }
 
-/// Addresses (users) and times of clicks that rules judge.
-fn keyed<'a>(rule: Rule, clicks: &[&'a Entry<'a>]) -> impl Iterator<Item = (&'a str, i64)> {
+/// The subject of a click under a rule.
+pub(super) fn subject<'a>(rule: Rule, entry: &'a Entry<'_>) -> Option<Subject<'a>> {
+    let click = entry.click();
+    match rule {
+        Rule::IpVelocity => {
+            Some((click.ip_hash.as_deref()?, click.bound.then_some(click.advertiser_id.as_str())))
+        }
+        _ => Some((click.user_id.as_deref()?, Some(&click.advertiser_id))),
+    }
+}
+
+/// Subjects and times of clicks that rules judge.
+fn keyed<'a>(rule: Rule, clicks: &[&'a Entry<'a>]) -> impl Iterator<Item = (Subject<'a>, i64)> {
     let judged = clicks.iter().copied().filter(|entry| entry.examined.outside.is_none());
-    judged.filter_map(move |entry| Some((key(rule, entry)?, entry.examined.counted_at_ms)))
+    judged.filter_map(move |entry| Some((subject(rule, entry)?, entry.examined.counted_at_ms)))
 }
 
-fn key<'a>(rule: Rule, entry: &'a Entry<'_>) -> Option<&'a str> {
+/// The ledger's clicks of a cluster `k`, as indexes have them: all that meet one of the conditions.
+fn matches(rule: Rule) -> &'static [&'static str] {
     match rule {
-        Rule::IpVelocity => entry.click().ip_hash.as_deref(),
-        _ => entry.click().user_id.as_deref(),
+        Rule::IpVelocity => &[
+            "c.ip_hash = decode(k.key, 'hex') AND c.bound IS NOT TRUE",
+            "c.ip_hash = decode(k.key, 'hex') AND c.bound AND c.advertiser_id = k.advertiser",
+        ],
+        _ => &["hashtextextended(c.user_id, hashtextextended(c.advertiser_id, 0)) \
+                  = hashtextextended(k.key, hashtextextended(k.advertiser, 0)) \
+                AND c.user_id = k.key AND c.advertiser_id = k.advertiser"],
     }
 }
 
-/// The ledger's column of a key, as an index has it.
-fn matches(rule: Rule) -> &'static str {
-    match rule {
-        Rule::IpVelocity => "c.ip_hash = decode(k.key, 'hex')",
-        _ => "hashtextextended(c.user_id, 0) = hashtextextended(k.key, 0) AND c.user_id = k.key",
-    }
-}
-
-fn clusters<'a>(clicks: impl Iterator<Item = (&'a str, i64)>) -> Vec<Cluster<'a>> {
-    let mut clicks: Vec<(&str, i64)> = clicks.collect();
+fn clusters<'a>(clicks: impl Iterator<Item = (Subject<'a>, i64)>) -> Vec<Cluster<'a>> {
+    let mut clicks: Vec<(Subject<'a>, i64)> = clicks.collect();
     clicks.sort_unstable();
-    let is_near =
-        |before: &(&str, i64), after: &(&str, i64)| before.0 == after.0 && after.1 - before.1 <= TOGETHER_MS;
+    let is_near = |before: &(Subject<'_>, i64), after: &(Subject<'_>, i64)| {
+        before.0 == after.0 && after.1 - before.1 <= TOGETHER_MS
+    };
     let mut clusters = Vec::with_capacity(clicks.len());
     for together in clicks.chunk_by(is_near) {
-        if let (Some(&(key, first_ms)), Some(&(_, last_ms))) = (together.first(), together.last()) {
-            clusters.push(Cluster { key, first_ms, last_ms });
+        if let (Some(&(subject, first_ms)), Some(&(_, last_ms))) = (together.first(), together.last()) {
+            clusters.push(Cluster { subject, pool: subject.1.map(Cow::Borrowed), first_ms, last_ms });
         }
     }
     clusters
@@ -105,37 +143,60 @@ fn clusters<'a>(clicks: impl Iterator<Item = (&'a str, i64)>) -> Vec<Cluster<'a>
 
 type Query<'q, O> = sqlx::query::QueryAs<'q, sqlx::Postgres, O, sqlx::postgres::PgArguments>;
 
-/// Binds `$1` keys, `$2` and `$3` first and last times, `$4` the window, `$5` and `$6` the bounds that
-/// keep the planner from looking into every chunk.
-fn bind<'q, O>(query: Query<'q, O>, clusters: &[Cluster<'q>], reach: Reach) -> Query<'q, O> {
-    let earliest = clusters.iter().map(|cluster| cluster.first_ms).min().unwrap_or_default();
-    let latest = clusters.iter().map(|cluster| cluster.last_ms).max().unwrap_or_default();
+/// What [`bind`] binds first, as rows `k`.
+const CLUSTERS: &str = "unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[]) \
+     WITH ORDINALITY AS k (key, advertiser, first, last, n)";
+
+/// Binds `$1` to `$4` for [`CLUSTERS`], `$5` the window, `$6` and `$7` the bounds that keep the planner
+/// from looking into every chunk.
+fn bind<'q, O>(query: Query<'q, O>, clusters: &'q [Cluster<'q>], reach: Reach) -> Query<'q, O> {
+    let (earliest, latest) = span(clusters, reach);
     query
-        .bind(clusters.iter().map(|cluster| cluster.key).collect::<Vec<_>>())
+        .bind(clusters.iter().map(|cluster| cluster.subject.0).collect::<Vec<_>>())
+        .bind(clusters.iter().map(|cluster| cluster.pool.as_deref()).collect::<Vec<_>>())
         .bind(clusters.iter().map(|cluster| at(cluster.first_ms)).collect::<Vec<_>>())
         .bind(clusters.iter().map(|cluster| at(cluster.last_ms)).collect::<Vec<_>>())
         .bind(reach.window_ms as f64)
-        .bind(at(earliest - reach.window_ms))
-        .bind(at(latest + reach.window_ms))
+        .bind(at(earliest))
+        .bind(at(latest))
 }
 
-/// The clusters with more clicks in their windows' reach than any threshold allows. Most have not: this
-/// is one index probe for each.
+/// The time that clusters and their windows reach over.
+fn span(clusters: &[Cluster<'_>], reach: Reach) -> (i64, i64) {
+    let earliest = clusters.iter().map(|cluster| cluster.first_ms).min().unwrap_or_default();
+    let latest = clusters.iter().map(|cluster| cluster.last_ms).max().unwrap_or_default();
+    (earliest - reach.window_ms, latest + reach.window_ms)
+}
+
+/// The clusters with more clicks in their windows' reach than any threshold allows, in every pool that they
+/// concern. Most have not: this is one index probe for each.
 async fn crowded<'a>(
     connection: &mut PgConnection,
     rule: Rule,
     mut clusters: Vec<Cluster<'a>>,
     reach: Reach,
 ) -> Result<Vec<Cluster<'a>>, sqlx::Error> {
+    if rule == Rule::IpVelocity {
+        let of_advertisers = pools(connection, &clusters, reach).await?;
+        clusters.extend(of_advertisers);
+    }
     if clusters.is_empty() {
         return Ok(clusters);
     }
+    // Each of the conditions as far as the limit goes, so that none reads more.
+    let clicks: Vec<String> = matches(rule)
+        .iter()
+        .map(|matches| {
+            format!(
+                "(SELECT 1 FROM clicks c WHERE {matches} \
+                   AND c.clicked_at > k.first - $5 * INTERVAL '1 ms' AND c.clicked_at < k.last + $5 * INTERVAL '1 ms' \
+                   AND c.clicked_at BETWEEN $6 AND $7 LIMIT $8 + 1)"
+            )
+        })
+        .collect();
     let sql = format!(
-        "SELECT k.n FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS k (key, first, last, n) \
-         CROSS JOIN LATERAL (SELECT FROM clicks c WHERE {matches} \
-              AND c.clicked_at > k.first - $4 * INTERVAL '1 ms' AND c.clicked_at < k.last + $4 * INTERVAL '1 ms' \
-              AND c.clicked_at BETWEEN $5 AND $6 OFFSET $7 LIMIT 1) AS crowd",
-        matches = matches(rule),
+        "SELECT k.n FROM {CLUSTERS} CROSS JOIN LATERAL (SELECT FROM ({clicks}) AS near OFFSET $8 LIMIT 1) AS crowd",
+        clicks = clicks.join(" UNION ALL "),
     );
     let query = bind(sqlx::query_as::<_, (i64,)>(AssertSqlSafe(sql)), &clusters, reach);
     let rows = query.bind(i64::from(reach.lowest_threshold)).fetch_all(connection).await?;
@@ -146,6 +207,44 @@ async fn crowded<'a>(
         numbers.contains(&number)
     });
     Ok(clusters)
+}
+
+/// Clusters of vouched clicks once more, for each advertiser with bound clicks of the address. Skips from
+/// advertiser to advertiser, so nobody's number of clicks matters; whole days, as chunks are, so that the
+/// first entry is always one. Where no key is bound it is one probe for all.
+async fn pools<'a>(
+    connection: &mut PgConnection,
+    clusters: &[Cluster<'a>],
+    reach: Reach,
+) -> Result<Vec<Cluster<'a>>, sqlx::Error> {
+    let vouched: Vec<&Cluster<'a>> = clusters.iter().filter(|cluster| cluster.pool.is_none()).collect();
+    if vouched.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (earliest, latest) = span(clusters, reach);
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT k.n, pool.advertiser_id FROM unnest($1::text[]) WITH ORDINALITY AS k (key, n) \
+         CROSS JOIN LATERAL (SELECT c.advertiser_id FROM clicks c WHERE c.ip_hash = decode(k.key, 'hex') AND c.bound \
+             AND c.clicked_at >= $2 AND c.clicked_at < $3 ORDER BY c.advertiser_id LIMIT 1) AS first \
+         CROSS JOIN LATERAL (WITH RECURSIVE pools AS (SELECT first.advertiser_id \
+             UNION ALL SELECT following.advertiser_id FROM pools CROSS JOIN LATERAL \
+               (SELECT c.advertiser_id FROM clicks c WHERE c.ip_hash = decode(k.key, 'hex') AND c.bound \
+                   AND c.advertiser_id > pools.advertiser_id AND c.clicked_at >= $2 AND c.clicked_at < $3 \
+                 ORDER BY c.advertiser_id LIMIT 1) AS following) \
+           SELECT advertiser_id FROM pools) AS pool \
+          WHERE EXISTS (SELECT FROM clicks c WHERE c.ip_hash IS NOT NULL AND c.bound \
+             AND c.clicked_at >= $2 AND c.clicked_at < $3)",
+    )
+    .bind(vouched.iter().map(|cluster| cluster.subject.0).collect::<Vec<_>>())
+    .bind(at(earliest.div_euclid(DAY_MS) * DAY_MS))
+    .bind(at((latest.div_euclid(DAY_MS) + 1) * DAY_MS))
+    .fetch_all(connection)
+    .await?;
+    let cluster = |(number, advertiser_id): (i64, String)| {
+        let vouched = *vouched.get(usize::try_from(number - 1).ok()?)?;
+        Some(Cluster { pool: Some(Cow::Owned(advertiser_id)), ..vouched.clone() })
+    };
+    Ok(rows.into_iter().filter_map(cluster).collect())
 }
 
 /// The clicks of each cluster and those beside it that matter, by time.
@@ -159,27 +258,30 @@ async fn surroundings(
     if clusters.is_empty() {
         return Ok(surroundings);
     }
-    let clicks = format!(
-        "SELECT c.click_id, c.clicked_at, c.received_at FROM clicks c WHERE {matches} \
-           AND c.disposition NOT IN ('test', 'defective') AND c.clicked_at BETWEEN $5 AND $6",
-        matches = matches(rule),
-    );
+    let near = matches(rule).iter().map(|matches| {
+        let clicks = format!(
+            "SELECT c.click_id, c.clicked_at, c.received_at, c.advertiser_id FROM clicks c WHERE {matches} \
+               AND c.disposition NOT IN ('test', 'defective') AND c.clicked_at BETWEEN $6 AND $7"
+        );
+        format!(
+            "({clicks} AND c.clicked_at < k.first AND c.clicked_at > k.first - $5 * INTERVAL '1 ms' \
+               ORDER BY c.clicked_at DESC LIMIT $8) \
+             UNION ALL ({clicks} AND c.clicked_at BETWEEN k.first AND k.last) \
+             UNION ALL ({clicks} AND c.clicked_at > k.last AND c.clicked_at < k.last + $5 * INTERVAL '1 ms' \
+               ORDER BY c.clicked_at LIMIT $8)"
+        )
+    });
     let sql = format!(
         "SELECT k.n, c.click_id, (extract(epoch FROM c.clicked_at) * 1000)::bigint AS clicked_at_ms, \
-                (extract(epoch FROM c.received_at) * 1000)::bigint \
-           FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS k (key, first, last, n) \
-         CROSS JOIN LATERAL ( \
-           ({clicks} AND c.clicked_at < k.first AND c.clicked_at > k.first - $4 * INTERVAL '1 ms' \
-             ORDER BY c.clicked_at DESC LIMIT $7) \
-           UNION ALL ({clicks} AND c.clicked_at BETWEEN k.first AND k.last) \
-           UNION ALL ({clicks} AND c.clicked_at > k.last AND c.clicked_at < k.last + $4 * INTERVAL '1 ms' \
-             ORDER BY c.clicked_at LIMIT $7)) AS c \
-          ORDER BY k.n, clicked_at_ms",
+                (extract(epoch FROM c.received_at) * 1000)::bigint, c.advertiser_id \
+           FROM {CLUSTERS} CROSS JOIN LATERAL ({near}) AS c ORDER BY k.n, clicked_at_ms",
+        near = near.collect::<Vec<_>>().join(" UNION ALL "),
     );
-    let query = bind(sqlx::query_as::<_, (i64, Uuid, i64, i64)>(AssertSqlSafe(sql)), clusters, reach);
+    let query = bind(sqlx::query_as::<_, (i64, Uuid, i64, i64, String)>(AssertSqlSafe(sql)), clusters, reach);
     let rows = query.bind(i64::from(reach.highest_threshold)).fetch_all(connection).await?;
-    for (number, click_id, clicked_at_ms, received_at_ms) in rows {
-        surroundings.entry(number).or_default().push(Click { click_id, clicked_at_ms, received_at_ms });
+    for (number, click_id, clicked_at_ms, received_at_ms, advertiser_id) in rows {
+        let click = Click { click_id, clicked_at_ms, received_at_ms, advertiser_id };
+        surroundings.entry(number).or_default().push(click);
     }
     Ok(surroundings)
 }
@@ -216,6 +318,7 @@ mod tests {
             click_id: Uuid::from_u128(number as u128),
             clicked_at_ms,
             received_at_ms: clicked_at_ms,
+            advertiser_id: "adv_001".into(),
         };
         times.iter().enumerate().map(click).collect()
     }
@@ -260,9 +363,11 @@ mod tests {
 
     #[test]
     fn clicks_of_one_key_that_are_near_each_other_make_a_cluster() {
-        let found =
-            clusters([("b", 5_000), ("a", 2_500), ("a", 1_000), ("a", 2_000), ("a", 4_000)].into_iter());
-        let found: Vec<_> = found.iter().map(|found| (found.key, found.first_ms, found.last_ms)).collect();
-        assert_eq!(found, [("a", 1_000, 2_500), ("a", 4_000, 4_000), ("b", 5_000, 5_000)]);
+        let (a, b, bound) = (("a", None), ("b", None), ("a", Some("adv_001")));
+        let clicks = [(b, 5_000), (a, 2_500), (a, 1_000), (bound, 2_600), (a, 2_000), (a, 4_000)];
+        let found = clusters(clicks.into_iter());
+        let found: Vec<_> =
+            found.iter().map(|found| (found.subject, found.first_ms, found.last_ms)).collect();
+        assert_eq!(found, [(a, 1_000, 2_500), (a, 4_000, 4_000), (bound, 2_600, 2_600), (b, 5_000, 5_000)]);
     }
 }

@@ -6,6 +6,7 @@
 
 mod pglite;
 mod retention;
+mod upgrade;
 
 // The statements themselves, not copies of them.
 #[path = "../../src/housekeeping.rs"]

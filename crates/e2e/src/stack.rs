@@ -356,6 +356,22 @@ impl Stack {
         Ok(Server::new(&self.server_url, INGEST_KEY)?.connection())
     }
 
+    /// A connection to post clicks over with another key.
+    pub fn poster_with(&self, key: &str) -> Result<Connection> {
+        Ok(Server::new(&self.server_url, key)?.connection())
+    }
+
+    /// Makes a key that is bound to an advertiser, speaks for users, and is known to the server.
+    pub async fn bound_key(&self, advertiser_id: &str) -> Result<String> {
+        let wanted = serde_json::json!({"name": "a tenant", "mode": "live", "advertisers": [advertiser_id],
+            "speaks_for_users": true, "rate_per_second": 100_000, "burst": 100_000});
+        let body = wanted.to_string().into_bytes();
+        let (status, answer) = self.as_admin()?.connection().post("/api/v1/admin/keys", body).await?;
+        ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
+        let issued: Value = serde_json::from_slice(&answer)?;
+        Ok(issued["key"].as_str().context("no key")?.to_owned())
+    }
+
     /// The server as an administrator sees it.
     pub fn as_admin(&self) -> Result<Server> {
         Server::new(&self.server_url, ADMIN_TOKEN)

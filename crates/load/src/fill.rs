@@ -11,13 +11,13 @@ use async_nats::{
 use clap::Args;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
-    click::Click,
+    click::{Click, message_id},
     counts::Dimensions,
     stream::{DEFAULT_PARTITIONS, Names, partition_of},
 };
 use rand::{Rng, RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio_util::sync::CancellationToken;
-use uuid::{Builder, Uuid};
+use uuid::Builder;
 
 use crate::traffic;
 
@@ -87,9 +87,8 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
         }
         let click = click(&mut random, &options.mix, number, ending_ms);
         let partition = partition_of(&click.dimensions.ad_id, options.partitions);
-        let mut id = Uuid::encode_buffer();
         let message = PublishMessage::build()
-            .message_id(&*click.click_id.hyphenated().encode_lower(&mut id))
+            .message_id(message_id(click.click_id, &click.advertiser_id))
             .payload(serde_json::to_vec(&click)?.into());
         waiting.push_back(stream.send_publish(subjects[usize::from(partition)].clone(), message).await?);
     }
@@ -136,6 +135,7 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
         browser: None,
         data_center: false,
         test: false,
+        bound: false,
         prefetch: false,
         id_fault: None,
     }
@@ -151,6 +151,8 @@ fn address(user: u32) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use uuid::Uuid;
 
     use super::*;
 

@@ -51,11 +51,12 @@ const MAX_UNKNOWN_NAMED: usize = 20;
 /// Said of a field that must be as it was sent.
 const BROKEN_TEXT: &str = "Not Unicode: half of a surrogate pair, or bytes that are not UTF-8.";
 
-/// A click as it travels on the stream: JSON, one click a message, `Nats-Msg-Id` = `click_id`.
+/// A click as it travels on the stream: JSON, one click a message, its `Nats-Msg-Id` from
+/// [`message_id`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "FlatClick")]
 pub struct Click {
-    /// Names the click; an exact resend has the same.
+    /// Names the click among its advertiser's; an exact resend has the same.
     pub click_id: Uuid,
     /// Who pays.
     pub advertiser_id: String,
@@ -88,6 +89,11 @@ pub struct Click {
     /// Posted with a test key.
     #[serde(default, skip_serializing_if = "is_false")]
     pub test: bool,
+    /// Posted with a key that is bound to advertisers: nobody but its poster vouches for the address, so
+    /// the click says nothing about other advertisers' clicks. A message of a server from before this
+    /// mark has none and counts as vouched for, as all were then.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub bound: bool,
     /// A redirect that nobody was there to see: a prefetch, a `HEAD` request or a link preview.
     #[serde(default, skip_serializing_if = "is_false")]
     pub prefetch: bool,
@@ -176,6 +182,8 @@ struct FlatClick {
     #[serde(default)]
     test: bool,
     #[serde(default)]
+    bound: bool,
+    #[serde(default)]
     prefetch: bool,
     #[serde(default)]
     id_fault: Option<IdFault>,
@@ -197,10 +205,17 @@ impl From<FlatClick> for Click {
             ip_hash: flat.ip_hash,
             data_center: flat.data_center,
             test: flat.test,
+            bound: flat.bound,
             prefetch: flat.prefetch,
             id_fault: flat.id_fault,
         }
     }
+}
+
+/// The `Nats-Msg-Id` of a click, by which the broker drops a resend. Ids are names within an advertiser, so
+/// nobody can make another's click vanish by using its id first.
+pub fn message_id(click_id: Uuid, advertiser_id: &str) -> String {
+    format!("{}.{advertiser_id}", click_id.hyphenated())
 }
 
 /// The body of `POST /api/v1/clicks`, checked.

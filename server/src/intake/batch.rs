@@ -28,7 +28,11 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{Intake, Sender, Taken, content_type::essence};
+use super::{
+    Intake, Sender, Taken,
+    content_type::essence,
+    owners::{Named, Owners},
+};
 use crate::{
     AppState, MAX_BODY_BYTES,
     error::{Error, Invalid, Problem, RETRY_AFTER_SECONDS},
@@ -112,7 +116,21 @@ pub(crate) async fn post_batch(
     if let Some(others) = NonZeroU32::new(clicks.len() as u32 - 1) {
         poster.spend_others(others)?;
     }
+    if poster.is_bound() {
+        refuse_foreign(&state.owners, &mut clicks).await;
+    }
     Ok(answer(take(&state.intake, clicks).await))
+}
+
+/// Refuses the clicks that name what another advertiser has registered.
+async fn refuse_foreign(owners: &Owners, clicks: &mut [Read]) {
+    let named: Vec<Named<'_>> = clicks.iter().flatten().map(Named::from).collect();
+    let mut foreign = owners.are_foreign(&named).await.into_iter();
+    for click in clicks.iter_mut().filter(|click| click.is_ok()) {
+        if foreign.next() == Some(true) {
+            *click = Err(Error::Forbidden);
+        }
+    }
 }
 
 /// Reads a body to its end and gives each click to `take`.

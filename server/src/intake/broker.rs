@@ -23,7 +23,10 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
-use clickwire_protocol::stream::{Names, partition_of};
+use clickwire_protocol::{
+    click::message_id,
+    stream::{Names, partition_of},
+};
 use thiserror::Error as ThisError;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -54,6 +57,14 @@ impl From<PublishError> for Failure {
             _ => Self::Refused(error),
         }
     }
+}
+
+/// Whose click it is: the advertiser within which its id is a name, and the ad, which decides on the
+/// partition.
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) advertiser_id: &'a str,
+    pub(super) ad_id: &'a str,
 }
 
 /// A connection that is made in the background and for ever again; cheap to clone.
@@ -95,13 +106,13 @@ impl Broker {
     /// whether the broker had it before.
     pub(super) async fn publish(
         &self,
-        ad_id: &str,
+        of: Whose<'_>,
         click_id: Uuid,
         click: Bytes,
         patience: Duration,
     ) -> Result<bool, Failure> {
         let started = Instant::now();
-        let published = async { self.acknowledged(self.send(ad_id, click_id, click).await?).await };
+        let published = async { self.acknowledged(self.send(of, click_id, click).await?).await };
         let is_duplicate = match timeout(patience, published).await {
             Ok(answer) => answer?,
             Err(_) => {
@@ -116,17 +127,16 @@ impl Broker {
     /// Hands a click to the client library. What is sent one after the other arrives in that order.
     pub(super) async fn send(
         &self,
-        ad_id: &str,
+        of: Whose<'_>,
         click_id: Uuid,
         click: Bytes,
     ) -> Result<PublishAckFuture, Failure> {
         if !self.is_connected() {
             return Err(Failure::Away);
         }
-        let partition = usize::from(partition_of(ad_id, self.subjects.len() as u16));
-        let mut id = Uuid::encode_buffer();
+        let partition = usize::from(partition_of(of.ad_id, self.subjects.len() as u16));
         let message = PublishMessage::build()
-            .message_id(&*click_id.hyphenated().encode_lower(&mut id))
+            .message_id(message_id(click_id, of.advertiser_id))
             .expected_stream(&self.name)
             .payload(click);
         Ok(self.stream.send_publish(self.subjects[partition].clone(), message).await?)

@@ -88,6 +88,7 @@ impl Enricher {
             ip_hash: Some(self.addresses.hash(address, received_at_ms)),
             data_center: self.data_centers.contain(address),
             test: poster.is_test,
+            bound: poster.is_bound(),
             prefetch: false,
             id_fault,
         }
@@ -118,6 +119,7 @@ impl Enricher {
             ip_hash: Some(self.addresses.hash(visitor.address, received_at_ms)),
             data_center: self.data_centers.contain(visitor.address),
             test: false,
+            bound: false,
             prefetch,
             id_fault: None,
         }

@@ -1,6 +1,6 @@
 //! Taking clicks in: check, enrich, publish; an answer only when the click can't be lost any more.
 //!
-//! - [`admission`]: who may post, and how much
+//! - [`admission`]: who may post, and how much; [`owners`]: whose ads and campaigns a click may name
 //! - [`post`]: one click; [`idempotency`]: the same post again; [`batch`]: many clicks
 //! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent
 //! - [`broker`]: publishes and waits for the acknowledgement
@@ -13,6 +13,7 @@ mod browsers;
 mod content_type;
 pub(crate) mod enrich;
 pub(crate) mod idempotency;
+pub(crate) mod owners;
 pub(crate) mod post;
 pub(crate) mod spool;
 
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    broker::{Broker, Failure},
+    broker::{Broker, Failure, Whose},
     spool::{Condition, Losses, Refusal, Spool, State, Waiting, drain::Drain},
 };
 use crate::{config::Config, error::Error};
@@ -160,8 +161,8 @@ impl Intake {
         if has_spool && !self.broker.answers() {
             return Err(Failure::Silent);
         }
-        let published =
-            self.broker.publish(&click.dimensions.ad_id, click.click_id, payload.clone(), patience).await;
+        let of = Whose { advertiser_id: &click.advertiser_id, ad_id: &click.dimensions.ad_id };
+        let published = self.broker.publish(of, click.click_id, payload.clone(), patience).await;
         if matches!(published, Err(Failure::Silent)) {
             metrics::counter!("clickwire_broker_silent_total").increment(1);
         }

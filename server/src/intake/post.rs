@@ -58,6 +58,9 @@ pub(crate) async fn post_click(
         Error::Invalid(rejection)
     })?;
     poster.check(&posted)?;
+    if poster.is_bound() {
+        state.owners.check(&posted).await?;
+    }
     let Some(key) = key else {
         return Ok(accepted(take(&state, &poster, visitor, posted).await?));
     };

@@ -49,6 +49,7 @@ fn click(number: u128) -> Click {
         browser: None,
         data_center: false,
         test: false,
+        bound: false,
         prefetch: false,
         id_fault: None,
     }

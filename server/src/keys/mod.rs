@@ -52,6 +52,11 @@ impl Poster {
         }
     }
 
+    /// Whether it posts for its own advertisers only: what it says about addresses nobody else vouches for.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.advertisers.is_some()
+    }
+
     /// Whether it may post this click.
     pub(crate) fn check(&self, posted: &PostedClick) -> Result<(), Error> {
         if self.advertisers.as_ref().is_some_and(|known| !known.contains(&posted.advertiser_id)) {

@@ -8,7 +8,10 @@ mod plan;
 mod posts;
 mod verdict;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -34,11 +37,15 @@ pub async fn run(seed: u64, duration: Duration, say: &(dyn Fn(&str) + Sync)) -> 
         stack.set("CLICKWIRE_SPOOL_POSTS", "true");
     }
     let mut programs = faults::Programs::start(&mut stack).await?;
+    let mut keys = BTreeMap::new();
+    for advertiser in ADVERTISERS {
+        keys.insert(advertiser, stack.bound_key(advertiser).await?);
+    }
     let mut screens = Screens::open(&stack, ADVERTISERS)?;
 
     let faults = Faults { schedule: &plan.faults, began: Instant::now(), say: &say };
     let (posted, disturbed) =
-        tokio::join!(posts::send(&plan, &stack, &say), faults.happen(&mut programs, &stack));
+        tokio::join!(posts::send(&plan, &keys, &stack, &say), faults.happen(&mut programs, &stack));
     posted.context("posting")?;
     disturbed.context("disturbing")?;
     programs.are_ready().await?;

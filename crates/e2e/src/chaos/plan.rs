@@ -11,7 +11,8 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _}
 use serde_json::{Value, json};
 use uuid::{Builder, Uuid};
 
-use crate::Wire;
+use super::ADVERTISERS;
+use crate::{Wire, naive::Name};
 
 /// Ordinary clicks a second.
 const RATE: u64 = 60;
@@ -46,9 +47,16 @@ pub(crate) struct Click {
     pub(crate) body: Value,
     /// All its times lie beyond the horizon.
     pub(crate) is_late: bool,
+    /// Its advertiser's own key posts it.
+    pub(crate) is_bound: bool,
 }
 
 impl Click {
+    /// What it is known by.
+    pub(crate) fn name(&self) -> Name {
+        (self.id, self.text("advertiser_id").unwrap_or_default().to_owned())
+    }
+
     /// A field of the body.
     pub(crate) fn text(&self, field: &str) -> Option<&str> {
         self.body[field].as_str()
@@ -130,6 +138,9 @@ impl Plan {
             let later_ms = at_ms + random.random_range(0..4_000);
             self.post(random, later_ms, click, is_late);
         }
+        if random.random_bool(0.2) {
+            self.rival(random, click, at_ms);
+        }
         if random.random_bool(0.05) {
             let repeat = self.click(random, None, None);
             for field in ["user_id", "ad_id", "campaign_id", "advertiser_id"] {
@@ -162,6 +173,9 @@ impl Plan {
             let clock_ms = random.random_range(-25_000..25_000);
             let at_ms = begins_ms + random.random_range(0..3_000);
             self.posts.push(Post { at_ms, click, clock_ms, gives_up_after: None });
+            if random.random_bool(0.4) {
+                self.rival(random, click, at_ms);
+            }
         }
     }
 
@@ -180,8 +194,32 @@ impl Plan {
         if random.random_bool(0.01) {
             body["user_agent"] = json!("");
         }
-        self.clicks.push(Click { id, body, is_late: false });
+        let is_bound = random.random_bool(0.3);
+        self.clicks.push(Click { id, body, is_late: false, is_bound });
         self.clicks.len() - 1
+    }
+
+    /// Another advertiser's key names the same user, ad and address, and often the same click id. Ads that
+    /// are registered it may not name.
+    fn rival(&mut self, random: &mut StdRng, click: usize, at_ms: u64) {
+        let Click { id, body, .. } = &self.clicks[click];
+        let (mut id, mut body) = (*id, body.clone());
+        let others: Vec<&str> =
+            ADVERTISERS.into_iter().filter(|of| Some(*of) != body["advertiser_id"].as_str()).collect();
+        body["advertiser_id"] = json!(others.choose(random));
+        body["campaign_id"] = json!("nobodys");
+        if body["ad_id"].as_str().is_some_and(|ad| ad.starts_with("ad_")) {
+            body["ad_id"] = json!("nobodys");
+        }
+        if random.random_bool(0.3) {
+            id = Builder::from_random_bytes(random.random()).into_uuid();
+            body["click_id"] = json!(id);
+        }
+        self.clicks.push(Click { id, body, is_late: false, is_bound: true });
+        let number = self.clicks.len() - 1;
+        let (at_ms, clock_ms) =
+            (at_ms.saturating_add_signed(random.random_range(-500..500)), -random.random_range(0..2_000));
+        self.posts.push(Post { at_ms, click: number, clock_ms, gives_up_after: None });
     }
 
     fn post(&mut self, random: &mut StdRng, at_ms: u64, click: usize, is_late: bool) {

@@ -1,6 +1,9 @@
 //! Sending what is planned, each click until it is taken.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use clickwire_load::http::Connection;
@@ -22,18 +25,29 @@ const CLIENTS: usize = 12;
 const REPORT_EVERY: usize = 1_000;
 
 /// Sends everything, and returns when all of it was taken.
-pub(crate) async fn send(plan: &Plan, stack: &Stack, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
+pub(crate) async fn send(
+    plan: &Plan,
+    keys: &BTreeMap<&str, String>,
+    stack: &Stack,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<()> {
     let (began, next) = (Instant::now(), Mutex::new(plan.posts.iter().enumerate()));
     let client = async || {
-        let mut connection = stack.poster()?;
+        // The operator's key, and each advertiser's own.
+        let mut connections = BTreeMap::from([(None, stack.poster()?)]);
+        for (advertiser, key) in keys {
+            connections.insert(Some(*advertiser), stack.poster_with(key)?);
+        }
         loop {
             let Some((number, post)) = next.lock().await.next() else { return Ok(()) };
             sleep_until(Due::from_std(began + Duration::from_millis(post.at_ms))).await;
             let body = body(plan, post)?;
+            let click = &plan.clicks[post.click];
+            let key = click.text("advertiser_id").filter(|_| click.is_bound);
             if let Some(patience) = post.gives_up_after {
-                lose_answer(stack, &body, patience).await?;
+                lose_answer(stack, key.and_then(|of| keys.get(of)), &body, patience).await?;
             }
-            post_until_taken(&mut connection, &body).await?;
+            post_until_taken(connections.get_mut(&key).context("no such key")?, &body).await?;
             if number % REPORT_EVERY == REPORT_EVERY - 1 {
                 say(&format!("{} of {} posts", number + 1, plan.posts.len()));
             }
@@ -44,8 +58,8 @@ pub(crate) async fn send(plan: &Plan, stack: &Stack, say: &(dyn Fn(&str) + Sync)
 }
 
 /// Sends it and goes away; it may have been taken.
-async fn lose_answer(stack: &Stack, body: &Value, patience: Duration) -> Result<()> {
-    let mut connection: Connection = stack.poster()?;
+async fn lose_answer(stack: &Stack, key: Option<&String>, body: &Value, patience: Duration) -> Result<()> {
+    let mut connection: Connection = key.map_or_else(|| stack.poster(), |key| stack.poster_with(key))?;
     let sent = connection.post("/api/v1/clicks", body.to_string().into_bytes());
     // Whatever the answer was, nobody has heard it.
     drop(timeout(patience, sent).await);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::plan::{Click, Plan};
 use crate::{
     Screens, Sent, Stack, conservation,
-    naive::{self, Evidence},
+    naive::{self, Evidence, Name},
 };
 
 /// Differences that are shown one by one.
@@ -76,10 +76,10 @@ fn recent(rows: &[Row]) -> Sent {
 /// Judges once more: times as the ledger has them (which of two times of one click came first is not
 /// determined), everything else as it was sent.
 fn recount(plan: &Plan, rows: &[Row]) -> Result<BTreeMap<String, usize>> {
-    let sent: HashMap<Uuid, &Click> = plan.clicks.iter().map(|click| (click.id, click)).collect();
+    let sent: HashMap<Name, &Click> = plan.clicks.iter().map(|click| (click.name(), click)).collect();
     let (mut clicks, mut differences) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
-        match sent.get(&row.click_id) {
+        match sent.get(&(row.click_id, row.advertiser_id.clone())) {
             Some(click)
                 if click.text("ad_id") == Some(&row.ad_id)
                     && click.text("user_id") == row.user_id.as_deref() =>
@@ -94,7 +94,8 @@ fn recount(plan: &Plan, rows: &[Row]) -> Result<BTreeMap<String, usize>> {
     let mut counts = BTreeMap::new();
     for row in rows {
         *counts.entry(row.disposition.clone()).or_default() += 1;
-        let expected = expected.get(&row.click_id).map(|disposition: &Disposition| disposition.as_str());
+        let expected = expected.get(&(row.click_id, row.advertiser_id.clone()));
+        let expected = expected.map(|disposition: &Disposition| disposition.as_str());
         if expected != Some(row.disposition.as_str()) {
             differences.push(format!("{}: {}, recounted {expected:?}", row.click_id, row.disposition));
         }
@@ -108,6 +109,8 @@ fn evidence(click: &Click, row: &Row) -> Evidence {
     let agent = click.text("user_agent").unwrap_or_default();
     Evidence {
         click_id: click.id,
+        advertiser_id: row.advertiser_id.clone(),
+        is_bound: click.is_bound,
         clicked_at_ms: (row.clicked_at.unix_timestamp_nanos() / 1_000_000) as i64,
         is_test: false,
         is_late: click.is_late,

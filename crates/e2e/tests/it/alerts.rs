@@ -54,6 +54,7 @@ fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
         browser: None,
         data_center: false,
         test: false,
+        bound: false,
         prefetch: false,
         id_fault: None,
     }
@@ -192,6 +193,13 @@ async fn a_burst_is_one_incident_told_once_whatever_restarts() -> Result<()> {
     let acknowledged = news(&mut socket).await?;
     assert_eq!(acknowledged["change"], "acknowledged");
     assert_eq!(acknowledged["alert"]["acknowledged_by"], "admin");
+    let audited = get(&stack, &format!("/api/v1/admin/audit?subject=alerts&subject_id={alert_id}")).await?;
+    let entries = audited["data"].as_array().context("entries")?;
+    assert_eq!(entries.len(), 1, "what aggregators write is nobody's act: {audited}");
+    assert_eq!(
+        (&entries[0]["actor"], &entries[0]["after"]["acknowledged_by"]),
+        (&json!("admin"), &json!("admin"))
+    );
 
     aggregator.kill().await?;
     let _successors = [stack.start_aggregator().await?, stack.start_aggregator().await?];

@@ -230,6 +230,7 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
             browser: None,
             data_center: number == 0,
             test: false,
+            bound: false,
             prefetch: false,
             id_fault: None,
         })

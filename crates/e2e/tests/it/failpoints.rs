@@ -93,6 +93,7 @@ fn click(user: u32, after_ms: i64) -> Click {
         browser: None,
         data_center: false,
         test: false,
+        bound: false,
         prefetch: false,
         id_fault: None,
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{
     Buckets, Stack, eventually,
-    naive::{self, Evidence},
+    naive::{self, Evidence, Name},
 };
 use clickwire_process::now_ms;
 use clickwire_protocol::{
@@ -19,52 +19,64 @@ use uuid::Uuid;
 pub(super) const PERSON: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0";
 
 /// Clicks of ten minutes: few users on few ads, so that repeats are frequent; an address and a user
-/// who click in bursts; robots; times that collide.
+/// who click in bursts; robots; times that collide; several advertisers' keys that name the same.
 fn clicks(random: &mut StdRng) -> Vec<Click> {
     let now = now_ms();
     let mut clicks = Vec::new();
-    let mut click = |at_ms: i64, user: Option<u32>, ad: u32, address: u32, random: &mut StdRng| {
-        clicks.push(Click {
-            click_id: Uuid::from_u128(random.random()),
-            advertiser_id: format!("adv_{:03}", ad % 3 + 1),
-            dimensions: Dimensions {
-                campaign_id: format!("camp_{:03}", ad % 8 + 1),
-                ad_id: format!("ad_{ad:03}"),
-                country: "DE".into(),
-                device_type: DeviceType::Mobile,
-            },
-            user_id: user.map(|user| format!("user_{user}")),
-            clicked_at_ms: at_ms,
-            received_at_ms: now,
-            user_agent: if random.random_bool(0.05) { String::new() } else { PERSON.into() },
-            ip_hash: Some(format!("{address:032x}")),
-            os: None,
-            browser: None,
-            data_center: random.random_bool(0.01),
-            test: random.random_bool(0.02),
-            prefetch: random.random_bool(0.01),
-            id_fault: match random.random_range(0..100) {
-                0..3 => Some(IdFault::Forged),
-                3..5 => Some(IdFault::Expired),
-                _ => None,
-            },
-        });
-    };
+    let mut click =
+        |at_ms: i64, user: Option<u32>, ad: u32, address: u32, bound: f64, random: &mut StdRng| {
+            clicks.push(Click {
+                click_id: Uuid::from_u128(random.random()),
+                advertiser_id: format!("adv_{:03}", ad % 3 + 1),
+                dimensions: Dimensions {
+                    campaign_id: format!("camp_{:03}", ad % 8 + 1),
+                    ad_id: format!("ad_{ad:03}"),
+                    country: "DE".into(),
+                    device_type: DeviceType::Mobile,
+                },
+                user_id: user.map(|user| format!("user_{user}")),
+                clicked_at_ms: at_ms,
+                received_at_ms: now,
+                user_agent: if random.random_bool(0.05) { String::new() } else { PERSON.into() },
+                ip_hash: Some(format!("{address:032x}")),
+                os: None,
+                browser: None,
+                data_center: random.random_bool(0.01),
+                test: random.random_bool(0.02),
+                bound: random.random_bool(bound),
+                prefetch: random.random_bool(0.01),
+                id_fault: match random.random_range(0..100) {
+                    0..3 => Some(IdFault::Forged),
+                    3..5 => Some(IdFault::Expired),
+                    _ => None,
+                },
+            });
+        };
     let start = now - 600_000;
     for _ in 0..1_500 {
         // Whole seconds now and then, so that clicks share a millisecond.
         let at = start + random.random_range(0..600) * 1_000 + random.random_range(0..3) * 333;
         let user = random.random_bool(0.9).then(|| random.random_range(0..150));
         let (ad, address) = (random.random_range(0..12), random.random_range(0..200));
-        click(at, user, ad, address, random);
+        click(at, user, ad, address, 0.4, random);
     }
     // Around the thresholds of 100 by address and 50 by user, some spread so far that only part is
     // too fast.
-    for (number, spread_ms) in [(95, 50_000), (101, 59_000), (130, 60_500), (260, 120_000), (140, 70_000)] {
+    for (number, spread_ms, bound) in [
+        (95, 50_000, 0.0),
+        (101, 59_000, 0.0),
+        (130, 60_500, 0.0),
+        (260, 120_000, 0.1),
+        (140, 70_000, 0.2),
+        // By what is vouched for and their own, none of the three advertisers' clicks, some, or all are too fast.
+        (120, 50_000, 0.5),
+        (160, 55_000, 0.5),
+        (330, 59_000, 1.0),
+    ] {
         let (address, begin) = (random.random_range(1_000..9_000), start + random.random_range(0..400_000));
         for _ in 0..number {
             let (at, ad) = (begin + random.random_range(0..spread_ms), random.random_range(0..12));
-            click(at, None, ad, address, random);
+            click(at, None, ad, address, bound, random);
         }
     }
     for (number, spread_ms) in [(49, 50_000), (51, 40_000), (70, 80_000)] {
@@ -72,16 +84,30 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
         for _ in 0..number {
             let (at, ad) = (begin + random.random_range(0..spread_ms), random.random_range(0..40));
             let address = random.random_range(10_000..90_000);
-            click(at, Some(user), ad, address, random);
+            click(at, Some(user), ad, address, 0.4, random);
         }
+    }
+    // What other advertisers' keys post about the same ids, users, ads and addresses.
+    let named: Vec<Click> = clicks.iter().filter(|_| random.random_bool(0.3)).cloned().collect();
+    for mut click in named {
+        let others = ["adv_001", "adv_002", "adv_003"].into_iter().filter(|of| *of != click.advertiser_id);
+        click.advertiser_id = others.collect::<Vec<_>>()[random.random_range(0..2)].to_owned();
+        click.clicked_at_ms += random.random_range(-2_000..2_000);
+        click.bound = random.random_bool(0.8);
+        if random.random_bool(0.5) {
+            click.click_id = Uuid::from_u128(random.random());
+        }
+        clicks.push(click);
     }
     clicks
 }
 
 /// What each click must be counted as.
-fn recount(clicks: &[Click]) -> BTreeMap<Uuid, &'static str> {
+fn recount(clicks: &[Click]) -> BTreeMap<Name, &'static str> {
     let evidence = |click: &Click| Evidence {
         click_id: click.click_id,
+        advertiser_id: click.advertiser_id.clone(),
+        is_bound: click.bound,
         clicked_at_ms: click.clicked_at_ms,
         is_test: click.test,
         is_late: click.id_fault == Some(IdFault::Expired),
@@ -92,12 +118,12 @@ fn recount(clicks: &[Click]) -> BTreeMap<Uuid, &'static str> {
         address: click.ip_hash.clone(),
     };
     let clicks: Vec<Evidence> = clicks.iter().map(evidence).collect();
-    naive::judge(&clicks).into_iter().map(|(id, disposition)| (id, disposition.as_str())).collect()
+    naive::judge(&clicks).into_iter().map(|(name, disposition)| (name, disposition.as_str())).collect()
 }
 
 /// Dispositions by click; checks on the way that buckets and adjustments tell the same story.
-async fn judged(stack: &Stack, clicks: usize) -> Result<BTreeMap<Uuid, String>> {
-    eventually("every click is in the ledger", Duration::from_secs(60), async || {
+async fn judged(stack: &Stack, clicks: usize) -> Result<BTreeMap<Name, String>> {
+    eventually("every click is in the ledger", Duration::from_secs(120), async || {
         (stack.ledger().await.ok()? == clicks as i64).then_some(())
     })
     .await?;
@@ -117,15 +143,18 @@ async fn judged(stack: &Stack, clicks: usize) -> Result<BTreeMap<Uuid, String>> 
     .await?;
     ensure!(differences == 0, "{differences} buckets are not what the ledger adds up to");
     let unexplained: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM (SELECT DISTINCT ON (click_id) * FROM adjustments ORDER BY click_id, adjustment_id DESC) a \
-         JOIN clicks c USING (click_id, clicked_at) WHERE c.disposition <> a.to_disposition OR c.rule IS DISTINCT FROM a.rule",
+        "SELECT count(*) FROM (SELECT DISTINCT ON (click_id, clicked_at, advertiser_id) * FROM adjustments \
+             ORDER BY click_id, clicked_at, advertiser_id, adjustment_id DESC) a \
+         JOIN clicks c USING (click_id, clicked_at, advertiser_id) WHERE c.disposition <> a.to_disposition OR c.rule IS DISTINCT FROM a.rule",
     )
     .fetch_one(stack.database())
     .await?;
     ensure!(unexplained == 0, "{unexplained} clicks are not what their last adjustment says");
-    let rows: Vec<(Uuid, String)> =
-        sqlx::query_as("SELECT click_id, disposition::text FROM clicks").fetch_all(stack.database()).await?;
-    Ok(rows.into_iter().collect())
+    let rows: Vec<(Uuid, String, String)> =
+        sqlx::query_as("SELECT click_id, advertiser_id, disposition::text FROM clicks")
+            .fetch_all(stack.database())
+            .await?;
+    Ok(rows.into_iter().map(|(id, of, disposition)| ((id, of), disposition)).collect())
 }
 
 async fn adjustments(stack: &Stack) -> Result<i64> {
@@ -165,8 +194,8 @@ async fn verdicts_are_a_naive_recounts_in_whatever_order_batches_and_number_of_a
         let judged = judged(&stack, clicks.len()).await?;
         let wrong: Vec<String> = expected
             .iter()
-            .filter(|(id, disposition)| judged.get(id).is_none_or(|judged| judged != *disposition))
-            .map(|(id, disposition)| format!("{id}: {:?}, not {disposition}", judged.get(id)))
+            .filter(|(name, disposition)| judged.get(name).is_none_or(|judged| judged != *disposition))
+            .map(|(name, disposition)| format!("{name:?}: {:?}, not {disposition}", judged.get(name)))
             .collect();
         ensure!(
             wrong.is_empty(),
@@ -196,6 +225,7 @@ async fn the_start_of_a_burst_is_corrected_on_screens_and_adjustments_stay() -> 
     template.data_center = false;
     template.prefetch = false;
     template.id_fault = None;
+    template.bound = false;
     template.user_id = None;
     let burst: Vec<Click> = (0..150_i64)
         .map(|number| {
@@ -255,6 +285,7 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
         browser: None,
         data_center: false,
         test: false,
+        bound: false,
         prefetch: false,
         id_fault: None,
     };

@@ -18,6 +18,7 @@ mod frozen;
 mod gateway;
 mod idempotency;
 mod ingest;
+mod isolation;
 mod keys;
 mod live;
 mod outages;

@@ -9,6 +9,7 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    stream::DEFAULT_PARTITIONS,
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -38,6 +39,7 @@ fn burst(address: u32, clicks: u32) -> Vec<Click> {
         browser: None,
         data_center: false,
         test: false,
+        bound: false,
         prefetch: false,
         id_fault: None,
     };
@@ -248,6 +250,99 @@ async fn a_released_click_is_valid_on_screens_and_stays_so() -> Result<()> {
     .await?;
     let (status, refused) = ask(&admin, "POST", &format!("clicks/{old}/release"), &order).await?;
     assert_eq!(status, 409, "{refused}");
+    Ok(())
+}
+
+/// Ids are names within an advertiser, and one may come back after days: a release is about one row, is counted
+/// as a correction, and stands in the audit log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_is_about_one_click_of_those_with_its_id() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let admin = stack.as_admin()?;
+    let clicks = burst(1, 101);
+    let others = clicks.iter().map(|click| Click { advertiser_id: "adv_002".into(), ..click.clone() });
+    stack.publish(&clicks.iter().cloned().chain(others).collect::<Vec<_>>()).await?;
+    let id = clicks[0].click_id;
+    eventually("both advertisers' clicks are convicted", PATIENCE, async || {
+        let convicted = "SELECT count(*) FROM clicks WHERE disposition = 'sivt'";
+        let convicted: i64 = sqlx::query_scalar(convicted).fetch_one(stack.database()).await.ok()?;
+        (convicted == 202).then_some(())
+    })
+    .await?;
+    // The id has come back after three days.
+    sqlx::raw_sql(
+        "INSERT INTO clicks SELECT (jsonb_populate_record(c, jsonb_build_object('clicked_at', c.clicked_at - INTERVAL '3 days'))).* \
+           FROM clicks c WHERE advertiser_id = 'adv_001' ORDER BY clicked_at, click_id LIMIT 1; \
+         INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, sivt) \
+         SELECT date_trunc('minute', clicked_at), advertiser_id, campaign_id, ad_id, country, device_type, 1 FROM clicks \
+          WHERE clicked_at < now() - INTERVAL '1 day'",
+    )
+    .execute(stack.database())
+    .await?;
+    let earlier: OffsetDateTime =
+        sqlx::query_scalar("SELECT min(clicked_at) FROM clicks WHERE click_id = $1")
+            .bind(id)
+            .fetch_one(stack.database())
+            .await?;
+    eventually("minutes become final", PATIENCE, async || {
+        let watermarks: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM watermarks").fetch_one(stack.database()).await.ok()?;
+        (watermarks == i64::from(DEFAULT_PARTITIONS)).then_some(())
+    })
+    .await?;
+
+    let (click, order) = (format!("clicks/{id}"), json!({"reason": "a call centre"}));
+    let one = format!("advertiser_id=adv_001&clicked_at={}", earlier.format(&Rfc3339)?);
+    for (query, expected) in [
+        ("", 409),
+        ("?advertiser_id=adv_001", 409),
+        ("?advertiser_id=adv_002", 200),
+        ("?advertiser_id=adv_003", 404),
+        ("?clicked_at=yesterday", 400),
+        ("?advertiser=adv_002", 400),
+        (&format!("?{one}"), 200),
+    ] {
+        let (status, answer) = ask(&admin, "GET", &format!("{click}{query}"), &Value::Null).await?;
+        assert_eq!(status, expected, "{query}: {answer}");
+        if expected != 200 {
+            let (status, answer) = ask(&admin, "POST", &format!("{click}/release{query}"), &order).await?;
+            assert_eq!(status, expected, "{query}: {answer}");
+        }
+    }
+    // Again changes nothing.
+    for _ in 0..2 {
+        let (status, released) = ask(&admin, "POST", &format!("{click}/release?{one}"), &order).await?;
+        assert_eq!(
+            (status, &released["disposition"], &released["released"]),
+            (200, &json!("valid"), &json!(true))
+        );
+        assert_eq!(released["adjustments"].as_array().map(Vec::len), Some(1), "{released}");
+    }
+    let released: Vec<(String, OffsetDateTime)> = sqlx::query_as(
+        "SELECT advertiser_id, clicked_at FROM clicks WHERE released OR disposition <> 'sivt'",
+    )
+    .fetch_all(stack.database())
+    .await?;
+    assert_eq!(released, [("adv_001".to_owned(), earlier)]);
+    let minutes: Vec<(OffsetDateTime, i64, i64)> =
+        sqlx::query_as("SELECT bucket, valid, sivt FROM click_minutes WHERE valid <> 0 OR sivt < 0 OR bucket < now() - INTERVAL '1 day'")
+            .fetch_all(stack.database())
+            .await?;
+    let minute = earlier.replace_second(0)?.replace_nanosecond(0)?;
+    assert_eq!(minutes, [(minute, 1, 0)]);
+
+    let metrics = stack.as_admin()?.connection().get("/metrics").await?.1;
+    let metrics = String::from_utf8_lossy(&metrics).into_owned();
+    assert!(metrics.lines().any(|line| line == "clickwire_corrections_total 1"), "{metrics}");
+    let (_, audited) =
+        ask(&admin, "GET", &format!("audit?subject=adjustments&subject_id={id}"), &Value::Null).await?;
+    let entries = audited["data"].as_array().context("entries")?;
+    assert_eq!(entries.len(), 1, "what rules adjust is nobody's act: {audited}");
+    let entry = &entries[0];
+    assert_eq!((&entry["actor"], &entry["after"]["reason"]), (&json!("admin"), &json!("a call centre")));
+    assert_eq!(entry["after"]["advertiser_id"], "adv_001");
     Ok(())
 }
 

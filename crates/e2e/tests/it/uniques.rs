@@ -55,6 +55,7 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
             browser: None,
             data_center: false,
             test,
+            bound: false,
             prefetch: false,
             id_fault: None,
         });

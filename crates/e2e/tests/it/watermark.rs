@@ -39,6 +39,7 @@ async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Resu
         browser: None,
         data_center: false,
         test: false,
+        bound: false,
         prefetch: false,
         id_fault: None,
     };

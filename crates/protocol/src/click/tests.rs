@@ -209,6 +209,7 @@ fn a_click_survives_the_stream() {
         ip_hash: None,
         data_center: false,
         test: false,
+        bound: false,
         prefetch: true,
         id_fault: Some(IdFault::Expired),
     };

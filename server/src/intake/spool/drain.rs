@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::context::PublishAckFuture;
 use clickwire_process::{Backoff, now_ms};
 use futures_util::future::join_all;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use thiserror::Error as ThisError;
 use tokio_util::sync::CancellationToken;
 
 use super::{Losses, Refusal, Spool, Waiting, store::Numbered};
-use crate::intake::broker::{Broker, Failure};
+use crate::intake::broker::{Broker, Failure, Whose};
 
 /// Sent before the first of them is acknowledged, at most. A broker takes one after the other, so new
 /// clicks wait behind these.
@@ -90,7 +91,7 @@ impl Drain {
         let window = if self.broker.answers() { WINDOW } else { 1 };
         let (mut sent, mut failure) = (Vec::with_capacity(due.len()), None);
         for (number, click) in due.into_iter().take(window) {
-            match self.broker.send(&ad_of(&click), click.click_id, click.payload).await {
+            match self.send(click).await {
                 Ok(acknowledgement) => sent.push((number, acknowledgement)),
                 Err(error) => {
                     failure = Some(error);
@@ -118,6 +119,22 @@ impl Drain {
     }
 }
 
+impl Drain {
+    /// Hands a click to the broker. What can't be read goes to any partition: the aggregator sets it aside
+    /// with the reason.
+    async fn send(&self, click: Waiting) -> Result<PublishAckFuture, Failure> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Names {
+            advertiser_id: String,
+            ad_id: String,
+        }
+        let Names { advertiser_id, ad_id } = serde_json::from_slice(&click.payload).unwrap_or_default();
+        let of = Whose { advertiser_id: &advertiser_id, ad_id: &ad_id };
+        self.broker.send(of, click.click_id, click.payload).await
+    }
+}
+
 impl Tally {
     fn log(self) {
         // A click that waits for a moment only is no news.
@@ -135,14 +152,4 @@ impl Tally {
 
 fn numbers(clicks: Numbered) -> Vec<u64> {
     clicks.into_iter().map(|(number, _)| number).collect()
-}
-
-/// The ad, which decides on the partition. What can't be read goes to any of them: the aggregator sets
-/// it aside with the reason.
-fn ad_of(click: &Waiting) -> String {
-    #[derive(Deserialize)]
-    struct Ad {
-        ad_id: String,
-    }
-    serde_json::from_slice(&click.payload).map(|Ad { ad_id }| ad_id).unwrap_or_default()
 }
