@@ -41,6 +41,8 @@ pub(crate) mod tests {
             bound: false,
             prefetch: false,
             id_fault: None,
+            params: Default::default(),
+            referrer: None,
         }
     }
 }

@@ -2,6 +2,8 @@
 //! campaigns; the campaigns' ads, with where they lead. Redirects follow a change as soon as it is made.
 //! What was counted under a name stays counted when the name is deleted.
 
+use std::{fmt::Display, str::FromStr};
+
 use axum::{
     Json,
     extract::{
@@ -22,11 +24,18 @@ use crate::{
     database::answer,
     error::Error,
     openapi::{self, Refused},
-    redirect::target::{Target, Template},
+    redirect::{
+        landing::LandingHost,
+        query::Name,
+        target::{Target, Template},
+    },
 };
 
 /// Longest name, in bytes.
 const MAX_NAME_BYTES: usize = 200;
+
+/// Hosts of one ad, and names of one advertiser's parameters, at most.
+const MAX_LISTED: usize = 20;
 
 /// How a new advertiser is told a click's id unless it is said.
 const TEMPLATE: &str = "cw_click_id={click_id}";
@@ -39,6 +48,8 @@ struct Ad {
     campaign_id: String,
     name: String,
     target_url: String,
+    /// Where else a link may lead that names a page in `url` or `lpurl`.
+    landing_hosts: Vec<String>,
 }
 
 /// What an administrator wants of an ad.
@@ -47,7 +58,11 @@ struct Ad {
 struct WantedAd {
     campaign_id: String,
     name: String,
+    /// May have macros.
     target_url: String,
+    /// Hosts, with the port if it is not the usual one, or `self` for the target's own; empty: none. Not given:
+    /// as it is, or `self` for a new one.
+    landing_hosts: Option<Vec<String>>,
 }
 
 /// An advertiser as it is registered.
@@ -57,6 +72,8 @@ struct Advertiser {
     advertiser_id: String,
     name: String,
     click_id_template: String,
+    /// What of a link's query goes on to the advertiser.
+    forwarded_params: Vec<String>,
 }
 
 /// What an administrator wants of an advertiser.
@@ -66,6 +83,9 @@ struct WantedAdvertiser {
     name: String,
     /// Not given: as it is, or as the database has it for a new one.
     click_id_template: Option<String>,
+    /// Names, beginnings of names that end in `*`, or `*` for all; empty: none. Not given: as it is, or all for
+    /// a new one.
+    forwarded_params: Option<Vec<String>>,
 }
 
 /// A campaign as it is registered.
@@ -128,16 +148,18 @@ async fn put_ad(
 ) -> Result<Json<Ad>, Error> {
     let ad_id = id("ad_id", ad_id)?;
     let Json(wanted) = body?;
-    let target = wanted.check()?;
+    let (target, hosts) = wanted.check()?;
     let put = sqlx::query(
-        "INSERT INTO ads (ad_id, campaign_id, name, target_url) VALUES ($1, $2, $3, $4) \
+        "INSERT INTO ads (ad_id, campaign_id, name, target_url, landing_hosts) \
+         VALUES ($1, $2, $3, $4, coalesce($5, '{self}')) \
          ON CONFLICT (ad_id) DO UPDATE SET campaign_id = excluded.campaign_id, name = excluded.name, \
-           target_url = excluded.target_url",
+           target_url = excluded.target_url, landing_hosts = coalesce($5, ads.landing_hosts)",
     )
     .bind(&ad_id)
     .bind(&wanted.campaign_id)
     .bind(wanted.name.trim())
-    .bind(target.as_str());
+    .bind(target.to_string())
+    .bind(hosts);
     let mut transaction = admin.begin(&state.admin_database).await?;
     answer(put.execute(&mut *transaction))
         .await
@@ -161,7 +183,7 @@ async fn show_advertiser(
     advertiser_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Advertiser>, Error> {
     let advertiser = sqlx::query_as(
-        "SELECT advertiser_id, name, click_id_template FROM advertisers WHERE advertiser_id = $1",
+        "SELECT advertiser_id, name, click_id_template, forwarded_params FROM advertisers WHERE advertiser_id = $1",
     )
     .bind(id("advertiser_id", advertiser_id)?);
     Ok(Json(answer(advertiser.fetch_optional(&state.database)).await?.ok_or(Error::NotFound)?))
@@ -187,17 +209,21 @@ async fn put_advertiser(
         .map(|template| template.parse())
         .transpose()
         .map_err(|invalid| Error::field("click_id_template", &format!("{invalid}")))?;
+    let params = listed::<Name>(wanted.forwarded_params.as_deref())
+        .map_err(|message| Error::field("forwarded_params", &message))?;
     let put = sqlx::query_as(
-        "INSERT INTO advertisers (advertiser_id, name, click_id_template) \
-         VALUES ($1, $2, coalesce($3, $4)) \
+        "INSERT INTO advertisers (advertiser_id, name, click_id_template, forwarded_params) \
+         VALUES ($1, $2, coalesce($3, $4), coalesce($5, '{*}')) \
          ON CONFLICT (advertiser_id) DO UPDATE SET name = excluded.name, \
-           click_id_template = coalesce($3, advertisers.click_id_template) \
-         RETURNING advertiser_id, name, click_id_template",
+           click_id_template = coalesce($3, advertisers.click_id_template), \
+           forwarded_params = coalesce($5, advertisers.forwarded_params) \
+         RETURNING advertiser_id, name, click_id_template, forwarded_params",
     )
     .bind(&advertiser_id)
     .bind(wanted.name.trim())
     .bind(template.as_ref().map(ToString::to_string))
-    .bind(TEMPLATE);
+    .bind(TEMPLATE)
+    .bind(params);
     let mut transaction = admin.begin(&state.admin_database).await?;
     let put = answer(put.fetch_one(&mut *transaction)).await?;
     answer(transaction.commit()).await?;
@@ -305,7 +331,7 @@ async fn list_ads(
     campaign_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Ads>, Error> {
     let ads = sqlx::query_as(
-        "SELECT ad_id, advertiser_id, campaign_id, ads.name, target_url \
+        "SELECT ad_id, advertiser_id, campaign_id, ads.name, target_url, landing_hosts \
            FROM ads JOIN campaigns USING (campaign_id) WHERE campaign_id = $1 ORDER BY ad_id LIMIT 1000",
     )
     .bind(id("campaign_id", campaign_id)?);
@@ -360,7 +386,7 @@ fn id(name: &str, path: Result<Path<String>, PathRejection>) -> Result<String, E
 
 async fn ad(database: &PgPool, ad_id: &str) -> Result<Option<Ad>, Error> {
     let ad = sqlx::query_as(
-        "SELECT ad_id, advertiser_id, campaign_id, ads.name, target_url \
+        "SELECT ad_id, advertiser_id, campaign_id, ads.name, target_url, landing_hosts \
            FROM ads JOIN campaigns USING (campaign_id) WHERE ad_id = $1",
     )
     .bind(ad_id);
@@ -369,17 +395,32 @@ async fn ad(database: &PgPool, ad_id: &str) -> Result<Option<Ad>, Error> {
 
 impl WantedAd {
     /// Everything that is wrong with it, or where it leads.
-    fn check(&self) -> Result<Target, Error> {
+    fn check(&self) -> Result<(Target, Option<Vec<String>>), Error> {
         let target = self.target_url.parse::<Target>();
+        let hosts = listed::<LandingHost>(self.landing_hosts.as_deref());
         let wrong = [
             ("campaign_id", click::id(&self.campaign_id).err()),
             ("name", name(&self.name).err().map(str::to_owned)),
             ("target_url", target.as_ref().err().map(ToString::to_string)),
+            ("landing_hosts", hosts.as_ref().err().cloned()),
         ];
         Error::fields(wrong)?;
-        // It would have been refused.
-        target.map_err(|invalid| Error::field("target_url", &invalid.to_string()))
+        // They would have been refused.
+        let target = target.map_err(|invalid| Error::field("target_url", &invalid.to_string()))?;
+        Ok((target, hosts.unwrap_or_default()))
     }
+}
+
+/// A list as it is kept; the message says what is wrong with it.
+fn listed<T: FromStr<Err: Display> + Display>(
+    texts: Option<&[String]>,
+) -> Result<Option<Vec<String>>, String> {
+    let Some(texts) = texts else { return Ok(None) };
+    if texts.len() > MAX_LISTED {
+        return Err(format!("At most {MAX_LISTED}."));
+    }
+    let kept = texts.iter().map(|text| text.parse::<T>().map(|read| read.to_string()));
+    kept.collect::<Result<_, _>>().map(Some).map_err(|invalid| invalid.to_string())
 }
 
 fn name(text: &str) -> Result<(), &'static str> {

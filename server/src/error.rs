@@ -12,7 +12,7 @@ use axum::{
     extract::rejection::JsonRejection,
     http::{
         HeaderName, HeaderValue, StatusCode,
-        header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
+        header::{ACCEPT_ENCODING, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
@@ -22,7 +22,7 @@ use thiserror::Error as ThisError;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::limits::Left;
+use crate::{intake::encoding::UNDERSTOOD, limits::Left};
 
 /// What comes again finds a service back, or the first post answered, after so long.
 pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
@@ -67,6 +67,9 @@ pub(crate) enum Error {
     UnsupportedMediaType,
     #[error("wrong content type of a batch")]
     BatchMediaType,
+    /// A body is encoded as nobody here decodes it.
+    #[error("unknown content encoding")]
+    UnsupportedEncoding,
     /// As many batches are in hand as may be.
     #[error("too many batches")]
     TooManyBatches,
@@ -255,6 +258,11 @@ impl Error {
                 "unsupported_media_type",
                 "Send the body with `Content-Type: application/json`.",
             ),
+            Self::UnsupportedEncoding => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_content_encoding",
+                "Send the body as it is, or with `Content-Encoding: gzip`, `br` or `zstd`.",
+            ),
             Self::Broker { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "broker_unavailable",
@@ -341,6 +349,8 @@ impl IntoResponse for Error {
         }
         let header = self.header();
         let left = if let Self::TooMany { left, .. } = &self { Some(*left) } else { None };
+        // RFC 9110, section 15.5.16: by this the sender knows that it is not the media type.
+        let is_encoding = matches!(self, Self::UnsupportedEncoding);
         let told = |click_id, reason| {
             Json(Problem { error: Told { code, message, click_id, reason } }).into_response()
         };
@@ -351,6 +361,9 @@ impl IntoResponse for Error {
             _ => told(None, None),
         };
         let mut response = (status, body).into_response();
+        if is_encoding {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(UNDERSTOOD));
+        }
         if let Some(left) = left {
             left.write(response.headers_mut());
         }

@@ -13,7 +13,11 @@ use crate::{
     access::{api_key, bearer},
     accounts::{password, session::Tokens, sign_in::SignIn, store::canonical},
     live::heard,
-    redirect::target::{Target, Template, Told},
+    redirect::{
+        macros::ClickMacros,
+        query::Query,
+        target::{Target, Template},
+    },
     signing::Keys,
     visitor::{ForwardedHeader, Proxies},
 };
@@ -106,12 +110,25 @@ pub fn target(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else { return };
     let (target, template) = text.split_once('\n').unwrap_or((text, ""));
     let (Ok(target), Ok(template)) = (target.parse::<Target>(), template.parse::<Template>()) else { return };
-    let told = Told { click_id: "0190.sig", ad_id: "ad", campaign_id: "camp" };
-    let url = target.with(&template, &told);
-    let registered = Url::parse(target.as_str());
+    let query = Query::default();
+    let click = ClickMacros {
+        click_id: "0190.sig",
+        ad_id: "ad",
+        campaign_id: "camp",
+        advertiser_id: "adv",
+        country: "DE",
+        device_type: "tv",
+        os: "",
+        timestamp: 0,
+        query: &query,
+    };
+    let location = target.with(Some(&template), &click, &[]);
+    let registered = Url::parse(&target.to_string());
+    let Ok(url) = Url::parse(&location) else { panic!("{location}") };
+    assert_eq!(url.as_str(), location, "browsers read it as it is written");
     assert!(matches!(url.scheme(), "http" | "https"));
     assert!(registered.is_ok_and(|registered| registered.origin() == url.origin()));
-    assert!(HeaderValue::from_str(url.as_str()).is_ok(), "it can be sent as `Location`");
+    assert!(HeaderValue::from_str(&location).is_ok(), "it can be sent as `Location`");
 }
 
 #[cfg(test)]

@@ -313,8 +313,9 @@ fn routes(state: AppState) -> Router {
     let admit = middleware::from_fn_with_state(state.clone(), intake::admission::admit);
     Router::from(api(posts().route_layer(admit)))
         .merge(page::router())
-        .fallback(|| async { Error::NotFound })
+        .fallback(redirect::elsewhere)
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
+        .layer(middleware::from_fn(intake::cors::posts))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
 }

@@ -12,7 +12,7 @@ use axum::{
         rejection::{JsonRejection, PathRejection, QueryRejection},
     },
 };
-use clickwire_protocol::{feed::Keys, finality};
+use clickwire_protocol::{attribution::Params, feed::Keys, finality};
 use redis::AsyncCommands as _;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, postgres::PgArguments};
@@ -51,6 +51,24 @@ struct Judged {
     /// Every rule that applies.
     evidence: Option<Vec<String>>,
     released: bool,
+    /// What its link came with: networks' click ids and the like.
+    #[schema(value_type = BTreeMap<String, String>)]
+    #[sqlx(try_from = "Option<String>")]
+    params: Kept,
+    /// The page that it came from, without query.
+    referrer: Option<String>,
+}
+
+/// Parameters, from JSON.
+#[derive(Serialize)]
+struct Kept(Params);
+
+impl TryFrom<Option<String>> for Kept {
+    type Error = serde_json::Error;
+
+    fn try_from(text: Option<String>) -> serde_json::Result<Self> {
+        text.map_or_else(|| Ok(Params::new()), |text| serde_json::from_str(&text)).map(Self)
+    }
 }
 
 /// A verdict that changed.
@@ -257,7 +275,8 @@ async fn read(connection: &mut PgConnection, row: &Row) -> Result<Option<Answer>
     const OF_ROW: &str = "click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
     let sql = format!(
         "SELECT click_id, {clicked_at} AS clicked_at, {received_at} AS received_at, advertiser_id, campaign_id, ad_id, \
-                country, device_type, disposition::text, rule, rule_version, evidence, coalesce(released, false) AS released \
+                country, device_type, disposition::text, rule, rule_version, evidence, coalesce(released, false) AS released, \
+                params::text, referrer \
            FROM clicks WHERE {OF_ROW}",
         clicked_at = rfc3339("clicked_at"),
         received_at = rfc3339("received_at"),

@@ -99,7 +99,8 @@ async fn copy(connection: &mut PgConnection, rows: Vec<u8>) -> Result<bool, sqlx
     let mut copy = connection
         .copy_in_raw(
             "COPY clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, device_type, \
-               os, browser, user_id, ip_hash, bound, disposition, rule, rule_version, evidence, stream_seq) FROM STDIN (FORMAT binary)",
+               os, browser, user_id, ip_hash, bound, disposition, rule, rule_version, evidence, stream_seq, params, referrer) \
+               FROM STDIN (FORMAT binary)",
         )
         .await?;
     copy.send(rows).await?;
@@ -112,7 +113,7 @@ async fn copy(connection: &mut PgConnection, rows: Vec<u8>) -> Result<bool, sqlx
 
 /// Clicks as they are copied; `None` if the hash of an address is none, which the database is to say.
 fn encoded(clicks: &[&Entry<'_>]) -> Option<Vec<u8>> {
-    let mut rows = Rows::new(18);
+    let mut rows = Rows::new(20);
     for entry in clicks {
         let (click, verdict) = (entry.click(), &entry.verdict);
         rows.begin();
@@ -142,8 +143,20 @@ fn encoded(clicks: &[&Entry<'_>]) -> Option<Vec<u8>> {
             rows.null();
         }
         rows.bigint(entry.received.stream_seq as i64);
+        match params(entry) {
+            Some(params) => rows.json(&params),
+            None => rows.null(),
+        }
+        rows.optional(click.referrer.as_deref(), Rows::text);
     }
     Some(rows.finish())
+}
+
+/// What its link came with, as JSON; `None` if that is nothing.
+fn params(entry: &Entry<'_>) -> Option<String> {
+    let params = &entry.click().params;
+    // Texts by text: nothing in it can't be written as JSON.
+    if params.is_empty() { None } else { serde_json::to_string(params).ok() }
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -164,14 +177,17 @@ async fn insert_new(
     }
     let inserted: Vec<(Uuid, String)> = sqlx::query_as(
         "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
-           device_type, os, browser, user_id, ip_hash, bound, disposition, rule, rule_version, evidence, stream_seq) \
+           device_type, os, browser, user_id, ip_hash, bound, disposition, rule, rule_version, evidence, stream_seq, \
+           params, referrer) \
          SELECT id, clicked, received, advertiser, campaign, ad, country, device, os, browser, \
-                usr, decode(ip, 'hex'), nullif(bound, false), judged::disposition, rule, version, string_to_array(evidence, ','), seq \
+                usr, decode(ip, 'hex'), nullif(bound, false), judged::disposition, rule, version, string_to_array(evidence, ','), seq, \
+                params::jsonb, referrer \
            FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], \
                        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[], \
-                       $14::text[], $15::bigint[], $16::text[], $17::text[], $18::boolean[]) \
+                       $14::text[], $15::bigint[], $16::text[], $17::text[], $18::boolean[], \
+                       $19::text[], $20::text[]) \
              AS t (id, clicked, received, advertiser, campaign, ad, country, device, usr, ip, judged, rule, version, \
-                   evidence, seq, os, browser, bound) \
+                   evidence, seq, os, browser, bound, params, referrer) \
          ON CONFLICT DO NOTHING RETURNING click_id, advertiser_id",
     )
     .bind(column(rows, |entry| entry.click().click_id))
@@ -192,6 +208,8 @@ async fn insert_new(
     .bind(column(rows, |entry| entry.click().os.as_deref()))
     .bind(column(rows, |entry| entry.click().browser.as_deref()))
     .bind(column(rows, |entry| entry.click().bound))
+    .bind(column(rows, params))
+    .bind(column(rows, |entry| entry.click().referrer.as_deref()))
     .fetch_all(connection)
     .await?;
     let mut by_id: HashMap<Uuid, Vec<String>> = HashMap::with_capacity(inserted.len());

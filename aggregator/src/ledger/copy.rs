@@ -43,6 +43,13 @@ impl Rows {
         self.bytes(value.as_bytes());
     }
 
+    /// Of a `jsonb` column: the version of its form, then the text.
+    pub(super) fn json(&mut self, text: &str) {
+        self.bytes.extend((text.len() as i32 + 1).to_be_bytes());
+        self.bytes.push(1);
+        self.bytes.extend(text.as_bytes());
+    }
+
     pub(super) fn uuid(&mut self, value: Uuid) {
         self.bytes(value.as_bytes());
     }

@@ -138,6 +138,8 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
         bound: false,
         prefetch: false,
         id_fault: None,
+        params: Default::default(),
+        referrer: None,
     }
 }
 

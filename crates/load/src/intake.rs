@@ -233,7 +233,7 @@ impl Requests {
 
 #[cfg(test)]
 mod tests {
-    use clickwire_protocol::click::PostedClick;
+    use clickwire_protocol::click::{PostedClick, UnknownFields};
 
     use super::*;
 
@@ -245,7 +245,7 @@ mod tests {
         for _ in 0..1_000 {
             let mut body = String::new();
             requests.click(&mut random, "2026-11-25T00:00:00Z", &mut body);
-            let posted = PostedClick::parse(body.as_bytes()).unwrap();
+            let posted = PostedClick::parse(body.as_bytes(), UnknownFields::Refused).unwrap();
             assert!(posted.click_id.is_some() && posted.ip_address.is_some(), "{body}");
         }
     }

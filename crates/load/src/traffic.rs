@@ -106,7 +106,7 @@ fn weighted<T, R>(
 
 #[cfg(test)]
 mod tests {
-    use clickwire_protocol::click::PostedClick;
+    use clickwire_protocol::click::{PostedClick, UnknownFields};
     use rand::{SeedableRng as _, rngs::StdRng};
 
     use super::*;
@@ -116,7 +116,7 @@ mod tests {
         let mut random = StdRng::seed_from_u64(1);
         for _ in 0..1_000 {
             let body = click(&mut random, 0.1);
-            let posted = PostedClick::parse(body.to_string().as_bytes()).unwrap();
+            let posted = PostedClick::parse(body.to_string().as_bytes(), UnknownFields::Refused).unwrap();
             let number = |id: &str| id.rsplit('_').next().unwrap().parse::<u32>().unwrap();
             assert_eq!(number(&posted.ad_id).div_ceil(2), number(&posted.campaign_id));
         }

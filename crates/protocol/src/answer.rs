@@ -15,7 +15,9 @@ pub struct Accepted {
     pub success: bool,
     /// The click's id: the client's, or the one the server made.
     pub click_id: Uuid,
-    /// The broker has seen this id within its duplicate window; it is counted once.
+    /// The broker has seen this id within its duplicate window, which begins when the id first comes and
+    /// lasts two minutes unless the operator has set another. False does not say that the click is new: the
+    /// ledger knows ids for days and counts each once, whatever is answered here.
     pub is_duplicate: bool,
     /// Only a hint, and only for trusted keys; the ledger decides later.
     pub is_fraudulent: bool,
@@ -45,7 +47,7 @@ pub enum BatchResult {
     Accepted {
         /// The click's id.
         click_id: Uuid,
-        /// The broker has seen it; an earlier click of the same batch counts.
+        /// As of a single one; an earlier click of the same batch counts.
         is_duplicate: bool,
         /// Only a hint.
         is_fraudulent: bool,

@@ -9,28 +9,21 @@
 
 mod body;
 mod mend;
+mod posted;
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize, de::IgnoredAny};
-use thiserror::Error;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::mend::mended;
-use self::{
-    body::{Body, Field},
-    mend::REPLACED,
+pub use self::{
+    mend::mended,
+    posted::{NotRead, PostedClick, UnknownFields},
 };
 pub use crate::country::UNKNOWN as UNKNOWN_COUNTRY;
 use crate::{
-    country,
+    attribution::{self, MAX_REFERRER_BYTES, Params},
     counts::{DeviceType, Dimensions},
-    elements::BYTE_ORDER_MARK,
 };
 
 /// Longest `advertiser_id`, `campaign_id`, `ad_id`, in bytes.
@@ -44,13 +37,6 @@ pub const MAX_USER_AGENT_BYTES: usize = 1024;
 
 /// Longest name of an operating system or a browser, in bytes.
 pub const MAX_BROWSER_BYTES: usize = 64;
-/// Unknown fields that a rejection names, at most: it must not become many times the body that it is
-/// about.
-const MAX_UNKNOWN_NAMED: usize = 20;
-
-/// Said of a field that must be as it was sent.
-const BROKEN_TEXT: &str = "Not Unicode: half of a surrogate pair, or bytes that are not UTF-8.";
-
 /// A click as it travels on the stream: JSON, one click a message, its `Nats-Msg-Id` from
 /// [`message_id`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +86,12 @@ pub struct Click {
     /// What is wrong with the signed click id that it was posted with, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_fault: Option<IdFault>,
+    /// What its link came with: networks' click ids and the like.
+    #[serde(default, skip_serializing_if = "Params::is_empty")]
+    pub params: Params,
+    /// The page that it came from, without query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrer: Option<String>,
 }
 
 /// What can be wrong with a signed click id.
@@ -144,6 +136,8 @@ impl Click {
                     .filter(|hash| !is_hash(hash))
                     .map(|_| "Expected hexadecimal.".to_owned()),
             ),
+            ("params", attribution::fault(&self.params)),
+            ("referrer", self.referrer.as_ref().and_then(|text| plain(text, MAX_REFERRER_BYTES).err())),
         ];
         let mut rejection = Rejection::default();
         for (name, message) in wrong {
@@ -187,6 +181,10 @@ struct FlatClick {
     prefetch: bool,
     #[serde(default)]
     id_fault: Option<IdFault>,
+    #[serde(default)]
+    params: Params,
+    #[serde(default)]
+    referrer: Option<String>,
 }
 
 impl From<FlatClick> for Click {
@@ -208,6 +206,8 @@ impl From<FlatClick> for Click {
             bound: flat.bound,
             prefetch: flat.prefetch,
             id_fault: flat.id_fault,
+            params: flat.params,
+            referrer: flat.referrer,
         }
     }
 }
@@ -216,34 +216,6 @@ impl From<FlatClick> for Click {
 /// nobody can make another's click vanish by using its id first.
 pub fn message_id(click_id: Uuid, advertiser_id: &str) -> String {
     format!("{}.{advertiser_id}", click_id.hyphenated())
-}
-
-/// The body of `POST /api/v1/clicks`, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PostedClick {
-    /// The client's id for this click, for safe resends.
-    pub click_id: Option<Uuid>,
-    /// What follows a dot in `click_id`: the signature of a redirect, `{uuid}.{signature}`. Whoever has
-    /// the key must say whether it is good.
-    pub signature: Option<String>,
-    /// Who pays.
-    pub advertiser_id: String,
-    /// What the advertiser pays for.
-    pub campaign_id: String,
-    /// What was clicked.
-    pub ad_id: String,
-    /// Who clicked.
-    pub user_id: Option<String>,
-    /// When; Unix time in milliseconds.
-    pub clicked_at_ms: Option<i64>,
-    /// Where from.
-    pub ip_address: Option<IpAddr>,
-    /// With which browser.
-    pub user_agent: Option<String>,
-    /// ISO 3166-1 alpha-2, upper case.
-    pub country: Option<String>,
-    /// On what.
-    pub device_type: Option<DeviceType>,
 }
 
 /// Why a body was refused: everything that is wrong with it, by field.
@@ -269,147 +241,6 @@ impl Rejection {
 
     fn is_empty(&self) -> bool {
         self.form_errors.is_empty() && self.field_errors.is_empty()
-    }
-}
-
-/// Why something posted is no click.
-#[derive(Debug, Error)]
-pub enum NotRead {
-    /// It can't be taken apart.
-    #[error("{0}")]
-    NotJson(serde_json::Error),
-    /// It can, and is none.
-    #[error("it is refused")]
-    Refused(Rejection),
-}
-
-impl PostedClick {
-    /// Reads and checks a JSON body. The rejection names everything that is wrong, not only the
-    /// first thing.
-    pub fn parse(body: &[u8]) -> Result<Self, Rejection> {
-        let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
-        Self::read(body, "The body").map_err(|not_read| match not_read {
-            NotRead::NotJson(error) => Rejection::form(format!("The body is not JSON: {error}")),
-            NotRead::Refused(rejection) => rejection,
-        })
-    }
-
-    /// The same of an element of a batch, and whether it is JSON at all; errors call it `what`. A text that
-    /// is broken is [`mended`] and taken, unless it identifies the click.
-    pub fn read(json: &[u8], what: &str) -> Result<Self, NotRead> {
-        let error = match serde_json::from_slice(json) {
-            Ok(body) => return Self::from_body(body, what, false),
-            Err(error) => error,
-        };
-        let mended = mended(json);
-        let readable = mended.as_deref().unwrap_or(json);
-        match serde_json::from_slice(readable) {
-            Ok(body) => Self::from_body(body, what, true),
-            // A number that is beyond all limits, say.
-            Err(error) if serde_json::from_slice::<IgnoredAny>(readable).is_ok() => {
-                Err(NotRead::Refused(Rejection::form(format!("{what} can't be read: {error}"))))
-            }
-            Err(_) => Err(NotRead::NotJson(error)),
-        }
-    }
-
-    fn from_body(body: Body<'_>, what: &str, is_mended: bool) -> Result<Self, NotRead> {
-        let posted = match body {
-            Body::Object(fields) => Self::from_fields(fields, is_mended),
-            Body::Other => Err(Rejection::form(format!("{what} must be a JSON object."))),
-        };
-        posted.map_err(NotRead::Refused)
-    }
-
-    fn from_fields(values: Vec<(Cow<'_, str>, Field<'_>)>, is_mended: bool) -> Result<Self, Rejection> {
-        let mut fields = Fields { values, is_mended, rejection: Rejection::default() };
-        let (click_id, signature) = fields.optional("click_id", click_id).unzip();
-        let posted = Self {
-            click_id,
-            signature: signature.flatten(),
-            advertiser_id: fields.required("advertiser_id", id),
-            campaign_id: fields.required("campaign_id", id),
-            ad_id: fields.required("ad_id", id),
-            user_id: fields.optional("user_id", |text| plain(text, MAX_USER_ID_BYTES)),
-            clicked_at_ms: fields.optional("clicked_at", unix_ms),
-            ip_address: fields.optional("ip_address", |text| {
-                text.parse().map_err(|_| "Expected an IPv4 or IPv6 address.".to_owned())
-            }),
-            user_agent: fields.described("user_agent", |text| Some(cleaned(text, MAX_USER_AGENT_BYTES))),
-            country: fields.described("country", |text| country::find(text).map(str::to_owned)),
-            device_type: fields.described("device_type", DeviceType::find),
-        };
-        fields.finish(posted)
-    }
-}
-
-/// Takes fields out of the body one by one; what is left at the end is unknown.
-struct Fields<'a> {
-    values: Vec<(Cow<'a, str>, Field<'a>)>,
-    /// Some of the texts were broken.
-    is_mended: bool,
-    rejection: Rejection,
-}
-
-impl<'a> Fields<'a> {
-    /// A field that comes more than once has what it had last.
-    fn take(&mut self, name: &str) -> Field<'a> {
-        let Some(place) = self.values.iter().rposition(|(other, _)| other == name) else {
-            return Field::Null;
-        };
-        let field = std::mem::replace(&mut self.values[place].1, Field::Null);
-        self.values.retain(|(other, _)| other != name);
-        field
-    }
-
-    fn required<T: Default>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> T {
-        let field = self.take(name);
-        if matches!(field, Field::Null) {
-            self.rejection.field(name, "Required.");
-        }
-        self.read(name, &field, read).unwrap_or_default()
-    }
-
-    fn optional<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let field = self.take(name);
-        self.read(name, &field, read)
-    }
-
-    /// A field that only describes the click: what can't be understood counts as left out.
-    fn described<T>(&mut self, name: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
-        match self.take(name) {
-            Field::Text(text) => read(&text),
-            Field::Null | Field::Other => None,
-        }
-    }
-
-    fn read<T>(
-        &mut self,
-        name: &str,
-        field: &Field<'_>,
-        read: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        match field {
-            Field::Null => None,
-            Field::Text(text) if self.is_mended && text.contains(REPLACED) => {
-                self.rejection.field(name, BROKEN_TEXT);
-                None
-            }
-            Field::Text(text) => read(text).map_err(|message| self.rejection.field(name, message)).ok(),
-            Field::Other => {
-                self.rejection.field(name, "Expected a string or a whole number.");
-                None
-            }
-        }
-    }
-
-    fn finish<T>(mut self, value: T) -> Result<T, Rejection> {
-        let unknown: BTreeSet<&str> = self.values.iter().map(|(name, _)| &**name).collect();
-        for name in unknown.into_iter().take(MAX_UNKNOWN_NAMED) {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(MAX_ID_BYTES).collect();
-            self.rejection.field(&shown, "Unknown field.");
-        }
-        if self.rejection.is_empty() { Ok(value) } else { Err(self.rejection) }
     }
 }
 
@@ -439,27 +270,6 @@ fn bounded(text: &str, max_bytes: usize) -> Result<String, String> {
     } else {
         Ok(text.to_owned())
     }
-}
-
-fn click_id(text: &str) -> Result<(Uuid, Option<String>), String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let (uuid, signature) = match text.split_once('.') {
-        Some((uuid, signature)) => (uuid, Some(signature.to_owned())),
-        None => (text, None),
-    };
-    let is_sound = |signature: &String| {
-        (1..=MAX_SIGNATURE_BYTES).contains(&signature.len()) && signature.bytes().all(allowed)
-    };
-    match Uuid::try_parse(uuid) {
-        Ok(uuid) if !uuid.is_nil() && signature.iter().all(is_sound) => Ok((uuid, signature)),
-        Ok(_) | Err(_) => Err("Expected a UUID, or a click id from a redirect.".to_owned()),
-    }
-}
-
-fn unix_ms(text: &str) -> Result<i64, String> {
-    let at = OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| "Expected an RFC 3339 time, such as 2026-01-31T12:00:00Z.".to_owned())?;
-    Ok((at.unix_timestamp_nanos() / 1_000_000) as i64)
 }
 
 /// A text without control characters, cut where it becomes too long.

@@ -4,6 +4,7 @@
 //! WebAssembly and can be tested by itself.
 //!
 //! - [`click`]: what a client posts and what travels on the stream
+//! - [`attribution`]: where a click came from, as its link says
 //! - [`elements`]: the elements of a batch that arrives in pieces
 //! - [`idempotency`]: the header that names a post
 //! - [`answer`]: what whoever posts clicks is answered
@@ -21,6 +22,7 @@
 pub mod alerts;
 pub mod analytics;
 pub mod answer;
+pub mod attribution;
 pub mod click;
 pub mod country;
 pub mod counts;

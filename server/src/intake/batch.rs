@@ -17,13 +17,17 @@ use axum::{
     http::{HeaderMap, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use clickwire_protocol::{
     answer::{BatchAnswer, BatchResult},
-    click::{Click, NotRead, PostedClick, Rejection},
+    click::{Click, NotRead, PostedClick, Rejection, UnknownFields},
     elements::{Element, Format, Malformed, Splitter},
     idempotency,
 };
-use futures_util::{StreamExt as _, stream};
+use futures_util::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
 use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -31,6 +35,7 @@ use utoipa::ToSchema;
 use super::{
     Intake, Sender, Taken,
     content_type::essence,
+    encoding::Encoding,
     owners::{Named, Owners},
 };
 use crate::{
@@ -93,7 +98,7 @@ pub(crate) async fn post_batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
-    let format = format(&headers)?;
+    let (format, encoding) = (format(&headers)?, Encoding::of(&headers)?);
     if headers.contains_key(idempotency::HEADER) {
         return Err(Error::field("Idempotency-Key", "Not for batches: send a click_id with each click."));
     }
@@ -102,7 +107,7 @@ pub(crate) async fn post_batch(
     }
     let _in_hand = state.batches.try_acquire().map_err(|_| Error::TooManyBatches)?;
     let mut clicks: Vec<Read> = Vec::new();
-    let read = read(format, body, |posted| {
+    let read = read(format, pieces(encoding, body).await?, poster.unknown_fields, |posted| {
         clicks.push(posted.and_then(|posted| {
             poster.check(&posted)?;
             Ok(state.enricher.posted(posted, visitor.clone(), &poster))
@@ -133,10 +138,33 @@ async fn refuse_foreign(owners: &Owners, clicks: &mut [Read]) {
     }
 }
 
+/// A body's pieces as they come, or, if it is encoded, decoded when it is all there.
+async fn pieces(encoding: Encoding, body: Body) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+    let mut pieces = body.into_data_stream().map(|piece| piece.map_err(|_| Error::from(Malformed::CutShort)));
+    if encoding == Encoding::Identity {
+        return Ok(pieces.boxed());
+    }
+    let mut encoded = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        if encoded.len() + piece.len() > MAX_BATCH_BYTES {
+            return Err(TOO_MANY_BYTES);
+        }
+        encoded.extend(piece);
+    }
+    // Others get their turn between two pieces.
+    let decoded = stream::iter(encoding.decode(encoded.into())).then(async |piece| {
+        tokio::task::yield_now().await;
+        piece
+    });
+    Ok(decoded.boxed())
+}
+
 /// Reads a body to its end and gives each click to `take`.
 async fn read(
     format: Format,
-    body: Body,
+    mut pieces: impl Stream<Item = Result<Bytes, Error>> + Unpin,
+    unknown: UnknownFields,
     mut take: impl FnMut(Result<PostedClick, Error>),
 ) -> Result<(), Error> {
     let mut splitter = Splitter::new(format, MAX_BODY_BYTES);
@@ -153,7 +181,7 @@ async fn read(
         let not_json = |error: serde_json::Error| {
             Error::Invalid(Rejection::form(format!("Click {clicks} of the batch is not JSON: {error}")))
         };
-        match (PostedClick::read(json, "A click"), format) {
+        match (PostedClick::read(json, "A click", unknown), format) {
             (Ok(posted), _) => take(Ok(posted)),
             (Err(NotRead::Refused(rejection)), _) => take(Err(Error::Invalid(rejection))),
             // The next line is another text; the rest of an array is the rest of what is no JSON.
@@ -162,11 +190,10 @@ async fn read(
         }
         Ok(())
     };
-    let mut pieces = body.into_data_stream();
     let mut size_bytes = 0;
     let mut read = Ok(());
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| Malformed::CutShort)?;
+        let piece = piece?;
         size_bytes += piece.len();
         if size_bytes > MAX_BATCH_BYTES {
             return Err(TOO_MANY_BYTES);

@@ -16,7 +16,7 @@ use crate::{
     countries::Countries,
     keys::Poster,
     networks::Networks,
-    redirect::Ad,
+    redirect::{Ad, Arrival},
     visitor::Visitor,
 };
 
@@ -91,12 +91,14 @@ impl Enricher {
             bound: poster.is_bound(),
             prefetch: false,
             id_fault,
+            params: posted.params,
+            referrer: posted.referrer,
         }
     }
 
     /// A click on a redirect link. Its time is the one inside its id, so that the landing page, which
     /// may post the same click, has the same.
-    pub(crate) fn redirected(&self, ad: &Ad, ad_id: String, visitor: Visitor, prefetch: bool) -> Click {
+    pub(crate) fn redirected(&self, ad: &Ad, ad_id: String, visitor: Visitor, arrival: Arrival) -> Click {
         let received_at_ms = now_ms();
         let click_id = Uuid::now_v7();
         let browser = self.browsers.read(&visitor.user_agent);
@@ -120,8 +122,10 @@ impl Enricher {
             data_center: self.data_centers.contain(visitor.address),
             test: false,
             bound: false,
-            prefetch,
+            prefetch: arrival.is_ahead,
             id_fault: None,
+            params: arrival.params,
+            referrer: arrival.referrer,
         }
     }
 }

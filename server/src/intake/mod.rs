@@ -1,6 +1,7 @@
 //! Taking clicks in: check, enrich, publish; an answer only when the click can't be lost any more.
 //!
 //! - [`admission`]: who may post, and how much; [`owners`]: whose ads and campaigns a click may name
+//! - [`cors`]: from pages, too; [`encoding`]: compressed, too
 //! - [`post`]: one click; [`idempotency`]: the same post again; [`batch`]: many clicks
 //! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent
 //! - [`broker`]: publishes and waits for the acknowledgement
@@ -11,6 +12,8 @@ pub(crate) mod batch;
 mod broker;
 mod browsers;
 mod content_type;
+pub(crate) mod cors;
+pub(crate) mod encoding;
 pub(crate) mod enrich;
 pub(crate) mod idempotency;
 pub(crate) mod owners;

@@ -14,10 +14,11 @@ use clickwire_protocol::{answer::Accepted, click::PostedClick, idempotency::Key}
 use super::{
     Sender, Taken,
     content_type::essence,
+    encoding::Encoding,
     idempotency::{self, Found},
 };
 use crate::{
-    AppState,
+    AppState, MAX_BODY_BYTES,
     click_id::time_inside,
     error::Error,
     keys::Poster,
@@ -48,12 +49,15 @@ pub(crate) async fn post_click(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Error> {
-    if essence(&headers) != "application/json" {
+    // Pages that name no type say that a text comes.
+    if !matches!(essence(&headers).as_str(), "application/json" | "text/plain") {
         return Err(Error::UnsupportedMediaType);
     }
+    let encoding = Encoding::of(&headers)?;
     let key = idempotency::key(&headers)?;
     let body = body.map_err(|_| Error::TooLarge)?;
-    let posted = PostedClick::parse(&body).map_err(|rejection| {
+    let body = encoding.decode_all(body, MAX_BODY_BYTES)?;
+    let posted = PostedClick::parse(&body, poster.unknown_fields).map_err(|rejection| {
         metrics::counter!("clickwire_clicks_rejected_total").increment(1);
         Error::Invalid(rejection)
     })?;

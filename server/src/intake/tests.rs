@@ -52,6 +52,8 @@ fn click(number: u128) -> Click {
         bound: false,
         prefetch: false,
         id_fault: None,
+        params: Default::default(),
+        referrer: None,
     }
 }
 

@@ -28,6 +28,9 @@ pub enum Order {
         /// It may name users' addresses and browsers: for programs that post for their users.
         #[arg(long)]
         speaks_for_users: bool,
+        /// Fields that no click has are passed over instead of refusing the click.
+        #[arg(long)]
+        ignores_unknown_fields: bool,
         /// Clicks a second in the long run.
         #[arg(long, default_value_t = RATE)]
         rate: i32,
@@ -57,12 +60,13 @@ pub async fn run(config: &Config, order: Order, user: &str) -> anyhow::Result<()
     let database = database::connect_to_write(config)?;
     let actor = Actor::shell(user);
     match order {
-        Order::Create { name, test, advertisers, speaks_for_users, rate, burst } => {
+        Order::Create { name, test, advertisers, speaks_for_users, ignores_unknown_fields, rate, burst } => {
             let wanted = Wanted {
                 name,
                 mode: if test { Mode::Test } else { Mode::Live },
                 advertisers: (!advertisers.is_empty()).then_some(advertisers),
                 speaks_for_users,
+                ignores_unknown_fields,
                 rate_per_second: rate,
                 burst,
             };

@@ -14,7 +14,7 @@ mod store;
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use clickwire_protocol::click::PostedClick;
+use clickwire_protocol::click::{PostedClick, UnknownFields};
 
 use crate::{
     error::Error,
@@ -32,6 +32,8 @@ pub(crate) struct Poster {
     /// It may name users' addresses and browsers. If not, they are those of the connection, and what one
     /// address may send is limited.
     pub(crate) speaks_for_users: bool,
+    /// What its clicks may have beside what clicks have.
+    pub(crate) unknown_fields: UnknownFields,
     /// The advertisers that it may post for; `None`: all.
     advertisers: Option<Arc<[String]>>,
     /// `None`: no limit.
@@ -47,6 +49,7 @@ impl Poster {
             key_id: key_id.into(),
             is_test: false,
             speaks_for_users: true,
+            unknown_fields: UnknownFields::Refused,
             advertisers: None,
             allowance: None,
         }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use clickwire_process::now_ms;
+use clickwire_protocol::click::UnknownFields;
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 
@@ -103,6 +104,11 @@ impl Stored {
                 key_id: key.key_id.into(),
                 is_test: key.mode == "test",
                 speaks_for_users: key.speaks_for_users,
+                unknown_fields: if key.ignores_unknown_fields {
+                    UnknownFields::Ignored
+                } else {
+                    UnknownFields::Refused
+                },
                 advertisers: key.advertisers.map(Into::into),
                 allowance: Some(allowance),
             };

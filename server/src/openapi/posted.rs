@@ -39,4 +39,34 @@ pub(crate) struct Posted {
     /// what is none of them counts as left out.
     #[schema(examples("desktop", "Smartphone"))]
     device_type: Option<String>,
+    /// The page that the click came from; kept without credentials, query and fragment.
+    referrer: Option<String>,
+    /// A click id of Google. What is longer than 512 bytes is not kept; so of all below.
+    gclid: Option<String>,
+    wbraid: Option<String>,
+    gbraid: Option<String>,
+    /// A click id of Microsoft.
+    msclkid: Option<String>,
+    /// A click id of Meta.
+    fbclid: Option<String>,
+    /// A click id of TikTok.
+    ttclid: Option<String>,
+    /// Any other `utm_…` is kept, too.
+    utm_source: Option<String>,
+    utm_medium: Option<String>,
+    utm_campaign: Option<String>,
+    utm_term: Option<String>,
+    utm_content: Option<String>,
+    utm_id: Option<String>,
+    /// What the poster tells clicks apart by.
+    sub1: Option<String>,
+    sub2: Option<String>,
+    sub3: Option<String>,
+    sub4: Option<String>,
+    sub5: Option<String>,
+    sub6: Option<String>,
+    sub7: Option<String>,
+    sub8: Option<String>,
+    sub9: Option<String>,
+    sub10: Option<String>,
 }

@@ -104,7 +104,7 @@ const ONE: Rate = Rate::per_second(NonZeroU32::MIN, NonZeroU32::MIN);
 
 groups! {
     /// Who asks has no key to post with, or sends too much.
-    Poster: Error::Unauthorized, Error::KeysUnread,
+    Poster: Error::Unauthorized, Error::KeysUnread, Error::UnsupportedEncoding,
         Error::TooMany { left: Left::nothing("key", ONE), retry_after: Duration::ZERO };
     /// Who asks has no token.
     Viewer: Error::Unauthorized, Error::KeysUnread;

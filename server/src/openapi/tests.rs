@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use clickwire_protocol::click::{MAX_ID_BYTES, MAX_USER_ID_BYTES, PostedClick};
+use clickwire_protocol::click::{MAX_ID_BYTES, MAX_USER_ID_BYTES, PostedClick, UnknownFields};
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema as _;
 
@@ -120,6 +120,10 @@ fn a_posted_click_is_described_as_it_is_read() {
         "click_id": "01890a5d-ac96-774b-bcce-b302099a8057.c2lnbmF0dXJl", "advertiser_id": "adv_001",
         "campaign_id": "camp_001", "ad_id": "ad_001", "user_id": "u", "clicked_at": "2026-11-21T21:00:00Z",
         "ip_address": "192.0.2.1", "user_agent": "b", "country": "DE", "device_type": "tv",
+        "referrer": "https://news.example/", "gclid": "a", "wbraid": "a", "gbraid": "a", "msclkid": "a", "fbclid": "a",
+        "ttclid": "a", "utm_source": "a", "utm_medium": "a", "utm_campaign": "a", "utm_term": "a", "utm_content": "a",
+        "utm_id": "a", "sub1": "a", "sub2": "a", "sub3": "a", "sub4": "a", "sub5": "a", "sub6": "a", "sub7": "a",
+        "sub8": "a", "sub9": "a", "sub10": "a",
     });
     let described: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().collect();
     assert_eq!(described, click.as_object().unwrap().keys().collect());
@@ -138,13 +142,16 @@ fn a_posted_click_is_described_as_it_is_read() {
         user_agent: Some(_),
         country: Some(_),
         device_type: Some(_),
-    } = PostedClick::parse(click.to_string().as_bytes()).unwrap()
+        params,
+        referrer: Some(_),
+    } = PostedClick::parse(click.to_string().as_bytes(), UnknownFields::Refused).unwrap()
     else {
         panic!("a field is not read")
     };
+    assert_eq!(params.len(), 22, "{params:?}");
     for (name, max_bytes) in [("ad_id", MAX_ID_BYTES), ("user_id", MAX_USER_ID_BYTES)] {
         assert_eq!(schema["properties"][name]["maxLength"], max_bytes, "{name}");
         click[name] = Value::String("a".repeat(max_bytes + 1));
-        assert!(PostedClick::parse(click.to_string().as_bytes()).is_err(), "{name}");
+        assert!(PostedClick::parse(click.to_string().as_bytes(), UnknownFields::Refused).is_err(), "{name}");
     }
 }

@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::target::{Target, Template};
+use super::{
+    landing::{self, LandingHost},
+    macros::ClickMacros,
+    query::Forwarded,
+    target::{Target, Template},
+};
 
 /// Where an ad leads and whose it is.
 #[derive(Clone, Debug)]
@@ -11,6 +16,23 @@ pub(crate) struct Ad {
     pub(crate) campaign_id: String,
     pub(crate) target: Target,
     pub(crate) template: Template,
+    /// Where else a link may lead.
+    pub(super) landing_hosts: Vec<LandingHost>,
+    /// What of a link's query goes on.
+    pub(super) forwarded: Forwarded,
+}
+
+impl Ad {
+    /// Where a click goes on to: the ad's target, or the page that the link names, if the ad may lead there.
+    pub(super) fn leads_to(&self, click: &ClickMacros<'_>, has_id: bool) -> String {
+        let page =
+            click.query.landing().and_then(|text| landing::page(text, &self.target, &self.landing_hosts));
+        let target = page.as_ref().unwrap_or(&self.target);
+        let template = has_id.then_some(&self.template);
+        let is_ours = |name: &str| target.has(name) || self.template.has(name);
+        let handed_on = click.query.forwarded(&self.forwarded, page.is_some(), is_ours);
+        target.with(template, click, &handed_on)
+    }
 }
 
 /// The same before it is read.
@@ -20,14 +42,22 @@ pub(super) struct Row {
     campaign_id: String,
     target_url: String,
     click_id_template: String,
+    /// Left out by servers of an earlier version, as the next.
+    #[serde(default)]
+    landing_hosts: Vec<String>,
+    #[serde(default = "everything")]
+    forwarded_params: Vec<String>,
+}
+
+/// What the database has for advertisers that nothing else was said of.
+fn everything() -> Vec<String> {
+    vec!["*".to_owned()]
 }
 
 impl Row {
     /// The ad; `None` if somebody has registered round the API what can't be redirected to.
     pub(super) fn read(self, ad_id: &str) -> Option<Ad> {
-        let target = self
-            .target_url
-            .parse()
+        let target = Target::stored(&self.target_url)
             .inspect_err(|error| tracing::error!(ad_id, %error, "the ad's target can't be used"));
         let template = self
             .click_id_template
@@ -38,6 +68,8 @@ impl Row {
             campaign_id: self.campaign_id,
             target: target.ok()?,
             template: template.ok()?,
+            landing_hosts: LandingHost::stored(&self.landing_hosts),
+            forwarded: Forwarded::stored(&self.forwarded_params),
         })
     }
 }

@@ -36,7 +36,7 @@ use crate::{
     live::{Event, Hub},
 };
 
-/// Ads kept, about; one takes at most 3 KiB.
+/// Ads kept, about; one takes 3 KiB, and with many hosts and names 15 KiB at most.
 const CAPACITY: usize = 10_000;
 
 /// What is older is looked up again.
@@ -56,8 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Look-ups in the database at the same time, at most: others need its connections, too.
 const QUERIES: usize = 4;
 
-const QUERY: &str = "SELECT a.campaign_id, c.advertiser_id, a.target_url, v.click_id_template FROM ads a \
-     JOIN campaigns c USING (campaign_id) JOIN advertisers v USING (advertiser_id) WHERE a.ad_id = $1";
+const QUERY: &str = "SELECT a.campaign_id, c.advertiser_id, a.target_url, a.landing_hosts, v.click_id_template, \
+     v.forwarded_params FROM ads a JOIN campaigns c USING (campaign_id) JOIN advertisers v USING (advertiser_id) WHERE a.ad_id = $1";
 
 /// The ads; cheap to clone.
 #[derive(Clone)]
@@ -278,6 +278,7 @@ fn counted<T>(from: &'static str, answer: T) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redirect::query::Forwarded;
 
     fn slot(found: Found, due: Instant) -> Slot {
         Slot { known: Mutex::new(Some(Known { found, due, stamp: 3 })), ..Slot::default() }
@@ -290,6 +291,8 @@ mod tests {
             campaign_id: "camp_001".into(),
             target: "https://example.com/".parse().unwrap(),
             template: "".parse().unwrap(),
+            landing_hosts: Vec::new(),
+            forwarded: Forwarded::stored(&[]),
         };
         let (past, future) = (Instant::now(), Instant::now() + FRESH);
         let ad = Found::Ad(Arc::new(ad));

@@ -47,6 +47,15 @@ pub(super) fn page(error: Error) -> Response {
         Error::NotFound => ("This link leads nowhere", "The ad that it belonged to is not here any more."),
         _ => ("One moment, please", "This link can't be followed right now. <a href=\"\">Try again</a>"),
     };
+    page_of(error, title, text)
+}
+
+/// Says to a person that nothing has this address.
+pub(super) fn nothing_here() -> Response {
+    page_of(Error::NotFound, "There is nothing here", "Perhaps the address has a letter too many.")
+}
+
+fn page_of(error: Error, title: &str, text: &str) -> Response {
     let mut response = error.into_response();
     *response.body_mut() = Body::from(format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\

@@ -3,7 +3,9 @@
 //!
 //! - [`ads`]: which ads there are, from memory, Redis or the database; [`ad`] is one, [`shared`] is what
 //!   Redis has
-//! - [`target`]: where an ad leads, and how the click's id is told
+//! - [`address`]: which ad an address means, however it was copied
+//! - [`target`]: where an ad leads; [`macros`]: what is filled in; [`query`]: what a click comes with;
+//!   [`landing`]: where else it may lead
 //! - [`purpose`]: who asks without anybody having clicked
 //! - [`answer`]: redirects, and pages for those that can't be made
 //!
@@ -11,29 +13,39 @@
 //! Whoever clicks more often than an address may is sent on, too, but those clicks are not taken.
 
 mod ad;
+mod address;
 pub(crate) mod ads;
 mod answer;
+pub(crate) mod landing;
+pub(crate) mod macros;
 mod purpose;
+pub(crate) mod query;
 mod shared;
 pub(crate) mod target;
 
-use std::sync::Arc;
-
 use axum::{
     extract::{Path, State, rejection::PathRejection},
-    http::{HeaderMap, Method},
-    response::Response,
+    http::{HeaderMap, Method, Uri, header::REFERER},
+    response::{IntoResponse as _, Response},
 };
-use clickwire_protocol::click;
-use url::Url;
+use clickwire_protocol::attribution::{self, Params};
 
 pub(crate) use self::ad::Ad;
-use self::target::Told;
+use self::{macros::ClickMacros, query::Query};
 use crate::{AppState, error::Error, intake::Sender, openapi::Refused, visitor::Visitor};
+
+/// What a click on a link comes with, beside who clicks.
+pub(crate) struct Arrival {
+    /// Nobody has clicked.
+    pub(crate) is_ahead: bool,
+    pub(crate) params: Params,
+    pub(crate) referrer: Option<String>,
+}
 
 /// Follows an ad's link.
 ///
-/// The click is taken in, and whoever clicked is sent on to the advertiser, with the click's id.
+/// The click is taken in, and whoever clicked is sent on to the advertiser, with the click's id and what the
+/// link's own query has.
 #[utoipa::path(get, path = "/r/{ad_id}", operation_id = "follow_link", tag = "anybody",
     params(("ad_id" = String, Path, description = "The ad.")),
     responses(
@@ -49,15 +61,47 @@ use crate::{AppState, error::Error, intake::Sender, openapi::Refused, visitor::V
 pub(crate) async fn redirect(
     State(state): State<AppState>,
     method: Method,
+    uri: Uri,
     ad_id: Result<Path<String>, PathRejection>,
     visitor: Visitor,
     headers: HeaderMap,
 ) -> Response {
-    let is_ahead = purpose::is_ahead(&method, &headers);
+    let ad_id = ad_id.ok().map(|Path(ad_id)| ad_id);
+    answered(&state, ad_id.as_deref(), &method, &uri, visitor, &headers).await
+}
+
+/// Whatever no route takes: an ad's link as people copy it, or nothing.
+pub(crate) async fn elsewhere(
+    State(state): State<AppState>,
+    method: Method,
+    uri: Uri,
+    visitor: Visitor,
+    headers: HeaderMap,
+) -> Response {
+    let is_read = matches!(method, Method::GET | Method::HEAD);
+    match address::link(uri.path()) {
+        Some(ad_id) if is_read => answered(&state, ad_id.as_deref(), &method, &uri, visitor, &headers).await,
+        None if is_read && address::is_person(&headers) => answer::nothing_here(),
+        Some(_) | None => Error::NotFound.into_response(),
+    }
+}
+
+/// Follows a link and says where to; `ad_id` is `None` if it is no text.
+async fn answered(
+    state: &AppState,
+    ad_id: Option<&str>,
+    method: &Method,
+    uri: &Uri,
+    visitor: Visitor,
+    headers: &HeaderMap,
+) -> Response {
+    let query = Query::read(uri.query());
+    let is_ahead = purpose::is_ahead(method, headers);
+    let referrer = headers.get(REFERER).and_then(|page| page.to_str().ok()).and_then(attribution::referrer);
+    let arrival = Arrival { is_ahead, params: query.kept(), referrer };
     let followed = match ad_id {
-        Ok(Path(ad_id)) => follow(&state, &ad_id, visitor, is_ahead).await,
-        // Not UTF-8: no ad's id.
-        Err(_) => Err(Error::NotFound),
+        Some(ad_id) => follow(state, ad_id, visitor, arrival, &query).await,
+        None => Err(Error::NotFound),
     };
     let outcome = match &followed {
         Ok(Followed::Taken(_)) if is_ahead => "prefetched",
@@ -70,8 +114,7 @@ pub(crate) async fn redirect(
     };
     metrics::counter!("clickwire_redirects_total", "outcome" => outcome).increment(1);
     match followed {
-        Ok(Followed::Taken(url)) => answer::redirect(url.as_str()),
-        Ok(Followed::Uncounted(ad)) => answer::redirect(ad.target.as_str()),
+        Ok(Followed::Taken(url) | Followed::Uncounted(url)) => answer::redirect(&url),
         Err(error) => answer::page(error),
     }
 }
@@ -79,27 +122,67 @@ pub(crate) async fn redirect(
 /// Where a click goes on to.
 enum Followed {
     /// It was taken in; the URL says under which id.
-    Taken(Url),
-    /// The address is beyond its allowance: on to the ad's target, and nothing else.
-    Uncounted(Arc<Ad>),
+    Taken(String),
+    /// The address is beyond its allowance: on to the advertiser, without an id.
+    Uncounted(String),
 }
 
 /// Takes the click in and says where it goes on to.
-async fn follow(state: &AppState, ad_id: &str, visitor: Visitor, is_ahead: bool) -> Result<Followed, Error> {
-    let ad_id = click::id(ad_id).map_err(|_| Error::NotFound)?;
+async fn follow(
+    state: &AppState,
+    text: &str,
+    visitor: Visitor,
+    arrival: Arrival,
+    query: &Query<'_>,
+) -> Result<Followed, Error> {
+    let candidates = address::ad_ids(text);
+    if candidates.is_empty() {
+        return Err(Error::NotFound);
+    }
     if let Err(refusal) = state.addresses.spend(visitor.address) {
         // Neither broker nor database has to do with it, or the allowance would protect nothing.
-        return state.ads.remembered(&ad_id).map(Followed::Uncounted).ok_or(refusal);
+        let known = candidates.iter().find_map(|ad_id| Some((ad_id, state.ads.remembered(ad_id)?)));
+        let (ad_id, ad) = known.ok_or(refusal)?;
+        return Ok(Followed::Uncounted(uncounted(&ad, ad_id, query)));
     }
-    let ad = state.ads.find(&ad_id).await?.ok_or(Error::NotFound)?;
-    let click = state.enricher.redirected(&ad, ad_id, visitor, is_ahead);
+    let mut found = None;
+    for ad_id in candidates {
+        found = state.ads.find(&ad_id).await?.map(|ad| (ad_id, ad));
+        if found.is_some() {
+            break;
+        }
+    }
+    let (ad_id, ad) = found.ok_or(Error::NotFound)?;
+    let click = state.enricher.redirected(&ad, ad_id, visitor, arrival);
     // Who leaves can't come again, and is sent on whatever becomes of the click: the intake keeps it, or
     // counts it as lost.
     state.intake.take(&click, Sender::Leaves).await?;
-    let told = Told {
+    let told = ClickMacros {
         click_id: &state.click_ids.sign(click.click_id, &click.dimensions.ad_id),
         ad_id: &click.dimensions.ad_id,
         campaign_id: &click.dimensions.campaign_id,
+        advertiser_id: &click.advertiser_id,
+        country: &click.dimensions.country,
+        device_type: click.dimensions.device_type.as_str(),
+        os: click.os.as_deref().unwrap_or_default(),
+        timestamp: click.clicked_at_ms.div_euclid(1_000),
+        query,
     };
-    Ok(Followed::Taken(ad.target.with(&ad.template, &told)))
+    Ok(Followed::Taken(ad.leads_to(&told, true)))
+}
+
+/// Where a click goes on to that nothing is to be known of.
+fn uncounted(ad: &Ad, ad_id: &str, query: &Query<'_>) -> String {
+    let told = ClickMacros {
+        click_id: "",
+        ad_id,
+        campaign_id: &ad.campaign_id,
+        advertiser_id: &ad.advertiser_id,
+        country: "",
+        device_type: "",
+        os: "",
+        timestamp: clickwire_process::now_ms().div_euclid(1_000),
+        query,
+    };
+    ad.leads_to(&told, false)
 }

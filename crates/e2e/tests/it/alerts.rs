@@ -57,6 +57,8 @@ fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
         bound: false,
         prefetch: false,
         id_fault: None,
+        params: Default::default(),
+        referrer: None,
     }
 }
 

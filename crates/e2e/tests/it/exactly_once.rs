@@ -233,6 +233,8 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
             bound: false,
             prefetch: false,
             id_fault: None,
+            params: Default::default(),
+            referrer: None,
         })
         .collect();
     let mut other = stack.database().begin().await?;

@@ -96,6 +96,8 @@ fn click(user: u32, after_ms: i64) -> Click {
         bound: false,
         prefetch: false,
         id_fault: None,
+        params: Default::default(),
+        referrer: None,
     }
 }
 

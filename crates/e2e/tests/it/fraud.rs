@@ -50,6 +50,8 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
                     3..5 => Some(IdFault::Expired),
                     _ => None,
                 },
+                params: Default::default(),
+                referrer: None,
             });
         };
     let start = now - 600_000;
@@ -288,6 +290,8 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
         bound: false,
         prefetch: false,
         id_fault: None,
+        params: Default::default(),
+        referrer: None,
     };
     let ad = |partition: u16| {
         let named = |number: u32| format!("ad_{number:03}");

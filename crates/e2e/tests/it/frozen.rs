@@ -69,6 +69,8 @@ fn click(partition: u16) -> Click {
         bound: false,
         prefetch: false,
         id_fault: None,
+        params: Default::default(),
+        referrer: None,
     }
 }
 

@@ -11,6 +11,7 @@ mod connections;
 mod contract;
 mod dead_letters;
 mod deployment;
+mod described;
 mod exactly_once;
 mod failpoints;
 mod fraud;

@@ -42,6 +42,8 @@ fn burst(address: u32, clicks: u32) -> Vec<Click> {
         bound: false,
         prefetch: false,
         id_fault: None,
+        params: Default::default(),
+        referrer: None,
     };
     (0..clicks).map(click).collect()
 }

@@ -58,6 +58,8 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
             bound: false,
             prefetch: false,
             id_fault: None,
+            params: Default::default(),
+            referrer: None,
         });
     }
     clicks

@@ -42,6 +42,8 @@ async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Resu
         bound: false,
         prefetch: false,
         id_fault: None,
+        params: Default::default(),
+        referrer: None,
     };
     let nats = async_nats::jetstream::new(async_nats::connect(stack.services().nats_url()).await?);
     let subject = stack.names().subject(partition_of(AD, DEFAULT_PARTITIONS));

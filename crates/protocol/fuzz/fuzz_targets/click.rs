@@ -3,13 +3,13 @@
 #![no_main]
 
 use clickwire_protocol::{
-    click::{MAX_USER_AGENT_BYTES, MAX_USER_ID_BYTES, PostedClick, id},
+    click::{MAX_USER_AGENT_BYTES, MAX_USER_ID_BYTES, PostedClick, UnknownFields, id},
     country,
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
-    let Ok(posted) = PostedClick::parse(body) else { return };
+    let Ok(posted) = PostedClick::parse(body, UnknownFields::Ignored) else { return };
     for text in [&posted.advertiser_id, &posted.campaign_id, &posted.ad_id] {
         assert_eq!(id(text).as_ref(), Ok(text));
     }

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{posted::BROKEN_TEXT, *};
 
 fn parse(body: &Value) -> Result<PostedClick, Rejection> {
-    PostedClick::parse(body.to_string().as_bytes())
+    PostedClick::parse(body.to_string().as_bytes(), UnknownFields::Refused)
 }
 
 fn smallest() -> Value {
@@ -39,13 +39,17 @@ fn every_field_is_read() {
         "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001",
         "user_id": "user 1 ü", "clicked_at": "2026-01-31T13:00:00.250+01:00",
         "ip_address": "2001:db8::1", "user_agent": "Mozilla/5.0", "country": "de",
-        "device_type": "mobile",
+        "device_type": "mobile", "gclid": "Cj0", "utm_source": "news", "sub10": 7,
+        "referrer": "https://user@news.example/a?b#c",
     }))
     .unwrap();
     assert_eq!(posted.clicked_at_ms, Some(1_769_860_800_250));
     assert_eq!(posted.country.as_deref(), Some("DE"));
     assert_eq!(posted.device_type, Some(DeviceType::Mobile));
     assert!(posted.ip_address.is_some_and(|address| address.is_ipv6()));
+    let params: Vec<_> = posted.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(params, [("gclid", "Cj0"), ("sub10", "7"), ("utm_source", "news")]);
+    assert_eq!(posted.referrer.as_deref(), Some("https://news.example/a"));
 }
 
 #[test]
@@ -78,7 +82,7 @@ fn what_is_wrong_is_named() {
         assert!(rejection.form_errors.is_empty());
     }
     for body in ["", "{", "[]", "\"text\"", "{\"ad_id\":\"a\"} x", " \u{feff}{}", "{\"ad_id\": 1e999}"] {
-        let rejection = PostedClick::parse(body.as_bytes()).expect_err(body);
+        let rejection = PostedClick::parse(body.as_bytes(), UnknownFields::Refused).expect_err(body);
         assert_eq!(rejection.form_errors.len(), 1, "{body}");
     }
 }
@@ -123,11 +127,22 @@ fn what_only_describes_a_click_never_refuses_it() {
 }
 
 #[test]
+fn unknown_fields_are_refused_or_passed_over() {
+    let body = with("price", json!({"amount": 1})).to_string();
+    let rejection = PostedClick::parse(body.as_bytes(), UnknownFields::Refused).unwrap_err();
+    assert_eq!(rejection.field_errors["price"], ["Unknown field."]);
+    let ignored = PostedClick::parse(body.as_bytes(), UnknownFields::Ignored).unwrap();
+    assert_eq!(ignored, parse(&smallest()).unwrap());
+    let wrong = PostedClick::parse(br#"{"price": 1}"#, UnknownFields::Ignored).unwrap_err();
+    assert!(wrong.field_errors.keys().eq(["ad_id", "advertiser_id", "campaign_id"]), "{wrong:?}");
+}
+
+#[test]
 fn broken_texts_refuse_what_they_identify_and_nothing_else() {
     let ids = r#""advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001""#;
     let read = |more: &[u8]| {
         let body = [b"\xef\xbb\xbf{", ids.as_bytes(), b", ", more, b"}"].concat();
-        PostedClick::parse(&body)
+        PostedClick::parse(&body, UnknownFields::Refused)
     };
     for (agent, kept) in [
         (&br"Mozilla \ud83d"[..], "Mozilla \u{fffd}"),
@@ -148,32 +163,32 @@ fn broken_texts_refuse_what_they_identify_and_nothing_else() {
     }
     let sound = read(r#""user_id": "\ud83d\ude00 \ufffd""#.as_bytes()).unwrap();
     assert_eq!(sound.user_id.as_deref(), Some("\u{1f600} \u{fffd}"), "as it was sent");
-    let not_json = PostedClick::read(br#"{"ad_id": "\ud83d", }"#, "A click");
+    let not_json = PostedClick::read(br#"{"ad_id": "\ud83d", }"#, "A click", UnknownFields::Ignored);
     assert!(matches!(not_json, Err(NotRead::NotJson(_))));
-    let out_of_range = PostedClick::read(br#"{"price": 1e999}"#, "A click");
+    let out_of_range = PostedClick::read(br#"{"price": 1e999}"#, "A click", UnknownFields::Ignored);
     assert!(matches!(out_of_range, Err(NotRead::Refused(_))), "it is JSON");
 }
 
 #[test]
 fn whole_numbers_are_ids() {
     let body = r#"{"advertiser_id": 0, "campaign_id": -7, "ad_id": 18446744073709551615, "user_id": 42}"#;
-    let posted = PostedClick::parse(body.as_bytes()).unwrap();
+    let posted = PostedClick::parse(body.as_bytes(), UnknownFields::Refused).unwrap();
     assert_eq!((posted.advertiser_id.as_str(), posted.campaign_id.as_str()), ("0", "-7"));
     assert_eq!((posted.ad_id.as_str(), posted.user_id.as_deref()), ("18446744073709551615", Some("42")));
     // What a reader of numbers would round names something else.
     for number in ["18446744073709551616", "-9223372036854775809", "1e3", "7.0", "-0", "1e999"] {
         let body = format!(r#"{{"advertiser_id": "a", "campaign_id": "c", "ad_id": {number}}}"#);
-        assert!(PostedClick::parse(body.as_bytes()).is_err(), "{number}");
+        assert!(PostedClick::parse(body.as_bytes(), UnknownFields::Refused).is_err(), "{number}");
     }
 }
 
 #[test]
 fn of_a_field_that_comes_twice_the_last_counts_and_escapes_are_read() {
     let body = r#"{"ad_id": 7.5, "campaign_id": "c", "\u0061d_id": "a-\u0031", "advertiser_id": "b", "user_id": null}"#;
-    let posted = PostedClick::parse(body.as_bytes()).unwrap();
+    let posted = PostedClick::parse(body.as_bytes(), UnknownFields::Refused).unwrap();
     assert_eq!((posted.ad_id.as_str(), posted.user_id), ("a-1", None));
     let body = r#"{"b": [1, {"c": 2}], "a": 1, "b": null, "ad_id": {"x": []}}"#;
-    let rejection = PostedClick::parse(body.as_bytes()).unwrap_err();
+    let rejection = PostedClick::parse(body.as_bytes(), UnknownFields::Refused).unwrap_err();
     let wrong = ["a", "ad_id", "advertiser_id", "b", "campaign_id"];
     assert!(rejection.field_errors.keys().eq(wrong), "{rejection:?}");
     assert_eq!(rejection.field_errors["ad_id"], ["Expected a string or a whole number."]);
@@ -212,6 +227,8 @@ fn a_click_survives_the_stream() {
         bound: false,
         prefetch: true,
         id_fault: Some(IdFault::Expired),
+        params: [("gclid".to_owned(), "Cj0".to_owned())].into(),
+        referrer: Some("https://news.example/".into()),
     };
     let wire = serde_json::to_vec(&click).unwrap();
     assert_eq!(serde_json::from_slice::<Click>(&wire).unwrap(), click);
@@ -220,18 +237,20 @@ fn a_click_survives_the_stream() {
         user_id: Some(String::new()),
         ip_hash: Some("abc".into()),
         os: Some("o\u{0}".into()),
+        params: [("email".to_owned(), "a@b".to_owned())].into(),
+        referrer: Some(String::new()),
         ..click
     };
     wrong.dimensions.ad_id = "a\u{0}b".into();
     wrong.dimensions.country = "de".into();
     let named: Vec<_> = wrong.check().unwrap_err().field_errors.into_keys().collect();
-    assert_eq!(named, ["ad_id", "country", "ip_hash", "os", "user_id"]);
+    assert_eq!(named, ["ad_id", "country", "ip_hash", "os", "params", "referrer", "user_id"]);
 }
 
 proptest! {
     #[test]
     fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..256)) {
-        let _answer = PostedClick::parse(&body);
+        let _answer = PostedClick::parse(&body, UnknownFields::Refused);
     }
 
     #[test]

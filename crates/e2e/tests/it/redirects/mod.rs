@@ -2,9 +2,11 @@
 //! once; and who only looks is not billed.
 //!
 //! - [`clicks`]: what is made of clicks and of ids that are posted
+//! - [`carried`]: what a link carries on
 //! - [`registry`]: ads that are changed, and links that lead nowhere
 //! - [`outages`]: what works without the services
 
+mod carried;
 mod clicks;
 mod outages;
 pub(crate) mod registry;
