@@ -37,6 +37,7 @@ use crate::{
     error::Error,
     keys::secret::{Hash, hash},
     origin,
+    quota::Holder,
     signing::Keys,
     visitor::Visitor,
 };
@@ -106,7 +107,7 @@ pub(crate) enum Ended {
 pub(crate) type Ending = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 impl Access {
-    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &Config, following: PgPool) -> anyhow::Result<Self> {
         let mut configured: HashMap<Hash, Caller> = HashMap::new();
         for (advertiser, token) in &config.viewer_tokens {
             let caller = configured.entry(hash(token)).or_insert_with(|| {
@@ -126,7 +127,7 @@ impl Access {
         let session = Duration::from_secs(u64::from(config.session_hours) * 3_600);
         Ok(Self {
             configured,
-            directory: Directory::new(),
+            directory: Directory::new(following),
             tokens: Tokens::new(keys, token, session, config.is_secure()),
             allowed_origins: config.allowed_origins.clone(),
         })
@@ -206,6 +207,29 @@ impl Caller {
     fn configured(name: &str, role: Role, scope: Scope) -> Self {
         Self { name: name.into(), role, scope, account_id: None, credential: Credential::Configured }
     }
+
+    /// The one whose share of what is limited this caller uses up.
+    pub(crate) fn holder(&self) -> Holder {
+        match (self.scope.advertisers(), self.account_id) {
+            (None, _) => Holder::Operators,
+            (Some(_), Some(account_id)) => Holder::Account(account_id),
+            (Some(ids), None) => Holder::Token(ids.join(",").into()),
+        }
+    }
+
+    /// All those whose shares a question about one advertiser, or all of the caller's, uses up: the caller's
+    /// own and, unless it looks after the whole, the advertiser's, which is one however many accounts and
+    /// tokens open it.
+    pub(crate) fn holders(&self, advertiser_id: Option<&str>) -> Vec<Holder> {
+        let advertiser_id = match (self.scope.advertisers(), advertiser_id) {
+            (None, _) => None,
+            (Some(_), Some(named)) => Some(named),
+            (Some([only]), None) => Some(only.as_str()),
+            (Some(_), None) => None,
+        };
+        let advertiser = advertiser_id.map(|id| Holder::Advertiser(id.into()));
+        [Some(self.holder()), advertiser].into_iter().flatten().collect()
+    }
 }
 
 impl Scope {
@@ -264,7 +288,7 @@ impl FromRequestParts<AppState> for Scope {
 impl Actor {
     /// A caller, and where it asks from.
     pub(crate) fn new(caller: &Caller, visitor: &Visitor, state: &AppState) -> Self {
-        Self { name: caller.name.to_string(), origin: state.hasher.hash(visitor.address, now_ms()) }
+        Self::known(caller, state.hasher.hash(visitor.address, now_ms()))
     }
 }
 
@@ -301,10 +325,7 @@ impl Operator {
     }
 
     /// Begins a transaction; what it changes is recorded under this operator's name.
-    pub(crate) async fn begin(
-        &self,
-        database: &PgPool,
-    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    pub(crate) async fn begin(&self, database: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
         self.0.begin(database).await
     }
 }
@@ -316,10 +337,7 @@ impl Admin {
     }
 
     /// Begins a transaction; what it changes is recorded under this administrator's name.
-    pub(crate) async fn begin(
-        &self,
-        database: &PgPool,
-    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    pub(crate) async fn begin(&self, database: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
         self.0.begin(database).await
     }
 }
@@ -338,6 +356,36 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tenant_has_one_share_however_it_asks_and_operators_use_up_none_of_it() {
+        let viewer = |ids: &[&str], account_id| Caller {
+            account_id,
+            ..Caller::configured(
+                "viewer",
+                Role::Advertiser,
+                Scope::Advertisers(ids.iter().map(|&id| id.to_owned()).collect()),
+            )
+        };
+        let account_id = Uuid::from_u128(7);
+        let advertiser = || Holder::Advertiser("adv_001".into());
+        let token = |ids: &str| Holder::Token(ids.into());
+        for (caller, named, holders) in [
+            (viewer(&["adv_001"], None), None, vec![token("adv_001"), advertiser()]),
+            (viewer(&["adv_001"], None), Some("adv_001"), vec![token("adv_001"), advertiser()]),
+            (viewer(&["adv_001"], Some(account_id)), None, vec![Holder::Account(account_id), advertiser()]),
+            (viewer(&["adv_001", "adv_002"], None), None, vec![token("adv_001,adv_002")]),
+            (
+                viewer(&["adv_001", "adv_002"], Some(account_id)),
+                Some("adv_001"),
+                vec![Holder::Account(account_id), advertiser()],
+            ),
+            (Caller::configured("admin", Role::Admin, Scope::All), Some("adv_001"), vec![Holder::Operators]),
+            (Caller::configured("admin", Role::Admin, Scope::All), None, vec![Holder::Operators]),
+        ] {
+            assert_eq!(caller.holders(named), holders, "{caller:?}");
+        }
+    }
 
     #[test]
     fn a_viewer_sees_one_advertiser_and_an_administrator_must_name_one() {

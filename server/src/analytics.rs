@@ -22,7 +22,7 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     AppState,
-    access::Scope,
+    access::Caller,
     database,
     error::Error,
     openapi::{self, Refused},
@@ -59,19 +59,19 @@ struct Question {
         ("ad_id" = Option<String>, Query), ("country" = Option<String>, Query),
         ("device_type" = Option<DeviceType>, Query),
     ),
-    responses((status = 200, body = Aggregate), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
+    responses((status = 200, body = Aggregate), Refused<(openapi::Scoped, openapi::Input, openapi::Shared)>))]
 pub(crate) async fn aggregate(
     State(state): State<AppState>,
-    scope: Scope,
+    caller: Caller,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<Aggregate>, Error> {
     let Query(parameters) =
         query.map_err(|_| Error::Invalid(Rejection::form("The query string can't be read.")))?;
     let question = Question::read(parameters, OffsetDateTime::now_utc()).map_err(Error::Invalid)?;
-    let advertiser_id = scope.advertiser_or_all(question.advertiser_id.as_deref())?;
+    let advertiser_id = caller.scope.advertiser_or_all(question.advertiser_id.as_deref())?;
 
     let started = Instant::now();
-    let mut tenants = state.tenants.begin(&scope).await?;
+    let mut tenants = state.tenants.begin(&caller, advertiser_id).await?;
     // Before the rows: what is called final is in them.
     let watermark = database::answer(Watermark::read(&mut *tenants, state.partitions)).await?;
     let rows = database::answer(question.sql(advertiser_id).build().fetch_all(&mut *tenants)).await?;

@@ -60,8 +60,8 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_READER_DATABASE_URL", hide_env_values = true)]
     pub reader_database_url: Option<String>,
 
-    /// Connections to the database that answer questions about counts, at most; six more are for other
-    /// things.
+    /// Connections to the database that answer questions about counts, at most, of which one tenant may hold
+    /// a quarter; 20 more are for other things.
     #[arg(long, env = "CLICKWIRE_DATABASE_CONNECTIONS", default_value_t = 8)]
     pub database_connections: u32,
 

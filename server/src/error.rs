@@ -57,6 +57,9 @@ pub(crate) enum Error {
     /// An allowance is spent.
     #[error("too many requests: {left:?}")]
     TooMany { left: Left, retry_after: Duration },
+    /// A tenant's share of what questions are answered with is in use.
+    #[error("too many questions of one tenant at once")]
+    TooManyAtOnce,
     /// Whether a key is valid can't be told yet.
     #[error("keys were not read yet")]
     KeysUnread,
@@ -187,7 +190,9 @@ impl Error {
             (Self::TooMany { retry_after, .. }, _) => {
                 Some((RETRY_AFTER, HeaderValue::from(retry_after.as_secs() + 1)))
             }
-            (Self::KeyInFlight, _) | (_, StatusCode::SERVICE_UNAVAILABLE) => Some((RETRY_AFTER, again)),
+            (Self::KeyInFlight | Self::TooManyAtOnce, _) | (_, StatusCode::SERVICE_UNAVAILABLE) => {
+                Some((RETRY_AFTER, again))
+            }
             (_, StatusCode::UNAUTHORIZED) => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             (_, StatusCode::UPGRADE_REQUIRED) => Some((UPGRADE, HeaderValue::from_static("websocket"))),
             _ => None,
@@ -228,6 +233,11 @@ impl Error {
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
                 "Send fewer requests. The headers RateLimit and Retry-After say when to come again.",
+            ),
+            Self::TooManyAtOnce => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_at_once",
+                "Too many questions of yours are being answered. Wait for answers before you ask more.",
             ),
             Self::KeysUnread => (
                 StatusCode::SERVICE_UNAVAILABLE,

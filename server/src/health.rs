@@ -3,15 +3,77 @@
 use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
-use clickwire_process::now_rfc3339;
+use clickwire_process::{now_rfc3339, redis::Connection};
 use serde::Serialize;
-use tokio::time::timeout;
+use sqlx::PgPool;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::{AppState, intake::spool::Condition, openapi::Refused};
 
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often dependencies are checked.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// What was found when dependencies were checked last. Answers are made from it: no stranger makes the server
+/// ask anything.
+#[derive(Clone)]
+pub(crate) struct Checks(watch::Sender<Checked>);
+
+#[derive(Clone, Default)]
+struct Checked {
+    /// `None` before the first time.
+    at: Option<String>,
+    redis: bool,
+    /// What TimescaleDB's licence is, if the database answers.
+    license: Option<String>,
+}
+
+/// Checks dependencies.
+pub(crate) struct Probe {
+    pub(crate) checks: Checks,
+    pub(crate) redis: Connection,
+    pub(crate) database: PgPool,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self(watch::Sender::new(Checked::default()))
+    }
+}
+
+impl Probe {
+    /// Checks once.
+    pub(crate) async fn check(&self) {
+        let mut connection = self.redis.clone();
+        let ping = redis::cmd("PING");
+        let redis = async {
+            timeout(PATIENCE, ping.query_async::<()>(&mut connection)).await.is_ok_and(|r| r.is_ok())
+        };
+        let license = async {
+            let query = sqlx::query_scalar::<_, String>("SELECT current_setting('timescaledb.license')");
+            timeout(PATIENCE, query.fetch_one(&self.database)).await.ok().and_then(Result::ok)
+        };
+        let (redis, license) = tokio::join!(redis, license);
+        self.checks.0.send_replace(Checked { at: Some(now_rfc3339()), redis, license });
+    }
+
+    /// Checks again and again until `stop` is cancelled.
+    pub(crate) async fn follow(self, stop: CancellationToken) {
+        let mut every = interval(CHECK_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return }
+            self.check().await;
+        }
+    }
+}
 
 /// What works and what is missing.
 #[derive(Serialize, ToSchema)]
@@ -20,6 +82,9 @@ struct Health {
     services: Services,
     /// Hours and days are kept, not computed by every query; `null` if the database can't be asked.
     continuous_aggregates: Option<bool>,
+    /// When database and Redis were asked last; `null` if they were not yet.
+    #[schema(format = DateTime)]
+    checked_at: Option<String>,
     #[schema(format = DateTime)]
     timestamp: String,
 }
@@ -114,21 +179,15 @@ pub(crate) async fn ready(State(state): State<AppState>) -> impl IntoResponse {
 }
 
 /// What works and what is missing: each dependency for itself.
+///
+/// Dependencies are checked every second, whoever asks.
 #[utoipa::path(get, path = "/health", operation_id = "show_health", tag = "anybody", responses(
     (status = 200, body = Health, description = "Clicks can be taken in."),
     (status = 503, body = Health, description = "They can't."),
     Refused<()>))]
 pub(crate) async fn report(State(state): State<AppState>) -> impl IntoResponse {
     let nats = state.intake.is_connected();
-    let mut connection = state.redis.clone();
-    let ping = redis::cmd("PING");
-    let redis =
-        async { timeout(PATIENCE, ping.query_async::<()>(&mut connection)).await.is_ok_and(|r| r.is_ok()) };
-    let license = async {
-        let query = sqlx::query_scalar::<_, String>("SELECT current_setting('timescaledb.license')");
-        timeout(PATIENCE, query.fetch_one(&state.database)).await.ok().and_then(Result::ok)
-    };
-    let (redis, license) = tokio::join!(redis, license);
+    let Checked { at, redis, license } = state.health.0.borrow().clone();
     let can_take = state.intake.is_ready();
     let status = match (can_take, nats && redis && license.is_some()) {
         (true, true) => Status::Healthy,
@@ -142,7 +201,7 @@ pub(crate) async fn report(State(state): State<AppState>) -> impl IntoResponse {
         spool: spool(&state),
     };
     let continuous_aggregates = license.map(|license| license == "timescale");
-    let report = Health { status, services, continuous_aggregates, timestamp: now_rfc3339() };
+    let report = Health { status, services, continuous_aggregates, checked_at: at, timestamp: now_rfc3339() };
     (if can_take { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))
 }
 

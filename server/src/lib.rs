@@ -1,7 +1,8 @@
 //! The server: takes clicks in over HTTP, answers analytics, pushes changes to dashboards.
 //!
 //! - [`intake`]: a click is answered 202 only when the broker, or the spool, has it on the disk
-//! - [`keys`]: who may post; [`limits`]: how much; [`visitor`]: who is at the other end
+//! - [`keys`]: who may post; [`limits`]: how much; [`quota`]: how much at once; [`visitor`]: who is at the
+//!   other end
 //! - [`redirect`]: a click on an ad's link; its [`click_id`] is signed
 //! - [`analytics`] and [`entities`]: questions to the database, scoped by [`access`]
 //! - [`accounts`]: people who sign in; [`origin`]: from which pages; [`signing`]: with what; [`following`]: known
@@ -47,6 +48,7 @@ mod networks;
 mod openapi;
 mod origin;
 mod page;
+mod quota;
 mod redirect;
 mod requests;
 mod rules;
@@ -79,14 +81,16 @@ use crate::{
     click_id::Signer,
     config::Config,
     countries::Countries,
-    database::Tenants,
+    database::{Pools, Tenants},
     error::Error,
     following::follow,
-    intake::{Intake, batch, enrich::Enricher, idempotency::Idempotency, owners::Owners},
+    health::{Checks, Probe},
+    intake::{Intake, batch, enrich::Enricher, idempotency::Idempotency, in_hand::Batches, owners::Owners},
     keys::ring::Ring,
     limits::{Addresses, Attempts, Rate},
-    live::{Hub, Shares, http::Polled},
+    live::{Hub, http::Polled},
     networks::Networks,
+    quota::Quota,
     redirect::ads::Ads,
     requests::Seen,
     tls::Tls,
@@ -124,17 +128,21 @@ struct Shared {
     intake: Intake,
     enricher: Enricher,
     idempotency: Idempotency,
-    /// One for each batch that may be in hand.
-    batches: Arc<Semaphore>,
+    batches: Batches,
     click_ids: Arc<Signer>,
     ads: Ads,
     owners: Owners,
     /// Answers questions about advertisers.
     tenants: Tenants,
-    /// Can only read: for what the server itself wants to know, and operators.
+    /// Can only read: for operators and administrators.
     database: PgPool,
-    /// Can write: for what somebody may change, and who signs in and out.
+    /// Can write: for what somebody may change.
     admin_database: PgPool,
+    /// Can write: for people who sign in and out, and for what they change of their own account.
+    sign_in_database: PgPool,
+    /// Each account has one request in hand that changes it.
+    turns: Quota<Uuid>,
+    health: Checks,
     dead_letters: DeadLetters,
     names: Names,
     redis_prefix: Arc<str>,
@@ -155,8 +163,8 @@ struct Sessions {
     permits: Arc<Semaphore>,
     /// How many permits there are.
     max: usize,
-    by_address: Shares<IpAddr>,
-    by_account: Shares<Uuid>,
+    by_address: Quota<IpAddr>,
+    by_account: Quota<Uuid>,
     /// The server is about to go away: nobody new is let in.
     stop: CancellationToken,
     heartbeat: Duration,
@@ -196,14 +204,14 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         None => None,
     };
     tracing::info!(networks = data_centers.len(), "networks of data centres");
-    let database = database::connect_to_read(&config)?;
+    let pools = Pools::connect(&config)?;
     // If it is another one, this ends it.
     let stop = stop.child_token();
-    let is_ours = timeout(KEYS_WITHIN, deployment::is_confirmed(&database, &config.stream)).await;
+    let is_ours = timeout(KEYS_WITHIN, deployment::is_confirmed(&pools.following, &config.stream)).await;
     is_ours.unwrap_or(Ok(false))?;
-    let deployment = tokio::spawn(deployment::confirm(database.clone(), config.stream.clone(), stop.clone()));
-    let tenants = Tenants::connect(&config)?;
-    let admin_database = database::connect_to_write(&config)?;
+    let deployment =
+        tokio::spawn(deployment::confirm(pools.following.clone(), config.stream.clone(), stop.clone()));
+    let tenants = Tenants::questions(&config)?;
     let redis = Connection::open(&config.redis_url).context("CLICKWIRE_REDIS_URL")?;
     let hasher = Arc::new(Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref()));
     accounts::password::warm_up();
@@ -213,8 +221,8 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         tracker: TaskTracker::new(),
         permits: Arc::new(Semaphore::new(config.live_sessions_max)),
         max: config.live_sessions_max,
-        by_address: Shares::new(config.live_sessions_per_address),
-        by_account: Shares::new(config.live_sessions_per_account),
+        by_address: Quota::new(config.live_sessions_per_address),
+        by_account: Quota::new(config.live_sessions_per_account),
         stop: stop.clone(),
         heartbeat: Duration::from_millis(config.live_heartbeat_ms),
         drain: Duration::from_secs(config.drain_seconds),
@@ -223,11 +231,12 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     // Requests and sessions go on until then.
     let drained = CancellationToken::new();
     let intake = Intake::start(&config, &stop).await?;
-    let keys = Ring::new(&config.ingest_keys);
-    let hub = Hub::start(&config, redis.clone(), database.clone(), tenants.clone(), &drained);
+    let keys = Ring::new(&config.ingest_keys, pools.following.clone());
+    let feeds = Tenants::feeds(&config)?;
+    let hub = Hub::start(&config, redis.clone(), pools.following.clone(), feeds, &drained);
     let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
     let click_ids = Arc::new(Signer::new(&config.click_id_keys, config.ip_hash_key.as_bytes(), lifetime));
-    let access = Arc::new(Access::new(&config)?);
+    let access = Arc::new(Access::new(&config, pools.following.clone())?);
     let state = AppState(Arc::new(Shared {
         access: Arc::clone(&access),
         attempts: Attempts::new(),
@@ -245,15 +254,18 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
             config.redis_prefix.as_str().into(),
             config.ip_hash_key.as_bytes(),
         ),
-        batches: Arc::new(Semaphore::new(batch::MAX_BATCHES)),
+        batches: Batches::default(),
         click_ids,
-        ads: Ads::start(&hub, redis.clone(), database.clone(), &config.redis_prefix),
-        owners: Owners::new(database.clone()),
+        ads: Ads::start(&hub, redis.clone(), pools.ads.clone(), &config.redis_prefix),
+        owners: Owners::new(pools.ads),
         hub,
         tenants,
-        database,
-        admin_database,
-        redis,
+        database: pools.reading,
+        admin_database: pools.writing,
+        sign_in_database: pools.sign_in,
+        turns: Quota::new(1),
+        health: Checks::default(),
+        redis: redis.clone(),
         partitions: config.partitions,
         sessions: sessions.clone(),
         polled: Polled::default(),
@@ -262,19 +274,20 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     }));
     // Else a server that has just started would have to tell everybody to come again.
     let refreshed = async {
-        keys.refresh(&state.database).await?;
-        access.directory.refresh(&state.database).await
+        keys.refresh().await?;
+        access.directory.refresh().await
     };
-    if !matches!(timeout(KEYS_WITHIN, refreshed).await, Ok(Ok(()))) {
+    let checks = Probe { checks: state.health.clone(), redis, database: pools.following };
+    let (refreshed, ()) = tokio::join!(timeout(KEYS_WITHIN, refreshed), checks.check());
+    if !matches!(refreshed, Ok(Ok(()))) {
         tracing::warn!("keys and accounts could not be read yet");
     }
     let following = {
-        let (keys_from, accounts_from) = (state.database.clone(), state.database.clone());
         let directory = access.directory.clone();
-        let keys = follow("keys", async move || keys.refresh(&keys_from).await, drained.clone());
-        let accounts =
-            follow("accounts", async move || directory.refresh(&accounts_from).await, drained.clone());
-        tokio::spawn(async move { tokio::join!(keys, accounts) })
+        let keys = follow("keys", async move || keys.refresh().await, drained.clone());
+        let accounts = follow("accounts", async move || directory.refresh().await, drained.clone());
+        let checks = checks.follow(drained.clone());
+        tokio::spawn(async move { tokio::join!(keys, accounts, checks) })
     };
     if let Some(tls) = tls.clone() {
         tokio::spawn(tls.follow(drained.clone()));

@@ -7,10 +7,11 @@
 //! ones that were seen last are remembered.
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -27,8 +28,8 @@ use crate::error::Error;
 /// Addresses remembered: some 15 MB.
 const ADDRESSES: usize = 100_000;
 
-/// Logins remembered.
-const LOGINS: usize = 10_000;
+/// Logins remembered: of each 8 bytes, whatever was sent. Some 15 MB.
+const LOGINS: usize = 100_000;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
@@ -46,8 +47,11 @@ impl Rate {
     pub(crate) const COMMANDS: Self =
         Self::per_second(NonZeroU32::MIN.saturating_add(19), NonZeroU32::MIN.saturating_add(99));
 
-    /// Passwords that may be tried, ten a minute, from one address and for one login.
+    /// Wrong passwords that may be tried, ten a minute, from one address and for one login.
     const ATTEMPTS: Self = Self { every: Duration::from_secs(6), burst: NonZeroU32::MIN.saturating_add(9) };
+
+    /// Passwords that may be tried for one login, right ones too: to compare one takes a processor's time.
+    const SIGN_INS: Self = Self { every: Duration::from_secs(1), burst: NonZeroU32::MIN.saturating_add(59) };
 
     pub(crate) const fn per_second(requests: NonZeroU32, burst: NonZeroU32) -> Self {
         // A billion a second is beyond what can be measured.
@@ -160,23 +164,80 @@ impl Addresses {
     }
 }
 
-/// The allowances for trying passwords.
+/// How often passwords may be tried. Only those that were wrong count: an attempt is spent while it is tried,
+/// and given back if it was right.
 pub(crate) struct Attempts {
-    addresses: Cache<IpAddr, Arc<Allowance>>,
-    logins: Cache<String, Arc<Allowance>>,
+    addresses: Cache<IpAddr, Arc<Tries>>,
+    /// By a keyed hash: what strangers send is not kept.
+    logins: Cache<u64, Arc<Tries>>,
+    hashed: RandomState,
+}
+
+/// An attempt that is tried.
+pub(crate) struct Attempt([Arc<Tries>; 2]);
+
+/// What one address, or one login, has tried.
+#[derive(Default)]
+struct Tries(Mutex<Spent>);
+
+/// The times at which allowances are whole again (the theoretical arrival time of the generic cell rate
+/// algorithm): of wrong passwords, and of all.
+#[derive(Default)]
+struct Spent {
+    wrong_until: Option<Instant>,
+    all_until: Option<Instant>,
+}
+
+impl Tries {
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Spends an attempt; `all` limits those, too, that turn out to be right.
+    fn spend(&self, name: &'static str, all: Option<Rate>) -> Result<(), Error> {
+        let now = Instant::now();
+        let next = |until: Option<Instant>, rate: Rate| {
+            let next = until.map_or(now, |until| until.max(now)) + rate.every;
+            let retry_after = next.duration_since(now).saturating_sub(rate.window());
+            if retry_after.is_zero() {
+                return Ok(Some(next));
+            }
+            metrics::counter!("clickwire_limited_total", "by" => name).increment(1);
+            Err(Error::TooMany { left: Left::nothing(name, rate), retry_after })
+        };
+        let mut spent = self.spent();
+        let wrong_until = next(spent.wrong_until, Rate::ATTEMPTS)?;
+        let all_until = all.map_or(Ok(None), |rate| next(spent.all_until, rate))?;
+        *spent = Spent { wrong_until, all_until };
+        Ok(())
+    }
+
+    fn give_back(&self) {
+        let mut spent = self.spent();
+        spent.wrong_until = spent.wrong_until.and_then(|until| until.checked_sub(Rate::ATTEMPTS.every));
+    }
 }
 
 impl Attempts {
     pub(crate) fn new() -> Self {
-        Self { addresses: Cache::new(ADDRESSES), logins: Cache::new(LOGINS) }
+        Self { addresses: Cache::new(ADDRESSES), logins: Cache::new(LOGINS), hashed: RandomState::new() }
     }
 
     /// Spends one attempt of a client, and one at a login.
-    pub(crate) fn spend(&self, client: IpAddr, login: &str) -> Result<(), Error> {
-        let new = |name| Ok::<_, Error>(Arc::new(Allowance::new(name, Rate::ATTEMPTS)));
-        self.addresses.get_or_insert_with(&customer(client), || new("address"))?.spend(NonZeroU32::MIN)?;
-        self.logins.get_or_insert_with(login, || new("login"))?.spend(NonZeroU32::MIN)?;
-        Ok(())
+    pub(crate) fn spend(&self, client: IpAddr, login: &str) -> Result<Attempt, Error> {
+        let new = || Ok::<_, Error>(Arc::<Tries>::default());
+        let address = self.addresses.get_or_insert_with(&customer(client), new)?;
+        address.spend("address", None)?;
+        let login = self.logins.get_or_insert_with(&self.hashed.hash_one(login), new)?;
+        login.spend("login", Some(Rate::SIGN_INS))?;
+        Ok(Attempt([address, login]))
+    }
+}
+
+impl Attempt {
+    /// The password was right: it was no attempt to guess it.
+    pub(crate) fn succeeded(self) {
+        self.0.iter().for_each(|tries| tries.give_back());
     }
 }
 
@@ -239,12 +300,33 @@ mod tests {
     }
 
     #[test]
-    fn passwords_can_be_tried_ten_times_from_an_address_and_at_a_login() {
+    fn wrong_passwords_can_be_tried_ten_times_from_an_address_and_at_a_login_and_right_ones_as_often_as_one_likes()
+     {
         let attempts = Attempts::new();
-        let spend = |address: &str, login: &str| attempts.spend(address.parse().unwrap(), login).is_ok();
-        assert!((0..10).all(|n| spend("192.0.2.1", &format!("login-{n}"))));
-        assert!(!spend("192.0.2.1", "another"));
-        assert!((0..10).all(|n| spend(&format!("192.0.2.{}", n + 10), "anna")));
-        assert!(!spend("192.0.2.99", "anna") && spend("192.0.2.98", "berta"));
+        let spend = |address: &str, login: &str| attempts.spend(address.parse().unwrap(), login).ok();
+        for n in 0..100 {
+            spend("192.0.2.1", &format!("colleague-{}", n % 2)).unwrap().succeeded();
+        }
+        for _ in 0..11 {
+            spend("192.0.2.2", "colleague-1").unwrap().succeeded();
+        }
+        assert!(spend("192.0.2.2", "colleague-1").is_none(), "to compare a password takes time");
+        assert!((0..10).all(|n| spend("192.0.2.1", &format!("login-{n}")).is_some()));
+        assert!(spend("192.0.2.1", "another").is_none());
+        assert!((0..10).all(|n| spend(&format!("192.0.2.{}", n + 10), "anna").is_some()));
+        assert!(spend("192.0.2.99", "anna").is_none() && spend("192.0.2.98", "berta").is_some());
+        let Err(Error::TooMany { retry_after, .. }) = attempts.spend("192.0.2.1".parse().unwrap(), "anna")
+        else {
+            panic!("an eleventh was tried");
+        };
+        assert!(retry_after > Duration::ZERO && retry_after <= Duration::from_secs(6), "{retry_after:?}");
+    }
+
+    #[test]
+    fn what_a_stranger_calls_itself_is_not_kept() {
+        let attempts = Attempts::new();
+        let _spent = attempts.spend("192.0.2.1".parse().unwrap(), &"x".repeat(16 * 1024));
+        let key: usize = attempts.logins.iter().map(|(key, _)| size_of_val(&key)).sum();
+        assert_eq!(key, size_of::<u64>());
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Directory {
     held: Arc<RwLock<Held>>,
     /// One reads at a time, or what one has read first could replace what another has read since.
     reading: Arc<Mutex<()>>,
+    /// Nothing that a request makes work: who waits for it holds up all others.
+    database: PgPool,
     /// Says that what is held is new.
     changed: watch::Sender<()>,
 }
@@ -49,8 +51,8 @@ struct Account {
 
 impl Directory {
     /// With nothing in it until it is refreshed.
-    pub(crate) fn new() -> Self {
-        Self { held: Arc::default(), reading: Arc::default(), changed: watch::Sender::new(()) }
+    pub(crate) fn new(database: PgPool) -> Self {
+        Self { held: Arc::default(), reading: Arc::default(), database, changed: watch::Sender::new(()) }
     }
 
     /// Whose a credential is, as the account is now.
@@ -87,7 +89,8 @@ impl Directory {
     }
 
     /// Reads everything again if something has changed.
-    pub(crate) async fn refresh(&self, database: &PgPool) -> Result<(), sqlx::Error> {
+    pub(crate) async fn refresh(&self) -> Result<(), sqlx::Error> {
+        let database = &self.database;
         let _turn = self.reading.lock().await;
         let version = store::version(database).await?;
         if self.held().version == Some(version) {

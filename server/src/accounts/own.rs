@@ -1,6 +1,8 @@
 //! `/api/v1/account`: what people change of their own account: its password, and the tokens of their
 //! programs, which see what the account sees and last until they expire or are revoked.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{
@@ -12,6 +14,7 @@ use axum::{
 };
 use clickwire_process::now_ms;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -29,6 +32,7 @@ use crate::{
     error::Error,
     following::commit,
     openapi::{self, Refused},
+    quota::QuotaGuard,
     visitor::Visitor,
 };
 
@@ -44,11 +48,17 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(revoke_token))
 }
 
-/// A person who has signed in: a program's token can't make others, nor change the password.
+/// Requests of one account that wait for its turn, at most, and for how long.
+const WAITING_MAX: usize = 8;
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+
+/// A person who has signed in: a program's token can't make others, nor change the password. An account has one
+/// request at a time in hand, so it can't hold the connections that others sign in over.
 pub(crate) struct Owner {
     account_id: Uuid,
     caller: Caller,
     actor: Actor,
+    _turn: QuotaGuard<Uuid>,
 }
 
 impl FromRequestParts<AppState> for Owner {
@@ -61,7 +71,8 @@ impl FromRequestParts<AppState> for Owner {
         };
         let visitor = Visitor::from_request_parts(parts, state).await.map_err(|_| Error::Unauthorized)?;
         let actor = Actor::new(&caller, &visitor, state);
-        Ok(Self { account_id, caller, actor })
+        let turn = timeout(TURN_WITHIN, state.turns.take(account_id, WAITING_MAX)).await.ok().flatten();
+        Ok(Self { account_id, caller, actor, _turn: turn.ok_or(Error::TooManyAtOnce)? })
     }
 }
 
@@ -81,7 +92,7 @@ struct NewPassword {
 #[utoipa::path(put, path = "/password", operation_id = "change_password", tag = "account", request_body = NewPassword,
     responses(
         (status = 200, body = sign_in::Session, headers(("Set-Cookie" = String))),
-        Refused<(openapi::Account, openapi::SignIn, openapi::Body, openapi::Missing, openapi::Database)>
+        Refused<(openapi::Account, openapi::OneAtATime, openapi::SignIn, openapi::Body, openapi::Missing, openapi::Database)>
     ))]
 async fn change_password(
     State(state): State<AppState>,
@@ -90,21 +101,22 @@ async fn change_password(
     body: Result<Json<NewPassword>, JsonRejection>,
 ) -> Result<Response, Error> {
     let Json(NewPassword { password: old, new_password }) = body?;
-    let account = store::find(&state.database, owner.account_id).await?;
+    let account = store::find(&state.sign_in_database, owner.account_id).await?;
     password::check(&new_password, &account.login)
         .map_err(|message| Error::field("new_password", message))?;
-    state.attempts.spend(visitor.address, &account.login)?;
-    let known = store::to_sign_in(&state.database, &account.login).await?;
+    let attempt = state.attempts.spend(visitor.address, &account.login)?;
+    let known = store::to_sign_in(&state.sign_in_database, &account.login).await?;
     let old_hash = known.map(|known| known.password_hash).ok_or(Error::SignInRefused)?;
     if !password::verify(old, Some(old_hash.clone())).await? {
         return Err(Error::SignInRefused);
     }
+    attempt.succeeded();
     let hash = password::hash(new_password).await?;
-    let mut transaction = owner.actor.begin(&state.admin_database).await?;
+    let mut transaction = owner.actor.begin(&state.sign_in_database).await?;
     // An administrator may have replaced it meanwhile, perhaps because somebody else knows it.
     let generation = store::replace_password(&mut transaction, owner.account_id, &old_hash, &hash).await?;
     let generation = generation.ok_or(Error::SignInRefused)?;
-    commit(transaction, state.access.directory.refresh(&state.database)).await?;
+    commit(transaction, state.access.directory.refresh()).await?;
     let token = Token::begin(owner.account_id, generation, now_ms());
     Ok(sign_in::answer(&state, &owner.caller, Some(token)))
 }
@@ -133,9 +145,9 @@ fn days() -> i32 {
 
 /// The tokens of one's programs, the newest first.
 #[utoipa::path(get, path = "/tokens", operation_id = "list_tokens", tag = "account",
-    responses((status = 200, body = Tokens), Refused<(openapi::Account, openapi::Database)>))]
+    responses((status = 200, body = Tokens), Refused<(openapi::Account, openapi::OneAtATime, openapi::Database)>))]
 async fn tokens(State(state): State<AppState>, owner: Owner) -> Result<Json<Tokens>, Error> {
-    Ok(Json(Tokens { data: store::tokens(&state.database, owner.account_id).await? }))
+    Ok(Json(Tokens { data: store::tokens(&state.sign_in_database, owner.account_id).await? }))
 }
 
 /// Makes a token for a program.
@@ -143,7 +155,7 @@ async fn tokens(State(state): State<AppState>, owner: Owner) -> Result<Json<Toke
 /// It sees what the account sees, and is shown this once.
 #[utoipa::path(post, path = "/tokens", operation_id = "create_token", tag = "account", request_body = WantedToken,
     responses((status = 201, body = IssuedToken), Refused<(
-        openapi::Account, openapi::Body, openapi::Conflict, openapi::Database
+        openapi::Account, openapi::OneAtATime, openapi::Body, openapi::Conflict, openapi::Database
     )>))]
 async fn create_token(
     State(state): State<AppState>,
@@ -154,9 +166,9 @@ async fn create_token(
     if !(1..=DAYS_MAX).contains(&expires_in_days) {
         return Err(Error::field("expires_in_days", "From 1 to 366."));
     }
-    let mut transaction = owner.actor.begin(&state.admin_database).await?;
+    let mut transaction = owner.actor.begin(&state.sign_in_database).await?;
     let issued = store::create_token(&mut transaction, owner.account_id, &name, expires_in_days).await?;
-    commit(transaction, state.access.directory.refresh(&state.database)).await?;
+    commit(transaction, state.access.directory.refresh()).await?;
     Ok((StatusCode::CREATED, Json(issued)))
 }
 
@@ -164,7 +176,7 @@ async fn create_token(
 #[utoipa::path(post, path = "/tokens/{token_id}/revoke", operation_id = "revoke_token", tag = "account",
     params(("token_id" = String, Path)),
     responses((status = 200, body = ProgramToken), Refused<(
-        openapi::Account, openapi::Missing, openapi::Database
+        openapi::Account, openapi::OneAtATime, openapi::Missing, openapi::Database
     )>))]
 async fn revoke_token(
     State(state): State<AppState>,
@@ -172,8 +184,8 @@ async fn revoke_token(
     token_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ProgramToken>, Error> {
     let Path(token_id) = token_id.map_err(|_| Error::NotFound)?;
-    let mut transaction = owner.actor.begin(&state.admin_database).await?;
+    let mut transaction = owner.actor.begin(&state.sign_in_database).await?;
     let token = store::revoke_token(&mut transaction, owner.account_id, &token_id).await?;
-    commit(transaction, state.access.directory.refresh(&state.database)).await?;
+    commit(transaction, state.access.directory.refresh()).await?;
     Ok(Json(token))
 }

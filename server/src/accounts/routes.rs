@@ -101,7 +101,7 @@ async fn create(
     let hash = password::hash(password.clone()).await?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let account = store::create(&mut transaction, &wanted, &hash).await?;
-    commit(transaction, state.access.directory.refresh(&state.database)).await?;
+    commit(transaction, state.access.directory.refresh()).await?;
     tracing::info!(account_id = %account.account_id, "account created");
     Ok((StatusCode::CREATED, Json(Issued { account, password })))
 }
@@ -124,7 +124,7 @@ async fn change(
     let Json(Changed { profile, is_disabled }) = body?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let account = store::change(&mut transaction, id, &profile, is_disabled).await?;
-    commit(transaction, state.access.directory.refresh(&state.database)).await?;
+    commit(transaction, state.access.directory.refresh()).await?;
     tracing::info!(account_id = %id, is_disabled, "account changed");
     Ok(Json(account))
 }
@@ -148,7 +148,7 @@ async fn reset_password(
     let hash = password::hash(password.clone()).await?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     store::set_password(&mut transaction, id, &hash).await?;
-    commit(transaction, state.access.directory.refresh(&state.database)).await?;
+    commit(transaction, state.access.directory.refresh()).await?;
     tracing::info!(account_id = %id, "password reset");
     Ok(Json(Issued { account, password }))
 }
@@ -167,7 +167,7 @@ async fn sign_out(
     let id = account_id(id)?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     store::end_sessions(&mut transaction, id).await?;
-    commit(transaction, state.access.directory.refresh(&state.database)).await?;
+    commit(transaction, state.access.directory.refresh()).await?;
     tracing::info!(account_id = %id, "signed out everywhere");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -83,8 +83,8 @@ pub(super) fn answer(state: &AppState, caller: &Caller, new: Option<Token>) -> R
 
 /// Signs in.
 ///
-/// The session is in a cookie that only the browser reads. Ten attempts a minute for an address, and for a
-/// login.
+/// The session is in a cookie that only the browser reads. Ten wrong passwords a minute for an address, and for
+/// a login.
 #[utoipa::path(post, path = "/", operation_id = "sign_in", tag = "anybody", request_body = SignIn,
     responses(
         (status = 200, body = Session, headers(("Set-Cookie" = String))),
@@ -101,8 +101,8 @@ pub(crate) async fn sign_in(
     }
     let Json(SignIn { login, password }) = body?;
     let login = store::canonical(&login);
-    state.attempts.spend(visitor.address, &login)?;
-    let known = store::to_sign_in(&state.database, &login).await?;
+    let attempt = state.attempts.spend(visitor.address, &login)?;
+    let known = store::to_sign_in(&state.sign_in_database, &login).await?;
     let is_right =
         password::verify(password, known.as_ref().map(|known| known.password_hash.clone())).await?;
     let known = match known {
@@ -115,7 +115,7 @@ pub(crate) async fn sign_in(
             if let Some(tried) = tried {
                 // Not waited for: an unknown login would be answered sooner.
                 tokio::spawn(record_refusal(
-                    state.admin_database.clone(),
+                    state.sign_in_database.clone(),
                     Actor::nobody(origin),
                     tried.account_id,
                 ));
@@ -123,12 +123,13 @@ pub(crate) async fn sign_in(
             return Err(Error::SignInRefused);
         }
     };
+    attempt.succeeded();
     metrics::counter!("clickwire_sign_ins_total", "outcome" => "done").increment(1);
     let token = Token::begin(known.account_id, known.generation, now_ms());
     // This server may not have heard of a new account yet.
-    state.access.directory.refresh(&state.database).await?;
+    state.access.directory.refresh().await?;
     let caller = state.access.directory.caller(Credential::Session(token))?;
-    let mut transaction = Actor::new(&caller, &visitor, &state).begin(&state.admin_database).await?;
+    let mut transaction = Actor::new(&caller, &visitor, &state).begin(&state.sign_in_database).await?;
     store::record(&mut transaction, "sign_in", known.account_id).await?;
     crate::database::answer(transaction.commit()).await?;
     Ok(answer(&state, &caller, Some(token)))
@@ -139,7 +140,7 @@ async fn record_refusal(database: PgPool, actor: Actor, account_id: Uuid) {
     let recorded = async {
         let mut transaction = actor.begin(&database).await?;
         store::record(&mut transaction, "sign_in_refused", account_id).await?;
-        crate::database::answer(transaction.commit()).await
+        Ok::<_, Error>(crate::database::answer(transaction.commit()).await?)
     };
     if let Err(error) = recorded.await {
         tracing::warn!(%error, "a refused sign-in is not in the audit log");
@@ -185,7 +186,7 @@ pub(crate) async fn sign_out(
 ) -> Result<Response, Error> {
     let Query(which) = which.map_err(|_| Error::field("everywhere", "Expected true or false."))?;
     let Credential::Session(token) = caller.credential else { return Err(Error::Forbidden) };
-    let mut transaction = Actor::new(&caller, &visitor, &state).begin(&state.admin_database).await?;
+    let mut transaction = Actor::new(&caller, &visitor, &state).begin(&state.sign_in_database).await?;
     if which.everywhere {
         store::end_sessions(&mut transaction, token.account_id).await?;
     } else {
@@ -193,7 +194,7 @@ pub(crate) async fn sign_out(
         store::end_session(&mut transaction, token.session_id, lifetime).await?;
     }
     store::record(&mut transaction, "sign_out", token.account_id).await?;
-    commit(transaction, state.access.directory.refresh(&state.database)).await?;
+    commit(transaction, state.access.directory.refresh()).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Some(cookie) = state.access.cookie(None) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Role;
 use crate::{
+    access::Credential,
     database::answer,
     error::Error,
     keys::secret::{self, Hash},
@@ -274,6 +275,38 @@ pub(super) async fn to_sign_in(database: &PgPool, login: &str) -> Result<Option<
     let sql =
         "SELECT account_id, password_hash, generation FROM accounts WHERE login = $1 AND disabled_at IS NULL";
     answer(sqlx::query_as(sql).bind(canonical(login)).fetch_optional(database)).await
+}
+
+/// Whether an account may still do what it was let in for by this credential. Until the transaction ends
+/// nothing of that changes: what ends it waits, or has ended it before.
+pub(crate) async fn is_still(
+    database: &mut PgConnection,
+    account_id: Uuid,
+    role: Role,
+    credential: &Credential,
+) -> Result<bool, sqlx::Error> {
+    let locked = "SELECT role, generation FROM accounts WHERE account_id = $1 AND disabled_at IS NULL \
+                   FOR NO KEY UPDATE";
+    let locked = sqlx::query_as::<_, (String, i32)>(locked).bind(account_id).fetch_optional(&mut *database);
+    let Some((role_now, generation)) = answer(locked).await? else { return Ok(false) };
+    if role_now != role.as_str() {
+        return Ok(false);
+    }
+    // Asked after the lock is held: whoever held it before may have ended it.
+    let is_good = match credential {
+        Credential::Configured => return Ok(true),
+        Credential::Session(token) if token.generation < generation => return Ok(false),
+        Credential::Session(token) => {
+            sqlx::query_scalar("SELECT NOT EXISTS (SELECT FROM ended_sessions WHERE session_id = $1)")
+                .bind(token.session_id)
+        }
+        Credential::Token(hash) => sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM account_tokens \
+                             WHERE secret_hash = $1 AND revoked_at IS NULL AND expires_at > now())",
+        )
+        .bind(hash.to_vec()),
+    };
+    answer(is_good.fetch_one(database)).await
 }
 
 /// Makes a token for a program of an account.

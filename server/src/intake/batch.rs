@@ -3,7 +3,8 @@
 //! The body is read as it arrives and nothing is published before it has ended well: what is wrong
 //! with it as a whole refuses all of it. What is wrong with one click refuses that click, and the
 //! others are taken: too long, or a line that is no JSON. An array with an element that is none is none
-//! itself. Memory is bounded: so many batches are in hand, each with so many clicks.
+//! itself. Memory is bounded: so many batches are in hand ([`in_hand`](super::in_hand)), each with so many
+//! clicks.
 
 use std::{
     num::NonZeroU32,
@@ -12,7 +13,7 @@ use std::{
 
 use axum::{
     Json,
-    body::{Body, HttpBody as _},
+    body::{Body, Bytes, HttpBody as _},
     extract::State,
     http::{HeaderMap, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse as _, Response},
@@ -36,6 +37,7 @@ use super::{
     Intake, Sender, Taken,
     content_type::essence,
     encoding::Encoding,
+    in_hand::Pieces,
     owners::{Named, Owners},
 };
 use crate::{
@@ -46,16 +48,13 @@ use crate::{
     visitor::Visitor,
 };
 
-/// Batches in hand at the same time, at most; each may come to some 10 MiB.
-pub(crate) const MAX_BATCHES: usize = 32;
-
 /// Clicks in a batch, at most.
 const MAX_CLICKS: usize = 5_000;
 /// Largest body, in bytes.
-const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 const TOO_MANY_CLICKS: Error = Error::BatchTooLarge("A batch may have 5,000 clicks at most.");
-const TOO_MANY_BYTES: Error = Error::BatchTooLarge("A batch may have 4 MiB at most.");
+pub(super) const TOO_MANY_BYTES: Error = Error::BatchTooLarge("A batch may have 4 MiB at most.");
 const CLICK_TOO_LARGE: Error = Error::BatchTooLarge("A click may have 16 KiB at most.");
 
 /// Clicks of one batch on their way to the broker at the same time: enough to hide the way there and
@@ -105,9 +104,13 @@ pub(crate) async fn post_batch(
     if body.size_hint().lower() > MAX_BATCH_BYTES as u64 {
         return Err(TOO_MANY_BYTES);
     }
-    let _in_hand = state.batches.try_acquire().map_err(|_| Error::TooManyBatches)?;
+    let mut pieces = Pieces::of(body);
+    // Who sends nothing takes no place.
+    let first = pieces.next().await?;
+    let _in_hand = state.batches.begin(&poster.key_id, visitor.address).ok_or(Error::TooManyBatches)?;
     let mut clicks: Vec<Read> = Vec::new();
-    let read = read(format, pieces(encoding, body).await?, poster.unknown_fields, |posted| {
+    let arriving = pieces.after(first).boxed();
+    let read = read(format, decoded(encoding, arriving).await?, poster.unknown_fields, |posted| {
         clicks.push(posted.and_then(|posted| {
             poster.check(&posted)?;
             Ok(state.enricher.posted(posted, visitor.clone(), &poster))
@@ -139,17 +142,16 @@ async fn refuse_foreign(owners: &Owners, clicks: &mut [Read]) {
 }
 
 /// A body's pieces as they come, or, if it is encoded, decoded when it is all there.
-async fn pieces(encoding: Encoding, body: Body) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
-    let mut pieces = body.into_data_stream().map(|piece| piece.map_err(|_| Error::from(Malformed::CutShort)));
+async fn decoded(
+    encoding: Encoding,
+    mut pieces: BoxStream<'static, Result<Bytes, Error>>,
+) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
     if encoding == Encoding::Identity {
-        return Ok(pieces.boxed());
+        return Ok(pieces);
     }
     let mut encoded = Vec::new();
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
-        if encoded.len() + piece.len() > MAX_BATCH_BYTES {
-            return Err(TOO_MANY_BYTES);
-        }
         encoded.extend(piece);
     }
     // Others get their turn between two pieces.

@@ -2,7 +2,8 @@
 //!
 //! - [`admission`]: who may post, and how much; [`owners`]: whose ads and campaigns a click may name
 //! - [`cors`]: from pages, too; [`encoding`]: compressed, too
-//! - [`post`]: one click; [`idempotency`]: the same post again; [`batch`]: many clicks
+//! - [`post`]: one click; [`idempotency`]: the same post again; [`batch`]: many clicks, [`in_hand`] within
+//!   bounds
 //! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent
 //! - [`broker`]: publishes and waits for the acknowledgement
 //! - [`spool`]: where clicks wait on this server's disk while the broker is away
@@ -16,6 +17,7 @@ pub(crate) mod cors;
 pub(crate) mod encoding;
 pub(crate) mod enrich;
 pub(crate) mod idempotency;
+pub(crate) mod in_hand;
 pub(crate) mod owners;
 pub(crate) mod post;
 pub(crate) mod spool;

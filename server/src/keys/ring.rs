@@ -31,6 +31,8 @@ pub(crate) struct Ring {
     stored: Arc<RwLock<Stored>>,
     /// One reads at a time, or what one has read first could replace what another has read since.
     reading: Arc<Mutex<()>>,
+    /// Nothing that a request makes work: who waits for it holds up all others.
+    database: PgPool,
 }
 
 #[derive(Default)]
@@ -48,9 +50,9 @@ struct Held {
 
 impl Ring {
     /// The keys of the configuration, and those in the database as soon as they were read.
-    pub(crate) fn new(configured: &[String]) -> Self {
+    pub(crate) fn new(configured: &[String], database: PgPool) -> Self {
         let configured = configured.iter().map(|key| (hash(key), Poster::configured(key))).collect();
-        Self { configured: Arc::new(configured), stored: Arc::default(), reading: Arc::default() }
+        Self { configured: Arc::new(configured), stored: Arc::default(), reading: Arc::default(), database }
     }
 
     /// Who posts with this key.
@@ -68,14 +70,14 @@ impl Ring {
     }
 
     /// Reads the keys again if one has changed.
-    pub(crate) async fn refresh(&self, database: &PgPool) -> Result<(), sqlx::Error> {
+    pub(crate) async fn refresh(&self) -> Result<(), sqlx::Error> {
         let _turn = self.reading.lock().await;
-        let version = store::version(database).await?;
+        let version = store::version(&self.database).await?;
         if self.stored.read().unwrap_or_else(PoisonError::into_inner).version == Some(version) {
             return Ok(());
         }
         // Read after the version: they may be newer than it, never older.
-        let valid = store::valid(database).await?;
+        let valid = store::valid(&self.database).await?;
         let mut stored = self.stored.write().unwrap_or_else(PoisonError::into_inner);
         let keys = stored.renewed(valid);
         *stored = Stored { version: Some(version), keys };

@@ -69,7 +69,7 @@ async fn create(
     let Json(wanted) = body?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let issued = store::create(&mut transaction, &wanted, admin.actor()).await?;
-    commit(transaction, state.keys.refresh(&state.database)).await?;
+    commit(transaction, state.keys.refresh()).await?;
     tracing::info!(key_id = issued.known.key_id, "key created");
     Ok((StatusCode::CREATED, Json(issued)))
 }
@@ -95,7 +95,7 @@ async fn rotate(
     }
     let mut transaction = admin.begin(&state.admin_database).await?;
     let issued = store::rotate(&mut transaction, &key_id, grace_hours).await?;
-    commit(transaction, state.keys.refresh(&state.database)).await?;
+    commit(transaction, state.keys.refresh()).await?;
     tracing::info!(key_id, grace_hours, "key rotated");
     Ok(Json(issued))
 }
@@ -112,7 +112,7 @@ async fn revoke(
     let Path(key_id) = key_id.map_err(|_| Error::NotFound)?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let key = store::revoke(&mut transaction, &key_id, admin.actor()).await?;
-    commit(transaction, state.keys.refresh(&state.database)).await?;
+    commit(transaction, state.keys.refresh()).await?;
     tracing::info!(key_id, "key revoked");
     Ok(Json(key))
 }

@@ -13,13 +13,18 @@ use clickwire_protocol::{
     live::{MAX_WINDOW_MINUTES, View},
 };
 
-use crate::live::{
-    frame::InFlight,
-    view::{SharedView, ViewState, lock},
+use crate::{
+    live::{
+        frame::InFlight,
+        view::{SharedView, ViewState, lock},
+    },
+    quota::Holder,
 };
 
-/// Different views of one advertiser, at most.
+/// Different views of one advertiser that its own people watch, at most, and that operators do. Of these a
+/// caller may have as many as it leaves free for others: half, if it is alone.
 const MAX_VIEWS: usize = 64;
+const MAX_OPERATORS_VIEWS: usize = 32;
 
 /// The recent minute cells of one advertiser, and the views computed from them.
 #[derive(Default)]
@@ -29,8 +34,12 @@ pub(crate) struct Cells {
     /// Minutes before it were given up for want of room.
     floor_minute: i64,
     position: Position,
+    /// The last contiguous messages that came after others were missing.
+    ahead: Option<Run>,
     loaded: bool,
-    views: HashMap<View, SharedView>,
+    /// How often the database was read; what comes while it is read is kept beside what is read.
+    loads: u32,
+    views: HashMap<View, Viewed>,
     /// What is encoded for sessions counts here.
     in_flight: InFlight,
     /// When the oldest message since the last tick was published: Unix time in milliseconds.
@@ -50,6 +59,21 @@ pub(crate) struct Ticked {
 struct Versioned {
     version: i64,
     counts: Counts,
+    /// [`Cells::loads`] when it was set.
+    load: u32,
+}
+
+/// A view, and the caller that was the first to watch it.
+struct Viewed {
+    shared: SharedView,
+    holder: Holder,
+}
+
+/// Contiguous messages of one epoch.
+struct Run {
+    epoch: String,
+    first: u64,
+    last: u64,
 }
 
 impl Cells {
@@ -58,35 +82,45 @@ impl Cells {
         Self { in_flight, ..Self::default() }
     }
 
-    /// The state of `view`, shared with every other session that watches an equal one; `None` if the
-    /// advertiser is watched in too many different ways.
-    pub(crate) fn view(&mut self, view: View, now_minute: i64) -> Option<SharedView> {
-        if let Some(shared) = self.views.get(&view) {
-            return Some(Arc::clone(shared));
+    /// The state of `view`, shared with every other session that watches an equal one; `None` if its first
+    /// watcher has more views than it leaves to others.
+    pub(crate) fn view(&mut self, view: View, holder: Holder, now_minute: i64) -> Option<SharedView> {
+        if let Some(viewed) = self.views.get(&view) {
+            return Some(Arc::clone(&viewed.shared));
         }
         self.drop_unwatched();
-        if self.views.len() >= MAX_VIEWS {
+        let is_operators = holder == Holder::Operators;
+        let others =
+            self.views.values().filter(|viewed| (viewed.holder == Holder::Operators) == is_operators);
+        let (watched, own) = others
+            .fold((0, 0), |(watched, own), viewed| (watched + 1, own + usize::from(viewed.holder == holder)));
+        let free = (if is_operators { MAX_OPERATORS_VIEWS } else { MAX_VIEWS }).saturating_sub(watched);
+        // Operators have one share together.
+        if free == 0 || !is_operators && own >= free {
             return None;
         }
         let mut computed = ViewState::new(view.clone(), self.in_flight.clone());
-        if self.loaded {
-            for (minute, cells) in &self.minutes {
-                for (dimensions, cell) in cells {
-                    computed.add(*minute, dimensions, cell.counts, self.position.seq);
-                }
+        for (minute, cells) in &self.minutes {
+            for (dimensions, cell) in cells {
+                computed.add(*minute, dimensions, cell.counts, self.position.seq);
             }
+        }
+        if self.loaded {
             computed.advance(&self.position);
             computed.start_history(&self.position);
             computed.tick(now_minute, self.floor_minute);
         }
         let shared = Arc::new(Mutex::new(computed));
-        self.views.insert(view, Arc::clone(&shared));
+        self.views.insert(view, Viewed { shared: Arc::clone(&shared), holder });
         Some(shared)
     }
 
     /// The views and who watches each, over how many connections.
     pub(crate) fn watchers(&self) -> Vec<(View, BTreeMap<Arc<str>, usize>)> {
-        self.views.iter().map(|(view, shared)| (view.clone(), lock(shared).present().clone())).collect()
+        self.views
+            .iter()
+            .map(|(view, viewed)| (view.clone(), lock(&viewed.shared).present().clone()))
+            .collect()
     }
 
     /// Up to where the cells are complete.
@@ -110,41 +144,85 @@ impl Cells {
         self.published_ms = self.published_ms.or(delta.published_at_ms);
         if follows {
             self.advance(Position { epoch: delta.epoch, seq });
+            return true;
         }
-        follows
+        match &mut self.ahead {
+            Some(run) if run.epoch == delta.epoch && (run.first..=run.last + 1).contains(&delta.seq) => {
+                run.last = run.last.max(delta.seq);
+            }
+            ahead => *ahead = Some(Run { epoch: delta.epoch, first: delta.seq, last: delta.seq }),
+        }
+        false
     }
 
-    /// Takes what the database has as the truth; views hear of the differences.
-    pub(crate) fn replace(&mut self, position: Position, cells: Vec<MinuteCell>) {
+    /// Notes that the database is about to be read; returns up to where the cells are complete.
+    pub(crate) fn begin_load(&mut self) -> Position {
+        self.loads = self.loads.wrapping_add(1);
+        self.ahead = None;
+        self.position.clone()
+    }
+
+    /// Takes what the database has as the truth, but for what was published since it was asked; views hear of
+    /// the differences. `position` is the feed's head before it was asked. `false` if messages are missing
+    /// between what was read and what has come.
+    pub(crate) fn replace(&mut self, position: Position, cells: Vec<MinuteCell>) -> bool {
+        let (position, is_complete) = self.reached(position);
         let mut before = std::mem::take(&mut self.minutes);
+        let loads = self.loads;
+        let is_newer = |known: &Versioned| known.load == loads;
         self.count = 0;
         for cell in cells {
             let known = before.get_mut(&cell.minute).and_then(|cells| cells.remove(&cell.dimensions));
+            let read = Versioned { version: cell.version, counts: cell.counts, load: loads };
+            let versioned = known.filter(|k| is_newer(k) && k.version >= read.version).unwrap_or(read);
             let counts = known.map(|known| known.counts).unwrap_or_default();
-            if counts != cell.counts {
-                self.tell(cell.minute, &cell.dimensions, cell.counts - counts, position.seq, None);
+            if counts != versioned.counts {
+                self.tell(cell.minute, &cell.dimensions, versioned.counts - counts, position.seq, None);
             }
-            let versioned = Versioned { version: cell.version, counts: cell.counts };
             self.minutes.entry(cell.minute).or_default().insert(cell.dimensions, versioned);
             self.count += 1;
         }
         for (minute, cells) in before {
-            for (dimensions, gone) in cells {
-                let difference = Counts::default() - gone.counts;
-                self.tell(minute, &dimensions, difference, position.seq, None);
+            for (dimensions, left) in cells {
+                if is_newer(&left) {
+                    self.minutes.entry(minute).or_default().insert(dimensions, left);
+                    self.count += 1;
+                } else {
+                    let difference = Counts::default() - left.counts;
+                    self.tell(minute, &dimensions, difference, position.seq, None);
+                }
             }
         }
         self.loaded = true;
-        for view in self.views.values() {
-            lock(view).start_history(&position);
+        for viewed in self.views.values() {
+            lock(&viewed.shared).start_history(&position);
         }
         self.advance(position);
+        is_complete
+    }
+
+    /// Up to where the cells are complete with what was read and with what has come since; whether that is all
+    /// that has come.
+    fn reached(&mut self, read: Position) -> (Position, bool) {
+        let mut reached = read;
+        if self.position.epoch == reached.epoch {
+            reached.seq = reached.seq.max(self.position.seq);
+        }
+        let is_complete = match self.ahead.take() {
+            None => true,
+            Some(run) if run.epoch == reached.epoch && run.first <= reached.seq + 1 => {
+                reached.seq = reached.seq.max(run.last);
+                true
+            }
+            Some(_) => false,
+        };
+        (reached, is_complete)
     }
 
     /// Tells views of a difference, and of when it came about, if that is known.
     fn tell(&self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64, second: Option<i64>) {
-        for view in self.views.values() {
-            let mut view = lock(view);
+        for viewed in self.views.values() {
+            let mut view = lock(&viewed.shared);
             if view.add(minute, dimensions, difference, seq)
                 && let Some(second) = second
             {
@@ -168,13 +246,13 @@ impl Cells {
         }
         let difference = counts - before.map(|before| before.counts).unwrap_or_default();
         self.count += usize::from(before.is_none());
-        cells.insert(dimensions.clone(), Versioned { version, counts });
+        cells.insert(dimensions.clone(), Versioned { version, counts, load: self.loads });
         self.tell(minute, &dimensions, difference, seq, Some(second));
     }
 
     fn advance(&mut self, position: Position) {
-        for view in self.views.values() {
-            lock(view).advance(&position);
+        for viewed in self.views.values() {
+            lock(&viewed.shared).advance(&position);
         }
         self.position = position;
     }
@@ -193,8 +271,8 @@ impl Cells {
         self.drop_unwatched();
         let mut ticked = Ticked::default();
         if self.loaded {
-            for view in self.views.values() {
-                ticked.has_news |= lock(view).tick(now_minute, self.floor_minute);
+            for viewed in self.views.values() {
+                ticked.has_news |= lock(&viewed.shared).tick(now_minute, self.floor_minute);
             }
             ticked.published_ms = self.published_ms.take().filter(|_| ticked.has_news);
         }
@@ -202,7 +280,7 @@ impl Cells {
     }
 
     fn drop_unwatched(&mut self) {
-        self.views.retain(|_, view| Arc::strong_count(view) > 1);
+        self.views.retain(|_, viewed| Arc::strong_count(&viewed.shared) > 1);
     }
 }
 
@@ -243,7 +321,7 @@ mod tests {
         };
         let shared = Arc::new(Mutex::new(ViewState::new(view.clone(), InFlight::default())));
         let mut state = Cells::default();
-        state.views.insert(view, Arc::clone(&shared));
+        state.views.insert(view, Viewed { shared: Arc::clone(&shared), holder: Holder::Operators });
         state.replace(position(1), cells);
         (state, shared)
     }

@@ -1,13 +1,14 @@
 //! One advertiser's live state: the recent minute cells, and the views computed from them.
 //!
 //! The state is loaded from the database once, however many dashboards arrive, and kept up by the
-//! feed over Redis. The order makes it right: subscribe, read the feed's head, read the database.
-//! What is published later comes with a higher version than what was read. Whenever something may
-//! have been missed (a gap, another epoch, a new connection to Redis, a head that is ahead of us)
-//! the database is read again; only differences are passed on.
+//! feed over Redis. The order makes it right: subscribe, read the feed's head, read the database
+//! ([`load`](super::load)). Whenever something may have been missed (a gap, another epoch, a new connection
+//! to Redis, a head that is ahead of us) the database is read again; only differences are passed on. However
+//! long that takes, what is published is shown meanwhile.
 
 use std::{
     collections::BTreeMap,
+    future::pending,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -15,31 +16,27 @@ use std::{
     time::Duration,
 };
 
-use clickwire_process::{Backoff, now_ms, redis::Connection};
+use clickwire_process::{now_ms, redis::Connection};
 use clickwire_protocol::{
     MINUTE_MS,
-    counts::{Counts, Dimensions, MinuteCell},
-    feed::{BEGIN, Delta, HEAD_LIFETIME_SECONDS, Keys, Position, era_key},
-    live::{MAX_WINDOW_MINUTES, View},
+    feed::{Delta, Keys, Position},
+    live::View,
 };
 use rand::RngExt as _;
 use redis::{AsyncCommands as _, RedisError};
-use sqlx::FromRow as _;
-use thiserror::Error;
-use time::OffsetDateTime;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use uuid::Uuid;
 
 use crate::{
-    access::Scope,
-    database::{self, Tenants},
+    database::Tenants,
     live::{
         cells::{Cells, Ticked},
         frame::InFlight,
         listeners::Listeners,
+        load::{Loaded, Loader, Loading},
         view::SharedView,
     },
+    quota::Holder,
 };
 
 /// How often the feed's head is compared with what has come: a lost last message leaves no gap.
@@ -52,7 +49,7 @@ const ON_ITS_WAY: Duration = Duration::from_millis(250);
 const SUBSCRIBED_WITHIN: Duration = Duration::from_millis(250);
 
 /// How long a load that failed waits, at most: less than screens may be behind.
-const RETRY_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const RETRY_WITHIN: Duration = Duration::from_secs(1);
 
 /// One advertiser's state; lives as long as somebody watches.
 pub(crate) struct Feed {
@@ -85,19 +82,13 @@ pub(crate) struct Source {
     pub(crate) in_flight: InFlight,
 }
 
-#[derive(Debug, Error)]
-enum LoadError {
-    #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
-    #[error("redis: {0}")]
-    Redis(#[from] RedisError),
-}
-
 impl Feed {
-    /// Starts to follow an advertiser. `suspect` is set when events were dropped.
+    /// Starts to follow an advertiser, on the account of those that have begun to watch it. `suspect` is set when
+    /// events were dropped.
     pub(crate) fn start(
         advertiser_id: &str,
         source: Source,
+        watcher: Vec<Holder>,
         events: mpsc::Receiver<Event>,
         suspect: Arc<AtomicBool>,
     ) -> (Arc<Self>, JoinHandle<()>) {
@@ -111,6 +102,13 @@ impl Feed {
             suspect: Arc::clone(&suspect),
             _stop: stop.clone().drop_guard(),
         });
+        let loader = Loader {
+            advertiser_id: advertiser_id.into(),
+            feed: Arc::downgrade(&feed),
+            source: source.clone(),
+            suspect: Arc::clone(&suspect),
+            watcher: watcher.into(),
+        };
         let follower = Follower {
             advertiser_id: advertiser_id.to_owned(),
             feed: Arc::downgrade(&feed),
@@ -118,6 +116,7 @@ impl Feed {
             lag: metrics::histogram!("clickwire_live_lag_seconds"),
             source,
             suspect,
+            loader,
         };
         let ended = tokio::spawn(async move {
             tokio::select! { () = follower.run(events) => {}, () = stop.cancelled() => {} }
@@ -127,8 +126,18 @@ impl Feed {
 
     /// The state of `view`, shared with every other session that watches an equal one; `None` if the
     /// advertiser is watched in too many different ways.
-    pub(crate) fn view(&self, view: View) -> Option<SharedView> {
-        self.cells().view(view, now_minute())
+    pub(crate) fn view(&self, view: View, holder: Holder) -> Option<SharedView> {
+        self.cells().view(view, holder, now_minute())
+    }
+
+    /// Whether the database has been read.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.cells().is_loaded()
+    }
+
+    /// Where the feed is before the database is read; what comes from now on is kept beside what is read.
+    pub(super) fn begin_load(&self) -> Position {
+        self.cells().begin_load()
     }
 
     /// Those that are told as soon as there is something to tell.
@@ -164,6 +173,7 @@ struct Follower {
     source: Source,
     suspect: Arc<AtomicBool>,
     lag: metrics::Histogram,
+    loader: Loader,
 }
 
 impl Follower {
@@ -173,7 +183,7 @@ impl Follower {
         let share: f64 = rand::rng().random_range(0.7..1.0);
         let mut check = tokio::time::interval(CHECK_HEAD.mul_f64(share));
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut backoff = Backoff::up_to(RETRY_WITHIN);
+        let mut loading: Option<Loading> = None;
         let mut expected = None;
         // A session wants to be told later what it was not told.
         let mut is_waited_for = false;
@@ -181,27 +191,26 @@ impl Follower {
         // is away are shown the database, too.
         let first = timeout(SUBSCRIBED_WITHIN, events.recv()).await;
         if let Ok(Some(Event::Message(payload))) = first {
-            self.apply(&payload);
+            self.apply(&payload, false);
         }
         self.suspect.store(true, Ordering::Relaxed);
         loop {
-            if self.suspect.swap(false, Ordering::Relaxed) {
-                match self.load().await {
-                    Ok(()) => backoff.reset(),
-                    Err(error) => {
-                        tracing::warn!(advertiser_id = self.advertiser_id, %error, "live state could not be loaded");
-                        self.suspect.store(true, Ordering::Relaxed);
-                        backoff.wait().await;
-                        continue;
-                    }
-                }
+            if loading.is_none() && self.suspect.load(Ordering::Relaxed) {
+                loading = Some(self.loader.begin());
             }
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(Event::Message(payload)) => self.apply(&payload),
+                    Some(Event::Message(payload)) => self.apply(&payload, loading.is_some()),
                     Some(Event::Subscribed) => self.suspect.store(true, Ordering::Relaxed),
                     None => return,
                 },
+                loaded = ended(&mut loading) => {
+                    loading = None;
+                    match loaded {
+                        Some(loaded) => self.take(loaded),
+                        None => return,
+                    }
+                }
                 _ = tick.tick() => {
                     let Some(ticked) = self.tick() else { return };
                     if ticked.has_news || is_waited_for {
@@ -211,7 +220,8 @@ impl Follower {
                         self.lag.record(now_ms().saturating_sub(published_ms).max(0) as f64 / 1e3);
                     }
                 }
-                _ = check.tick() => {
+                // What is read now will say as much.
+                _ = check.tick(), if loading.is_none() => {
                     expected = self.check_head(expected).await;
                     if expected.is_some() {
                         check.reset_after(ON_ITS_WAY);
@@ -225,8 +235,18 @@ impl Follower {
         Some(self.feed.upgrade()?.cells().tick(now_minute(), self.source.cells_max))
     }
 
-    /// Takes a message's cells; a message that does not follow the last one makes us read again.
-    fn apply(&self, payload: &[u8]) {
+    /// Takes what was read; if messages are missing between it and those that have come, it is read again.
+    fn take(&self, Loaded { position, cells }: Loaded) {
+        let Some(feed) = self.feed.upgrade() else { return };
+        if !feed.cells().replace(position, cells) {
+            metrics::counter!("clickwire_live_gaps_total").increment(1);
+            self.suspect.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a message's cells; a message that does not follow the last one makes us read again, unless we do
+    /// so already.
+    fn apply(&self, payload: &[u8], is_loading: bool) {
         let Some(feed) = self.feed.upgrade() else { return };
         let delta: Delta = match serde_json::from_slice(payload) {
             Ok(delta) => delta,
@@ -236,7 +256,8 @@ impl Follower {
                 return;
             }
         };
-        if !feed.cells().apply(delta, now_ms().div_euclid(1_000)) {
+        let follows = feed.cells().apply(delta, now_ms().div_euclid(1_000));
+        if !follows && !is_loading {
             metrics::counter!("clickwire_live_gaps_total").increment(1);
             self.suspect.store(true, Ordering::Relaxed);
         }
@@ -264,123 +285,16 @@ impl Follower {
             self.source.redis.clone().hmget(key, &["epoch", "seq"]).await?;
         Ok(Position { epoch: epoch.unwrap_or_default(), seq: seq.unwrap_or_default() })
     }
-
-    /// The feed's head, which is begun if there is none: else a feed that an aggregator begins anew, by
-    /// deleting the head, would look like one that has not begun yet. One of an older era is begun anew:
-    /// who comes from there must not resume as if nothing had been lost since.
-    async fn begin(&self) -> Result<Position, RedisError> {
-        let mut redis = self.source.redis.clone();
-        // A cluster may have it on a shard that is away while the feed's own is not.
-        let era: Option<String> = redis.get(era_key(&self.source.prefix)).await.unwrap_or_default();
-        let mut begin = redis::cmd("EVAL");
-        begin.arg(BEGIN).arg(1).arg(Keys::new(&self.source.prefix, &self.advertiser_id).head);
-        begin.arg(era.unwrap_or_default()).arg(Uuid::now_v7().to_string()).arg(HEAD_LIFETIME_SECONDS);
-        let (epoch, seq): (String, u64) = begin.query_async(&mut redis).await?;
-        Ok(Position { epoch, seq })
-    }
-
-    /// Like [`Self::begin`], but never behind where we have been: a Redis that lost its last messages gives
-    /// their numbers to others, and who saw the first must not resume as if they were the second.
-    async fn begin_where_we_are(&self) -> Result<Position, RedisError> {
-        let head = self.begin().await?;
-        let Some(feed) = self.feed.upgrade() else { return Ok(head) };
-        let ours = feed.cells().position().clone();
-        if head.epoch != ours.epoch || head.seq >= ours.seq {
-            return Ok(head);
-        }
-        let key = Keys::new(&self.source.prefix, &self.advertiser_id).head;
-        let _: () = self.source.redis.clone().unlink(key).await?;
-        self.begin().await
-    }
-
-    /// Reads everything that a window can hold. Without Redis the state has no position: it can't be
-    /// resumed from, and is read again when Redis is back.
-    async fn load(&self) -> Result<(), LoadError> {
-        let position = match self.begin_where_we_are().await {
-            Ok(position) => position,
-            Err(error) => {
-                let Some(feed) = self.feed.upgrade() else { return Ok(()) };
-                if feed.cells().is_loaded() {
-                    return Err(error.into());
-                }
-                Position::default()
-            }
-        };
-        metrics::counter!("clickwire_live_loads_total").increment(1);
-        let first_minute = now_minute() - i64::from(MAX_WINDOW_MINUTES) + 1;
-        let since =
-            OffsetDateTime::from_unix_timestamp(first_minute * 60).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let rows = sqlx::query(
-            "SELECT bucket, campaign_id, ad_id, country, device_type, version, \
-                    valid, duplicate, givt, sivt, test, defective \
-               FROM click_minutes WHERE advertiser_id = $1 AND bucket >= $2 ORDER BY bucket DESC LIMIT $3",
-        )
-        .bind(&self.advertiser_id)
-        .bind(since)
-        .bind(self.source.cells_max as i64);
-        // Whoever watches has been asked whether it may: the feed is of this one advertiser.
-        let scope = Scope::Advertisers(vec![self.advertiser_id.clone()]);
-        let mut tenants = self.source.tenants.begin(&scope).await?;
-        let rows = database::answer(rows.fetch_all(&mut *tenants)).await?;
-        let cells = rows.iter().map(CellRow::from_row).collect::<Result<Vec<_>, _>>()?;
-        let mut cells = cells.into_iter().map(MinuteCell::try_from).collect::<Result<Vec<_>, _>>()?;
-        if cells.len() >= self.source.cells_max {
-            // The limit may have cut the oldest minute in two.
-            let oldest = cells.last().map(|cell| cell.minute);
-            cells.retain(|cell| Some(cell.minute) != oldest);
-        }
-        let Some(feed) = self.feed.upgrade() else { return Ok(()) };
-        feed.cells().replace(position, cells);
-        Ok(())
-    }
 }
 
-fn now_minute() -> i64 {
+pub(super) fn now_minute() -> i64 {
     now_ms().div_euclid(MINUTE_MS)
 }
 
-/// A row of `click_minutes`.
-#[derive(sqlx::FromRow)]
-struct CellRow {
-    bucket: OffsetDateTime,
-    campaign_id: String,
-    ad_id: String,
-    country: String,
-    device_type: String,
-    version: i64,
-    valid: i64,
-    duplicate: i64,
-    givt: i64,
-    sivt: i64,
-    test: i64,
-    defective: i64,
-}
-
-impl TryFrom<CellRow> for MinuteCell {
-    type Error = sqlx::Error;
-
-    fn try_from(row: CellRow) -> Result<Self, sqlx::Error> {
-        let device_type = row.device_type.parse().map_err(|error| sqlx::Error::ColumnDecode {
-            index: "device_type".to_owned(),
-            source: Box::<clickwire_protocol::counts::UnknownDeviceType>::new(error),
-        })?;
-        Ok(Self {
-            minute: row.bucket.unix_timestamp().div_euclid(60),
-            dimensions: Dimensions {
-                campaign_id: row.campaign_id,
-                ad_id: row.ad_id,
-                country: row.country,
-                device_type,
-            },
-            version: row.version,
-            counts: Counts {
-                valid: row.valid,
-                duplicate: row.duplicate,
-                givt: row.givt,
-                sivt: row.sivt,
-                test: row.test,
-                defective: row.defective,
-            },
-        })
+/// Ends when a reading does; `None` when the feed has ended, or it could not be read at all.
+async fn ended(loading: &mut Option<Loading>) -> Option<Loaded> {
+    match loading {
+        Some(loading) => loading.await.ok().flatten(),
+        None => pending().await,
     }
 }

@@ -38,7 +38,7 @@ use super::{
     frame::Frame,
     hub::Watched,
     may_watch,
-    place::{Held, Place},
+    place::Place,
     view::{Step, lock},
 };
 use crate::{
@@ -46,6 +46,7 @@ use crate::{
     access::{Caller, Scope},
     error::Error,
     openapi::{self, Refused},
+    quota::{Holder, Quota, QuotaGuard},
     visitor::Visitor,
 };
 
@@ -63,8 +64,9 @@ const LOADED_WITHIN: Duration = Duration::from_secs(5);
 /// A view that was asked for is kept up to date for so long, and need not be read again.
 const KEPT: Duration = Duration::from_secs(30);
 
-/// Views kept for those who ask, at most.
+/// Views kept for those who ask, at most, and for each account or token.
 const MAX_KEPT: usize = 1_000;
+const MAX_KEPT_EACH: usize = 100;
 
 /// Sends live data as server-sent events.
 ///
@@ -96,10 +98,10 @@ pub(crate) async fn events(
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
     let place = Place::take(&state, visitor.address)?;
     let share = match caller.account_id {
-        Some(account_id) => Some(state.sessions.by_account.take(account_id).ok_or(Error::Full)?),
+        Some(account_id) => Some(state.sessions.by_account.try_take(account_id).ok_or(Error::Full)?),
         None => None,
     };
-    let watched = state.hub.watch(view).ok_or(Error::Full)?;
+    let watched = state.hub.watch(view, &caller).ok_or(Error::Full)?;
     let clicks = Clicks::new(watched, since, Arc::clone(&caller.name), every_ms);
     let mut news = clicks.subscribe();
     if *news.borrow() > 0 {
@@ -153,7 +155,7 @@ struct Events {
     heartbeat: Interval,
     leave: Pin<Box<dyn Future<Output = ()> + Send>>,
     _place: Place,
-    _share: Option<Held<Uuid>>,
+    _share: Option<QuotaGuard<Uuid>>,
     /// A server that stops waits for it.
     _open: TaskTrackerToken,
 }
@@ -211,17 +213,18 @@ impl Events {
     ))]
 pub(crate) async fn poll(
     State(state): State<AppState>,
-    scope: Scope,
+    caller: Caller,
     visitor: Visitor,
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Error> {
-    let Question { view, since, every_ms } = asked(query, &scope)?;
+    let Question { view, since, every_ms } = asked(query, &caller.scope)?;
     if every_ms.is_some() {
         return Err(Error::field("every_ms", "Only for events; ask as often as you like."));
     }
     let _place = Place::take(&state, visitor.address)?;
-    let watched = state.polled.watch(view, |view| state.hub.watch(view)).ok_or(Error::Full)?;
+    let watched =
+        state.polled.watch(view, &caller, |view| state.hub.watch(view, &caller)).ok_or(Error::Full)?;
     let start = async {
         let mut news = lock(&watched.view).subscribe();
         loop {
@@ -255,23 +258,44 @@ pub(crate) async fn poll(
 }
 
 /// Views that were asked for lately.
-#[derive(Clone, Default)]
-pub(crate) struct Polled(Arc<Mutex<HashMap<View, (Watched, Instant)>>>);
+#[derive(Clone)]
+pub(crate) struct Polled {
+    kept: Arc<Mutex<HashMap<View, Kept>>>,
+    shares: Quota<Holder>,
+}
+
+struct Kept {
+    watched: Watched,
+    until: Instant,
+    _share: QuotaGuard<Holder>,
+}
+
+impl Default for Polled {
+    fn default() -> Self {
+        Self { kept: Arc::default(), shares: Quota::new(MAX_KEPT_EACH) }
+    }
+}
 
 impl Polled {
-    /// The view, kept up to date from now on; `None` if there are too many.
-    fn watch(&self, view: View, start: impl FnOnce(View) -> Option<Watched>) -> Option<Watched> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The view, kept up to date from now on; `None` if there are too many, or the caller has too many.
+    fn watch(
+        &self,
+        view: View,
+        caller: &Caller,
+        start: impl FnOnce(View) -> Option<Watched>,
+    ) -> Option<Watched> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let until = Instant::now() + KEPT;
-        if let Some((watched, kept_until)) = kept.get_mut(&view) {
-            *kept_until = until;
-            return Some(watched.clone());
+        if let Some(known) = kept.get_mut(&view) {
+            known.until = until;
+            return Some(known.watched.clone());
         }
         if kept.len() >= MAX_KEPT {
             return None;
         }
+        let share = self.shares.try_take(caller.holder())?;
         let watched = start(view.clone())?;
-        kept.insert(view, (watched.clone(), until));
+        kept.insert(view, Kept { watched: watched.clone(), until, _share: share });
         Some(watched)
     }
 
@@ -281,7 +305,7 @@ impl Polled {
         loop {
             tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return }
             let now = Instant::now();
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, (_, until)| *until > now);
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, kept| kept.until > now);
         }
     }
 }

@@ -21,6 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::Caller,
     config::Config,
     database::Tenants,
     live::{
@@ -103,11 +104,11 @@ impl Hub {
         Self { feeds, alerts: Arc::default(), requests, source, database }
     }
 
-    /// The shared state of `view`; the first watcher of an advertiser starts its feed. `None` if the
-    /// advertiser is watched in too many different ways.
-    pub(crate) fn watch(&self, view: View) -> Option<Watched> {
-        let feed = self.feed(&view.advertiser_id);
-        Some(Watched { view: feed.view(view)?, feed })
+    /// The shared state of `view`; the first watcher of an advertiser starts its feed. `None` if the caller
+    /// watches the advertiser in too many different ways.
+    pub(crate) fn watch(&self, view: View, caller: &Caller) -> Option<Watched> {
+        let feed = self.feed(&view.advertiser_id, caller);
+        Some(Watched { view: feed.view(view, caller.holder())?, feed })
     }
 
     /// The news about incidents, shared by every session that watches them.
@@ -134,15 +135,16 @@ impl Hub {
         feeds.into_iter().map(|(id, feed)| Advertiser::new(id, feed.watchers())).collect()
     }
 
-    fn feed(&self, advertiser_id: &str) -> Arc<Feed> {
+    fn feed(&self, advertiser_id: &str, watcher: &Caller) -> Arc<Feed> {
         let mut feeds = lock(&self.feeds);
         if let Some(feed) = feeds.get(advertiser_id).and_then(Weak::upgrade) {
             return feed;
         }
         let channel = Keys::new(&self.source.prefix, advertiser_id).channel;
         let source = self.source.clone();
-        let feed =
-            self.follow(channel, |events, suspect| Feed::start(advertiser_id, source, events, suspect));
+        let watcher = watcher.holders(Some(advertiser_id));
+        let feed = self
+            .follow(channel, |events, suspect| Feed::start(advertiser_id, source, watcher, events, suspect));
         feeds.retain(|_, feed| feed.strong_count() > 0);
         feeds.insert(advertiser_id.to_owned(), Arc::downgrade(&feed));
         feed

@@ -1,7 +1,7 @@
 //! The gateway: pushes what changes to dashboards over WebSockets.
 //!
 //! - [`hub`]: a feed for each advertiser that is watched; [`subscriber`]: what is heard from Redis, for all
-//! - [`feed`]: follows one advertiser: loads once, keeps up to date
+//! - [`feed`]: follows one advertiser: keeps up to date; [`load`]: reads it from the database
 //! - [`cells`]: the advertiser's recent cells, and the views computed from them
 //! - [`view`]: what one kind of dashboard shows, computed once for all that show it
 //! - [`rates`]: how fast its clicks come
@@ -22,6 +22,7 @@ mod frame;
 pub(crate) mod http;
 mod hub;
 mod listeners;
+mod load;
 mod outlet;
 mod place;
 mod rates;
@@ -41,7 +42,6 @@ use clickwire_protocol::live::{MAX_WINDOW_MINUTES, View};
 
 pub(crate) use feed::Event;
 pub(crate) use hub::Hub;
-pub(crate) use place::Shares;
 #[cfg(any(test, fuzzing))]
 pub(crate) use session::heard;
 

@@ -23,9 +23,10 @@ use crate::{
         hub::Hub,
         may_watch,
         outlet::{Outlet, Source},
-        place::{Held, Place},
+        place::Place,
         socket::Socket,
     },
+    quota::QuotaGuard,
 };
 
 /// The first message must come so soon.
@@ -48,7 +49,7 @@ pub(crate) struct Session {
     by_cookie: Result<Box<Caller>, Error>,
     /// Of what the server and the client's address may have, and of what its account may.
     _place: Place,
-    share: Option<Held<Uuid>>,
+    share: Option<QuotaGuard<Uuid>>,
     hub: Hub,
     sessions: Sessions,
     commands: Allowance,
@@ -146,7 +147,7 @@ impl Session {
             Err(_) => return Err(End::Close(close::UNAUTHORIZED, "unknown token, or not signed in")),
         };
         if let Some(account_id) = caller.account_id {
-            let share = self.sessions.by_account.take(account_id);
+            let share = self.sessions.by_account.try_take(account_id);
             let full = || End::Close(close::TOO_MANY_SESSIONS, "this account has too many sessions");
             self.share = Some(share.ok_or_else(full)?);
         }
@@ -212,9 +213,9 @@ impl Session {
         match topic {
             Topic::Clicks(view) => {
                 may_watch(&view, &caller.scope)?;
-                let watched = self.hub.watch(view);
+                let watched = self.hub.watch(view, caller);
                 let watched =
-                    watched.ok_or(("too_many", "This advertiser is watched in too many different ways."))?;
+                    watched.ok_or(("too_many", "You watch this advertiser in too many different ways."))?;
                 Ok(Source::Clicks(Clicks::new(watched, since, Arc::clone(&caller.name), every_ms)))
             }
             Topic::Alerts {} if caller.scope != Scope::All => {

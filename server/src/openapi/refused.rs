@@ -112,6 +112,8 @@ groups! {
     Scoped: Error::Unauthorized, Error::Forbidden, Error::CrossSite, Error::KeysUnread;
     /// Who asks has not signed in.
     Account: Error::Unauthorized, Error::Forbidden, Error::CrossSite, Error::KeysUnread;
+    /// An account asks for too much at once.
+    OneAtATime: Error::TooManyAtOnce;
     /// A password is wrong, one of too many, or another site's page has sent it.
     SignIn: Error::SignInRefused, Error::SignInBusy, Error::CrossSite,
         Error::TooMany { left: Left::nothing("address", ONE), retry_after: Duration::ZERO };
@@ -136,6 +138,8 @@ groups! {
     Conflict: Error::Conflict("This does not fit what is there.");
     /// The database is asked.
     Database: Error::TooSlow, Error::Database(sqlx::Error::PoolTimedOut);
+    /// The database is asked for what belongs to tenants, each of which has a share of it.
+    Shared: Error::TooManyAtOnce, Error::TooSlow, Error::Database(sqlx::Error::PoolTimedOut);
     /// The database writes a record down.
     Record: Error::Database(sqlx::Error::PoolTimedOut);
     /// The broker is asked.

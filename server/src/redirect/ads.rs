@@ -53,8 +53,8 @@ const RETRY_UNKNOWN: Duration = Duration::from_secs(1);
 /// How long the database may take. Less than [`shared::HELD_SECONDS`](super::shared).
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Look-ups in the database at the same time, at most: others need its connections, too.
-const QUERIES: usize = 4;
+/// Look-ups in the database at the same time, at most: as many as there are connections for it.
+const QUERIES: usize = 2;
 
 const QUERY: &str = "SELECT a.campaign_id, c.advertiser_id, a.target_url, a.landing_hosts, v.click_id_template, \
      v.forwarded_params FROM ads a JOIN campaigns c USING (campaign_id) JOIN advertisers v USING (advertiser_id) WHERE a.ad_id = $1";

@@ -22,6 +22,7 @@ mod ingest;
 mod isolation;
 mod keys;
 mod live;
+mod neighbours;
 mod outages;
 mod reconcile;
 mod redirects;

@@ -1,0 +1,187 @@
+//! One reading of an advertiser's recent minutes, in a task of its own: what is published meanwhile is applied
+//! by the feed, whose screens go on, and what was read is laid beneath it.
+//!
+//! The order makes it right: note where the feed is, read the head, read the database. What is published
+//! later comes with a higher version than what was read.
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, Ordering},
+};
+
+use clickwire_process::{Backoff, redis::Connection};
+use clickwire_protocol::{
+    counts::{Counts, Dimensions, MinuteCell},
+    feed::{BEGIN, HEAD_LIFETIME_SECONDS, Keys, Position, era_key},
+    live::MAX_WINDOW_MINUTES,
+};
+use redis::{AsyncCommands as _, RedisError};
+use sqlx::FromRow as _;
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use super::feed::{Feed, RETRY_WITHIN, Source, now_minute};
+use crate::{database, quota::Holder};
+
+/// What was read: cells, and the feed's head before them.
+pub(super) struct Loaded {
+    pub(super) position: Position,
+    pub(super) cells: Vec<MinuteCell>,
+}
+
+/// A reading under way, which ends with this; `None` when the feed has ended.
+pub(super) type Loading = AbortOnDropHandle<Option<Loaded>>;
+
+/// Reads one advertiser's minutes; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Loader {
+    pub(super) advertiser_id: Arc<str>,
+    pub(super) feed: Weak<Feed>,
+    pub(super) source: Source,
+    /// Set when what is read now is not enough.
+    pub(super) suspect: Arc<AtomicBool>,
+    /// Those whose shares of the connections it uses up: of whoever has begun to watch.
+    pub(super) watcher: Arc<[Holder]>,
+}
+
+#[derive(Debug, Error)]
+enum LoadError {
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("redis: {0}")]
+    Redis(#[from] RedisError),
+}
+
+impl Loader {
+    /// Begins to read, until it has worked.
+    pub(super) fn begin(&self) -> Loading {
+        let loader = self.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut backoff = Backoff::up_to(RETRY_WITHIN);
+            loop {
+                // What comes after this is not contained.
+                loader.suspect.store(false, Ordering::Relaxed);
+                let ours = loader.feed.upgrade()?.begin_load();
+                match loader.load(ours).await {
+                    Ok(loaded) => return Some(loaded),
+                    Err(error) => {
+                        let advertiser_id = &*loader.advertiser_id;
+                        tracing::warn!(advertiser_id, %error, "live state could not be loaded");
+                        backoff.wait().await;
+                    }
+                }
+            }
+        }))
+    }
+
+    /// The feed's head, which is begun if there is none: else a feed that an aggregator begins anew, by
+    /// deleting the head, would look like one that has not begun yet. One of an older era is begun anew:
+    /// who comes from there must not resume as if nothing had been lost since.
+    async fn begin_head(&self) -> Result<Position, RedisError> {
+        let mut redis: Connection = self.source.redis.clone();
+        // A cluster may have it on a shard that is away while the feed's own is not.
+        let era: Option<String> = redis.get(era_key(&self.source.prefix)).await.unwrap_or_default();
+        let mut begin = redis::cmd("EVAL");
+        begin.arg(BEGIN).arg(1).arg(Keys::new(&self.source.prefix, &self.advertiser_id).head);
+        begin.arg(era.unwrap_or_default()).arg(Uuid::now_v7().to_string()).arg(HEAD_LIFETIME_SECONDS);
+        let (epoch, seq): (String, u64) = begin.query_async(&mut redis).await?;
+        Ok(Position { epoch, seq })
+    }
+
+    /// Like [`Self::begin_head`], but never behind where we have been: a Redis that lost its last messages gives
+    /// their numbers to others, and who saw the first must not resume as if they were the second.
+    async fn begin_where_we_are(&self, ours: &Position) -> Result<Position, RedisError> {
+        let head = self.begin_head().await?;
+        if head.epoch != ours.epoch || head.seq >= ours.seq {
+            return Ok(head);
+        }
+        let key = Keys::new(&self.source.prefix, &self.advertiser_id).head;
+        let _: () = self.source.redis.clone().unlink(key).await?;
+        self.begin_head().await
+    }
+
+    /// Reads everything that a window can hold. Without Redis the state has no position: it can't be
+    /// resumed from, and is read again when Redis is back.
+    async fn load(&self, ours: Position) -> Result<Loaded, LoadError> {
+        let position = match self.begin_where_we_are(&ours).await {
+            Ok(position) => position,
+            Err(error) => {
+                if self.feed.upgrade().is_some_and(|feed| feed.is_loaded()) {
+                    return Err(error.into());
+                }
+                Position::default()
+            }
+        };
+        metrics::counter!("clickwire_live_loads_total").increment(1);
+        let first_minute = now_minute() - i64::from(MAX_WINDOW_MINUTES) + 1;
+        let since =
+            OffsetDateTime::from_unix_timestamp(first_minute * 60).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let rows = sqlx::query(
+            "SELECT bucket, campaign_id, ad_id, country, device_type, version, \
+                    valid, duplicate, givt, sivt, test, defective \
+               FROM click_minutes WHERE advertiser_id = $1 AND bucket >= $2 ORDER BY bucket DESC LIMIT $3",
+        )
+        .bind(&*self.advertiser_id)
+        .bind(since)
+        .bind(self.source.cells_max as i64);
+        let mut tenants = self.source.tenants.begin_load(&self.advertiser_id, &self.watcher).await?;
+        let rows = database::answer(rows.fetch_all(&mut *tenants)).await?;
+        drop(tenants);
+        let cells = rows.iter().map(CellRow::from_row).collect::<Result<Vec<_>, _>>()?;
+        let mut cells = cells.into_iter().map(MinuteCell::try_from).collect::<Result<Vec<_>, _>>()?;
+        if cells.len() >= self.source.cells_max {
+            // The limit may have cut the oldest minute in two.
+            let oldest = cells.last().map(|cell| cell.minute);
+            cells.retain(|cell| Some(cell.minute) != oldest);
+        }
+        Ok(Loaded { position, cells })
+    }
+}
+
+/// A row of `click_minutes`.
+#[derive(sqlx::FromRow)]
+struct CellRow {
+    bucket: OffsetDateTime,
+    campaign_id: String,
+    ad_id: String,
+    country: String,
+    device_type: String,
+    version: i64,
+    valid: i64,
+    duplicate: i64,
+    givt: i64,
+    sivt: i64,
+    test: i64,
+    defective: i64,
+}
+
+impl TryFrom<CellRow> for MinuteCell {
+    type Error = sqlx::Error;
+
+    fn try_from(row: CellRow) -> Result<Self, sqlx::Error> {
+        let device_type = row.device_type.parse().map_err(|error| sqlx::Error::ColumnDecode {
+            index: "device_type".to_owned(),
+            source: Box::<clickwire_protocol::counts::UnknownDeviceType>::new(error),
+        })?;
+        Ok(Self {
+            minute: row.bucket.unix_timestamp().div_euclid(60),
+            dimensions: Dimensions {
+                campaign_id: row.campaign_id,
+                ad_id: row.ad_id,
+                country: row.country,
+                device_type,
+            },
+            version: row.version,
+            counts: Counts {
+                valid: row.valid,
+                duplicate: row.duplicate,
+                givt: row.givt,
+                sivt: row.sivt,
+                test: row.test,
+                defective: row.defective,
+            },
+        })
+    }
+}
