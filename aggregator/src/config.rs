@@ -113,12 +113,15 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LEDGER_RETENTION_DAYS", default_value_t = 30)]
     pub ledger_retention_days: u32,
 
-    /// How long minutes are kept, in days. Without continuous aggregates hours and days end with
-    /// them.
+    /// How long minutes are kept, in days. Hours and days outlive them.
     #[arg(long, env = "CLICKWIRE_MINUTES_RETENTION_DAYS", default_value_t = 400)]
     pub minutes_retention_days: u32,
 
-    /// How often chunks are made and dropped and counted clicks removed from the stream, in seconds.
+    /// How long hours and days are kept, in days; 0: for ever.
+    #[arg(long, env = "CLICKWIRE_ROLLUPS_RETENTION_DAYS", default_value_t = 0)]
+    pub rollups_retention_days: u32,
+
+    /// How often hours and days are rolled up, chunks are made and dropped and counted clicks removed from the stream, in seconds.
     #[arg(long, env = "CLICKWIRE_HOUSEKEEPING_SECONDS", default_value_t = 60)]
     pub housekeeping_seconds: u64,
 
@@ -227,8 +230,8 @@ fn instant(text: &str) -> Result<OffsetDateTime, time::error::Parse> {
     OffsetDateTime::parse(text, &Rfc3339)
 }
 
-/// Days that the continuous aggregates' refresh looks back; fixed by `0003_buckets.sql`.
-pub const REFRESH_DAYS: u32 = 10;
+/// Age in days at which TimescaleDB's community licence compresses chunks; fixed by `0003_buckets.sql`.
+pub const COMPRESSION_DAYS: u32 = 12;
 
 impl Config {
     /// Refuses what can't work, before anything is opened.
@@ -247,18 +250,22 @@ impl Config {
         ensure!(self.alert_lag_seconds > 0, "CLICKWIRE_ALERT_LAG_SECONDS: must be positive");
         ensure!(self.alert_quiet_seconds > 0, "CLICKWIRE_ALERT_QUIET_SECONDS: must be positive");
         self.validate_webhook()?;
-        // Less than a day more in a server's spool: `spool_max_age_seconds` there.
+        // Less than a day more in a server's spool: `spool_max_age_seconds` there. The oldest day begins up to
+        // one day earlier.
         let latest_days = self.horizon_hours.div_ceil(24) + self.stream_max_age_days;
         ensure!(
-            latest_days < REFRESH_DAYS - 1,
-            "horizon and CLICKWIRE_STREAM_MAX_AGE_DAYS together must stay below {} days: continuous \
-             aggregates are refreshed over {REFRESH_DAYS}, and the oldest day begins up to one day earlier",
-            REFRESH_DAYS - 1
+            latest_days < COMPRESSION_DAYS - 3,
+            "horizon and CLICKWIRE_STREAM_MAX_AGE_DAYS together must stay below {} days: chunks are compressed \
+             at {COMPRESSION_DAYS}, and many clicks can't be counted into one that is",
+            COMPRESSION_DAYS - 3
         );
         ensure!(
-            self.minutes_retention_days > REFRESH_DAYS + 2 && self.ledger_retention_days > REFRESH_DAYS + 2,
-            "retention must be longer than {} days, or a refresh would rewrite hours whose minutes are gone",
-            REFRESH_DAYS + 2
+            self.minutes_retention_days > COMPRESSION_DAYS && self.ledger_retention_days > COMPRESSION_DAYS,
+            "retention must be longer than {COMPRESSION_DAYS} days, the age at which chunks are compressed"
+        );
+        ensure!(
+            self.rollups_retention_days == 0 || self.rollups_retention_days >= self.minutes_retention_days,
+            "CLICKWIRE_ROLLUPS_RETENTION_DAYS: not shorter than CLICKWIRE_MINUTES_RETENTION_DAYS"
         );
         Ok(())
     }
@@ -318,7 +325,8 @@ mod tests {
             ["--redis-prefix", "a:b"],
             ["--horizon-hours", "0"],
             ["--stream-max-age-days", "30"],
-            ["--minutes-retention-days", "10"],
+            ["--minutes-retention-days", "12"],
+            ["--rollups-retention-days", "300"],
             ["--ledger-retention-days", "5"],
             ["--dead-letters-max-bytes", "0"],
             ["--alert-quiet-seconds", "0"],

@@ -13,6 +13,11 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::{
+    ledger::rollups::Progress,
+    timescaledb::{Idle, Installed},
+};
+
 /// What an aggregator depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
@@ -50,7 +55,9 @@ struct Inner {
     attached: Vec<bool>,
     /// The last error of each service that something waits for.
     waiting_for: BTreeMap<Service, String>,
-    license: Option<String>,
+    timescaledb: Option<Installed>,
+    rollups: Option<Progress>,
+    idle_jobs: Vec<Idle>,
 }
 
 impl Health {
@@ -100,10 +107,20 @@ impl Health {
         }
     }
 
-    /// The licence that TimescaleDB runs under.
-    pub(crate) fn licensed(&self, license: String) {
-        self.state().license = Some(license);
+    /// The TimescaleDB that there is.
+    pub(crate) fn installed(&self, timescaledb: Installed) {
+        self.state().timescaledb = Some(timescaledb);
         self.works(Service::Database);
+    }
+
+    /// How far hours and days are rolled up.
+    pub(crate) fn rolled_up(&self, progress: Progress) {
+        self.state().rollups = Some(progress);
+    }
+
+    /// Background jobs of the database that don't do their work.
+    pub(crate) fn idle_jobs(&self, jobs: Vec<Idle>) {
+        self.state().idle_jobs = jobs;
     }
 
     fn is_ready(&self) -> bool {
@@ -122,12 +139,14 @@ impl Health {
                 (service.name(), report)
             })
             .collect();
+        let is_behind = state.rollups.is_some_and(|progress| progress.is_behind());
         json!({
-            "status": if state.waiting_for.is_empty() { "ok" } else { "degraded" },
+            "status": if state.waiting_for.is_empty() && !is_behind && state.idle_jobs.is_empty() { "ok" } else { "degraded" },
             "services": services,
             "dead_letters_waiting": *self.dead_letters_waiting.borrow(),
-            "timescaledb_license": state.license,
-            "continuous_aggregates": state.license.as_deref().map(|license| license == "timescale"),
+            "timescaledb": state.timescaledb.as_ref().map(Installed::report),
+            "background_jobs": state.idle_jobs.iter().map(|idle| (&idle.job, &idle.state)).collect::<BTreeMap<_, _>>(),
+            "rollups": state.rollups.map(|progress| progress.report()),
             "timestamp": now_rfc3339(),
         })
     }

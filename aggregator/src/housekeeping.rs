@@ -1,10 +1,10 @@
 //! What must happen now and then, under both licences of TimescaleDB: chunks made ahead of time,
 //! old chunks dropped, minutes of unique users folded into hours, counted clicks removed from the
-//! stream, dead letters counted.
+//! stream, dead letters counted, the database's own jobs looked after.
 //!
 //! Every aggregator does it; doing it twice does no harm.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     Context,
@@ -17,7 +17,12 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, ledger::uniques};
+use crate::{
+    config::Config,
+    health::Health,
+    ledger::{rollups::retention, uniques},
+    timescaledb,
+};
 
 /// Advisory lock: "clickwire housekeeping", an arbitrary number.
 const LOCK: i64 = 0x636c_6b68;
@@ -33,11 +38,13 @@ pub(crate) async fn run(
     database: PgPool,
     nats: Context,
     dead_letters_waiting: watch::Sender<Option<u64>>,
+    health: Arc<Health>,
     config: Config,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     // Each task can be left in the middle, and one that waits for a dead connection must be.
-    Box::pin(stop.run_until_cancelled(rounds(&database, &nats, &config, &dead_letters_waiting))).await;
+    Box::pin(stop.run_until_cancelled(rounds(&database, &nats, &config, &dead_letters_waiting, &health)))
+        .await;
     Ok(())
 }
 
@@ -46,6 +53,7 @@ async fn rounds(
     nats: &Context,
     config: &Config,
     dead_letters_waiting: &watch::Sender<Option<u64>>,
+    health: &Health,
 ) {
     let dead_letters = DeadLetters::new(nats.clone(), config.names());
     let mut every = tokio::time::interval(Duration::from_secs(config.housekeeping_seconds));
@@ -56,6 +64,7 @@ async fn rounds(
             ("retention", within(drop_chunks(database, config)).await),
             ("unique users", within(fold_uniques(database, config)).await),
             ("stream", within(forget_counted(nats, config)).await),
+            ("background jobs", within(watch_jobs(database, health)).await),
             ("dead letters", within(count_waiting(&dead_letters, dead_letters_waiting)).await),
         ] {
             if let Err(error) = outcome {
@@ -124,8 +133,16 @@ pub(crate) async fn create_chunks(database: &PgPool) -> anyhow::Result<()> {
 
 pub(crate) async fn drop_chunks(database: &PgPool, config: &Config) -> anyhow::Result<()> {
     drop_older(database, "clicks", config.ledger_retention_days).await?;
-    drop_older(database, "click_minutes", config.minutes_retention_days).await?;
-    drop_older(database, "unique_hours", config.minutes_retention_days).await
+    drop_older(database, "unique_hours", config.minutes_retention_days).await?;
+    let mut connection = database.acquire().await?;
+    if config.rollups_retention_days > 0 {
+        retention::delete_rollups(&mut connection, config.rollups_retention_days).await?;
+    }
+    let chunks = retention::drop_minutes(&mut connection, config.minutes_retention_days).await?;
+    if chunks > 0 {
+        tracing::info!(hypertable = "click_minutes", chunks, "retention dropped chunks");
+    }
+    Ok(())
 }
 
 /// Hours first, for minutes are dropped that only they remember.
@@ -171,6 +188,13 @@ async fn forget_counted(nats: &Context, config: &Config) -> anyhow::Result<()> {
         // The given sequence number is the first that is kept.
         stream.purge().sequence(counted + 1).await?;
     }
+    Ok(())
+}
+
+async fn watch_jobs(database: &PgPool, health: &Health) -> anyhow::Result<()> {
+    let idle = timescaledb::idle_jobs(&mut *database.acquire().await?).await?;
+    metrics::gauge!("clickwire_database_jobs_idle").set(idle.len() as f64);
+    health.idle_jobs(idle);
     Ok(())
 }
 

@@ -29,9 +29,11 @@ mod ledger;
 mod message;
 mod partition;
 mod previews;
+mod rollups;
 mod rules;
 mod stages;
 mod stream;
+mod timescaledb;
 mod watermark;
 
 use std::{sync::Arc, time::Duration};
@@ -58,9 +60,9 @@ const GRACE: Duration = Duration::from_secs(10);
 const LAST_TRIES: u32 = 4;
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 
-/// Connections to the database beside the partitions': for housekeeping, for whoever watches for
-/// incidents, for webhooks, and one to spare.
-const SHARED_CONNECTIONS: u32 = 4;
+/// Connections to the database beside the partitions': for housekeeping, for roll-ups, for whoever watches
+/// for incidents, for webhooks, and one to spare.
+const SHARED_CONNECTIONS: u32 = 5;
 
 /// Counts until `stop` is cancelled, then finishes the batches in hand under a grace period.
 pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
@@ -85,9 +87,11 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         database.clone(),
         nats.clone(),
         count_of_dead_letters,
+        Arc::clone(&health),
         config.clone(),
         stop.clone(),
     ));
+    tasks.spawn(rollups::run(database.clone(), Arc::clone(&health), config.clone(), stop.clone()));
     let watch =
         Watch { database: database.clone(), nats: nats.clone(), feed: feed.clone(), config: config.clone() };
     tasks.spawn(watch.run(stop.clone()));

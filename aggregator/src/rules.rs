@@ -10,10 +10,10 @@ use clickwire_protocol::rules::{Mode, Rule, Setting};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::config::REFRESH_DAYS;
+use crate::config::COMPRESSION_DAYS;
 
 /// A click is judged, and others because of it, at most so long after it was received.
-const JUDGED_FOR_MS: i64 = REFRESH_DAYS as i64 * 86_400_000;
+const JUDGED_FOR_MS: i64 = COMPRESSION_DAYS as i64 * 86_400_000;
 
 /// Every version of every rule that judges clicks which may still come.
 #[derive(Debug, Default)]

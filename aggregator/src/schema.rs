@@ -5,11 +5,14 @@ use std::{str::FromStr as _, time::Duration};
 use clickwire_process::Backoff;
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool,
-    migrate::{MigrateError, Migrator},
+    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::health::{Health, Service};
+use crate::{
+    health::{Health, Service},
+    timescaledb,
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
@@ -54,8 +57,9 @@ async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 }
 
 /// Brings the schema up to date, and adds demonstration data if asked.
-pub async fn migrate(url: &str, demo: bool) -> Result<(), MigrateError> {
+pub async fn migrate(url: &str, demo: bool) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(url).await?;
+    timescaledb::require(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await?;
     if demo {
         sqlx::raw_sql(DEMO).execute(&mut connection).await?;
@@ -64,8 +68,8 @@ pub async fn migrate(url: &str, demo: bool) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// Waits for the database, then migrates and says which licence TimescaleDB runs under.
-pub(crate) async fn migrate_when_up(database: &PgPool, health: &Health) -> Result<(), MigrateError> {
+/// Waits for the database, then migrates it and says which TimescaleDB it has.
+pub(crate) async fn migrate_when_up(database: &PgPool, health: &Health) -> anyhow::Result<()> {
     let mut backoff = Backoff::default();
     let mut connection = loop {
         match database.acquire().await {
@@ -76,19 +80,11 @@ pub(crate) async fn migrate_when_up(database: &PgPool, health: &Health) -> Resul
             }
         }
     };
+    timescaledb::require(&mut connection).await?;
     // Others wait for the lock under which it is done; whoever freezes between two steps must not keep it.
     sqlx::query("SET idle_session_timeout = '5s'").execute(&mut *connection).await?;
     MIGRATIONS.run(&mut *connection).await?;
     sqlx::query("RESET idle_session_timeout").execute(&mut *connection).await?;
-    let license: String = sqlx::query_scalar("SELECT current_setting('timescaledb.license')")
-        .fetch_one(&mut *connection)
-        .await?;
-    if license != "timescale" {
-        tracing::warn!(
-            license,
-            "no continuous aggregates under this licence: hours and days are computed by query"
-        );
-    }
-    health.licensed(license);
+    health.installed(timescaledb::look(&mut connection).await?);
     Ok(())
 }

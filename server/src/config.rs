@@ -361,7 +361,7 @@ impl Config {
             self.spool_max_bytes >= SPOOL_MIN_BYTES,
             "CLICKWIRE_SPOOL_MAX_BYTES: at least {SPOOL_MIN_BYTES}"
         );
-        // The windows of the database leave a day for it: `REFRESH_DAYS` in the aggregator.
+        // The windows of the database leave a day for it: `COMPRESSION_DAYS` in the aggregator.
         ensure!(
             (1..86_400).contains(&self.spool_max_age_seconds),
             "CLICKWIRE_SPOOL_MAX_AGE_SECONDS: from 1 to 86399"

@@ -80,8 +80,6 @@ impl Probe {
 struct Health {
     status: Status,
     services: Services,
-    /// Hours and days are kept, not computed by every query; `null` if the database can't be asked.
-    continuous_aggregates: Option<bool>,
     /// When database and Redis were asked last; `null` if they were not yet.
     #[schema(format = DateTime)]
     checked_at: Option<String>,
@@ -200,8 +198,7 @@ pub(crate) async fn report(State(state): State<AppState>) -> impl IntoResponse {
         redis: Service::new(redis),
         spool: spool(&state),
     };
-    let continuous_aggregates = license.map(|license| license == "timescale");
-    let report = Health { status, services, continuous_aggregates, checked_at: at, timestamp: now_rfc3339() };
+    let report = Health { status, services, checked_at: at, timestamp: now_rfc3339() };
     (if can_take { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))
 }
 

@@ -248,8 +248,7 @@ async fn release(
     Ok(Json(after))
 }
 
-/// Younger clicks are within what the refresh of hours and days looks back to (10 days, `0003_buckets.sql`),
-/// and so is the beginning of their day when it runs next.
+/// Younger clicks lie in chunks that are not compressed yet (`COMPRESSION_DAYS` in the aggregator).
 const RELEASED_FOR_DAYS: i32 = 8;
 
 /// `$1` is a click's time, `$2` in days.

@@ -7,6 +7,7 @@
 
 mod broker;
 mod campaigns;
+mod database;
 mod share;
 mod webhook;
 
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use webhook::Webhook;
 
-use self::campaigns::Campaigns;
+use self::{campaigns::Campaigns, database::Database};
 use crate::{config::Config, feed::Feed, incidents};
 
 /// Between rounds. An incident must be open within 5 s.
@@ -48,6 +49,7 @@ pub(crate) struct Watch {
 /// What one watcher remembers between its rounds.
 struct Rounds {
     campaigns: Campaigns,
+    database: Database,
     /// Since when everything could be seen: what was not seen before that may have gone on.
     since: Instant,
     /// The latest news that gateways were told of.
@@ -89,7 +91,12 @@ impl Watch {
                 break;
             }
         }
-        let mut rounds = Rounds { campaigns: Campaigns::default(), since: Instant::now(), announced: 0 };
+        let mut rounds = Rounds {
+            campaigns: Campaigns::default(),
+            database: Database::default(),
+            since: Instant::now(),
+            announced: 0,
+        };
         loop {
             every.tick().await;
             timeout(ROUND_WITHIN, self.round(&mut connection, &mut rounds))
@@ -100,7 +107,14 @@ impl Watch {
     }
 
     async fn round(&self, connection: &mut PgConnection, rounds: &mut Rounds) -> anyhow::Result<()> {
-        let mut seen = vec![Kind::IpBurst, Kind::UserBurst, Kind::CampaignSpike, Kind::FraudRate];
+        let mut seen = vec![
+            Kind::IpBurst,
+            Kind::UserBurst,
+            Kind::CampaignSpike,
+            Kind::FraudRate,
+            Kind::BackgroundJob,
+            Kind::Rollups,
+        ];
         let mut asked = pin!(broker::observe(&self.nats, &self.config));
         let observed = loop {
             match timeout(ROUND_EVERY, &mut asked).await {
@@ -124,6 +138,7 @@ impl Watch {
         let mut transaction = connection.begin().await?;
         sqlx::query("SET LOCAL statement_timeout = '5s'").execute(&mut *transaction).await?;
         observations.extend(rounds.campaigns.observe(&mut transaction).await?);
+        observations.extend(rounds.database.observe(&mut transaction).await?);
         incidents::observe(&mut transaction, &observations).await?;
         let quiet = Duration::from_secs(self.config.alert_quiet_seconds);
         if rounds.since.elapsed() >= quiet {

@@ -1,7 +1,8 @@
 //! Counting again: what the ledger adds up to, against what stands in the minute buckets.
 //!
 //! Both are read by one statement, that is, in one state of the database: no lock is needed for it to
-//! be true while clicks come in. Only mending takes the lock under which batches change buckets.
+//! be true while clicks come in. Only mending takes the lock under which batches change buckets: ask it for
+//! short ranges.
 
 use std::collections::BTreeMap;
 

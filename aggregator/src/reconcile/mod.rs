@@ -1,23 +1,25 @@
 //! Do the buckets say what the ledger says? Compared on schedule ([`run`]) and when somebody asks
 //! ([`command`]); mended from the ledger, which is the truth.
 //!
-//! Minutes are recounted hour by hour. Then hours and days are compared with the minutes, where they
-//! are stored. What is mended is published like any other change.
+//! Minutes are recounted hour by hour. Then hours and days are compared with the minutes. Nothing is
+//! locked to compare; only mending minutes takes the lock under which batches change them, for as many
+//! as one transaction may hold. What is mended is published like any other change.
 
 mod command;
 mod schedule;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use clickwire_protocol::{counts::MinuteCell, stream::Names};
+use clickwire_protocol::{MINUTE_MS, counts::MinuteCell, stream::Names};
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
     feed::Feed,
     ledger::{
-        recount::{self, Difference},
-        rollups,
+        at,
+        recount::{self, Difference, Differences},
+        rollups::check,
     },
 };
 
@@ -36,7 +38,7 @@ struct Reconciliation<'a> {
 /// What a comparison found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Outcome {
-    /// Buckets that were not what they should be; minutes, and stored hours and days.
+    /// Buckets that were not what they should be; minutes, hours and days.
     differences: usize,
     /// How many of them still are not.
     left: usize,
@@ -65,7 +67,7 @@ impl Reconciliation<'_> {
             found.first.iter().try_for_each(&mut report)?;
             outcome.differences += found.total;
             outcome.left += match self.repair && found.total > 0 {
-                true => self.mend(connection, start, end, found.total).await?,
+                true => self.mend(connection, start, end, found).await?,
                 false => found.total,
             };
             if end == floor(end, Duration::DAY) {
@@ -73,30 +75,38 @@ impl Reconciliation<'_> {
             }
             start = end;
         }
-        let rolled_up = rollups::check(connection, self.names, (self.from, self.to), self.repair).await?;
+        // What only follows from the minutes is mended without being told to, on schedule.
+        let mends = self.repair || started_by == "schedule";
+        let rolled_up = check::check(connection, (self.from, self.to), mends).await?;
         outcome.differences += rolled_up.differences;
         outcome.left += rolled_up.left;
         self.record(connection, started_by, outcome).await?;
         Ok(outcome)
     }
 
-    /// Mends `total` buckets, as many at a time as a transaction should hold; returns how many are left.
+    /// Mends what was found in `[start, end)`, a minute at a time: batches wait for the counting of one
+    /// minute's clicks, not of all that are compared. Returns how many buckets are left.
     async fn mend(
         &self,
         connection: &mut PgConnection,
         start: OffsetDateTime,
         end: OffsetDateTime,
-        total: usize,
+        mut found: Differences,
     ) -> anyhow::Result<usize> {
-        for _ in 0..total.div_ceil(recount::LIMIT) {
-            let mended = recount::mend(connection, self.names, start, end).await?;
-            let mut cells: BTreeMap<String, Vec<MinuteCell>> = BTreeMap::new();
-            for (advertiser_id, cell) in mended {
-                cells.entry(advertiser_id).or_default().push(cell);
+        for _ in 0..found.total.div_ceil(recount::LIMIT) {
+            let minutes: BTreeSet<i64> = found.first.iter().map(|found| found.key.1).collect();
+            for minute in minutes {
+                let from = at(minute * MINUTE_MS);
+                let mended = recount::mend(connection, self.names, from, from + Duration::MINUTE).await?;
+                let mut cells: BTreeMap<String, Vec<MinuteCell>> = BTreeMap::new();
+                for (advertiser_id, cell) in mended {
+                    cells.entry(advertiser_id).or_default().push(cell);
+                }
+                self.feed.publish(&cells).await;
             }
-            self.feed.publish(&cells).await;
+            found = recount::compare(connection, start, end).await?;
         }
-        Ok(recount::compare(connection, start, end).await?.total)
+        Ok(found.total)
     }
 
     async fn record(

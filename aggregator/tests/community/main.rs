@@ -1,14 +1,19 @@
-//! The contract with TimescaleDB under its community licence: continuous aggregates, their refresh,
-//! compression. The other tests run under the Apache licence, which has none of these.
+//! The contract with TimescaleDB under its community licence: compression, background jobs, and the
+//! continuous aggregates that earlier versions had. The other tests run under the Apache licence, which
+//! has none of these.
 //!
-//! Beside the continuous aggregates stand the plain views of the Apache licence, made by the same
-//! migration: always right, so what both say can be compared.
+//! Beside the roll-ups stand the plain views that the Apache licence had, made by the same migration:
+//! always right, so what both say can be compared.
 
+mod migration;
 mod pglite;
 mod retention;
 mod upgrade;
 
 // The statements themselves, not copies of them.
+#[path = "../../src/health.rs"]
+#[expect(dead_code, reason = "nobody asks for it")]
+mod health;
 #[path = "../../src/housekeeping.rs"]
 #[expect(dead_code, reason = "only what talks to the database is called")]
 mod housekeeping;
@@ -29,6 +34,9 @@ mod rules;
 #[path = "../../src/stages.rs"]
 #[expect(dead_code, reason = "only the transaction's stages are run")]
 mod stages;
+#[path = "../../src/timescaledb.rs"]
+#[expect(dead_code, reason = "only its jobs are asked for")]
+mod timescaledb;
 
 use clap::Parser as _;
 use clickwire_aggregator::{config, failpoint, schema};
@@ -38,7 +46,11 @@ use clickwire_services::Port;
 use config::Config;
 use ledger::{
     Committed, Ledger,
-    rollups::{self, Checked},
+    rollups::{
+        check::{self, Checked},
+        closing::{self, Step},
+        stale,
+    },
 };
 use message::Received;
 use sqlx::PgPool;
@@ -51,7 +63,6 @@ use crate::pglite::{Database, run_policy};
 const BUCKETS: &str = include_str!("../../../migrations/0003_buckets.sql");
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
-const REFRESH: &str = "policy_refresh_continuous_aggregate";
 const COMPRESSION: &str = "policy_compression";
 
 /// A migrated database, and how to count clicks in it.
@@ -105,11 +116,11 @@ impl Installation {
         Ok(totals.fetch_one(&self.database).await?)
     }
 
-    /// Rows in which a continuous aggregate and the plain view of its name differ.
+    /// Rows in which a view and the plain view of its name differ.
     async fn differences(&self, view: &str) -> anyhow::Result<i64> {
-        let (aggregate, plain) = (format!("TABLE public.{view}"), format!("TABLE plain.{view}"));
+        let (view, plain) = (format!("TABLE public.{view}"), format!("TABLE plain.{view}"));
         let sql = format!(
-            "SELECT count(*) FROM (({aggregate} EXCEPT ALL {plain}) UNION ALL ({plain} EXCEPT ALL {aggregate})) AS d"
+            "SELECT count(*) FROM (({view} EXCEPT ALL {plain}) UNION ALL ({plain} EXCEPT ALL {view})) AS d"
         );
         Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.database).await?)
     }
@@ -117,42 +128,37 @@ impl Installation {
     /// Asserts that hours and days are, row for row, what minutes add up to.
     async fn assert_consistent(&self, clicks: i64) -> anyhow::Result<()> {
         assert_eq!(self.totals().await?, (clicks, clicks, clicks));
+        self.assert_equal_to_plain().await
+    }
+
+    async fn assert_equal_to_plain(&self) -> anyhow::Result<()> {
         assert_eq!(self.differences("click_hours").await?, 0);
         assert_eq!(self.differences("click_days").await?, 0);
         Ok(())
     }
 
-    async fn refresh(&self, view: &str) -> anyhow::Result<()> {
-        run_policy(&self.database, REFRESH, view).await
+    /// Stores all hours before `until_ms` and their days, and what is stale, as the task does.
+    async fn roll_up(&self, until_ms: i64) -> anyhow::Result<()> {
+        let mut connection = self.database.acquire().await?;
+        while stale::store(&mut connection).await? {}
+        closing::close(&mut connection, ledger::at(until_ms.div_euclid(HOUR_MS) * HOUR_MS)).await?;
+        while closing::store_hours(&mut connection, time::Duration::days(7)).await? != Step::Done {}
+        while closing::store_day(&mut connection).await? != Step::Done {}
+        while stale::store(&mut connection).await? {}
+        Ok(())
     }
 
-    /// Rows of a continuous aggregate that are stored, not computed when asked.
-    async fn materialized(&self, view: &str) -> anyhow::Result<i64> {
-        let sql = format!("SELECT count(*) FROM {}", self.materialization(view).await?);
+    /// Rows of a table, such as `hour_counts`.
+    async fn rows(&self, table: &str) -> anyhow::Result<i64> {
+        let sql = format!("SELECT count(*) FROM {table}");
         Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.database).await?)
-    }
-
-    /// The table behind a continuous aggregate.
-    async fn materialization(&self, view: &str) -> anyhow::Result<String> {
-        let table = sqlx::query_scalar(
-            "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) \
-               FROM timescaledb_information.continuous_aggregates WHERE view_name = $1",
-        );
-        Ok(table.bind(view).fetch_one(&self.database).await?)
-    }
-
-    /// Makes every stored row of a continuous aggregate wrong; returns how many there are.
-    async fn corrupt(&self, view: &str) -> anyhow::Result<usize> {
-        let sql = format!("UPDATE {} SET valid = valid + 1", self.materialization(view).await?);
-        let updated = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&self.database).await?;
-        Ok(usize::try_from(updated.rows_affected())?)
     }
 
     /// Compares the hours and days of the last five days with their minutes.
     async fn check_rollups(&self, repair: bool) -> anyhow::Result<Checked> {
         let range = (ledger::at(self.days_ago(5, 0)), ledger::at(self.now_ms));
         let mut connection = self.database.acquire().await?;
-        Ok(rollups::check(&mut connection, &self.config.names(), range, repair).await?)
+        Ok(check::check(&mut connection, range, repair).await?)
     }
 
     async fn compressed_chunks(&self, hypertable: &str) -> anyhow::Result<i64> {
@@ -189,15 +195,14 @@ async fn add_plain_views(database: &PgPool) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn hours_and_days_are_continuous_aggregates_like_the_plain_views_and_windows_fit() {
+async fn hours_and_days_are_like_the_plain_views_and_windows_fit() {
     let installed = Installation::start().await.unwrap();
-    let aggregates: Vec<(String, bool)> = sqlx::query_as(
-        "SELECT view_name::text, materialized_only FROM timescaledb_information.continuous_aggregates ORDER BY 1 DESC",
-    )
-    .fetch_all(&installed.database)
-    .await
-    .unwrap();
-    assert_eq!(aggregates, [("click_hours".to_owned(), false), ("click_days".to_owned(), false)]);
+    let aggregates: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM timescaledb_information.continuous_aggregates")
+            .fetch_one(&installed.database)
+            .await
+            .unwrap();
+    assert_eq!(aggregates, 0);
 
     let mut columns = Vec::new();
     for view in ["plain.click_hours", "plain.click_days", "public.click_hours", "public.click_days"] {
@@ -218,73 +223,58 @@ async fn hours_and_days_are_continuous_aggregates_like_the_plain_views_and_windo
     assert_windows_fit(&installed).await.unwrap();
 }
 
-/// Horizon and stream < refresh < compression < retention, each in days.
+/// Horizon and stream < compression < retention, each in days.
 async fn assert_windows_fit(installed: &Installation) -> anyhow::Result<()> {
     let config = &installed.config;
-    let horizon_days = config.horizon_hours.div_ceil(24);
-    for view in ["click_hours", "click_days"] {
-        let refreshed_days = installed.policy_days(REFRESH, view, "start_offset").await?;
-        // Strictly, for a bucket is refreshed as a whole.
-        let latest_days = horizon_days + config.stream_max_age_days;
-        assert!(latest_days < refreshed_days, "{view}: {latest_days} < {refreshed_days}");
-        for (hypertable, retention_days) in
-            [("clicks", config.ledger_retention_days), ("click_minutes", config.minutes_retention_days)]
-        {
-            let compressed_days = installed.policy_days(COMPRESSION, hypertable, "compress_after").await?;
-            assert!(refreshed_days < compressed_days, "{hypertable}: {refreshed_days} < {compressed_days}");
-            assert!(compressed_days < retention_days, "{hypertable}: {compressed_days} < {retention_days}");
-        }
-        // The limit that the configuration is checked against is the policy's.
-        let valid_with_stream_of =
-            |days| Config { stream_max_age_days: days, ..config.clone() }.validate().is_ok();
-        assert!(valid_with_stream_of(refreshed_days - horizon_days - 2));
-        assert!(!valid_with_stream_of(refreshed_days - horizon_days - 1));
+    let latest_days = config.horizon_hours.div_ceil(24) + config.stream_max_age_days;
+    for (hypertable, retention_days) in
+        [("clicks", config.ledger_retention_days), ("click_minutes", config.minutes_retention_days)]
+    {
+        let compressed_days = installed.policy_days(COMPRESSION, hypertable, "compress_after").await?;
+        assert_eq!(compressed_days, config::COMPRESSION_DAYS);
+        // Strictly, for a chunk is compressed as a whole.
+        assert!(latest_days < compressed_days - 1, "{hypertable}: {latest_days} < {compressed_days}");
+        assert!(compressed_days < retention_days, "{hypertable}: {compressed_days} < {retention_days}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn late_clicks_show_after_the_policies_ran_and_not_before() {
+async fn late_clicks_show_at_once_whatever_is_stored() {
     let mut installed = Installation::start().await.unwrap();
     let now = installed.now_ms;
     let (nine, ten, eleven) =
         (installed.days_ago(3, 9), installed.days_ago(3, 10), installed.days_ago(3, 11));
-    // What a continuous aggregate has never seen is computed when asked.
     installed.count(&[nine, nine + MINUTE_MS, eleven, installed.days_ago(2, 1)]).await.unwrap();
     installed.count(&[now - 2 * HOUR_MS, now]).await.unwrap();
     installed.assert_consistent(6).await.unwrap();
-    assert_eq!(installed.materialized("click_hours").await.unwrap(), 0);
+    assert_eq!(installed.rows("hour_counts").await.unwrap(), 0);
 
-    installed.refresh("click_hours").await.unwrap();
-    installed.refresh("click_days").await.unwrap();
+    installed.roll_up(now).await.unwrap();
     installed.assert_consistent(6).await.unwrap();
-    assert!(installed.materialized("click_hours").await.unwrap() >= 3);
-    assert_eq!(installed.materialized("click_days").await.unwrap(), 2);
+    assert_eq!(installed.rows("stale_hours").await.unwrap(), 0);
+    assert!(installed.rows("hour_counts").await.unwrap() >= 3);
+    assert!(installed.rows("day_counts").await.unwrap() >= 2);
 
-    // Above the watermark a click shows at once.
-    installed.count(&[now]).await.unwrap();
-    installed.assert_consistent(7).await.unwrap();
-
-    // Below it, when its hour and then its day were refreshed, once each: one into an hour that has
-    // rows, one into the hour after, which has none, and the latest that is counted at all.
+    // Into an hour that has rows, one into the hour after, which has none, the latest that is counted at all,
+    // and one of now.
     let config = &installed.config;
     let latest_ms = i64::try_from((config.horizon() + config.stream_max_age()).as_millis()).unwrap();
-    installed.count(&[nine, ten, now - latest_ms]).await.unwrap();
-    assert_eq!(installed.totals().await.unwrap(), (10, 7, 7));
-    installed.refresh("click_hours").await.unwrap();
-    assert_eq!(installed.totals().await.unwrap(), (10, 10, 7));
-    installed.refresh("click_days").await.unwrap();
+    installed.count(&[nine, ten, now - latest_ms, now]).await.unwrap();
+    installed.assert_consistent(10).await.unwrap();
+    assert_eq!(installed.rows("stale_hours").await.unwrap(), 3);
+    installed.roll_up(now).await.unwrap();
+    assert_eq!(installed.rows("stale_hours").await.unwrap(), 0);
     installed.assert_consistent(10).await.unwrap();
 }
 
-/// The server's own query, over minutes and over both continuous aggregates.
+/// The server's own query, over minutes, hours and days.
 #[tokio::test]
 async fn the_api_answers_the_same_by_every_granularity() {
     let mut installed = Installation::start().await.unwrap();
     let (start, now) = (installed.days_ago(3, 0), installed.now_ms);
     installed.count(&[start, start + 9 * HOUR_MS, start + DAY_MS, now - HOUR_MS, now]).await.unwrap();
-    installed.refresh("click_hours").await.unwrap();
-    installed.refresh("click_days").await.unwrap();
+    installed.roll_up(now - DAY_MS).await.unwrap();
     installed.count(&[now]).await.unwrap();
     // There is one connection: the server has it now, for questions. What such a connection asks for at its
     // start the one session ignores, so it is told before to look where the server's look first.
@@ -356,40 +346,53 @@ async fn a_compressed_chunk_still_knows_its_clicks_and_still_counts() {
     let cell = &cells["adv_001"][0];
     assert_eq!((counted, cell.counts.valid, cell.version), (1, 3, 2));
     installed.assert_consistent(5).await.unwrap();
+    installed.roll_up(installed.now_ms).await.unwrap();
+    installed.assert_consistent(5).await.unwrap();
+    // Changes of a compressed chunk leave marks like any others.
+    for change in ["UPDATE click_minutes SET valid = valid + 1", "DELETE FROM click_minutes"] {
+        let sql = format!("{change} WHERE bucket < now() - INTERVAL '13 days'");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&installed.database).await.unwrap();
+        assert!(installed.rows("stale_hours").await.unwrap() > 0, "{change}");
+        installed.assert_equal_to_plain().await.unwrap();
+        installed.roll_up(installed.now_ms).await.unwrap();
+        installed.assert_equal_to_plain().await.unwrap();
+    }
 }
 
 #[tokio::test]
-async fn hours_and_days_are_compared_with_minutes_after_a_refresh_and_mended() {
+async fn hours_and_days_are_compared_with_minutes_and_mended() {
     let mut installed = Installation::start().await.unwrap();
     let (nine, ten) = (installed.days_ago(3, 9), installed.days_ago(3, 10));
     installed
         .count(&[nine, nine + MINUTE_MS, ten, installed.days_ago(2, 1), installed.now_ms])
         .await
         .unwrap();
-    for view in ["click_hours", "click_days"] {
-        installed.refresh(view).await.unwrap();
-    }
-    // What a policy has not taken up yet is no difference.
+    installed.roll_up(installed.now_ms).await.unwrap();
     installed.count(&[nine]).await.unwrap();
-    assert_eq!(installed.totals().await.unwrap(), (6, 5, 5));
     assert_eq!(installed.check_rollups(false).await.unwrap(), Checked::default());
-    installed.assert_consistent(6).await.unwrap();
+    installed.roll_up(installed.now_ms).await.unwrap();
 
-    for view in ["click_hours", "click_days"] {
-        // Mended hours are a change that days take up, which would mend these, too.
-        installed.refresh("click_days").await.unwrap();
-        let differences = installed.corrupt(view).await.unwrap();
-        assert!(differences >= 2, "{view}: {differences}");
+    // As overlapping refreshes of continuous aggregates did: counted twice, and it stays so.
+    for table in ["hour_counts", "day_counts"] {
+        let sql = format!("UPDATE {table} SET valid = 2 * valid");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&installed.database).await.unwrap();
         let found = installed.check_rollups(false).await.unwrap();
-        assert_eq!(found, Checked { differences, left: differences }, "{view}");
+        assert!(found.differences >= 2 && found.left == found.differences, "{table}: {found:?}");
         let mended = installed.check_rollups(true).await.unwrap();
-        assert_eq!(mended, Checked { differences, left: 0 }, "{view}");
+        // Days that only differ from wrong hours are right when these are.
+        assert!(
+            mended.left == 0 && (1..=found.differences).contains(&mended.differences),
+            "{table}: {mended:?}"
+        );
         installed.assert_consistent(6).await.unwrap();
+        installed.roll_up(installed.now_ms).await.unwrap();
+        installed.assert_consistent(6).await.unwrap();
+        assert_eq!(installed.check_rollups(false).await.unwrap(), Checked::default());
     }
 }
 
 /// Why counts are behind views with a barrier and not behind row-level security: TimescaleDB refuses it where
-/// it compresses and where it aggregates. When this fails, migration 14 can be simpler.
+/// it compresses, PostgreSQL for views. When this fails, migration 14 can be simpler.
 #[tokio::test]
 async fn row_level_security_can_not_be_had_on_counts() {
     let installed = Installation::start().await.unwrap();
@@ -434,4 +437,56 @@ async fn unique_users_are_folded_into_hours_before_their_minutes_go() {
         .unwrap();
         assert_eq!((minutes, unfolded, hours), (1, 0, 3));
     }
+}
+
+/// There is no scheduler, so jobs are in whatever state this says.
+#[tokio::test]
+async fn background_jobs_that_do_not_work_are_seen() {
+    let mut installed = Installation::start().await.unwrap();
+    let idle = async |installed: &Installation| {
+        let mut connection = installed.database.acquire().await.unwrap();
+        timescaledb::idle_jobs(&mut connection).await.unwrap()
+    };
+    let job = |relation: &str, state: &str| timescaledb::Idle {
+        job: format!("{COMPRESSION} of {relation}"),
+        state: state.to_owned(),
+    };
+    assert_eq!(idle(&installed).await, []);
+    installed.count(&[installed.days_ago(16, 12)]).await.unwrap();
+    let without_effect = [job("click_minutes", "without effect"), job("clicks", "without effect")];
+    assert_eq!(idle(&installed).await, without_effect);
+    for hypertable in ["clicks", "click_minutes"] {
+        run_policy(&installed.database, COMPRESSION, hypertable).await.unwrap();
+    }
+    assert_eq!(idle(&installed).await, []);
+
+    let alter = format!(
+        "SELECT alter_job(job_id, next_start => now() - INTERVAL '2 hours') FROM timescaledb_information.jobs \
+          WHERE proc_name = '{COMPRESSION}' AND hypertable_name = 'clicks'"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(alter)).execute(&installed.database).await.unwrap();
+    assert_eq!(idle(&installed).await, [job("clicks", "overdue")]);
+    for (change, state) in [
+        // As after a failover (https://github.com/timescale/timescaledb/issues/9360).
+        ("next_start = '-infinity'", "stuck"),
+        ("next_start = now(), last_start = now(), last_finish = now(), last_run_success = false", "failing"),
+    ] {
+        let sql = format!(
+            "UPDATE _timescaledb_internal.bgw_job_stat SET {change} WHERE job_id IN (SELECT job_id \
+               FROM timescaledb_information.jobs WHERE proc_name = '{COMPRESSION}' AND hypertable_name = 'clicks')"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&installed.database).await.unwrap();
+        assert_eq!(idle(&installed).await, [job("clicks", state)]);
+    }
+    // The known end of every run on PostgreSQL 17.12, when the work is done.
+    sqlx::query(
+        r#"INSERT INTO _timescaledb_internal.bgw_job_stat_history (job_id, execution_start, execution_finish, succeeded, data)
+           SELECT job_id, now(), now(), false,
+                  '{"error_data": {"message": "cannot drop portal while it is being set up", "sqlerrcode": "24000"}}'
+             FROM timescaledb_information.jobs WHERE hypertable_name = 'clicks'"#,
+    )
+    .execute(&installed.database)
+    .await
+    .unwrap();
+    assert_eq!(idle(&installed).await, []);
 }

@@ -5,26 +5,21 @@ use clickwire_protocol::MINUTE_MS;
 use crate::{HOUR_MS, Installation, housekeeping, message, message::Received};
 
 #[tokio::test]
-async fn retention_takes_minutes_and_leaves_hours_and_days() {
+async fn retention_takes_minutes_that_are_rolled_up_and_leaves_hours_and_days() {
     let mut installed = Installation::start().await.unwrap();
     let retention_days = i64::from(installed.config.minutes_retention_days);
     let times = [installed.days_ago(retention_days + 5, 9), installed.days_ago(2, 9)];
     installed.count(&times).await.unwrap();
-    for view in ["click_hours", "click_days"] {
-        refresh_all(&installed, view).await.unwrap();
-    }
     installed.assert_consistent(2).await.unwrap();
 
     housekeeping::create_chunks(&installed.database).await.unwrap();
-    let dropped = sqlx::query("SELECT drop_chunks($1::regclass, make_interval(days => $2))")
-        .bind("click_minutes")
-        .bind(i32::try_from(retention_days).unwrap())
-        .fetch_all(&installed.database)
-        .await
-        .unwrap();
-    assert_eq!(dropped.len(), 1);
-    installed.refresh("click_hours").await.unwrap();
-    installed.refresh("click_days").await.unwrap();
+    // Nothing is rolled up yet, so nothing goes.
+    housekeeping::drop_chunks(&installed.database, &installed.config).await.unwrap();
+    assert_eq!(installed.totals().await.unwrap(), (2, 2, 2));
+    installed.roll_up(installed.now_ms).await.unwrap();
+    housekeeping::drop_chunks(&installed.database, &installed.config).await.unwrap();
+    assert_eq!(installed.totals().await.unwrap(), (1, 2, 2));
+    installed.roll_up(installed.now_ms).await.unwrap();
     assert_eq!(installed.totals().await.unwrap(), (1, 2, 2));
 
     let ahead: i64 = sqlx::query_scalar(
@@ -35,20 +30,23 @@ async fn retention_takes_minutes_and_leaves_hours_and_days() {
     .await
     .unwrap();
     assert_eq!(ahead, 4, "tomorrow and the day after, for both");
+
+    // Their own retention is another.
+    installed.config.rollups_retention_days = installed.config.minutes_retention_days;
+    housekeeping::drop_chunks(&installed.database, &installed.config).await.unwrap();
+    let (_, hours, days) = installed.totals().await.unwrap();
+    assert_eq!((hours, days), (1, 1));
 }
 
-/// A late row in a range whose minutes retention dropped makes a refresh rewrite its hour from that one
-/// row. So no click gets there: too late by its claim, it is defective under its time of receipt;
-/// received too long ago, it is a dead letter.
+/// No click gets to where minutes were dropped: too late by its claim, it is defective under its time of
+/// receipt; received too long ago, it is a dead letter. And what gets there by hand changes no hour.
 #[tokio::test]
 async fn no_click_gets_where_retention_dropped_minutes() {
     let mut installed = Installation::start().await.unwrap();
     let retention_days = i64::from(installed.config.minutes_retention_days);
     let (now, long_ago) = (installed.now_ms, installed.days_ago(retention_days + 5, 9));
     installed.count(&[long_ago, long_ago + MINUTE_MS, long_ago + 2 * MINUTE_MS, now]).await.unwrap();
-    for view in ["click_hours", "click_days"] {
-        refresh_all(&installed, view).await.unwrap();
-    }
+    installed.roll_up(now).await.unwrap();
     housekeeping::drop_chunks(&installed.database, &installed.config).await.unwrap();
     assert_eq!(installed.totals().await.unwrap(), (1, 4, 4));
 
@@ -62,14 +60,16 @@ async fn no_click_gets_where_retention_dropped_minutes() {
         clickwire_dead_letters::message::read(&replayed, now, oldest_ms).unwrap_err().code(),
         "too_old"
     );
-    for view in ["click_hours", "click_days"] {
-        installed.refresh(view).await.unwrap();
+    sqlx::query(
+        "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid) \
+         VALUES ($1, 'adv_001', 'camp_001', 'ad_001', 'DE', 'mobile', 1)",
+    )
+    .bind(crate::ledger::at(long_ago))
+    .execute(&installed.database)
+    .await
+    .unwrap();
+    for _ in 0..2 {
+        assert_eq!(installed.totals().await.unwrap(), (2, 4, 4));
+        installed.roll_up(now).await.unwrap();
     }
-    assert_eq!(installed.totals().await.unwrap(), (1, 4, 4));
-}
-
-async fn refresh_all(installed: &Installation, view: &str) -> anyhow::Result<()> {
-    let sql = format!("CALL refresh_continuous_aggregate('{view}', NULL, NULL)");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&installed.database).await?;
-    Ok(())
 }

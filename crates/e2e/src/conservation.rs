@@ -34,28 +34,10 @@ pub async fn holds(stack: &Stack, sent: &Sent, within: Duration) -> Result<()> {
     if counted.is_err() {
         ensure!(false, "after {within:?} the ledger holds {} of {expected} clicks", stack.ledger().await?);
     }
-    refresh(stack).await?;
     for (place, sql) in PLACES {
         let counted: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(stack.database()).await?;
         let counted: Sent = counted.into_iter().collect();
         ensure!(counted == *sent, "{place}: {counted:?} instead of {sent:?}");
-    }
-    Ok(())
-}
-
-/// Late clicks are in hours and days after the next refresh; nobody wants to wait for that here. Under
-/// the Apache licence there is nothing to refresh.
-async fn refresh(stack: &Stack) -> Result<()> {
-    let license: String = sqlx::query_scalar("SELECT current_setting('timescaledb.license')")
-        .fetch_one(stack.database())
-        .await?;
-    if license == "timescale" {
-        for call in [
-            "CALL refresh_continuous_aggregate('click_hours', NULL, NULL)",
-            "CALL refresh_continuous_aggregate('click_days', NULL, NULL)",
-        ] {
-            sqlx::raw_sql(call).execute(stack.database()).await?;
-        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::{
     process::Output,
+    str::FromStr as _,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -15,7 +16,7 @@ use clickwire_protocol::{
 };
 use clickwire_services::{Options, Port, Server as Service, Services};
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tempfile::TempDir;
 
 use crate::{
@@ -29,6 +30,9 @@ const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 
 /// A server with TLS may take so long to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A superuser's URL of a database server to try these tests with: docs/timescaledb.md.
+const DATABASE_URL: &str = "CLICKWIRE_E2E_DATABASE_URL";
 
 /// A system under test; everything it started ends with it.
 pub struct Stack {
@@ -71,9 +75,10 @@ impl Stack {
         let (stream, prefix) = (format!("CLICKS-{number}"), format!("test-{number}"));
         let database_url = match &services {
             Shared::Ours(services) => services.database_url().to_owned(),
-            Shared::OfTheProcess(services) => {
-                tokio::task::spawn_blocking(|| services.fresh_database()).await??
-            }
+            Shared::OfTheProcess(services) => match std::env::var(DATABASE_URL) {
+                Ok(url) => fresh_database_at(&url).await.context(DATABASE_URL)?,
+                Err(_) => tokio::task::spawn_blocking(|| services.fresh_database()).await??,
+            },
         };
         clickwire_aggregator::schema::migrate(&database_url, true).await?;
         let database = PgPool::connect(&database_url).await?;
@@ -423,6 +428,17 @@ pub enum Buckets {
     Hours,
     /// `click_days`
     Days,
+}
+
+/// Makes a database on a server that is not ours; it stays there.
+async fn fresh_database_at(url: &str) -> Result<String> {
+    let options = PgConnectOptions::from_str(url)?;
+    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+    let mut connection = PgConnection::connect_with(&options).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0")))
+        .execute(&mut connection)
+        .await?;
+    Ok(options.database(&name).to_url_lossy().into())
 }
 
 /// The port in a service's URL, the last thing before its path.

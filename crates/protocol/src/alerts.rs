@@ -24,12 +24,24 @@ pub enum Kind {
     Lag,
     /// Messages that could not be read wait for a person.
     DeadLetters,
+    /// A background job of the database does not do its work.
+    BackgroundJob,
+    /// Hours and days are not rolled up, or changes of minutes go unseen.
+    Rollups,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::IpBurst, Self::UserBurst, Self::CampaignSpike, Self::FraudRate, Self::Lag, Self::DeadLetters];
+    pub const ALL: [Self; 8] = [
+        Self::IpBurst,
+        Self::UserBurst,
+        Self::CampaignSpike,
+        Self::FraudRate,
+        Self::Lag,
+        Self::DeadLetters,
+        Self::BackgroundJob,
+        Self::Rollups,
+    ];
 
     /// The name in the database and in the API.
     pub fn as_str(self) -> &'static str {
@@ -40,6 +52,8 @@ impl Kind {
             Self::FraudRate => "fraud_rate",
             Self::Lag => "lag",
             Self::DeadLetters => "dead_letters",
+            Self::BackgroundJob => "background_job",
+            Self::Rollups => "rollups",
         }
     }
 }

@@ -1,0 +1,101 @@
+//! Hours and days as the views show them against what the minutes add up to.
+//!
+//! Each comparison is one statement, that is, in one state of the database, and takes no lock. What
+//! differs is marked as stale, which makes it right at once: the views add it up from the minutes then.
+
+use std::collections::BTreeSet;
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use time::{Duration, OffsetDateTime};
+
+use super::{KEY, SUMS};
+
+/// How many rows in a range differed, and how many still do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub(crate) differences: usize,
+    pub(crate) left: usize,
+}
+
+/// Compares hours with the minutes, and days with the hours.
+struct Level {
+    view: &'static str,
+    below: &'static str,
+    width: Duration,
+}
+
+const LEVELS: [Level; 2] = [
+    Level { view: "click_hours", below: "click_minutes", width: Duration::HOUR },
+    Level { view: "click_days", below: "click_hours", width: Duration::DAY },
+];
+
+/// Compares the hours and the days that `[from, to)` touches, a bucket at a time; marks as stale what
+/// differs, if asked to.
+pub(crate) async fn check(
+    connection: &mut PgConnection,
+    (from, to): (OffsetDateTime, OffsetDateTime),
+    repair: bool,
+) -> Result<Checked, sqlx::Error> {
+    let mut checked = Checked::default();
+    let minutes_from: OffsetDateTime =
+        sqlx::query_scalar("SELECT minutes_from FROM rollup_progress").fetch_one(&mut *connection).await?;
+    for level in &LEVELS {
+        let width = level.width.whole_seconds();
+        let mut start = OffsetDateTime::from_unix_timestamp(from.unix_timestamp().div_euclid(width) * width)
+            .unwrap_or(from);
+        // What retention has left nothing to compare with stays as it is.
+        while start < minutes_from {
+            start += level.width;
+        }
+        while start < to {
+            let found = level.compare(connection, start).await?;
+            checked.differences += found.len();
+            if repair && !found.is_empty() {
+                mark(connection, &found).await?;
+                checked.left += level.compare(connection, start).await?.len();
+            } else {
+                checked.left += found.len();
+            }
+            start += level.width;
+        }
+    }
+    Ok(checked)
+}
+
+impl Level {
+    /// The advertiser of each row of a bucket that differs, and the bucket.
+    async fn compare(
+        &self,
+        connection: &mut PgConnection,
+        start: OffsetDateTime,
+    ) -> Result<Vec<(String, OffsetDateTime)>, sqlx::Error> {
+        let Level { view, below, width } = self;
+        let seconds = width.whole_seconds();
+        let sql = format!(
+            "WITH below AS (SELECT time_bucket(INTERVAL '{seconds} s', bucket) AS bucket, {KEY}, {SUMS} \
+               FROM {below} WHERE bucket >= $1 AND bucket < $2 GROUP BY 1, {KEY}), \
+             shown AS (SELECT bucket, {KEY}, valid, duplicate, givt, sivt, test, defective \
+               FROM {view} WHERE bucket >= $1 AND bucket < $2) \
+             SELECT DISTINCT ON ({KEY}) advertiser_id, bucket \
+               FROM ((TABLE below EXCEPT ALL TABLE shown) UNION ALL (TABLE shown EXCEPT ALL TABLE below)) AS d"
+        );
+        sqlx::query_as(AssertSqlSafe(sql)).bind(start).bind(start + *width).fetch_all(connection).await
+    }
+}
+
+/// Has the hours stored anew; a day's first hour stands for the day.
+async fn mark(connection: &mut PgConnection, found: &[(String, OffsetDateTime)]) -> Result<(), sqlx::Error> {
+    let found: BTreeSet<&(String, OffsetDateTime)> = found.iter().collect();
+    let (advertisers, buckets): (Vec<&str>, Vec<OffsetDateTime>) =
+        found.into_iter().map(|(advertiser_id, bucket)| (advertiser_id.as_str(), *bucket)).unzip();
+    sqlx::query(
+        "INSERT INTO stale_hours (advertiser_id, bucket, day) \
+         SELECT advertiser_id, bucket, date_trunc('day', bucket, 'UTC') \
+           FROM unnest($1::text[], $2::timestamptz[]) AS d (advertiser_id, bucket)",
+    )
+    .bind(advertisers)
+    .bind(buckets)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Retention of minutes, and of hours and days. No minutes are dropped that are not rolled up, and what was
+//! dropped is never rolled up again from a click that gets there later.
+
+use sqlx::PgConnection;
+
+use super::begin;
+
+/// Drops the chunks of minutes that are older than `days`, whole ones. Returns how many.
+pub(crate) async fn drop_minutes(connection: &mut PgConnection, days: u32) -> Result<usize, sqlx::Error> {
+    let Some(mut transaction) = begin(connection).await? else { return Ok(0) };
+    // Whoever reads these chunks is waited for, but not while everybody else waits behind us.
+    sqlx::query("SET LOCAL lock_timeout = '5s'").execute(&mut *transaction).await?;
+    sqlx::query(
+        "UPDATE rollup_progress SET minutes_from = greatest(minutes_from, least(days_before, \
+           date_trunc('day', now() - make_interval(days => $1), 'UTC'), (SELECT min(day) FROM stale_hours)))",
+    )
+    .bind(i32::try_from(days).unwrap_or(i32::MAX))
+    .execute(&mut *transaction)
+    .await?;
+    let dropped =
+        sqlx::query("SELECT drop_chunks('click_minutes', (SELECT minutes_from FROM rollup_progress))")
+            .fetch_all(&mut *transaction)
+            .await?;
+    transaction.commit().await?;
+    Ok(dropped.len())
+}
+
+/// Rows that one statement deletes, at most.
+const DELETED_AT_ONCE: u64 = 50_000;
+
+/// Deletes the hours and days that are older than `days`.
+pub(crate) async fn delete_rollups(connection: &mut PgConnection, days: u32) -> Result<(), sqlx::Error> {
+    for sql in [
+        "DELETE FROM hour_counts WHERE ctid = ANY (ARRAY(SELECT ctid FROM hour_counts \
+           WHERE bucket < date_trunc('day', now() - make_interval(days => $1), 'UTC') LIMIT $2))",
+        "DELETE FROM day_counts WHERE ctid = ANY (ARRAY(SELECT ctid FROM day_counts \
+           WHERE bucket < date_trunc('day', now() - make_interval(days => $1), 'UTC') LIMIT $2))",
+    ] {
+        loop {
+            let deleted = sqlx::query(sql)
+                .bind(i32::try_from(days).unwrap_or(i32::MAX))
+                .bind(DELETED_AT_ONCE as i64)
+                .execute(&mut *connection)
+                .await?;
+            if deleted.rows_affected() < DELETED_AT_ONCE {
+                break;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,423 @@
+//! Hours and days are what the minutes add up to, in every snapshot: while clicks come on time and late, are
+//! released, and are set right by hand; while several aggregators roll up and reconcile; and after one of them
+//! died anywhere.
+
+use std::{os::unix::process::ExitStatusExt as _, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use clickwire_e2e::{Stack, eventually};
+use clickwire_process::now_ms;
+use clickwire_protocol::{
+    MINUTE_MS,
+    click::Click,
+    counts::{DeviceType, Dimensions},
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection, PgPool};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
+
+use crate::fraud::PERSON;
+
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// SIGABRT: what dies at a point dies by this, and nothing else does.
+const ABORTED: i32 = 6;
+
+/// Rows in which hours and days differ from what minutes add up to, in one snapshot, and how many minutes
+/// there are.
+const DIFFERENCES: &str = "\
+    WITH hours AS (SELECT time_bucket(INTERVAL '1 hour', bucket), advertiser_id, campaign_id, ad_id, country, \
+             device_type, sum(valid)::bigint, sum(duplicate)::bigint, sum(givt)::bigint, sum(sivt)::bigint, \
+             sum(test)::bigint, sum(defective)::bigint FROM click_minutes GROUP BY 1, 2, 3, 4, 5, 6), \
+         days AS (SELECT time_bucket(INTERVAL '1 day', bucket), advertiser_id, campaign_id, ad_id, country, \
+             device_type, sum(valid)::bigint, sum(duplicate)::bigint, sum(givt)::bigint, sum(sivt)::bigint, \
+             sum(test)::bigint, sum(defective)::bigint FROM click_minutes GROUP BY 1, 2, 3, 4, 5, 6) \
+    SELECT (SELECT count(*) FROM ((TABLE hours EXCEPT ALL TABLE click_hours) UNION ALL \
+                                  (TABLE click_hours EXCEPT ALL TABLE hours)) AS d), \
+           (SELECT count(*) FROM ((TABLE days EXCEPT ALL TABLE click_days) UNION ALL \
+                                  (TABLE click_days EXCEPT ALL TABLE days)) AS d), \
+           (SELECT count(*) FROM click_minutes)";
+
+/// A click of an advertiser's ad, so long ago.
+fn click(advertiser: u32, user: u32, age_ms: i64) -> Click {
+    let now = now_ms();
+    Click {
+        click_id: Uuid::new_v4(),
+        advertiser_id: format!("adv_{advertiser:03}"),
+        dimensions: Dimensions {
+            campaign_id: format!("camp_{advertiser:03}"),
+            ad_id: format!("ad_{advertiser:03}_{}", user % 7),
+            country: "DE".into(),
+            device_type: DeviceType::Mobile,
+        },
+        user_id: Some(format!("user_{user}")),
+        clicked_at_ms: now - age_ms,
+        received_at_ms: now,
+        user_agent: PERSON.into(),
+        ip_hash: Some(format!("{user:032x}")),
+        os: None,
+        browser: None,
+        data_center: false,
+        test: false,
+        bound: false,
+        prefetch: false,
+        id_fault: None,
+        params: Default::default(),
+        referrer: None,
+    }
+}
+
+async fn assert_equal(database: &PgPool) -> Result<i64> {
+    let (hours, days, minutes): (i64, i64, i64) = sqlx::query_as(DIFFERENCES).fetch_one(database).await?;
+    ensure!((hours, days) == (0, 0), "{hours} hours and {days} days differ from {minutes} minutes");
+    Ok(minutes)
+}
+
+/// Waits until everything that is final is stored, and nothing stored is stale.
+async fn rolled_up(stack: &Stack) -> Result<()> {
+    eventually("hours and days are stored", Duration::from_secs(60), async || {
+        let done = "SELECT hours_before >= date_trunc('hour', now() - INTERVAL '4 min', 'UTC') \
+                       AND days_before = date_trunc('day', hours_before, 'UTC') AND hours_before = marks_before \
+                       AND NOT EXISTS (SELECT FROM stale_hours) FROM rollup_progress";
+        sqlx::query_scalar::<_, bool>(done).fetch_one(stack.database()).await.ok()?.then_some(())
+    })
+    .await
+}
+
+async fn counted(stack: &Stack, clicks: i64) -> Result<()> {
+    eventually("all clicks are counted", Duration::from_secs(60), async || {
+        (stack.ledger().await.ok()? >= clicks).then_some(())
+    })
+    .await
+}
+
+/// As if nothing had been rolled up for some hours: they are stored again, under whatever goes on.
+async fn rewind(connection: &mut PgConnection, hours: i32) -> Result<()> {
+    let mut transaction = connection.begin().await?;
+    sqlx::raw_sql("LOCK TABLE rollup_progress IN SHARE ROW EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query(
+        "UPDATE rollup_progress SET settled_after = NULL, hours_before = hours_before - make_interval(hours => $1), \
+            marks_before = hours_before - make_interval(hours => $1), \
+            days_before = least(days_before, date_trunc('day', hours_before - make_interval(hours => $1), 'UTC'))",
+    )
+    .bind(hours)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hours_and_days_equal_minutes_in_every_snapshot() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_RECONCILE_SECONDS", "1");
+    stack.set("CLICKWIRE_RECONCILE_REPAIR", "true");
+    stack.set("CLICKWIRE_BATCH_MAX", "50");
+    // It would report what this test does to the minutes.
+    stack.set("CLICKWIRE_LOG", "off");
+    let _server = stack.start_server().await?;
+    let _aggregators = [stack.start_aggregator().await?, stack.start_aggregator().await?];
+    stack.has_chunks().await?;
+    assert_equal(stack.database()).await.context("of nothing")?;
+
+    let write = async {
+        let mut random = StdRng::seed_from_u64(1);
+        let (mut sent, mut by_hand) = (0, PgConnection::connect(stack.database_url()).await?);
+        for round in 0_u32..24 {
+            let clicks: Vec<Click> = (0..40)
+                .map(|_| {
+                    let age_ms =
+                        if random.random_bool(0.5) { 0 } else { random.random_range(0..23) * HOUR_MS };
+                    click(random.random_range(0..5), random.random_range(0..20), age_ms)
+                })
+                .collect();
+            stack.publish(&clicks).await?;
+            sent += clicks.len() as i64;
+            counted(&stack, sent).await?;
+            release_one(&stack).await?;
+            // Another session changes minutes at the same time: reconciliation sets them right again.
+            let changed = sqlx::query(
+                "UPDATE click_minutes SET valid = valid + 1 \
+                  WHERE bucket = (SELECT bucket FROM click_minutes ORDER BY random() LIMIT 1)",
+            );
+            ensure!(changed.execute(&mut by_hand).await?.rows_affected() > 0);
+            if round % 2 == 0 {
+                rewind(&mut by_hand, random.random_range(1..30)).await?;
+            }
+        }
+        anyhow::Ok(sent)
+    };
+    let watch = async {
+        let mut snapshots = 0;
+        loop {
+            assert_equal(stack.database()).await.with_context(|| format!("snapshot {snapshots}"))?;
+            snapshots += 1;
+            if snapshots == i32::MAX {
+                return anyhow::Ok(snapshots);
+            }
+        }
+    };
+    let sent = tokio::select! { sent = write => sent?, watched = watch => watched?.into() };
+    rolled_up(&stack).await?;
+    ensure!(assert_equal(stack.database()).await? > 0 && stack.ledger().await? == sent);
+    let stored: i64 = sqlx::query_scalar("SELECT count(DISTINCT bucket) FROM hour_counts")
+        .fetch_one(stack.database())
+        .await?;
+    ensure!(stored >= 20, "{stored} hours are stored");
+    let released: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM clicks WHERE released").fetch_one(stack.database()).await?;
+    ensure!(released > 0, "nothing was released");
+    Ok(())
+}
+
+/// Releases a duplicate, if there is one.
+async fn release_one(stack: &Stack) -> Result<()> {
+    let duplicate: Option<Uuid> =
+        sqlx::query_scalar("SELECT click_id FROM clicks WHERE disposition = 'duplicate' LIMIT 1")
+            .fetch_optional(stack.database())
+            .await?;
+    let Some(click_id) = duplicate else { return Ok(()) };
+    let path = format!("/api/v1/admin/clicks/{click_id}/release");
+    let body = json!({"reason": "it was none"}).to_string().into_bytes();
+    let (status, _) = stack.as_admin()?.connection().post(&path, body).await?;
+    // A rule may have changed its mind meanwhile.
+    ensure!(matches!(status.as_u16(), 200 | 409), "{status}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_aggregator_that_dies_while_it_rolls_up_changes_nothing() -> Result<()> {
+    let stack = Stack::new().await?;
+    let survivor = stack.start_aggregator().await?;
+    stack.has_chunks().await?;
+    let clicks: Vec<Click> =
+        (0..200).map(|n| click(n % 3, n, i64::from(n % 23) * HOUR_MS + 5 * MINUTE_MS)).collect();
+    stack.publish(&clicks).await?;
+    counted(&stack, 200).await?;
+    rolled_up(&stack).await?;
+    survivor.kill().await?;
+    let mut database = PgConnection::connect(stack.database_url()).await?;
+    for point in ["hours_closed", "hours_stored", "day_stored", "stale_hours_stored", "stale_hours_unmarked"]
+    {
+        rewind(&mut database, 30).await?;
+        // Late ones, too, of an hour that is stored or being stored.
+        sqlx::query(
+            "UPDATE click_minutes SET valid = valid + 1 WHERE bucket < date_trunc('hour', now()) - INTERVAL '35 hours' \
+                OR bucket < (SELECT hours_before FROM rollup_progress)",
+        )
+        .execute(stack.database())
+        .await?;
+        sqlx::query(
+            "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid) \
+             SELECT date_trunc('minute', hours_before - INTERVAL '90 minutes'), 'adv_001', 'camp_001', $1, 'DE', 'mobile', 1 \
+               FROM rollup_progress",
+        )
+        .bind(point)
+        .execute(stack.database())
+        .await?;
+        assert_equal(stack.database()).await.with_context(|| format!("before {point}"))?;
+        let victim = stack.start_aggregator_with_failpoint(&format!("{point}=return")).await?;
+        let ended = victim.ended(Duration::from_secs(60)).await.with_context(|| point.to_owned())?;
+        ensure!(ended.signal() == Some(ABORTED), "{point}: {ended}");
+        assert_equal(stack.database()).await.with_context(|| format!("after {point}"))?;
+        let successor = stack.start_aggregator().await?;
+        rolled_up(&stack).await.with_context(|| point.to_owned())?;
+        assert_equal(stack.database()).await.with_context(|| format!("after {point} and a successor"))?;
+        successor.kill().await?;
+    }
+    Ok(())
+}
+
+/// Rows of a table of roll-ups, each with the transaction that wrote it.
+async fn rows(database: &PgPool, table: &'static str) -> Result<Vec<(String, String)>> {
+    let sql = format!("SELECT tableoid::text || ctid::text, xmin::text FROM {table}");
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(database).await?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_click_rewrites_one_hour_of_one_ad() -> Result<()> {
+    let stack = Stack::new().await?;
+    // Three days of ten advertisers, a hundred ads each.
+    sqlx::query(
+        "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid) \
+         SELECT hour, format('adv_%s', lpad(a::text, 3, '0')), format('camp_%s', a), format('ad_%s', n), 'DE', 'mobile', 1 \
+           FROM generate_series(date_trunc('hour', now()) - INTERVAL '3 days', now(), INTERVAL '1 hour') AS hour, \
+                generate_series(1, 10) AS a, generate_series(1, 100) AS n",
+    )
+    .execute(stack.database())
+    .await?;
+    let _aggregator = stack.start_aggregator().await?;
+    rolled_up(&stack).await?;
+    // Together with one of now: a continuous aggregate took everything in between for changed.
+    let late = click(1, 1, 22 * HOUR_MS);
+    stack.publish(&[click(1, 2, 0), late]).await?;
+    let (hours, days) =
+        (rows(stack.database(), "hour_counts").await?, rows(stack.database(), "day_counts").await?);
+    ensure!(hours.len() >= 70_000, "{} hours", hours.len());
+    counted(&stack, 2).await?;
+    rolled_up(&stack).await?;
+    assert_equal(stack.database()).await?;
+    let changed = |before: &[(String, String)], after: Vec<(String, String)>| {
+        let before: std::collections::HashSet<_> = before.iter().collect();
+        after.into_iter().filter(|row| !before.contains(row)).count()
+    };
+    let written = changed(&hours, rows(stack.database(), "hour_counts").await?);
+    // Unless an hour ended meanwhile.
+    ensure!(written == 1 || written >= 1_000, "{written} hours were written for one click");
+    let written = changed(&days, rows(stack.database(), "day_counts").await?);
+    ensure!(written <= 1, "{written} days were written for one click");
+    Ok(())
+}
+
+/// Whatever makes stored hours or days wrong, as overlapping refreshes of continuous aggregates did, is seen
+/// by whoever looks, and mended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_RECONCILE_SECONDS", "0");
+    // It would report what this test has corrupted.
+    stack.set("CLICKWIRE_LOG", "off");
+    let aggregator = stack.start_aggregator().await?;
+    stack.has_chunks().await?;
+    let ages = [0, 2, 3, 20, 22];
+    stack.publish(&ages.map(|age| click(1, age as u32, age * HOUR_MS)).to_vec()).await?;
+    counted(&stack, 5).await?;
+    rolled_up(&stack).await?;
+    aggregator.kill().await?;
+    let database = stack.database().clone();
+    let corrupt = async |sql: &'static str| {
+        let rows = sqlx::query(sql).execute(&database).await?.rows_affected();
+        ensure!(rows > 0, "{sql}");
+        Ok(())
+    };
+    let now = OffsetDateTime::now_utc();
+    // As far back as there are chunks.
+    let from = (now.replace_time(time::Time::MIDNIGHT) - time::Duration::DAY).format(&Rfc3339)?;
+    let to = now.format(&Rfc3339)?;
+    for sql in [
+        "UPDATE hour_counts SET valid = 2 * valid",
+        "DELETE FROM hour_counts",
+        "INSERT INTO hour_counts SELECT bucket, advertiser_id, 'invented', ad_id, country, device_type, 7, 0, 0, 0, 0, 0 \
+           FROM hour_counts",
+        "INSERT INTO day_counts SELECT date_trunc('day', now(), 'UTC') - INTERVAL '1 day', advertiser_id, 'invented', \
+                ad_id, country, device_type, 7, 0, 0, 0, 0, 0 FROM hour_counts LIMIT 1",
+    ] {
+        // By whoever compares without mending, who says so; by whoever mends.
+        corrupt(sql).await?;
+        ensure!(assert_equal(stack.database()).await.is_err(), "{sql}: nothing differs");
+        let reconcile = async |repair: bool| {
+            let mut arguments = vec!["reconcile", "--from", &from, "--to", &to];
+            arguments.extend(repair.then_some("--repair"));
+            let output = stack.command(&arguments).await?;
+            anyhow::Ok(output.status.code())
+        };
+        ensure!(reconcile(false).await? == Some(1), "{sql}");
+        ensure!(reconcile(true).await? == Some(0), "{sql}");
+        assert_equal(stack.database()).await.with_context(|| format!("{sql}: mended"))?;
+
+        // Whoever starts looks at the last day.
+        let aggregator = stack.start_aggregator().await?;
+        rolled_up(&stack).await?;
+        aggregator.kill().await?;
+        corrupt(sql).await?;
+        let aggregator = stack.start_aggregator().await?;
+        eventually("the start finds and mends it", Duration::from_secs(30), async || {
+            assert_equal(stack.database()).await.ok()
+        })
+        .await
+        .with_context(|| sql.to_owned())?;
+        rolled_up(&stack).await?;
+        aggregator.kill().await?;
+    }
+    // The schedule mends what follows from the minutes, told to or not.
+    stack.set("CLICKWIRE_RECONCILE_SECONDS", "1");
+    let _aggregator = stack.start_aggregator().await?;
+    rolled_up(&stack).await?;
+    eventually("a wide comparison is done", Duration::from_secs(30), async || {
+        let runs = "SELECT count(*) FROM reconciliations WHERE started_by = 'schedule'";
+        (sqlx::query_scalar::<_, i64>(runs).fetch_one(stack.database()).await.ok()? > 0).then_some(())
+    })
+    .await?;
+    let corrupted =
+        "UPDATE hour_counts SET valid = 2 * valid WHERE bucket = (SELECT max(bucket) FROM hour_counts)";
+    corrupt(corrupted).await?;
+    eventually("the schedule mends it", Duration::from_secs(30), async || {
+        assert_equal(stack.database()).await.ok()
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hours_and_days_outlive_their_minutes_and_are_not_made_of_what_is_left() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_MINUTES_RETENTION_DAYS", "13");
+    let long_ago = "date_trunc('day', now(), 'UTC') - INTERVAL '20 days' + INTERVAL '9 hours'";
+    let insert = format!(
+        "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid) \
+         SELECT {long_ago} + n * INTERVAL '1 minute', 'adv_001', 'camp_001', $1, 'DE', 'mobile', 1 \
+           FROM generate_series(1, 5) AS n"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(insert.clone())).bind("ad_001").execute(stack.database()).await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let shown = async || {
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM click_minutes WHERE bucket < {long_ago} + INTERVAL '1 day'), \
+                    (SELECT coalesce(sum(valid), 0)::bigint FROM click_hours WHERE bucket < {long_ago} + INTERVAL '1 day'), \
+                    (SELECT coalesce(sum(valid), 0)::bigint FROM click_days WHERE bucket < {long_ago} + INTERVAL '1 day')"
+        );
+        let shown: (i64, i64, i64) =
+            sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_one(stack.database()).await?;
+        anyhow::Ok(shown)
+    };
+    eventually("the minutes are dropped", Duration::from_secs(30), async || {
+        let shown = shown().await.ok()?;
+        assert_eq!((shown.1, shown.2), (5, 5), "while {} minutes are there", shown.0);
+        (shown.0 == 0).then_some(())
+    })
+    .await?;
+    // By hand, for no click gets there.
+    sqlx::query(sqlx::AssertSqlSafe(insert)).bind("ad_002").execute(stack.database()).await?;
+    ensure!(shown().await? == (5, 5, 5));
+    let round = async || -> Option<f64> { _aggregator.metric("clickwire_rollup_rounds_total").await.ok() };
+    let before = round().await.context("no rounds")?;
+    eventually("it is rolled up again", Duration::from_secs(30), async || {
+        (round().await? > before + 1.0).then_some(())
+    })
+    .await?;
+    let (_, hours, days) = shown().await?;
+    ensure!((hours, days) == (5, 5), "{hours} {days}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_says_how_far_hours_and_days_are_stored_and_whether_changes_are_seen() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_LOG", "off");
+    let aggregator = stack.start_aggregator().await?;
+    rolled_up(&stack).await?;
+    let rollups = async || -> Option<Value> { Some(aggregator.health().await.ok()?["rollups"].clone()) };
+    eventually("all is well", Duration::from_secs(20), async || {
+        let rollups = rollups().await?;
+        (rollups["status"] == "ok" && rollups["stale_hours"] == 0 && rollups["changes_are_marked"] == true)
+            .then_some(())
+    })
+    .await?;
+    ensure!(aggregator.metric("clickwire_rollup_lag_seconds").await? < 2.0 * 3_600.0);
+    sqlx::raw_sql("DROP TRIGGER marks_updated ON click_minutes").execute(stack.database()).await?;
+    eventually("a trigger that is missing is told", Duration::from_secs(20), async || {
+        let health = aggregator.health().await.ok()?;
+        (health["rollups"]["changes_are_marked"] == false && health["status"] == "degraded").then_some(())
+    })
+    .await?;
+    eventually("it is an incident", Duration::from_secs(40), async || {
+        let open = "SELECT severity::text FROM alerts WHERE kind = 'rollups' AND resolved_at IS NULL";
+        let severity: String = sqlx::query_scalar(open).fetch_optional(stack.database()).await.ok()??;
+        (severity == "critical").then_some(())
+    })
+    .await
+}
