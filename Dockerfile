@@ -37,8 +37,9 @@ USER root
 RUN install -d -o clickwire /var/lib/clickwire
 USER clickwire
 VOLUME /var/lib/clickwire
-ENV CLICKWIRE_LISTEN=0.0.0.0:8080 CLICKWIRE_SPOOL=/var/lib/clickwire/spool.redb
-EXPOSE 8080
+ENV CLICKWIRE_LISTEN=0.0.0.0:8080 CLICKWIRE_METRICS_LISTEN=0.0.0.0:8082 \
+    CLICKWIRE_SPOOL=/var/lib/clickwire/spool.redb
+EXPOSE 8080 8082
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s \
-    CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8080/readyz"]
+    CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8082/readyz"]
 ENTRYPOINT ["clickwire-server"]

@@ -32,6 +32,11 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
+    /// Address on which `/metrics` is served, and `/livez`, `/readyz` and `/health` once more: without TLS, for
+    /// the operator's own programs, never for strangers.
+    #[arg(long, env = "CLICKWIRE_METRICS_LISTEN", default_value = "127.0.0.1:8082")]
+    pub metrics_listen: SocketAddr,
+
     /// NATS with JetStream.
     #[arg(long, env = "CLICKWIRE_NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true)]
     pub nats_url: String,
@@ -68,6 +73,29 @@ pub struct Config {
     /// Connections of clients at the same time, at most, beside WebSockets; further ones wait.
     #[arg(long, env = "CLICKWIRE_CONNECTIONS_MAX", default_value_t = 16_000)]
     pub connections_max: usize,
+
+    /// Of them, of one client address (of IPv6, of one /64 network), at most; trusted proxies may have all.
+    #[arg(long, env = "CLICKWIRE_CONNECTIONS_PER_ADDRESS", default_value_t = 1_000)]
+    pub connections_per_address: usize,
+
+    /// How long a new connection may take until the head of its first request is there, in milliseconds; with
+    /// TLS, as long again to agree on keys.
+    #[arg(long, env = "CLICKWIRE_HEAD_TIMEOUT_MS", default_value_t = 10_000)]
+    pub head_timeout_ms: u64,
+
+    /// How long a connection may be without a request after the last one was answered, in milliseconds. Longer
+    /// than proxies before the server keep theirs.
+    #[arg(long, env = "CLICKWIRE_IDLE_TIMEOUT_MS", default_value_t = 75_000)]
+    pub idle_timeout_ms: u64,
+
+    /// How long a client may take to read each 16 KiB of an answer, in milliseconds.
+    #[arg(long, env = "CLICKWIRE_UNREAD_TIMEOUT_MS", default_value_t = 20_000)]
+    pub unread_timeout_ms: u64,
+
+    /// Answers that lie in memory until their clients read them, at most, in bytes; of them, an eighth for one
+    /// client address that is no trusted proxy's, a sixty-fourth for one connection.
+    #[arg(long, env = "CLICKWIRE_UNREAD_MAX_BYTES", default_value_t = 256 << 20)]
+    pub unread_max_bytes: usize,
 
     /// How long a request may take, its body included, in milliseconds.
     #[arg(long, env = "CLICKWIRE_REQUEST_TIMEOUT_MS", default_value_t = 15_000)]
@@ -295,6 +323,9 @@ fn viewer_token(text: &str) -> Result<(String, String), String> {
 /// Shorter secrets can be guessed.
 const MIN_SECRET_BYTES: usize = 16;
 
+/// Room for some answers on each connection.
+const UNREAD_MIN_BYTES: usize = 16 << 20;
+
 /// Room for some clicks of the largest size.
 const SPOOL_MIN_BYTES: u64 = 64 * 1024;
 
@@ -341,6 +372,18 @@ impl Config {
         ensure!(Names::is_name(&self.stream), "CLICKWIRE_STREAM: {}", Names::RULE);
         ensure!(Names::is_name(&self.redis_prefix), "CLICKWIRE_REDIS_PREFIX: {}", Names::RULE);
         ensure!(self.connections_max >= 16, "CLICKWIRE_CONNECTIONS_MAX: at least 16");
+        ensure!(self.connections_per_address >= 1, "CLICKWIRE_CONNECTIONS_PER_ADDRESS: at least 1");
+        for (name, timeout_ms) in [
+            ("CLICKWIRE_HEAD_TIMEOUT_MS", self.head_timeout_ms),
+            ("CLICKWIRE_IDLE_TIMEOUT_MS", self.idle_timeout_ms),
+            ("CLICKWIRE_UNREAD_TIMEOUT_MS", self.unread_timeout_ms),
+        ] {
+            ensure!((100..=3_600_000).contains(&timeout_ms), "{name}: from 100 to 3600000");
+        }
+        ensure!(
+            self.unread_max_bytes >= UNREAD_MIN_BYTES,
+            "CLICKWIRE_UNREAD_MAX_BYTES: at least {UNREAD_MIN_BYTES}"
+        );
         ensure!(self.request_timeout_ms >= 1_000, "CLICKWIRE_REQUEST_TIMEOUT_MS: at least 1000");
         ensure!(
             self.click_id_keys.iter().all(long_enough),
@@ -394,6 +437,11 @@ mod tests {
             ["--viewer-tokens", "adv_001=short"],
             ["--click-id-keys", "0123456789abcdef,short"],
             ["--click-id-hours", "0"],
+            ["--connections-per-address", "0"],
+            ["--head-timeout-ms", "0"],
+            ["--idle-timeout-ms", "0"],
+            ["--unread-timeout-ms", "0"],
+            ["--unread-max-bytes", "1"],
             ["--session-keys", "short"],
             ["--session-hours", "0"],
             ["--session-token-seconds", "1"],

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::rejection::JsonRejection,
+    extract::rejection::{BytesRejection, FailedToBufferBody, JsonRejection},
     http::{
         HeaderName, HeaderValue, StatusCode,
         header::{ACCEPT_ENCODING, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
@@ -111,6 +111,12 @@ pub(crate) enum Error {
     /// No more live sessions fit.
     #[error("too many live sessions")]
     Full,
+    /// Too many bytes of answers lie here that the client, or all of them, have not read.
+    #[error("too much is unread")]
+    Unread,
+    /// A handler has panicked; where is in the log.
+    #[error("panicked")]
+    Panicked,
 }
 
 /// What bad input is answered with.
@@ -313,6 +319,16 @@ impl Error {
                 (StatusCode::UPGRADE_REQUIRED, "upgrade_required", "Connect with a WebSocket client.")
             }
             Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "full", "Too many live sessions. Try again."),
+            Self::Unread => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unread",
+                "Too much that was asked for has not been read yet. Read it, then try again.",
+            ),
+            Self::Panicked => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "This is a mistake of the server's. It has been recorded.",
+            ),
         }
     }
 }
@@ -330,8 +346,18 @@ impl From<JsonRejection> for Error {
     fn from(rejection: JsonRejection) -> Self {
         match rejection {
             JsonRejection::MissingJsonContentType(_) => Self::UnsupportedMediaType,
-            JsonRejection::BytesRejection(_) => Self::TooLarge,
+            JsonRejection::BytesRejection(rejection) => rejection.into(),
             rejection => Self::Invalid(Rejection::form(rejection.body_text())),
+        }
+    }
+}
+
+impl From<BytesRejection> for Error {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => Self::TooLarge,
+            // Chunks that are none, say, or a body that breaks off.
+            _ => Self::Invalid(Rejection::form("The body can't be read to its end.")),
         }
     }
 }
@@ -354,7 +380,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code, message) = self.public();
         metrics::counter!("clickwire_refused_total", "code" => code).increment(1);
-        if status.is_server_error() {
+        if status.is_server_error() && !matches!(self, Self::Panicked) {
             tracing::warn!(code, error = %self, "request failed");
         }
         let header = self.header();

@@ -153,8 +153,6 @@ pub(crate) async fn live() -> &'static str {
 }
 
 /// Metrics, in Prometheus' text format.
-#[utoipa::path(get, path = "/metrics", operation_id = "show_metrics", tag = "anybody",
-    responses((status = 200, body = String), Refused<()>))]
 pub(crate) async fn metrics(State(state): State<AppState>) -> String {
     state.metrics.render()
 }

@@ -63,7 +63,7 @@ mod watermark;
 use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
 use bytes::Bytes;
 use clickwire_dead_letters::DeadLetters;
 use clickwire_process::redis::Connection;
@@ -93,6 +93,7 @@ use crate::{
     quota::Quota,
     redirect::ads::Ads,
     requests::Seen,
+    serve::Times,
     tls::Tls,
     visitor::Proxies,
 };
@@ -102,6 +103,9 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// How long the server waits for the keys in the database before it serves without them.
 const KEYS_WITHIN: Duration = Duration::from_secs(2);
+
+/// A connection that has been idle for less may just be sending a request.
+const SPARED: Duration = Duration::from_millis(500);
 
 /// How long sessions and requests may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -188,7 +192,12 @@ impl Sessions {
 ///
 /// Services that are away do not keep the server from starting: what needs them answers 503 until
 /// they are back.
-pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    metrics_listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let data_centers = match &config.data_center_networks {
         Some(path) => Networks::read(path).context("CLICKWIRE_DATA_CENTER_NETWORKS")?,
         None => Networks::default(),
@@ -294,6 +303,15 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     }
     let limits = serve::Limits {
         connections: config.connections_max,
+        per_address: config.connections_per_address,
+        proxies: config.trusted_proxies.iter().copied().collect(),
+        spared: SPARED,
+        times: Times {
+            head: Duration::from_millis(config.head_timeout_ms),
+            idle: Duration::from_millis(config.idle_timeout_ms),
+            taken: Duration::from_millis(config.unread_timeout_ms),
+        },
+        unsent_bytes: config.unread_max_bytes,
         requests: Seen {
             within: Duration::from_millis(config.request_timeout_ms),
             is_secure: config.is_secure(),
@@ -313,7 +331,10 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
             drained.cancel();
         }
     });
-    serve::serve(listener, tls, routes(state), limits, &drained).await;
+    tokio::join!(
+        serve::serve(metrics_listener, None, operators(state.clone()), limits.for_operators(), &drained),
+        serve::serve(listener, tls, routes(state), limits, &drained),
+    );
     draining.await.context("the task that drains sessions panicked")?;
     following.await.context("the task that follows keys and accounts panicked")?;
     if timeout(GRACE, intake.close()).await.is_err() {
@@ -330,6 +351,17 @@ fn routes(state: AppState) -> Router {
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .layer(middleware::from_fn(intake::cors::posts))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(state)
+}
+
+/// What the operator's programs ask, on an address of its own.
+fn operators(state: AppState) -> Router {
+    Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/health", get(health::report))
+        .fallback(|| async { Error::NotFound })
         .with_state(state)
 }
 
@@ -356,5 +388,4 @@ fn api(posts: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::report))
-        .routes(routes!(health::metrics))
 }

@@ -24,7 +24,8 @@ async fn main() -> anyhow::Result<()> {
         Some(Command::Keys { order, actor }) => return keys::command::run(&config, order, &actor).await,
         None => {}
     }
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
-    run(config, listener, clickwire_process::stop_on_signal()?).await
+    let bind =
+        async |address| TcpListener::bind(address).await.with_context(|| format!("listening on {address}"));
+    let (listener, metrics) = (bind(config.listen).await?, bind(config.metrics_listen).await?);
+    run(config, listener, metrics, clickwire_process::stop_on_signal()?).await
 }

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use ipnet::IpNet;
 
 /// Networks that don't overlap, by their first address.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Networks(Vec<IpNet>);
 
 impl Networks {

@@ -14,6 +14,8 @@ use axum::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
+use crate::serve::unsent::Fixed;
+
 /// What the page may load and do. No inline script; styles only as attributes, which carry widths
 /// and positions.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
@@ -74,6 +76,7 @@ fn answer(name: &str, request: &HeaderMap, embedded: impl Fn(&str) -> Option<Emb
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         response.headers_mut().insert(header::ETAG, etag);
     }
+    response.extensions_mut().insert(Fixed);
     response
 }
 

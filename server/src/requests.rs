@@ -1,7 +1,8 @@
 //! What every request has, whatever it asks for: an id, a host that it is for, a time limit, a place in the
-//! metrics, and an answer that browsers do nothing with but what it is for.
+//! metrics, and an answer, even if its handler panics: one that nobody keeps, and that browsers do nothing
+//! with but what it is for.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -9,11 +10,16 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::{error::Error, host};
+use crate::{
+    error::Error,
+    host,
+    serve::unsent::{Fixed, UnderWay},
+};
 
 /// Names a request in our logs and in those of whoever sent it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,23 +43,36 @@ pub(crate) async fn observe(State(seen): State<Seen>, mut request: Request, next
     // Not the path as it was asked for: strangers write it, and there is no end of them.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span = tracing::error_span!("request", id, method = %request.method(), route);
-    let mut response = match host::settle(&mut request) {
-        Ok(()) => timeout(seen.within, next.run(request))
-            .instrument(span.clone())
-            .await
-            .unwrap_or_else(|_| span.in_scope(|| Error::TooLong.into_response())),
-        Err(error) => {
-            let mut response = span.in_scope(|| error.into_response());
+    let under_way = request.extensions_mut().remove::<UnderWay>();
+    let answered = async {
+        if let Err(error) = host::settle(&mut request) {
+            let mut response = error.into_response();
             // Where a proxy and we disagree, what comes after may be another's.
             if version < Version::HTTP_2 {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            response
+            return response;
+        }
+        // The program's panic hook has counted and logged it.
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
+        let response = match timeout(seen.within, answered).await {
+            Ok(answered) => answered.unwrap_or_else(|_| Error::Panicked.into_response()),
+            Err(_) => Error::TooLong.into_response(),
+        };
+        match under_way {
+            Some(under_way) => under_way.answer(response).unwrap_or_else(|| Error::Unread.into_response()),
+            None => response,
         }
     };
+    let mut response = answered.instrument(span).await;
+    let is_kept = response.extensions().get::<Fixed>().is_some();
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(REQUEST_ID, id);
+    }
+    // What is answered is somebody's, or of this moment. Files of the page say otherwise.
+    if !is_kept {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     // Nothing is to be taken for a page or a script that does not say that it is one, or told to others.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -30,9 +30,6 @@ use tokio_util::{either::Either, sync::CancellationToken};
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a client may take to agree on keys.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-
 /// What is spoken above, the best first (RFC 7301).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -73,9 +70,9 @@ impl Tls {
     }
 
     /// Agrees on keys with a client.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<Stream> {
+    pub(crate) async fn accept(&self, stream: TcpStream, within: Duration) -> io::Result<Stream> {
         let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config);
-        let accepted = timeout(HANDSHAKE_WITHIN, TlsAcceptor::from(config).accept(stream)).await;
+        let accepted = timeout(within, TlsAcceptor::from(config).accept(stream)).await;
         Ok(Stream::Right(Box::new(accepted.map_err(|_| io::ErrorKind::TimedOut)??)))
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) server: String,
+    /// Where the server tells its metrics.
+    pub(crate) metrics: String,
     pub(crate) aggregator: String,
     pub(crate) nats: String,
     pub(crate) redis: String,
@@ -130,6 +132,7 @@ impl Status {
         let license = self.timescaledb.license.clone().unwrap_or_else(unknown);
         let rows = [
             ("server", self.server.clone(), pid(Some(self.pids.server))),
+            ("metrics", self.metrics.clone(), pid(Some(self.pids.server))),
             ("aggregator", self.aggregator.clone(), pid(Some(self.pids.aggregator))),
             ("nats", self.nats.clone(), pid(self.pids.nats)),
             ("redis", self.redis.clone(), pid(self.pids.redis)),
@@ -167,6 +170,7 @@ mod tests {
     fn status(demo: Option<Demo>) -> Status {
         Status {
             server: "http://127.0.0.1:1".to_owned(),
+            metrics: String::new(),
             aggregator: String::new(),
             nats: String::new(),
             redis: String::new(),

@@ -283,6 +283,7 @@ async fn the_api_answers_the_same_by_every_granularity() {
 
     let port = Port::Free.reserve("the server").unwrap();
     let listener = TcpListener::bind(("127.0.0.1", port.port())).await.unwrap();
+    let metrics = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let token = "token-of-the-community-test";
     // Everything else is away, which these questions don't need.
     let config = clickwire_server::config::Config::parse_from([
@@ -299,7 +300,7 @@ async fn the_api_answers_the_same_by_every_granularity() {
         &format!("--admin-token={token}"),
     ]);
     let stop = CancellationToken::new();
-    let running = tokio::spawn(clickwire_server::run(config, listener, stop.clone()));
+    let running = tokio::spawn(clickwire_server::run(config, listener, metrics, stop.clone()));
     let server = Server::new(&format!("http://127.0.0.1:{}", port.port()), token).unwrap();
     let start = OffsetDateTime::from_unix_timestamp(start / 1_000).unwrap().format(&Rfc3339).unwrap();
     for (granularity, buckets) in [("minute", 5), ("hour", 5), ("day", 3)] {

@@ -25,6 +25,8 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub struct Program {
     child: Child,
     port: Reservation,
+    /// Where it tells its metrics, if that is elsewhere.
+    metrics_port: Option<Reservation>,
     name: &'static str,
     listen: &'static str,
     environment: Vec<(&'static str, String)>,
@@ -38,7 +40,7 @@ impl Program {
         port: Reservation,
         environment: Vec<(&'static str, String)>,
     ) -> Result<Self> {
-        let mut program = Self::begin(name, listen, port, environment).await?;
+        let mut program = Self::begin(name, listen, port, None, environment).await?;
         program.await_ready().await?;
         Ok(program)
     }
@@ -48,10 +50,11 @@ impl Program {
         name: &'static str,
         listen: &'static str,
         port: Reservation,
+        metrics_port: Option<Reservation>,
         environment: Vec<(&'static str, String)>,
     ) -> Result<Self> {
         let child = spawn(name, listen, &port, &environment).await?;
-        Ok(Self { child, port, name, listen, environment })
+        Ok(Self { child, port, metrics_port, name, listen, environment })
     }
 
     /// Ends it as a crash would; [`Program::revive`] starts it again.
@@ -79,8 +82,15 @@ impl Program {
         Ok(())
     }
 
-    fn http(&self) -> Result<Server> {
-        Server::new(&format!("http://127.0.0.1:{}", self.port.port()), "")
+    /// Its process.
+    pub fn pid(&self) -> Result<u32> {
+        self.child.id().context("it ended before")
+    }
+
+    /// Where the operator's programs ask.
+    pub fn http(&self) -> Result<Server> {
+        let port = self.metrics_port.as_ref().unwrap_or(&self.port).port();
+        Server::new(&format!("http://127.0.0.1:{port}"), "")
     }
 
     /// One of its metrics; 0 before it was first recorded.

@@ -28,9 +28,6 @@ use crate::{
 const INGEST_KEY: &str = "ingest-key-of-the-tests";
 const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 
-/// A server with TLS may take so long to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(30);
-
 /// A superuser's URL of a database server to try these tests with: docs/timescaledb.md.
 const DATABASE_URL: &str = "CLICKWIRE_E2E_DATABASE_URL";
 
@@ -276,19 +273,11 @@ impl Stack {
     /// `CLICKWIRE_SPOOL`, it has a spool that no other server has.
     pub async fn start_server(&mut self) -> Result<Program> {
         let mut server = self.begin_server().await?;
-        if self.certificate.is_none() {
-            server.await_ready().await?;
-            return Ok(server);
-        }
-        eventually("the server is ready", READY_WITHIN, async || {
-            let mut client = self.connect(Way::Http1OverTls).await.ok()?;
-            (client.send("GET /readyz", &[], b"").await.ok()?.status == 200).then_some(())
-        })
-        .await?;
+        server.await_ready().await?;
         Ok(server)
     }
 
-    /// Starts a server and does not wait: one with TLS does not say to everybody that it is ready.
+    /// Starts a server and does not wait until it is ready.
     pub async fn begin_server(&mut self) -> Result<Program> {
         let port = Port::Free.reserve("clickwire-server")?;
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
@@ -299,7 +288,9 @@ impl Stack {
             let spool = self.spool(&format!("server-{}", self.servers));
             environment.push(("CLICKWIRE_SPOOL", spool));
         }
-        Program::begin("clickwire-server", "CLICKWIRE_LISTEN", port, environment).await
+        let metrics = Port::Free.reserve("clickwire-server's metrics")?;
+        environment.push(("CLICKWIRE_METRICS_LISTEN", format!("127.0.0.1:{}", metrics.port())));
+        Program::begin("clickwire-server", "CLICKWIRE_LISTEN", port, Some(metrics), environment).await
     }
 
     /// A place for a spool, which ends with this.

@@ -42,6 +42,9 @@ pub struct Options {
     /// Address of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     server: String,
+    /// Where it tells its metrics.
+    #[arg(long, default_value = "http://127.0.0.1:8082")]
+    metrics: String,
     /// Its process, whose CPU time and memory are measured.
     #[arg(long)]
     server_pid: u32,
@@ -180,11 +183,12 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
         "grown_mib": (ended_kib - connected_kib) / 1_024.0,
     });
     if options.reconnect {
-        let loads = loads(&server).await?;
+        let metrics = http::Server::new(&options.metrics, "")?;
+        let loads = loads(&metrics).await?;
         let started = Instant::now();
         let again = connect(options, &server).await?;
         report["reconnected_after_seconds"] = json!(started.elapsed().as_secs_f64());
-        report["database_reads"] = json!(loads_since(&server, loads).await?);
+        report["database_reads"] = json!(loads_since(&metrics, loads).await?);
         drop(again);
     }
     println!("{report}");
@@ -192,15 +196,15 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
 }
 
 /// Times that the server has read the database for a feed.
-async fn loads(server: &http::Server) -> anyhow::Result<f64> {
-    let (_, metrics) = server.connection().get("/metrics").await?;
-    let metrics = String::from_utf8_lossy(&metrics);
-    let line = metrics.lines().find_map(|line| line.strip_prefix("clickwire_live_loads_total "));
+async fn loads(metrics: &http::Server) -> anyhow::Result<f64> {
+    let (_, told) = metrics.connection().get("/metrics").await?;
+    let told = String::from_utf8_lossy(&told);
+    let line = told.lines().find_map(|line| line.strip_prefix("clickwire_live_loads_total "));
     Ok(line.context("no clickwire_live_loads_total")?.parse()?)
 }
 
-async fn loads_since(server: &http::Server, before: f64) -> anyhow::Result<f64> {
-    Ok(loads(server).await? - before)
+async fn loads_since(metrics: &http::Server, before: f64) -> anyhow::Result<f64> {
+    Ok(loads(metrics).await? - before)
 }
 
 /// All sessions, each with the snapshots of its views.

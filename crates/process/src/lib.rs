@@ -3,6 +3,7 @@
 
 mod backoff;
 pub mod metrics;
+mod panics;
 pub mod redis;
 pub mod settings;
 
@@ -25,7 +26,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Logs to standard error what `filter` lets through: a level, or `target=level` pairs.
+/// Logs to standard error what `filter` lets through: a level, or `target=level` pairs; panics, too.
 pub fn log_to_stderr(filter: &str, format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
@@ -35,6 +36,7 @@ pub fn log_to_stderr(filter: &str, format: LogFormat) {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+    panics::report();
 }
 
 /// A token that the first SIGTERM or SIGINT cancels; the second ends the process at once.

@@ -77,7 +77,6 @@ pub(super) fn answer(state: &AppState, caller: &Caller, new: Option<Token>) -> R
     if let Some(cookie) = new.and_then(|token| state.access.cookie(Some(&token))) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
-    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     response
 }
 

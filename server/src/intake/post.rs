@@ -55,8 +55,7 @@ pub(crate) async fn post_click(
     }
     let encoding = Encoding::of(&headers)?;
     let key = idempotency::key(&headers)?;
-    let body = body.map_err(|_| Error::TooLarge)?;
-    let body = encoding.decode_all(body, MAX_BODY_BYTES)?;
+    let body = encoding.decode_all(body?, MAX_BODY_BYTES)?;
     let posted = PostedClick::parse(&body, poster.unknown_fields).map_err(|rejection| {
         metrics::counter!("clickwire_clicks_rejected_total").increment(1);
         Error::Invalid(rejection)
@@ -70,7 +69,10 @@ pub(crate) async fn post_click(
     };
     // Goes on when the client hangs up: else its repetition would find the key in flight.
     let once = tokio::spawn(async move { take_once(&state, &poster, visitor, posted, &key, &body).await });
-    once.await.unwrap_or_else(|error| Err(Error::BrokerAway(error.to_string())))
+    once.await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => Err(Error::BrokerAway(error.to_string())),
+    })
 }
 
 /// Takes a click in; the answer as JSON.

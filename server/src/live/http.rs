@@ -141,7 +141,6 @@ pub(crate) async fn events(
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         // nginx would collect them first.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
@@ -245,14 +244,15 @@ pub(crate) async fn poll(
     } else {
         let frame = body.frame(SUBSCRIPTION);
         let (own, shared) = frame.payload();
+        let json = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (header::CONTENT_LENGTH, HeaderValue::from(own.len() + shared.len())),
+        ];
         let pieces = [Bytes::copy_from_slice(own), shared].map(Ok::<_, Infallible>);
-        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         (json, Body::from_stream(stream::iter(pieces))).into_response()
     };
-    for (name, value) in [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "private, no-cache")] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response.headers_mut().insert(name, value);
-        }
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)
 }

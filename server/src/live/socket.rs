@@ -266,6 +266,8 @@ impl Drop for Queued {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::time::Duration;
+
     use futures_util::{SinkExt as _, StreamExt as _};
     use tokio::net::{TcpListener, TcpStream};
     use tokio_rustls::client;
@@ -305,7 +307,7 @@ pub(super) mod tests {
     async fn pair_over_tls() -> (Socket, Client) {
         let (server, client) = tcp().await;
         let (acceptor, connector) = crate::tls::tests::ends();
-        let server = async { acceptor.accept(server).await.unwrap() };
+        let server = async { acceptor.accept(server, Duration::from_secs(20)).await.unwrap() };
         let client = async { connector.connect("localhost".try_into().unwrap(), client).await.unwrap() };
         let (server, client) = tokio::join!(server, client);
         let client = Either::Right(Box::new(client));

@@ -14,10 +14,7 @@ mod tests;
 
 use axum::{
     extract::State,
-    http::{
-        StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE},
-    },
+    http::{StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
 };
 use bytes::Bytes;
@@ -120,5 +117,5 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 #[utoipa::path(get, path = "/api/v1/openapi.json", operation_id = "show_document", tag = "anybody",
     responses((status = 200, body = Object, description = "An OpenAPI 3.1 document."), Refused<()>))]
 pub(crate) async fn show(State(state): State<AppState>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], state.document.clone())
+    ([(CONTENT_TYPE, "application/json")], state.document.clone())
 }

@@ -23,13 +23,13 @@ pub(crate) trait Group {
 }
 
 /// Responses of an operation that is refused for what groups say, and, as any other, when it takes too
-/// long, or names no host that it is for.
+/// long, names no host that it is for, comes from a client that does not read, or meets a mistake of ours.
 pub(crate) struct Refused<G>(PhantomData<G>);
 
 impl<G: Group> IntoResponses for Refused<G> {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut by_status: BTreeMap<StatusCode, Vec<Error>> = BTreeMap::new();
-        for error in G::errors().into_iter().chain([Error::TooLong, Error::Invalid(Rejection::default())]) {
+        for error in G::errors().into_iter().chain(always()) {
             let errors = by_status.entry(error.status()).or_default();
             if !errors.iter().any(|known| (known.code(), known.message()) == (error.code(), error.message()))
             {
@@ -41,6 +41,10 @@ impl<G: Group> IntoResponses for Refused<G> {
             .map(|(status, errors)| (status.as_str().to_owned(), response(status, &errors).into()))
             .collect()
     }
+}
+
+fn always() -> [Error; 4] {
+    [Error::TooLong, Error::Invalid(Rejection::default()), Error::Unread, Error::Panicked]
 }
 
 fn response(status: StatusCode, errors: &[Error]) -> Response {

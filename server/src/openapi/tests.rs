@@ -104,7 +104,7 @@ fn refusals_are_described_as_they_are_answered() {
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    assert_eq!(codes("503"), ["keys_unavailable", "broker_unavailable", "broker_unavailable"]);
+    assert_eq!(codes("503"), ["keys_unavailable", "broker_unavailable", "broker_unavailable", "unread"]);
     assert_eq!(codes("409"), ["idempotency_key_in_flight"]);
     assert!(post["429"]["headers"]["retry-after"].is_object(), "{post}");
     let batch = &document["paths"]["/api/v1/clicks/batch"]["post"];

@@ -221,6 +221,7 @@ fn measure(scenario: &Scenario, seconds: u32, steps: &Steps, interrupt: &Interru
         ] {
             load.args([name, &number.to_string()]);
         }
+        load.args(["--metrics", &status.metrics]);
         load.args(scenario.more).env("CLICKWIRE_REDIS_URL", services.redis_url());
         interrupt.run(load)
     })

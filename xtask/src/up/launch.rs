@@ -26,6 +26,7 @@ const LOG_LINES: usize = 20;
 
 /// Ports of earlier runs if they are free, so that what a developer noted down stays true.
 const AGGREGATOR_PORT: u16 = 8081;
+const METRICS_PORT: u16 = 8082;
 const NATS_PORT: u16 = 24_222;
 const REDIS_PORT: u16 = 26_379;
 const DATABASE_PORT: u16 = 25_432;
@@ -50,6 +51,7 @@ pub(crate) struct Running {
     supervisor: Supervisor,
     started: Vec<(Program, u32)>,
     server_port: Reservation,
+    metrics_port: Reservation,
     aggregator_port: Reservation,
 }
 
@@ -83,6 +85,7 @@ impl Launch<'_> {
             supervisor,
             started: Vec::new(),
             server_port,
+            metrics_port: Port::Prefer(METRICS_PORT).reserve("the server's metrics")?,
             aggregator_port: Port::Prefer(AGGREGATOR_PORT).reserve("the aggregator")?,
         };
 
@@ -92,6 +95,7 @@ impl Launch<'_> {
         running.start(self, aggregator, Some(aggregator_port))?;
 
         let mut server = [&server_environment(server_port, &secrets), settings].concat();
+        server.push(("CLICKWIRE_METRICS_LISTEN", loopback(running.metrics_port.port())));
         server.push(("CLICKWIRE_SPOOL", self.installation.spool().display().to_string()));
         let environment = server.clone();
         let server = self.program("server", "clickwire-server", &[], &server)?;
@@ -310,6 +314,7 @@ impl Running {
         let servers = launch.services.pids();
         Ok(Status {
             server: format!("http://{}", loopback(self.server_port.port())),
+            metrics: format!("http://{}", loopback(self.metrics_port.port())),
             aggregator: format!("http://{}", loopback(self.aggregator_port.port())),
             nats: without_password(launch.services.nats_url()),
             redis: without_password(launch.services.redis_url()),

@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clickwire_e2e::{Stack, eventually, raw};
+use clickwire_e2e::{Stack, eventually, raw, way::Way};
+use http_body_util::Full;
+use hyper::{Request, body::Bytes, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    task::JoinSet,
     time::timeout,
 };
 
 const HEADERS: &str = "x-api-key: ingest-key-of-the-tests\r\ncontent-type: application/json\r\n";
 
 async fn connect(stack: &Stack) -> Result<TcpStream> {
-    Ok(TcpStream::connect(stack.server_url().trim_start_matches("http://")).await?)
+    Ok(TcpStream::connect(stack.authority()).await?)
 }
 
 /// What comes until the server closes.
@@ -107,5 +111,137 @@ async fn every_answer_has_an_id_and_is_counted_by_route() -> Result<()> {
     assert_eq!(server.metric("clickwire_refused_total{code=\"not_found\"}").await?, 1.0);
     let bucket = "clickwire_http_request_seconds_bucket{route=\"/livez\",le=\"+Inf\"}";
     assert_eq!(server.metric(bucket).await?, 1.0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_connections_keep_no_place_from_others() -> Result<()> {
+    for (is_tls, ways) in [(false, Way::PLAIN), (true, Way::TLS)] {
+        let mut stack = Stack::new().await?;
+        if is_tls {
+            stack.certify()?;
+        }
+        stack.set("CLICKWIRE_CONNECTIONS_MAX", "16");
+        // They would stay for as long as the test lasts.
+        stack.set("CLICKWIRE_HEAD_TIMEOUT_MS", "600000");
+        let server = stack.start_server().await?;
+        let mut silent = Vec::new();
+        // Of TLS, the beginning of a handshake.
+        let beginnings: [&[u8]; 3] =
+            if is_tls { [b"", b"\x16", b"\x16\x03\x01\x02"] } else { [b"", b"P", b"PRI * HTTP/2.0"] };
+        for beginning in beginnings.iter().cycle().take(16) {
+            let mut stream = connect(&stack).await?;
+            stream.write_all(beginning).await?;
+            silent.push(stream);
+        }
+        for way in ways {
+            let answer = async { stack.connect(way).await?.send("GET /livez", &[], b"").await };
+            let answer = timeout(Duration::from_secs(10), answer).await.context("no place")??;
+            assert_eq!(answer.status, 200, "{way:?}");
+        }
+        let given_up = "clickwire_connections_closed_total{reason=\"given_up\"}";
+        assert!(server.metric(given_up).await? >= 1.0);
+    }
+    Ok(())
+}
+
+/// What clients of one address may leave unread with the limit that the test sets.
+const ADDRESS_MAX_BYTES: u64 = 2 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_reads_take_a_bounded_part_of_memory() -> Result<()> {
+    for (is_tls, way) in [(false, Way::Http2), (true, Way::Http2OverTls)] {
+        let mut stack = Stack::new().await?;
+        if is_tls {
+            stack.certify()?;
+        }
+        stack.set("CLICKWIRE_UNREAD_MAX_BYTES", &(8 * ADDRESS_MAX_BYTES).to_string());
+        stack.set("CLICKWIRE_UNREAD_TIMEOUT_MS", "10000");
+        let server = stack.start_server().await?;
+        let resident_kib = || -> Result<u64> {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()?))?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+            Ok(line.trim().trim_end_matches(" kB").parse()?)
+        };
+        let before_kib = resident_kib()?;
+        // 15 KB that are answered with what is wrong with each of 5,000 clicks: a third of a megabyte.
+        let batch = Bytes::from(serde_json::to_vec(&vec![json!({}); 5_000])?);
+        let (mut unread, mut connections, mut refused) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..15 {
+            let stream = TokioIo::new(way.connect(stack.authority(), stack.certificate()).await?);
+            let mut http = http2::Builder::new(TokioExecutor::new());
+            http.initial_stream_window_size(0);
+            let (mut sender, connection) = http.handshake::<_, Full<Bytes>>(stream).await?;
+            let mut driver = JoinSet::new();
+            driver.spawn(async move { drop(connection.await) });
+            for _ in 0..6 {
+                let request = Request::post(format!("http://{}/api/v1/clicks/batch", stack.authority()))
+                    .header("x-api-key", Stack::ingest_key())
+                    .header("content-type", "application/json")
+                    .body(Full::new(batch.clone()))?;
+                sender.ready().await?;
+                let response = sender.send_request(request).await?;
+                match response.status().as_u16() {
+                    400 => unread.push(response),
+                    503 => refused += 1,
+                    other => anyhow::bail!("{other}"),
+                }
+            }
+            connections.push((sender, driver));
+        }
+        let after_kib = resident_kib()?;
+        let unsent = server.metric("clickwire_unsent_bytes").await?;
+        println!(
+            "{way:?}: {} unread, {refused} refused, {before_kib} KiB before, {after_kib} KiB after",
+            unread.len()
+        );
+        assert!(refused > 0 && unsent <= ADDRESS_MAX_BYTES as f64, "{unsent} bytes");
+        assert!(
+            after_kib.saturating_sub(before_kib) < 12 << 10,
+            "{before_kib} KiB before, {after_kib} KiB after"
+        );
+        eventually("what nobody reads is given up", Duration::from_secs(20), async || {
+            (server.metric("clickwire_unsent_bytes").await.ok()? == 0.0).then_some(())
+        })
+        .await?;
+        assert!(server.metric("clickwire_streams_reset_total{reason=\"stalled\"}").await? > 0.0);
+        drop(unread);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_that_are_none_are_a_wrong_request() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    for path in ["/api/v1/clicks", "/api/v1/clicks/batch", "/api/v1/session"] {
+        for chunks in ["zz\r\n{}\r\n0\r\n\r\n", "2\r\n{}nonsense", "ffffffffffffffffffff\r\n{}"] {
+            let headers = format!("transfer-encoding: chunked\r\n{HEADERS}");
+            let mut stream = raw::begin(stack.server_url(), &format!("POST {path}"), &headers).await?;
+            stream.write_all(chunks.as_bytes()).await?;
+            let answer = rest(&mut stream).await?;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{path} {chunks:?}: {answer}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_are_told_to_the_operators_programs_alone() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let server = stack.start_server().await?;
+    assert_eq!(raw::send(stack.server_url(), "GET /metrics", "", b"").await?.status, 404);
+    let operators = server.http()?;
+    for (path, status) in [
+        ("/metrics", 200),
+        ("/livez", 200),
+        ("/readyz", 200),
+        ("/health", 200),
+        ("/api/v1/openapi.json", 404),
+        ("/r/ad_001", 404),
+        ("/", 404),
+    ] {
+        assert_eq!(operators.connection().get(path).await?.0.as_u16(), status, "{path}");
+    }
     Ok(())
 }

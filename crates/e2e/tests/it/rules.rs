@@ -260,7 +260,7 @@ async fn a_released_click_is_valid_on_screens_and_stays_so() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_is_about_one_click_of_those_with_its_id() -> Result<()> {
     let mut stack = Stack::new().await?;
-    let _server = stack.start_server().await?;
+    let server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator().await?;
     let admin = stack.as_admin()?;
     let clicks = burst(1, 101);
@@ -335,9 +335,7 @@ async fn a_release_is_about_one_click_of_those_with_its_id() -> Result<()> {
     let minute = earlier.replace_second(0)?.replace_nanosecond(0)?;
     assert_eq!(minutes, [(minute, 1, 0)]);
 
-    let metrics = stack.as_admin()?.connection().get("/metrics").await?.1;
-    let metrics = String::from_utf8_lossy(&metrics).into_owned();
-    assert!(metrics.lines().any(|line| line == "clickwire_corrections_total 1"), "{metrics}");
+    assert_eq!(server.metric("clickwire_corrections_total").await?, 1.0);
     let (_, audited) =
         ask(&admin, "GET", &format!("audit?subject=adjustments&subject_id={id}"), &Value::Null).await?;
     let entries = audited["data"].as_array().context("entries")?;

@@ -34,7 +34,7 @@ impl Document {
         let answer = raw::send(url, "GET /api/v1/openapi.json", "", b"").await?;
         ensure!(answer.status == 200, "{answer:?}");
         ensure!(
-            answer.header("cache-control") == Some("no-cache") && answer.header("etag").is_none(),
+            answer.header("cache-control") == Some("no-store") && answer.header("etag").is_none(),
             "{answer:?}"
         );
         let mut document = answer.body;
@@ -74,6 +74,7 @@ impl Document {
     pub(super) fn judge(&self, operation: &Operation, answer: &raw::Answer) -> Result<()> {
         let response = &operation.described["responses"][answer.status.to_string()];
         ensure!(response.is_object(), "the status {} is not in the document", answer.status);
+        ensure!(answer.header("cache-control") == Some("no-store"), "somebody may keep it");
         let content_type = answer.header("content-type").map(essence);
         let Some(content) = response.get("content").and_then(Value::as_object) else {
             ensure!(answer.body == Value::Null && content_type.is_none(), "there should be no body");

@@ -129,7 +129,7 @@ async fn clicks(caller: &mut Caller<'_>) -> Result<()> {
 }
 
 async fn anybody(caller: &mut Caller<'_>) -> Result<()> {
-    for path in ["/api/v1/openapi.json", "/livez", "/readyz", "/health", "/metrics"] {
+    for path in ["/api/v1/openapi.json", "/livez", "/readyz", "/health"] {
         caller.call(&format!("GET {path}"), "", "", 200).await?;
     }
     caller.call("GET /r/ad_001", "", "", 302).await?;
