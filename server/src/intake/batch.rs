@@ -18,7 +18,6 @@ use axum::{
     http::{HeaderMap, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
 use clickwire_protocol::{
     answer::{BatchAnswer, BatchResult},
     click::{Click, NotRead, PostedClick, Rejection, UnknownFields},
