@@ -379,7 +379,10 @@ async fn an_answer_that_is_not_read_is_given_up() {
                 while served.large.load(Ordering::SeqCst) > 0 {
                     sleep(Duration::from_millis(10)).await;
                 }
-                assert!(response.into_body().collect().await.is_err(), "{is_tls} {is_http2}");
+                // hyper takes a stream that was reset for one that has ended.
+                let read = response.into_body().collect().await;
+                let is_whole = read.is_ok_and(|read| read.to_bytes().len() >= LARGE_BYTES);
+                assert!(!is_whole, "{is_tls} {is_http2}");
             }
         };
         timeout(SOON, given_up).await.expect("it lies there still");

@@ -142,7 +142,15 @@ impl UnderWay {
         };
         let stream = Stream::current();
         Some(response.map(|body| {
-            Body::new(Pieces { body, rest: Bytes::new(), held, is_counted, stream, under_way: self })
+            Body::new(Pieces {
+                body,
+                rest: Bytes::new(),
+                held,
+                is_counted,
+                stream,
+                turn: None,
+                under_way: self,
+            })
         }))
     }
 }
@@ -175,6 +183,8 @@ struct Pieces {
     held: Option<Held>,
     is_counted: bool,
     stream: Option<Arc<Stream>>,
+    /// From one piece to when the next one is asked for: TLS may have taken a piece that it can't send on.
+    turn: Option<Waits>,
     under_way: UnderWay,
 }
 
@@ -186,6 +196,7 @@ impl HttpBody for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.turn = None;
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -201,7 +212,9 @@ impl HttpBody for Pieces {
             Some(held) => Some(held.split(length)),
             None => self.is_counted.then(|| self.under_way.unsent.count(length)),
         };
-        let piece = Piece::new(bytes, held, self.under_way.unsent.clone(), self.stream.clone());
+        let waits = || Waits::begin(&self.under_way.unsent, self.stream.as_ref());
+        let (piece, turn) = (Piece { bytes, _held: held, _waits: waits() }, waits());
+        self.turn = Some(turn);
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(piece)))))
     }
 
@@ -224,18 +237,7 @@ impl HttpBody for Pieces {
 struct Piece {
     bytes: Bytes,
     _held: Option<Held>,
-    unsent: Unsent,
-    stream: Option<Arc<Stream>>,
-}
-
-impl Piece {
-    fn new(bytes: Bytes, held: Option<Held>, unsent: Unsent, stream: Option<Arc<Stream>>) -> Self {
-        match &stream {
-            Some(stream) => stream.change(Unwritten::add),
-            None => unsent.0.activity.unwritten(Unwritten::add),
-        }
-        Self { bytes, _held: held, unsent, stream }
-    }
+    _waits: Waits,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -244,7 +246,23 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl Drop for Piece {
+/// Something waits for the client as long as this lives.
+struct Waits {
+    unsent: Unsent,
+    stream: Option<Arc<Stream>>,
+}
+
+impl Waits {
+    fn begin(unsent: &Unsent, stream: Option<&Arc<Stream>>) -> Self {
+        match stream {
+            Some(stream) => stream.change(Unwritten::add),
+            None => unsent.0.activity.unwritten(Unwritten::add),
+        }
+        Self { unsent: unsent.clone(), stream: stream.cloned() }
+    }
+}
+
+impl Drop for Waits {
     fn drop(&mut self) {
         match &self.stream {
             Some(stream) => stream.change(Unwritten::remove),
