@@ -14,6 +14,15 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && install -D --target-directory /programs \
         target/release/clickwire-server target/release/clickwire-aggregator
 
+# Countries of addresses (ip-location-db, CC0). A newer version is a build argument; another file, a mount
+# and CLICKWIRE_GEOIP_FILE.
+FROM node:22-bookworm-slim AS countries
+ARG COUNTRIES=2.3.2026061719
+RUN cd /tmp \
+    && npm pack --silent @ip-location-db/geo-whois-asn-country-mmdb@$COUNTRIES \
+    && tar --extract --file ip-location-db-geo-whois-asn-country-mmdb-$COUNTRIES.tgz \
+    && install -D --mode 644 package/geo-whois-asn-country.mmdb /countries.mmdb
+
 FROM debian:bookworm-slim AS runtime
 # curl is for health checks.
 RUN apt-get update \
@@ -32,13 +41,15 @@ ENTRYPOINT ["clickwire-aggregator"]
 
 FROM runtime AS server
 COPY --from=build /programs/clickwire-server /usr/local/bin/
+COPY --from=countries /countries.mmdb /usr/local/share/clickwire/
 # A volume takes this folder's owner over.
 USER root
 RUN install -d -o clickwire /var/lib/clickwire
 USER clickwire
 VOLUME /var/lib/clickwire
 ENV CLICKWIRE_LISTEN=0.0.0.0:8080 CLICKWIRE_METRICS_LISTEN=0.0.0.0:8082 \
-    CLICKWIRE_SPOOL=/var/lib/clickwire/spool.redb
+    CLICKWIRE_SPOOL=/var/lib/clickwire/spool.redb \
+    CLICKWIRE_GEOIP_FILE=/usr/local/share/clickwire/countries.mmdb
 EXPOSE 8080 8082
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s \
     CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8082/readyz"]

@@ -12,9 +12,8 @@ use clickwire_protocol::{
     counts::Disposition,
     rules::{Mode, Rule},
 };
-use woothee::parser::Parser;
 
-use crate::{previews, rules::Rules};
+use crate::rules::Rules;
 
 /// How far a client's clock may be ahead.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
@@ -62,6 +61,8 @@ pub(crate) struct Examined {
     pub(crate) outside: Option<Outside>,
     /// The rules that apply to the click alone.
     pub(crate) evidence: Evidence,
+    /// The kind of robot that the user agent declares.
+    pub(crate) robot: Option<&'static str>,
 }
 
 /// Why a click is outside what rules judge.
@@ -112,13 +113,14 @@ impl Verdict {
 /// Examines clicks.
 pub(crate) struct Judge {
     horizon_ms: i64,
-    parser: Parser,
-    robots: HashMap<String, bool>,
+    /// What the list of this number makes of user agents.
+    robots: HashMap<String, (u32, Option<&'static str>)>,
 }
 
 impl Judge {
     pub(crate) fn new(horizon: Duration) -> Self {
-        Self { horizon_ms: horizon.as_millis() as i64, parser: Parser::new(), robots: HashMap::new() }
+        clickwire_robots::prepare();
+        Self { horizon_ms: horizon.as_millis() as i64, robots: HashMap::new() }
     }
 
     /// What follows from the click alone.
@@ -137,33 +139,37 @@ impl Judge {
             (false, false, Some(IdFault::Forged) | None) => None,
         };
         let mut evidence = Evidence::default();
+        let mut robot = None;
         if outside.is_none() {
-            let mut ask = |rule, applies: &mut dyn FnMut() -> bool| {
-                if rules.at(rule, received).is_some() && applies() {
+            let version = rules.at(Rule::UserAgent, received).filter(|_| !click.own_agent);
+            robot = version.and_then(|version| self.robot(version.setting.list, &click.user_agent));
+            for (rule, applies) in [
+                (Rule::UserAgent, robot.is_some()),
+                (Rule::DataCenter, click.data_center),
+                (Rule::Prefetch, click.prefetch),
+                (Rule::ForgedClickId, click.id_fault == Some(IdFault::Forged)),
+            ] {
+                if applies && rules.at(rule, received).is_some() {
                     evidence.add(rule);
                 }
-            };
-            ask(Rule::UserAgent, &mut || self.is_robot(&click.user_agent));
-            ask(Rule::DataCenter, &mut || click.data_center);
-            ask(Rule::Prefetch, &mut || click.prefetch);
-            ask(Rule::ForgedClickId, &mut || click.id_fault == Some(IdFault::Forged));
+            }
         }
-        Examined { counted_at_ms: if is_late || is_ahead { received } else { claimed }, outside, evidence }
+        let counted_at_ms = if is_late || is_ahead { received } else { claimed };
+        Examined { counted_at_ms, outside, evidence, robot }
     }
 
-    /// Whether a user agent is empty or names a crawler, by woothee's published list, or one that
-    /// fetches link previews, by [`previews`].
-    fn is_robot(&mut self, user_agent: &str) -> bool {
-        if let Some(&known) = self.robots.get(user_agent) {
+    /// The kind of robot that a user agent declares by a list; `None` for a person's browser.
+    fn robot(&mut self, list: u32, user_agent: &str) -> Option<&'static str> {
+        if let Some(&(of_list, known)) = self.robots.get(user_agent)
+            && of_list == list
+        {
             return known;
         }
-        let robot = user_agent.trim().is_empty()
-            || previews::declares(user_agent)
-            || self.parser.parse(user_agent).is_some_and(|agent| agent.category == "crawler");
+        let robot = clickwire_robots::kind(list, user_agent);
         if self.robots.len() >= REMEMBERED_AGENTS {
             self.robots.clear();
         }
-        self.robots.insert(user_agent.to_owned(), robot);
+        self.robots.insert(user_agent.to_owned(), (list, robot));
         robot
     }
 }

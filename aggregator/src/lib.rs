@@ -28,7 +28,6 @@ mod judge;
 mod ledger;
 mod message;
 mod partition;
-mod previews;
 mod rollups;
 mod rules;
 mod stages;

@@ -36,6 +36,7 @@ pub(crate) mod tests {
             ip_hash: None,
             os: None,
             browser: None,
+            own_agent: false,
             data_center: false,
             test: false,
             bound: false,

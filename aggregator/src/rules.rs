@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::ensure;
 use clickwire_process::now_ms;
 use clickwire_protocol::rules::{Mode, Rule, Setting};
+use clickwire_robots::NEWEST;
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -51,7 +53,7 @@ impl Rules {
             let Some(rule) = Rule::named(&rule) else { continue };
             match setting(rule, &mode, &parameters) {
                 Ok(setting) => rules.add(rule, Version { number, effective_at_ms, setting }),
-                // Written round the API. The version before it stays in force.
+                // Written round the API, or for a newer program. The version before it stays in force.
                 Err(error) => tracing::error!(rule = rule.as_str(), version = number, %error, "rule ignored"),
             }
         }
@@ -95,7 +97,9 @@ impl Rules {
 
 fn setting(rule: Rule, mode: &str, parameters: &str) -> anyhow::Result<Setting> {
     let mode: Mode = serde_json::from_value(Value::from(mode))?;
-    Ok(Setting::new(rule, mode, &serde_json::from_str(parameters)?)?)
+    let setting = Setting::new(rule, mode, &serde_json::from_str(parameters)?)?;
+    ensure!(setting.list <= NEWEST, "there is no list {}; the newest here is {NEWEST}", setting.list);
+    Ok(setting)
 }
 
 #[cfg(test)]
@@ -108,7 +112,7 @@ pub(crate) mod tests {
     pub(crate) fn defaults() -> Rules {
         let mut rules = Rules::default();
         for (rule, parameters) in [
-            (Rule::UserAgent, json!({})),
+            (Rule::UserAgent, json!({"list": NEWEST})),
             (Rule::DataCenter, json!({})),
             (Rule::Prefetch, json!({})),
             (Rule::ForgedClickId, json!({})),
@@ -128,7 +132,7 @@ pub(crate) mod tests {
         let version = |number, effective_at_ms, mode, threshold| Version {
             number,
             effective_at_ms,
-            setting: Setting { mode, threshold, window_seconds: 60 },
+            setting: Setting { mode, threshold, window_seconds: 60, list: 0 },
         };
         rules.add(Rule::IpVelocity, version(2, 1_000, Mode::Off, 500));
         rules.add(Rule::IpVelocity, version(3, 2_000, Mode::ReportOnly, 20));

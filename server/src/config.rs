@@ -206,8 +206,8 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_IP_HASH_KEY_NEXT", value_parser = next_key, hide_env_values = true)]
     pub ip_hash_key_next: Option<NextKey>,
 
-    /// File in MaxMind's format (GeoLite2 Country, DB-IP) that tells the country of an address, for clicks
-    /// whose sender does not.
+    /// File in MaxMind's format (GeoLite2, DB-IP, ip-location-db) that tells the country of an address, for
+    /// clicks whose sender does not.
     #[arg(long, env = "CLICKWIRE_GEOIP_FILE")]
     pub geoip_file: Option<PathBuf>,
 
@@ -222,7 +222,7 @@ pub struct Config {
     pub click_id_hours: u32,
 
     /// File with the networks of data centres, one in CIDR notation a line; clicks from there are
-    /// invalid traffic.
+    /// invalid traffic. Without one, the list that is built in; `off`: none.
     #[arg(long, env = "CLICKWIRE_DATA_CENTER_NETWORKS")]
     pub data_center_networks: Option<PathBuf>,
 

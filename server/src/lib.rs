@@ -60,7 +60,7 @@ mod verdicts;
 pub mod visitor;
 mod watermark;
 
-use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
+use std::{net::IpAddr, ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
@@ -198,9 +198,10 @@ pub async fn run(
     metrics_listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let data_centers = match &config.data_center_networks {
+    let data_centers = match config.data_center_networks.as_deref() {
+        Some(path) if path == Path::new("off") => Networks::default(),
         Some(path) => Networks::read(path).context("CLICKWIRE_DATA_CENTER_NETWORKS")?,
-        None => Networks::default(),
+        None => Networks::data_centers()?,
     };
     let countries = match &config.geoip_file {
         Some(path) => Countries::read(path).context("CLICKWIRE_GEOIP_FILE")?,
@@ -212,7 +213,14 @@ pub async fn run(
         }
         None => None,
     };
-    tracing::info!(networks = data_centers.len(), "networks of data centres");
+    let file = config.data_center_networks.as_deref().unwrap_or(Path::new("built in"));
+    tracing::info!(file = %file.display(), networks = data_centers.len(), "networks of data centres");
+    match &config.geoip_file {
+        Some(file) => {
+            tracing::info!(file = %file.display(), kind = countries.kind(), "countries of addresses")
+        }
+        None => tracing::info!("no file with countries of addresses: CLICKWIRE_GEOIP_FILE"),
+    }
     let pools = Pools::connect(&config)?;
     // If it is another one, this ends it.
     let stop = stop.child_token();

@@ -1,14 +1,18 @@
 //! Networks: which addresses belong to data centres, where nobody clicks advertisements, and which to
 //! proxies that are believed.
 //!
-//! The operator's list of data centres is a text file with one network in CIDR notation a line
-//! (RFC 4632, RFC 4291), such as the providers themselves publish; what follows a `#` is a remark. It is
-//! asked here, for the address goes no further.
+//! A list of data centres, the program's own or the operator's, is a text file with one network in CIDR
+//! notation a line (RFC 4632, RFC 4291), such as the providers themselves publish; what follows a `#` is a
+//! remark. It is asked here, for the address goes no further.
 
 use std::{fs, net::IpAddr, path::Path};
 
 use anyhow::Context as _;
 use ipnet::IpNet;
+
+/// Networks in which computers are let, without those that people's browsers come through: relays, content
+/// networks, search engines' own.
+const DATA_CENTERS: &str = include_str!("../lists/data-centers.txt");
 
 /// Networks that don't overlap, by their first address.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +23,11 @@ impl Networks {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("in {}", path.display()))
+    }
+
+    /// The data centres that are known without a file.
+    pub(crate) fn data_centers() -> anyhow::Result<Self> {
+        Self::parse(DATA_CENTERS)
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
@@ -84,5 +93,27 @@ mod tests {
         assert!(!Networks::default().contain("192.0.2.1".parse().unwrap()));
         let error = Networks::parse("192.0.2.0/24\nhosting.example").unwrap_err();
         assert!(error.to_string().contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn computers_that_are_let_are_data_centres_and_what_people_come_through_is_none() {
+        let networks = Networks::data_centers().unwrap();
+        assert!(networks.len() > 5_000, "{}", networks.len());
+        for (address, expected, what) in [
+            ("3.80.0.1", true, "EC2"),
+            ("20.42.0.1", true, "Azure"),
+            ("129.146.0.1", true, "Oracle's cloud"),
+            ("104.28.1.1", false, "Cloudflare, WARP and iCloud Private Relay"),
+            ("172.225.1.1", false, "Akamai, iCloud Private Relay"),
+            ("146.75.128.1", false, "Fastly, iCloud Private Relay"),
+            ("2606:54c0::1", false, "Cloudflare, iCloud Private Relay"),
+            ("2a02:26f7::1", false, "Akamai, iCloud Private Relay"),
+            ("66.249.64.1", false, "Google's own"),
+            ("74.125.1.1", false, "Google's own"),
+            ("13.107.246.1", false, "Azure Front Door"),
+            ("198.18.0.1", false, "benchmarks"),
+        ] {
+            assert_eq!(networks.contain(address.parse().unwrap()), expected, "{address}: {what}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use clickwire_protocol::{
     click::Rejection,
     rules::{Mode, Rule, Setting},
 };
+use clickwire_robots::{NEWEST, OLDEST};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -142,9 +143,12 @@ async fn change(
 fn check(rule: &str, mode: Mode, parameters: &Value) -> Result<(), Error> {
     let wrong = |message: &str| Error::field("parameters", message);
     if let Some(rule) = Rule::named(rule) {
-        return Setting::new(rule, mode, parameters)
-            .map(|_| ())
-            .map_err(|invalid| wrong(&invalid.to_string()));
+        let setting = Setting::new(rule, mode, parameters).map_err(|invalid| wrong(&invalid.to_string()))?;
+        // Without its number it would be the first list: whoever writes parameters names it.
+        if rule == Rule::UserAgent && (parameters.get("list").is_none() || setting.list > NEWEST) {
+            return Err(wrong(&format!("user_agent takes list: from {OLDEST} to {NEWEST}")));
+        }
+        return Ok(());
     }
     if mode == Mode::Flag {
         return Err(Error::field("mode", "This rule judges no click: it can be off or report_only."));

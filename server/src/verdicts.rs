@@ -50,6 +50,8 @@ struct Judged {
     rule_version: Option<i32>,
     /// Every rule that applies.
     evidence: Option<Vec<String>>,
+    /// The kind of robot that the user agent declares, such as `ai-crawler` or `http-library`.
+    robot: Option<String>,
     released: bool,
     /// What its link came with: networks' click ids and the like.
     #[schema(value_type = BTreeMap<String, String>)]
@@ -274,7 +276,7 @@ async fn read(connection: &mut PgConnection, row: &Row) -> Result<Option<Answer>
     const OF_ROW: &str = "click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
     let sql = format!(
         "SELECT click_id, {clicked_at} AS clicked_at, {received_at} AS received_at, advertiser_id, campaign_id, ad_id, \
-                country, device_type, disposition::text, rule, rule_version, evidence, coalesce(released, false) AS released, \
+                country, device_type, disposition::text, rule, rule_version, evidence, robot, coalesce(released, false) AS released, \
                 params::text, referrer \
            FROM clicks WHERE {OF_ROW}",
         clicked_at = rfc3339("clicked_at"),

@@ -10,6 +10,7 @@ mod chaos;
 mod down;
 mod installation;
 mod interrupt;
+mod lists;
 mod status;
 mod steps;
 mod supply_chain;
@@ -53,6 +54,8 @@ enum Task {
     Advisories,
     /// Build the dashboard into dashboard/dist.
     Dashboard,
+    /// Fetch the published lists that are compiled in: robots, data centres.
+    Lists,
     /// Measure release builds on services of their own.
     #[command(subcommand)]
     Bench(bench::Measurement),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Down => installation().and_then(|installation| down::run(&installation)),
         Task::Status(status) => installation().and_then(|installation| status::run(&status, &installation)),
         Task::Test => test::run(),
+        Task::Lists => lists::run(),
         Task::Advisories => supply_chain::advisories(),
         Task::Chaos(chaos) => chaos::run(&chaos),
         Task::Bench(measurement) => bench::run(&measurement),

@@ -14,7 +14,7 @@ use clickwire_services::{Port, Services, owner};
 use crate::installation::Installation;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::steps::{Steps, print};
-use crate::{wasm, workspace};
+use crate::{lists, wasm, workspace};
 
 /// Options of `up`.
 #[derive(clap::Args)]
@@ -85,7 +85,7 @@ fn start_and_watch(
     interrupt.check()?;
 
     let launch = launch::Launch { installation, services: &services, steps, interrupt };
-    let mut running = launch.programs(port, !arguments.no_demo, &[])?;
+    let mut running = launch.programs(port, !arguments.no_demo, &countries(steps))?;
     let status = running.status(&launch)?;
     installation.set_status(&status)?;
 
@@ -105,6 +105,21 @@ fn start_and_watch(
             Ok(())
         }
         end => end,
+    }
+}
+
+/// The setting of a file of countries, unless there is one already; without npm, none.
+fn countries(steps: &Steps) -> Vec<(&'static str, String)> {
+    const SETTING: &str = "CLICKWIRE_GEOIP_FILE";
+    if std::env::var_os(SETTING).is_some_and(|file| !file.is_empty()) {
+        return Vec::new();
+    }
+    match lists::countries() {
+        Ok(file) => vec![(SETTING, file.display().to_string())],
+        Err(error) => {
+            steps.say(&format!("No file of countries, so clicks without one have none: {error:#}"));
+            Vec::new()
+        }
     }
 }
 

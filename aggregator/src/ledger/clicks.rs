@@ -99,7 +99,7 @@ async fn copy(connection: &mut PgConnection, rows: Vec<u8>) -> Result<bool, sqlx
     let mut copy = connection
         .copy_in_raw(
             "COPY clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, device_type, \
-               os, browser, user_id, ip_hash, bound, disposition, rule, rule_version, evidence, stream_seq, params, referrer) \
+               os, browser, user_id, ip_hash, bound, disposition, rule, rule_version, evidence, stream_seq, params, referrer, robot) \
                FROM STDIN (FORMAT binary)",
         )
         .await?;
@@ -113,7 +113,7 @@ async fn copy(connection: &mut PgConnection, rows: Vec<u8>) -> Result<bool, sqlx
 
 /// Clicks as they are copied; `None` if the hash of an address is none, which the database is to say.
 fn encoded(clicks: &[&Entry<'_>]) -> Option<Vec<u8>> {
-    let mut rows = Rows::new(20);
+    let mut rows = Rows::new(21);
     for entry in clicks {
         let (click, verdict) = (entry.click(), &entry.verdict);
         rows.begin();
@@ -148,6 +148,7 @@ fn encoded(clicks: &[&Entry<'_>]) -> Option<Vec<u8>> {
             None => rows.null(),
         }
         rows.optional(click.referrer.as_deref(), Rows::text);
+        rows.optional(entry.examined.robot, Rows::text);
     }
     Some(rows.finish())
 }
@@ -178,16 +179,16 @@ async fn insert_new(
     let inserted: Vec<(Uuid, String)> = sqlx::query_as(
         "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
            device_type, os, browser, user_id, ip_hash, bound, disposition, rule, rule_version, evidence, stream_seq, \
-           params, referrer) \
+           params, referrer, robot) \
          SELECT id, clicked, received, advertiser, campaign, ad, country, device, os, browser, \
                 usr, decode(ip, 'hex'), nullif(bound, false), judged::disposition, rule, version, string_to_array(evidence, ','), seq, \
-                params::jsonb, referrer \
+                params::jsonb, referrer, robot \
            FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], \
                        $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[], \
                        $14::text[], $15::bigint[], $16::text[], $17::text[], $18::boolean[], \
-                       $19::text[], $20::text[]) \
+                       $19::text[], $20::text[], $21::text[]) \
              AS t (id, clicked, received, advertiser, campaign, ad, country, device, usr, ip, judged, rule, version, \
-                   evidence, seq, os, browser, bound, params, referrer) \
+                   evidence, seq, os, browser, bound, params, referrer, robot) \
          ON CONFLICT DO NOTHING RETURNING click_id, advertiser_id",
     )
     .bind(column(rows, |entry| entry.click().click_id))
@@ -210,6 +211,7 @@ async fn insert_new(
     .bind(column(rows, |entry| entry.click().bound))
     .bind(column(rows, params))
     .bind(column(rows, |entry| entry.click().referrer.as_deref()))
+    .bind(column(rows, |entry| entry.examined.robot))
     .fetch_all(connection)
     .await?;
     let mut by_id: HashMap<Uuid, Vec<String>> = HashMap::with_capacity(inserted.len());

@@ -27,8 +27,6 @@ mod judge;
 mod ledger;
 #[path = "../../src/message.rs"]
 mod message;
-#[path = "../../src/previews.rs"]
-mod previews;
 #[path = "../../src/rules.rs"]
 mod rules;
 #[path = "../../src/stages.rs"]

@@ -133,6 +133,7 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
         ip_hash: Some(address(user)),
         os: None,
         browser: None,
+        own_agent: false,
         data_center: false,
         test: false,
         bound: false,

@@ -59,6 +59,9 @@ pub struct Click {
     /// What the user's browser says of itself; empty if unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user_agent: String,
+    /// The user agent is the posting program's own: of the user's browser it has said nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own_agent: bool,
     /// The user's operating system, if the user agent tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os: Option<String>,
@@ -166,6 +169,8 @@ struct FlatClick {
     #[serde(default)]
     user_agent: String,
     #[serde(default)]
+    own_agent: bool,
+    #[serde(default)]
     os: Option<String>,
     #[serde(default)]
     browser: Option<String>,
@@ -198,6 +203,7 @@ impl From<FlatClick> for Click {
             clicked_at_ms: flat.clicked_at_ms,
             received_at_ms: flat.received_at_ms,
             user_agent: flat.user_agent,
+            own_agent: flat.own_agent,
             os: flat.os,
             browser: flat.browser,
             ip_hash: flat.ip_hash,

@@ -91,6 +91,8 @@ pub struct Setting {
     pub threshold: u32,
     /// Length of the half-open window, in seconds.
     pub window_seconds: u32,
+    /// The number of the list of robots that judges.
+    pub list: u32,
 }
 
 /// Why parameters can't be a rule's.
@@ -131,6 +133,20 @@ struct Repeat {
     window_seconds: u32,
 }
 
+/// The list of robots that versions are judged by which name none: there was no other.
+pub const FIRST_LIST: u32 = 1;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    #[serde(default = "first_list")]
+    list: u32,
+}
+
+fn first_list() -> u32 {
+    FIRST_LIST
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
@@ -140,19 +156,26 @@ impl Setting {
     pub fn new(rule: Rule, mode: Mode, parameters: &Value) -> Result<Self, Invalid> {
         let invalid = |expected| move |_| Invalid::Parameters { rule: rule.as_str(), expected };
         let setting = match rule {
-            Rule::UserAgent | Rule::DataCenter | Rule::Prefetch | Rule::ForgedClickId => {
+            Rule::UserAgent => {
+                let Listed { list } = Listed::deserialize(parameters).map_err(invalid("list"))?;
+                if list == 0 {
+                    return Err(Invalid::Parameters { rule: rule.as_str(), expected: "a list from 1 on" });
+                }
+                return Ok(Self { mode, threshold: 0, window_seconds: 0, list });
+            }
+            Rule::DataCenter | Rule::Prefetch | Rule::ForgedClickId => {
                 let Nothing {} = Nothing::deserialize(parameters).map_err(invalid("no parameters"))?;
-                return Ok(Self { mode, threshold: 0, window_seconds: 0 });
+                return Ok(Self { mode, threshold: 0, window_seconds: 0, list: 0 });
             }
             Rule::Duplicate => {
                 let Repeat { window_seconds } =
                     Repeat::deserialize(parameters).map_err(invalid("window_seconds"))?;
-                Self { mode, threshold: 1, window_seconds }
+                Self { mode, threshold: 1, window_seconds, list: 0 }
             }
             Rule::IpVelocity | Rule::UserVelocity => {
                 let Velocity { threshold, window_seconds } =
                     Velocity::deserialize(parameters).map_err(invalid("threshold and window_seconds"))?;
-                Self { mode, threshold, window_seconds }
+                Self { mode, threshold, window_seconds, list: 0 }
             }
         };
         if !(1..=MAX_WINDOW_SECONDS).contains(&setting.window_seconds) {
@@ -167,7 +190,8 @@ impl Setting {
     /// The parameters as [`Setting::new`] reads them.
     pub fn parameters(&self, rule: Rule) -> Value {
         match rule {
-            Rule::UserAgent | Rule::DataCenter | Rule::Prefetch | Rule::ForgedClickId => json!({}),
+            Rule::UserAgent => json!({"list": self.list}),
+            Rule::DataCenter | Rule::Prefetch | Rule::ForgedClickId => json!({}),
             Rule::Duplicate => json!({"window_seconds": self.window_seconds}),
             Rule::IpVelocity | Rule::UserVelocity => {
                 json!({"threshold": self.threshold, "window_seconds": self.window_seconds})
@@ -189,7 +213,7 @@ mod tests {
     fn parameters_are_read_back_as_they_were_written_and_nonsense_is_refused() {
         let velocity = json!({"threshold": 100, "window_seconds": 60});
         for (rule, parameters) in [
-            (Rule::UserAgent, json!({})),
+            (Rule::UserAgent, json!({"list": 2})),
             (Rule::DataCenter, json!({})),
             (Rule::Prefetch, json!({})),
             (Rule::ForgedClickId, json!({})),
@@ -201,8 +225,12 @@ mod tests {
             assert_eq!(setting.parameters(rule), parameters, "{rule:?}");
             assert_eq!(Rule::named(rule.as_str()), Some(rule));
         }
+        let unnamed = Setting::new(Rule::UserAgent, Mode::Flag, &json!({})).map(|setting| setting.list);
+        assert_eq!(unnamed, Ok(FIRST_LIST), "as the first version was written");
         for (rule, parameters) in [
             (Rule::UserAgent, velocity),
+            (Rule::UserAgent, json!({"list": -1})),
+            (Rule::DataCenter, json!({"list": 2})),
             (Rule::Duplicate, json!({})),
             (Rule::Duplicate, json!({"window_seconds": 0})),
             (Rule::IpVelocity, json!({"threshold": 0, "window_seconds": 60})),

@@ -127,7 +127,7 @@ fn lock(path: &Path, progress: &dyn Fn(&str)) -> Result<File, Error> {
 }
 
 /// Creates a folder that every user can enter, whatever our umask is. One that exists stays as it is.
-fn open_folder(path: &Path) -> Result<(), Error> {
+pub(crate) fn open_folder(path: &Path) -> Result<(), Error> {
     if path.is_dir() {
         return Ok(());
     }

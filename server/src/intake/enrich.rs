@@ -47,11 +47,16 @@ impl Enricher {
     }
 
     /// A posted click with everything that a click has. Who posts for somebody names the user's address
-    /// and browser; else they are those of the connection. The time of a click that names itself by a
+    /// and browser; else they are those of the connection, and where that is a program's, they tell nothing
+    /// about the user: no robot is seen in them, nor a data centre. The time of a click that names itself by a
     /// UUIDv7 is the one inside it, so that a resend has the same; for an id of a redirect, whatever the
     /// poster says: under that time it has been counted. A forged id names nothing.
     pub(crate) fn posted(&self, posted: PostedClick, visitor: Visitor, poster: &Poster) -> Click {
         let received_at_ms = now_ms();
+        let is_data_center = (posted.ip_address.is_some() || !poster.speaks_for_users)
+            && self.data_centers.contain(posted.ip_address.unwrap_or(visitor.address));
+        let own_agent =
+            poster.speaks_for_users && posted.user_agent.is_none() && !visitor.user_agent.is_empty();
         let address = posted.ip_address.unwrap_or(visitor.address);
         let user_agent = posted.user_agent.unwrap_or(visitor.user_agent);
         let browser = self.browsers.read(&user_agent);
@@ -83,10 +88,11 @@ impl Enricher {
             user_id: posted.user_id,
             received_at_ms,
             user_agent,
+            own_agent,
             os: browser.os.clone(),
             browser: browser.name.clone(),
             ip_hash: Some(self.addresses.hash(address, received_at_ms)),
-            data_center: self.data_centers.contain(address),
+            data_center: is_data_center,
             test: poster.is_test,
             bound: poster.is_bound(),
             prefetch: false,
@@ -116,6 +122,7 @@ impl Enricher {
             user_id: None,
             received_at_ms,
             user_agent: visitor.user_agent,
+            own_agent: false,
             os: browser.os.clone(),
             browser: browser.name.clone(),
             ip_hash: Some(self.addresses.hash(visitor.address, received_at_ms)),

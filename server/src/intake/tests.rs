@@ -47,6 +47,7 @@ fn click(number: u128) -> Click {
         ip_hash: None,
         os: None,
         browser: None,
+        own_agent: false,
         data_center: false,
         test: false,
         bound: false,

@@ -52,6 +52,7 @@ fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
         ip_hash: None,
         os: None,
         browser: None,
+        own_agent: false,
         data_center: false,
         test: false,
         bound: false,

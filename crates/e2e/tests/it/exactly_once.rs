@@ -228,6 +228,7 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
             ip_hash: Some(format!("{number:032X}")),
             os: None,
             browser: None,
+            own_agent: false,
             data_center: number == 0,
             test: false,
             bound: false,
@@ -260,7 +261,7 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
                   count(*) FILTER (WHERE evidence = '{user_agent,data_center}'), \
                   count(*) FILTER (WHERE encode(ip_hash, 'hex') = lpad(to_hex(substr(user_id, 6)::int), 32, '0')) \
                   FROM clicks WHERE ad_id = 'ad_001' AND clicked_at = to_timestamp($1 / 1000.0) \
-                   AND received_at = clicked_at AND disposition = 'givt' AND rule = 'user_agent' AND rule_version = 1";
+                   AND received_at = clicked_at AND disposition = 'givt' AND rule = 'user_agent' AND rule_version = 2";
     let ours: (i64, i64, i64, i64, i64) = sqlx::query_as(ours).bind(now).fetch_one(stack.database()).await?;
     let rest = CLICKS as i64 - 1;
     assert_eq!(ours, (rest, 1, rest - 1, 1, rest), "clicks, transactions, evidence, addresses");

@@ -91,6 +91,7 @@ fn click(user: u32, after_ms: i64) -> Click {
         ip_hash: Some(format!("{user:032x}")),
         os: None,
         browser: None,
+        own_agent: false,
         data_center: false,
         test: false,
         bound: false,

@@ -66,6 +66,7 @@ fn click(partition: u16) -> Click {
         browser: None,
         data_center: false,
         test: false,
+        own_agent: false,
         bound: false,
         prefetch: false,
         id_fault: None,

@@ -27,6 +27,7 @@ mod outages;
 mod reconcile;
 mod redirects;
 mod redis_cluster;
+mod robots;
 mod rollups;
 mod rules;
 mod spool;

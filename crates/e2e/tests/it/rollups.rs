@@ -62,6 +62,7 @@ fn click(advertiser: u32, user: u32, age_ms: i64) -> Click {
         data_center: false,
         test: false,
         bound: false,
+        own_agent: false,
         prefetch: false,
         id_fault: None,
         params: Default::default(),

@@ -37,6 +37,7 @@ fn burst(address: u32, clicks: u32) -> Vec<Click> {
         ip_hash: Some(format!("{address:032x}")),
         os: None,
         browser: None,
+        own_agent: false,
         data_center: false,
         test: false,
         bound: false,

@@ -53,6 +53,7 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
             ip_hash: None,
             os: None,
             browser: None,
+            own_agent: false,
             data_center: false,
             test,
             bound: false,

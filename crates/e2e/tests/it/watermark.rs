@@ -37,6 +37,7 @@ async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Resu
         ip_hash: None,
         os: None,
         browser: None,
+        own_agent: false,
         data_center: false,
         test: false,
         bound: false,

@@ -222,6 +222,7 @@ fn a_click_survives_the_stream() {
         os: Some("Android".into()),
         browser: None,
         ip_hash: None,
+        own_agent: false,
         data_center: false,
         test: false,
         bound: false,

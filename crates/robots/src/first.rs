@@ -1,11 +1,13 @@
-//! Who fetches pages for link previews: chat programs and social networks, each time somebody shares a
-//! link. They follow redirect links, and nobody has clicked.
+//! List 1: woothee's crawlers, and programs that fetch link previews, in chat programs and social networks
+//! each time a link is shared.
 //!
-//! These are the entries for previews of <https://github.com/monperrus/crawler-user-agents> (1.60.0, MIT),
-//! each cut down to what tells it from the browsers inside the same operators' apps, in which people
-//! click: `[Pinterest/iOS]`, `Slack_SSB/`, `Snapchat/`, `FBAN/`. woothee alone is not enough: it takes
-//! what names a browser beside the robot for a person (Applebot, Google-PageRenderer), and does not
-//! know names without "bot" (WhatsApp, Slack-ImgProxy, SkypeUriPreview).
+//! The previews are those of <https://github.com/monperrus/crawler-user-agents> (1.60.0, MIT), each cut
+//! down to what tells it from the browsers inside the same operators' apps, in which people click:
+//! `[Pinterest/iOS]`, `Slack_SSB/`, `Snapchat/`, `FBAN/`. woothee alone takes what names a browser beside
+//! the robot for a person (Applebot, Google-PageRenderer), and does not know names without "bot"
+//! (WhatsApp, Slack-ImgProxy, SkypeUriPreview).
+
+use woothee::parser::Parser;
 
 /// How user agents of previews begin.
 const FIRST: [&str; 3] = ["WhatsApp/", "Pinterest/0.", "Mastodon/"];
@@ -36,8 +38,13 @@ const WITHIN: [&str; 22] = [
     "vkShare",
 ];
 
+pub(crate) fn kind(user_agent: &str) -> Option<&'static str> {
+    let is_crawler = || Parser::new().parse(user_agent).is_some_and(|agent| agent.category == "crawler");
+    if declares(user_agent) { Some("social-preview") } else { is_crawler().then_some("crawler") }
+}
+
 /// Whether a user agent declares that it fetches for a link preview.
-pub(crate) fn declares(user_agent: &str) -> bool {
+fn declares(user_agent: &str) -> bool {
     FIRST.iter().any(|name| user_agent.starts_with(name))
         || WITHIN.iter().any(|name| user_agent.contains(name))
 }
