@@ -85,7 +85,9 @@ use crate::{
     error::Error,
     following::follow,
     health::{Checks, Probe},
-    intake::{Intake, batch, enrich::Enricher, idempotency::Idempotency, in_hand::Batches, owners::Owners},
+    intake::{
+        Intake, batch, enrich::Enricher, hints::Hints, idempotency::Idempotency, in_hand::Batches, owners::Owners,
+    },
     keys::ring::Ring,
     limits::{Addresses, Attempts, Rate},
     live::{Hub, http::Polled},
@@ -132,6 +134,7 @@ struct Shared {
     intake: Intake,
     enricher: Enricher,
     idempotency: Idempotency,
+    hints: Hints,
     batches: Batches,
     click_ids: Arc<Signer>,
     ads: Ads,
@@ -266,6 +269,7 @@ pub async fn run(
         redis_prefix: config.redis_prefix.as_str().into(),
         intake: intake.clone(),
         enricher: Enricher::new(hasher, data_centers, countries, Arc::clone(&click_ids)),
+        hints: Hints::new(redis.clone(), &config.redis_prefix),
         idempotency: Idempotency::new(
             redis.clone(),
             config.redis_prefix.as_str().into(),
@@ -294,6 +298,7 @@ pub async fn run(
         keys.refresh().await?;
         access.directory.refresh().await
     };
+    let rules_from = pools.following.clone();
     let checks = Probe { checks: state.health.clone(), redis, database: pools.following };
     let (refreshed, ()) = tokio::join!(timeout(KEYS_WITHIN, refreshed), checks.check());
     if !matches!(refreshed, Ok(Ok(()))) {
@@ -301,10 +306,15 @@ pub async fn run(
     }
     let following = {
         let directory = access.directory.clone();
+        let (hints, hinted) = (state.hints.clone(), keys.clone());
+        let rules = async move || {
+            if hinted.gives_hints() { hints.refresh(&rules_from).await } else { Ok(()) }
+        };
+        let rules = follow("rules", rules, drained.clone());
         let keys = follow("keys", async move || keys.refresh().await, drained.clone());
         let accounts = follow("accounts", async move || directory.refresh().await, drained.clone());
         let checks = checks.follow(drained.clone());
-        tokio::spawn(async move { tokio::join!(keys, accounts, checks) })
+        tokio::spawn(async move { tokio::join!(keys, accounts, checks, rules) })
     };
     if let Some(tls) = tls.clone() {
         tokio::spawn(tls.follow(drained.clone()));

@@ -36,6 +36,7 @@ use super::{
     Intake, Sender, Taken,
     content_type::essence,
     encoding::Encoding,
+    hints::Hints,
     in_hand::Pieces,
     owners::{Named, Owners},
 };
@@ -126,7 +127,7 @@ pub(crate) async fn post_batch(
     if poster.is_bound() {
         refuse_foreign(&state.owners, &mut clicks).await;
     }
-    Ok(answer(take(&state.intake, clicks).await))
+    Ok(answer(take(&state.intake, &state.hints, &poster, clicks).await))
 }
 
 /// Refuses the clicks that name what another advertiser has registered.
@@ -211,7 +212,12 @@ async fn read(
 ///
 /// A broker that acknowledges nothing would cost every window of clicks its patience. So once a click
 /// has failed, none is begun any more when the first has waited for as long as a single post may.
-async fn take(intake: &Intake, clicks: Vec<Read>) -> Vec<Result<BatchResult, Error>> {
+async fn take(
+    intake: &Intake,
+    hints: &Hints,
+    poster: &Poster,
+    clicks: Vec<Read>,
+) -> Vec<Result<BatchResult, Error>> {
     let (begun, failed) = (Instant::now(), &AtomicBool::new(false));
     let taken = clicks.into_iter().map(|click| async move {
         let click = click?;
@@ -219,10 +225,12 @@ async fn take(intake: &Intake, clicks: Vec<Read>) -> Vec<Result<BatchResult, Err
         if failed.load(Ordering::Relaxed) && begun.elapsed() >= intake.publish_timeout {
             return Err(Error::Broker { click_id, cause: "not tried: clicks before it failed".to_owned() });
         }
-        match intake.take(&click, Sender::Repeats).await {
+        let (taken, is_fraudulent) =
+            tokio::join!(intake.take(&click, Sender::Repeats), hints.of(poster, &click));
+        match taken {
             Ok(taken) => {
                 let is_duplicate = taken == Taken::Known;
-                Ok(BatchResult::Accepted { click_id, is_duplicate, is_fraudulent: false })
+                Ok(BatchResult::Accepted { click_id, is_duplicate, is_fraudulent })
             }
             Err(error) => {
                 failed.store(true, Ordering::Relaxed);

@@ -16,6 +16,7 @@ mod content_type;
 pub(crate) mod cors;
 pub(crate) mod encoding;
 pub(crate) mod enrich;
+pub(crate) mod hints;
 pub(crate) mod idempotency;
 pub(crate) mod in_hand;
 pub(crate) mod owners;

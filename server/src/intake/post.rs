@@ -83,9 +83,10 @@ async fn take(
     posted: PostedClick,
 ) -> Result<Bytes, Error> {
     let click = state.enricher.posted(posted, visitor, poster);
-    let is_duplicate = state.intake.take(&click, Sender::Repeats).await? == Taken::Known;
-    // No oracle: only the ledger judges, later.
-    let accepted = Accepted { success: true, click_id: click.click_id, is_duplicate, is_fraudulent: false };
+    let (taken, is_fraudulent) =
+        tokio::join!(state.intake.take(&click, Sender::Repeats), state.hints.of(poster, &click));
+    let is_duplicate = taken? == Taken::Known;
+    let accepted = Accepted { success: true, click_id: click.click_id, is_duplicate, is_fraudulent };
     let answer = serde_json::to_vec(&accepted)
         .map_err(|error| Error::Broker { click_id: click.click_id, cause: error.to_string() })?;
     Ok(answer.into())

@@ -31,6 +31,9 @@ pub enum Order {
         /// Fields that no click has are passed over instead of refusing the click.
         #[arg(long)]
         ignores_unknown_fields: bool,
+        /// It is told at once which clicks look fraudulent: for programs that the operator trusts.
+        #[arg(long)]
+        hints: bool,
         /// Clicks a second in the long run.
         #[arg(long, default_value_t = RATE)]
         rate: i32,
@@ -60,13 +63,23 @@ pub async fn run(config: &Config, order: Order, user: &str) -> anyhow::Result<()
     let database = database::connect_to_write(config)?;
     let actor = Actor::shell(user);
     match order {
-        Order::Create { name, test, advertisers, speaks_for_users, ignores_unknown_fields, rate, burst } => {
+        Order::Create {
+            name,
+            test,
+            advertisers,
+            speaks_for_users,
+            ignores_unknown_fields,
+            hints,
+            rate,
+            burst,
+        } => {
             let wanted = Wanted {
                 name,
                 mode: if test { Mode::Test } else { Mode::Live },
                 advertisers: (!advertisers.is_empty()).then_some(advertisers),
                 speaks_for_users,
                 ignores_unknown_fields,
+                hints,
                 rate_per_second: rate,
                 burst,
             };

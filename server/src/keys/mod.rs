@@ -34,6 +34,8 @@ pub(crate) struct Poster {
     pub(crate) speaks_for_users: bool,
     /// What its clicks may have beside what clicks have.
     pub(crate) unknown_fields: UnknownFields,
+    /// It is told at once which of its clicks look fraudulent.
+    pub(crate) gets_hints: bool,
     /// The advertisers that it may post for; `None`: all.
     advertisers: Option<Arc<[String]>>,
     /// `None`: no limit.
@@ -50,6 +52,7 @@ impl Poster {
             is_test: false,
             speaks_for_users: true,
             unknown_fields: UnknownFields::Refused,
+            gets_hints: false,
             advertisers: None,
             allowance: None,
         }

@@ -69,6 +69,12 @@ impl Ring {
         }
     }
 
+    /// Whether there is a key that is given hints.
+    pub(crate) fn gives_hints(&self) -> bool {
+        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        stored.keys.values().any(|held| held.poster.gets_hints)
+    }
+
     /// Reads the keys again if one has changed.
     pub(crate) async fn refresh(&self) -> Result<(), sqlx::Error> {
         let _turn = self.reading.lock().await;
@@ -111,6 +117,7 @@ impl Stored {
                 } else {
                     UnknownFields::Refused
                 },
+                gets_hints: key.hints,
                 advertisers: key.advertisers.map(Into::into),
                 allowance: Some(allowance),
             };

@@ -52,6 +52,9 @@ pub(crate) struct Wanted {
     /// Fields that no click has are passed over instead of refusing the click.
     #[serde(default)]
     pub(crate) ignores_unknown_fields: bool,
+    /// Is told in `is_fraudulent` which clicks look fraudulent: for programs that the operator trusts.
+    #[serde(default)]
+    pub(crate) hints: bool,
     /// Clicks a second in the long run.
     #[serde(default = "rate")]
     pub(crate) rate_per_second: i32,
@@ -77,6 +80,7 @@ pub(crate) struct Key {
     pub(crate) advertisers: Option<Vec<String>>,
     pub(crate) speaks_for_users: bool,
     pub(crate) ignores_unknown_fields: bool,
+    pub(crate) hints: bool,
     pub(crate) rate_per_second: i32,
     pub(crate) burst: i32,
     #[serde(with = "time::serde::rfc3339")]
@@ -110,7 +114,7 @@ pub(super) struct Valid {
     pub(super) previous_secret_hash: Option<Vec<u8>>,
 }
 
-const COLUMNS: &str = "key_id, name, mode, advertisers, speaks_for_users, ignores_unknown_fields, \
+const COLUMNS: &str = "key_id, name, mode, advertisers, speaks_for_users, ignores_unknown_fields, hints, \
     rate_per_second, burst, created_at, \
     created_by, rotated_at, previous_until, revoked_at, revoked_by";
 
@@ -149,8 +153,8 @@ pub(super) async fn create(
     let key = secret::generate(wanted.mode.as_str());
     let sql = format!(
         "INSERT INTO api_keys (key_id, name, mode, advertisers, speaks_for_users, rate_per_second, burst, \
-           secret_hash, created_by, ignores_unknown_fields) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING {COLUMNS}"
+           secret_hash, created_by, ignores_unknown_fields, hints) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING {COLUMNS}"
     );
     let known = sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(secret::generate_id("key"))
@@ -163,6 +167,7 @@ pub(super) async fn create(
         .bind(secret::hash(&key).to_vec())
         .bind(actor)
         .bind(wanted.ignores_unknown_fields)
+        .bind(wanted.hints)
         .fetch_one(database);
     Ok(Issued { known: answer(known).await?, key })
 }

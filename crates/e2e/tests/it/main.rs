@@ -17,6 +17,7 @@ mod failpoints;
 mod fraud;
 mod frozen;
 mod gateway;
+mod hints;
 mod idempotency;
 mod ingest;
 mod isolation;
