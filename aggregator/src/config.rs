@@ -7,10 +7,11 @@ use axum::http::Uri;
 use clap::{Parser, Subcommand};
 use clickwire_process::LogFormat;
 use clickwire_protocol::{
+    instant::instant,
     reason::Reason,
     stream::{DEFAULT_PARTITIONS, Names},
 };
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
 /// Counts clicks from the stream into TimescaleDB, each once, and publishes what changed.
 ///
@@ -224,10 +225,6 @@ pub enum Order {
         #[arg(long)]
         reason: Reason,
     },
-}
-
-fn instant(text: &str) -> Result<OffsetDateTime, time::error::Parse> {
-    OffsetDateTime::parse(text, &Rfc3339)
 }
 
 /// Age in days at which TimescaleDB's community licence compresses chunks; fixed by `0003_buckets.sql`.

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use async_nats::{ConnectOptions, jetstream};
-use clickwire_dead_letters::{DeadLetters, PAGE_MAX};
+use clickwire_dead_letters::{Actor, DeadLetters, PAGE_MAX};
 
 use crate::{
     config::{Config, Order},
@@ -19,7 +19,9 @@ pub async fn dead_letters(config: &Config, order: Order, actor: &str) -> anyhow:
     let letters = DeadLetters::new(jetstream::new(nats), config.names());
     let database = schema::connect(&config.database_url, 1)?;
     // Accounts are recorded as `account:…`, the token of the configuration as `admin`.
-    let actor = format!("shell:{actor}");
+    let name = format!("shell:{actor}");
+    // Who works where the programs run has the database's password.
+    let actor = Actor { name: &name, is_administrator: true };
     match order {
         Order::List { after } => list(&letters, after).await?,
         Order::Show { sequence } => print(&serde_json::to_string_pretty(&letters.read(sequence).await?)?)?,
@@ -27,11 +29,11 @@ pub async fn dead_letters(config: &Config, order: Order, actor: &str) -> anyhow:
             let read =
                 |path: PathBuf| std::fs::read(&path).with_context(|| format!("reading {}", path.display()));
             let edited = file.map(read).transpose()?.map(Into::into);
-            let replayed = letters.replay(&database, sequence, edited, &actor, reason.as_ref()).await?;
+            let replayed = letters.replay(&database, sequence, edited, actor, reason.as_ref()).await?;
             print(&serde_json::to_string(&replayed)?)?;
         }
         Order::Dismiss { sequence, reason } => {
-            letters.dismiss(&database, sequence, &actor, &reason).await?;
+            letters.dismiss(&database, sequence, actor, &reason).await?;
         }
     }
     Ok(())

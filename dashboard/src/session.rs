@@ -410,7 +410,7 @@ impl Session {
                 self.state.position = None;
                 self.expects_snapshot = true;
             }
-            ServerMessage::Error { id, code: _, message } if id.is_none_or(ours) => {
+            ServerMessage::Error { id, message, .. } if id.is_none_or(ours) => {
                 self.complaint = Some(message);
             }
             ServerMessage::Snapshot { .. }

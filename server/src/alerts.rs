@@ -2,13 +2,10 @@
 
 use axum::{
     Json,
-    extract::{
-        Path, Query, State,
-        rejection::{PathRejection, QueryRejection},
-    },
+    extract::{Path, State, rejection::PathRejection},
 };
 use clickwire_protocol::alerts::Alert;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -20,6 +17,7 @@ use crate::{
     database::answer,
     error::Error,
     openapi::{self, Refused},
+    parameters::Parameters,
 };
 
 /// Incidents in one answer, unless asked otherwise, and at most.
@@ -31,12 +29,10 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::default().routes(routes!(list)).routes(routes!(acknowledge))
 }
 
-#[derive(Deserialize, IntoParams)]
+#[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 struct Question {
-    #[serde(default)]
-    #[param(inline)]
+    #[param(inline, required = false)]
     state: Lives,
     /// 50 unless asked otherwise.
     #[param(minimum = 1, maximum = 200)]
@@ -45,13 +41,22 @@ struct Question {
     before: Option<Uuid>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 enum Lives {
     #[default]
     Open,
     Resolved,
     All,
+}
+
+fn lives(text: &str) -> Result<Lives, &'static str> {
+    match text {
+        "open" => Ok(Lives::Open),
+        "resolved" => Ok(Lives::Resolved),
+        "all" => Ok(Lives::All),
+        _ => Err("Expected open, resolved or all."),
+    }
 }
 
 /// One page, the latest opened first.
@@ -69,15 +74,16 @@ struct Page {
 async fn list(
     State(state): State<AppState>,
     _operator: Operator,
-    question: Result<Query<Question>, QueryRejection>,
+    mut given: Parameters,
 ) -> Result<Json<Page>, Error> {
-    let Query(question) = question.map_err(|_| {
-        Error::field("state", "Expected state=open, resolved or all, limit, and before=alert_id.")
-    })?;
+    let question = Question {
+        state: given.take("state", lives).unwrap_or_default(),
+        limit: given.number("limit", 1..=MAX_LIMIT),
+        before: given
+            .take("before", |text| Uuid::try_parse(text).map_err(|_| "Expected the `next` of a page.")),
+    };
+    let question = given.finish(question)?;
     let limit = question.limit.unwrap_or(LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Error::field("limit", "From 1 to 200."));
-    }
     let is_resolved = match question.state {
         Lives::Open => Some(false),
         Lives::Resolved => Some(true),
@@ -106,7 +112,7 @@ async fn list(
 /// Who does it first is kept; again does nothing.
 #[utoipa::path(post, path = "/{alert_id}/acknowledge", operation_id = "acknowledge_alert", tag = "operator",
     params(("alert_id" = Uuid, Path)),
-    responses((status = 200, body = Alert), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
+    responses((status = 200, body = Alert), Refused<(openapi::Scoped, openapi::Missing, openapi::Record)>))]
 async fn acknowledge(
     State(state): State<AppState>,
     operator: Operator,

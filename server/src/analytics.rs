@@ -5,16 +5,12 @@
 
 mod uniques;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 
-use axum::{
-    Json,
-    extract::{Query, State, rejection::QueryRejection},
-};
+use axum::{Json, extract::State};
 use clickwire_protocol::{
     analytics::{Aggregate, AggregateRow, Dimension, Granularity},
     click::{self, Rejection},
-    country,
     counts::{Counts, DeviceType},
 };
 use sqlx::{Postgres, QueryBuilder, Row as _, postgres::PgRow};
@@ -26,6 +22,7 @@ use crate::{
     database,
     error::Error,
     openapi::{self, Refused},
+    parameters::{Parameters, instant},
     watermark::Watermark,
 };
 
@@ -63,18 +60,18 @@ struct Question {
 pub(crate) async fn aggregate(
     State(state): State<AppState>,
     caller: Caller,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    parameters: Parameters,
 ) -> Result<Json<Aggregate>, Error> {
-    let Query(parameters) =
-        query.map_err(|_| Error::Invalid(Rejection::form("The query string can't be read.")))?;
-    let question = Question::read(parameters, OffsetDateTime::now_utc()).map_err(Error::Invalid)?;
+    let question = Question::read(parameters, OffsetDateTime::now_utc())?;
     let advertiser_id = caller.scope.advertiser_or_all(question.advertiser_id.as_deref())?;
 
     let started = Instant::now();
     let mut tenants = state.tenants.begin(&caller, advertiser_id).await?;
     // Before the rows: what is called final is in them.
     let watermark = database::answer(Watermark::read(&mut *tenants, state.partitions)).await?;
-    let rows = database::answer(question.sql(advertiser_id).build().fetch_all(&mut *tenants)).await?;
+    let rows = database::answer(question.sql(advertiser_id).build().fetch_all(&mut *tenants))
+        .await
+        .map_err(Error::of_question)?;
     if rows.len() > MAX_ROWS {
         let message = format!(
             "More than {MAX_ROWS} rows: ask for a shorter time, a coarser granularity or fewer groups."
@@ -83,9 +80,17 @@ pub(crate) async fn aggregate(
     }
     let data = rows.iter().map(|row| question.row(row)).collect::<Result<Vec<_>, _>>()?;
     let total_clicks = data.iter().map(|row| row.clicks).sum();
-    let mut answer =
-        Aggregate { data, total_clicks, final_before: watermark.final_before(), ..Aggregate::default() };
-    uniques::fill(&mut answer, &question, advertiser_id, &mut tenants).await?;
+    let (start, end) = question.buckets();
+    let shown = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
+    let mut answer = Aggregate {
+        data,
+        total_clicks,
+        start_time: shown(start),
+        end_time: shown(end),
+        final_before: watermark.final_before(),
+        ..Aggregate::default()
+    };
+    uniques::fill(&mut answer, &question, advertiser_id, &mut tenants).await.map_err(Error::of_question)?;
     let elapsed = started.elapsed();
     metrics::histogram!("clickwire_query_seconds", "query" => "aggregate").record(elapsed);
     answer.query_time_ms = elapsed.as_secs_f64() * 1e3;
@@ -93,22 +98,18 @@ pub(crate) async fn aggregate(
 }
 
 impl Question {
-    fn read(parameters: Vec<(String, String)>, now: OffsetDateTime) -> Result<Self, Rejection> {
-        let mut given = Parameters { values: BTreeMap::new(), rejection: Rejection::default() };
-        for (name, value) in parameters {
-            if given.values.insert(name.clone(), value).is_some() {
-                given.reject(&name, "Given more than once.");
-            }
-        }
+    fn read(mut given: Parameters, now: OffsetDateTime) -> Result<Self, Error> {
         let granularity = given.take("granularity", granularity).unwrap_or_default();
         let end = given.take("end_time", instant).unwrap_or(now);
-        let start = given.take("start_time", instant).unwrap_or(end - default_range(granularity));
-        let group_by =
-            given.take("group_by", |text| text.split(',').map(dimension).collect()).unwrap_or_default();
+        // At the edges of what a time can be, ranges and buckets end there.
+        let start = given
+            .take("start_time", instant)
+            .unwrap_or_else(|| end.saturating_sub(default_range(granularity)));
+        let group_by = given.take("group_by", Dimension::list).unwrap_or_default();
         let advertiser_id = given.take("advertiser_id", click::id);
         let mut filters = Vec::new();
         for dimension in Dimension::ALL {
-            let value = given.take(dimension.as_str(), |text| filter_value(dimension, text));
+            let value = given.take(dimension.as_str(), |text| dimension.value(text));
             filters.extend(value.map(|value| (dimension, value)));
         }
         if start >= end {
@@ -119,6 +120,13 @@ impl Question {
         given.finish(Self { advertiser_id, granularity, start, end, filters, group_by })
     }
 
+    /// Where the first bucket begins and the last one ends.
+    fn buckets(&self) -> (OffsetDateTime, OffsetDateTime) {
+        let seconds = width(self.granularity).whole_seconds();
+        let last = floor(self.end.saturating_sub(Duration::NANOSECOND), seconds);
+        (floor(self.start, seconds), last.saturating_add(width(self.granularity)))
+    }
+
     fn sql(&self, advertiser_id: Option<&str>) -> QueryBuilder<Postgres> {
         let table = match self.granularity {
             Granularity::Minute => "click_minutes",
@@ -127,13 +135,12 @@ impl Question {
         };
         let groups: String =
             self.group_by.iter().map(|dimension| format!(", {}", dimension.as_str())).collect();
-        let width_seconds = width(self.granularity).whole_seconds();
         let mut sql = QueryBuilder::new("SELECT bucket");
         sql.push(&groups);
         for column in ["valid", "duplicate", "givt", "sivt", "test", "defective"] {
             sql.push(format!(", sum({column})::bigint AS {column}"));
         }
-        sql.push(format!(" FROM {table} WHERE bucket >= ")).push_bind(floor(self.start, width_seconds));
+        sql.push(format!(" FROM {table} WHERE bucket >= ")).push_bind(self.buckets().0);
         sql.push(" AND bucket < ").push_bind(self.end);
         if let Some(advertiser_id) = advertiser_id {
             sql.push(" AND advertiser_id = ").push_bind(advertiser_id.to_owned());
@@ -169,58 +176,12 @@ impl Question {
     }
 }
 
-/// Takes parameters out one by one; what is left at the end is unknown.
-struct Parameters {
-    values: BTreeMap<String, String>,
-    rejection: Rejection,
-}
-
-impl Parameters {
-    fn take<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let value = self.values.remove(name)?;
-        read(&value).map_err(|message| self.reject(name, &message)).ok()
-    }
-
-    fn reject(&mut self, name: &str, message: &str) {
-        self.rejection.field_errors.entry(name.to_owned()).or_default().push(message.to_owned());
-    }
-
-    fn finish<T>(mut self, value: T) -> Result<T, Rejection> {
-        for name in std::mem::take(&mut self.values).into_keys() {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(click::MAX_ID_BYTES).collect();
-            self.reject(&shown, "Unknown parameter.");
-        }
-        if self.rejection.field_errors.is_empty() { Ok(value) } else { Err(self.rejection) }
-    }
-}
-
 fn granularity(text: &str) -> Result<Granularity, String> {
     match text {
         "minute" => Ok(Granularity::Minute),
         "hour" => Ok(Granularity::Hour),
         "day" => Ok(Granularity::Day),
         _ => Err("Expected minute, hour or day.".to_owned()),
-    }
-}
-
-fn instant(text: &str) -> Result<OffsetDateTime, String> {
-    // A `+` in a query string reads as a space.
-    OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339)
-        .map_err(|_| "Expected an RFC 3339 time, such as 2026-01-31T12:00:00Z.".to_owned())
-}
-
-fn dimension(text: &str) -> Result<Dimension, String> {
-    text.trim().parse().map_err(|error| format!("{error}."))
-}
-
-fn filter_value(dimension: Dimension, text: &str) -> Result<String, String> {
-    match dimension {
-        Dimension::CampaignId | Dimension::AdId => click::id(text),
-        Dimension::Country => country::asked(text),
-        Dimension::DeviceType => text
-            .parse::<DeviceType>()
-            .map(|device| device.as_str().to_owned())
-            .map_err(|error| format!("{error}.")),
     }
 }
 
@@ -247,11 +208,61 @@ fn floor(at: OffsetDateTime, width_seconds: i64) -> OffsetDateTime {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(query: &[(&str, &str)]) -> Result<Question, Rejection> {
         let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
-        Question::read(query.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(), now)
+        let given = query.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Question::read(Parameters::new(given), now).map_err(|error| match error {
+            Error::Invalid(rejection) => rejection,
+            error => panic!("{error}"),
+        })
+    }
+
+    /// A time as somebody may send it, mostly at the edges of the years that there are.
+    fn time() -> impl Strategy<Value = String> {
+        let year = prop_oneof![Just(0), Just(1), Just(9_998), Just(9_999), 0..=9_999_u32];
+        let day = prop_oneof![Just("01-01".to_owned()), Just("12-31".to_owned()), "0[1-9]-[012][1-8]"];
+        let hour =
+            prop_oneof![Just("00:00:00"), Just("23:59:59"), Just("23:59:60"), Just("23:59:59.999999999")];
+        let zone = prop_oneof![Just("Z"), Just("+23:59"), Just("-23:59"), Just("-00:01"), Just("+05:30")];
+        (year, day, hour, zone).prop_map(|(year, day, hour, zone)| format!("{year:04}-{day}T{hour}{zone}"))
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_is_answered(
+            granularity in prop_oneof![Just("minute"), Just("hour"), Just("day")],
+            start in proptest::option::of(time()),
+            end in proptest::option::of(time()),
+            group_by in prop_oneof![Just(""), Just("campaign_id")],
+        ) {
+            let times = [("start_time", &start), ("end_time", &end)];
+            let times = times.iter().filter_map(|(name, time)| Some((*name, time.as_deref()?)));
+            let query: Vec<_> = times.chain([("granularity", granularity), ("group_by", group_by)]).collect();
+            if let Ok(question) = read(&query) {
+                let (first, last) = question.buckets();
+                prop_assert!(first <= question.start && question.end <= last, "{question:?}: {first} to {last}");
+                // As they are bound: a time that is not in UTC would be converted then.
+                prop_assert!(question.start.offset().is_utc() && question.end.offset().is_utc());
+                question.sql(Some("adv_001"));
+                question.sketches(None, OffsetDateTime::now_utc());
+            }
+        }
+    }
+
+    #[test]
+    fn the_answer_says_which_range_it_is_about() {
+        let india = [("start_time", "2026-11-28T00:00:00+05:30"), ("end_time", "2026-11-29T00:00:00+05:30")];
+        let buckets = |granularity| {
+            let (start, end) = read(&[india[0], india[1], ("granularity", granularity)]).unwrap().buckets();
+            [start, end].map(|at| at.format(&Rfc3339).unwrap())
+        };
+        assert_eq!(buckets("minute"), ["2026-11-27T18:30:00Z", "2026-11-28T18:30:00Z"]);
+        assert_eq!(buckets("hour"), ["2026-11-27T18:00:00Z", "2026-11-28T19:00:00Z"]);
+        assert_eq!(buckets("day"), ["2026-11-27T00:00:00Z", "2026-11-29T00:00:00Z"]);
     }
 
     #[test]
@@ -289,6 +300,9 @@ mod tests {
             (vec![("start_time", "2026-01-01T00:00:00Z")], "start_time"),
             (vec![("group_by", "user_id")], "group_by"),
             (vec![("country", "Atlantis")], "country"),
+            (vec![("group_by", "ad_id,ad_id")], "group_by"),
+            (vec![("end_time", "9999-12-31T23:59:59-23:59")], "end_time"),
+            (vec![("campaign_id", "a\0")], "campaign_id"),
             (vec![("device_type", "'; DROP TABLE clicks")], "device_type"),
             (vec![("country", "DE"), ("country", "FR")], "country"),
             (vec![("frobnicate", "1")], "frobnicate"),

@@ -1,11 +1,8 @@
 //! The audit log: who changed what, when, from where. The tables write it themselves (migration 13), in
 //! the transaction of the change; here it is said who changes, and administrators read it.
 
-use axum::{
-    Json,
-    extract::{Query, State, rejection::QueryRejection},
-};
-use serde::{Deserialize, Serialize};
+use axum::{Json, extract::State};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
@@ -19,6 +16,7 @@ use crate::{
     database::answer,
     error::Error,
     openapi::{self, Refused},
+    parameters::Parameters,
 };
 
 /// Entries in one answer, unless asked otherwise, and at most.
@@ -73,9 +71,8 @@ impl Actor {
     }
 }
 
-#[derive(Deserialize, IntoParams)]
+#[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Question {
     /// Of one table: `accounts`, `account_tokens`, `api_keys`, `advertisers`, `campaigns`, `ads`, `fraud_rules`,
     /// `alerts` (acknowledgements), `adjustments` (releases, by click id).
@@ -141,15 +138,17 @@ pub(crate) struct Page {
 pub(crate) async fn list(
     State(state): State<AppState>,
     _admin: Admin,
-    question: Result<Query<Question>, QueryRejection>,
+    mut given: Parameters,
 ) -> Result<Json<Page>, Error> {
-    let Query(question) = question.map_err(|_| {
-        Error::field("limit", "Expected subject, subject_id, actor, limit and before=entry_id.")
-    })?;
+    let question = Question {
+        subject: given.text("subject"),
+        subject_id: given.text("subject_id"),
+        actor: given.text("actor"),
+        limit: given.number("limit", 1..=MAX_LIMIT),
+        before: given.number("before", 0..=i64::MAX),
+    };
+    let question = given.finish(question)?;
     let limit = question.limit.unwrap_or(LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Error::field("limit", "From 1 to 1000."));
-    }
     let page = sqlx::query_as(
         "SELECT entry_id, at, actor, origin, action, subject, subject_id, before::text, after::text FROM audit_log \
           WHERE ($1::text IS NULL OR subject = $1) AND ($2::text IS NULL OR subject_id = $2) \

@@ -6,10 +6,7 @@ use std::{fmt::Display, str::FromStr};
 
 use axum::{
     Json,
-    extract::{
-        Path, State,
-        rejection::{JsonRejection, PathRejection},
-    },
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
 use clickwire_protocol::click;
@@ -21,9 +18,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     AppState,
     access::{Admin, Operator},
+    body::Object,
+    cursor::{Asked, InPages, Page},
     database::answer,
     error::Error,
     openapi::{self, Refused},
+    parameters::Parameters,
     redirect::{
         landing::LandingHost,
         query::Name,
@@ -105,13 +105,6 @@ struct WantedCampaign {
     name: String,
 }
 
-/// Ads of one campaign.
-#[derive(Serialize, ToSchema)]
-#[schema(as = AdList)]
-struct Ads {
-    data: Vec<Ad>,
-}
-
 /// What is registered, below `/api/v1/admin`.
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::default()
@@ -138,16 +131,16 @@ async fn show_ad(
 #[utoipa::path(put, path = "/ads/{ad_id}", tag = "admin", params(("ad_id" = String, Path)),
     request_body = WantedAd,
     responses((status = 200, body = Ad), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Database, openapi::Announced
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record, openapi::Announced
     )>))]
 async fn put_ad(
     State(state): State<AppState>,
     admin: Admin,
     ad_id: Result<Path<String>, PathRejection>,
-    body: Result<Json<WantedAd>, JsonRejection>,
+    body: Result<Object<WantedAd>, Error>,
 ) -> Result<Json<Ad>, Error> {
     let ad_id = id("ad_id", ad_id)?;
-    let Json(wanted) = body?;
+    let Object(wanted) = body?;
     let (target, hosts) = wanted.check()?;
     let put = sqlx::query(
         "INSERT INTO ads (ad_id, campaign_id, name, target_url, landing_hosts) \
@@ -193,16 +186,16 @@ async fn show_advertiser(
 #[utoipa::path(put, path = "/advertisers/{advertiser_id}", tag = "admin",
     params(("advertiser_id" = String, Path)), request_body = WantedAdvertiser,
     responses((status = 200, body = Advertiser), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Database, openapi::Announced
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record, openapi::Announced
     )>))]
 async fn put_advertiser(
     State(state): State<AppState>,
     admin: Admin,
     advertiser_id: Result<Path<String>, PathRejection>,
-    body: Result<Json<WantedAdvertiser>, JsonRejection>,
+    body: Result<Object<WantedAdvertiser>, Error>,
 ) -> Result<Json<Advertiser>, Error> {
     let advertiser_id = id("advertiser_id", advertiser_id)?;
-    let Json(wanted) = body?;
+    let Object(wanted) = body?;
     name(&wanted.name).map_err(|message| Error::field("name", message))?;
     let template: Option<Template> = wanted
         .click_id_template
@@ -241,7 +234,7 @@ async fn put_advertiser(
 #[utoipa::path(delete, path = "/advertisers/{advertiser_id}", tag = "admin",
     params(("advertiser_id" = String, Path)),
     responses((status = 204, description = "It is gone."), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Database
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Record
     )>))]
 async fn delete_advertiser(
     State(state): State<AppState>,
@@ -273,16 +266,16 @@ async fn show_campaign(
 #[utoipa::path(put, path = "/campaigns/{campaign_id}", tag = "admin", params(("campaign_id" = String, Path)),
     request_body = WantedCampaign,
     responses((status = 200, body = Campaign), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Database
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record
     )>))]
 async fn put_campaign(
     State(state): State<AppState>,
     admin: Admin,
     campaign_id: Result<Path<String>, PathRejection>,
-    body: Result<Json<WantedCampaign>, JsonRejection>,
+    body: Result<Object<WantedCampaign>, Error>,
 ) -> Result<Json<Campaign>, Error> {
     let campaign_id = id("campaign_id", campaign_id)?;
-    let Json(wanted) = body?;
+    let Object(wanted) = body?;
     let wrong = [
         ("advertiser_id", click::id(&wanted.advertiser_id).err()),
         ("name", name(&wanted.name).err().map(str::to_owned)),
@@ -309,7 +302,7 @@ async fn put_campaign(
 /// Deletes a campaign that has no ads.
 #[utoipa::path(delete, path = "/campaigns/{campaign_id}", tag = "admin", params(("campaign_id" = String, Path)),
     responses((status = 204, description = "It is gone."), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Database
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Record
     )>))]
 async fn delete_campaign(
     State(state): State<AppState>,
@@ -323,19 +316,27 @@ async fn delete_campaign(
 
 /// A campaign's ads.
 #[utoipa::path(get, path = "/campaigns/{campaign_id}/ads", tag = "operator",
-    params(("campaign_id" = String, Path)),
-    responses((status = 200, body = Ads), Refused<(openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database)>))]
+    params(("campaign_id" = String, Path), InPages),
+    responses((status = 200, body = Page<Ad>), Refused<(openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database)>))]
 async fn list_ads(
     State(state): State<AppState>,
     _operator: Operator,
     campaign_id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Ads>, Error> {
+    mut parameters: Parameters,
+) -> Result<Json<Page<Ad>>, Error> {
+    let campaign_id = id("campaign_id", campaign_id)?;
+    let asked: Asked<String> = Asked::read(&mut parameters);
+    let asked = parameters.finish(asked)?;
     let ads = sqlx::query_as(
         "SELECT ad_id, advertiser_id, campaign_id, ads.name, target_url, landing_hosts \
-           FROM ads JOIN campaigns USING (campaign_id) WHERE campaign_id = $1 ORDER BY ad_id LIMIT 1000",
+           FROM ads JOIN campaigns USING (campaign_id) \
+          WHERE campaign_id = $1 AND ($2::text IS NULL OR ad_id > $2) ORDER BY ad_id LIMIT $3",
     )
-    .bind(id("campaign_id", campaign_id)?);
-    Ok(Json(Ads { data: answer(ads.fetch_all(&state.database)).await? }))
+    .bind(campaign_id)
+    .bind(asked.after())
+    .bind(asked.limit());
+    let ads: Vec<Ad> = answer(ads.fetch_all(&state.database)).await?;
+    Ok(Json(asked.page(ads, |ad| ad.ad_id.clone())))
 }
 
 /// Deletes an ad.
@@ -343,7 +344,7 @@ async fn list_ads(
 /// Its links lead nowhere from then on.
 #[utoipa::path(delete, path = "/ads/{ad_id}", tag = "admin", params(("ad_id" = String, Path)),
     responses((status = 204, description = "It is gone."), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Database, openapi::Announced
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Record, openapi::Announced
     )>))]
 async fn delete_ad(
     State(state): State<AppState>,

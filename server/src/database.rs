@@ -224,7 +224,9 @@ impl Drop for TenantTransaction {
 
 /// A pool for what administrators change.
 pub(crate) fn connect_to_write(config: &Config) -> anyhow::Result<PgPool> {
-    Ok(pool(own(config)?.options(FROZEN_AFTER), WRITING))
+    // Sooner than the statement itself must end: what waits for a lock is told so.
+    let options = own(config)?.options(FROZEN_AFTER).options([("lock_timeout", "4s")]);
+    Ok(pool(options, WRITING))
 }
 
 fn own(config: &Config) -> anyhow::Result<PgConnectOptions> {

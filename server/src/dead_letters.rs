@@ -4,44 +4,36 @@
 
 use axum::{
     Json,
-    extract::{
-        Path, Query, State,
-        rejection::{JsonRejection, PathRejection, QueryRejection},
-    },
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
-use clickwire_dead_letters::{DeadLetter, PAGE_MAX, Page, Replayed};
-use clickwire_protocol::click::Rejection;
+use clickwire_dead_letters::{Actor, DeadLetter, PAGE_MAX, Page, Replayed};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
-    access::Operator,
+    access::{Caller, Operator},
+    accounts::Role,
     admin::reason,
+    body::Object,
     error::Error,
     openapi::{self, Refused},
+    parameters::Parameters,
 };
 
 /// Letters on a page, if nothing else is asked for.
 const PAGE: usize = 50;
 
-#[derive(Deserialize, IntoParams)]
+#[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 struct Asked {
     /// The `next` of the page before.
-    #[serde(default)]
-    after: u64,
+    after: Option<u64>,
     /// 50 unless asked otherwise.
-    #[serde(default = "page")]
     #[param(minimum = 1, maximum = 100)]
-    limit: usize,
-}
-
-fn page() -> usize {
-    PAGE
+    limit: Option<usize>,
 }
 
 /// What comes with a replay or a dismissal.
@@ -70,13 +62,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn list(
     State(state): State<AppState>,
     _operator: Operator,
-    query: Result<Query<Asked>, QueryRejection>,
+    mut given: Parameters,
 ) -> Result<Json<Page>, Error> {
-    let Query(asked) = query.map_err(|error| Error::Invalid(Rejection::form(error.body_text())))?;
-    if !(1..=PAGE_MAX).contains(&asked.limit) {
-        return Err(Error::field("limit", &format!("From 1 to {PAGE_MAX}.")));
-    }
-    Ok(Json(state.dead_letters.list(asked.after, asked.limit).await?))
+    let asked =
+        Asked { after: given.number("after", 0..=u64::MAX), limit: given.number("limit", 1..=PAGE_MAX) };
+    let Asked { after, limit } = given.finish(asked)?;
+    Ok(Json(state.dead_letters.list(after.unwrap_or_default(), limit.unwrap_or(PAGE)).await?))
 }
 
 /// A dead letter with its message.
@@ -92,23 +83,28 @@ async fn show(
 }
 
 /// Sends a message back to be counted.
+///
+/// Whose click it is the message says; where it does not, or is to say another, an administrator must, with
+/// a reason. Of all who deal with a dead letter at once, one succeeds.
 #[utoipa::path(post, path = "/{sequence}/replay", operation_id = "replay_dead_letter", tag = "operator",
     params(("sequence" = u64, Path)), request_body = Option<Order>,
     responses((status = 200, body = Replayed), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::NotReplayable, openapi::Broker, openapi::Record
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::NotReplayable,
+        openapi::Broker, openapi::Record
     )>))]
 async fn replay(
     State(state): State<AppState>,
     operator: Operator,
+    caller: Caller,
     sequence: Result<Path<u64>, PathRejection>,
-    order: Result<Option<Json<Order>>, JsonRejection>,
+    order: Result<Option<Object<Order>>, Error>,
 ) -> Result<Json<Replayed>, Error> {
-    let order = order?.map(|Json(order)| order).unwrap_or_default();
+    let order = order?.map(|Object(order)| order).unwrap_or_default();
     let reason = order.reason.as_deref().map(reason).transpose()?;
     let edited = order.payload.map(Into::into);
     let replayed = state
         .dead_letters
-        .replay(&state.admin_database, number(sequence)?, edited, operator.actor(), reason.as_ref())
+        .replay(&state.admin_database, number(sequence)?, edited, actor(&operator, &caller), reason.as_ref())
         .await?;
     Ok(Json(replayed))
 }
@@ -117,22 +113,28 @@ async fn replay(
 #[utoipa::path(post, path = "/{sequence}/dismiss", operation_id = "dismiss_dead_letter", tag = "operator",
     params(("sequence" = u64, Path)), request_body = Order,
     responses((status = 204, description = "It is gone."), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Broker, openapi::Record
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Broker, openapi::Record
     )>))]
 async fn dismiss(
     State(state): State<AppState>,
     operator: Operator,
+    caller: Caller,
     sequence: Result<Path<u64>, PathRejection>,
-    order: Result<Option<Json<Order>>, JsonRejection>,
+    order: Result<Option<Object<Order>>, Error>,
 ) -> Result<StatusCode, Error> {
-    let order = order?.map(|Json(order)| order).unwrap_or_default();
+    let order = order?.map(|Object(order)| order).unwrap_or_default();
     if order.payload.is_some() {
         return Err(Error::field("payload", "What is dismissed is not edited."));
     }
     let given = order.reason.as_deref().ok_or_else(|| Error::field("reason", "Required."))?;
     let reason = reason(given)?;
-    state.dead_letters.dismiss(&state.admin_database, number(sequence)?, operator.actor(), &reason).await?;
+    let actor = actor(&operator, &caller);
+    state.dead_letters.dismiss(&state.admin_database, number(sequence)?, actor, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn actor<'a>(operator: &'a Operator, caller: &Caller) -> Actor<'a> {
+    Actor { name: operator.actor(), is_administrator: caller.role == Role::Admin }
 }
 
 /// What is no number names no letter.

@@ -1,24 +1,18 @@
 //! Names of advertisers and campaigns, for menus and legends.
 
-use axum::{
-    Json,
-    extract::{Query, State, rejection::QueryRejection},
-};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     AppState,
     access::Caller,
+    cursor::{Asked, InPages, Page},
     database,
     error::Error,
     openapi::{self, Refused},
+    parameters::Parameters,
 };
-
-#[derive(Serialize, ToSchema)]
-pub(crate) struct List<T> {
-    data: Vec<T>,
-}
 
 #[derive(Serialize, ToSchema, sqlx::FromRow)]
 pub(crate) struct Advertiser {
@@ -32,45 +26,50 @@ pub(crate) struct Campaign {
     name: String,
 }
 
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct OfAdvertiser {
-    /// Required for who sees more than one.
-    advertiser_id: Option<String>,
-}
-
 /// Advertisers that the caller may see.
-#[utoipa::path(get, path = "/api/v1/advertisers", tag = "viewer",
-    responses((status = 200, body = List<Advertiser>), Refused<(openapi::Viewer, openapi::Shared)>))]
+#[utoipa::path(get, path = "/api/v1/advertisers", tag = "viewer", params(InPages),
+    responses((status = 200, body = Page<Advertiser>), Refused<(openapi::Viewer, openapi::Input, openapi::Shared)>))]
 pub(crate) async fn advertisers(
     State(state): State<AppState>,
     caller: Caller,
-) -> Result<Json<List<Advertiser>>, Error> {
+    mut parameters: Parameters,
+) -> Result<Json<Page<Advertiser>>, Error> {
+    let asked: Asked<String> = Asked::read(&mut parameters);
+    let asked = parameters.finish(asked)?;
     let data = sqlx::query_as(
         "SELECT advertiser_id, name FROM advertisers \
-         WHERE $1::text[] IS NULL OR advertiser_id = ANY($1) ORDER BY advertiser_id LIMIT 1000",
+         WHERE ($1::text[] IS NULL OR advertiser_id = ANY($1)) AND ($2::text IS NULL OR advertiser_id > $2) \
+         ORDER BY advertiser_id LIMIT $3",
     )
-    .bind(caller.scope.advertisers());
+    .bind(caller.scope.advertisers())
+    .bind(asked.after())
+    .bind(asked.limit());
     let mut tenants = state.tenants.begin(&caller, None).await?;
-    let data = database::answer(data.fetch_all(&mut *tenants)).await?;
-    Ok(Json(List { data }))
+    let data: Vec<Advertiser> = database::answer(data.fetch_all(&mut *tenants)).await?;
+    Ok(Json(asked.page(data, |advertiser| advertiser.advertiser_id.clone())))
 }
 
 /// An advertiser's campaigns.
-#[utoipa::path(get, path = "/api/v1/campaigns", tag = "viewer", params(OfAdvertiser),
-    responses((status = 200, body = List<Campaign>), Refused<(openapi::Scoped, openapi::Input, openapi::Shared)>))]
+#[utoipa::path(get, path = "/api/v1/campaigns", tag = "viewer",
+    params(("advertiser_id" = Option<String>, Query, description = "Required of a caller that sees more than one."), InPages),
+    responses((status = 200, body = Page<Campaign>), Refused<(openapi::Scoped, openapi::Input, openapi::Shared)>))]
 pub(crate) async fn campaigns(
     State(state): State<AppState>,
     caller: Caller,
-    query: Result<Query<OfAdvertiser>, QueryRejection>,
-) -> Result<Json<List<Campaign>>, Error> {
-    let Query(of) = query.map_err(|_| Error::field("advertiser_id", "Expected once at most."))?;
-    let advertiser_id = caller.scope.advertiser(of.advertiser_id.as_deref())?;
+    mut parameters: Parameters,
+) -> Result<Json<Page<Campaign>>, Error> {
+    let advertiser_id = parameters.text("advertiser_id");
+    let asked: Asked<String> = Asked::read(&mut parameters);
+    let asked = parameters.finish(asked)?;
+    let advertiser_id = caller.scope.advertiser(advertiser_id.as_deref())?;
     let data = sqlx::query_as(
-        "SELECT campaign_id, name FROM campaigns WHERE advertiser_id = $1 ORDER BY campaign_id LIMIT 1000",
+        "SELECT campaign_id, name FROM campaigns \
+         WHERE advertiser_id = $1 AND ($2::text IS NULL OR campaign_id > $2) ORDER BY campaign_id LIMIT $3",
     )
-    .bind(advertiser_id);
+    .bind(advertiser_id)
+    .bind(asked.after())
+    .bind(asked.limit());
     let mut tenants = state.tenants.begin(&caller, Some(advertiser_id)).await?;
-    let data = database::answer(data.fetch_all(&mut *tenants)).await?;
-    Ok(Json(List { data }))
+    let data: Vec<Campaign> = database::answer(data.fetch_all(&mut *tenants)).await?;
+    Ok(Json(asked.page(data, |campaign| campaign.campaign_id.clone())))
 }

@@ -5,7 +5,7 @@
 //! sentence, `{"error":{"code":…,"message":…}}`. The cause of a 5xx is logged here, once, and never
 //! shown.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     Json,
@@ -16,7 +16,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use clickwire_protocol::{answer::Refusal, click::Rejection};
+use clickwire_protocol::{answer::Refusal, click::Rejection, object::NUL};
 use serde::Serialize;
 use thiserror::Error as ThisError;
 use utoipa::ToSchema;
@@ -91,9 +91,12 @@ pub(crate) enum Error {
     /// A dead letter's message would only come back.
     #[error("replay: {0}")]
     NotReplayable(String),
-    /// The database gave a query up.
+    /// A question about counts is more than the database answers in time.
     #[error("the query took too long")]
     TooSlow,
+    /// Somebody else is changing, for longer than a write waits, what is to be changed.
+    #[error("database: {0}")]
+    Locked(sqlx::Error),
     #[error("database: {0}")]
     Database(sqlx::Error),
     /// What is asked for does not fit what is there.
@@ -162,6 +165,18 @@ impl Error {
 
     /// SQLSTATE of a query that the server's time limit ended.
     const QUERY_CANCELED: &str = "57014";
+
+    /// SQLSTATE of a statement that waited longer than `lock_timeout` for a lock.
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+    /// SQLSTATEs of a text with NUL in it, in a text column and in JSON: doors refuse it before, under the
+    /// field's name.
+    const NUL: [&str; 2] = ["22021", "22P05"];
+
+    /// Why a question about counts was not answered: one that takes too long can be asked for less.
+    pub(crate) fn of_question(error: sqlx::Error) -> Self {
+        if state(&error).as_deref() == Some(Self::QUERY_CANCELED) { Self::TooSlow } else { error.into() }
+    }
 
     /// What is said of one click in the answer to its batch.
     pub(crate) fn of_click(self) -> Refusal {
@@ -299,6 +314,11 @@ impl Error {
                 "too_slow",
                 "This takes too long: ask for a shorter time, a coarser granularity or fewer groups.",
             ),
+            Self::Locked(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "locked",
+                "Something else is being done with it. Nothing was changed. Try again.",
+            ),
             Self::Database(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "database_unavailable",
@@ -335,11 +355,17 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        match error.as_database_error().and_then(sqlx::error::DatabaseError::code) {
-            Some(code) if code == Self::QUERY_CANCELED => Self::TooSlow,
-            _ => Self::Database(error),
+        match state(&error).as_deref() {
+            Some(Self::LOCK_NOT_AVAILABLE) => Self::Locked(error),
+            Some(code) if Self::NUL.contains(&code) => Self::Invalid(Rejection::form(NUL)),
+            Some(_) | None => Self::Database(error),
         }
     }
+}
+
+/// The SQLSTATE of what the database says is wrong.
+fn state(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code)
 }
 
 impl From<JsonRejection> for Error {
@@ -368,7 +394,13 @@ impl From<clickwire_dead_letters::Error> for Error {
         match error {
             Cause::NotFound => Self::NotFound,
             Cause::Refused(refusal) => Self::NotReplayable(refusal.to_string()),
-            Cause::Database(error) => Self::Database(error),
+            Cause::Busy | Cause::Done => {
+                Self::Conflict("Somebody has dealt with this dead letter, or is about to.")
+            }
+            Cause::ReasonMissing(_) => {
+                Self::field("reason", "Required where the message does not say whose click it is.")
+            }
+            Cause::Database(error) => error.into(),
             Cause::Publish(_) | Cause::Stream(_) | Cause::Read(_) | Cause::Delete(_) => {
                 Self::BrokerAway(error.to_string())
             }

@@ -4,7 +4,7 @@
 //! - [`keys`]: who may post; [`limits`]: how much; [`quota`]: how much at once; [`visitor`]: who is at the
 //!   other end
 //! - [`redirect`]: a click on an ad's link; its [`click_id`] is signed
-//! - [`analytics`] and [`entities`]: questions to the database, scoped by [`access`]
+//! - [`analytics`], [`entities`] and [`settings`]: questions to the database, scoped by [`access`]
 //! - [`accounts`]: people who sign in; [`origin`]: from which pages; [`signing`]: with what; [`following`]: known
 //!   to every server
 //! - [`admin`]: what administrators do, and [`access::Admin`] and [`access::Operator`] guard:
@@ -13,7 +13,8 @@
 //! - [`alerts`]: incidents, which operators list and acknowledge
 //! - [`live`]: the gateway that dashboards are connected to
 //! - [`serve`]: connections, their limits and their end; [`tls`]: what they are encrypted by; [`requests`]: what
-//!   every request has; [`host`]: the host that it is for
+//!   every request has; [`host`]: the host that it is for; [`parameters`], [`body`], [`cursor`]: how questions and
+//!   orders are read
 //! - [`openapi`]: the document of all that, made from the code
 //! - [`page`]: the dashboard itself, embedded in the program
 
@@ -26,9 +27,11 @@ mod admin;
 mod alerts;
 mod analytics;
 mod audit;
+mod body;
 mod catalog;
 mod click_id;
 mod countries;
+mod cursor;
 mod database;
 mod dead_letters;
 mod deployment;
@@ -48,11 +51,13 @@ mod networks;
 mod openapi;
 mod origin;
 mod page;
+mod parameters;
 mod quota;
 mod redirect;
 mod requests;
 mod rules;
 mod serve;
+mod settings;
 mod signing;
 mod stats;
 mod tls;
@@ -367,6 +372,7 @@ fn routes(state: AppState) -> Router {
         .merge(page::router())
         .fallback(redirect::elsewhere)
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
+        .layer(middleware::from_fn(parameters::refuse_nul_in_path))
         .layer(middleware::from_fn(intake::cors::posts))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
@@ -395,6 +401,7 @@ fn api(posts: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
         .routes(routes!(analytics::aggregate))
         .routes(routes!(entities::advertisers))
         .routes(routes!(entities::campaigns))
+        .routes(routes!(settings::show))
         .nest("/api/v1/admin", admin::routes())
         .nest("/api/v1/alerts", alerts::routes())
         .nest("/api/v1/session", accounts::sign_in::routes())

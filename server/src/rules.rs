@@ -3,10 +3,7 @@
 
 use axum::{
     Json,
-    extract::{
-        Path, State,
-        rejection::{JsonRejection, PathRejection},
-    },
+    extract::{Path, State, rejection::PathRejection},
 };
 use clickwire_protocol::{
     alerts::{FraudRate, Spike},
@@ -24,9 +21,12 @@ use crate::{
     AppState,
     access::{Admin, Operator},
     admin::reason,
+    body::Object,
+    cursor::{Asked, InPages, Page},
     database::{answer, rfc3339},
     error::Error,
     openapi::{self, Refused},
+    parameters::Parameters,
 };
 
 /// From the change until it is in force: longer than a batch that has not seen it can take from being
@@ -34,6 +34,7 @@ use crate::{
 /// when it came. Whole milliseconds, as times of receipt are: what the answer says is what judges.
 const NOTICE: &str = "INTERVAL '2 seconds'";
 
+/// The rules; how many there are the program says.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RuleVersions)]
 struct List {
@@ -79,17 +80,30 @@ async fn list(State(state): State<AppState>, _operator: Operator) -> Result<Json
 }
 
 /// All versions of a rule, the newest first.
-#[utoipa::path(get, path = "/{rule}", operation_id = "show_rule", tag = "operator", params(("rule" = String, Path)),
-    responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
+#[utoipa::path(get, path = "/{rule}", operation_id = "show_rule", tag = "operator",
+    params(("rule" = String, Path), InPages),
+    responses((status = 200, body = Page<Version>), Refused<(
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
+    )>))]
 async fn history(
     State(state): State<AppState>,
     _operator: Operator,
     rule: Result<Path<String>, PathRejection>,
-) -> Result<Json<List>, Error> {
+    mut parameters: Parameters,
+) -> Result<Json<Page<Version>>, Error> {
     let Path(rule) = rule.map_err(|_| Error::NotFound)?;
-    let all = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1000";
-    let data = versions(&state.database, all, Some(&rule)).await?;
-    if data.is_empty() { Err(Error::NotFound) } else { Ok(Json(List { data })) }
+    let asked: Asked<i32> = Asked::read(&mut parameters);
+    let asked = parameters.finish(asked)?;
+    let before = asked.after().copied().unwrap_or(i32::MAX);
+    let some = "SELECT * FROM fraud_rules WHERE rule = $1 AND version < $2 ORDER BY version DESC LIMIT $3";
+    let sql = columns(&format!("({some}) AS versions"));
+    let some = sqlx::query_as::<_, Row>(AssertSqlSafe(sql)).bind(&rule).bind(before).bind(asked.limit());
+    let some = answer(some.fetch_all(&state.database)).await?;
+    // The first version is there from the beginning.
+    if some.is_empty() && asked.after().is_none() {
+        return Err(Error::NotFound);
+    }
+    Ok(Json(asked.page(some.into_iter().map(version).collect(), |version| version.version)))
 }
 
 /// Makes a new version of a rule.
@@ -98,16 +112,16 @@ async fn history(
 #[utoipa::path(put, path = "/{rule}", operation_id = "change_rule", tag = "admin", params(("rule" = String, Path)),
     request_body = Change,
     responses((status = 200, body = Version), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Database
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record
     )>))]
 async fn change(
     State(state): State<AppState>,
     admin: Admin,
     rule: Result<Path<String>, PathRejection>,
-    body: Result<Json<Change>, JsonRejection>,
+    body: Result<Object<Change>, Error>,
 ) -> Result<Json<Version>, Error> {
     let Path(rule) = rule.map_err(|_| Error::NotFound)?;
-    let Json(change) = body?;
+    let Object(change) = body?;
     let reason = reason(&change.reason)?;
     let latest = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1";
     let before = versions(&state.admin_database, latest, Some(&rule)).await?.pop().ok_or(Error::NotFound)?;
@@ -142,6 +156,10 @@ async fn change(
 /// Whether a rule can be so: those that judge clicks, and those that only alert.
 fn check(rule: &str, mode: Mode, parameters: &Value) -> Result<(), Error> {
     let wrong = |message: &str| Error::field("parameters", message);
+    // What versions before this check were stored with is still read.
+    if !parameters.is_object() {
+        return Err(wrong("Expected an object."));
+    }
     if let Some(rule) = Rule::named(rule) {
         let setting = Setting::new(rule, mode, parameters).map_err(|invalid| wrong(&invalid.to_string()))?;
         // Without its number it would be the first list: whoever writes parameters names it.

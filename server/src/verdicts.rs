@@ -7,12 +7,9 @@
 
 use axum::{
     Json,
-    extract::{
-        Path, Query, State,
-        rejection::{JsonRejection, PathRejection, QueryRejection},
-    },
+    extract::{Path, State, rejection::PathRejection},
 };
-use clickwire_protocol::{attribution::Params, feed::Keys, finality};
+use clickwire_protocol::{attribution::Params, click, feed::Keys, finality};
 use redis::AsyncCommands as _;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, postgres::PgArguments};
@@ -25,9 +22,11 @@ use crate::{
     AppState,
     access::{Admin, Operator},
     admin::reason,
+    body::Object,
     database::{answer, rfc3339},
     error::Error,
     openapi::{self, Refused},
+    parameters::{Parameters, instant},
     watermark::Watermark,
 };
 
@@ -108,24 +107,23 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// Which click, where its id alone does not tell: ids are names within an advertiser, and one may have come
 /// back after days.
-#[derive(Deserialize, IntoParams)]
+#[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 struct Which {
     /// Whose click it is.
     advertiser_id: Option<String>,
     /// The time that it is counted under, as answers have it; RFC 3339.
-    #[serde(default, with = "time::serde::rfc3339::option")]
     #[param(value_type = Option<String>, format = DateTime)]
     clicked_at: Option<OffsetDateTime>,
 }
 
 impl Which {
-    fn read(query: Result<Query<Self>, QueryRejection>) -> Result<Self, Error> {
-        let Query(which) = query.map_err(|_| {
-            Error::field("clicked_at", "Expected advertiser_id, and clicked_at as in RFC 3339.")
-        })?;
-        Ok(which)
+    fn read(mut given: Parameters) -> Result<Self, Error> {
+        let which = Self {
+            advertiser_id: given.take("advertiser_id", click::id),
+            clicked_at: given.take("clicked_at", instant),
+        };
+        given.finish(which)
     }
 }
 
@@ -181,10 +179,10 @@ async fn show(
     State(state): State<AppState>,
     _operator: Operator,
     click_id: Result<Path<Uuid>, PathRejection>,
-    which: Result<Query<Which>, QueryRejection>,
+    parameters: Parameters,
 ) -> Result<Json<Answer>, Error> {
     let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;
-    let which = Which::read(which)?;
+    let which = Which::read(parameters)?;
     let mut connection = state.database.acquire().await?;
     let row = Row::find(&mut connection, click_id, &which).await?;
     Ok(Json(answer(read(&mut connection, &row)).await?.ok_or(Error::NotFound)?))
@@ -196,18 +194,18 @@ async fn show(
 #[utoipa::path(post, path = "/{click_id}/release", operation_id = "release_click", tag = "admin",
     params(("click_id" = Uuid, Path), Which), request_body = Order,
     responses((status = 200, body = Answer), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Database, openapi::Announced
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record, openapi::Announced
     )>))]
 async fn release(
     State(state): State<AppState>,
     admin: Admin,
     click_id: Result<Path<Uuid>, PathRejection>,
-    which: Result<Query<Which>, QueryRejection>,
-    body: Result<Json<Order>, JsonRejection>,
+    parameters: Parameters,
+    body: Result<Object<Order>, Error>,
 ) -> Result<Json<Answer>, Error> {
     let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;
-    let which = Which::read(which)?;
-    let Json(order) = body?;
+    let which = Which::read(parameters)?;
+    let Object(order) = body?;
     let reason = reason(&order.reason)?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let (stream, installation) = state.names.installation_lock();

@@ -9,11 +9,11 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clickwire_protocol::{MINUTE_MS, counts::Counts};
 use sqlx::PgPool;
-use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, Reconciliation, floor};
+use super::{Outcome, Reconciliation, minutes};
 use crate::{
     config::Config,
     deployment,
@@ -47,9 +47,8 @@ async fn reconcile(
     to: OffsetDateTime,
     repair: bool,
 ) -> anyhow::Result<Outcome> {
-    let from = floor(from, Duration::MINUTE);
-    let to = floor(to + Duration::MINUTE - Duration::NANOSECOND, Duration::MINUTE);
-    ensure!(from < to, "--from must be before --to");
+    let (from, to) = minutes(from, to, OffsetDateTime::now_utc())
+        .context("--from must be before --to, and nothing is counted later than tomorrow")?;
     let database: PgPool = schema::connect(&config.database_url, 1)?;
     let mut connection = database.acquire().await.context("database")?.detach();
     deployment::claim(&mut connection, &config.names()).await?;

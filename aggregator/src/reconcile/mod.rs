@@ -62,7 +62,7 @@ impl Reconciliation<'_> {
         let mut outcome = Outcome::default();
         let mut start = self.from;
         while start < self.to {
-            let end = self.to.min(floor(start, Duration::HOUR) + Duration::HOUR);
+            let end = self.to.min(floor(start, Duration::HOUR).saturating_add(Duration::HOUR));
             let found = recount::compare(connection, start, end).await?;
             found.first.iter().try_for_each(&mut report)?;
             outcome.differences += found.total;
@@ -130,8 +130,59 @@ impl Reconciliation<'_> {
     }
 }
 
+/// Whole minutes that hold `[from, to)` as far as clicks can have been counted, which is until tomorrow: a
+/// range without an end has one.
+fn minutes(
+    from: OffsetDateTime,
+    to: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Option<(OffsetDateTime, OffsetDateTime)> {
+    let to = to.min(now.saturating_add(Duration::DAY));
+    let last = floor(to.saturating_sub(Duration::NANOSECOND), Duration::MINUTE);
+    let (from, to) = (floor(from, Duration::MINUTE), last.saturating_add(Duration::MINUTE));
+    (from < to).then_some((from, to))
+}
+
 /// The start of the minute, hour or day that a time lies in.
 fn floor(at: OffsetDateTime, width: Duration) -> OffsetDateTime {
     let width = width.whole_seconds();
     OffsetDateTime::from_unix_timestamp(at.unix_timestamp().div_euclid(width) * width).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::instant::instant;
+
+    use super::*;
+
+    #[test]
+    fn a_range_without_an_end_ends_tomorrow() {
+        let range = |from: &str, to: &str| {
+            let now = instant("2026-11-28T12:00:00Z").unwrap();
+            let (from, to) = minutes(instant(from).unwrap(), instant(to).unwrap(), now)?;
+            Some([from, to].map(|at| at.to_string()))
+        };
+        let whole = |from: &str, to: &str| Some([format!("{from}.0 +00:00:00"), format!("{to}.0 +00:00:00")]);
+        for (from, to, expected) in [
+            (
+                "2026-11-28T00:00:30Z",
+                "2026-11-28T00:01:00Z",
+                whole("2026-11-28 0:00:00", "2026-11-28 0:01:00"),
+            ),
+            (
+                "2026-11-28T00:00:30Z",
+                "2026-11-28T00:01:00.1Z",
+                whole("2026-11-28 0:00:00", "2026-11-28 0:02:00"),
+            ),
+            (
+                "2026-11-01T00:00:00Z",
+                "9999-12-31T23:59:59Z",
+                whole("2026-11-01 0:00:00", "2026-11-29 12:00:00"),
+            ),
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z", None),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.9Z", None),
+        ] {
+            assert_eq!(range(from, to), expected, "{from} to {to}");
+        }
+    }
 }

@@ -106,6 +106,11 @@ pub(crate) fn found(answer: Result<StreamMessage, RawMessageError>) -> Result<Op
 }
 
 impl DeadLetter {
+    /// Whose click the message is, if that can be read.
+    pub(crate) fn advertiser_id(&self) -> Option<String> {
+        text_in(&self.payload, "advertiser_id")
+    }
+
     /// The ad that the message speaks of, if that can be read.
     pub(crate) fn ad_id(&self) -> Option<String> {
         text_in(&self.payload, "ad_id")

@@ -3,11 +3,15 @@
 //! Administrators list and read them and then either replay them, edited if need be, or dismiss
 //! them, over HTTP or on the command line: the same code, so with the same meaning.
 //!
-//! What is done with a letter goes through three steps, and a crash between any two of them loses
+//! What is done with a letter goes through four steps, and a crash between any two of them loses
 //! and doubles nothing, for the letter stays and everything can be done again:
-//! 1. **publish** to the stream of clicks (a replay only): the ledger counts a click id once,
-//! 2. **record** who did what and why, with the bytes, in `dead_letter_actions`,
-//! 3. **delete** the letter.
+//! 1. **claim** it: of all who deal with it at once, one goes on,
+//! 2. **publish** to the stream of clicks (a replay only): the ledger counts a click id once,
+//! 3. **record** who did what and why, with the bytes, in `dead_letter_actions`, once for each letter,
+//! 4. **delete** the letter.
+//!
+//! Whose click it is the message says. Where it does not, or an edit says another, an administrator must
+//! say so, with a reason, and the record has it.
 
 mod error;
 mod letter;
@@ -30,7 +34,10 @@ pub use crate::{
     letter::{DeadLetter, Summary},
     replay::{Refusal, Replayed},
 };
-use crate::{message::Poison, record::Action};
+use crate::{
+    message::Poison,
+    record::{Action, Claim},
+};
 
 /// Letters on one page, at most.
 pub const PAGE_MAX: usize = 100;
@@ -40,6 +47,15 @@ pub const PAGE_MAX: usize = 100;
 pub struct DeadLetters {
     nats: Context,
     names: Names,
+}
+
+/// Whoever deals with a letter.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor<'a> {
+    /// Stands in the record.
+    pub name: &'a str,
+    /// May say whose click it is where the message does not.
+    pub is_administrator: bool,
 }
 
 /// Some of the letters, the oldest first.
@@ -103,26 +119,32 @@ impl DeadLetters {
 
     /// One letter with everything that is known of it.
     pub async fn read(&self, sequence: u64) -> Result<DeadLetter, Error> {
+        // Sequences begin at 1, and the broker takes 0 for no sequence at all.
+        if sequence == 0 {
+            return Err(Error::NotFound);
+        }
         let request = self.stream().await?.raw_message_builder().sequence(sequence);
         letter::found(request.send().await)?.ok_or(Error::NotFound)
     }
 
     /// Sends a letter's message back to be counted, edited if `edited` is given, and removes the
-    /// letter. An edit may repair everything but a readable click id.
+    /// letter. An edit may repair everything but a readable click id, and an operator's not whose click it is.
     pub async fn replay(
         &self,
         database: &PgPool,
         sequence: u64,
         edited: Option<Bytes>,
-        actor: &str,
+        actor: Actor<'_>,
         reason: Option<&Reason>,
     ) -> Result<Replayed, Error> {
         let letter = self.read(sequence).await?;
         // First, so that nothing is published if it can't be recorded.
-        let mut connection = database.acquire().await?;
-        let replayed = replay::publish(&self.nats, &self.names, &letter, edited.as_ref()).await?;
-        let action = Action::Replay { edited: edited.as_deref(), replayed: &replayed };
-        record::append(&mut connection, &self.names, &letter, actor, reason, &action).await?;
+        let claim = self.claim(database, sequence).await?;
+        let (replayed, named_advertiser) =
+            replay::publish(&self.nats, &self.names, &letter, edited.as_ref(), actor, reason).await?;
+        let named_advertiser = named_advertiser.as_deref();
+        let action = Action::Replay { edited: edited.as_deref(), replayed: &replayed, named_advertiser };
+        claim.record(&letter, actor.name, reason, &action).await?;
         self.delete(sequence).await?;
         Ok(replayed)
     }
@@ -132,13 +154,24 @@ impl DeadLetters {
         &self,
         database: &PgPool,
         sequence: u64,
-        actor: &str,
+        actor: Actor<'_>,
         reason: &Reason,
     ) -> Result<(), Error> {
         let letter = self.read(sequence).await?;
-        let mut connection = database.acquire().await?;
-        record::append(&mut connection, &self.names, &letter, actor, Some(reason), &Action::Dismiss).await?;
+        let claim = self.claim(database, sequence).await?;
+        claim.record(&letter, actor.name, Some(reason), &Action::Dismiss).await?;
         self.delete(sequence).await
+    }
+
+    /// A letter for one to deal with. One that was dealt with, and left behind by a crash, is removed.
+    async fn claim(&self, database: &PgPool, sequence: u64) -> Result<Claim, Error> {
+        let stream = self.nats.get_stream(self.names.dead_letter_stream()).await?;
+        let generation = stream.cached_info().created;
+        let claimed = Claim::take(database, self.names.dead_letter_stream(), generation, sequence).await;
+        if matches!(claimed, Err(Error::Done)) {
+            self.delete(sequence).await?;
+        }
+        claimed
     }
 
     async fn stream(&self) -> Result<Stream<()>, Error> {

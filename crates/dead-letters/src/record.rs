@@ -1,9 +1,10 @@
-//! The record of what was done with dead letters: appended to, never changed.
+//! The record of what was done with dead letters: appended to, never changed, one row for each letter.
 
-use clickwire_protocol::{reason::Reason, stream::Names};
-use sqlx::PgConnection;
+use clickwire_protocol::reason::Reason;
+use sqlx::{PgPool, Postgres, Transaction};
+use time::OffsetDateTime;
 
-use crate::{letter::DeadLetter, replay::Replayed};
+use crate::{Error, letter::DeadLetter, replay::Replayed};
 
 /// What was done.
 pub(crate) enum Action<'a> {
@@ -13,39 +14,92 @@ pub(crate) enum Action<'a> {
         edited: Option<&'a [u8]>,
         /// Where it went.
         replayed: &'a Replayed,
+        /// Whose click it was said to be, if the message did not say so.
+        named_advertiser: Option<&'a str>,
     },
     /// The message is not to be counted.
     Dismiss,
 }
 
-/// Appends one action.
-pub(crate) async fn append(
-    connection: &mut PgConnection,
-    names: &Names,
-    letter: &DeadLetter,
-    actor: &str,
-    reason: Option<&Reason>,
-    action: &Action<'_>,
-) -> Result<(), sqlx::Error> {
-    let (name, edited, replayed) = match *action {
-        Action::Replay { edited, replayed } => ("replay", edited, Some(replayed)),
-        Action::Dismiss => ("dismiss", None, None),
-    };
-    sqlx::query(
-        "INSERT INTO dead_letter_actions (actor, action, reason, stream, sequence, code, click_id, payload, \
-           edited_payload, replayed_as) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-    )
-    .bind(actor)
-    .bind(name)
-    .bind(reason.map(Reason::as_str))
-    .bind(names.dead_letter_stream())
-    .bind(letter.summary.sequence as i64)
-    .bind(letter.summary.code.as_deref())
-    .bind(replayed.map(|replayed| replayed.click_id).or(letter.summary.click_id))
-    .bind(&letter.payload[..])
-    .bind(edited)
-    .bind(replayed.map(|replayed| replayed.stream_sequence as i64))
-    .execute(connection)
-    .await?;
-    Ok(())
+/// A letter that nobody else deals with until this is dropped: a transaction that holds a lock on it.
+pub(crate) struct Claim {
+    transaction: Transaction<'static, Postgres>,
+    stream: String,
+    generation: OffsetDateTime,
+}
+
+impl Claim {
+    /// Takes the letter, unless somebody has it, or has dealt with it.
+    pub(crate) async fn take(
+        database: &PgPool,
+        stream: String,
+        generation: OffsetDateTime,
+        sequence: u64,
+    ) -> Result<Self, Error> {
+        let mut transaction = database.begin().await?;
+        // Nobody waits for another: what that one does is not to be done again.
+        let is_free: bool = sqlx::query_scalar(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended('dead letter ' || $1 || ' ' || $2, 0))",
+        )
+        .bind(&stream)
+        .bind(sequence.to_string())
+        .fetch_one(&mut *transaction)
+        .await?;
+        if !is_free {
+            return Err(Error::Busy);
+        }
+        let is_done: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM dead_letter_actions \
+              WHERE stream = $1 AND generation = $2 AND sequence = $3)",
+        )
+        .bind(&stream)
+        .bind(generation)
+        .bind(sequence as i64)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if is_done { Err(Error::Done) } else { Ok(Self { transaction, stream, generation }) }
+    }
+
+    /// Records what was done, and gives the letter up.
+    pub(crate) async fn record(
+        mut self,
+        letter: &DeadLetter,
+        actor: &str,
+        reason: Option<&Reason>,
+        action: &Action<'_>,
+    ) -> Result<(), Error> {
+        let (name, edited, replayed, named_advertiser) = match *action {
+            Action::Replay { edited, replayed, named_advertiser } => {
+                ("replay", edited, Some(replayed), named_advertiser)
+            }
+            Action::Dismiss => ("dismiss", None, None, None),
+        };
+        let recorded = sqlx::query(
+            "INSERT INTO dead_letter_actions (actor, action, reason, stream, generation, sequence, code, click_id, \
+               payload, edited_payload, replayed_as, named_advertiser) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        )
+        .bind(actor)
+        .bind(name)
+        .bind(reason.map(Reason::as_str))
+        .bind(&self.stream)
+        .bind(self.generation)
+        .bind(letter.summary.sequence as i64)
+        .bind(letter.summary.code.as_deref())
+        .bind(replayed.map(|replayed| replayed.click_id).or(letter.summary.click_id))
+        .bind(&letter.payload[..])
+        .bind(edited)
+        .bind(replayed.map(|replayed| replayed.stream_sequence as i64))
+        .bind(named_advertiser)
+        .execute(&mut *self.transaction)
+        .await;
+        match recorded {
+            Ok(_) => Ok(self.transaction.commit().await?),
+            // The lock was lost, with its session, to somebody who was quicker.
+            Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => {
+                Err(Error::Done)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::{Click, Rejection},
+    reason::Reason,
     stream::{Names, partition_of},
 };
 use serde::Serialize;
@@ -12,7 +13,7 @@ use thiserror::Error as ThisError;
 use uuid::Uuid;
 
 use crate::{
-    Error,
+    Actor, Error,
     letter::DeadLetter,
     message::{self, Poison},
 };
@@ -29,6 +30,9 @@ pub enum Refusal {
     /// Another click would be counted in its place.
     #[error("the click keeps its id, {0}")]
     OtherId(Uuid),
+    /// Somebody else would be billed for it.
+    #[error("whose click it is only an administrator says where the message does not: not {0}'s")]
+    OtherAdvertiser(String),
 }
 
 fn listed(rejection: &Rejection) -> String {
@@ -52,7 +56,8 @@ pub struct Replayed {
     pub is_repeated: bool,
 }
 
-/// Publishes a letter's message, or what it was edited to, and returns when the broker has it.
+/// Publishes a letter's message, or what it was edited to, and returns when the broker has it; and whose
+/// click it was said to be, if the letter does not say so.
 ///
 /// Its message id is made of the letter's place. The click's own would be the one it was first
 /// published under, which the broker may still remember and drop; this one lets the broker drop
@@ -62,22 +67,44 @@ pub(crate) async fn publish(
     names: &Names,
     letter: &DeadLetter,
     edited: Option<&Bytes>,
-) -> Result<Replayed, Error> {
+    actor: Actor<'_>,
+    reason: Option<&Reason>,
+) -> Result<(Replayed, Option<String>), Error> {
     let stream = nats.get_stream(names.stream()).await?;
     let config = &stream.cached_info().config;
     let payload = edited.unwrap_or(&letter.payload);
     let now_ms = now_ms();
     let click = check(letter, payload, now_ms, message::oldest_ms(now_ms, config.max_age))?;
+    let named_advertiser = named(letter, &click, actor, reason)?;
     let subject = subject(names, letter, &click, &config.subjects);
     let id = format!("{}-{}", names.dead_letter_stream(), letter.summary.sequence);
     let publish = PublishMessage::build().message_id(id).payload(payload.clone());
     let stored = nats.send_publish(subject.clone(), publish).await?.await?;
-    Ok(Replayed {
+    let replayed = Replayed {
         click_id: click.click_id,
         subject,
         stream_sequence: stored.sequence,
         is_repeated: stored.duplicate,
-    })
+    };
+    Ok((replayed, named_advertiser))
+}
+
+/// Whose click it is said to be, if the letter does not say so; and whether that may be said.
+fn named(
+    letter: &DeadLetter,
+    click: &Click,
+    actor: Actor<'_>,
+    reason: Option<&Reason>,
+) -> Result<Option<String>, Error> {
+    if letter.advertiser_id().as_ref() == Some(&click.advertiser_id) {
+        return Ok(None);
+    }
+    let named = click.advertiser_id.clone();
+    match reason {
+        _ if !actor.is_administrator => Err(Refusal::OtherAdvertiser(named).into()),
+        None => Err(Error::ReasonMissing(named)),
+        Some(_) => Ok(Some(named)),
+    }
 }
 
 /// Reads a message as the aggregator will read it, and more sternly: nothing that is known to fail
@@ -138,6 +165,32 @@ mod tests {
         ] {
             let refusal = checked(original.as_bytes(), &edited).unwrap_err().to_string();
             assert!(refusal.contains(reason), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn whose_click_it_is_the_message_says_or_an_administrator_with_a_reason() {
+        let reason: Reason = "the shop's program cut it off".parse().unwrap();
+        let own = click("ad_001");
+        let mut others = own.clone();
+        others["advertiser_id"] = json!("adv_002");
+        let readable = own.to_string();
+        for (original, payload, is_administrator, reason, expected) in [
+            (readable.as_str(), &own, false, None, Ok(None)),
+            (&readable, &others, false, Some(&reason), Err("only an administrator")),
+            (&readable, &others, true, None, Err("a reason is needed")),
+            (&readable, &others, true, Some(&reason), Ok(Some("adv_002"))),
+            ("{", &own, false, Some(&reason), Err("only an administrator")),
+            ("{", &own, true, None, Err("a reason is needed")),
+            ("{", &own, true, Some(&reason), Ok(Some("adv_001"))),
+        ] {
+            let edited = serde_json::from_value(payload.clone()).unwrap();
+            let actor = Actor { name: "tester", is_administrator };
+            let said = named(&letter(original.as_bytes()), &edited, actor, reason);
+            match expected {
+                Ok(advertiser) => assert_eq!(said.unwrap().as_deref(), advertiser),
+                Err(why) => assert!(said.unwrap_err().to_string().contains(why), "{original} {payload}"),
+            }
         }
     }
 

@@ -154,6 +154,7 @@ pub struct Spike {
 
 /// When too much of a campaign's traffic is invalid, by the rule `fraud_rate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FraudRate {
     /// From this share of clicks on it is a warning.

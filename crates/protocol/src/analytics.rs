@@ -1,8 +1,12 @@
-//! The answer of `GET /api/v1/analytics/aggregate`.
+//! The answer of `GET /api/v1/analytics/aggregate`, and what clicks are filtered and grouped by: one reader
+//! for whoever asks, over whichever door.
 
 use serde::{Deserialize, Serialize};
 
-use crate::counts::Counts;
+use crate::{
+    click, country,
+    counts::{Counts, DeviceType},
+};
 
 /// The width of a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,6 +50,34 @@ impl Dimension {
             Self::DeviceType => "device_type",
         }
     }
+
+    /// A value of this dimension as it is stored, out of a question; or what is wrong with it.
+    pub fn value(self, text: &str) -> Result<String, String> {
+        match self {
+            Self::CampaignId | Self::AdId => click::id(text),
+            Self::Country => country::asked(text),
+            Self::DeviceType => text
+                .parse::<DeviceType>()
+                .map(|device| device.as_str().to_owned())
+                .map_err(|error| format!("{error}.")),
+        }
+    }
+
+    /// The dimensions of a list separated by commas; none of an empty one.
+    pub fn list(text: &str) -> Result<Vec<Self>, String> {
+        let names = text.split(',').map(str::trim).filter(|_| !text.trim().is_empty());
+        let listed: Vec<Self> = names
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|error: UnknownDimension| format!("{error}."))?;
+        Self::each_once(&listed).map(|()| listed)
+    }
+
+    /// Whether each stands in a list once.
+    pub fn each_once(listed: &[Self]) -> Result<(), String> {
+        let is_once = (1..listed.len()).all(|n| !listed[..n].contains(&listed[n]));
+        if is_once { Ok(()) } else { Err("Names a dimension twice.".to_owned()) }
+    }
 }
 
 impl std::str::FromStr for Dimension {
@@ -78,6 +110,11 @@ pub struct Aggregate {
     pub total_clicks: i64,
     /// Distinct users of the whole range and all groups, each once; `null` if one row's are.
     pub total_unique_users: Option<i64>,
+    /// Where the first bucket begins; RFC 3339. Whole buckets are counted, so it may lie before what was
+    /// asked for.
+    pub start_time: String,
+    /// Where the last bucket ends; RFC 3339. It may lie behind what was asked for.
+    pub end_time: String,
     /// Time that the database took, in milliseconds.
     pub query_time_ms: f64,
     /// Minutes that end at or before this RFC 3339 time are final, later ones provisional. A change of a
@@ -128,6 +165,36 @@ impl AggregateRow {
             duplicates: counts.duplicate,
             received: counts.received(),
             ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_they_are_stored_or_refused() {
+        for (dimension, text, expected) in [
+            (Dimension::Country, "us", Some("US")),
+            (Dimension::Country, "USA", Some("US")),
+            (Dimension::Country, "Atlantis", None),
+            (Dimension::Country, "", None),
+            (Dimension::DeviceType, "tv", Some("tv")),
+            (Dimension::DeviceType, "fridge", None),
+            (Dimension::CampaignId, "camp_001", Some("camp_001")),
+            (Dimension::AdId, "ad\u{0}1", None),
+        ] {
+            assert_eq!(dimension.value(text).ok().as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_name_each_dimension_once() {
+        assert_eq!(Dimension::list("ad_id, country"), Ok(vec![Dimension::AdId, Dimension::Country]));
+        assert_eq!(Dimension::list(""), Ok(vec![]));
+        for wrong in ["os", "ad_id,", "ad_id,country,ad_id"] {
+            assert!(Dimension::list(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -14,10 +14,13 @@
 //! - [`alerts`]: incidents that operations must hear of
 //! - [`finality`]: when a minute is final
 //! - [`rules`]: fraud rules, their modes and parameters
+//! - [`settings`]: how an installation judges numbers, for pages
 //! - [`stream`]: subjects and partitions of the JetStream stream
 //! - [`feed`]: what the aggregator publishes over Redis
 //! - [`live`]: the WebSocket protocol between gateway and dashboards
-//! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`
+//! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`, and what clicks are filtered and grouped by
+//! - [`instant`]: times as clients write them
+//! - [`object`]: JSON objects, with what is wrong said under the field's name
 
 pub mod alerts;
 pub mod analytics;
@@ -30,9 +33,12 @@ pub mod elements;
 pub mod feed;
 pub mod finality;
 pub mod idempotency;
+pub mod instant;
 pub mod live;
+pub mod object;
 pub mod reason;
 pub mod rules;
+pub mod settings;
 pub mod stream;
 
 /// Milliseconds in a minute, the width of the smallest bucket.

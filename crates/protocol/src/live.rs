@@ -9,6 +9,8 @@
 //! incidents that are open. A session too slow for that is closed with [`close::TOO_SLOW`] and begins
 //! with a snapshot when it comes back.
 
+mod reading;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -16,9 +18,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     alerts::{Alert, Change},
     analytics::Dimension,
+    click,
     counts::{Counts, DeviceType, Dimensions},
     feed::Position,
+    object::{self, Fault},
 };
+
+pub use reading::Unreadable;
 
 /// The WebSocket subprotocol (RFC 6455, section 1.9).
 pub const SUBPROTOCOL: &str = "clickwire.v1";
@@ -91,10 +97,11 @@ pub enum ClientMessage {
         /// Names the subscription in this session, chosen by the client.
         id: u32,
         /// What to watch.
+        #[serde(deserialize_with = "object::object")]
         view: Topic,
         /// Where the client's state of this same view ends, to be sent only what changed since. Of
         /// incidents a snapshot is sent anyway.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::optional")]
         since: Option<Position>,
         /// Be told of changes only so often, in milliseconds, up to [`MAX_EVERY_MS`]; else as often as the
         /// gateway tells anybody.
@@ -185,6 +192,9 @@ pub enum ServerMessage {
         id: Option<u32>,
         /// Stable, for programs.
         code: String,
+        /// What of the request is wrong, if it is one field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        field: Option<String>,
         /// For people.
         message: String,
     },
@@ -210,7 +220,7 @@ pub struct View {
     /// Whose clicks.
     pub advertiser_id: String,
     /// Only clicks that match all of these.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::object")]
     pub filters: Filters,
     /// One cell a minute and combination of these; empty: one cell a minute.
     #[serde(default)]
@@ -250,6 +260,26 @@ impl Filters {
 }
 
 impl View {
+    /// The same view as it is watched, whichever door it came through: its values as they are stored; or
+    /// the field that is wrong.
+    pub fn checked(mut self) -> Result<Self, Fault> {
+        let wrong = |field: &str, message: String| Fault { field: Some(field.to_owned()), message };
+        click::id(&self.advertiser_id).map_err(|message| wrong("advertiser_id", message))?;
+        let Filters { campaign_id, ad_id, country, device_type: _ } = &mut self.filters;
+        for (dimension, value) in
+            [(Dimension::CampaignId, campaign_id), (Dimension::AdId, ad_id), (Dimension::Country, country)]
+        {
+            if let Some(text) = value {
+                *text = dimension.value(text).map_err(|message| wrong(dimension.as_str(), message))?;
+            }
+        }
+        Dimension::each_once(&self.group_by).map_err(|message| wrong("group_by", message))?;
+        if !(1..=MAX_WINDOW_MINUTES).contains(&self.window_minutes) {
+            return Err(wrong("window_minutes", format!("From 1 to {MAX_WINDOW_MINUTES}.")));
+        }
+        Ok(self)
+    }
+
     /// The group that clicks with `dimensions` belong to: one value for each of `group_by`.
     pub fn group_of(&self, dimensions: &Dimensions) -> Vec<String> {
         self.group_by
@@ -380,6 +410,28 @@ mod tests {
         let Topic::Clicks(view) = topic else { panic!("{topic:?}") };
         assert_eq!(view.filters, Filters::default());
         assert_eq!(view.first_minute(100), 41);
+    }
+
+    #[test]
+    fn a_view_is_watched_as_its_values_are_stored() {
+        let view = |filters: &str, rest: &str| -> Result<View, Fault> {
+            let text = format!(r#"{{"advertiser_id":"adv_001","filters":{filters}{rest}}}"#);
+            serde_json::from_str::<View>(&text).unwrap().checked()
+        };
+        let hour = r#","window_minutes":60"#;
+        let checked = view(r#"{"country":"us","campaign_id":"c"}"#, hour).unwrap();
+        assert_eq!(checked, view(r#"{"country":"US","campaign_id":"c"}"#, hour).unwrap());
+        assert_eq!(checked.filters.country.as_deref(), Some("US"));
+        for (filters, rest, field) in [
+            (r#"{"country":"Atlantis"}"#, hour, "country"),
+            (r#"{"campaign_id":""}"#, hour, "campaign_id"),
+            (r#"{"ad_id":"a b"}"#, hour, "ad_id"),
+            ("{}", r#","window_minutes":0"#, "window_minutes"),
+            ("{}", r#","window_minutes":241"#, "window_minutes"),
+            ("{}", r#","window_minutes":1,"group_by":["ad_id","ad_id"]"#, "group_by"),
+        ] {
+            assert_eq!(view(filters, rest).unwrap_err().field.as_deref(), Some(field), "{filters}{rest}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     routes::Issued,
     store::{self, Profile, Wanted},
 };
-use crate::{audit::Actor, config::Config, database, error::Error};
+use crate::{audit::Actor, config::Config, cursor::Asked, database, error::Error};
 
 /// What to do with accounts. Running servers follow within two seconds.
 #[derive(Clone, Debug, Subcommand)]
@@ -64,7 +64,15 @@ pub async fn run(config: &Config, order: Order, user: &str) -> anyhow::Result<()
             transaction.commit().await?;
             if password_stdin { print(&account) } else { print(&Issued { account, password }) }
         }
-        Order::List => store::list(&database).await?.iter().try_for_each(print),
+        Order::List => {
+            let mut asked = Some(Asked::first());
+            while let Some(some) = asked {
+                let (accounts, next) = store::list(&database, &some).await?.into_parts();
+                accounts.iter().try_for_each(print)?;
+                asked = next;
+            }
+            Ok(())
+        }
         Order::ResetPassword { login } => {
             let password = password::generate();
             let hash = password::hash(password.clone()).await?;

@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{
-        FromRequestParts, Path, State,
-        rejection::{JsonRejection, PathRejection},
-    },
+    extract::{FromRequestParts, Path, State, rejection::PathRejection},
     http::{StatusCode, request::Parts},
     response::Response,
 };
 use clickwire_process::now_ms;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -29,9 +26,12 @@ use crate::{
     AppState,
     access::{Caller, Credential},
     audit::Actor,
+    body::Object,
+    cursor::{Asked, InPages, Page},
     error::Error,
     following::commit,
     openapi::{self, Refused},
+    parameters::Parameters,
     quota::QuotaGuard,
     visitor::Visitor,
 };
@@ -92,15 +92,15 @@ struct NewPassword {
 #[utoipa::path(put, path = "/password", operation_id = "change_password", tag = "account", request_body = NewPassword,
     responses(
         (status = 200, body = sign_in::Session, headers(("Set-Cookie" = String))),
-        Refused<(openapi::Account, openapi::OneAtATime, openapi::SignIn, openapi::Body, openapi::Missing, openapi::Database)>
+        Refused<(openapi::Account, openapi::OneAtATime, openapi::SignIn, openapi::Body, openapi::Missing, openapi::Record)>
     ))]
 async fn change_password(
     State(state): State<AppState>,
     owner: Owner,
     visitor: Visitor,
-    body: Result<Json<NewPassword>, JsonRejection>,
+    body: Result<Object<NewPassword>, Error>,
 ) -> Result<Response, Error> {
-    let Json(NewPassword { password: old, new_password }) = body?;
+    let Object(NewPassword { password: old, new_password }) = body?;
     let account = store::find(&state.sign_in_database, owner.account_id).await?;
     password::check(&new_password, &account.login)
         .map_err(|message| Error::field("new_password", message))?;
@@ -121,12 +121,6 @@ async fn change_password(
     Ok(sign_in::answer(&state, &owner.caller, Some(token)))
 }
 
-#[derive(Serialize, ToSchema)]
-#[schema(as = AccountTokenList)]
-struct Tokens {
-    data: Vec<ProgramToken>,
-}
-
 #[derive(Deserialize, ToSchema)]
 #[schema(as = WantedAccountToken)]
 #[serde(deny_unknown_fields)]
@@ -144,10 +138,16 @@ fn days() -> i32 {
 }
 
 /// The tokens of one's programs, the newest first.
-#[utoipa::path(get, path = "/tokens", operation_id = "list_tokens", tag = "account",
-    responses((status = 200, body = Tokens), Refused<(openapi::Account, openapi::OneAtATime, openapi::Database)>))]
-async fn tokens(State(state): State<AppState>, owner: Owner) -> Result<Json<Tokens>, Error> {
-    Ok(Json(Tokens { data: store::tokens(&state.sign_in_database, owner.account_id).await? }))
+#[utoipa::path(get, path = "/tokens", operation_id = "list_tokens", tag = "account", params(InPages),
+    responses((status = 200, body = Page<ProgramToken>), Refused<(openapi::Account, openapi::OneAtATime, openapi::Input, openapi::Database)>))]
+async fn tokens(
+    State(state): State<AppState>,
+    owner: Owner,
+    mut parameters: Parameters,
+) -> Result<Json<Page<ProgramToken>>, Error> {
+    let asked = Asked::read(&mut parameters);
+    let asked = parameters.finish(asked)?;
+    Ok(Json(store::tokens(&state.sign_in_database, owner.account_id, &asked).await?))
 }
 
 /// Makes a token for a program.
@@ -155,14 +155,14 @@ async fn tokens(State(state): State<AppState>, owner: Owner) -> Result<Json<Toke
 /// It sees what the account sees, and is shown this once.
 #[utoipa::path(post, path = "/tokens", operation_id = "create_token", tag = "account", request_body = WantedToken,
     responses((status = 201, body = IssuedToken), Refused<(
-        openapi::Account, openapi::OneAtATime, openapi::Body, openapi::Conflict, openapi::Database
+        openapi::Account, openapi::OneAtATime, openapi::Body, openapi::Conflict, openapi::Record
     )>))]
 async fn create_token(
     State(state): State<AppState>,
     owner: Owner,
-    body: Result<Json<WantedToken>, JsonRejection>,
+    body: Result<Object<WantedToken>, Error>,
 ) -> Result<(StatusCode, Json<IssuedToken>), Error> {
-    let Json(WantedToken { name, expires_in_days }) = body?;
+    let Object(WantedToken { name, expires_in_days }) = body?;
     if !(1..=DAYS_MAX).contains(&expires_in_days) {
         return Err(Error::field("expires_in_days", "From 1 to 366."));
     }
@@ -176,7 +176,7 @@ async fn create_token(
 #[utoipa::path(post, path = "/tokens/{token_id}/revoke", operation_id = "revoke_token", tag = "account",
     params(("token_id" = String, Path)),
     responses((status = 200, body = ProgramToken), Refused<(
-        openapi::Account, openapi::OneAtATime, openapi::Missing, openapi::Database
+        openapi::Account, openapi::OneAtATime, openapi::Missing, openapi::Record
     )>))]
 async fn revoke_token(
     State(state): State<AppState>,

@@ -3,10 +3,7 @@
 
 use axum::{
     Json,
-    extract::{
-        Path, State,
-        rejection::{JsonRejection, PathRejection},
-    },
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
@@ -21,9 +18,12 @@ use super::{
 use crate::{
     AppState,
     access::Admin,
+    body::Object,
+    cursor::{Asked, InPages, Page},
     error::Error,
     following::commit,
     openapi::{self, Refused},
+    parameters::Parameters,
 };
 
 /// Everything below `/api/v1/admin/accounts`.
@@ -33,12 +33,6 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(show, change))
         .routes(routes!(reset_password))
         .routes(routes!(sign_out))
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = AccountList)]
-struct List {
-    data: Vec<Account>,
 }
 
 /// An account with a new password, which is shown this once.
@@ -65,10 +59,15 @@ fn account_id(path: Result<Path<Uuid>, PathRejection>) -> Result<Uuid, Error> {
 }
 
 /// Every account, the newest first.
-#[utoipa::path(get, path = "/", operation_id = "list_accounts", tag = "admin",
-    responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Database)>))]
-async fn list(State(state): State<AppState>, _admin: Admin) -> Result<Json<List>, Error> {
-    Ok(Json(List { data: store::list(&state.database).await? }))
+#[utoipa::path(get, path = "/", operation_id = "list_accounts", tag = "admin", params(InPages),
+    responses((status = 200, body = Page<Account>), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
+async fn list(
+    State(state): State<AppState>,
+    _admin: Admin,
+    mut parameters: Parameters,
+) -> Result<Json<Page<Account>>, Error> {
+    let asked = Asked::read(&mut parameters);
+    Ok(Json(store::list(&state.database, &parameters.finish(asked)?).await?))
 }
 
 /// One account.
@@ -88,14 +87,14 @@ async fn show(
 /// Its password is shown this once.
 #[utoipa::path(post, path = "/", operation_id = "create_account", tag = "admin", request_body = Wanted,
     responses((status = 201, body = Issued), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Conflict, openapi::Busy, openapi::Database
+        openapi::Scoped, openapi::Body, openapi::Conflict, openapi::Busy, openapi::Record
     )>))]
 async fn create(
     State(state): State<AppState>,
     admin: Admin,
-    body: Result<Json<Wanted>, JsonRejection>,
+    body: Result<Object<Wanted>, Error>,
 ) -> Result<(StatusCode, Json<Issued>), Error> {
-    let Json(wanted) = body?;
+    let Object(wanted) = body?;
     wanted.check()?;
     let password = password::generate();
     let hash = password::hash(password.clone()).await?;
@@ -112,16 +111,16 @@ async fn create(
 #[utoipa::path(put, path = "/{account_id}", operation_id = "change_account", tag = "admin",
     params(("account_id" = Uuid, Path)), request_body = Changed,
     responses((status = 200, body = Account), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Database
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record
     )>))]
 async fn change(
     State(state): State<AppState>,
     admin: Admin,
     id: Result<Path<Uuid>, PathRejection>,
-    body: Result<Json<Changed>, JsonRejection>,
+    body: Result<Object<Changed>, Error>,
 ) -> Result<Json<Account>, Error> {
     let id = account_id(id)?;
-    let Json(Changed { profile, is_disabled }) = body?;
+    let Object(Changed { profile, is_disabled }) = body?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let account = store::change(&mut transaction, id, &profile, is_disabled).await?;
     commit(transaction, state.access.directory.refresh()).await?;
@@ -135,7 +134,7 @@ async fn change(
 #[utoipa::path(post, path = "/{account_id}/password", operation_id = "reset_password", tag = "admin",
     params(("account_id" = Uuid, Path)),
     responses((status = 200, body = Issued), Refused<(
-        openapi::Scoped, openapi::Missing, openapi::Busy, openapi::Database
+        openapi::Scoped, openapi::Missing, openapi::Busy, openapi::Record
     )>))]
 async fn reset_password(
     State(state): State<AppState>,
@@ -157,7 +156,7 @@ async fn reset_password(
 #[utoipa::path(post, path = "/{account_id}/sign-out", operation_id = "sign_account_out", tag = "admin",
     params(("account_id" = Uuid, Path)),
     responses((status = 204, description = "They are over."), Refused<(
-        openapi::Scoped, openapi::Missing, openapi::Database
+        openapi::Scoped, openapi::Missing, openapi::Record
     )>))]
 async fn sign_out(
     State(state): State<AppState>,

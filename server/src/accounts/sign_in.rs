@@ -5,10 +5,7 @@
 
 use axum::{
     Json,
-    extract::{
-        Query, State,
-        rejection::{JsonRejection, QueryRejection},
-    },
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -16,7 +13,7 @@ use clickwire_process::now_ms;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use time::OffsetDateTime;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -25,9 +22,11 @@ use crate::{
     AppState,
     access::{Caller, Credential},
     audit::Actor,
+    body::Object,
     error::Error,
     following::commit,
     openapi::{self, Refused},
+    parameters::Parameters,
     visitor::Visitor,
 };
 
@@ -87,18 +86,18 @@ pub(super) fn answer(state: &AppState, caller: &Caller, new: Option<Token>) -> R
 #[utoipa::path(post, path = "/", operation_id = "sign_in", tag = "anybody", request_body = SignIn,
     responses(
         (status = 200, body = Session, headers(("Set-Cookie" = String))),
-        Refused<(openapi::SignIn, openapi::Body, openapi::Database)>
+        Refused<(openapi::SignIn, openapi::Body, openapi::Record)>
     ))]
 pub(crate) async fn sign_in(
     State(state): State<AppState>,
     visitor: Visitor,
     headers: HeaderMap,
-    body: Result<Json<SignIn>, JsonRejection>,
+    body: Result<Object<SignIn>, Error>,
 ) -> Result<Response, Error> {
     if !state.access.is_allowed_origin(&headers) {
         return Err(Error::CrossSite);
     }
-    let Json(SignIn { login, password }) = body?;
+    let Object(SignIn { login, password }) = body?;
     let login = store::canonical(&login);
     let attempt = state.attempts.spend(visitor.address, &login)?;
     let known = store::to_sign_in(&state.sign_in_database, &login).await?;
@@ -160,33 +159,28 @@ pub(crate) async fn show(State(state): State<AppState>, caller: Caller) -> Respo
     answer(&state, &caller, renewed)
 }
 
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Which {
-    /// All sessions of the account, whichever browser has them.
-    #[serde(default)]
-    everywhere: bool,
-}
-
 /// Signs out.
 ///
 /// Its live data ends within two seconds, on every server.
-#[utoipa::path(delete, path = "/", operation_id = "sign_out", tag = "account", params(Which),
+#[utoipa::path(delete, path = "/", operation_id = "sign_out", tag = "account", 
+    params(("everywhere" = Option<bool>, Query, description = "All sessions of the account, whichever browser has them.")),
     responses(
         (status = 204, description = "It is over.", headers(("Set-Cookie" = String))),
-        Refused<(openapi::Account, openapi::Input, openapi::Database)>
+        Refused<(openapi::Account, openapi::Input, openapi::Record)>
     ))]
 pub(crate) async fn sign_out(
     State(state): State<AppState>,
     caller: Caller,
     visitor: Visitor,
-    which: Result<Query<Which>, QueryRejection>,
+    mut parameters: Parameters,
 ) -> Result<Response, Error> {
-    let Query(which) = which.map_err(|_| Error::field("everywhere", "Expected true or false."))?;
+    let everywhere = parameters
+        .take("everywhere", |text| text.parse::<bool>().map_err(|_| "Expected true or false."))
+        .unwrap_or_default();
+    let everywhere = parameters.finish(everywhere)?;
     let Credential::Session(token) = caller.credential else { return Err(Error::Forbidden) };
     let mut transaction = Actor::new(&caller, &visitor, &state).begin(&state.sign_in_database).await?;
-    if which.everywhere {
+    if everywhere {
         store::end_sessions(&mut transaction, token.account_id).await?;
     } else {
         let lifetime = state.access.tokens.session_lifetime().as_secs_f64();

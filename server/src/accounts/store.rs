@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Role;
 use crate::{
     access::Credential,
+    cursor::{self, Asked, Page},
     database::answer,
     error::Error,
     keys::secret::{self, Hash},
@@ -146,10 +147,16 @@ impl Profile {
     }
 }
 
-/// Every account, the newest first.
-pub(super) async fn list(database: &PgPool) -> Result<Vec<Account>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM accounts ORDER BY created_at DESC, account_id LIMIT 10000");
-    Ok(answer(sqlx::query_as(AssertSqlSafe(sql)).fetch_all(database)).await?)
+/// Accounts, the newest first.
+pub(super) async fn list(database: &PgPool, asked: &Asked<(i64, Uuid)>) -> Result<Page<Account>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM accounts WHERE $1::timestamptz IS NULL OR (created_at, account_id) < ($1, $2) \
+          ORDER BY created_at DESC, account_id DESC LIMIT $3"
+    );
+    let (created_at, account_id) = asked.after().map(|(micros, id)| (cursor::at(*micros), id)).unzip();
+    let accounts = sqlx::query_as(AssertSqlSafe(sql)).bind(created_at).bind(account_id).bind(asked.limit());
+    let accounts: Vec<Account> = answer(accounts.fetch_all(database)).await?;
+    Ok(asked.page(accounts, |account| (cursor::micros(account.created_at), account.account_id)))
 }
 
 /// One account.
@@ -338,11 +345,24 @@ pub(super) async fn create_token(
 }
 
 /// An account's tokens, the newest first.
-pub(super) async fn tokens(database: &PgPool, account_id: Uuid) -> Result<Vec<ProgramToken>, Error> {
+pub(super) async fn tokens(
+    database: &PgPool,
+    account_id: Uuid,
+    asked: &Asked<(i64, String)>,
+) -> Result<Page<ProgramToken>, Error> {
     let sql = format!(
-        "SELECT {TOKEN_COLUMNS} FROM account_tokens WHERE account_id = $1 ORDER BY created_at DESC, token_id LIMIT 1000"
+        "SELECT {TOKEN_COLUMNS} FROM account_tokens \
+          WHERE account_id = $1 AND ($2::timestamptz IS NULL OR (created_at, token_id) < ($2, $3)) \
+          ORDER BY created_at DESC, token_id DESC LIMIT $4"
     );
-    Ok(answer(sqlx::query_as(AssertSqlSafe(sql)).bind(account_id).fetch_all(database)).await?)
+    let (created_at, token_id) = asked.after().map(|(micros, id)| (cursor::at(*micros), id)).unzip();
+    let tokens = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(account_id)
+        .bind(created_at)
+        .bind(token_id)
+        .bind(asked.limit());
+    let tokens: Vec<ProgramToken> = answer(tokens.fetch_all(database)).await?;
+    Ok(asked.page(tokens, |token| (cursor::micros(token.created_at), token.token_id.clone())))
 }
 
 /// Ends a token of an account. Again does nothing.

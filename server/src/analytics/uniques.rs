@@ -85,7 +85,11 @@ impl Question {
     }
 
     /// The sketches of the answer's buckets, whole ones as in the counts.
-    fn sketches(&self, advertiser_id: Option<&str>, now: OffsetDateTime) -> QueryBuilder<Postgres> {
+    pub(super) fn sketches(
+        &self,
+        advertiser_id: Option<&str>,
+        now: OffsetDateTime,
+    ) -> QueryBuilder<Postgres> {
         let width_seconds = width(self.granularity).whole_seconds();
         let campaign = if self.group_by.is_empty() { "NULL::text" } else { "campaign_id" };
         let mut sql = QueryBuilder::new(format!(
@@ -117,8 +121,8 @@ impl Question {
         advertiser_id: Option<&str>,
     ) {
         let width_seconds = width(self.granularity).whole_seconds();
-        let start = floor(self.start, width_seconds).max(floor(not_before, width_seconds));
-        let end = floor(self.end - time::Duration::NANOSECOND, width_seconds) + width(self.granularity);
+        let (start, end) = self.buckets();
+        let start = start.max(floor(not_before, width_seconds));
         sql.push(format!("SELECT bucket, campaign_id, sketch FROM {table} WHERE bucket >= "))
             .push_bind(start);
         sql.push(" AND bucket < ").push_bind(end);

@@ -12,7 +12,7 @@ pub(crate) mod admission;
 pub(crate) mod batch;
 mod broker;
 mod browsers;
-mod content_type;
+pub(crate) mod content_type;
 pub(crate) mod cors;
 pub(crate) mod encoding;
 pub(crate) mod enrich;

@@ -9,7 +9,7 @@ use super::{
     routes::GRACE_HOURS,
     store::{self, BURST, Mode, RATE, Wanted},
 };
-use crate::{audit::Actor, config::Config, database};
+use crate::{audit::Actor, config::Config, cursor::Asked, database};
 
 /// What to do with keys. Running servers follow within two seconds.
 #[derive(Clone, Debug, Subcommand)]
@@ -88,7 +88,15 @@ pub async fn run(config: &Config, order: Order, user: &str) -> anyhow::Result<()
             transaction.commit().await?;
             print(&issued)
         }
-        Order::List => store::list(&database).await?.iter().try_for_each(print),
+        Order::List => {
+            let mut asked = Some(Asked::first());
+            while let Some(some) = asked {
+                let (keys, next) = store::list(&database, &some).await?.into_parts();
+                keys.iter().try_for_each(print)?;
+                asked = next;
+            }
+            Ok(())
+        }
         Order::Rotate { key_id, grace_hours } => {
             let mut transaction = actor.begin(&database).await?;
             let issued = store::rotate(&mut transaction, &key_id, grace_hours).await?;

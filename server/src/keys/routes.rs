@@ -2,13 +2,10 @@
 
 use axum::{
     Json,
-    extract::{
-        Path, State,
-        rejection::{JsonRejection, PathRejection},
-    },
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -16,20 +13,17 @@ use super::store::{self, Issued, Key, Wanted};
 use crate::{
     AppState,
     access::Admin,
+    body::Object,
+    cursor::{Asked, InPages, Page},
     error::Error,
     following::commit,
     openapi::{self, Refused},
+    parameters::Parameters,
 };
 
 /// How long the key before a rotation is taken unless told otherwise, and at most, in hours.
 pub(super) const GRACE_HOURS: u32 = 24;
 const GRACE_HOURS_MAX: u32 = 24 * 30;
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = KeyList)]
-struct List {
-    data: Vec<Key>,
-}
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -50,23 +44,28 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// Every key, revoked ones included, the newest first.
-#[utoipa::path(get, path = "/", operation_id = "list_keys", tag = "admin",
-    responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Database)>))]
-async fn list(State(state): State<AppState>, _admin: Admin) -> Result<Json<List>, Error> {
-    Ok(Json(List { data: store::list(&state.database).await? }))
+#[utoipa::path(get, path = "/", operation_id = "list_keys", tag = "admin", params(InPages),
+    responses((status = 200, body = Page<Key>), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
+async fn list(
+    State(state): State<AppState>,
+    _admin: Admin,
+    mut parameters: Parameters,
+) -> Result<Json<Page<Key>>, Error> {
+    let asked = Asked::read(&mut parameters);
+    Ok(Json(store::list(&state.database, &parameters.finish(asked)?).await?))
 }
 
 /// Makes a key.
 ///
 /// Its secret is shown this once.
 #[utoipa::path(post, path = "/", operation_id = "create_key", tag = "admin", request_body = Wanted,
-    responses((status = 201, body = Issued), Refused<(openapi::Scoped, openapi::Body, openapi::Database)>))]
+    responses((status = 201, body = Issued), Refused<(openapi::Scoped, openapi::Body, openapi::Record)>))]
 async fn create(
     State(state): State<AppState>,
     admin: Admin,
-    body: Result<Json<Wanted>, JsonRejection>,
+    body: Result<Object<Wanted>, Error>,
 ) -> Result<(StatusCode, Json<Issued>), Error> {
-    let Json(wanted) = body?;
+    let Object(wanted) = body?;
     let mut transaction = admin.begin(&state.admin_database).await?;
     let issued = store::create(&mut transaction, &wanted, admin.actor()).await?;
     commit(transaction, state.keys.refresh()).await?;
@@ -80,16 +79,16 @@ async fn create(
 #[utoipa::path(post, path = "/{key_id}/rotate", operation_id = "rotate_key", tag = "admin",
     params(("key_id" = String, Path)), request_body = Rotation,
     responses((status = 200, body = Issued), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Database
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record
     )>))]
 async fn rotate(
     State(state): State<AppState>,
     admin: Admin,
     key_id: Result<Path<String>, PathRejection>,
-    body: Result<Json<Rotation>, JsonRejection>,
+    body: Result<Object<Rotation>, Error>,
 ) -> Result<Json<Issued>, Error> {
     let Path(key_id) = key_id.map_err(|_| Error::NotFound)?;
-    let Json(Rotation { grace_hours }) = body?;
+    let Object(Rotation { grace_hours }) = body?;
     if grace_hours > GRACE_HOURS_MAX {
         return Err(Error::field("grace_hours", &format!("At most {GRACE_HOURS_MAX}.")));
     }
@@ -103,7 +102,7 @@ async fn rotate(
 /// Ends a key.
 #[utoipa::path(post, path = "/{key_id}/revoke", operation_id = "revoke_key", tag = "admin",
     params(("key_id" = String, Path)),
-    responses((status = 200, body = Key), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
+    responses((status = 200, body = Key), Refused<(openapi::Scoped, openapi::Missing, openapi::Record)>))]
 async fn revoke(
     State(state): State<AppState>,
     admin: Admin,

@@ -7,7 +7,12 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::secret;
-use crate::{database::answer, error::Error, label};
+use crate::{
+    cursor::{self, Asked, Page},
+    database::answer,
+    error::Error,
+    label,
+};
 
 /// Advertisers of one key, at most.
 const ADVERTISERS_MAX: usize = 1_000;
@@ -137,10 +142,16 @@ impl Wanted {
     }
 }
 
-/// Every key, revoked ones included, the newest first.
-pub(super) async fn list(database: &PgPool) -> Result<Vec<Key>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM api_keys ORDER BY created_at DESC, key_id LIMIT 10000");
-    Ok(answer(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(database)).await?)
+/// Keys, revoked ones included, the newest first.
+pub(super) async fn list(database: &PgPool, asked: &Asked<(i64, String)>) -> Result<Page<Key>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM api_keys WHERE $1::timestamptz IS NULL OR (created_at, key_id) < ($1, $2) \
+          ORDER BY created_at DESC, key_id DESC LIMIT $3"
+    );
+    let (created_at, key_id) = asked.after().map(|(micros, key_id)| (cursor::at(*micros), key_id)).unzip();
+    let keys = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(created_at).bind(key_id).bind(asked.limit());
+    let keys: Vec<Key> = answer(keys.fetch_all(database)).await?;
+    Ok(asked.page(keys, |key| (cursor::micros(key.created_at), key.key_id.clone())))
 }
 
 /// Makes a key.

@@ -316,7 +316,8 @@ pub(super) mod tests {
     fn bodies_count_once_for_as_long_as_a_session_holds_them() {
         let server = InFlight::limited(1_000, 4_000);
         let (one, other) = (server.of_another_feed(), server.of_another_feed());
-        let message = ServerMessage::Error { id: None, code: "x".repeat(1_000), message: String::new() };
+        let message =
+            ServerMessage::Error { id: None, code: "x".repeat(1_000), field: None, message: String::new() };
         let body = Body::new(&message, &one);
         let frames: Vec<Frame> = (0..1_000).map(|id| body.frame(id)).collect();
         drop(body);

@@ -12,17 +12,16 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     analytics::Dimension,
-    click::Rejection,
     counts::DeviceType,
     feed::Position,
-    live::{Filters, MAX_EVERY_MS, ServerMessage, View},
+    live::{Filters, MAX_EVERY_MS, MAX_WINDOW_MINUTES, ServerMessage, View},
 };
 use futures_util::stream;
 use rand::RngExt as _;
@@ -37,15 +36,16 @@ use super::{
     clicks::Clicks,
     frame::Frame,
     hub::Watched,
-    may_watch,
     place::Place,
     view::{Step, lock},
+    watched,
 };
 use crate::{
     AppState,
     access::{Caller, Scope},
     error::Error,
     openapi::{self, Refused},
+    parameters::Parameters,
     quota::{Holder, Quota, QuotaGuard},
     visitor::Visitor,
 };
@@ -92,9 +92,9 @@ pub(crate) async fn events(
     caller: Caller,
     visitor: Visitor,
     headers: HeaderMap,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    parameters: Parameters,
 ) -> Result<Response, Error> {
-    let Question { view, since, every_ms } = asked(query, &caller.scope)?;
+    let Question { view, since, every_ms } = asked(parameters, &caller.scope)?;
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
     let place = Place::take(&state, visitor.address)?;
     let share = match caller.account_id {
@@ -215,9 +215,9 @@ pub(crate) async fn poll(
     caller: Caller,
     visitor: Visitor,
     headers: HeaderMap,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    parameters: Parameters,
 ) -> Result<Response, Error> {
-    let Question { view, since, every_ms } = asked(query, &caller.scope)?;
+    let Question { view, since, every_ms } = asked(parameters, &caller.scope)?;
     if every_ms.is_some() {
         return Err(Error::field("every_ms", "Only for events; ask as often as you like."));
     }
@@ -319,67 +319,25 @@ struct Question {
     every_ms: Option<u32>,
 }
 
-fn asked(
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
-    scope: &Scope,
-) -> Result<Question, Error> {
-    let Query(parameters) =
-        query.map_err(|_| Error::Invalid(Rejection::form("The query string can't be read.")))?;
-    let mut values: HashMap<&str, &str> = HashMap::new();
-    for (name, value) in &parameters {
-        if values.insert(name, value).is_some() {
-            return Err(Error::field(name, "Given twice."));
-        }
-    }
-    let mut take = |name| values.remove(name).map(str::to_owned);
-    let advertiser_id = take("advertiser_id");
+fn asked(mut parameters: Parameters, scope: &Scope) -> Result<Question, Error> {
+    let advertiser_id = parameters.text("advertiser_id");
+    // What the values are as they are stored is said by `watched`, as of a view from a socket.
     let filters = Filters {
-        campaign_id: take("campaign_id"),
-        ad_id: take("ad_id"),
-        country: take("country"),
-        device_type: match take("device_type").map(|text| text.parse()) {
-            Some(Ok(device_type)) => Some(device_type),
-            Some(Err(_)) => {
-                return Err(Error::field(
-                    "device_type",
-                    "Expected one of desktop, mobile, tablet, tv, other.",
-                ));
-            }
-            None => None,
-        },
+        campaign_id: parameters.text("campaign_id"),
+        ad_id: parameters.text("ad_id"),
+        country: parameters.text("country"),
+        device_type: parameters.take("device_type", str::parse::<DeviceType>),
     };
-    let group_by = match take("group_by").filter(|text| !text.is_empty()) {
-        Some(text) => text.split(',').map(dimension).collect::<Result<_, _>>()?,
-        None => Vec::new(),
-    };
-    let mut number = |name| match take(name).map(|text| text.parse()) {
-        Some(Ok(number)) => Ok(Some(number)),
-        Some(Err(_)) => Err(Error::field(name, "Expected a number.")),
-        None => Ok(None),
-    };
-    let window_minutes = number("window_minutes")?.unwrap_or(WINDOW_MINUTES);
-    let every_ms = number("every_ms")?;
-    if every_ms.is_some_and(|every_ms| !(1..=MAX_EVERY_MS).contains(&every_ms)) {
-        return Err(Error::field("every_ms", "Expected 1 to 60000."));
-    }
-    let since = match take("since") {
-        Some(text) => Some(position(&text).ok_or_else(|| Error::field("since", "Expected epoch:seq."))?),
-        None => None,
-    };
-    if let Some(name) = values.keys().next() {
-        return Err(Error::field(name, "Unknown."));
-    }
+    let group_by = parameters.take("group_by", Dimension::list).unwrap_or_default();
+    let window_minutes =
+        parameters.number("window_minutes", 1..=MAX_WINDOW_MINUTES).unwrap_or(WINDOW_MINUTES);
+    let every_ms = parameters.number("every_ms", 1..=MAX_EVERY_MS);
+    let since = parameters.take("since", |text| position(text).ok_or("Expected epoch:seq."));
+    let asked = (advertiser_id, filters, group_by, window_minutes, since, every_ms);
+    let (advertiser_id, filters, group_by, window_minutes, since, every_ms) = parameters.finish(asked)?;
     let advertiser_id = scope.advertiser(advertiser_id.as_deref())?.to_owned();
-    let view = View { advertiser_id, filters, group_by, window_minutes };
-    match may_watch(&view, scope) {
-        Ok(()) => Ok(Question { view, since, every_ms }),
-        Err((_, message)) => Err(Error::Invalid(Rejection::form(message))),
-    }
-}
-
-fn dimension(name: &str) -> Result<Dimension, Error> {
-    serde_json::from_value(name.into())
-        .map_err(|_| Error::field("group_by", "Expected campaign_id, ad_id, country or device_type."))
+    let view = watched(View { advertiser_id, filters, group_by, window_minutes }, scope)?;
+    Ok(Question { view, since, every_ms })
 }
 
 fn position(text: &str) -> Option<Position> {
@@ -389,11 +347,14 @@ fn position(text: &str) -> Option<Position> {
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::Query;
+
     use super::*;
 
     fn question(query: &str) -> Result<Question, Error> {
         let uri = format!("http://localhost/?{query}").parse().unwrap();
-        asked(Query::try_from_uri(&uri), &Scope::Advertisers(vec!["adv_001".into()]))
+        let Query(given) = Query::try_from_uri(&uri).unwrap();
+        asked(Parameters::new(given), &Scope::Advertisers(vec!["adv_001".into()]))
     }
 
     #[test]
@@ -410,22 +371,35 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_question_is_refused() {
-        for query in [
-            "window_minutes=0",
-            "window_minutes=241",
-            "window_minutes=x",
-            "every_ms=0",
-            "every_ms=60001",
-            "group_by=os",
-            "group_by=ad_id,ad_id",
-            "device_type=fridge",
-            "since=7",
-            "since=e:x",
-            "token=secret",
-            "country=DE&country=FR",
+    fn a_view_is_the_same_however_it_is_written() {
+        let [plain, other] = ["country=us&group_by=ad_id", "country=US&group_by=%20ad_id"]
+            .map(|query| question(query).unwrap().view);
+        assert_eq!((plain.filters.country.as_deref(), &plain), (Some("US"), &other));
+    }
+
+    #[test]
+    fn what_is_no_question_is_refused_under_its_name() {
+        for (query, field) in [
+            ("window_minutes=0", "window_minutes"),
+            ("window_minutes=241", "window_minutes"),
+            ("window_minutes=x", "window_minutes"),
+            ("window_minutes=18446744073709551616", "window_minutes"),
+            ("every_ms=0", "every_ms"),
+            ("every_ms=60001", "every_ms"),
+            ("group_by=os", "group_by"),
+            ("group_by=ad_id,ad_id", "group_by"),
+            ("device_type=fridge", "device_type"),
+            ("country=Atlantis", "country"),
+            ("campaign_id=", "campaign_id"),
+            ("ad_id=a%00", "ad_id"),
+            ("since=7", "since"),
+            ("since=e:x", "since"),
+            ("since=e:18446744073709551616", "since"),
+            ("token=secret", "token"),
+            ("country=DE&country=FR", "country"),
         ] {
-            assert!(matches!(question(query), Err(Error::Invalid(_))), "{query}");
+            let Err(Error::Invalid(rejection)) = question(query) else { panic!("{query} is taken") };
+            assert_eq!(rejection.field_errors.into_keys().collect::<Vec<_>>(), [field], "{query}");
         }
         assert!(matches!(question("advertiser_id=adv_002"), Err(Error::Forbidden)));
     }

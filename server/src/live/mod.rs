@@ -38,7 +38,7 @@ use axum::{
     response::Response,
 };
 
-use clickwire_protocol::live::{MAX_WINDOW_MINUTES, View};
+use clickwire_protocol::{live::View, object::Fault};
 
 pub(crate) use feed::Event;
 pub(crate) use hub::Hub;
@@ -80,19 +80,28 @@ pub(crate) async fn upgrade(
     Ok(answer)
 }
 
-/// Why a subscription is refused: a code and a sentence.
-type Refusal = (&'static str, &'static str);
+/// Why a view is not to be watched.
+enum Refusal {
+    /// The caller may not see that advertiser.
+    Forbidden,
+    /// There is no such view.
+    Invalid(Fault),
+}
 
-/// Whether a caller may watch a view, and whether there is such a view.
-fn may_watch(view: &View, scope: &Scope) -> Result<(), Refusal> {
-    if !scope.includes(&view.advertiser_id) {
-        return Err(("forbidden", "This account or token does not open that advertiser."));
+/// The view that a caller is to watch, the same through every door; or why not.
+fn watched(view: View, scope: &Scope) -> Result<View, Refusal> {
+    if scope.includes(&view.advertiser_id) {
+        view.checked().map_err(Refusal::Invalid)
+    } else {
+        Err(Refusal::Forbidden)
     }
-    if !(1..=MAX_WINDOW_MINUTES).contains(&view.window_minutes) {
-        return Err(("invalid", "window_minutes must be from 1 to 240."));
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Forbidden => Self::Forbidden,
+            Refusal::Invalid(fault) => fault.into(),
+        }
     }
-    if (1..view.group_by.len()).any(|n| view.group_by[..n].contains(&view.group_by[n])) {
-        return Err(("invalid", "group_by names a dimension twice."));
-    }
-    Ok(())
 }

@@ -6,6 +6,7 @@
 //! views have to tell at the same moment goes out in one write.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -47,7 +48,7 @@ struct State {
     deliveries: metrics::Counter,
 }
 
-const TOO_SLOW: End = End::Close(close::TOO_SLOW, "too slow; connect again");
+const TOO_SLOW: End = End::Close(close::TOO_SLOW, Cow::Borrowed("too slow; connect again"));
 
 /// What a session is told from.
 pub(super) enum Source {
@@ -145,7 +146,7 @@ impl Outlet {
                 state.unanswered = 0;
             }
             if state.unanswered >= UNANSWERED {
-                return Err(End::Close(close::HEARTBEAT_TIMEOUT, "no answer to heartbeats"));
+                return Err(End::close(close::HEARTBEAT_TIMEOUT, "no answer to heartbeats"));
             }
             state.unanswered += 1;
             // Who does not take what is written would not take this.
@@ -281,7 +282,8 @@ mod tests {
     async fn who_takes_nothing_is_given_up_and_who_takes_it_late_gets_it() {
         let (socket, mut client) = pair().await;
         let outlet = Outlet::new(socket, metrics::Counter::noop());
-        let long = ServerMessage::Error { id: None, code: "x".repeat(60_000), message: String::new() };
+        let long =
+            ServerMessage::Error { id: None, code: "x".repeat(60_000), field: None, message: String::new() };
         let is_blocked = || outlet.lock().as_ref().is_some_and(|state| state.socket.is_blocked());
         let mut said = 0;
         while !is_blocked() {

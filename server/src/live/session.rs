@@ -1,11 +1,12 @@
 //! One dashboard's connection: authenticate, subscribe, be asked now and then whether it is still there. What
 //! it is told, and by whom, is in [`outlet`](super::outlet).
 
-use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::pending, pin::pin, sync::Arc, time::Duration};
 
 use clickwire_protocol::{
     feed::Position,
-    live::{ClientMessage, ServerMessage, Topic, close},
+    live::{ClientMessage, ServerMessage, Topic, Unreadable, close},
+    object::Fault,
 };
 use rand::RngExt as _;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -21,10 +22,10 @@ use crate::{
         Refusal,
         clicks::Clicks,
         hub::Hub,
-        may_watch,
         outlet::{Outlet, Source},
         place::Place,
         socket::Socket,
+        watched,
     },
     quota::QuotaGuard,
 };
@@ -58,7 +59,7 @@ pub(crate) struct Session {
 /// Why a session ends.
 pub(super) enum End {
     /// Closed by us, with this code and reason.
-    Close(u16, &'static str),
+    Close(u16, Cow<'static, str>),
     /// The server goes away.
     Reconnect,
     /// The client has said farewell.
@@ -67,12 +68,62 @@ pub(super) enum End {
     Gone,
 }
 
+impl End {
+    /// Bytes of a reason, at most: a control frame has 125 (RFC 6455, section 5.5), two of them the code.
+    const REASON_MAX_BYTES: usize = 123;
+
+    pub(super) fn close(code: u16, reason: &'static str) -> Self {
+        Self::Close(code, reason.into())
+    }
+
+    /// Closed for a message that the protocol does not have.
+    fn unreadable(Unreadable { fault: Fault { field, message }, .. }: Unreadable) -> Self {
+        let mut reason = "not a message of clickwire.v1: ".to_owned();
+        if let Some(field) = field {
+            reason += &format!("{field}: ");
+        }
+        reason += &message;
+        reason.truncate(reason.floor_char_boundary(Self::REASON_MAX_BYTES));
+        Self::Close(close::PROTOCOL_ERROR, reason.into())
+    }
+}
+
+/// Why a subscription is refused, as its client is told.
+struct Refused {
+    code: &'static str,
+    field: Option<String>,
+    message: String,
+}
+
+impl Refused {
+    fn new(code: &'static str, message: &str) -> Self {
+        Self { code, field: None, message: message.to_owned() }
+    }
+}
+
+impl From<Fault> for Refused {
+    fn from(Fault { field, message }: Fault) -> Self {
+        Self { code: "invalid", field, message }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Forbidden => {
+                Self::new("forbidden", "This account or token does not open that advertiser.")
+            }
+            Refusal::Invalid(fault) => fault.into(),
+        }
+    }
+}
+
 impl From<tungstenite::Error> for End {
     fn from(error: tungstenite::Error) -> Self {
         match error {
-            tungstenite::Error::Capacity(_) => Self::Close(close::TOO_LONG, "the message is too long"),
+            tungstenite::Error::Capacity(_) => Self::close(close::TOO_LONG, "the message is too long"),
             tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_) => {
-                Self::Close(close::PROTOCOL_ERROR, "not as RFC 6455 has it")
+                Self::close(close::PROTOCOL_ERROR, "not as RFC 6455 has it")
             }
             // A connection that ended, one way or another.
             _ => Self::Gone,
@@ -106,7 +157,7 @@ impl Session {
             Err(end) => end,
         };
         let farewell = match end {
-            End::Close(code, reason) => Some((code, reason.to_owned())),
+            End::Close(code, reason) => Some((code, reason.into_owned())),
             // Not all at the same moment.
             End::Reconnect => {
                 Some((close::RECONNECT, rand::rng().random_range(0..RECONNECT_WITHIN_MS).to_string()))
@@ -130,10 +181,10 @@ impl Session {
             () = stop.cancelled() => return Err(End::Reconnect),
         };
         let Ok(first) = first else {
-            return Err(End::Close(close::AUTH_TIMEOUT, "send auth within 10 seconds"));
+            return Err(End::close(close::AUTH_TIMEOUT, "send auth within 10 seconds"));
         };
-        let ClientMessage::Auth { token } = first? else {
-            return Err(End::Close(close::PROTOCOL_ERROR, "the first message must be auth"));
+        let ClientMessage::Auth { token } = first?.map_err(End::unreadable)? else {
+            return Err(End::close(close::PROTOCOL_ERROR, "the first message must be auth"));
         };
         let caller = match token {
             Some(token) => self.access.by_token(&token).map(Box::new),
@@ -142,13 +193,13 @@ impl Session {
         let caller = match caller {
             Ok(caller) => caller,
             Err(Error::KeysUnread) => {
-                return Err(End::Close(close::TRY_AGAIN_LATER, "accounts can't be looked up now"));
+                return Err(End::close(close::TRY_AGAIN_LATER, "accounts can't be looked up now"));
             }
-            Err(_) => return Err(End::Close(close::UNAUTHORIZED, "unknown token, or not signed in")),
+            Err(_) => return Err(End::close(close::UNAUTHORIZED, "unknown token, or not signed in")),
         };
         if let Some(account_id) = caller.account_id {
             let share = self.sessions.by_account.try_take(account_id);
-            let full = || End::Close(close::TOO_MANY_SESSIONS, "this account has too many sessions");
+            let full = || End::close(close::TOO_MANY_SESSIONS, "this account has too many sessions");
             self.share = Some(share.ok_or_else(full)?);
         }
         self.outlet.answer(&ServerMessage::Welcome {
@@ -168,12 +219,16 @@ impl Session {
         let mut leave = pin!(sessions.leave());
         loop {
             let step = tokio::select! {
-                message = self.receive() => message.and_then(|message| self.handle(message, &caller)),
+                message = self.receive() => message.and_then(|message| match message {
+                    Ok(message) => self.handle(message, &caller),
+                    Err(Unreadable { id: Some(id), fault }) => self.refuse(id, fault.into()),
+                    Err(unreadable) => Err(End::unreadable(unreadable)),
+                }),
                 _ = heartbeat.tick() => self.outlet.heartbeat(),
                 () = &mut leave => Err(End::Reconnect),
                 ended = over(&mut ending) => Err(match ended {
-                    Ended::Over => End::Close(close::UNAUTHORIZED, "signed out"),
-                    Ended::AskAgain => End::Close(close::AUTHENTICATE_AGAIN, "connect again"),
+                    Ended::Over => End::close(close::UNAUTHORIZED, "signed out"),
+                    Ended::AskAgain => End::close(close::AUTHENTICATE_AGAIN, "connect again"),
                 }),
             };
             if let Err(end) = step {
@@ -184,19 +239,20 @@ impl Session {
 
     fn handle(&mut self, message: ClientMessage, caller: &Caller) -> Result<(), End> {
         match message {
-            ClientMessage::Auth { .. } => Err(End::Close(close::PROTOCOL_ERROR, "authenticated already")),
+            ClientMessage::Auth { .. } => Err(End::close(close::PROTOCOL_ERROR, "authenticated already")),
             ClientMessage::Ping {} => self.outlet.answer(&ServerMessage::Pong),
             ClientMessage::Unsubscribe { id } => self.outlet.unsubscribe(id),
             ClientMessage::Subscribe { id, view, since, every_ms } => {
                 match self.source(id, view, since, every_ms, caller) {
                     Ok(source) => self.outlet.subscribe(id, source),
-                    Err((code, message)) => {
-                        let (code, message) = (code.to_owned(), message.to_owned());
-                        self.outlet.answer(&ServerMessage::Error { id: Some(id), code, message })
-                    }
+                    Err(refused) => self.refuse(id, refused),
                 }
             }
         }
+    }
+
+    fn refuse(&self, id: u32, Refused { code, field, message }: Refused) -> Result<(), End> {
+        self.outlet.answer(&ServerMessage::Error { id: Some(id), code: code.to_owned(), field, message })
     }
 
     fn source(
@@ -206,31 +262,32 @@ impl Session {
         since: Option<Position>,
         every_ms: Option<u32>,
         caller: &Caller,
-    ) -> Result<Source, Refusal> {
+    ) -> Result<Source, Refused> {
         if self.outlet.others(id) >= MAX_SUBSCRIPTIONS {
-            return Err(("too_many", "A session may have 8 subscriptions."));
+            return Err(Refused::new("too_many", "A session may have 8 subscriptions."));
         }
         match topic {
             Topic::Clicks(view) => {
-                may_watch(&view, &caller.scope)?;
-                let watched = self.hub.watch(view, caller);
-                let watched =
-                    watched.ok_or(("too_many", "You watch this advertiser in too many different ways."))?;
+                let view = watched(view, &caller.scope)?;
+                let watched = self.hub.watch(view, caller).ok_or_else(|| {
+                    Refused::new("too_many", "You watch this advertiser in too many different ways.")
+                })?;
                 Ok(Source::Clicks(Clicks::new(watched, since, Arc::clone(&caller.name), every_ms)))
             }
             Topic::Alerts {} if caller.scope != Scope::All => {
-                Err(("forbidden", "Only operators watch incidents."))
+                Err(Refused::new("forbidden", "Only operators watch incidents."))
             }
             Topic::Alerts {} => Ok(Source::Alerts { alerts: self.hub.alerts(), told: None }),
         }
     }
 
-    async fn receive(&self) -> Result<ClientMessage, End> {
+    /// What the client says next, if it can be read.
+    async fn receive(&self) -> Result<Result<ClientMessage, Unreadable>, End> {
         loop {
             let message = self.outlet.receive().await?;
             // What WebSocket itself answers costs something, too.
             if self.commands.spend(std::num::NonZeroU32::MIN).is_err() {
-                return Err(End::Close(close::TOO_MANY_MESSAGES, "too many messages"));
+                return Err(End::close(close::TOO_MANY_MESSAGES, "too many messages"));
             }
             if let Some(message) = parse(message)? {
                 return Ok(message);
@@ -270,21 +327,19 @@ pub(crate) fn heard(bytes: &[u8]) -> Vec<ClientMessage> {
     while let Ok(message) = protocol.read(&mut client) {
         assert!(message.len() <= clickwire_protocol::live::MAX_CLIENT_MESSAGE_BYTES);
         match parse(message) {
-            Ok(parsed) => heard.extend(parsed),
-            Err(_) => break,
+            Ok(Some(Ok(parsed))) => heard.push(parsed),
+            Ok(None) => {}
+            Ok(Some(Err(_))) | Err(_) => break,
         }
     }
     heard
 }
 
 /// A message of the protocol; `None` for what WebSocket itself answers.
-fn parse(message: Message) -> Result<Option<ClientMessage>, End> {
+fn parse(message: Message) -> Result<Option<Result<ClientMessage, Unreadable>>, End> {
     match message {
-        Message::Text(text) => match serde_json::from_str(&text) {
-            Ok(message) => Ok(Some(message)),
-            Err(_) => Err(End::Close(close::PROTOCOL_ERROR, "not a message of clickwire.v1")),
-        },
-        Message::Binary(_) => Err(End::Close(close::PROTOCOL_ERROR, "send text frames")),
+        Message::Text(text) => Ok(Some(ClientMessage::read(&text))),
+        Message::Binary(_) => Err(End::close(close::PROTOCOL_ERROR, "send text frames")),
         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(None),
         Message::Close(_) => Err(End::Left),
     }

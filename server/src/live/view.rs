@@ -468,7 +468,7 @@ mod tests {
         state.tick(100, 0);
         let told = state.start(None).unwrap().to;
         let held = Body::new(
-            &ServerMessage::Error { id: None, code: "x".repeat(400), message: String::new() },
+            &ServerMessage::Error { id: None, code: "x".repeat(400), field: None, message: String::new() },
             &in_flight,
         );
         for seq in 2..4 {

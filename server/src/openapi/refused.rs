@@ -49,8 +49,9 @@ fn always() -> [Error; 4] {
 
 fn response(status: StatusCode, errors: &[Error]) -> Response {
     let body = if status == StatusCode::BAD_REQUEST { "Invalid" } else { "Problem" };
-    let description: Vec<String> =
+    let mut description: Vec<String> =
         errors.iter().map(|error| format!("`{}`: {}", error.code(), error.message())).collect();
+    description.dedup();
     let told: Vec<_> = errors.iter().filter_map(Error::header).map(|(name, _)| name).collect();
     let response = Response::builder()
         .description(description.join("\n\n"))
@@ -89,6 +90,7 @@ together!(A B C);
 together!(A B C D);
 together!(A B C D E);
 together!(A B C D E F);
+together!(A B C D E F G);
 
 macro_rules! groups {
     ($($(#[$doc:meta])+ $group:ident: $($error:expr),+;)+) => {
@@ -136,16 +138,16 @@ groups! {
     Repeated: Error::KeyReused, Error::KeyInFlight;
     /// A click was not acknowledged.
     Click: Error::Broker { click_id: Uuid::nil(), cause: String::new() }, Error::BrokerAway(String::new());
-    /// It is not there.
-    Missing: Error::NotFound;
+    /// It is not there, or its name can't be one.
+    Missing: Error::NotFound, Error::Invalid(Rejection::default());
     /// It does not fit what is there.
     Conflict: Error::Conflict("This does not fit what is there.");
     /// The database is asked.
-    Database: Error::TooSlow, Error::Database(sqlx::Error::PoolTimedOut);
+    Database: Error::Database(sqlx::Error::PoolTimedOut);
     /// The database is asked for what belongs to tenants, each of which has a share of it.
     Shared: Error::TooManyAtOnce, Error::TooSlow, Error::Database(sqlx::Error::PoolTimedOut);
-    /// The database writes a record down.
-    Record: Error::Database(sqlx::Error::PoolTimedOut);
+    /// The database is written to.
+    Record: Error::Database(sqlx::Error::PoolTimedOut), Error::Locked(sqlx::Error::PoolTimedOut);
     /// The broker is asked.
     Broker: Error::BrokerAway(String::new());
     /// A message can't go back.

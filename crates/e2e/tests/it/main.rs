@@ -12,6 +12,7 @@ mod contract;
 mod dead_letters;
 mod deployment;
 mod described;
+mod doors;
 mod exactly_once;
 mod failpoints;
 mod fraud;

@@ -29,7 +29,42 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// Names and places of what stands in its path and its query.
+    pub(super) fn parameters(&self) -> Vec<(String, String)> {
+        let parameters = self.described["parameters"].as_array().into_iter().flatten();
+        let named = parameters.filter_map(|parameter| {
+            Some((parameter["name"].as_str()?.to_owned(), parameter["in"].as_str()?.to_owned()))
+        });
+        named.filter(|(_, place)| place != "header").collect()
+    }
+}
+
 impl Document {
+    /// The fields of an operation's body, if it has one that is an object.
+    pub(super) fn fields(&self, operation: &Operation) -> Result<Option<Vec<String>>> {
+        let schema = operation.described.pointer("/requestBody/content/application~1json/schema");
+        let Some(schema) = schema else { return Ok(None) };
+        let mut fields = Vec::new();
+        self.collect(schema, &mut fields)?;
+        fields.sort();
+        fields.dedup();
+        Ok((!fields.is_empty()).then_some(fields))
+    }
+
+    fn collect(&self, schema: &Value, fields: &mut Vec<String>) -> Result<()> {
+        if let Some(place) = schema["$ref"].as_str() {
+            let place = place.trim_start_matches('#');
+            return self.collect(self.0.pointer(place).with_context(|| format!("no {place}"))?, fields);
+        }
+        fields.extend(schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+        for keyword in ["allOf", "oneOf", "anyOf"] {
+            let parts = schema[keyword].as_array().into_iter().flatten();
+            parts.into_iter().try_for_each(|part| self.collect(part, fields))?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn served_by(url: &str) -> Result<Self> {
         let answer = raw::send(url, "GET /api/v1/openapi.json", "", b"").await?;
         ensure!(answer.status == 200, "{answer:?}");

@@ -2,6 +2,7 @@
 //! compared with what is said of it.
 
 mod document;
+mod inputs;
 mod matrix;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -165,6 +166,8 @@ async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
         ("GET /api/v1/live/sse?window_minutes=0".to_owned(), 400),
         ("GET /api/v1/live/sse?advertiser_id=adv_002".to_owned(), 403),
         ("GET /api/v1/advertisers".to_owned(), 200),
+        ("GET /api/v1/advertisers?limit=0".to_owned(), 400),
+        ("GET /api/v1/settings".to_owned(), 200),
         ("GET /api/v1/campaigns".to_owned(), 200),
         ("GET /api/v1/campaigns?advertiser_id=a&advertiser_id=b".to_owned(), 400),
         ("GET /api/v1/campaigns?advertiser_id=adv_002".to_owned(), 403),

@@ -1,0 +1,16 @@
+//! What a page must know of its installation to say what its numbers mean: the answer of
+//! `GET /api/v1/settings`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::alerts::FraudRate;
+
+/// How an installation judges numbers, at this moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Settings {
+    /// How long after its end a minute is provisional, at least, in milliseconds.
+    pub provisional_ms: i64,
+    /// The rule that says how much fraud is too much; `None`: it is off.
+    pub fraud_rate: Option<FraudRate>,
+}
