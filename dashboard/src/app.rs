@@ -159,7 +159,8 @@ fn Live(props: &LiveProps) -> Html {
     let now_ms = connection.now_ms();
     let mut model = connection.model().borrow_mut();
     let overview = model.overview(now_ms);
-    let stack = Stack::new(&overview, &model.palette);
+    let provisional_ms = model.settings.as_ref().map_or(0, |settings| settings.provisional_ms);
+    let stack = Stack::new(&overview, &model.palette, provisional_ms);
     let notice = model.session.complaint.clone().or_else(|| {
         let needed = model.advertisers_missing && model.session.advertiser_id.is_none();
         needed.then(|| "The list of advertisers could not be loaded; trying again.".to_owned())
@@ -171,7 +172,7 @@ fn Live(props: &LiveProps) -> Html {
     };
     let named = |id: String| (id.clone(), model.advertisers.get(&id).cloned().unwrap_or(id));
     html! {
-        <Page overview={Rc::new(overview)} stack={Rc::new(stack)} palette={model.palette.clone()} status={model.status(now_ms)}
+        <Page overview={Rc::new(overview)} stack={Rc::new(stack)} palette={model.palette.clone()} settings={model.settings.clone()} status={model.status(now_ms)}
             age_ms={model.session.heard_ms.map(|heard_ms| now_ms - heard_ms)} loading={!model.session.settled}
             advertisers={ids.into_iter().map(named).collect::<Vec<_>>()} advertiser_id={model.session.advertiser_id.clone()}
             campaigns={model.campaigns.clone()} window_minutes={model.session.window_minutes}

@@ -1,5 +1,6 @@
 //! The table by campaign, most clicks first.
 
+use clickwire_protocol::alerts::FraudRate;
 use yew::prelude::*;
 
 use crate::{
@@ -18,6 +19,8 @@ pub struct Props {
     pub names: Names,
     /// The chart's colours.
     pub palette: Palette,
+    /// How much fraud is too much.
+    pub fraud_rate: Option<FraudRate>,
     /// There are no numbers yet.
     pub loading: bool,
     /// Whom and what it is about, for screen readers.
@@ -59,7 +62,7 @@ fn row(campaign: &Campaign, all: i64, props: &Props) -> Html {
     let share = if all > 0 { counts.clicks() as f64 / all as f64 } else { 0.0 };
     let name = props.names.get(&campaign.id).unwrap_or(&campaign.id);
     let slot = props.palette.slot_of(&campaign.id).unwrap_or(OTHER);
-    let tone = match severity(counts) {
+    let tone = match severity(counts, props.fraud_rate.as_ref()) {
         Severity::Calm => None,
         Severity::Warning => Some("warning"),
         Severity::Critical => Some("critical"),
@@ -93,7 +96,14 @@ mod tests {
     #[tokio::test]
     async fn rows_say_what_was_counted() {
         let campaign = |id: &str, total| Campaign { id: id.into(), total, by_minute: vec![] };
+        let fraud_rate = |critical_percent| FraudRate {
+            warning_percent: 1,
+            critical_percent,
+            minimum_clicks: 30,
+            window_minutes: 10,
+        };
         let props = Props {
+            fraud_rate: Some(fraud_rate(5)),
             campaigns: vec![
                 campaign("camp_001", Counts { valid: 1140, sivt: 60, duplicate: 7, ..Counts::default() }),
                 campaign("camp_002", Counts { valid: 400, ..Counts::default() }),
@@ -103,12 +113,24 @@ mod tests {
             loading: false,
             caption: "By campaign".into(),
         };
-        let table = yew::LocalServerRenderer::<Breakdown>::with_props(props).hydratable(false).render().await;
+        let rendered = async |props: &Props| {
+            yew::LocalServerRenderer::<Breakdown>::with_props(props.clone()).hydratable(false).render().await
+        };
+        let table = rendered(&props).await;
         for expected in
             ["Spring &lt;sale&gt;", "1,200", "1,140", "5.0%", "rate critical", "75.0%", ">7<", "camp_002"]
         {
             assert!(table.contains(expected), "{expected} is missing: {table}");
         }
         assert!(table.find("camp_001") < table.find("camp_002"));
+        // The installation's thresholds, not the page's.
+        for (rule, tone) in [(Some(fraud_rate(6)), Some("rate warning")), (None, None)] {
+            let table = rendered(&Props { fraud_rate: rule, ..props.clone() }).await;
+            assert!(
+                tone.is_none_or(|tone| table.contains(tone)) && !table.contains("rate critical"),
+                "{table}"
+            );
+            assert_eq!(table.contains("rate warning"), tone.is_some(), "{table}");
+        }
     }
 }

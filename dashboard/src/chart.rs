@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use clickwire_protocol::MINUTE_MS;
 use wasm_bindgen::{JsCast as _, closure::Closure};
 use web_sys::{Element, HtmlCanvasElement, ResizeObserver};
 use yew::prelude::*;
@@ -60,6 +61,8 @@ pub struct Props {
     pub zone_offset_minutes: i64,
     /// The window in words.
     pub window: AttrValue,
+    /// How long minutes are provisional, in milliseconds; `None`: that is not known yet.
+    pub provisional_ms: Option<i64>,
     /// There was no click in the window.
     pub empty: bool,
     /// There are no numbers yet.
@@ -123,7 +126,7 @@ pub fn Chart(props: &Props) -> Html {
 
     html! {
         <>
-            <Legend stack={stack.clone()} names={props.names.clone()} />
+            <Legend stack={stack.clone()} names={props.names.clone()} provisional_ms={props.provisional_ms} />
             <div class="plot" ref={plot} role="group" tabindex="0" aria-roledescription="chart" {onkeydown}
                 {onpointermove} onpointerleave={hide.reform(|_: PointerEvent| ())} onblur={hide.reform(|_: FocusEvent| ())}
                 aria-label={format!("Clicks a minute in the last {}, stacked by campaign. Left and right arrow keys read single minutes.", props.window)}>
@@ -180,19 +183,29 @@ fn use_frame(plot: &NodeRef, frame: &UseStateHandle<Frame>) {
 struct LegendProps {
     stack: Rc<Stack>,
     names: Names,
+    provisional_ms: Option<i64>,
 }
 
 #[component]
 fn Legend(props: &LegendProps) -> Html {
+    let provisional_ms = props.provisional_ms.filter(|_| !props.stack.layers.is_empty());
     html! {
         <ul class="legend">
             { for props.stack.layers.iter().map(|layer| html! {
                 <li key={layer.slot}><span class="swatch" data-slot={layer.slot.to_string()} aria-hidden="true" />{ name_of(layer.campaign_id.as_deref(), &props.names) }</li>
             }) }
-            if !props.stack.layers.is_empty() {
-                <li class="provisional" title="Late clicks and verdicts on fraud can still change these minutes"><span class="swatch" aria-hidden="true" />{ "Provisional: last 3 minutes" }</li>
+            if let Some(provisional_ms) = provisional_ms {
+                <li class="provisional" title="Late clicks and verdicts on fraud can still change these minutes"><span class="swatch" aria-hidden="true" />{ format!("Provisional: last {}", provisional(provisional_ms)) }</li>
             }
         </ul>
+    }
+}
+
+/// How long minutes are provisional, for people: in whole minutes, as the numbers are.
+fn provisional(ms: i64) -> String {
+    match (ms + MINUTE_MS - 1).div_euclid(MINUTE_MS) {
+        1 => "minute".to_owned(),
+        minutes => format!("{minutes} minutes"),
     }
 }
 
@@ -208,11 +221,37 @@ fn time_of(stack: &Stack, point: usize, zone_offset_minutes: i64) -> String {
     if point + 1 == stack.at.len() {
         "Last 60 seconds".to_owned()
     } else {
-        format::time_of_day(at as i64 * clickwire_protocol::MINUTE_MS, zone_offset_minutes)
+        format::time_of_day(at as i64 * MINUTE_MS, zone_offset_minutes)
     }
 }
 
 /// The custom property with the colour of a layer.
 fn colour_property(slot: usize) -> String {
     format!("--series-{}", slot.min(OTHER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::Layer;
+
+    #[tokio::test]
+    async fn the_legend_says_how_long_the_server_takes_minutes_to_be_provisional() {
+        let layer = Layer { slot: 0, campaign_id: Some("camp_001".into()), clicks: vec![1.0] };
+        let stack = Rc::new(Stack { layers: vec![layer], at: vec![1.0], provisional_from: 0.0 });
+        let legend = async |provisional_ms, stack: &Rc<Stack>| {
+            let props = LegendProps { stack: stack.clone(), names: Names::new(), provisional_ms };
+            yew::LocalServerRenderer::<Legend>::with_props(props).hydratable(false).render().await
+        };
+        for (ms, expected) in [
+            (180_000, "Provisional: last 3 minutes"),
+            (60_000, "Provisional: last minute"),
+            (61_000, "last 2 minutes"),
+        ] {
+            let shown = legend(Some(ms), &stack).await;
+            assert!(shown.contains(expected), "{shown}");
+        }
+        assert!(!legend(None, &stack).await.contains("Provisional"));
+        assert!(!legend(Some(180_000), &Rc::default()).await.contains("Provisional"));
+    }
 }

@@ -26,6 +26,9 @@ use crate::{
 /// How often what depends on the time alone is drawn again, in milliseconds.
 const TICK_MS: u32 = 1_000;
 
+/// How often a page that is open asks how its installation judges numbers, in milliseconds.
+const SETTINGS_EVERY_MS: u32 = 60_000;
+
 /// How soon a list of names that failed is asked for again, in milliseconds.
 const LIST_AGAIN_MS: u32 = 5_000;
 
@@ -69,6 +72,7 @@ impl Connection {
         });
         connection.watch_browser();
         connection.dispatch(Event::Start);
+        connection.ask_settings();
         connection
     }
 
@@ -185,6 +189,17 @@ impl Connection {
         });
     }
 
+    /// What fails is asked for again when it is time anyway: numbers are shown without it.
+    fn ask_settings(self: &Rc<Self>) {
+        let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
+        spawn_local(async move {
+            if let Some(settings) = directory::settings(&credential).await {
+                this.model.borrow_mut().settings = Some(settings);
+                this.touch();
+            }
+        });
+    }
+
     fn list_campaigns(self: &Rc<Self>, advertiser_id: String) {
         let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
         spawn_local(async move {
@@ -233,7 +248,11 @@ impl Connection {
                 visible.dispatch(Event::Woken);
             }
         });
-        let mut intervals = vec![Interval::new(TICK_MS, move || tick.touch())];
+        let asks = self.clone();
+        let mut intervals = vec![
+            Interval::new(TICK_MS, move || tick.touch()),
+            Interval::new(SETTINGS_EVERY_MS, move || asks.ask_settings()),
+        ];
         if *self.model.borrow().session.credential() == Credential::Cookie {
             let renew = || {
                 spawn_local(async {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use clickwire_protocol::{feed::Position, live::View};
+use clickwire_protocol::{feed::Position, live::View, settings::Settings};
 use gloo_net::http::{Request, RequestBuilder};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -22,9 +22,14 @@ pub struct Answer {
 }
 
 #[derive(Deserialize)]
-struct List<T> {
+struct Page<T> {
     data: Vec<T>,
+    /// What the next page is `after`.
+    next: Option<String>,
 }
+
+/// Pages of a list, at most: a hundred thousand names.
+const MAX_PAGES: usize = 100;
 
 #[derive(Deserialize)]
 struct Advertiser {
@@ -40,7 +45,7 @@ struct Campaign {
 
 /// The advertisers that may be watched.
 pub async fn advertisers(credential: &Credential) -> Option<Answer> {
-    let (list, ahead_ms) = get::<Advertiser>("/api/v1/advertisers", credential).await?;
+    let (list, ahead_ms) = list::<Advertiser>("/api/v1/advertisers?", credential).await?;
     let names = list.into_iter().map(|advertiser| (advertiser.advertiser_id, advertiser.name)).collect();
     Some(Answer { names, ahead_ms })
 }
@@ -49,9 +54,15 @@ pub async fn advertisers(credential: &Credential) -> Option<Answer> {
 pub async fn campaigns(advertiser_id: &str, credential: &Credential) -> Option<Answer> {
     let id = String::from(js_sys::encode_uri_component(advertiser_id));
     let (list, ahead_ms) =
-        get::<Campaign>(&format!("/api/v1/campaigns?advertiser_id={id}"), credential).await?;
+        list::<Campaign>(&format!("/api/v1/campaigns?advertiser_id={id}&"), credential).await?;
     let names = list.into_iter().map(|campaign| (campaign.campaign_id, campaign.name)).collect();
     Some(Answer { names, ahead_ms })
+}
+
+/// How the installation judges numbers.
+pub async fn settings(credential: &Credential) -> Option<Settings> {
+    let response = request("/api/v1/settings", credential).send().await.ok()?;
+    response.json().await.ok().filter(|_| response.ok())
 }
 
 /// What has changed in a view, for who can't have a socket.
@@ -80,9 +91,18 @@ fn request(url: &str, credential: &Credential) -> RequestBuilder {
     }
 }
 
-async fn get<T: DeserializeOwned>(url: &str, credential: &Credential) -> Option<(Vec<T>, Option<i64>)> {
-    let response = request(url, credential).send().await.ok().filter(gloo_net::http::Response::ok)?;
-    let ahead_ms = response.headers().get("date").and_then(|date| clock::ahead_ms(&date));
-    let list: List<T> = response.json().await.ok()?;
-    Some((list.data, ahead_ms))
+/// A list, page by page; `url` is open for more parameters.
+async fn list<T: DeserializeOwned>(url: &str, credential: &Credential) -> Option<(Vec<T>, Option<i64>)> {
+    let (mut rows, mut ahead_ms, mut after) = (Vec::new(), None, String::new());
+    for _ in 0..MAX_PAGES {
+        let response = request(&format!("{url}{after}"), credential).send().await.ok();
+        let response = response.filter(gloo_net::http::Response::ok)?;
+        ahead_ms = response.headers().get("date").and_then(|date| clock::ahead_ms(&date));
+        let page: Page<T> = response.json().await.ok()?;
+        rows.extend(page.data);
+        let Some(next) = page.next else { break };
+        // A cursor has only letters, digits, `-` and `_`.
+        after = format!("after={next}");
+    }
+    Some((rows, ahead_ms))
 }

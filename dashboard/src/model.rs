@@ -1,5 +1,7 @@
 //! All that the page knows. It changes in place; a version tells the components when to look.
 
+use clickwire_protocol::settings::Settings;
+
 use crate::{
     account::Credential,
     directory::Names,
@@ -22,6 +24,8 @@ pub struct Model {
     pub advertisers_missing: bool,
     /// Names of the watched advertiser's campaigns.
     pub campaigns: Names,
+    /// How the installation judges numbers, since it is known.
+    pub settings: Option<Settings>,
     /// Colours.
     pub palette: Palette,
     /// Whether the browser believes that there is a network.
@@ -38,6 +42,7 @@ impl Model {
             advertisers: Names::new(),
             advertisers_missing: false,
             campaigns: Names::new(),
+            settings: None,
             palette: Palette::default(),
             online: true,
             ahead_ms: 0,

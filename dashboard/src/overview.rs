@@ -7,39 +7,41 @@ use std::collections::BTreeMap;
 
 use clickwire_protocol::{
     MINUTE_MS,
+    alerts::FraudRate,
     counts::Counts,
     live::{RATE_SECONDS, ViewState},
 };
 
-/// How far the watermark lies behind, in minutes: later ones are provisional.
-pub const WATERMARK_MINUTES: i64 = 3;
-
 /// Of so many seconds the mean is shown as the rate.
 const SMOOTHED_SECONDS: i64 = 5;
 
-/// Fewer clicks than this say nothing about a rate or a change.
+/// Fewer clicks than this say nothing about a change.
 const MEANINGFUL_CLICKS: i64 = 30;
 
-/// How bad a fraud rate is.
+/// How bad a fraud rate is, by the installation's rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Below all thresholds, or too few clicks to say.
+    /// Below all thresholds, too few clicks to say, or no rule to say it by.
     Calm,
-    /// From 3 %.
+    /// From the rule's lower threshold on.
     Warning,
-    /// From 5 %.
+    /// From its higher threshold on.
     Critical,
 }
 
 /// The severity of these counts' fraud rate.
-pub fn severity(counts: &Counts) -> Severity {
-    match counts.fraud_rate() {
-        Some(rate) if counts.clicks() >= MEANINGFUL_CLICKS => match rate {
-            0.05.. => Severity::Critical,
-            0.03.. => Severity::Warning,
-            _ => Severity::Calm,
-        },
-        Some(_) | None => Severity::Calm,
+pub fn severity(counts: &Counts, rule: Option<&FraudRate>) -> Severity {
+    let clicks = counts.clicks();
+    let Some(rule) = rule.filter(|rule| clicks > 0 && clicks >= i64::from(rule.minimum_clicks)) else {
+        return Severity::Calm;
+    };
+    let reaches = |percent: u32| counts.fraud() * 100 >= clicks * i64::from(percent);
+    if reaches(rule.critical_percent) {
+        Severity::Critical
+    } else if reaches(rule.warning_percent) {
+        Severity::Warning
+    } else {
+        Severity::Calm
     }
 }
 
@@ -267,12 +269,19 @@ mod tests {
     }
 
     #[test]
-    fn severity_needs_thirty_clicks() {
-        let of = |valid, sivt| severity(&Counts { valid, sivt, ..Counts::default() });
+    fn severity_is_as_the_rule_has_it() {
+        let rule =
+            FraudRate { warning_percent: 3, critical_percent: 5, minimum_clicks: 30, window_minutes: 10 };
+        let counts = |valid, sivt| Counts { valid, sivt, ..Counts::default() };
+        let of = |valid, sivt| severity(&counts(valid, sivt), Some(&rule));
         assert_eq!(of(10, 10), Severity::Calm);
         assert_eq!(of(98, 2), Severity::Calm);
         assert_eq!(of(97, 3), Severity::Warning);
         assert_eq!(of(95, 5), Severity::Critical);
-        assert_eq!(severity(&Counts::default()), Severity::Calm);
+        assert_eq!(of(0, 0), Severity::Calm);
+        let stern = FraudRate { warning_percent: 1, critical_percent: 2, minimum_clicks: 0, ..rule };
+        assert_eq!(severity(&counts(98, 2), Some(&stern)), Severity::Critical);
+        assert_eq!(severity(&counts(0, 0), Some(&stern)), Severity::Calm);
+        assert_eq!(severity(&counts(1, 99), None), Severity::Calm, "the rule is off, or not known yet");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use clickwire_protocol::counts::Counts;
+use clickwire_protocol::{alerts::FraudRate, counts::Counts, settings::Settings};
 use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 
@@ -33,6 +33,8 @@ pub struct Props {
     pub stack: Rc<Stack>,
     /// Who has which colour.
     pub palette: Palette,
+    /// How the installation judges numbers; `None`: that is not known yet.
+    pub settings: Option<Settings>,
     /// The connection.
     pub status: Status,
     /// How long ago the gateway was last heard, in milliseconds.
@@ -107,16 +109,20 @@ pub fn Page(props: &Props) -> Html {
                 <section class="card chart" aria-labelledby="chart-title">
                     <h2 id="chart-title">{ "Clicks by minute" }</h2>
                     <Chart stack={props.stack.clone()} names={props.campaigns.clone()} zone_offset_minutes={props.zone_offset_minutes}
-                        window={window.clone()} empty={props.overview.is_empty()} loading={props.loading} colours={props.colours} />
+                        window={window.clone()} provisional_ms={props.settings.as_ref().map(|settings| settings.provisional_ms)} empty={props.overview.is_empty()} loading={props.loading} colours={props.colours} />
                 </section>
                 <section class="card" aria-labelledby="table-title">
                     <div class="title"><h2 id="table-title">{ "By campaign" }</h2><span class="soft">{ format!("last {window}") }</span></div>
                     <Breakdown campaigns={props.overview.campaigns.clone()} names={props.campaigns.clone()} palette={props.palette.clone()}
-                        loading={props.loading} caption={format!("Clicks by campaign in the last {window}")} />
+                        fraud_rate={fraud_rate(props)} loading={props.loading} caption={format!("Clicks by campaign in the last {window}")} />
                 </section>
             </main>
         </>
     }
+}
+
+fn fraud_rate(props: &Props) -> Option<FraudRate> {
+    props.settings.as_ref().and_then(|settings| settings.fraud_rate)
 }
 
 fn advertiser_choice(props: &Props) -> Html {
@@ -163,7 +169,8 @@ fn cards(props: &Props, window: &str) -> Html {
         })
     };
     let rate = overview.trailing_minute();
-    let (tone, verdict) = match severity(total) {
+    let rule = fraud_rate(props);
+    let (tone, verdict) = match severity(total, rule.as_ref()) {
         Severity::Calm => (Tone::Neutral, None),
         Severity::Warning => (Tone::Warning, Some("Warning")),
         Severity::Critical => (Tone::Critical, Some("Critical")),
@@ -172,7 +179,14 @@ fn cards(props: &Props, window: &str) -> Html {
     {
         (Some(verdict), _) => Some(Chip {
             text: verdict.to_owned(),
-            title: "warning from 3%, critical from 5%".to_owned(),
+            title: rule
+                .map(|rule| {
+                    format!(
+                        "warning from {}%, critical from {}%",
+                        rule.warning_percent, rule.critical_percent
+                    )
+                })
+                .unwrap_or_default(),
             tone,
         }),
         (None, Some(points)) => Some(Chip {

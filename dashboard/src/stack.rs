@@ -3,10 +3,10 @@
 //! A layer has a point at each full minute, and one for the trailing 60 s at its tip: the present
 //! minute would dip to zero whenever it begins, the trailing one goes on where the last ended.
 
-use clickwire_protocol::counts::Counts;
+use clickwire_protocol::{MINUTE_MS, counts::Counts};
 
 use crate::{
-    overview::{Overview, WATERMARK_MINUTES, trailing},
+    overview::{Overview, trailing},
     palette::{OTHER, Palette},
 };
 
@@ -33,8 +33,8 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The layers of an overview, coloured by `palette`.
-    pub fn new(overview: &Overview, palette: &Palette) -> Self {
+    /// The layers of an overview, coloured by `palette`; minutes are provisional for so long, in milliseconds.
+    pub fn new(overview: &Overview, palette: &Palette, provisional_ms: i64) -> Self {
         let full = overview.full_minutes().len();
         let passed = overview.minute_passed();
         let mut at: Vec<f64> = (0..full).map(|n| (overview.first_minute + n as i64) as f64).collect();
@@ -62,7 +62,7 @@ impl Stack {
         }
         layers.sort_by_key(|layer| layer.slot);
 
-        Self { layers, at, provisional_from: tip - WATERMARK_MINUTES as f64 }
+        Self { layers, at, provisional_from: tip - provisional_ms as f64 / MINUTE_MS as f64 }
     }
 
     /// Whether a point can still change.
@@ -101,10 +101,7 @@ impl Stack {
 
 #[cfg(test)]
 mod tests {
-    use clickwire_protocol::{
-        MINUTE_MS,
-        live::{ViewCell, ViewState},
-    };
+    use clickwire_protocol::live::{ViewCell, ViewState};
 
     use super::*;
 
@@ -122,7 +119,7 @@ mod tests {
         let overview = Overview::new(&state, 100 * MINUTE_MS + 15_000, 5);
         let mut palette = Palette::default();
         palette.show(overview.campaigns.iter().map(|campaign| campaign.id.as_str()));
-        Stack::new(&overview, &palette)
+        Stack::new(&overview, &palette, 3 * MINUTE_MS)
     }
 
     #[test]
