@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clickwire_protocol::alerts::{Kind, Severity};
 use serde_json::json;
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 
 use crate::{incidents::Observation, ledger::rollups::Progress, timescaledb};
 
@@ -17,6 +18,8 @@ const ASKED_EVERY: Duration = Duration::from_secs(15);
 pub(super) struct Database {
     asked: Option<Instant>,
     observations: Vec<Observation>,
+    /// Up to where hours were stored when it was seen before that they are behind.
+    stood_at: Option<OffsetDateTime>,
 }
 
 impl Database {
@@ -26,35 +29,39 @@ impl Database {
         connection: &mut PgConnection,
     ) -> Result<Vec<Observation>, sqlx::Error> {
         if self.asked.is_none_or(|asked| asked.elapsed() >= ASKED_EVERY) {
-            self.observations = ask(connection).await?;
+            self.observations = self.ask(connection).await?;
             self.asked = Some(Instant::now());
         }
         Ok(self.observations.clone())
     }
-}
 
-async fn ask(connection: &mut PgConnection) -> Result<Vec<Observation>, sqlx::Error> {
-    let observation = |kind, subject: String, severity, details| Observation {
-        kind,
-        subject,
-        advertiser: None,
-        campaign: None,
-        severity,
-        details,
-    };
-    let idle = timescaledb::idle_jobs(&mut *connection).await?;
-    let mut observations: Vec<Observation> = idle
-        .into_iter()
-        .map(|idle| {
-            observation(Kind::BackgroundJob, idle.job, Severity::Warning, json!({ "state": idle.state }))
-        })
-        .collect();
-    let progress = Progress::read(connection).await?;
-    if progress.is_behind() {
-        // Without marks a late click is missed until somebody compares.
-        let severity = if progress.is_marked { Severity::Warning } else { Severity::Critical };
-        let subject = "hours and days".to_owned();
-        observations.push(observation(Kind::Rollups, subject, severity, progress.report()));
+    async fn ask(&mut self, connection: &mut PgConnection) -> Result<Vec<Observation>, sqlx::Error> {
+        let observation = |kind, subject: String, severity, details| Observation {
+            kind,
+            subject,
+            advertiser: None,
+            campaign: None,
+            severity,
+            details,
+        };
+        let idle = timescaledb::idle_jobs(&mut *connection).await?;
+        let mut observations: Vec<Observation> = idle
+            .into_iter()
+            .map(|idle| {
+                observation(Kind::BackgroundJob, idle.job, Severity::Warning, json!({ "state": idle.state }))
+            })
+            .collect();
+        let progress = Progress::read(connection).await?;
+        // Roll-ups that catch up, after a start say, are behind for a while and need nobody: it is an incident when
+        // they have come no further since they were seen behind. Without marks it is one at once.
+        let is_behind = progress.is_behind();
+        let stood_at = std::mem::replace(&mut self.stood_at, is_behind.then_some(progress.hours_before));
+        if is_behind && (!progress.is_marked || stood_at == Some(progress.hours_before)) {
+            // Without marks a late click is missed until somebody compares.
+            let severity = if progress.is_marked { Severity::Warning } else { Severity::Critical };
+            let subject = "hours and days".to_owned();
+            observations.push(observation(Kind::Rollups, subject, severity, progress.report()));
+        }
+        Ok(observations)
     }
-    Ok(observations)
 }
