@@ -91,7 +91,8 @@ use crate::{
     following::follow,
     health::{Checks, Probe},
     intake::{
-        Intake, batch, enrich::Enricher, hints::Hints, idempotency::Idempotency, in_hand::Batches, owners::Owners,
+        Intake, batch, enrich::Enricher, hints::Hints, idempotency::Idempotency, in_hand::Batches,
+        owners::Owners,
     },
     keys::ring::Ring,
     limits::{Addresses, Attempts, Rate},
@@ -225,7 +226,7 @@ pub async fn run(
     tracing::info!(file = %file.display(), networks = data_centers.len(), "networks of data centres");
     match &config.geoip_file {
         Some(file) => {
-            tracing::info!(file = %file.display(), kind = countries.kind(), "countries of addresses")
+            tracing::info!(file = %file.display(), kind = countries.kind(), "countries of addresses");
         }
         None => tracing::info!("no file with countries of addresses: CLICKWIRE_GEOIP_FILE"),
     }

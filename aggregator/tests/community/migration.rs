@@ -14,7 +14,7 @@ const ROLLUPS: &str = "0018";
 async fn apply(database: &sqlx::PgPool, is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
     let mut files: Vec<_> = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
-    files.sort_by_key(|file| file.file_name());
+    files.sort_by_key(std::fs::DirEntry::file_name);
     for file in files.iter().filter(|file| is_wanted(&file.file_name().to_string_lossy())) {
         let sql = format!("BEGIN; {}; COMMIT", fs::read_to_string(file.path())?);
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(database).await?;

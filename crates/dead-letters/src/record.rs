@@ -14,7 +14,7 @@ pub(crate) enum Action<'a> {
         edited: Option<&'a [u8]>,
         /// Where it went.
         replayed: &'a Replayed,
-        /// Whose click it was said to be, if the message did not say so.
+        /// The advertiser that the click was said to be of, if the message did not say so.
         named_advertiser: Option<&'a str>,
     },
     /// The message is not to be counted.
@@ -96,7 +96,9 @@ impl Claim {
         match recorded {
             Ok(_) => Ok(self.transaction.commit().await?),
             // The lock was lost, with its session, to somebody who was quicker.
-            Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => {
+            Err(error)
+                if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) =>
+            {
                 Err(Error::Done)
             }
             Err(error) => Err(error.into()),

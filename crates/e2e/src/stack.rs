@@ -308,10 +308,17 @@ impl Stack {
     /// Starts an aggregator that fails at a point: `FAILPOINTS` of the `fail` crate, such as
     /// `committed=2*off->return` for the third time that the point is reached, or `unheard=5%return`.
     pub async fn start_aggregator_with_failpoint(&self, point: &str) -> Result<Program> {
+        let mut aggregator = self.begin_aggregator_with_failpoint(point).await?;
+        aggregator.await_ready().await?;
+        Ok(aggregator)
+    }
+
+    /// The same, for a point that may be reached before it is ready.
+    pub async fn begin_aggregator_with_failpoint(&self, point: &str) -> Result<Program> {
         let port = Port::Free.reserve("clickwire-aggregator")?;
         let mut environment = self.environment.clone();
         environment.push(("FAILPOINTS", point.to_owned()));
-        Program::start("clickwire-aggregator", "CLICKWIRE_AGGREGATOR_LISTEN", port, environment).await
+        Program::begin("clickwire-aggregator", "CLICKWIRE_AGGREGATOR_LISTEN", port, None, environment).await
     }
 
     /// Runs one of the aggregator's commands to its end.

@@ -322,8 +322,35 @@ mod tests {
         let shared = Arc::new(Mutex::new(ViewState::new(view.clone(), InFlight::default())));
         let mut state = Cells::default();
         state.views.insert(view, Viewed { shared: Arc::clone(&shared), holder: Holder::Operators });
-        state.replace(position(1), cells);
+        read(&mut state, position(1), cells);
         (state, shared)
+    }
+
+    /// Reads the database, with nothing published meanwhile.
+    fn read(state: &mut Cells, position: Position, cells: Vec<MinuteCell>) {
+        state.begin_load();
+        assert!(state.replace(position, cells), "nothing is missing");
+    }
+
+    #[test]
+    fn what_is_published_while_the_database_is_read_is_newer_than_what_was_read() {
+        let (mut state, view) = state(vec![cell(100, 3, 7)]);
+        state.begin_load();
+        assert!(
+            state.apply(delta(2, cell(100, 5, 9)), 6_000) && state.apply(delta(3, cell(101, 1, 1)), 6_000)
+        );
+        assert!(state.replace(position(1), vec![cell(100, 4, 8), cell(102, 1, 4)]));
+        assert_eq!(shown(&view), [(100, 9), (101, 1), (102, 4)]);
+        assert_eq!(state.position().seq, 3, "nothing has to be read again");
+        // The same, but a message is missing between what was read and what has come.
+        state.begin_load();
+        assert!(!state.apply(delta(6, cell(100, 6, 10)), 6_001));
+        assert!(!state.replace(position(4), vec![cell(100, 5, 9)]));
+        assert_eq!(shown(&view), [(100, 10), (101, 0), (102, 0)], "its cells are true all the same");
+        state.begin_load();
+        assert!(!state.apply(delta(8, cell(100, 7, 11)), 6_001));
+        assert!(state.replace(position(7), vec![cell(100, 6, 10)]));
+        assert_eq!((shown(&view)[0], state.position().seq), ((100, 11), 8));
     }
 
     fn shown(view: &SharedView) -> Vec<(i64, i64)> {
@@ -350,7 +377,7 @@ mod tests {
         let (mut state, view) = state(vec![cell(100, 3, 7)]);
         state.apply(delta(2, cell(100, 4, 9)), 6_000);
         state.apply(delta(2, cell(100, 4, 9)), 6_001);
-        state.replace(position(3), vec![cell(100, 5, 20)]);
+        read(&mut state, position(3), vec![cell(100, 5, 20)]);
         let ServerMessage::Snapshot { rates, .. } = lock(&view).everything().0 else { panic!() };
         let rates: Vec<_> = rates.iter().map(|rate| (rate.second, rate.clicks)).collect();
         assert_eq!(rates, [(6_000, 2), (6_001, 0)]);
@@ -359,7 +386,7 @@ mod tests {
     #[test]
     fn the_database_is_right_about_what_is_there_and_what_is_not() {
         let (mut state, view) = state(vec![cell(100, 3, 7), cell(101, 1, 1)]);
-        state.replace(position(9), vec![cell(101, 2, 2), cell(102, 1, 4)]);
+        read(&mut state, position(9), vec![cell(101, 2, 2), cell(102, 1, 4)]);
         assert_eq!(shown(&view), [(100, 0), (101, 2), (102, 4)]);
     }
 

@@ -226,7 +226,7 @@ fn routes(large: Arc<AtomicUsize>) -> Router {
         .route("/small", get(|| async { "small" }))
         .route("/large", get(|| async move { Body::new(Large::new(LARGE_BYTES, large)) }))
         .route("/huge", get(|| async move { Body::new(Large::new(HUGE_BYTES, huge)) }))
-        .route("/hangs", get(|| std::future::pending::<()>()))
+        .route("/hangs", get(std::future::pending::<()>))
         .route("/events", get(events))
         .route(
             "/panics",

@@ -404,6 +404,7 @@ mod tests {
             started: vec![(program, pid)],
             server_port: Port::Free.reserve("a test").unwrap(),
             aggregator_port: Port::Free.reserve("a test").unwrap(),
+            metrics_port: Port::Free.reserve("a test").unwrap(),
         };
         test(&launch, &mut running);
         drop(running);

@@ -194,7 +194,7 @@ async fn a_burst_is_one_incident_told_once_whatever_restarts() -> Result<()> {
         assert_eq!(status.as_u16(), 200, "twice is as good as once");
     }
     let acknowledged = news(&mut socket).await?;
-    assert_eq!(acknowledged["change"], "acknowledged");
+    assert_eq!(acknowledged["change"], "acknowledged", "{acknowledged}");
     assert_eq!(acknowledged["alert"]["acknowledged_by"], "admin");
     let audited = get(&stack, &format!("/api/v1/admin/audit?subject=alerts&subject_id={alert_id}")).await?;
     let entries = audited["data"].as_array().context("entries")?;
@@ -317,7 +317,8 @@ async fn what_waits_too_long_and_what_could_not_be_read() -> Result<()> {
     assert_eq!(opened["alert"]["details"], json!({"messages": 1}));
     assert_eq!(aggregator.metric("clickwire_alerts_open{kind=\"dead_letters\"}").await?, 1.0);
     nats.get_stream(stack.names().dead_letter_stream()).await?.purge().await?;
-    assert_eq!(news_until_resolved(&mut socket, "dead_letters").await?.len(), 1);
+    let heard = news_until_resolved(&mut socket, "dead_letters").await?;
+    assert_eq!(heard.len(), 1, "{heard:?}");
 
     let mut blocking = stack.database().begin().await?;
     sqlx::query("LOCK TABLE clicks IN EXCLUSIVE MODE").execute(&mut *blocking).await?;

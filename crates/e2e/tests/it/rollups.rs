@@ -221,7 +221,7 @@ async fn an_aggregator_that_dies_while_it_rolls_up_changes_nothing() -> Result<(
         .execute(stack.database())
         .await?;
         assert_equal(stack.database()).await.with_context(|| format!("before {point}"))?;
-        let victim = stack.start_aggregator_with_failpoint(&format!("{point}=return")).await?;
+        let victim = stack.begin_aggregator_with_failpoint(&format!("{point}=return")).await?;
         let ended = victim.ended(Duration::from_secs(60)).await.with_context(|| point.to_owned())?;
         ensure!(ended.signal() == Some(ABORTED), "{point}: {ended}");
         assert_equal(stack.database()).await.with_context(|| format!("after {point}"))?;
@@ -285,7 +285,7 @@ async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<(
     let aggregator = stack.start_aggregator().await?;
     stack.has_chunks().await?;
     let ages = [0, 2, 3, 20, 22];
-    stack.publish(&ages.map(|age| click(1, age as u32, age * HOUR_MS)).to_vec()).await?;
+    stack.publish(&ages.map(|age| click(1, age as u32, age * HOUR_MS))).await?;
     counted(&stack, 5).await?;
     rolled_up(&stack).await?;
     aggregator.kill().await?;
