@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A receiver, or the database, that has not answered by then has failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Nobody else sends what somebody is about to send and has renewed so lately: whoever is frozen renews nothing.
+/// The lease on news that is being sent, in seconds: a process that is frozen renews nothing, and another sends it.
 const LEASE_SECONDS: f64 = 4.0;
 
 /// How often it is renewed while the receiver has not answered.

@@ -29,7 +29,7 @@ const TOGETHER_MS: i64 = 1_000;
 
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
-/// Whose clicks are counted together: an address (a user), and the advertiser that the pool or the user
+/// A subject whose clicks are counted together: an address (a user), and the advertiser that the pool or the user
 /// belongs to; `None` for the clicks of an address that are vouched for.
 pub(super) type Subject<'a> = (&'a str, Option<&'a str>);
 

@@ -17,13 +17,13 @@ pub enum Error {
     /// There is no such letter; not any more, perhaps.
     #[error("there is no such dead letter")]
     NotFound,
-    /// Somebody is dealing with it at this moment.
+    /// Another request or command is dealing with it at this moment.
     #[error("somebody else is dealing with this dead letter")]
     Busy,
-    /// Somebody has dealt with it.
+    /// The letter has been dealt with.
     #[error("this dead letter has been dealt with already")]
     Done,
-    /// Who says whose click it is must say why.
+    /// An edit that names the advertiser must give a reason.
     #[error("a reason is needed: the message does not say that the click is {0}'s")]
     ReasonMissing(String),
     /// The message would only come back.

@@ -106,7 +106,7 @@ pub(crate) fn found(answer: Result<StreamMessage, RawMessageError>) -> Result<Op
 }
 
 impl DeadLetter {
-    /// Whose click the message is, if that can be read.
+    /// The advertiser that the message names, if that can be read.
     pub(crate) fn advertiser_id(&self) -> Option<String> {
         text_in(&self.payload, "advertiser_id")
     }

@@ -10,7 +10,7 @@
 //! 3. **record** who did what and why, with the bytes, in `dead_letter_actions`, once for each letter,
 //! 4. **delete** the letter.
 //!
-//! Whose click it is the message says. Where it does not, or an edit says another, an administrator must
+//! The message says which advertiser's click it is. Where it does not, or an edit says another, an administrator must
 //! say so, with a reason, and the record has it.
 
 mod error;
@@ -49,7 +49,7 @@ pub struct DeadLetters {
     names: Names,
 }
 
-/// Whoever deals with a letter.
+/// The person who deals with a letter.
 #[derive(Clone, Copy, Debug)]
 pub struct Actor<'a> {
     /// Stands in the record.

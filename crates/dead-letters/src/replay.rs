@@ -30,7 +30,7 @@ pub enum Refusal {
     /// Another click would be counted in its place.
     #[error("the click keeps its id, {0}")]
     OtherId(Uuid),
-    /// Somebody else would be billed for it.
+    /// Another advertiser would be billed for it.
     #[error("whose click it is only an administrator says where the message does not: not {0}'s")]
     OtherAdvertiser(String),
 }
