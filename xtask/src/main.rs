@@ -49,7 +49,7 @@ enum Task {
     /// Show addresses, keys and process ids of what runs.
     Status(status::Arguments),
     /// Check formatting and lints, and run all tests.
-    Test,
+    Test(test::Arguments),
     /// Ask whether dependencies are known to be vulnerable, unmaintained or withdrawn.
     Advisories,
     /// Build the dashboard into dashboard/dist.
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         Task::Up(up) => installation().and_then(|installation| up::run(&up, &installation)),
         Task::Down => installation().and_then(|installation| down::run(&installation)),
         Task::Status(status) => installation().and_then(|installation| status::run(&status, &installation)),
-        Task::Test => test::run(),
+        Task::Test(test) => test::run(&test),
         Task::Lists => lists::run(),
         Task::Advisories => supply_chain::advisories(),
         Task::Chaos(chaos) => chaos::run(&chaos),

@@ -1,4 +1,8 @@
-//! `cargo xtask test`: everything that must hold before a change is merged.
+//! `cargo xtask test`: everything that must hold before a change is merged, or the part of it that is asked for.
+
+mod suite;
+
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clickwire_services::Programs;
@@ -6,49 +10,110 @@ use clickwire_services::Programs;
 use crate::interrupt::Interrupt;
 use crate::steps::Steps;
 use crate::{supply_chain, toolbox, wasm, workspace};
+use suite::Suite;
 
-pub(crate) fn run() -> Result<()> {
-    let interrupt = Interrupt::listen()?;
-    let steps = Steps::start();
-    let cargo = |headline: &str, arguments: &[&str]| -> Result<()> {
-        steps.say(headline);
+/// Which of the checks to run; without an option all of them.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Formatting, lints and unit tests alone; needs no services and no browser
+    #[arg(long, conflicts_with = "only")]
+    quick: bool,
+    /// Tests alone whose names contain NAME, such as `fraud::` or `resends`; no lints
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let started = Instant::now();
+    let checks = Checks { steps: Steps::start(), interrupt: Interrupt::listen()? };
+    match arguments {
+        Arguments { only: Some(name), .. } => checks.only(name)?,
+        Arguments { quick: true, .. } => checks.quick()?,
+        Arguments { .. } => checks.everything()?,
+    }
+    checks.steps.say(&format!("Everything passed, in {} s", started.elapsed().as_secs()));
+    Ok(())
+}
+
+struct Checks {
+    steps: Steps,
+    interrupt: Interrupt,
+}
+
+impl Checks {
+    /// What a person runs between two edits.
+    fn quick(&self) -> Result<()> {
+        self.format()?;
+        self.lints()?;
+        let mut suite = Suite::new(&self.steps, &self.interrupt);
+        suite.run("Unit tests", &["--lib", "--bins"], None)?;
+        suite.print_slowest();
+        Ok(())
+    }
+
+    /// Some tests, with what they need.
+    fn only(&self, name: &str) -> Result<()> {
+        self.install()?;
+        self.page()?;
+        self.cargo("Compiling programs and tests", &["build", "--quiet", "--bins", "--tests"])?;
+        let mut suite = Suite::new(&self.steps, &self.interrupt);
+        if suite.run(&format!("Tests whose names contain {name}"), &[], Some(name))? == 0 {
+            bail!("no test has a name that contains {name:?}");
+        }
+        suite.print_slowest();
+        Ok(())
+    }
+
+    fn everything(&self) -> Result<()> {
+        self.format()?;
+        self.install()?;
+
+        self.steps.say("Licences and sources of dependencies, bills of materials");
+        supply_chain::check()?;
+        let bills = supply_chain::bills_of_materials()?;
+        self.steps.say(&format!("Bills of materials are in {}", bills.display()));
+        self.interrupt.check()?;
+
+        // Before anything else is compiled: the server embeds what this builds.
+        self.page()?;
+        self.lints()?;
+        self.cargo("Compiling programs and tests", &["build", "--quiet", "--bins", "--tests"])?;
+        let mut suite = Suite::new(&self.steps, &self.interrupt);
+        suite.run("Tests", &[], None)?;
+        suite.print_slowest();
+        self.cargo("Examples in the documentation", &["test", "--quiet", "--doc"])?;
+        wasm::check(&|headline, arguments| self.cargo(headline, arguments))
+    }
+
+    fn format(&self) -> Result<()> {
+        self.cargo("Formatting", &["fmt", "--all", "--check"])
+    }
+
+    fn lints(&self) -> Result<()> {
+        self.cargo("Lints", &["clippy", "--quiet", "--all-targets", "--", "--deny", "warnings"])
+    }
+
+    fn page(&self) -> Result<()> {
+        self.steps.say("Dashboard for the browser");
+        wasm::build(true)?;
+        self.interrupt.check()
+    }
+
+    fn install(&self) -> Result<()> {
+        self.steps.say("Installing what is missing: servers, browser");
+        Programs::ensure(&|step| self.steps.say(step))?;
+        toolbox::ensure_browser()?;
+        self.interrupt.check()
+    }
+
+    /// Runs cargo in the repository's root, under a headline.
+    fn cargo(&self, headline: &str, arguments: &[&str]) -> Result<()> {
+        self.steps.say(headline);
         let mut command = workspace::cargo();
         command.args(arguments).env("CARGO_TERM_PROGRESS_WHEN", "never");
-        // Tests of the whole start the programs that were built with them.
-        command.env("CLICKWIRE_PROGRAMS", workspace::debug_programs()?);
-        // Errors say what failed; where they came from is known by their texts.
-        command.env("RUST_LIB_BACKTRACE", "0");
-        if !interrupt.run(&mut command)?.success() {
+        if !self.interrupt.run(&mut command)?.success() {
             bail!("`cargo {}` failed", arguments.join(" "));
         }
         Ok(())
-    };
-
-    cargo("Formatting", &["fmt", "--all", "--check"])?;
-
-    steps.say("Installing what is missing: servers, browser");
-    Programs::ensure(&|step| steps.say(step))?;
-    toolbox::ensure_browser()?;
-    interrupt.check()?;
-
-    steps.say("Licences and sources of dependencies, bills of materials");
-    supply_chain::check()?;
-    let bills = supply_chain::bills_of_materials()?;
-    steps.say(&format!("Bills of materials are in {}", bills.display()));
-    interrupt.check()?;
-
-    // Before anything else is compiled: the server embeds what this builds.
-    steps.say("Dashboard for the browser");
-    wasm::build(true)?;
-    interrupt.check()?;
-
-    // Of the default members: the dashboard has its own, below.
-    cargo("Lints", &["clippy", "--quiet", "--all-targets", "--", "--deny", "warnings"])?;
-
-    cargo("Compiling programs and tests", &["build", "--quiet", "--bins", "--tests"])?;
-    cargo("Tests", &["test"])?;
-    wasm::check(&cargo)?;
-
-    steps.say("Everything passed");
-    Ok(())
+    }
 }
