@@ -14,6 +14,7 @@ mod deployment;
 mod described;
 mod doors;
 mod exactly_once;
+mod examples;
 mod failpoints;
 mod fraud;
 mod frozen;
