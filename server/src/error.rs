@@ -94,7 +94,7 @@ pub(crate) enum Error {
     /// A question about counts is more than the database answers in time.
     #[error("the query took too long")]
     TooSlow,
-    /// Somebody else is changing, for longer than a write waits, what is to be changed.
+    /// Another transaction is changing, for longer than a write waits, what is to be changed.
     #[error("database: {0}")]
     Locked(sqlx::Error),
     #[error("database: {0}")]

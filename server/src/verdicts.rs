@@ -110,7 +110,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Which {
-    /// Whose click it is.
+    /// The advertiser of the click.
     advertiser_id: Option<String>,
     /// The time that it is counted under, as answers have it; RFC 3339.
     #[param(value_type = Option<String>, format = DateTime)]

@@ -89,7 +89,7 @@ pub(crate) async fn publish(
     Ok((replayed, named_advertiser))
 }
 
-/// Whose click it is said to be, if the letter does not say so; and whether that may be said.
+/// The advertiser that the click is said to be of, if the letter does not say so; and whether that may be said.
 fn named(
     letter: &DeadLetter,
     click: &Click,

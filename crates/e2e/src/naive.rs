@@ -27,7 +27,7 @@ pub type Name = (Uuid, String);
 pub struct Evidence {
     /// Its id.
     pub click_id: Uuid,
-    /// Whose click.
+    /// The advertiser of the click.
     pub advertiser_id: String,
     /// Posted with a key that is bound to advertisers.
     pub is_bound: bool,
@@ -41,7 +41,7 @@ pub struct Evidence {
     pub is_robot: bool,
     /// Its signed id is not good.
     pub is_forged: bool,
-    /// Who clicked, if known.
+    /// The user who clicked, if known.
     pub user_id: Option<String>,
     /// On what.
     pub ad_id: String,

@@ -44,7 +44,7 @@ pub const MAX_BROWSER_BYTES: usize = 64;
 pub struct Click {
     /// Names the click among its advertiser's; an exact resend has the same.
     pub click_id: Uuid,
-    /// Who pays.
+    /// The advertiser, who pays.
     pub advertiser_id: String,
     /// What it is counted under.
     #[serde(flatten)]

@@ -9,7 +9,7 @@ use std::path::Path;
 /// In `/proc/net/tcp`, the state of a socket that listens.
 const LISTENS: &str = "0A";
 
-/// Who listens on a port of this machine's loopback.
+/// The listener on a port of this machine's loopback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listener {
     /// Nobody.

@@ -59,7 +59,7 @@ impl From<PublishError> for Failure {
     }
 }
 
-/// Whose click it is: the advertiser within which its id is a name, and the ad, which decides on the
+/// The names of a click: the advertiser within which its id is a name, and the ad, which decides on the
 /// partition.
 #[derive(Clone, Copy)]
 pub(super) struct Whose<'a> {

@@ -55,7 +55,7 @@ pub(crate) struct Named<'a> {
     ad_id: &'a str,
 }
 
-/// Who has registered what.
+/// The advertisers that have registered ads and campaigns.
 pub(crate) struct Owners {
     ads: Cache<String, Known>,
     campaigns: Cache<String, Known>,

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 pub(crate) struct Posted {
     /// A UUID, or what a redirect has appended to the target. The same one when the click is sent again.
     click_id: Option<String>,
-    /// Who pays.
+    /// The advertiser, who pays.
     #[schema(pattern = "^[A-Za-z0-9_.:-]+$", max_length = 64)]
     advertiser_id: String,
     /// What the advertiser pays for.
@@ -23,7 +23,7 @@ pub(crate) struct Posted {
     /// What was clicked.
     #[schema(pattern = "^[A-Za-z0-9_.:-]+$", max_length = 64)]
     ad_id: String,
-    /// Who clicked.
+    /// The user who clicked.
     #[schema(max_length = 128)]
     user_id: Option<String>,
     /// When; else the time inside a UUIDv7 `click_id`, else now.

@@ -36,7 +36,7 @@ use crate::{AppState, error::Error, intake::Sender, openapi::Refused, visitor::V
 
 /// What a click on a link comes with, beside who clicks.
 pub(crate) struct Arrival {
-    /// Nobody has clicked.
+    /// No person has clicked.
     pub(crate) is_ahead: bool,
     pub(crate) params: Params,
     pub(crate) referrer: Option<String>,

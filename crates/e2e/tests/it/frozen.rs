@@ -37,7 +37,7 @@ const TAKEN_OVER: Duration = Duration::from_secs(15);
 /// machine.
 const WATCHED_AGAIN: Duration = Duration::from_secs(8);
 
-/// So many clicks on each partition.
+/// The given number of clicks on each partition.
 async fn publish_on_each(stack: &Stack, partitions: u16, clicks: usize) -> Result<()> {
     let broker = stack.broker().await?;
     let mut stored = Vec::new();
@@ -286,7 +286,7 @@ async fn a_consumer_that_is_there_gets_the_new_patience() -> Result<()> {
     Ok(())
 }
 
-/// Whoever watches for incidents is frozen: another one does so within seconds.
+/// The aggregator that watches for incidents is frozen: another one does so within seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_aggregator_watches_for_incidents() -> Result<()> {
     let stack = Stack::new().await?;

@@ -174,7 +174,7 @@ async fn post_as_victim(target: &Target, keys: &Keys, url: &str, is_known: bool)
     Ok(())
 }
 
-/// Somebody follows the link of one of the victim's ads: the signed id, and what an attacker may know.
+/// A person follows the link of one of the victim's ads: the signed id, and what an attacker may know.
 async fn redirect(url: &str) -> Result<(String, Target)> {
     let answer = raw::send(url, "GET /r/ad_001", &format!("user-agent: {PERSON}\r\n"), b"").await?;
     let location = answer.header("location").with_context(|| format!("{answer:?}"))?;

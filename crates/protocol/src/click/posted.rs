@@ -36,13 +36,13 @@ pub struct PostedClick {
     /// What follows a dot in `click_id`: the signature of a redirect, `{uuid}.{signature}`. Whoever has
     /// the key must say whether it is good.
     pub signature: Option<String>,
-    /// Who pays.
+    /// The advertiser, who pays.
     pub advertiser_id: String,
     /// What the advertiser pays for.
     pub campaign_id: String,
     /// What was clicked.
     pub ad_id: String,
-    /// Who clicked.
+    /// The user who clicked.
     pub user_id: Option<String>,
     /// When; Unix time in milliseconds.
     pub clicked_at_ms: Option<i64>,

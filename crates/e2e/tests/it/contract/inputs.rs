@@ -33,7 +33,7 @@ const VALUES: [&str; 16] = [
     "'%3B--",
 ];
 
-/// Who may do an operation: an administrator's browser, or a key.
+/// The caller that may do an operation: an administrator's browser, or a key.
 struct Callers {
     browser: String,
     token: String,
