@@ -26,9 +26,17 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 /// message and some headers, and must fit into what the broker takes at all (1 MiB by default).
 const MESSAGE_MAX_BYTES: i32 = 64 << 10;
 
+/// The oldest release of nats-server that redelivers every message. Before it a first delivery that fails, as it
+/// does when an aggregator is killed, wraps the message's count of deliveries around; the consumer then takes
+/// it for one that was delivered too often, whatever `max_deliver` says, and its acknowledgement floor passes a
+/// click that nobody has counted (nats-server, pull request 8512).
+const BROKER_LEAST: (u32, u32, u32) = (2, 14, 6);
+
 /// The broker can't be used now.
 #[derive(Debug, Error)]
 pub(crate) enum Unavailable {
+    #[error("it is nats-server {0}, which can lose clicks: upgrade it to 2.14.6 or newer")]
+    TooOld(String),
     #[error("stream: {0}")]
     Create(#[from] CreateStreamError),
     #[error("stream: {0}")]
@@ -80,6 +88,10 @@ pub(crate) async fn consumer(
     config: &Config,
     partition: u16,
 ) -> Result<PullConsumer, Unavailable> {
+    let release = nats.client().server_info().version;
+    if is_too_old(&release) {
+        return Err(Unavailable::TooOld(release));
+    }
     let names = config.names();
     nats.create_or_update_stream(StreamConfig {
         name: names.stream().to_owned(),
@@ -121,4 +133,23 @@ pub(crate) async fn consumer(
         })
         .await?;
     Ok(consumer)
+}
+
+/// Whether a release of nats-server loses messages. A name that can't be read is a build of the operator's own.
+fn is_too_old(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+    let read = numbers.next().zip(numbers.next()).zip(numbers.next());
+    read.is_some_and(|((major, minor), patch)| (major, minor, patch) < BROKER_LEAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_too_old;
+
+    #[test]
+    fn releases_that_lose_messages_are_refused() {
+        assert!(["2.9.25", "2.10.27", "2.14.5", "1.4.1"].into_iter().all(is_too_old));
+        let good = ["2.14.6", "2.15.0", "2.15.1", "2.16.0-RC.1", "3.0.0", "", "built here"];
+        assert!(!good.into_iter().any(is_too_old));
+    }
 }

@@ -13,7 +13,7 @@ use crate::Error;
 const SUITE: &str = "trixie";
 
 /// What is installed; apt adds what these depend on. `patchelf` is for [`crate::patch`].
-const WANTED: [&str; 4] = ["postgresql-17-timescaledb", "nats-server", "valkey-server", "patchelf"];
+const WANTED: [&str; 3] = ["postgresql-17-timescaledb", "valkey-server", "patchelf"];
 
 /// Debian's keys, under their old name and their new one.
 const KEYRINGS: [&str; 2] =
@@ -221,8 +221,8 @@ mod tests {
             'http://m.test/b' libllvm19_19.1.7_amd64.deb 26000000 SHA256:0\n\
             'http://m.test/c' libjson-perl_4.1_all.deb 87516 SHA256:0\n\
             'http://m.test/d' adduser_3.152_all.deb 190932 SHA256:0\n\
-            'http://m.test/e' nats-server_2.10.27_amd64.deb 4500000 SHA256:0\n";
-        let packages = vec!["libc6".to_owned(), "nats-server".to_owned()];
+            'http://m.test/e' valkey-server_8.1.1_amd64.deb 4500000 SHA256:0\n";
+        let packages = vec!["libc6".to_owned(), "valkey-server".to_owned()];
         assert_eq!(Plan::read(lines), Plan { packages, size_bytes: 7_300_000 });
     }
 }

