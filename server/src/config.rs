@@ -16,7 +16,7 @@ use clickwire_protocol::{
 use ipnet::IpNet;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{accounts, keys, tls, visitor::ForwardedHeader};
+use crate::http::{tls, visitor::ForwardedHeader};
 
 /// Takes clicks in over HTTP, answers analytics, pushes changes to dashboards.
 ///
@@ -278,7 +278,7 @@ pub enum Command {
     Accounts {
         /// What to do.
         #[command(subcommand)]
-        order: accounts::command::Order,
+        order: crate::cli::accounts::Order,
         /// Who does it; stands in the record.
         #[arg(long, env = "USER", default_value = "unknown", global = true)]
         actor: String,
@@ -287,7 +287,7 @@ pub enum Command {
     Keys {
         /// What to do.
         #[command(subcommand)]
-        order: keys::command::Order,
+        order: crate::cli::keys::Order,
         /// Who does it; stands in the record.
         #[arg(long, env = "USER", default_value = "unknown", global = true)]
         actor: String,

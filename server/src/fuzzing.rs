@@ -10,16 +10,21 @@ use axum::http::{
 use url::Url;
 
 use crate::{
-    access::{api_key, bearer},
-    accounts::{password, session::Tokens, sign_in::SignIn, store::canonical},
+    http::visitor::{ForwardedHeader, Proxies},
+    identity::{
+        access::{api_key, bearer},
+        password,
+        session::Tokens,
+        sign_in::SignIn,
+        signing::Keys,
+        store::canonical,
+    },
     live::heard,
     redirect::{
         macros::ClickMacros,
         query::Query,
         target::{Target, Template},
     },
-    signing::Keys,
-    visitor::{ForwardedHeader, Proxies},
 };
 
 /// Any time will do.
@@ -203,7 +208,7 @@ mod tests {
     #[test]
     fn a_signed_cookie_is_let_in() {
         let tokens = tokens();
-        let token = crate::accounts::session::Token::begin(uuid::Uuid::from_u128(1), 0, NOW_MS);
+        let token = crate::identity::session::Token::begin(uuid::Uuid::from_u128(1), 0, NOW_MS);
         let line = format!("a=b; __Host-clickwire={}", tokens.sign(&token));
         assert_eq!(tokens.sent(&header(COOKIE, line.as_bytes()).unwrap(), NOW_MS), Some(token));
         cookie(line.as_bytes());

@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::{AppState, intake::spool::Condition, openapi::Refused};
+use crate::{AppState, http::openapi::Refused, intake::spool::Condition};
 
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);

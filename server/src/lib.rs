@@ -18,52 +18,20 @@
 //! - [`openapi`]: the document of all that, made from the code
 //! - [`page`]: the dashboard itself, embedded in the program
 
-pub mod accounts;
+pub mod cli;
 pub mod config;
 
-mod access;
-mod address;
 mod admin;
-mod alerts;
-mod analytics;
-mod audit;
-mod body;
-mod catalog;
-mod click_id;
-mod countries;
-mod cursor;
-mod database;
-mod dead_letters;
-mod deployment;
-mod entities;
-mod error;
-mod following;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod health;
-mod host;
+mod http;
+mod identity;
 mod intake;
-pub mod keys;
-mod label;
-mod limits;
 mod live;
-mod networks;
-mod openapi;
-mod origin;
-mod page;
-mod parameters;
-mod quota;
+mod query;
 mod redirect;
-mod requests;
-mod rules;
-mod serve;
-mod settings;
-mod signing;
-mod stats;
-mod tls;
-mod verdicts;
-pub mod visitor;
-mod watermark;
+mod store;
 
 use std::{net::IpAddr, ops::Deref, path::Path, sync::Arc, time::Duration};
 
@@ -81,29 +49,29 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    access::Access,
-    address::Hasher,
-    click_id::Signer,
     config::Config,
-    countries::Countries,
-    database::{Pools, Tenants},
-    error::Error,
-    following::follow,
     health::{Checks, Probe},
-    intake::{
-        Intake, batch, enrich::Enricher, hints::Hints, idempotency::Idempotency, in_hand::Batches,
-        owners::Owners,
+    http::{
+        error::Error,
+        networks::Networks,
+        quota::Quota,
+        rate_limit::{Addresses, Attempts, Rate},
+        requests::Seen,
+        serve::Times,
+        tls::Tls,
+        visitor::Proxies,
     },
-    keys::ring::Ring,
-    limits::{Addresses, Attempts, Rate},
+    identity::access::Access,
+    intake::{
+        Intake, address::Hasher, batch, click_id::Signer, countries::Countries, enrich::Enricher,
+        hints::Hints, idempotency::Idempotency, in_hand::Batches, keys::ring::Ring, owners::Owners,
+    },
     live::{Hub, http::Polled},
-    networks::Networks,
-    quota::Quota,
     redirect::ads::Ads,
-    requests::Seen,
-    serve::Times,
-    tls::Tls,
-    visitor::Proxies,
+    store::{
+        database::{Pools, Tenants},
+        following::follow,
+    },
 };
 
 /// Largest body of a request, in bytes.
@@ -233,14 +201,18 @@ pub async fn run(
     let pools = Pools::connect(&config)?;
     // If it is another one, this ends it.
     let stop = stop.child_token();
-    let is_ours = timeout(KEYS_WITHIN, deployment::is_confirmed(&pools.following, &config.stream)).await;
+    let is_ours =
+        timeout(KEYS_WITHIN, store::deployment::is_confirmed(&pools.following, &config.stream)).await;
     is_ours.unwrap_or(Ok(false))?;
-    let deployment =
-        tokio::spawn(deployment::confirm(pools.following.clone(), config.stream.clone(), stop.clone()));
+    let deployment = tokio::spawn(store::deployment::confirm(
+        pools.following.clone(),
+        config.stream.clone(),
+        stop.clone(),
+    ));
     let tenants = Tenants::questions(&config)?;
     let redis = Connection::open(&config.redis_url).context("CLICKWIRE_REDIS_URL")?;
     let hasher = Arc::new(Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref()));
-    accounts::password::warm_up();
+    identity::password::warm_up();
     // Before anything is recorded.
     let metrics = clickwire_process::metrics::record(stop.clone());
     let sessions = Sessions {
@@ -297,7 +269,7 @@ pub async fn run(
         sessions: sessions.clone(),
         polled: Polled::default(),
         metrics,
-        document: openapi::document(api(posts()).into_openapi()).context("the OpenAPI document")?,
+        document: http::openapi::document(api(posts()).into_openapi()).context("the OpenAPI document")?,
     }));
     // Else a server that has just started would have to tell everybody to come again.
     let refreshed = async {
@@ -325,7 +297,7 @@ pub async fn run(
     if let Some(tls) = tls.clone() {
         tokio::spawn(tls.follow(drained.clone()));
     }
-    let limits = serve::Limits {
+    let limits = http::serve::Limits {
         connections: config.connections_max,
         per_address: config.connections_per_address,
         proxies: config.trusted_proxies.iter().copied().collect(),
@@ -356,8 +328,14 @@ pub async fn run(
         }
     });
     tokio::join!(
-        serve::serve(metrics_listener, None, operators(state.clone()), limits.for_operators(), &drained),
-        serve::serve(listener, tls, routes(state), limits, &drained),
+        http::serve::serve(
+            metrics_listener,
+            None,
+            operators(state.clone()),
+            limits.for_operators(),
+            &drained
+        ),
+        http::serve::serve(listener, tls, routes(state), limits, &drained),
     );
     draining.await.context("the task that drains sessions panicked")?;
     following.await.context("the task that follows keys and accounts panicked")?;
@@ -370,10 +348,10 @@ pub async fn run(
 fn routes(state: AppState) -> Router {
     let admit = middleware::from_fn_with_state(state.clone(), intake::admission::admit);
     Router::from(api(posts().route_layer(admit)))
-        .merge(page::router())
+        .merge(http::page::router())
         .fallback(redirect::elsewhere)
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
-        .layer(middleware::from_fn(parameters::refuse_nul_in_path))
+        .layer(middleware::from_fn(http::parameters::refuse_nul_in_path))
         .layer(middleware::from_fn(intake::cors::posts))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
@@ -399,18 +377,18 @@ fn posts() -> OpenApiRouter<AppState> {
 fn api(posts: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
     posts
         .routes(routes!(redirect::redirect))
-        .routes(routes!(analytics::aggregate))
-        .routes(routes!(entities::advertisers))
-        .routes(routes!(entities::campaigns))
-        .routes(routes!(settings::show))
+        .routes(routes!(query::analytics::aggregate))
+        .routes(routes!(query::entities::advertisers))
+        .routes(routes!(query::entities::campaigns))
+        .routes(routes!(query::settings::show))
         .nest("/api/v1/admin", admin::routes())
-        .nest("/api/v1/alerts", alerts::routes())
-        .nest("/api/v1/session", accounts::sign_in::routes())
-        .nest("/api/v1/account", accounts::own::routes())
+        .nest("/api/v1/alerts", admin::incidents::routes())
+        .nest("/api/v1/session", identity::sign_in::routes())
+        .nest("/api/v1/account", identity::own::routes())
         .routes(routes!(live::upgrade))
         .routes(routes!(live::http::events))
         .routes(routes!(live::http::poll))
-        .routes(routes!(openapi::show))
+        .routes(routes!(http::openapi::show))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::report))

@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 use clickwire_server::{
-    accounts,
+    cli,
     config::{Command, Config},
-    keys, run,
+    run,
 };
 use tokio::net::TcpListener;
 
@@ -19,9 +19,9 @@ async fn main() -> anyhow::Result<()> {
     clickwire_process::log_to_stderr(&config.log, config.log_format);
     match config.command.take() {
         Some(Command::Accounts { order, actor }) => {
-            return accounts::command::run(&config, order, &actor).await;
+            return cli::accounts::run(&config, order, &actor).await;
         }
-        Some(Command::Keys { order, actor }) => return keys::command::run(&config, order, &actor).await,
+        Some(Command::Keys { order, actor }) => return cli::keys::run(&config, order, &actor).await,
         None => {}
     }
     let bind =

@@ -13,7 +13,12 @@ use axum::{
     response::Response,
 };
 
-use crate::{AppState, access, error::Error, keys::Poster, visitor::Visitor};
+use crate::{
+    AppState,
+    http::{error::Error, visitor::Visitor},
+    identity::access,
+    intake::keys::Poster,
+};
 
 /// Lets posts of known keys through, within their allowances, and tells how much is left of these.
 pub(crate) async fn admit(

@@ -34,18 +34,20 @@ use utoipa::ToSchema;
 
 use super::{
     Intake, Sender, Taken,
-    content_type::essence,
-    encoding::Encoding,
     hints::Hints,
     in_hand::Pieces,
     owners::{Named, Owners},
 };
 use crate::{
     AppState, MAX_BODY_BYTES,
-    error::{Error, Invalid, Problem, RETRY_AFTER_SECONDS},
-    keys::Poster,
-    openapi::{self, Posted, Refused},
-    visitor::Visitor,
+    http::{
+        content_type::essence,
+        encoding::Encoding,
+        error::{Error, Invalid, Problem, RETRY_AFTER_SECONDS},
+        openapi::{self, Posted, Refused},
+        visitor::Visitor,
+    },
+    intake::keys::Poster,
 };
 
 /// Clicks in a batch, at most.

@@ -11,13 +11,14 @@ use uuid::Uuid;
 
 use super::browsers::Browsers;
 use crate::{
-    address::Hasher,
-    click_id::{self, Signer, time_inside},
-    countries::Countries,
-    keys::Poster,
-    networks::Networks,
+    http::{networks::Networks, visitor::Visitor},
+    intake::{
+        address::Hasher,
+        click_id::{self, Signer, time_inside},
+        countries::Countries,
+        keys::Poster,
+    },
     redirect::{Ad, Arrival},
-    visitor::Visitor,
 };
 
 /// What is known here about addresses and browsers; cheap to clone.

@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::{database::answer, keys::Poster};
+use crate::{intake::keys::Poster, store::database::answer};
 
 /// A post waits for its hint so long at most.
 const PATIENCE: Duration = Duration::from_millis(2);

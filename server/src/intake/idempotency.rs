@@ -22,7 +22,7 @@ use sha2::Sha256;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::http::error::Error;
 
 /// How long Redis may hold up a post.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -12,10 +12,10 @@ use tokio::{
 };
 
 use super::batch::{MAX_BATCH_BYTES, TOO_MANY_BYTES};
-use crate::{
+use crate::http::{
     error::Error,
-    limits::customer,
     quota::{Quota, QuotaGuard},
+    rate_limit::customer,
 };
 
 /// Batches in hand at the same time, at most; each may come to some 10 MiB.

@@ -1,24 +1,27 @@
 //! Taking clicks in: check, enrich, publish; an answer only when the click can't be lost any more.
 //!
 //! - [`admission`]: who may post, and how much; [`owners`]: whose ads and campaigns a click may name
-//! - [`cors`]: from pages, too; [`encoding`]: compressed, too
+//! - [`keys`]: which keys there are; [`cors`]: posts from pages
 //! - [`post`]: one click; [`idempotency`]: the same post again; [`batch`]: many clicks, [`in_hand`] within
 //!   bounds
-//! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent
+//! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent; [`countries`] and
+//!   [`address`]: from its address; [`click_id`]: ids that are signed
 //! - [`broker`]: publishes and waits for the acknowledgement
 //! - [`spool`]: where clicks wait on this server's disk while the broker is away
 
+pub(crate) mod address;
 pub(crate) mod admission;
 pub(crate) mod batch;
 mod broker;
 mod browsers;
-pub(crate) mod content_type;
+pub(crate) mod click_id;
 pub(crate) mod cors;
-pub(crate) mod encoding;
+pub(crate) mod countries;
 pub(crate) mod enrich;
 pub(crate) mod hints;
 pub(crate) mod idempotency;
 pub(crate) mod in_hand;
+pub(crate) mod keys;
 pub(crate) mod owners;
 pub(crate) mod post;
 pub(crate) mod spool;
@@ -36,7 +39,7 @@ use self::{
     broker::{Broker, Failure, Whose},
     spool::{Condition, Losses, Refusal, Spool, State, Waiting, drain::Drain},
 };
-use crate::{config::Config, error::Error};
+use crate::{config::Config, http::error::Error};
 
 /// A browser waits no longer than this for the broker, and for the disk, before it is sent on.
 const BROWSERS_PATIENCE: Duration = Duration::from_millis(500);

@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::error::Error;
+use crate::http::error::Error;
 
 /// Ids kept, about, of each kind; one takes some 200 bytes.
 const CAPACITY: usize = 20_000;

@@ -13,17 +13,18 @@ use clickwire_protocol::{answer::Accepted, click::PostedClick, idempotency::Key}
 
 use super::{
     Sender, Taken,
-    content_type::essence,
-    encoding::Encoding,
     idempotency::{self, Found},
 };
 use crate::{
     AppState, MAX_BODY_BYTES,
-    click_id::time_inside,
-    error::Error,
-    keys::Poster,
-    openapi::{self, Posted, Refused},
-    visitor::Visitor,
+    http::{
+        content_type::essence,
+        encoding::Encoding,
+        error::Error,
+        openapi::{self, Posted, Refused},
+        visitor::Visitor,
+    },
+    intake::{click_id::time_inside, keys::Poster},
 };
 
 /// Beside the first answer when it is given again.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Condition, Intake, Sender, Taken};
-use crate::{config::Config, error::Error};
+use crate::{config::Config, http::error::Error};
 
 /// An intake whose broker is away.
 async fn intake(folder: &TempDir, flags: &[&str]) -> Intake {

@@ -29,13 +29,13 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    alerts::read,
-    database::answer,
+    admin::incidents::read,
     live::{
         feed::Event,
         frame::{Body, Frame, InFlight},
         listeners::Listeners,
     },
+    store::database::answer,
 };
 
 /// Pieces of news kept, at most.

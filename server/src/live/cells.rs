@@ -14,11 +14,11 @@ use clickwire_protocol::{
 };
 
 use crate::{
+    http::quota::Holder,
     live::{
         frame::InFlight,
         view::{SharedView, ViewState, lock},
     },
-    quota::Holder,
 };
 
 /// Different views of one advertiser that its own people watch, at most, and that operators do. Of these a

@@ -28,7 +28,7 @@ use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    database::Tenants,
+    http::quota::Holder,
     live::{
         cells::{Cells, Ticked},
         frame::InFlight,
@@ -36,7 +36,7 @@ use crate::{
         load::{Loaded, Loader, Loading},
         view::SharedView,
     },
-    quota::Holder,
+    store::database::Tenants,
 };
 
 /// How often the feed's head is compared with what has come: a lost last message leaves no gap.

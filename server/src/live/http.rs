@@ -42,12 +42,14 @@ use super::{
 };
 use crate::{
     AppState,
-    access::{Caller, Scope},
-    error::Error,
-    openapi::{self, Refused},
-    parameters::Parameters,
-    quota::{Holder, Quota, QuotaGuard},
-    visitor::Visitor,
+    http::{
+        error::Error,
+        openapi::{self, Refused},
+        parameters::Parameters,
+        quota::{Holder, Quota, QuotaGuard},
+        visitor::Visitor,
+    },
+    identity::access::{Caller, Scope},
 };
 
 /// The number of the one subscription.

@@ -21,9 +21,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::Caller,
+    admin::connections::Advertiser,
     config::Config,
-    database::Tenants,
+    identity::access::Caller,
     live::{
         alerts::Alerts,
         feed::{Event, Feed, Source},
@@ -31,8 +31,8 @@ use crate::{
         listeners::Listeners,
         subscriber::{Request, Subscriber},
         view::SharedView,
-        watchers::Advertiser,
     },
+    store::database::Tenants,
 };
 
 /// Messages that wait for one feed, at most; when more come, they are dropped and the feed reads the
@@ -127,7 +127,7 @@ impl Hub {
     }
 
     /// Whose views are watched by how many.
-    pub(super) fn watchers(&self) -> Vec<Advertiser> {
+    pub(crate) fn watchers(&self) -> Vec<Advertiser> {
         let feeds: Vec<(String, Arc<Feed>)> = {
             let feeds = lock(&self.feeds);
             feeds.iter().filter_map(|(id, feed)| Some((id.clone(), feed.upgrade()?))).collect()

@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::feed::{Feed, RETRY_WITHIN, Source, now_minute};
-use crate::{database, quota::Holder};
+use crate::{http::quota::Holder, store::database};
 
 /// What was read: cells, and the feed's head before them.
 pub(super) struct Loaded {

@@ -9,7 +9,6 @@
 //! - [`clicks`]: one watcher of a view, whatever carries its messages
 //! - [`http`]: the same as server-sent events, and for asking now and then
 //! - [`place`]: what a session takes and gives back
-//! - [`watchers`]: who is watched, for operators
 //! - [`session`]: one dashboard's connection; [`outlet`]: what it is told; [`listeners`]: those who are told by
 //!   one feed
 //! - [`frame`]: messages that many sessions share; [`socket`]: frames on their way to the kernel, over a [`transport`] with TLS or without
@@ -31,7 +30,6 @@ mod socket;
 mod subscriber;
 mod transport;
 mod view;
-pub(crate) mod watchers;
 
 use axum::{
     extract::{Request, State},
@@ -47,11 +45,13 @@ pub(crate) use session::heard;
 
 use crate::{
     AppState,
-    access::Scope,
-    error::Error,
+    http::{
+        error::Error,
+        openapi::{self, Refused},
+        visitor::Visitor,
+    },
+    identity::access::Scope,
     live::{place::Place, session::Session, socket::Upgrade},
-    openapi::{self, Refused},
-    visitor::Visitor,
 };
 
 /// Opens a WebSocket for live data.

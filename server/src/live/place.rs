@@ -4,7 +4,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{AppState, Sessions, error::Error, limits::customer, quota::QuotaGuard};
+use crate::{
+    AppState, Sessions,
+    http::{error::Error, quota::QuotaGuard, rate_limit::customer},
+};
 
 /// When somebody with too many sessions may try again.
 const AGAIN: Duration = Duration::from_secs(5);

@@ -15,9 +15,12 @@ use uuid::Uuid;
 
 use crate::{
     AppState, Sessions,
-    access::{Access, Caller, Ended, Ending, Scope},
-    error::Error,
-    limits::{Allowance, Rate},
+    http::{
+        error::Error,
+        quota::QuotaGuard,
+        rate_limit::{Allowance, Rate},
+    },
+    identity::access::{Access, Caller, Ended, Ending, Scope},
     live::{
         Refusal,
         clicks::Clicks,
@@ -27,7 +30,6 @@ use crate::{
         socket::Socket,
         watched,
     },
-    quota::QuotaGuard,
 };
 
 /// The first message must come so soon.

@@ -30,9 +30,8 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use crate::{
-    error,
+    http::{error, tls::Stream},
     live::{frame::Frame, transport::Transport},
-    tls::Stream,
 };
 
 /// Bytes read from a socket at once; what is kept for each connection. Clients say little.
@@ -306,7 +305,7 @@ pub(super) mod tests {
 
     async fn pair_over_tls() -> (Socket, Client) {
         let (server, client) = tcp().await;
-        let (acceptor, connector) = crate::tls::tests::ends();
+        let (acceptor, connector) = crate::http::tls::tests::ends();
         let server = async { acceptor.accept(server, Duration::from_secs(20)).await.unwrap() };
         let client = async { connector.connect("localhost".try_into().unwrap(), client).await.unwrap() };
         let (server, client) = tokio::join!(server, client);

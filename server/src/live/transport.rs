@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_rustls::rustls::{self, ServerConnection};
 
-use crate::tls::Stream;
+use crate::http::tls::Stream;
 
 /// The bytes of one connection.
 pub(super) enum Transport {

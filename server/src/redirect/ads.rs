@@ -32,7 +32,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    error::Error,
+    http::error::Error,
     live::{Event, Hub},
 };
 

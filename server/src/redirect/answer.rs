@@ -15,7 +15,7 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::Error;
+use crate::http::error::Error;
 
 const STYLE: &str = "\
 :root { color-scheme: light dark }\n\

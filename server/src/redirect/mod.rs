@@ -32,7 +32,11 @@ use clickwire_protocol::attribution::{self, Params};
 
 pub(crate) use self::ad::Ad;
 use self::{macros::ClickMacros, query::Query};
-use crate::{AppState, error::Error, intake::Sender, openapi::Refused, visitor::Visitor};
+use crate::{
+    AppState,
+    http::{error::Error, openapi::Refused, visitor::Visitor},
+    intake::Sender,
+};
 
 /// What a click on a link comes with, beside who clicks.
 pub(crate) struct Arrival {

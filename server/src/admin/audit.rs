@@ -1,0 +1,120 @@
+//! The audit log, which administrators read: who changed what, when, from where. The tables write it themselves
+//! (migration 13), in the transaction of the change ([`Actor`](crate::identity::actor::Actor)).
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    AppState,
+    http::{
+        error::Error,
+        openapi::{self, Refused},
+        parameters::Parameters,
+    },
+    identity::access::Admin,
+    store::database::answer,
+};
+
+/// Entries in one answer, unless asked otherwise, and at most.
+const LIMIT: i64 = 100;
+const MAX_LIMIT: i64 = 1_000;
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Question {
+    /// Of one table: `accounts`, `account_tokens`, `api_keys`, `advertisers`, `campaigns`, `ads`, `fraud_rules`,
+    /// `alerts` (acknowledgements), `adjustments` (releases, by click id).
+    subject: Option<String>,
+    /// Of one row.
+    subject_id: Option<String>,
+    /// By one person or program.
+    actor: Option<String>,
+    /// 100 unless asked otherwise.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+    /// The `next` of the page before.
+    before: Option<i64>,
+}
+
+/// What somebody did.
+#[derive(Serialize, ToSchema, sqlx::FromRow)]
+pub(crate) struct Entry {
+    entry_id: i64,
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    actor: String,
+    /// The keyed hash of an address, or where else than over HTTP it was done.
+    origin: String,
+    /// `insert`, `update`, `delete`, `sign_in`, `sign_out`.
+    action: String,
+    subject: String,
+    subject_id: String,
+    /// The row before, without secrets.
+    #[schema(value_type = Option<Object>)]
+    #[sqlx(try_from = "Option<String>")]
+    before: Row,
+    /// The row after, without secrets.
+    #[schema(value_type = Option<Object>)]
+    #[sqlx(try_from = "Option<String>")]
+    after: Row,
+}
+
+/// A row as JSON.
+#[derive(Serialize)]
+struct Row(Option<Value>);
+
+impl TryFrom<Option<String>> for Row {
+    type Error = serde_json::Error;
+
+    fn try_from(text: Option<String>) -> serde_json::Result<Self> {
+        text.map(|text| serde_json::from_str(&text)).transpose().map(Self)
+    }
+}
+
+/// One page, the latest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditPage)]
+pub(crate) struct Page {
+    data: Vec<Entry>,
+    /// Where the next page begins; `None` after the last.
+    next: Option<i64>,
+}
+
+/// What was changed, the latest first.
+#[utoipa::path(get, path = "/audit", operation_id = "list_audit", tag = "admin", params(Question),
+    responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    _admin: Admin,
+    mut given: Parameters,
+) -> Result<Json<Page>, Error> {
+    let question = Question {
+        subject: given.text("subject"),
+        subject_id: given.text("subject_id"),
+        actor: given.text("actor"),
+        limit: given.number("limit", 1..=MAX_LIMIT),
+        before: given.number("before", 0..=i64::MAX),
+    };
+    let question = given.finish(question)?;
+    let limit = question.limit.unwrap_or(LIMIT);
+    let page = sqlx::query_as(
+        "SELECT entry_id, at, actor, origin, action, subject, subject_id, before::text, after::text FROM audit_log \
+          WHERE ($1::text IS NULL OR subject = $1) AND ($2::text IS NULL OR subject_id = $2) \
+            AND ($3::text IS NULL OR actor = $3) AND ($4::bigint IS NULL OR entry_id < $4) \
+          ORDER BY entry_id DESC LIMIT $5",
+    )
+    .bind(question.subject)
+    .bind(question.subject_id)
+    .bind(question.actor)
+    .bind(question.before)
+    .bind(limit + 1)
+    .fetch_all(&state.database);
+    let mut data: Vec<Entry> = answer(page).await?;
+    let is_last = data.len() as i64 <= limit;
+    data.truncate(limit as usize);
+    let next = if is_last { None } else { data.last().map(|entry| entry.entry_id) };
+    Ok(Json(Page { data, next }))
+}

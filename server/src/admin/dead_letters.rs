@@ -1,0 +1,147 @@
+//! `/api/v1/admin/dead-letters`: what can't be counted, for administrators. They see it, send it back
+//! to be counted, edited if need be, or dismiss it. The work itself is [`clickwire_dead_letters`]'s,
+//! as it is for the command line.
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+    http::StatusCode,
+};
+use clickwire_dead_letters::{Actor, DeadLetter, PAGE_MAX, Page, Replayed};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    AppState,
+    admin::reason,
+    http::{
+        body::Object,
+        error::Error,
+        openapi::{self, Refused},
+        parameters::Parameters,
+    },
+    identity::{
+        Role,
+        access::{Caller, Operator},
+    },
+};
+
+/// Letters on a page, if nothing else is asked for.
+const PAGE: usize = 50;
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// The `next` of the page before.
+    after: Option<u64>,
+    /// 50 unless asked otherwise.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<usize>,
+}
+
+/// What comes with a replay or a dismissal.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = DeadLetterOrder)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    /// The message as it is to be sent; not for a dismissal.
+    payload: Option<String>,
+    /// Required for a dismissal.
+    reason: Option<String>,
+}
+
+/// Everything below `/api/v1/admin/dead-letters`.
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(replay))
+        .routes(routes!(dismiss))
+}
+
+/// Dead letters, the oldest first.
+#[utoipa::path(get, path = "/", operation_id = "list_dead_letters", tag = "operator", params(Asked),
+    responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Broker)>))]
+async fn list(
+    State(state): State<AppState>,
+    _operator: Operator,
+    mut given: Parameters,
+) -> Result<Json<Page>, Error> {
+    let asked =
+        Asked { after: given.number("after", 0..=u64::MAX), limit: given.number("limit", 1..=PAGE_MAX) };
+    let Asked { after, limit } = given.finish(asked)?;
+    Ok(Json(state.dead_letters.list(after.unwrap_or_default(), limit.unwrap_or(PAGE)).await?))
+}
+
+/// A dead letter with its message.
+#[utoipa::path(get, path = "/{sequence}", operation_id = "show_dead_letter", tag = "operator",
+    params(("sequence" = u64, Path)),
+    responses((status = 200, body = DeadLetter), Refused<(openapi::Scoped, openapi::Missing, openapi::Broker)>))]
+async fn show(
+    State(state): State<AppState>,
+    _operator: Operator,
+    sequence: Result<Path<u64>, PathRejection>,
+) -> Result<Json<DeadLetter>, Error> {
+    Ok(Json(state.dead_letters.read(number(sequence)?).await?))
+}
+
+/// Sends a message back to be counted.
+///
+/// Whose click it is the message says; where it does not, or is to say another, an administrator must, with
+/// a reason. Of all who deal with a dead letter at once, one succeeds.
+#[utoipa::path(post, path = "/{sequence}/replay", operation_id = "replay_dead_letter", tag = "operator",
+    params(("sequence" = u64, Path)), request_body = Option<Order>,
+    responses((status = 200, body = Replayed), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::NotReplayable,
+        openapi::Broker, openapi::Record
+    )>))]
+async fn replay(
+    State(state): State<AppState>,
+    operator: Operator,
+    caller: Caller,
+    sequence: Result<Path<u64>, PathRejection>,
+    order: Result<Option<Object<Order>>, Error>,
+) -> Result<Json<Replayed>, Error> {
+    let order = order?.map(|Object(order)| order).unwrap_or_default();
+    let reason = order.reason.as_deref().map(reason).transpose()?;
+    let edited = order.payload.map(Into::into);
+    let replayed = state
+        .dead_letters
+        .replay(&state.admin_database, number(sequence)?, edited, actor(&operator, &caller), reason.as_ref())
+        .await?;
+    Ok(Json(replayed))
+}
+
+/// Puts a message away that is not to be counted.
+#[utoipa::path(post, path = "/{sequence}/dismiss", operation_id = "dismiss_dead_letter", tag = "operator",
+    params(("sequence" = u64, Path)), request_body = Order,
+    responses((status = 204, description = "It is gone."), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Broker, openapi::Record
+    )>))]
+async fn dismiss(
+    State(state): State<AppState>,
+    operator: Operator,
+    caller: Caller,
+    sequence: Result<Path<u64>, PathRejection>,
+    order: Result<Option<Object<Order>>, Error>,
+) -> Result<StatusCode, Error> {
+    let order = order?.map(|Object(order)| order).unwrap_or_default();
+    if order.payload.is_some() {
+        return Err(Error::field("payload", "What is dismissed is not edited."));
+    }
+    let given = order.reason.as_deref().ok_or_else(|| Error::field("reason", "Required."))?;
+    let reason = reason(given)?;
+    let actor = actor(&operator, &caller);
+    state.dead_letters.dismiss(&state.admin_database, number(sequence)?, actor, &reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn actor<'a>(operator: &'a Operator, caller: &Caller) -> Actor<'a> {
+    Actor { name: operator.actor(), is_administrator: caller.role == Role::Admin }
+}
+
+/// What is no number names no letter.
+fn number(sequence: Result<Path<u64>, PathRejection>) -> Result<u64, Error> {
+    sequence.map(|Path(sequence)| sequence).map_err(|_| Error::NotFound)
+}

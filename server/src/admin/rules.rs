@@ -1,0 +1,209 @@
+//! `/api/v1/admin/rules`: the fraud rules and every version they ever had. A change is a new version;
+//! aggregators read it with their next batch.
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+};
+use clickwire_protocol::{
+    alerts::{FraudRate, Spike},
+    click::Rejection,
+    rules::{Mode, Rule, Setting},
+};
+use clickwire_robots::{NEWEST, OLDEST};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgPool};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    AppState,
+    admin::reason,
+    http::{
+        body::Object,
+        cursor::{Asked, InPages, Page},
+        error::Error,
+        openapi::{self, Refused},
+        parameters::Parameters,
+    },
+    identity::access::{Admin, Operator},
+    store::database::{answer, rfc3339},
+};
+
+/// From the change until it is in force: longer than a batch that has not seen it can take from being
+/// received to asking for the rules, so that no click is judged by a version that was not in force
+/// when it came. Whole milliseconds, as times of receipt are: what the answer says is what judges.
+const NOTICE: &str = "INTERVAL '2 seconds'";
+
+/// The rules; how many there are the program says.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RuleVersions)]
+struct List {
+    data: Vec<Version>,
+}
+
+/// One version of a rule.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RuleVersion)]
+struct Version {
+    rule: String,
+    version: i32,
+    mode: String,
+    parameters: Value,
+    /// It judges clicks that are received from here on.
+    #[schema(format = DateTime)]
+    effective_at: String,
+    changed_by: String,
+    reason: String,
+}
+
+/// What an administrator wants of a rule. Parameters that are not given stay as they are.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = RuleChange)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    mode: Mode,
+    parameters: Option<Value>,
+    reason: String,
+}
+
+/// Everything below `/api/v1/admin/rules`.
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(history, change))
+}
+
+/// The rules as they are, or will be in a moment.
+#[utoipa::path(get, path = "/", operation_id = "list_rules", tag = "operator",
+    responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Database)>))]
+async fn list(State(state): State<AppState>, _operator: Operator) -> Result<Json<List>, Error> {
+    let latest = "SELECT DISTINCT ON (rule) * FROM fraud_rules ORDER BY rule, version DESC";
+    Ok(Json(List { data: versions(&state.database, latest, None).await? }))
+}
+
+/// All versions of a rule, the newest first.
+#[utoipa::path(get, path = "/{rule}", operation_id = "show_rule", tag = "operator",
+    params(("rule" = String, Path), InPages),
+    responses((status = 200, body = Page<Version>), Refused<(
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
+    )>))]
+async fn history(
+    State(state): State<AppState>,
+    _operator: Operator,
+    rule: Result<Path<String>, PathRejection>,
+    mut parameters: Parameters,
+) -> Result<Json<Page<Version>>, Error> {
+    let Path(rule) = rule.map_err(|_| Error::NotFound)?;
+    let asked: Asked<i32> = Asked::read(&mut parameters);
+    let asked = parameters.finish(asked)?;
+    let before = asked.after().copied().unwrap_or(i32::MAX);
+    let some = "SELECT * FROM fraud_rules WHERE rule = $1 AND version < $2 ORDER BY version DESC LIMIT $3";
+    let sql = columns(&format!("({some}) AS versions"));
+    let some = sqlx::query_as::<_, Row>(AssertSqlSafe(sql)).bind(&rule).bind(before).bind(asked.limit());
+    let some = answer(some.fetch_all(&state.database)).await?;
+    // The first version is there from the beginning.
+    if some.is_empty() && asked.after().is_none() {
+        return Err(Error::NotFound);
+    }
+    Ok(Json(asked.page(some.into_iter().map(version).collect(), |version| version.version)))
+}
+
+/// Makes a new version of a rule.
+///
+/// It judges what is received from two seconds later on.
+#[utoipa::path(put, path = "/{rule}", operation_id = "change_rule", tag = "admin", params(("rule" = String, Path)),
+    request_body = Change,
+    responses((status = 200, body = Version), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record
+    )>))]
+async fn change(
+    State(state): State<AppState>,
+    admin: Admin,
+    rule: Result<Path<String>, PathRejection>,
+    body: Result<Object<Change>, Error>,
+) -> Result<Json<Version>, Error> {
+    let Path(rule) = rule.map_err(|_| Error::NotFound)?;
+    let Object(change) = body?;
+    let reason = reason(&change.reason)?;
+    let latest = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1";
+    let before = versions(&state.admin_database, latest, Some(&rule)).await?.pop().ok_or(Error::NotFound)?;
+    let parameters = change.parameters.unwrap_or(before.parameters);
+    check(&rule, change.mode, &parameters)?;
+    let mode = serde_json::to_value(change.mode)
+        .map_err(|error| Error::Invalid(Rejection::form(error.to_string())))?;
+    // Who changes the same version at the same time is refused: this is the next one once only.
+    let insert = format!(
+        "WITH added AS (INSERT INTO fraud_rules (rule, version, mode, parameters, effective_at, changed_by, reason) \
+           SELECT rule, $2 + 1, $3, $4::jsonb, \
+                  date_trunc('milliseconds', greatest(clock_timestamp(), effective_at)) + {NOTICE}, $5, $6 \
+             FROM fraud_rules WHERE rule = $1 AND version = $2 \
+           ON CONFLICT DO NOTHING RETURNING *) {}",
+        columns("added"),
+    );
+    let mut transaction = admin.begin(&state.admin_database).await?;
+    let added = sqlx::query_as::<_, Row>(AssertSqlSafe(insert))
+        .bind(&rule)
+        .bind(before.version)
+        .bind(mode.as_str())
+        .bind(parameters.to_string())
+        .bind(admin.actor())
+        .bind(reason.as_str())
+        .fetch_optional(&mut *transaction);
+    let added = answer(added).await?.ok_or(Error::Conflict("Somebody else has just changed this rule."))?;
+    answer(transaction.commit()).await?;
+    tracing::info!(rule, version = added.1, "rule changed");
+    Ok(Json(version(added)))
+}
+
+/// Whether a rule can be so: those that judge clicks, and those that only alert.
+fn check(rule: &str, mode: Mode, parameters: &Value) -> Result<(), Error> {
+    let wrong = |message: &str| Error::field("parameters", message);
+    // What versions before this check were stored with is still read.
+    if !parameters.is_object() {
+        return Err(wrong("Expected an object."));
+    }
+    if let Some(rule) = Rule::named(rule) {
+        let setting = Setting::new(rule, mode, parameters).map_err(|invalid| wrong(&invalid.to_string()))?;
+        // Without its number it would be the first list: whoever writes parameters names it.
+        if rule == Rule::UserAgent && (parameters.get("list").is_none() || setting.list > NEWEST) {
+            return Err(wrong(&format!("user_agent takes list: from {OLDEST} to {NEWEST}")));
+        }
+        return Ok(());
+    }
+    if mode == Mode::Flag {
+        return Err(Error::field("mode", "This rule judges no click: it can be off or report_only."));
+    }
+    let is_valid = match rule {
+        "campaign_spike" => Spike::deserialize(parameters).map(|spike| spike.is_valid()),
+        "fraud_rate" => FraudRate::deserialize(parameters).map(|rate| rate.is_valid()),
+        _ => return Err(Error::NotFound),
+    };
+    match is_valid {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(wrong("Out of range.")),
+        Err(error) => Err(wrong(&format!("Can't be read: {error}."))),
+    }
+}
+
+type Row = (String, i32, String, String, String, String, String);
+
+fn columns(from: &str) -> String {
+    let effective_at = rfc3339("effective_at");
+    format!("SELECT rule, version, mode, parameters::text, {effective_at}, changed_by, reason FROM {from}")
+}
+
+/// Runs a query for versions; `$1` is the rule, if there is one.
+async fn versions(database: &PgPool, sql: &str, rule: Option<&str>) -> Result<Vec<Version>, Error> {
+    let sql = columns(&format!("({sql}) AS versions"));
+    let mut query = sqlx::query_as::<_, Row>(AssertSqlSafe(sql));
+    if let Some(rule) = rule {
+        query = query.bind(rule.to_owned());
+    }
+    Ok(answer(query.fetch_all(database)).await?.into_iter().map(version).collect())
+}
+
+fn version((rule, version, mode, parameters, effective_at, changed_by, reason): Row) -> Version {
+    // The column is jsonb: what it prints is JSON.
+    let parameters = serde_json::from_str(&parameters).unwrap_or_default();
+    Version { rule, version, mode, parameters, effective_at, changed_by, reason }
+}

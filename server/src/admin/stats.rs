@@ -1,0 +1,88 @@
+//! `GET /api/v1/admin/stats`: whether the installation counts, and counts right.
+
+use axum::{Json, extract::State};
+use clickwire_process::now_ms;
+use serde::Serialize;
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::{
+    AppState,
+    http::{
+        error::Error,
+        openapi::{self, Refused},
+    },
+    identity::access::Operator,
+    query::watermark::Watermark,
+};
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Stats {
+    /// The last comparison of buckets with the ledger.
+    reconciliation: Option<Reconciliation>,
+    /// Clicks of this day in UTC by disposition: from the buckets, for the ledger's day is too much to
+    /// be counted while somebody waits, and the reconciliation says whether they are the same.
+    today: Today,
+    /// Everything received before is counted; RFC 3339.
+    watermark: Option<String>,
+    final_before: Option<String>,
+    /// How far the watermark is behind the clock, in milliseconds.
+    watermark_lag_ms: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema, sqlx::FromRow)]
+struct Reconciliation {
+    #[serde(with = "time::serde::rfc3339")]
+    finished_at: OffsetDateTime,
+    started_by: String,
+    #[serde(with = "time::serde::rfc3339")]
+    range_start: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    range_end: OffsetDateTime,
+    differences: i64,
+    repaired: i64,
+}
+
+#[derive(Serialize, ToSchema, sqlx::FromRow)]
+struct Today {
+    received: i64,
+    valid: i64,
+    duplicate: i64,
+    givt: i64,
+    sivt: i64,
+    test: i64,
+    defective: i64,
+}
+
+/// Whether the installation counts, and counts right.
+#[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "operator",
+    responses((status = 200, body = Stats), Refused<(openapi::Scoped, openapi::Database)>))]
+pub(crate) async fn stats(State(state): State<AppState>, _operator: Operator) -> Result<Json<Stats>, Error> {
+    let watermark = Watermark::read(&state.database, state.partitions).await?;
+    let reconciliation = sqlx::query_as(
+        "SELECT finished_at, started_by, range_start, range_end, differences, repaired FROM reconciliations \
+          ORDER BY finished_at DESC LIMIT 1",
+    )
+    .fetch_optional(&state.database)
+    .await?;
+    Ok(Json(Stats {
+        reconciliation,
+        today: today(&state.database).await?,
+        watermark: watermark.rfc3339(),
+        final_before: watermark.final_before(),
+        watermark_lag_ms: watermark.ms().map(|watermark_ms| now_ms() - watermark_ms),
+    }))
+}
+
+async fn today(database: &PgPool) -> Result<Today, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT coalesce(sum(valid + duplicate + givt + sivt + test + defective), 0)::bigint AS received, \
+                coalesce(sum(valid), 0)::bigint AS valid, coalesce(sum(duplicate), 0)::bigint AS duplicate, \
+                coalesce(sum(givt), 0)::bigint AS givt, coalesce(sum(sivt), 0)::bigint AS sivt, \
+                coalesce(sum(test), 0)::bigint AS test, coalesce(sum(defective), 0)::bigint AS defective \
+           FROM click_minutes WHERE bucket >= date_trunc('day', now(), 'UTC')",
+    )
+    .fetch_one(database)
+    .await
+}

@@ -1,0 +1,296 @@
+//! `/api/v1/admin/clicks`: what a click was judged as and why, and the release of one that was
+//! convicted wrongly.
+//!
+//! A release is an adjustment like those that the rules make: it moves the click in its bucket, is
+//! recorded for ever, and no rule convicts the click again. It is about one row of the ledger, which takes
+//! more than a click id to name where several clicks have it.
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+};
+use clickwire_protocol::{attribution::Params, click, feed::Keys, finality};
+use redis::AsyncCommands as _;
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, postgres::PgArguments};
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use crate::{
+    AppState,
+    admin::reason,
+    http::{
+        body::Object,
+        error::Error,
+        openapi::{self, Refused},
+        parameters::{Parameters, instant},
+    },
+    identity::access::{Admin, Operator},
+    query::watermark::Watermark,
+    store::database::{answer, rfc3339},
+};
+
+/// A click in the ledger.
+#[derive(Serialize, ToSchema, FromRow)]
+struct Judged {
+    click_id: Uuid,
+    #[schema(format = DateTime)]
+    clicked_at: String,
+    #[schema(format = DateTime)]
+    received_at: String,
+    advertiser_id: String,
+    campaign_id: String,
+    ad_id: String,
+    country: String,
+    device_type: String,
+    disposition: String,
+    /// The rule that decided, and its version.
+    rule: Option<String>,
+    rule_version: Option<i32>,
+    /// Every rule that applies.
+    evidence: Option<Vec<String>>,
+    /// The kind of robot that the user agent declares, such as `ai-crawler` or `http-library`.
+    robot: Option<String>,
+    released: bool,
+    /// What its link came with: networks' click ids and the like.
+    #[schema(value_type = BTreeMap<String, String>)]
+    #[sqlx(try_from = "Option<String>")]
+    params: Kept,
+    /// The page that it came from, without query.
+    referrer: Option<String>,
+}
+
+/// Parameters, from JSON.
+#[derive(Serialize)]
+struct Kept(Params);
+
+impl TryFrom<Option<String>> for Kept {
+    type Error = serde_json::Error;
+
+    fn try_from(text: Option<String>) -> serde_json::Result<Self> {
+        text.map_or_else(|| Ok(Params::new()), |text| serde_json::from_str(&text)).map(Self)
+    }
+}
+
+/// A verdict that changed.
+#[derive(Serialize, ToSchema, FromRow)]
+struct Adjustment {
+    #[schema(format = DateTime)]
+    adjusted_at: String,
+    from_disposition: String,
+    to_disposition: String,
+    rule: Option<String>,
+    rule_version: Option<i32>,
+    actor: String,
+    reason: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Verdict)]
+struct Answer {
+    #[serde(flatten)]
+    click: Judged,
+    adjustments: Vec<Adjustment>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Release)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    reason: String,
+}
+
+/// Everything below `/api/v1/admin/clicks`.
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(show)).routes(routes!(release))
+}
+
+/// Which click, where its id alone does not tell: ids are names within an advertiser, and one may have come
+/// back after days.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// The advertiser of the click.
+    advertiser_id: Option<String>,
+    /// The time that it is counted under, as answers have it; RFC 3339.
+    #[param(value_type = Option<String>, format = DateTime)]
+    clicked_at: Option<OffsetDateTime>,
+}
+
+impl Which {
+    fn read(mut given: Parameters) -> Result<Self, Error> {
+        let which = Self {
+            advertiser_id: given.take("advertiser_id", click::id),
+            clicked_at: given.take("clicked_at", instant),
+        };
+        given.finish(which)
+    }
+}
+
+/// What identifies one row of the ledger.
+struct Row {
+    click_id: Uuid,
+    clicked_at: OffsetDateTime,
+    advertiser_id: String,
+}
+
+impl Row {
+    /// The one click that is meant.
+    async fn find(connection: &mut PgConnection, click_id: Uuid, which: &Which) -> Result<Self, Error> {
+        let found = sqlx::query_as(
+            "SELECT clicked_at, advertiser_id FROM clicks WHERE click_id = $1 \
+                AND ($2::timestamptz IS NULL OR clicked_at = $2) AND ($3::text IS NULL OR advertiser_id = $3) LIMIT 2",
+        )
+        .bind(click_id)
+        .bind(which.clicked_at)
+        .bind(&which.advertiser_id);
+        let mut found: Vec<(OffsetDateTime, String)> = answer(found.fetch_all(connection)).await?;
+        match (found.pop(), found.pop()) {
+            (None, _) => Err(Error::NotFound),
+            (Some((clicked_at, advertiser_id)), None) => Ok(Self { click_id, clicked_at, advertiser_id }),
+            (Some(_), Some(_)) => Err(Error::Conflict(
+                "Several clicks have this id. Add advertiser_id, and clicked_at if one advertiser has several.",
+            )),
+        }
+    }
+
+    /// A statement about this row: `$1` is its id, `$2` its time, `$3` its advertiser.
+    fn bind<'q>(&'q self, sql: &'static str) -> Statement<'q> {
+        sqlx::query(sql).bind(self.click_id).bind(self.clicked_at).bind(&self.advertiser_id)
+    }
+
+    /// Its minute, counted from the Unix epoch.
+    fn minute(&self) -> i64 {
+        self.clicked_at.unix_timestamp().div_euclid(60)
+    }
+}
+
+type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+/// What a click was judged as, and why.
+///
+/// An id that several clicks have is a conflict: say whose it is, and when it was.
+#[utoipa::path(get, path = "/{click_id}", operation_id = "show_click", tag = "operator",
+    params(("click_id" = Uuid, Path), Which),
+    responses((status = 200, body = Answer), Refused<(
+        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Database
+    )>))]
+async fn show(
+    State(state): State<AppState>,
+    _operator: Operator,
+    click_id: Result<Path<Uuid>, PathRejection>,
+    parameters: Parameters,
+) -> Result<Json<Answer>, Error> {
+    let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;
+    let which = Which::read(parameters)?;
+    let mut connection = state.database.acquire().await?;
+    let row = Row::find(&mut connection, click_id, &which).await?;
+    Ok(Json(answer(read(&mut connection, &row)).await?.ok_or(Error::NotFound)?))
+}
+
+/// Makes a click valid that a rule has convicted wrongly.
+///
+/// An id that several clicks have is a conflict: say whose it is, and when it was.
+#[utoipa::path(post, path = "/{click_id}/release", operation_id = "release_click", tag = "admin",
+    params(("click_id" = Uuid, Path), Which), request_body = Order,
+    responses((status = 200, body = Answer), Refused<(
+        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record, openapi::Announced
+    )>))]
+async fn release(
+    State(state): State<AppState>,
+    admin: Admin,
+    click_id: Result<Path<Uuid>, PathRejection>,
+    parameters: Parameters,
+    body: Result<Object<Order>, Error>,
+) -> Result<Json<Answer>, Error> {
+    let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;
+    let which = Which::read(parameters)?;
+    let Object(order) = body?;
+    let reason = reason(&order.reason)?;
+    let mut transaction = admin.begin(&state.admin_database).await?;
+    let (stream, installation) = state.names.installation_lock();
+    let locked = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(stream).bind(installation);
+    answer(locked.execute(&mut *transaction)).await?;
+    let row = Row::find(&mut transaction, click_id, &which).await?;
+    let before = answer(read(&mut transaction, &row)).await?.ok_or(Error::NotFound)?.click;
+    let mut is_correction = false;
+    match before.disposition.as_str() {
+        "duplicate" | "givt" | "sivt" => {
+            let is_settled = sqlx::query_scalar(IS_SETTLED).bind(row.clicked_at).bind(RELEASED_FOR_DAYS);
+            if answer(is_settled.fetch_one(&mut *transaction)).await? {
+                let message = "This click is more than 8 days old: its hours and days are final.";
+                return Err(Error::Conflict(message));
+            }
+            let watermark = answer(Watermark::read(&mut *transaction, state.partitions)).await?.ms();
+            is_correction = watermark.is_some_and(|watermark_ms| {
+                finality::is_final(row.minute(), finality::final_before_ms(watermark_ms))
+            });
+            let record = row.bind(RECORD).bind(admin.actor()).bind(reason.as_str());
+            for change in [record, row.bind(MOVE), row.bind(RELEASE)] {
+                answer(change.execute(&mut *transaction)).await?;
+            }
+        }
+        // Released already: only the screens may have to be told, below.
+        _ if before.released => {}
+        _ => return Err(Error::Conflict("Only a click that a rule has convicted can be released.")),
+    }
+    let after = answer(read(&mut transaction, &row)).await?.ok_or(Error::NotFound)?;
+    answer(transaction.commit()).await?;
+    if is_correction {
+        // As the aggregators count theirs: buckets of final minutes that changed.
+        metrics::counter!("clickwire_corrections_total").increment(1);
+    }
+    tracing::info!(%click_id, "click released");
+    // A feed without a head begins a new epoch: gateways read the database again.
+    let head = Keys::new(&state.redis_prefix, &after.click.advertiser_id).head;
+    let renewed: redis::RedisResult<()> = state.redis.clone().unlink(head).await;
+    renewed.map_err(|error| Error::RedisAway(error.to_string()))?;
+    Ok(Json(after))
+}
+
+/// Younger clicks lie in chunks that are not compressed yet (`COMPRESSION_DAYS` in the aggregator).
+const RELEASED_FOR_DAYS: i32 = 8;
+
+/// `$1` is a click's time, `$2` in days.
+const IS_SETTLED: &str = "SELECT $1::timestamptz < now() - make_interval(days => $2)";
+
+// The statements of a release, in this order; each is about one row: see `Row::bind`.
+
+/// `$4` is the person, `$5` the reason.
+const RECORD: &str = "INSERT INTO adjustments (click_id, clicked_at, advertiser_id, from_disposition, to_disposition, actor, reason) \
+     SELECT click_id, clicked_at, advertiser_id, disposition, 'valid', $4, $5 FROM clicks \
+      WHERE click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
+const MOVE: &str = "UPDATE click_minutes m SET valid = m.valid + 1, version = m.version + 1, \
+       duplicate = m.duplicate - (c.disposition = 'duplicate')::int, \
+       givt = m.givt - (c.disposition = 'givt')::int, sivt = m.sivt - (c.disposition = 'sivt')::int \
+       FROM clicks c WHERE c.click_id = $1 AND c.clicked_at = $2 AND c.advertiser_id = $3 \
+        AND m.advertiser_id = c.advertiser_id AND m.bucket = date_trunc('minute', c.clicked_at) \
+        AND m.campaign_id = c.campaign_id AND m.ad_id = c.ad_id AND m.country = c.country \
+        AND m.device_type = c.device_type";
+const RELEASE: &str = "UPDATE clicks SET disposition = 'valid', rule = NULL, rule_version = NULL, released = true \
+      WHERE click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
+
+async fn read(connection: &mut PgConnection, row: &Row) -> Result<Option<Answer>, sqlx::Error> {
+    const OF_ROW: &str = "click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
+    let sql = format!(
+        "SELECT click_id, {clicked_at} AS clicked_at, {received_at} AS received_at, advertiser_id, campaign_id, ad_id, \
+                country, device_type, disposition::text, rule, rule_version, evidence, robot, coalesce(released, false) AS released, \
+                params::text, referrer \
+           FROM clicks WHERE {OF_ROW}",
+        clicked_at = rfc3339("clicked_at"),
+        received_at = rfc3339("received_at"),
+    );
+    let click = sqlx::query_as(AssertSqlSafe(sql)).bind(row.click_id).bind(row.clicked_at);
+    let click: Option<Judged> = click.bind(&row.advertiser_id).fetch_optional(&mut *connection).await?;
+    let Some(click) = click else { return Ok(None) };
+    let sql = format!(
+        "SELECT {adjusted_at} AS adjusted_at, from_disposition::text, to_disposition::text, rule, rule_version, actor, reason \
+           FROM adjustments WHERE {OF_ROW} ORDER BY adjustment_id LIMIT 1000",
+        adjusted_at = rfc3339("adjusted_at"),
+    );
+    let adjustments = sqlx::query_as(AssertSqlSafe(sql)).bind(row.click_id).bind(row.clicked_at);
+    let adjustments = adjustments.bind(&row.advertiser_id).fetch_all(connection).await?;
+    Ok(Some(Answer { click, adjustments }))
+}

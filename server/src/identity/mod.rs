@@ -1,0 +1,52 @@
+//! Callers: people who sign in with a password, and the tokens of their programs.
+//!
+//! - [`store`]: the tables
+//! - [`password`]: how a password is kept and compared
+//! - [`session`]: the signed token in a browser's cookie
+//! - [`directory`]: the accounts in a server's memory, up to date within two seconds
+//! - [`sign_in`]: `/api/v1/session`: in, renewed, out
+//! - [`own`]: `/api/v1/account`: what people change of their own account
+//! - [`actor`]: in whose name something is changed
+//! - [`access`]: what a caller may see and do; [`secret`]: what tokens and keys look like; [`signing`]: signatures
+
+pub(crate) mod access;
+pub(crate) mod actor;
+pub(crate) mod directory;
+pub(crate) mod own;
+pub(crate) mod password;
+pub(crate) mod secret;
+pub(crate) mod session;
+pub(crate) mod sign_in;
+pub(crate) mod signing;
+pub(crate) mod store;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a person may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Sees its own advertisers' data.
+    Advertiser,
+    /// Sees every advertiser's data, and looks after incidents and dead letters.
+    Ops,
+    /// Sees and changes everything.
+    Admin,
+}
+
+impl Role {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Advertiser => "advertiser",
+            Self::Ops => "ops",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// As the database has it.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Advertiser, Self::Ops, Self::Admin].into_iter().find(|role| role.as_str() == name)
+    }
+}

@@ -1,0 +1,289 @@
+//! The database: pools of connections, each for one kind of work, and answers within a limit.
+//!
+//! One kind of work can't take another's connections: a flood of questions holds up questions, not the
+//! following of keys, and of questions only those of the tenant that asks them. A server has as many
+//! connections as all pools together: the README says how many.
+//!
+//! | pool | what for | a request can make it work |
+//! |---|---|---|
+//! | [`Tenants::questions`] | counts and names that are asked for | yes: each tenant has a share |
+//! | [`Tenants::feeds`] | what live views begin with | yes: each tenant has a share |
+//! | [`Pools::following`] | what other servers have changed, news about incidents, health | no |
+//! | [`Pools::ads`] | where an ad leads, and whose it is | yes: what is not in memory or Redis |
+//! | [`Pools::sign_in`] | people who sign in and out, and what they change of their own account | yes: attempts are limited, accounts have one request at a time |
+//! | [`Pools::reading`] | what operators and administrators ask | theirs |
+//! | [`Pools::writing`] | what they change | theirs |
+//!
+//! The other end of a connection may be gone without a word (a dead network, a frozen host). The
+//! server's own `statement_timeout` does not help then: whoever waits must have a limit, too.
+
+use std::{
+    ops::{Deref, DerefMut},
+    str::FromStr as _,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::{runtime::Handle, time::timeout};
+
+use crate::{
+    config::Config,
+    http::{
+        error::Error,
+        quota::{Holder, Quota, QuotaGuard},
+    },
+    identity::access::{Caller, Scope},
+};
+
+/// How long a connection that comes back to the pool may take to answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a query may take: longer than PostgreSQL itself lets it run, and a connection made first.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The part of a pool that one tenant can hold: a quarter of those for questions, half of those for feeds,
+/// which are read once for all that watch.
+const QUESTIONS_SHARE: u32 = 4;
+const FEEDS_SHARE: u32 = 2;
+
+/// Questions of one tenant that wait for its share, at most, and for how long.
+const WAITING_MAX: usize = 32;
+const WAIT_WITHIN: Duration = Duration::from_secs(2);
+
+const FEEDS: u32 = 6;
+const FOLLOWING: u32 = 4;
+const ADS: u32 = 4;
+const SIGN_IN: u32 = 2;
+const READING: u32 = 2;
+const WRITING: u32 = 2;
+
+/// Of a server that is frozen or gone without a word: what it has locked, counting may wait for.
+const FROZEN_AFTER: [(&str, &str); 1] = [("idle_in_transaction_session_timeout", "2s")];
+
+/// The role that answers about advertisers, and where it looks first: migration 14.
+const READER: [(&str, &str); 3] = [
+    ("default_transaction_read_only", "on"),
+    ("role", "clickwire_reader"),
+    ("search_path", "tenants,public"),
+];
+
+/// Connections that don't answer about counts; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Pools {
+    /// Keeps what is promised within seconds (a key that is revoked, a session that has ended, news about
+    /// incidents): no request may hold it up.
+    pub(crate) following: PgPool,
+    pub(crate) ads: PgPool,
+    /// Can write: a sign-in is recorded.
+    pub(crate) sign_in: PgPool,
+    pub(crate) reading: PgPool,
+    /// Can write.
+    pub(crate) writing: PgPool,
+}
+
+impl Pools {
+    /// Pools that connect as soon as they can.
+    pub(crate) fn connect(config: &Config) -> anyhow::Result<Self> {
+        let reader = own(config)?.options([("default_transaction_read_only", "on")]);
+        Ok(Self {
+            following: pool(reader.clone(), FOLLOWING),
+            ads: pool(reader.clone(), ADS),
+            sign_in: pool(own(config)?.options(FROZEN_AFTER), SIGN_IN),
+            reading: pool(reader, READING),
+            writing: connect_to_write(config)?,
+        })
+    }
+}
+
+/// The database as it answers questions about advertisers: it shows rows of those that a scope includes,
+/// whatever is asked, and no tenant holds more than its share of the connections. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Tenants {
+    pool: PgPool,
+    shares: Quota<Holder>,
+}
+
+/// A transaction that sees what a scope includes, and the shares that it uses up.
+///
+/// Its query goes on in the database when a request is given up in the middle of it; so do connection and
+/// shares, or who gives up and asks again would soon hold every connection.
+pub(crate) struct TenantTransaction {
+    /// `None` while it is dropped.
+    transaction: Option<Transaction<'static, Postgres>>,
+    shares: Vec<QuotaGuard<Holder>>,
+}
+
+impl Tenants {
+    /// Connections for questions.
+    pub(crate) fn questions(config: &Config) -> anyhow::Result<Self> {
+        let connections = config.database_connections;
+        Self::connect(config, connections, connections.div_ceil(QUESTIONS_SHARE))
+    }
+
+    /// Connections for what live views begin with.
+    pub(crate) fn feeds(config: &Config) -> anyhow::Result<Self> {
+        Self::connect(config, FEEDS, FEEDS.div_ceil(FEEDS_SHARE))
+    }
+
+    fn connect(config: &Config, connections: u32, share: u32) -> anyhow::Result<Self> {
+        let options = match &config.reader_database_url {
+            Some(url) => options(url).context("CLICKWIRE_READER_DATABASE_URL")?,
+            None => own(config)?,
+        };
+        Ok(Self { pool: pool(options.options(READER), connections), shares: Quota::new(share as usize) })
+    }
+
+    /// Begins a transaction that sees what a caller may see, to answer a question about one advertiser or all
+    /// of the caller's. Waits for the caller's share a moment; a caller that asks for much more than that is
+    /// told to come again.
+    pub(crate) async fn begin(
+        &self,
+        caller: &Caller,
+        advertiser_id: Option<&str>,
+    ) -> Result<TenantTransaction, Error> {
+        let busy = || {
+            metrics::counter!("clickwire_limited_total", "by" => "questions").increment(1);
+            Error::TooManyAtOnce
+        };
+        let shares = self.take(caller.holders(advertiser_id), WAITING_MAX);
+        let shares = timeout(WAIT_WITHIN, shares).await.ok().flatten().ok_or_else(busy)?;
+        Ok(self.transaction(&caller.scope, shares).await?)
+    }
+
+    /// Begins a transaction that sees one advertiser, whose feed somebody has begun to watch. Waits for their
+    /// share as long as it takes.
+    pub(crate) async fn begin_load(
+        &self,
+        advertiser_id: &str,
+        watcher: &[Holder],
+    ) -> Result<TenantTransaction, sqlx::Error> {
+        let shares = self.take(watcher.to_vec(), usize::MAX).await.unwrap_or_default();
+        // Whoever watches has been asked whether it may: the feed is of this one advertiser.
+        self.transaction(&Scope::Advertisers(vec![advertiser_id.to_owned()]), shares).await
+    }
+
+    async fn take(&self, holders: Vec<Holder>, waiting_max: usize) -> Option<Vec<QuotaGuard<Holder>>> {
+        let mut shares = Vec::with_capacity(holders.len());
+        for holder in holders {
+            shares.push(self.shares.take(holder, waiting_max).await?);
+        }
+        Some(shares)
+    }
+
+    async fn transaction(
+        &self,
+        scope: &Scope,
+        shares: Vec<QuotaGuard<Holder>>,
+    ) -> Result<TenantTransaction, sqlx::Error> {
+        // Ids have no commas.
+        let tenants = scope.advertisers().map_or_else(|| "*".to_owned(), |ids| ids.join(","));
+        answer(async {
+            let transaction = Some(self.pool.begin().await?);
+            let mut begun = TenantTransaction { transaction, shares };
+            sqlx::query("SELECT set_config('clickwire.tenants', $1, true)")
+                .bind(tenants)
+                .execute(&mut *begun)
+                .await?;
+            Ok(begun)
+        })
+        .await
+    }
+}
+
+impl Deref for TenantTransaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.transaction.as_deref().unwrap_or_else(|| unreachable!("only a drop takes it"))
+    }
+}
+
+impl DerefMut for TenantTransaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.transaction.as_deref_mut().unwrap_or_else(|| unreachable!("only a drop takes it"))
+    }
+}
+
+impl Drop for TenantTransaction {
+    fn drop(&mut self) {
+        let (transaction, shares) = (self.transaction.take(), std::mem::take(&mut self.shares));
+        // Without a runtime the program ends.
+        if let (Some(transaction), Ok(runtime)) = (transaction, Handle::try_current()) {
+            runtime.spawn(async move {
+                // Waits until a query that was given up has ended.
+                if let Err(error) = answer(transaction.rollback()).await {
+                    tracing::debug!(%error, "a transaction could not be rolled back");
+                }
+                drop(shares);
+            });
+        }
+    }
+}
+
+/// A pool for what administrators change.
+pub(crate) fn connect_to_write(config: &Config) -> anyhow::Result<PgPool> {
+    // Sooner than the statement itself must end: what waits for a lock is told so.
+    let options = own(config)?.options(FROZEN_AFTER).options([("lock_timeout", "4s")]);
+    Ok(pool(options, WRITING))
+}
+
+fn own(config: &Config) -> anyhow::Result<PgConnectOptions> {
+    options(&config.database_url).context("CLICKWIRE_DATABASE_URL")
+}
+
+fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
+    Ok(PgConnectOptions::from_str(url)?
+        .application_name("clickwire-server")
+        .options([
+            ("statement_timeout", "5s"),
+            ("plan_cache_mode", "force_custom_plan"),
+            // Of a server that is gone without a word: nothing here pauses inside a transaction.
+            ("idle_in_transaction_session_timeout", "10s"),
+        ])
+        .log_slow_statements(log::LevelFilter::Off, Duration::ZERO))
+}
+
+/// One connection is kept open: to make one while the server or the database is busy may take too long for what
+/// is promised.
+fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .min_connections(1)
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(2))
+        .after_release(|connection, _| Box::pin(is_alive(connection)))
+        .connect_lazy_with(options)
+}
+
+/// A column of times as RFC 3339 with milliseconds, in UTC.
+pub(crate) fn rfc3339(column: &str) -> String {
+    format!(r#"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"#)
+}
+
+/// Waits for an answer, up to a limit.
+pub(crate) async fn answer<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(ANSWER_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Whether a connection that comes back to the pool still answers. The pool's own test has no limit:
+/// it would hold a dead connection's place for ever.
+async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    timeout(PING_TIMEOUT, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_says_how_many_connections_a_server_has() {
+        let others = FEEDS + FOLLOWING + ADS + SIGN_IN + READING + WRITING;
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(&format!("hold a quarter; {others} more are for other things")), "{others}");
+        assert!(readme.contains(&format!("up to {} connections to PostgreSQL", 8 + others)), "{others}");
+    }
+}
