@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use clap::{Parser, Subcommand};
+use clap::{Parser, ValueEnum};
 use clickwire_process::LogFormat;
 use clickwire_protocol::{
     click,
@@ -24,10 +24,6 @@ use crate::http::{tls, visitor::ForwardedHeader};
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
-    /// Without one it serves.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-
     /// Address to serve on.
     #[arg(long, env = "CLICKWIRE_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -262,6 +258,18 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LIVE_CELLS_MAX", default_value_t = 200_000)]
     pub live_cells_max: usize,
 
+    /// The parts of the API that this server has, separated by commas: all of them, unless an operator runs,
+    /// say, `intake` apart from the live sessions of others. People sign in to servers with `query`, `live`
+    /// or `admin`.
+    #[arg(
+        long,
+        env = "CLICKWIRE_ROLES",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "intake,redirect,query,live,admin"
+    )]
+    pub roles: Vec<ServerRole>,
+
     /// What to log: a level, or `target=level` pairs.
     #[arg(long, env = "CLICKWIRE_LOG", default_value = "info")]
     pub log: String,
@@ -271,27 +279,19 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
-/// What else the program does than serve.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Command {
-    /// Accounts that people sign in to: made, listed, given new passwords, disabled.
-    Accounts {
-        /// What to do.
-        #[command(subcommand)]
-        order: crate::cli::accounts::Order,
-        /// Who does it; stands in the record.
-        #[arg(long, env = "USER", default_value = "unknown", global = true)]
-        actor: String,
-    },
-    /// Keys that clicks are posted with: made, listed, replaced, ended.
-    Keys {
-        /// What to do.
-        #[command(subcommand)]
-        order: crate::cli::keys::Order,
-        /// Who does it; stands in the record.
-        #[arg(long, env = "USER", default_value = "unknown", global = true)]
-        actor: String,
-    },
+/// A part of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ServerRole {
+    /// Clicks that programs post.
+    Intake,
+    /// Links of ads.
+    Redirect,
+    /// Counts, advertisers, campaigns.
+    Query,
+    /// Live views.
+    Live,
+    /// Accounts, keys, rules, the catalogue, incidents.
+    Admin,
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

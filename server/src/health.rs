@@ -1,5 +1,6 @@
 //! Is it alive, can it work, what is missing; and metrics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
@@ -13,7 +14,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::{AppState, http::openapi::Refused, intake::spool::Condition};
+use crate::{
+    config::ServerRole,
+    http::openapi::Refused,
+    intake::{Intake, spool::Condition},
+};
 
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -33,6 +38,33 @@ struct Checked {
     redis: bool,
     /// What TimescaleDB's licence is, if the database answers.
     license: Option<String>,
+}
+
+/// What is asked for the state of the server.
+pub(crate) struct HealthState {
+    pub(crate) roles: Vec<ServerRole>,
+    pub(crate) intake: Intake,
+    /// The server is about to go away.
+    pub(crate) stop: CancellationToken,
+    pub(crate) checks: Checks,
+    pub(crate) metrics: metrics_exporter_prometheus::PrometheusHandle,
+}
+
+impl HealthState {
+    /// Why the server can't do what its roles are, if it can't: take clicks in, be it those of redirects alone;
+    /// a server that takes none needs the database, and Redis for live views.
+    fn is_unready(&self) -> Option<&'static str> {
+        let has = |role| self.roles.contains(&role);
+        if has(ServerRole::Intake) || has(ServerRole::Redirect) {
+            return (!self.intake.is_ready())
+                .then_some("the broker is not connected, and clicks can't wait here");
+        }
+        let checked = self.checks.0.borrow();
+        if checked.license.is_none() {
+            return Some("the database does not answer");
+        }
+        (has(ServerRole::Live) && !checked.redis).then_some("Redis does not answer")
+    }
 }
 
 /// Checks dependencies.
@@ -153,24 +185,24 @@ pub(crate) async fn live() -> &'static str {
 }
 
 /// Metrics, in Prometheus' text format.
-pub(crate) async fn metrics(State(state): State<AppState>) -> String {
+pub(crate) async fn metrics(State(state): State<Arc<HealthState>>) -> String {
     state.metrics.render()
 }
 
-/// Whether clicks can be taken in, be it those of redirects alone.
+/// Whether the server can do what its roles are: above all take clicks in, be it those of redirects alone.
 ///
 /// While the broker is away for every server, a load balancer must not turn browsers away that the
 /// spool could serve.
 #[utoipa::path(get, path = "/readyz", operation_id = "is_ready", tag = "anybody", responses(
-    (status = 200, body = String, description = "They can."), (status = 503, body = String, description = "Why not."),
+    (status = 200, body = String, description = "It can."), (status = 503, body = String, description = "Why not."),
     Refused<()>))]
-pub(crate) async fn ready(State(state): State<AppState>) -> impl IntoResponse {
-    if state.sessions.stop.is_cancelled() {
+pub(crate) async fn ready(State(state): State<Arc<HealthState>>) -> impl IntoResponse {
+    if state.stop.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
-    } else if state.intake.is_ready() {
-        (StatusCode::OK, "ready")
+    } else if let Some(why) = state.is_unready() {
+        (StatusCode::SERVICE_UNAVAILABLE, why)
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the broker is not connected, and clicks can't wait here")
+        (StatusCode::OK, "ready")
     }
 }
 
@@ -178,14 +210,14 @@ pub(crate) async fn ready(State(state): State<AppState>) -> impl IntoResponse {
 ///
 /// Dependencies are checked every second, whoever asks.
 #[utoipa::path(get, path = "/health", operation_id = "show_health", tag = "anybody", responses(
-    (status = 200, body = Health, description = "Clicks can be taken in."),
-    (status = 503, body = Health, description = "They can't."),
+    (status = 200, body = Health, description = "The server does what its roles are."),
+    (status = 503, body = Health, description = "It does not."),
     Refused<()>))]
-pub(crate) async fn report(State(state): State<AppState>) -> impl IntoResponse {
+pub(crate) async fn report(State(state): State<Arc<HealthState>>) -> impl IntoResponse {
     let nats = state.intake.is_connected();
-    let Checked { at, redis, license } = state.health.0.borrow().clone();
-    let can_take = state.intake.is_ready();
-    let status = match (can_take, nats && redis && license.is_some()) {
+    let Checked { at, redis, license } = state.checks.0.borrow().clone();
+    let is_ready = state.is_unready().is_none();
+    let status = match (is_ready, nats && redis && license.is_some()) {
         (true, true) => Status::Healthy,
         (true, false) => Status::Degraded,
         (false, _) => Status::Unhealthy,
@@ -197,10 +229,10 @@ pub(crate) async fn report(State(state): State<AppState>) -> impl IntoResponse {
         spool: spool(&state),
     };
     let report = Health { status, services, checked_at: at, timestamp: now_rfc3339() };
-    (if can_take { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))
+    (if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))
 }
 
-fn spool(state: &AppState) -> Spool {
+fn spool(state: &HealthState) -> Spool {
     let lost = state.intake.lost();
     let Some(spool) = state.intake.spool() else {
         return Spool { status: SpoolStatus::Off, clicks: None, bytes: None, oldest_age_seconds: None, lost };

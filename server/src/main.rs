@@ -2,8 +2,7 @@
 
 use anyhow::Context as _;
 use clickwire_server::{
-    cli,
-    config::{Command, Config},
+    cli::{self, Cli, Command},
     run,
 };
 use tokio::net::TcpListener;
@@ -14,10 +13,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut config: Config = clickwire_process::settings::parse();
+    let Cli { config, command }: Cli = clickwire_process::settings::parse();
     config.validate()?;
     clickwire_process::log_to_stderr(&config.log, config.log_format);
-    match config.command.take() {
+    match command {
         Some(Command::Accounts { order, actor }) => {
             return cli::accounts::run(&config, order, &actor).await;
         }

@@ -1,6 +1,8 @@
 //! `/api/v1/admin/accounts`: what administrators do with accounts. Passwords that they give are made by the
 //! server and shown once; who gets one should change it.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
@@ -8,11 +10,10 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    AppState,
+    admin::state::AdminState,
     http::{
         body::Object,
         cursor::{Asked, InPages, Page},
@@ -28,15 +29,6 @@ use crate::{
     store::following::commit,
 };
 
-/// Everything below `/api/v1/admin/accounts`.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default()
-        .routes(routes!(list, create))
-        .routes(routes!(show, change))
-        .routes(routes!(reset_password))
-        .routes(routes!(sign_out))
-}
-
 /// An account with a new password, which is shown this once.
 #[derive(Serialize, ToSchema)]
 #[schema(as = IssuedAccount)]
@@ -49,7 +41,7 @@ pub(crate) struct Issued {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ChangedAccount)]
 #[serde(deny_unknown_fields)]
-struct Changed {
+pub(super) struct Changed {
     #[serde(flatten)]
     profile: Profile,
     /// Nobody can sign in to it any more, and its sessions and tokens end.
@@ -63,25 +55,25 @@ fn account_id(path: Result<Path<Uuid>, PathRejection>) -> Result<Uuid, Error> {
 /// Every account, the newest first.
 #[utoipa::path(get, path = "/", operation_id = "list_accounts", tag = "admin", params(InPages),
     responses((status = 200, body = Page<Account>), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
-async fn list(
-    State(state): State<AppState>,
+pub(super) async fn list(
+    State(state): State<Arc<AdminState>>,
     _admin: Admin,
     mut parameters: Parameters,
 ) -> Result<Json<Page<Account>>, Error> {
     let asked = Asked::read(&mut parameters);
-    Ok(Json(store::list(&state.database, &parameters.finish(asked)?).await?))
+    Ok(Json(store::list(&state.reading, &parameters.finish(asked)?).await?))
 }
 
 /// One account.
 #[utoipa::path(get, path = "/{account_id}", operation_id = "show_account", tag = "admin",
     params(("account_id" = Uuid, Path)),
     responses((status = 200, body = Account), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
-async fn show(
-    State(state): State<AppState>,
+pub(super) async fn show(
+    State(state): State<Arc<AdminState>>,
     _admin: Admin,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<Account>, Error> {
-    Ok(Json(store::find(&state.database, account_id(id)?).await?))
+    Ok(Json(store::find(&state.reading, account_id(id)?).await?))
 }
 
 /// Makes an account.
@@ -91,8 +83,8 @@ async fn show(
     responses((status = 201, body = Issued), Refused<(
         openapi::Scoped, openapi::Body, openapi::Conflict, openapi::Busy, openapi::Record
     )>))]
-async fn create(
-    State(state): State<AppState>,
+pub(super) async fn create(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     body: Result<Object<Wanted>, Error>,
 ) -> Result<(StatusCode, Json<Issued>), Error> {
@@ -100,7 +92,7 @@ async fn create(
     wanted.check()?;
     let password = password::generate();
     let hash = password::hash(password.clone()).await?;
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     let account = store::create(&mut transaction, &wanted, &hash).await?;
     commit(transaction, state.access.directory.refresh()).await?;
     tracing::info!(account_id = %account.account_id, "account created");
@@ -115,15 +107,15 @@ async fn create(
     responses((status = 200, body = Account), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record
     )>))]
-async fn change(
-    State(state): State<AppState>,
+pub(super) async fn change(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     id: Result<Path<Uuid>, PathRejection>,
     body: Result<Object<Changed>, Error>,
 ) -> Result<Json<Account>, Error> {
     let id = account_id(id)?;
     let Object(Changed { profile, is_disabled }) = body?;
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     let account = store::change(&mut transaction, id, &profile, is_disabled).await?;
     commit(transaction, state.access.directory.refresh()).await?;
     tracing::info!(account_id = %id, is_disabled, "account changed");
@@ -138,16 +130,16 @@ async fn change(
     responses((status = 200, body = Issued), Refused<(
         openapi::Scoped, openapi::Missing, openapi::Busy, openapi::Record
     )>))]
-async fn reset_password(
-    State(state): State<AppState>,
+pub(super) async fn reset_password(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<Issued>, Error> {
     let id = account_id(id)?;
-    let account = store::find(&state.database, id).await?;
+    let account = store::find(&state.reading, id).await?;
     let password = password::generate();
     let hash = password::hash(password.clone()).await?;
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     store::set_password(&mut transaction, id, &hash).await?;
     commit(transaction, state.access.directory.refresh()).await?;
     tracing::info!(account_id = %id, "password reset");
@@ -160,13 +152,13 @@ async fn reset_password(
     responses((status = 204, description = "They are over."), Refused<(
         openapi::Scoped, openapi::Missing, openapi::Record
     )>))]
-async fn sign_out(
-    State(state): State<AppState>,
+pub(super) async fn sign_out(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<StatusCode, Error> {
     let id = account_id(id)?;
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     store::end_sessions(&mut transaction, id).await?;
     commit(transaction, state.access.directory.refresh()).await?;
     tracing::info!(account_id = %id, "signed out everywhere");

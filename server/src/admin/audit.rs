@@ -1,6 +1,8 @@
 //! The audit log, which administrators read: who changed what, when, from where. The tables write it themselves
 //! (migration 13), in the transaction of the change ([`Actor`](crate::identity::actor::Actor)).
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +10,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    AppState,
+    admin::state::AdminState,
     http::{
         error::Error,
         openapi::{self, Refused},
@@ -86,8 +88,8 @@ pub(crate) struct Page {
 /// What was changed, the latest first.
 #[utoipa::path(get, path = "/audit", operation_id = "list_audit", tag = "admin", params(Question),
     responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
-pub(crate) async fn list(
-    State(state): State<AppState>,
+pub(super) async fn list(
+    State(state): State<Arc<AdminState>>,
     _admin: Admin,
     mut given: Parameters,
 ) -> Result<Json<Page>, Error> {
@@ -111,7 +113,7 @@ pub(crate) async fn list(
     .bind(question.actor)
     .bind(question.before)
     .bind(limit + 1)
-    .fetch_all(&state.database);
+    .fetch_all(&state.reading);
     let mut data: Vec<Entry> = answer(page).await?;
     let is_last = data.len() as i64 <= limit;
     data.truncate(limit as usize);

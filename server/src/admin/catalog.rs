@@ -2,6 +2,8 @@
 //! campaigns; the campaigns' ads, with where they lead. Redirects follow a change as soon as it is made.
 //! What was counted under a name stays counted when the name is deleted.
 
+use std::sync::Arc;
+
 use std::{fmt::Display, str::FromStr};
 
 use axum::{
@@ -13,10 +15,9 @@ use clickwire_protocol::click;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool, Postgres, postgres::PgArguments, query::Query};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
+    admin::state::AdminState,
     http::{
         body::Object,
         cursor::{Asked, InPages, Page},
@@ -44,7 +45,7 @@ const TEMPLATE: &str = "cw_click_id={click_id}";
 
 /// An ad as it is registered.
 #[derive(Serialize, ToSchema, FromRow)]
-struct Ad {
+pub(super) struct Ad {
     ad_id: String,
     advertiser_id: String,
     campaign_id: String,
@@ -57,7 +58,7 @@ struct Ad {
 /// What an administrator wants of an ad.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct WantedAd {
+pub(super) struct WantedAd {
     campaign_id: String,
     name: String,
     /// May have macros.
@@ -70,7 +71,7 @@ struct WantedAd {
 /// An advertiser as it is registered.
 #[derive(Serialize, ToSchema, FromRow)]
 #[schema(as = RegisteredAdvertiser)]
-struct Advertiser {
+pub(super) struct Advertiser {
     advertiser_id: String,
     name: String,
     click_id_template: String,
@@ -81,7 +82,7 @@ struct Advertiser {
 /// What an administrator wants of an advertiser.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct WantedAdvertiser {
+pub(super) struct WantedAdvertiser {
     name: String,
     /// Not given: as it is, or as the database has it for a new one.
     click_id_template: Option<String>,
@@ -93,7 +94,7 @@ struct WantedAdvertiser {
 /// A campaign as it is registered.
 #[derive(Serialize, ToSchema, FromRow)]
 #[schema(as = RegisteredCampaign)]
-struct Campaign {
+pub(super) struct Campaign {
     campaign_id: String,
     advertiser_id: String,
     name: String,
@@ -102,18 +103,9 @@ struct Campaign {
 /// What an administrator wants of a campaign. It stays its advertiser's: what is counted is billed to that one.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct WantedCampaign {
+pub(super) struct WantedCampaign {
     advertiser_id: String,
     name: String,
-}
-
-/// What is registered, below `/api/v1/admin`.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default()
-        .routes(routes!(show_ad, put_ad, delete_ad))
-        .routes(routes!(show_advertiser, put_advertiser, delete_advertiser))
-        .routes(routes!(show_campaign, put_campaign, delete_campaign))
-        .routes(routes!(list_ads))
 }
 
 /// An ad as it is registered.
@@ -121,12 +113,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     responses((status = 200, body = Ad), Refused<(
         openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
     )>))]
-async fn show_ad(
-    State(state): State<AppState>,
+pub(super) async fn show_ad(
+    State(state): State<Arc<AdminState>>,
     _operator: Operator,
     ad_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Ad>, Error> {
-    Ok(Json(ad(&state.database, &id("ad_id", ad_id)?).await?.ok_or(Error::NotFound)?))
+    Ok(Json(ad(&state.reading, &id("ad_id", ad_id)?).await?.ok_or(Error::NotFound)?))
 }
 
 /// Registers an ad or changes it.
@@ -135,8 +127,8 @@ async fn show_ad(
     responses((status = 200, body = Ad), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record, openapi::Announced
     )>))]
-async fn put_ad(
-    State(state): State<AppState>,
+pub(super) async fn put_ad(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     ad_id: Result<Path<String>, PathRejection>,
     body: Result<Object<WantedAd>, Error>,
@@ -155,12 +147,12 @@ async fn put_ad(
     .bind(wanted.name.trim())
     .bind(target.to_string())
     .bind(hosts);
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     answer(put.execute(&mut *transaction))
         .await
         .map_err(orphan(|| Error::field("campaign_id", "There is no such campaign.")))?;
     answer(transaction.commit()).await?;
-    let ad = ad(&state.admin_database, &ad_id).await?.ok_or(Error::NotFound)?;
+    let ad = ad(&state.writing, &ad_id).await?.ok_or(Error::NotFound)?;
     tracing::info!(ad_id, "ad registered");
     state.ads.announce(&[ad_id]).await?;
     Ok(Json(ad))
@@ -172,8 +164,8 @@ async fn put_ad(
     responses((status = 200, body = Advertiser), Refused<(
         openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
     )>))]
-async fn show_advertiser(
-    State(state): State<AppState>,
+pub(super) async fn show_advertiser(
+    State(state): State<Arc<AdminState>>,
     _operator: Operator,
     advertiser_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Advertiser>, Error> {
@@ -181,7 +173,7 @@ async fn show_advertiser(
         "SELECT advertiser_id, name, click_id_template, forwarded_params FROM advertisers WHERE advertiser_id = $1",
     )
     .bind(id("advertiser_id", advertiser_id)?);
-    Ok(Json(answer(advertiser.fetch_optional(&state.database)).await?.ok_or(Error::NotFound)?))
+    Ok(Json(answer(advertiser.fetch_optional(&state.reading)).await?.ok_or(Error::NotFound)?))
 }
 
 /// Registers an advertiser or changes it.
@@ -190,8 +182,8 @@ async fn show_advertiser(
     responses((status = 200, body = Advertiser), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record, openapi::Announced
     )>))]
-async fn put_advertiser(
-    State(state): State<AppState>,
+pub(super) async fn put_advertiser(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     advertiser_id: Result<Path<String>, PathRejection>,
     body: Result<Object<WantedAdvertiser>, Error>,
@@ -219,14 +211,14 @@ async fn put_advertiser(
     .bind(template.as_ref().map(ToString::to_string))
     .bind(TEMPLATE)
     .bind(params);
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     let put = answer(put.fetch_one(&mut *transaction)).await?;
     answer(transaction.commit()).await?;
     let ads = sqlx::query_scalar(
         "SELECT ad_id FROM ads JOIN campaigns USING (campaign_id) WHERE advertiser_id = $1",
     )
     .bind(&advertiser_id);
-    let ads: Vec<String> = answer(ads.fetch_all(&state.admin_database)).await?;
+    let ads: Vec<String> = answer(ads.fetch_all(&state.writing)).await?;
     tracing::info!(advertiser_id, ads = ads.len(), "advertiser changed");
     state.ads.announce(&ads).await?;
     Ok(Json(put))
@@ -238,8 +230,8 @@ async fn put_advertiser(
     responses((status = 204, description = "It is gone."), Refused<(
         openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Record
     )>))]
-async fn delete_advertiser(
-    State(state): State<AppState>,
+pub(super) async fn delete_advertiser(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     advertiser_id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Error> {
@@ -253,15 +245,15 @@ async fn delete_advertiser(
     responses((status = 200, body = Campaign), Refused<(
         openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
     )>))]
-async fn show_campaign(
-    State(state): State<AppState>,
+pub(super) async fn show_campaign(
+    State(state): State<Arc<AdminState>>,
     _operator: Operator,
     campaign_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Campaign>, Error> {
     let campaign =
         sqlx::query_as("SELECT campaign_id, advertiser_id, name FROM campaigns WHERE campaign_id = $1")
             .bind(id("campaign_id", campaign_id)?);
-    Ok(Json(answer(campaign.fetch_optional(&state.database)).await?.ok_or(Error::NotFound)?))
+    Ok(Json(answer(campaign.fetch_optional(&state.reading)).await?.ok_or(Error::NotFound)?))
 }
 
 /// Registers a campaign or renames it.
@@ -270,8 +262,8 @@ async fn show_campaign(
     responses((status = 200, body = Campaign), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record
     )>))]
-async fn put_campaign(
-    State(state): State<AppState>,
+pub(super) async fn put_campaign(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     campaign_id: Result<Path<String>, PathRejection>,
     body: Result<Object<WantedCampaign>, Error>,
@@ -292,7 +284,7 @@ async fn put_campaign(
     .bind(campaign_id)
     .bind(wanted.advertiser_id)
     .bind(wanted.name.trim());
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     let put = answer(put.fetch_optional(&mut *transaction))
         .await
         .map_err(orphan(|| Error::field("advertiser_id", "There is no such advertiser.")))?
@@ -306,8 +298,8 @@ async fn put_campaign(
     responses((status = 204, description = "It is gone."), Refused<(
         openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Record
     )>))]
-async fn delete_campaign(
-    State(state): State<AppState>,
+pub(super) async fn delete_campaign(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     campaign_id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Error> {
@@ -320,8 +312,8 @@ async fn delete_campaign(
 #[utoipa::path(get, path = "/campaigns/{campaign_id}/ads", tag = "operator",
     params(("campaign_id" = String, Path), InPages),
     responses((status = 200, body = Page<Ad>), Refused<(openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database)>))]
-async fn list_ads(
-    State(state): State<AppState>,
+pub(super) async fn list_ads(
+    State(state): State<Arc<AdminState>>,
     _operator: Operator,
     campaign_id: Result<Path<String>, PathRejection>,
     mut parameters: Parameters,
@@ -337,7 +329,7 @@ async fn list_ads(
     .bind(campaign_id)
     .bind(asked.after())
     .bind(asked.limit());
-    let ads: Vec<Ad> = answer(ads.fetch_all(&state.database)).await?;
+    let ads: Vec<Ad> = answer(ads.fetch_all(&state.reading)).await?;
     Ok(Json(asked.page(ads, |ad| ad.ad_id.clone())))
 }
 
@@ -348,8 +340,8 @@ async fn list_ads(
     responses((status = 204, description = "It is gone."), Refused<(
         openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Record, openapi::Announced
     )>))]
-async fn delete_ad(
-    State(state): State<AppState>,
+pub(super) async fn delete_ad(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     ad_id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Error> {
@@ -362,11 +354,11 @@ async fn delete_ad(
 
 /// Deletes something that nothing else belongs to.
 async fn deleted(
-    state: &AppState,
+    state: &AdminState,
     admin: &Admin,
     delete: Query<'_, Postgres, PgArguments>,
 ) -> Result<StatusCode, Error> {
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     let deleted = answer(delete.execute(&mut *transaction))
         .await
         .map_err(orphan(|| Error::Conflict("Something belongs to it. Delete that first.")))?;

@@ -1,21 +1,18 @@
 //! `GET /api/v1/admin/connections`: how many live sessions this server has, what is watched over them, and by
 //! whom.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use clickwire_protocol::live::View;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    AppState,
+    admin::state::AdminState,
     http::openapi::{self, Refused},
     identity::access::Operator,
+    live::presence::{Advertiser, LISTED},
 };
-
-/// Advertisers, and views of each, that are listed, at most: those with the most watchers.
-const LISTED: usize = 100;
 
 /// The live sessions of one server.
 #[derive(Serialize, ToSchema)]
@@ -28,64 +25,13 @@ pub(crate) struct Connections {
     advertisers: Vec<Advertiser>,
 }
 
-/// What is watched of one advertiser.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Advertiser {
-    advertiser_id: String,
-    /// Subscriptions to any of its views.
-    watchers: usize,
-    /// The views, the most watched first; their filters say which campaign.
-    views: Vec<WatchedView>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct WatchedView {
-    watchers: usize,
-    view: View,
-    /// Who they are, those with the most connections first.
-    present: Vec<Watcher>,
-}
-
-/// Somebody who watches.
-#[derive(Serialize, ToSchema)]
-struct Watcher {
-    /// As it stands in records.
-    #[schema(value_type = String)]
-    name: Arc<str>,
-    /// Connections over which it watches.
-    connections: usize,
-}
-
-impl WatchedView {
-    fn new(view: View, present: BTreeMap<Arc<str>, usize>) -> Self {
-        let watchers = present.values().sum();
-        let present = present.into_iter().map(|(name, connections)| Watcher { name, connections });
-        let mut present: Vec<_> = present.collect();
-        present.sort_by_key(|watcher| std::cmp::Reverse(watcher.connections));
-        present.truncate(LISTED);
-        Self { watchers, view, present }
-    }
-}
-
-impl Advertiser {
-    /// From its views and who watches each.
-    pub(crate) fn new(advertiser_id: String, views: Vec<(View, BTreeMap<Arc<str>, usize>)>) -> Self {
-        let views = views.into_iter().map(|(view, present)| WatchedView::new(view, present));
-        let mut views: Vec<_> = views.filter(|view| view.watchers > 0).collect();
-        let watchers = views.iter().map(|view| view.watchers).sum();
-        views.sort_by_key(|view| std::cmp::Reverse(view.watchers));
-        views.truncate(LISTED);
-        Self { advertiser_id, watchers, views }
-    }
-}
-
 /// How many live sessions this server has, and what they watch.
 #[utoipa::path(get, path = "/connections", operation_id = "show_connections", tag = "operator",
     responses((status = 200, body = Connections), Refused<(openapi::Scoped,)>))]
-pub(crate) async fn show(State(state): State<AppState>, _: Operator) -> Json<Connections> {
+pub(super) async fn show(State(state): State<Arc<AdminState>>, _: Operator) -> Json<Connections> {
     let mut advertisers = state.hub.watchers();
-    advertisers.retain(|advertiser| advertiser.watchers > 0);
-    advertisers.sort_by_key(|advertiser| std::cmp::Reverse(advertiser.watchers));
+    advertisers.retain(|advertiser| advertiser.watchers() > 0);
+    advertisers.sort_by_key(|advertiser| std::cmp::Reverse(advertiser.watchers()));
     advertisers.truncate(LISTED);
     let sessions_max = state.sessions.max;
     let sessions = sessions_max - state.sessions.permits.available_permits();

@@ -2,6 +2,8 @@
 //! to be counted, edited if need be, or dismiss it. The work itself is [`clickwire_dead_letters`]'s,
 //! as it is for the command line.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
@@ -10,11 +12,9 @@ use axum::{
 use clickwire_dead_letters::{Actor, DeadLetter, PAGE_MAX, Page, Replayed};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
-    admin::reason,
+    admin::{reason, state::AdminState},
     http::{
         body::Object,
         error::Error,
@@ -44,27 +44,18 @@ struct Asked {
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = DeadLetterOrder)]
 #[serde(deny_unknown_fields)]
-struct Order {
+pub(super) struct Order {
     /// The message as it is to be sent; not for a dismissal.
     payload: Option<String>,
     /// Required for a dismissal.
     reason: Option<String>,
 }
 
-/// Everything below `/api/v1/admin/dead-letters`.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default()
-        .routes(routes!(list))
-        .routes(routes!(show))
-        .routes(routes!(replay))
-        .routes(routes!(dismiss))
-}
-
 /// Dead letters, the oldest first.
 #[utoipa::path(get, path = "/", operation_id = "list_dead_letters", tag = "operator", params(Asked),
     responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Broker)>))]
-async fn list(
-    State(state): State<AppState>,
+pub(super) async fn list(
+    State(state): State<Arc<AdminState>>,
     _operator: Operator,
     mut given: Parameters,
 ) -> Result<Json<Page>, Error> {
@@ -78,8 +69,8 @@ async fn list(
 #[utoipa::path(get, path = "/{sequence}", operation_id = "show_dead_letter", tag = "operator",
     params(("sequence" = u64, Path)),
     responses((status = 200, body = DeadLetter), Refused<(openapi::Scoped, openapi::Missing, openapi::Broker)>))]
-async fn show(
-    State(state): State<AppState>,
+pub(super) async fn show(
+    State(state): State<Arc<AdminState>>,
     _operator: Operator,
     sequence: Result<Path<u64>, PathRejection>,
 ) -> Result<Json<DeadLetter>, Error> {
@@ -96,8 +87,8 @@ async fn show(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::NotReplayable,
         openapi::Broker, openapi::Record
     )>))]
-async fn replay(
-    State(state): State<AppState>,
+pub(super) async fn replay(
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     caller: Caller,
     sequence: Result<Path<u64>, PathRejection>,
@@ -108,7 +99,7 @@ async fn replay(
     let edited = order.payload.map(Into::into);
     let replayed = state
         .dead_letters
-        .replay(&state.admin_database, number(sequence)?, edited, actor(&operator, &caller), reason.as_ref())
+        .replay(&state.writing, number(sequence)?, edited, actor(&operator, &caller), reason.as_ref())
         .await?;
     Ok(Json(replayed))
 }
@@ -119,8 +110,8 @@ async fn replay(
     responses((status = 204, description = "It is gone."), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Broker, openapi::Record
     )>))]
-async fn dismiss(
-    State(state): State<AppState>,
+pub(super) async fn dismiss(
+    State(state): State<Arc<AdminState>>,
     operator: Operator,
     caller: Caller,
     sequence: Result<Path<u64>, PathRejection>,
@@ -133,7 +124,7 @@ async fn dismiss(
     let given = order.reason.as_deref().ok_or_else(|| Error::field("reason", "Required."))?;
     let reason = reason(given)?;
     let actor = actor(&operator, &caller);
-    state.dead_letters.dismiss(&state.admin_database, number(sequence)?, actor, &reason).await?;
+    state.dead_letters.dismiss(&state.writing, number(sequence)?, actor, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

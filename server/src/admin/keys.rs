@@ -1,5 +1,7 @@
 //! `/api/v1/admin/keys`: what administrators do with keys.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
@@ -7,10 +9,9 @@ use axum::{
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
+    admin::state::AdminState,
     http::{
         body::Object,
         cursor::{Asked, InPages, Page},
@@ -29,7 +30,7 @@ const GRACE_HOURS_MAX: u32 = 24 * 30;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Rotation {
+pub(super) struct Rotation {
     /// How long the secret before is taken, in hours.
     #[schema(maximum = 720)]
     #[serde(default = "grace_hours")]
@@ -40,21 +41,16 @@ fn grace_hours() -> u32 {
     GRACE_HOURS
 }
 
-/// Everything below `/api/v1/admin/keys`.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(list, create)).routes(routes!(rotate)).routes(routes!(revoke))
-}
-
 /// Every key, revoked ones included, the newest first.
 #[utoipa::path(get, path = "/", operation_id = "list_keys", tag = "admin", params(InPages),
     responses((status = 200, body = Page<Key>), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
-async fn list(
-    State(state): State<AppState>,
+pub(super) async fn list(
+    State(state): State<Arc<AdminState>>,
     _admin: Admin,
     mut parameters: Parameters,
 ) -> Result<Json<Page<Key>>, Error> {
     let asked = Asked::read(&mut parameters);
-    Ok(Json(store::list(&state.database, &parameters.finish(asked)?).await?))
+    Ok(Json(store::list(&state.reading, &parameters.finish(asked)?).await?))
 }
 
 /// Makes a key.
@@ -62,13 +58,13 @@ async fn list(
 /// Its secret is shown this once.
 #[utoipa::path(post, path = "/", operation_id = "create_key", tag = "admin", request_body = Wanted,
     responses((status = 201, body = Issued), Refused<(openapi::Scoped, openapi::Body, openapi::Record)>))]
-async fn create(
-    State(state): State<AppState>,
+pub(super) async fn create(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     body: Result<Object<Wanted>, Error>,
 ) -> Result<(StatusCode, Json<Issued>), Error> {
     let Object(wanted) = body?;
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     let issued = store::create(&mut transaction, &wanted, admin.actor()).await?;
     commit(transaction, state.keys.refresh()).await?;
     tracing::info!(key_id = issued.known.key_id, "key created");
@@ -83,8 +79,8 @@ async fn create(
     responses((status = 200, body = Issued), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record
     )>))]
-async fn rotate(
-    State(state): State<AppState>,
+pub(super) async fn rotate(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     key_id: Result<Path<String>, PathRejection>,
     body: Result<Object<Rotation>, Error>,
@@ -94,7 +90,7 @@ async fn rotate(
     if grace_hours > GRACE_HOURS_MAX {
         return Err(Error::field("grace_hours", &format!("At most {GRACE_HOURS_MAX}.")));
     }
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     let issued = store::rotate(&mut transaction, &key_id, grace_hours).await?;
     commit(transaction, state.keys.refresh()).await?;
     tracing::info!(key_id, grace_hours, "key rotated");
@@ -105,13 +101,13 @@ async fn rotate(
 #[utoipa::path(post, path = "/{key_id}/revoke", operation_id = "revoke_key", tag = "admin",
     params(("key_id" = String, Path)),
     responses((status = 200, body = Key), Refused<(openapi::Scoped, openapi::Missing, openapi::Record)>))]
-async fn revoke(
-    State(state): State<AppState>,
+pub(super) async fn revoke(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     key_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Key>, Error> {
     let Path(key_id) = key_id.map_err(|_| Error::NotFound)?;
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     let key = store::revoke(&mut transaction, &key_id, admin.actor()).await?;
     commit(transaction, state.keys.refresh()).await?;
     tracing::info!(key_id, "key revoked");

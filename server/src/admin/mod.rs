@@ -1,6 +1,6 @@
 //! `/api/v1/admin` and `/api/v1/alerts`: what only operators and administrators may see and do. Every handler
 //! below asks for [`Operator`](crate::identity::access::Operator) or [`Admin`](crate::identity::access::Admin);
-//! changes go through `AppState::admin_database`.
+//! changes go through [`AdminState::writing`].
 //!
 //! - [`accounts`], [`keys`]: people and programs; [`catalog`]: advertisers, campaigns, ads
 //! - [`rules`]: thresholds of the fraud rules; [`verdicts`]: releases; [`dead_letters`]: what could not be read
@@ -15,29 +15,68 @@ mod dead_letters;
 pub(crate) mod incidents;
 pub(crate) mod keys;
 mod rules;
+pub(crate) mod state;
 mod stats;
 mod verdicts;
 
+use std::sync::Arc;
+
+use axum::extract::FromRef;
 use clickwire_protocol::reason::Reason;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{AppState, http::error::Error};
+use self::state::AdminState;
+use crate::{
+    http::{error::Error, state::HttpState},
+    identity::state::IdentityState,
+};
 
-/// Everything below `/api/v1/admin`.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default()
-        .nest("/dead-letters", dead_letters::routes())
-        .nest("/accounts", accounts::routes())
-        .nest("/keys", keys::routes())
-        .nest("/rules", rules::routes())
-        .nest("/clicks", verdicts::routes())
-        .merge(catalog::routes())
+/// Everything below `/api/v1/admin` and `/api/v1/alerts`.
+pub(crate) fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<AdminState>: FromRef<S>,
+    Arc<IdentityState>: FromRef<S>,
+    Arc<HttpState>: FromRef<S>,
+{
+    let dead_letters = OpenApiRouter::default()
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(dead_letters::dismiss));
+    let accounts = OpenApiRouter::default()
+        .routes(routes!(accounts::list, accounts::create))
+        .routes(routes!(accounts::show, accounts::change))
+        .routes(routes!(accounts::reset_password))
+        .routes(routes!(accounts::sign_out));
+    let keys = OpenApiRouter::default()
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::revoke));
+    let catalog = OpenApiRouter::default()
+        .routes(routes!(catalog::show_ad, catalog::put_ad, catalog::delete_ad))
+        .routes(routes!(catalog::show_advertiser, catalog::put_advertiser, catalog::delete_advertiser))
+        .routes(routes!(catalog::show_campaign, catalog::put_campaign, catalog::delete_campaign))
+        .routes(routes!(catalog::list_ads));
+    let rules =
+        OpenApiRouter::default().routes(routes!(rules::list)).routes(routes!(rules::history, rules::change));
+    let clicks = OpenApiRouter::default().routes(routes!(verdicts::show)).routes(routes!(verdicts::release));
+    let admin = OpenApiRouter::default()
+        .nest("/dead-letters", dead_letters)
+        .nest("/accounts", accounts)
+        .nest("/keys", keys)
+        .nest("/rules", rules)
+        .nest("/clicks", clicks)
+        .merge(catalog)
         .routes(routes!(audit::list))
         .routes(routes!(stats::stats))
-        .routes(routes!(connections::show))
+        .routes(routes!(connections::show));
+    let alerts =
+        OpenApiRouter::default().routes(routes!(incidents::list)).routes(routes!(incidents::acknowledge));
+    OpenApiRouter::default().nest("/api/v1/admin", admin).nest("/api/v1/alerts", alerts)
 }
 
-/// Why an administrator does something; who gives no good reason is told so.
+/// An administrator's reason for what it does; a bad one is refused.
 pub(crate) fn reason(text: &str) -> Result<Reason, Error> {
     text.parse().map_err(|message: String| Error::field("reason", &message))
 }

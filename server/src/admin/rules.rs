@@ -1,6 +1,8 @@
 //! `/api/v1/admin/rules`: the fraud rules and every version they ever had. A change is a new version;
 //! aggregators read it with their next batch.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
@@ -15,11 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    AppState,
-    admin::reason,
+    admin::{reason, state::AdminState},
     http::{
         body::Object,
         cursor::{Asked, InPages, Page},
@@ -39,14 +39,14 @@ const NOTICE: &str = "INTERVAL '2 seconds'";
 /// The rules; how many there are the program says.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RuleVersions)]
-struct List {
+pub(super) struct List {
     data: Vec<Version>,
 }
 
 /// One version of a rule.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RuleVersion)]
-struct Version {
+pub(super) struct Version {
     rule: String,
     version: i32,
     mode: String,
@@ -62,23 +62,21 @@ struct Version {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = RuleChange)]
 #[serde(deny_unknown_fields)]
-struct Change {
+pub(super) struct Change {
     mode: Mode,
     parameters: Option<Value>,
     reason: String,
 }
 
-/// Everything below `/api/v1/admin/rules`.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(list)).routes(routes!(history, change))
-}
-
 /// The rules as they are, or will be in a moment.
 #[utoipa::path(get, path = "/", operation_id = "list_rules", tag = "operator",
     responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Database)>))]
-async fn list(State(state): State<AppState>, _operator: Operator) -> Result<Json<List>, Error> {
+pub(super) async fn list(
+    State(state): State<Arc<AdminState>>,
+    _operator: Operator,
+) -> Result<Json<List>, Error> {
     let latest = "SELECT DISTINCT ON (rule) * FROM fraud_rules ORDER BY rule, version DESC";
-    Ok(Json(List { data: versions(&state.database, latest, None).await? }))
+    Ok(Json(List { data: versions(&state.reading, latest, None).await? }))
 }
 
 /// All versions of a rule, the newest first.
@@ -87,8 +85,8 @@ async fn list(State(state): State<AppState>, _operator: Operator) -> Result<Json
     responses((status = 200, body = Page<Version>), Refused<(
         openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
     )>))]
-async fn history(
-    State(state): State<AppState>,
+pub(super) async fn history(
+    State(state): State<Arc<AdminState>>,
     _operator: Operator,
     rule: Result<Path<String>, PathRejection>,
     mut parameters: Parameters,
@@ -100,7 +98,7 @@ async fn history(
     let some = "SELECT * FROM fraud_rules WHERE rule = $1 AND version < $2 ORDER BY version DESC LIMIT $3";
     let sql = columns(&format!("({some}) AS versions"));
     let some = sqlx::query_as::<_, Row>(AssertSqlSafe(sql)).bind(&rule).bind(before).bind(asked.limit());
-    let some = answer(some.fetch_all(&state.database)).await?;
+    let some = answer(some.fetch_all(&state.reading)).await?;
     // The first version is there from the beginning.
     if some.is_empty() && asked.after().is_none() {
         return Err(Error::NotFound);
@@ -116,8 +114,8 @@ async fn history(
     responses((status = 200, body = Version), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record
     )>))]
-async fn change(
-    State(state): State<AppState>,
+pub(super) async fn change(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     rule: Result<Path<String>, PathRejection>,
     body: Result<Object<Change>, Error>,
@@ -126,7 +124,7 @@ async fn change(
     let Object(change) = body?;
     let reason = reason(&change.reason)?;
     let latest = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1";
-    let before = versions(&state.admin_database, latest, Some(&rule)).await?.pop().ok_or(Error::NotFound)?;
+    let before = versions(&state.writing, latest, Some(&rule)).await?.pop().ok_or(Error::NotFound)?;
     let parameters = change.parameters.unwrap_or(before.parameters);
     check(&rule, change.mode, &parameters)?;
     let mode = serde_json::to_value(change.mode)
@@ -140,7 +138,7 @@ async fn change(
            ON CONFLICT DO NOTHING RETURNING *) {}",
         columns("added"),
     );
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     let added = sqlx::query_as::<_, Row>(AssertSqlSafe(insert))
         .bind(&rule)
         .bind(before.version)

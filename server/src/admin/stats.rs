@@ -1,5 +1,7 @@
 //! `GET /api/v1/admin/stats`: whether the installation counts, and counts right.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use clickwire_process::now_ms;
 use serde::Serialize;
@@ -8,7 +10,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    AppState,
+    admin::state::AdminState,
     http::{
         error::Error,
         openapi::{self, Refused},
@@ -58,17 +60,20 @@ struct Today {
 /// Whether the installation counts, and counts right.
 #[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "operator",
     responses((status = 200, body = Stats), Refused<(openapi::Scoped, openapi::Database)>))]
-pub(crate) async fn stats(State(state): State<AppState>, _operator: Operator) -> Result<Json<Stats>, Error> {
-    let watermark = Watermark::read(&state.database, state.partitions).await?;
+pub(super) async fn stats(
+    State(state): State<Arc<AdminState>>,
+    _operator: Operator,
+) -> Result<Json<Stats>, Error> {
+    let watermark = Watermark::read(&state.reading, state.partitions).await?;
     let reconciliation = sqlx::query_as(
         "SELECT finished_at, started_by, range_start, range_end, differences, repaired FROM reconciliations \
           ORDER BY finished_at DESC LIMIT 1",
     )
-    .fetch_optional(&state.database)
+    .fetch_optional(&state.reading)
     .await?;
     Ok(Json(Stats {
         reconciliation,
-        today: today(&state.database).await?,
+        today: today(&state.reading).await?,
         watermark: watermark.rfc3339(),
         final_before: watermark.final_before(),
         watermark_lag_ms: watermark.ms().map(|watermark_ms| now_ms() - watermark_ms),

@@ -5,6 +5,8 @@
 //! recorded for ever, and no rule convicts the click again. It is about one row of the ledger, which takes
 //! more than a click id to name where several clicks have it.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
@@ -15,12 +17,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, postgres::PgArguments};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use crate::{
-    AppState,
-    admin::reason,
+    admin::{reason, state::AdminState},
     http::{
         body::Object,
         error::Error,
@@ -89,7 +89,7 @@ struct Adjustment {
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Verdict)]
-struct Answer {
+pub(super) struct Answer {
     #[serde(flatten)]
     click: Judged,
     adjustments: Vec<Adjustment>,
@@ -98,13 +98,8 @@ struct Answer {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Release)]
 #[serde(deny_unknown_fields)]
-struct Order {
+pub(super) struct Order {
     reason: String,
-}
-
-/// Everything below `/api/v1/admin/clicks`.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(show)).routes(routes!(release))
 }
 
 /// Which click, where its id alone does not tell: ids are names within an advertiser, and one may have come
@@ -177,15 +172,15 @@ type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
     responses((status = 200, body = Answer), Refused<(
         openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Database
     )>))]
-async fn show(
-    State(state): State<AppState>,
+pub(super) async fn show(
+    State(state): State<Arc<AdminState>>,
     _operator: Operator,
     click_id: Result<Path<Uuid>, PathRejection>,
     parameters: Parameters,
 ) -> Result<Json<Answer>, Error> {
     let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;
     let which = Which::read(parameters)?;
-    let mut connection = state.database.acquire().await?;
+    let mut connection = state.reading.acquire().await?;
     let row = Row::find(&mut connection, click_id, &which).await?;
     Ok(Json(answer(read(&mut connection, &row)).await?.ok_or(Error::NotFound)?))
 }
@@ -198,8 +193,8 @@ async fn show(
     responses((status = 200, body = Answer), Refused<(
         openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record, openapi::Announced
     )>))]
-async fn release(
-    State(state): State<AppState>,
+pub(super) async fn release(
+    State(state): State<Arc<AdminState>>,
     admin: Admin,
     click_id: Result<Path<Uuid>, PathRejection>,
     parameters: Parameters,
@@ -209,7 +204,7 @@ async fn release(
     let which = Which::read(parameters)?;
     let Object(order) = body?;
     let reason = reason(&order.reason)?;
-    let mut transaction = admin.begin(&state.admin_database).await?;
+    let mut transaction = admin.begin(&state.writing).await?;
     let (stream, installation) = state.names.installation_lock();
     let locked = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(stream).bind(installation);
     answer(locked.execute(&mut *transaction)).await?;

@@ -2,3 +2,44 @@
 
 pub mod accounts;
 pub mod keys;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+/// Takes clicks in over HTTP, answers analytics, pushes changes to dashboards.
+///
+/// Any number of servers may run on the same broker, Redis and database.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// The settings.
+    #[command(flatten)]
+    pub config: Config,
+    /// Without one it serves.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What else the program does than serve.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Accounts that people sign in to: made, listed, given new passwords, disabled.
+    Accounts {
+        /// What to do.
+        #[command(subcommand)]
+        order: accounts::Order,
+        /// Who does it; stands in the record.
+        #[arg(long, env = "USER", default_value = "unknown", global = true)]
+        actor: String,
+    },
+    /// Keys that clicks are posted with: made, listed, replaced, ended.
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        order: keys::Order,
+        /// Who does it; stands in the record.
+        #[arg(long, env = "USER", default_value = "unknown", global = true)]
+        actor: String,
+    },
+}

@@ -24,5 +24,10 @@ pub(crate) mod quota;
 pub(crate) mod rate_limit;
 pub(crate) mod requests;
 pub(crate) mod serve;
+pub(crate) mod state;
 pub(crate) mod tls;
+pub(crate) mod uuid_time;
 pub(crate) mod visitor;
+
+/// Largest body of a request, in bytes.
+pub(crate) const MAX_BODY_BYTES: usize = 16 * 1024;

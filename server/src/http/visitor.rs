@@ -4,10 +4,13 @@
 //! anybody can write. It is believed from proxies that the operator has named, and read from its end,
 //! where the nearest proxy has written: the first address that is no proxy's is the client's.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts, rejection::ExtensionRejection},
+    extract::{ConnectInfo, FromRef, FromRequestParts, rejection::ExtensionRejection},
     http::{
         HeaderMap, HeaderName, HeaderValue,
         header::{FORWARDED, USER_AGENT},
@@ -17,7 +20,7 @@ use axum::{
 use clap::ValueEnum;
 use clickwire_protocol::click::{MAX_USER_AGENT_BYTES, cleaned};
 
-use crate::{AppState, http::networks::Networks};
+use crate::http::{networks::Networks, state::HttpState};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -97,12 +100,16 @@ fn address(text: &str) -> Option<IpAddr> {
     bare().or_else(with_port).or_else(in_brackets)
 }
 
-impl FromRequestParts<AppState> for Visitor {
+impl<S> FromRequestParts<S> for Visitor
+where
+    S: Send + Sync,
+    Arc<HttpState>: FromRef<S>,
+{
     type Rejection = ExtensionRejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ExtensionRejection> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ExtensionRejection> {
         let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, state).await?;
-        let address = state.proxies.client(peer.ip(), &parts.headers);
+        let address = Arc::<HttpState>::from_ref(state).proxies.client(peer.ip(), &parts.headers);
         Ok(Self { address, user_agent: user_agent(&parts.headers) })
     }
 }

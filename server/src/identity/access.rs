@@ -13,7 +13,7 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::ensure;
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRef, FromRequestParts},
     http::{
         HeaderMap,
         header::{AUTHORIZATION, HeaderValue},
@@ -25,13 +25,14 @@ use sqlx::{PgPool, Postgres, Transaction};
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::identity::state::IdentityState;
+pub(crate) use crate::store::scope::Scope;
 use crate::{
-    AppState,
     config::Config,
-    http::{error::Error, origin, quota::Holder, visitor::Visitor},
-    identity::actor::Actor,
+    http::{error::Error, origin, quota::Holder, state::HttpState, visitor::Visitor},
     identity::{
         Role,
+        actor::Actor,
         directory::Directory,
         secret::{Hash, hash},
         session::{Token, Tokens},
@@ -72,15 +73,6 @@ pub(crate) enum Credential {
     Session(Token),
     /// The token of an account's program.
     Token(Hash),
-}
-
-/// Whose data a caller may see.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// Everybody's.
-    All,
-    /// These advertisers'.
-    Advertisers(Vec<String>),
 }
 
 /// A caller that looks after the whole: sees everything, deals with incidents and dead letters.
@@ -229,88 +221,75 @@ impl Caller {
     }
 }
 
-impl Scope {
-    /// Whether data of this advertiser may be seen.
-    pub(crate) fn includes(&self, advertiser_id: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Advertisers(ids) => ids.iter().any(|id| id == advertiser_id),
-        }
-    }
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    Arc<IdentityState>: FromRef<S>,
+{
+    type Rejection = Error;
 
-    /// The advertiser that a request is about: the one it names, if that may be seen, else the only
-    /// one there is to see.
-    pub(crate) fn advertiser<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, Error> {
-        match (named, self) {
-            (Some(named), scope) if scope.includes(named) => Ok(named),
-            (Some(_), _) => Err(Error::Forbidden),
-            (None, Self::Advertisers(ids)) if ids.len() == 1 => Ok(&ids[0]),
-            (None, _) => Err(Error::field("advertiser_id", "Required.")),
-        }
-    }
-
-    /// Like [`Scope::advertiser`], but who may see everybody and names nobody asks about all: `None`.
-    pub(crate) fn advertiser_or_all<'a>(&'a self, named: Option<&'a str>) -> Result<Option<&'a str>, Error> {
-        match (named, self) {
-            (None, Self::All) => Ok(None),
-            (named, scope) => scope.advertiser(named).map(Some),
-        }
-    }
-
-    /// The advertisers that may be seen; `None`: all.
-    pub(crate) fn advertisers(&self) -> Option<&[String]> {
-        match self {
-            Self::All => None,
-            Self::Advertisers(ids) => Some(ids),
-        }
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Arc::<IdentityState>::from_ref(state).access.caller(parts)
     }
 }
 
-impl FromRequestParts<AppState> for Caller {
+impl<S> FromRequestParts<S> for Scope
+where
+    S: Send + Sync,
+    Arc<IdentityState>: FromRef<S>,
+{
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
-        state.access.caller(parts)
-    }
-}
-
-impl FromRequestParts<AppState> for Scope {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
-        Ok(state.access.caller(parts)?.scope)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Ok(Arc::<IdentityState>::from_ref(state).access.caller(parts)?.scope)
     }
 }
 
 impl Actor {
     /// A caller, and where it asks from.
-    pub(crate) fn new(caller: &Caller, visitor: &Visitor, state: &AppState) -> Self {
+    pub(crate) fn new(caller: &Caller, visitor: &Visitor, state: &IdentityState) -> Self {
         Self::known(caller, state.hasher.hash(visitor.address, now_ms()))
     }
 }
 
 /// The caller, if it has one of the roles.
-async fn actor(parts: &mut Parts, state: &AppState, roles: &[Role]) -> Result<Actor, Error> {
-    let caller = state.access.caller(parts)?;
+async fn actor<S>(parts: &mut Parts, state: &S, roles: &[Role]) -> Result<Actor, Error>
+where
+    S: Send + Sync,
+    Arc<IdentityState>: FromRef<S>,
+    Arc<HttpState>: FromRef<S>,
+{
+    let identity = Arc::<IdentityState>::from_ref(state);
+    let caller = identity.access.caller(parts)?;
     if !roles.contains(&caller.role) {
         return Err(Error::Forbidden);
     }
     let visitor = Visitor::from_request_parts(parts, state).await.map_err(|_| Error::Unauthorized)?;
-    Ok(Actor::new(&caller, &visitor, state))
+    Ok(Actor::new(&caller, &visitor, &identity))
 }
 
-impl FromRequestParts<AppState> for Operator {
+impl<S> FromRequestParts<S> for Operator
+where
+    S: Send + Sync,
+    Arc<IdentityState>: FromRef<S>,
+    Arc<HttpState>: FromRef<S>,
+{
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         actor(parts, state, &[Role::Ops, Role::Admin]).await.map(Self)
     }
 }
 
-impl FromRequestParts<AppState> for Admin {
+impl<S> FromRequestParts<S> for Admin
+where
+    S: Send + Sync,
+    Arc<IdentityState>: FromRef<S>,
+    Arc<HttpState>: FromRef<S>,
+{
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         actor(parts, state, &[Role::Admin]).await.map(Self)
     }
 }

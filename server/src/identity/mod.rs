@@ -7,10 +7,12 @@
 //! - [`sign_in`]: `/api/v1/session`: in, renewed, out
 //! - [`own`]: `/api/v1/account`: what people change of their own account
 //! - [`actor`]: in whose name something is changed
+//! - [`address`]: keyed hashes of addresses
 //! - [`access`]: what a caller may see and do; [`secret`]: what tokens and keys look like; [`signing`]: signatures
 
 pub(crate) mod access;
 pub(crate) mod actor;
+pub(crate) mod address;
 pub(crate) mod directory;
 pub(crate) mod own;
 pub(crate) mod password;
@@ -18,11 +20,15 @@ pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod sign_in;
 pub(crate) mod signing;
+pub(crate) mod state;
 pub(crate) mod store;
 
+use axum::extract::FromRef;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// What a person may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, ValueEnum)]
@@ -49,4 +55,20 @@ impl Role {
     pub(crate) fn named(name: &str) -> Option<Self> {
         [Self::Advertiser, Self::Ops, Self::Admin].into_iter().find(|role| role.as_str() == name)
     }
+}
+
+/// `/api/v1/session` and `/api/v1/account`.
+pub(crate) fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<state::IdentityState>: FromRef<S>,
+    Arc<crate::http::state::HttpState>: FromRef<S>,
+{
+    let session =
+        OpenApiRouter::default().routes(routes!(sign_in::show, sign_in::sign_in, sign_in::sign_out));
+    let account = OpenApiRouter::default()
+        .routes(routes!(own::change_password))
+        .routes(routes!(own::tokens, own::create_token))
+        .routes(routes!(own::revoke_token));
+    OpenApiRouter::default().nest("/api/v1/session", session).nest("/api/v1/account", account)
 }

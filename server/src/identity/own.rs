@@ -1,11 +1,13 @@
 //! `/api/v1/account`: what people change of their own account: its password, and the tokens of their
 //! programs, which see what the account sees and last until they expire or are revoked.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Path, State, rejection::PathRejection},
+    extract::{FromRef, FromRequestParts, Path, State, rejection::PathRejection},
     http::{StatusCode, request::Parts},
     response::Response,
 };
@@ -13,7 +15,6 @@ use clickwire_process::now_ms;
 use serde::Deserialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
@@ -23,7 +24,6 @@ use super::{
     store::{self, IssuedToken, ProgramToken},
 };
 use crate::{
-    AppState,
     http::{
         body::Object,
         cursor::{Asked, InPages, Page},
@@ -31,24 +31,20 @@ use crate::{
         openapi::{self, Refused},
         parameters::Parameters,
         quota::QuotaGuard,
+        state::HttpState,
         visitor::Visitor,
     },
-    identity::access::{Caller, Credential},
-    identity::actor::Actor,
+    identity::{
+        access::{Caller, Credential},
+        actor::Actor,
+        state::IdentityState,
+    },
     store::following::commit,
 };
 
 /// How long a program's token lasts unless told otherwise, and at most, in days.
 const DAYS: i32 = 90;
 const DAYS_MAX: i32 = 366;
-
-/// Everything below `/api/v1/account`.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default()
-        .routes(routes!(change_password))
-        .routes(routes!(tokens, create_token))
-        .routes(routes!(revoke_token))
-}
 
 /// Requests of one account that wait for its turn, at most, and for how long.
 const WAITING_MAX: usize = 8;
@@ -63,17 +59,23 @@ pub(crate) struct Owner {
     _turn: QuotaGuard<Uuid>,
 }
 
-impl FromRequestParts<AppState> for Owner {
+impl<S> FromRequestParts<S> for Owner
+where
+    S: Send + Sync,
+    Arc<IdentityState>: FromRef<S>,
+    Arc<HttpState>: FromRef<S>,
+{
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let Credential::Session(Token { account_id, .. }) = caller.credential else {
             return Err(Error::Forbidden);
         };
         let visitor = Visitor::from_request_parts(parts, state).await.map_err(|_| Error::Unauthorized)?;
-        let actor = Actor::new(&caller, &visitor, state);
-        let turn = timeout(TURN_WITHIN, state.turns.take(account_id, WAITING_MAX)).await.ok().flatten();
+        let identity = Arc::<IdentityState>::from_ref(state);
+        let actor = Actor::new(&caller, &visitor, &identity);
+        let turn = timeout(TURN_WITHIN, identity.turns.take(account_id, WAITING_MAX)).await.ok().flatten();
         Ok(Self { account_id, caller, actor, _turn: turn.ok_or(Error::TooManyAtOnce)? })
     }
 }
@@ -81,7 +83,7 @@ impl FromRequestParts<AppState> for Owner {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NewPassword)]
 #[serde(deny_unknown_fields)]
-struct NewPassword {
+pub(super) struct NewPassword {
     /// The one until now.
     password: String,
     /// At least 12 characters, at most 256 bytes.
@@ -96,25 +98,25 @@ struct NewPassword {
         (status = 200, body = sign_in::Session, headers(("Set-Cookie" = String))),
         Refused<(openapi::Account, openapi::OneAtATime, openapi::SignIn, openapi::Body, openapi::Missing, openapi::Record)>
     ))]
-async fn change_password(
-    State(state): State<AppState>,
+pub(super) async fn change_password(
+    State(state): State<Arc<IdentityState>>,
     owner: Owner,
     visitor: Visitor,
     body: Result<Object<NewPassword>, Error>,
 ) -> Result<Response, Error> {
     let Object(NewPassword { password: old, new_password }) = body?;
-    let account = store::find(&state.sign_in_database, owner.account_id).await?;
+    let account = store::find(&state.database, owner.account_id).await?;
     password::check(&new_password, &account.login)
         .map_err(|message| Error::field("new_password", message))?;
     let attempt = state.attempts.spend(visitor.address, &account.login)?;
-    let known = store::to_sign_in(&state.sign_in_database, &account.login).await?;
+    let known = store::to_sign_in(&state.database, &account.login).await?;
     let old_hash = known.map(|known| known.password_hash).ok_or(Error::SignInRefused)?;
     if !password::verify(old, Some(old_hash.clone())).await? {
         return Err(Error::SignInRefused);
     }
     attempt.succeeded();
     let hash = password::hash(new_password).await?;
-    let mut transaction = owner.actor.begin(&state.sign_in_database).await?;
+    let mut transaction = owner.actor.begin(&state.database).await?;
     // An administrator may have replaced it meanwhile, perhaps because somebody else knows it.
     let generation = store::replace_password(&mut transaction, owner.account_id, &old_hash, &hash).await?;
     let generation = generation.ok_or(Error::SignInRefused)?;
@@ -126,7 +128,7 @@ async fn change_password(
 #[derive(Deserialize, ToSchema)]
 #[schema(as = WantedAccountToken)]
 #[serde(deny_unknown_fields)]
-struct WantedToken {
+pub(super) struct WantedToken {
     /// For people.
     name: String,
     /// How long it lasts; 90 unless told otherwise.
@@ -142,14 +144,14 @@ fn days() -> i32 {
 /// The tokens of one's programs, the newest first.
 #[utoipa::path(get, path = "/tokens", operation_id = "list_tokens", tag = "account", params(InPages),
     responses((status = 200, body = Page<ProgramToken>), Refused<(openapi::Account, openapi::OneAtATime, openapi::Input, openapi::Database)>))]
-async fn tokens(
-    State(state): State<AppState>,
+pub(super) async fn tokens(
+    State(state): State<Arc<IdentityState>>,
     owner: Owner,
     mut parameters: Parameters,
 ) -> Result<Json<Page<ProgramToken>>, Error> {
     let asked = Asked::read(&mut parameters);
     let asked = parameters.finish(asked)?;
-    Ok(Json(store::tokens(&state.sign_in_database, owner.account_id, &asked).await?))
+    Ok(Json(store::tokens(&state.database, owner.account_id, &asked).await?))
 }
 
 /// Makes a token for a program.
@@ -159,8 +161,8 @@ async fn tokens(
     responses((status = 201, body = IssuedToken), Refused<(
         openapi::Account, openapi::OneAtATime, openapi::Body, openapi::Conflict, openapi::Record
     )>))]
-async fn create_token(
-    State(state): State<AppState>,
+pub(super) async fn create_token(
+    State(state): State<Arc<IdentityState>>,
     owner: Owner,
     body: Result<Object<WantedToken>, Error>,
 ) -> Result<(StatusCode, Json<IssuedToken>), Error> {
@@ -168,7 +170,7 @@ async fn create_token(
     if !(1..=DAYS_MAX).contains(&expires_in_days) {
         return Err(Error::field("expires_in_days", "From 1 to 366."));
     }
-    let mut transaction = owner.actor.begin(&state.sign_in_database).await?;
+    let mut transaction = owner.actor.begin(&state.database).await?;
     let issued = store::create_token(&mut transaction, owner.account_id, &name, expires_in_days).await?;
     commit(transaction, state.access.directory.refresh()).await?;
     Ok((StatusCode::CREATED, Json(issued)))
@@ -180,13 +182,13 @@ async fn create_token(
     responses((status = 200, body = ProgramToken), Refused<(
         openapi::Account, openapi::OneAtATime, openapi::Missing, openapi::Record
     )>))]
-async fn revoke_token(
-    State(state): State<AppState>,
+pub(super) async fn revoke_token(
+    State(state): State<Arc<IdentityState>>,
     owner: Owner,
     token_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ProgramToken>, Error> {
     let Path(token_id) = token_id.map_err(|_| Error::NotFound)?;
-    let mut transaction = owner.actor.begin(&state.sign_in_database).await?;
+    let mut transaction = owner.actor.begin(&state.database).await?;
     let token = store::revoke_token(&mut transaction, owner.account_id, &token_id).await?;
     commit(transaction, state.access.directory.refresh()).await?;
     Ok(Json(token))

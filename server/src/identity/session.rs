@@ -15,7 +15,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use uuid::Uuid;
 
-use crate::{identity::signing::Keys, intake::click_id::time_inside};
+use crate::{http::uuid_time::time_inside, identity::signing::Keys};
 
 const CODE_BYTES: usize = 32;
 const BODY_BYTES: usize = 44;

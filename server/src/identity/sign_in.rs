@@ -3,6 +3,8 @@
 //! An unknown login and a wrong password are answered alike, after the same time. Attempts are limited for
 //! each client address and for each login.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
@@ -14,12 +16,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{Role, password, session::Token, store};
 use crate::{
-    AppState,
     http::{
         body::Object,
         error::Error,
@@ -27,15 +27,13 @@ use crate::{
         parameters::Parameters,
         visitor::Visitor,
     },
-    identity::access::{Caller, Credential},
-    identity::actor::Actor,
+    identity::{
+        access::{Caller, Credential},
+        actor::Actor,
+        state::IdentityState,
+    },
     store::following::commit,
 };
-
-/// Everything below `/api/v1/session`.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(show, sign_in, sign_out))
-}
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = SignIn)]
@@ -59,7 +57,7 @@ pub(crate) struct Session {
 }
 
 /// The answer to who is signed in: what it is, and its token if it has got another one.
-pub(super) fn answer(state: &AppState, caller: &Caller, new: Option<Token>) -> Response {
+pub(super) fn answer(state: &IdentityState, caller: &Caller, new: Option<Token>) -> Response {
     let token = new.or(match caller.credential {
         Credential::Session(token) => Some(token),
         Credential::Configured | Credential::Token(_) => None,
@@ -90,8 +88,8 @@ pub(super) fn answer(state: &AppState, caller: &Caller, new: Option<Token>) -> R
         (status = 200, body = Session, headers(("Set-Cookie" = String))),
         Refused<(openapi::SignIn, openapi::Body, openapi::Record)>
     ))]
-pub(crate) async fn sign_in(
-    State(state): State<AppState>,
+pub(super) async fn sign_in(
+    State(state): State<Arc<IdentityState>>,
     visitor: Visitor,
     headers: HeaderMap,
     body: Result<Object<SignIn>, Error>,
@@ -102,7 +100,7 @@ pub(crate) async fn sign_in(
     let Object(SignIn { login, password }) = body?;
     let login = store::canonical(&login);
     let attempt = state.attempts.spend(visitor.address, &login)?;
-    let known = store::to_sign_in(&state.sign_in_database, &login).await?;
+    let known = store::to_sign_in(&state.database, &login).await?;
     let is_right =
         password::verify(password, known.as_ref().map(|known| known.password_hash.clone())).await?;
     let known = match known {
@@ -114,11 +112,7 @@ pub(crate) async fn sign_in(
             tracing::info!(origin, "a sign-in was refused");
             if let Some(tried) = tried {
                 // Not waited for: an unknown login would be answered sooner.
-                tokio::spawn(record_refusal(
-                    state.sign_in_database.clone(),
-                    Actor::nobody(origin),
-                    tried.account_id,
-                ));
+                tokio::spawn(record_refusal(state.database.clone(), Actor::nobody(origin), tried.account_id));
             }
             return Err(Error::SignInRefused);
         }
@@ -129,7 +123,7 @@ pub(crate) async fn sign_in(
     // This server may not have heard of a new account yet.
     state.access.directory.refresh().await?;
     let caller = state.access.directory.caller(Credential::Session(token))?;
-    let mut transaction = Actor::new(&caller, &visitor, &state).begin(&state.sign_in_database).await?;
+    let mut transaction = Actor::new(&caller, &visitor, &state).begin(&state.database).await?;
     store::record(&mut transaction, "sign_in", known.account_id).await?;
     crate::store::database::answer(transaction.commit()).await?;
     Ok(answer(&state, &caller, Some(token)))
@@ -153,7 +147,7 @@ async fn record_refusal(database: PgPool, actor: Actor, account_id: Uuid) {
 /// is open asks now and then.
 #[utoipa::path(get, path = "/", operation_id = "show_session", tag = "viewer",
     responses((status = 200, body = Session), Refused<(openapi::Viewer,)>))]
-pub(crate) async fn show(State(state): State<AppState>, caller: Caller) -> Response {
+pub(super) async fn show(State(state): State<Arc<IdentityState>>, caller: Caller) -> Response {
     let renewed = match &caller.credential {
         Credential::Session(token) => state.access.tokens.renewed(token, now_ms()),
         Credential::Configured | Credential::Token(_) => None,
@@ -170,8 +164,8 @@ pub(crate) async fn show(State(state): State<AppState>, caller: Caller) -> Respo
         (status = 204, description = "It is over.", headers(("Set-Cookie" = String))),
         Refused<(openapi::Account, openapi::Input, openapi::Record)>
     ))]
-pub(crate) async fn sign_out(
-    State(state): State<AppState>,
+pub(super) async fn sign_out(
+    State(state): State<Arc<IdentityState>>,
     caller: Caller,
     visitor: Visitor,
     mut parameters: Parameters,
@@ -181,7 +175,7 @@ pub(crate) async fn sign_out(
         .unwrap_or_default();
     let everywhere = parameters.finish(everywhere)?;
     let Credential::Session(token) = caller.credential else { return Err(Error::Forbidden) };
-    let mut transaction = Actor::new(&caller, &visitor, &state).begin(&state.sign_in_database).await?;
+    let mut transaction = Actor::new(&caller, &visitor, &state).begin(&state.database).await?;
     if everywhere {
         store::end_sessions(&mut transaction, token.account_id).await?;
     } else {

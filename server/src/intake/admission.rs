@@ -4,6 +4,8 @@
 //! users is used by many clients, so each client's address is limited, too. So is whoever tries keys
 //! that nobody has.
 
+use std::sync::Arc;
+
 use std::num::NonZeroU32;
 
 use axum::{
@@ -14,15 +16,14 @@ use axum::{
 };
 
 use crate::{
-    AppState,
     http::{error::Error, visitor::Visitor},
     identity::access,
-    intake::keys::Poster,
+    intake::{keys::Poster, state::IntakeState},
 };
 
 /// Lets posts of known keys through, within their allowances, and tells how much is left of these.
 pub(crate) async fn admit(
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     visitor: Visitor,
     mut request: Request,
     next: Next,

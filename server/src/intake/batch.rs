@@ -6,6 +6,8 @@
 //! itself. Memory is bounded: so many batches are in hand ([`in_hand`](super::in_hand)), each with so many
 //! clicks.
 
+use std::sync::Arc;
+
 use std::{
     num::NonZeroU32,
     sync::atomic::{AtomicBool, Ordering},
@@ -39,15 +41,15 @@ use super::{
     owners::{Named, Owners},
 };
 use crate::{
-    AppState, MAX_BODY_BYTES,
     http::{
+        MAX_BODY_BYTES,
         content_type::essence,
         encoding::Encoding,
         error::{Error, Invalid, Problem, RETRY_AFTER_SECONDS},
-        openapi::{self, Posted, Refused},
+        openapi::{self, Refused},
         visitor::Visitor,
     },
-    intake::keys::Poster,
+    intake::{keys::Poster, posted::Posted, state::IntakeState},
 };
 
 /// Clicks in a batch, at most.
@@ -93,7 +95,7 @@ type Read = Result<Click, Error>;
             description = "`too_many_batches`, `keys_unavailable`; or none was accepted, some or all because of the broker.")
     ))]
 pub(crate) async fn post_batch(
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     poster: Poster,
     visitor: Visitor,
     headers: HeaderMap,

@@ -11,7 +11,7 @@ use clickwire_protocol::click::IdFault;
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
-use crate::identity::signing::Keys;
+use crate::{http::uuid_time::time_inside, identity::signing::Keys};
 
 /// Bytes of the code that are kept: beyond guessing.
 const KEPT_BYTES: usize = 16;
@@ -64,11 +64,6 @@ pub(crate) fn of_forgery(id: Uuid, signature: &str, ad_id: &str) -> Uuid {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
     Builder::from_custom_bytes(bytes).into_uuid()
-}
-
-/// The Unix milliseconds in a UUIDv7 (RFC 9562, section 5.7).
-pub(crate) fn time_inside(id: &Uuid) -> Option<i64> {
-    (id.get_version_num() == 7).then(|| (id.as_u128() >> 80) as i64)
 }
 
 #[cfg(test)]

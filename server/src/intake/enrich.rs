@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clickwire_process::now_ms;
 use clickwire_protocol::{
+    attribution::Params,
     click::{Click, IdFault, PostedClick, UNKNOWN_COUNTRY},
     counts::Dimensions,
 };
@@ -11,15 +12,25 @@ use uuid::Uuid;
 
 use super::browsers::Browsers;
 use crate::{
-    http::{networks::Networks, visitor::Visitor},
+    http::{networks::Networks, uuid_time::time_inside, visitor::Visitor},
+    identity::address::Hasher,
     intake::{
-        address::Hasher,
-        click_id::{self, Signer, time_inside},
+        click_id::{self, Signer},
         countries::Countries,
         keys::Poster,
     },
-    redirect::{Ad, Arrival},
 };
+
+/// The ad of a link, and what a click on it comes with.
+pub(crate) struct Arrival {
+    pub(crate) advertiser_id: String,
+    pub(crate) campaign_id: String,
+    pub(crate) ad_id: String,
+    /// No person has clicked.
+    pub(crate) is_ahead: bool,
+    pub(crate) params: Params,
+    pub(crate) referrer: Option<String>,
+}
 
 /// What is known here about addresses and browsers; cheap to clone.
 #[derive(Clone)]
@@ -105,7 +116,7 @@ impl Enricher {
 
     /// A click on a redirect link. Its time is the one inside its id, so that the landing page, which
     /// may post the same click, has the same.
-    pub(crate) fn redirected(&self, ad: &Ad, ad_id: String, visitor: Visitor, arrival: Arrival) -> Click {
+    pub(crate) fn redirected(&self, visitor: Visitor, arrival: Arrival) -> Click {
         let received_at_ms = now_ms();
         let click_id = Uuid::now_v7();
         let browser = self.browsers.read(&visitor.user_agent);
@@ -113,10 +124,10 @@ impl Enricher {
         Click {
             clicked_at_ms: time_inside(&click_id).unwrap_or(received_at_ms),
             click_id,
-            advertiser_id: ad.advertiser_id.clone(),
+            advertiser_id: arrival.advertiser_id,
             dimensions: Dimensions {
-                campaign_id: ad.campaign_id.clone(),
-                ad_id,
+                campaign_id: arrival.campaign_id,
+                ad_id: arrival.ad_id,
                 country: country.unwrap_or_else(|| UNKNOWN_COUNTRY.to_owned()),
                 device_type: browser.device_type,
             },

@@ -4,12 +4,11 @@
 //! - [`keys`]: which keys there are; [`cors`]: posts from pages
 //! - [`post`]: one click; [`idempotency`]: the same post again; [`batch`]: many clicks, [`in_hand`] within
 //!   bounds
-//! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent; [`countries`] and
-//!   [`address`]: from its address; [`click_id`]: ids that are signed
+//! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent; [`countries`]:
+//!   from its address; [`click_id`]: ids that are signed
 //! - [`broker`]: publishes and waits for the acknowledgement
 //! - [`spool`]: where clicks wait on this server's disk while the broker is away
 
-pub(crate) mod address;
 pub(crate) mod admission;
 pub(crate) mod batch;
 mod broker;
@@ -24,9 +23,14 @@ pub(crate) mod in_hand;
 pub(crate) mod keys;
 pub(crate) mod owners;
 pub(crate) mod post;
+pub(crate) mod posted;
 pub(crate) mod spool;
+pub(crate) mod state;
 
+use axum::extract::FromRef;
+use std::sync::Arc;
 use std::time::Duration;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use anyhow::Context as _;
 use async_nats::jetstream::Context;
@@ -218,6 +222,16 @@ impl Intake {
 
 fn accepted() {
     metrics::counter!("clickwire_clicks_accepted_total").increment(1);
+}
+
+/// Takes clicks from programs; which programs, [`admission`] decides.
+pub(crate) fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<state::IntakeState>: FromRef<S>,
+    Arc<crate::http::state::HttpState>: FromRef<S>,
+{
+    OpenApiRouter::default().routes(routes!(post::post_click)).routes(routes!(batch::post_batch))
 }
 
 #[cfg(test)]

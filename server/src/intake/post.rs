@@ -1,5 +1,7 @@
 //! `POST /api/v1/clicks`: one click, answered 202 when it can't be lost any more.
 
+use std::sync::Arc;
+
 use axum::{
     body::{Body, Bytes},
     extract::{State, rejection::BytesRejection},
@@ -16,15 +18,16 @@ use super::{
     idempotency::{self, Found},
 };
 use crate::{
-    AppState, MAX_BODY_BYTES,
     http::{
+        MAX_BODY_BYTES,
         content_type::essence,
         encoding::Encoding,
         error::Error,
-        openapi::{self, Posted, Refused},
+        openapi::{self, Refused},
+        uuid_time::time_inside,
         visitor::Visitor,
     },
-    intake::{click_id::time_inside, keys::Poster},
+    intake::{keys::Poster, posted::Posted, state::IntakeState},
 };
 
 /// Beside the first answer when it is given again.
@@ -44,7 +47,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
         Refused<(openapi::Poster, openapi::NotAllowed, openapi::Body, openapi::Repeated, openapi::Click)>
     ))]
 pub(crate) async fn post_click(
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     poster: Poster,
     visitor: Visitor,
     headers: HeaderMap,
@@ -78,7 +81,7 @@ pub(crate) async fn post_click(
 
 /// Takes a click in; the answer as JSON.
 async fn take(
-    state: &AppState,
+    state: &IntakeState,
     poster: &Poster,
     visitor: Visitor,
     posted: PostedClick,
@@ -95,7 +98,7 @@ async fn take(
 
 /// Takes a click in unless the same post was answered before, with its answer then.
 async fn take_once(
-    state: &AppState,
+    state: &IntakeState,
     poster: &Poster,
     visitor: Visitor,
     mut posted: PostedClick,

@@ -29,12 +29,12 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    admin::incidents::read,
     live::{
         feed::Event,
         frame::{Body, Frame, InFlight},
         listeners::Listeners,
     },
+    query::incidents::read,
     store::database::answer,
 };
 

@@ -41,7 +41,6 @@ use super::{
     watched,
 };
 use crate::{
-    AppState,
     http::{
         error::Error,
         openapi::{self, Refused},
@@ -50,6 +49,7 @@ use crate::{
         visitor::Visitor,
     },
     identity::access::{Caller, Scope},
+    live::state::LiveState,
 };
 
 /// The number of the one subscription.
@@ -90,7 +90,7 @@ const MAX_KEPT_EACH: usize = 100;
         Refused<(openapi::Scoped, openapi::Input, openapi::Sessions)>
     ))]
 pub(crate) async fn events(
-    State(state): State<AppState>,
+    State(state): State<Arc<LiveState>>,
     caller: Caller,
     visitor: Visitor,
     headers: HeaderMap,
@@ -213,7 +213,7 @@ impl Events {
         Refused<(openapi::Scoped, openapi::Input, openapi::Sessions, openapi::Database)>
     ))]
 pub(crate) async fn poll(
-    State(state): State<AppState>,
+    State(state): State<Arc<LiveState>>,
     caller: Caller,
     visitor: Visitor,
     headers: HeaderMap,

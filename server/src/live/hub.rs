@@ -21,7 +21,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::connections::Advertiser,
     config::Config,
     identity::access::Caller,
     live::{
@@ -29,6 +28,7 @@ use crate::{
         feed::{Event, Feed, Source},
         frame::InFlight,
         listeners::Listeners,
+        presence::Advertiser,
         subscriber::{Request, Subscriber},
         view::SharedView,
     },

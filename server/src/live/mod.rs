@@ -9,6 +9,7 @@
 //! - [`clicks`]: one watcher of a view, whatever carries its messages
 //! - [`http`]: the same as server-sent events, and for asking now and then
 //! - [`place`]: what a session takes and gives back
+//! - [`presence`]: what is watched, and by whom
 //! - [`session`]: one dashboard's connection; [`outlet`]: what it is told; [`listeners`]: those who are told by
 //!   one feed
 //! - [`frame`]: messages that many sessions share; [`socket`]: frames on their way to the kernel, over a [`transport`] with TLS or without
@@ -24,12 +25,18 @@ mod listeners;
 mod load;
 mod outlet;
 mod place;
+pub(crate) mod presence;
 mod rates;
 mod session;
 mod socket;
+pub(crate) mod state;
 mod subscriber;
 mod transport;
 mod view;
+
+use axum::extract::FromRef;
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use axum::{
     extract::{Request, State},
@@ -44,14 +51,13 @@ pub(crate) use hub::Hub;
 pub(crate) use session::heard;
 
 use crate::{
-    AppState,
     http::{
         error::Error,
         openapi::{self, Refused},
         visitor::Visitor,
     },
     identity::access::Scope,
-    live::{place::Place, session::Session, socket::Upgrade},
+    live::{place::Place, session::Session, socket::Upgrade, state::LiveState},
 };
 
 /// Opens a WebSocket for live data.
@@ -60,7 +66,7 @@ use crate::{
 #[utoipa::path(get, path = "/api/v1/live", operation_id = "connect_live", tag = "anybody",
     responses((status = 101, description = "The connection is a WebSocket."), Refused<(openapi::Live, openapi::Sessions)>))]
 pub(crate) async fn upgrade(
-    State(state): State<AppState>,
+    State(state): State<Arc<LiveState>>,
     visitor: Visitor,
     mut request: Request,
 ) -> Result<Response, Error> {
@@ -104,4 +110,18 @@ impl From<Refusal> for Error {
             Refusal::Invalid(fault) => fault.into(),
         }
     }
+}
+
+/// Live data: over a WebSocket, as server-sent events, and for asking now and then.
+pub(crate) fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<state::LiveState>: FromRef<S>,
+    Arc<crate::identity::state::IdentityState>: FromRef<S>,
+    Arc<crate::http::state::HttpState>: FromRef<S>,
+{
+    OpenApiRouter::default()
+        .routes(routes!(upgrade))
+        .routes(routes!(http::events))
+        .routes(routes!(http::poll))
 }

@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    AppState, Sessions,
     http::{error::Error, quota::QuotaGuard, rate_limit::customer},
+    live::state::{LiveState, Sessions},
 };
 
 /// When somebody with too many sessions may try again.
@@ -20,7 +20,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// A place for a client, unless all are taken, it has too many, comes too often, or the server goes away.
-    pub(crate) fn take(state: &AppState, client: IpAddr) -> Result<Self, Error> {
+    pub(crate) fn take(state: &LiveState, client: IpAddr) -> Result<Self, Error> {
         let Sessions { stop, permits, by_address, .. } = &state.sessions;
         if stop.is_cancelled() {
             return Err(Error::Full);

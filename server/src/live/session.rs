@@ -14,7 +14,6 @@ use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
 use uuid::Uuid;
 
 use crate::{
-    AppState, Sessions,
     http::{
         error::Error,
         quota::QuotaGuard,
@@ -28,6 +27,7 @@ use crate::{
         outlet::{Outlet, Source},
         place::Place,
         socket::Socket,
+        state::{LiveState, Sessions},
         watched,
     },
 };
@@ -138,7 +138,7 @@ impl Session {
         socket: Socket,
         by_cookie: Result<Box<Caller>, Error>,
         place: Place,
-        state: &AppState,
+        state: &LiveState,
     ) -> Self {
         Self {
             outlet: Arc::new(Outlet::new(socket, state.sessions.deliveries.clone())),

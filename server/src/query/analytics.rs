@@ -5,6 +5,8 @@
 
 mod uniques;
 
+use std::sync::Arc;
+
 use std::time::Instant;
 
 use axum::{Json, extract::State};
@@ -17,14 +19,13 @@ use sqlx::{Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    AppState,
     http::{
         error::Error,
         openapi::{self, Refused},
         parameters::{Parameters, instant},
     },
     identity::access::Caller,
-    query::watermark::Watermark,
+    query::{state::QueryState, watermark::Watermark},
     store::database,
 };
 
@@ -60,7 +61,7 @@ struct Question {
     ),
     responses((status = 200, body = Aggregate), Refused<(openapi::Scoped, openapi::Input, openapi::Shared)>))]
 pub(crate) async fn aggregate(
-    State(state): State<AppState>,
+    State(state): State<Arc<QueryState>>,
     caller: Caller,
     parameters: Parameters,
 ) -> Result<Json<Aggregate>, Error> {
@@ -68,7 +69,7 @@ pub(crate) async fn aggregate(
     let advertiser_id = caller.scope.advertiser_or_all(question.advertiser_id.as_deref())?;
 
     let started = Instant::now();
-    let mut tenants = state.tenants.begin(&caller, advertiser_id).await?;
+    let mut tenants = state.tenants.begin(&caller.scope, caller.holders(advertiser_id)).await?;
     // Before the rows: what is called final is in them.
     let watermark = database::answer(Watermark::read(&mut *tenants, state.partitions)).await?;
     let rows = database::answer(question.sql(advertiser_id).build().fetch_all(&mut *tenants))

@@ -1,11 +1,12 @@
 //! Names of advertisers and campaigns, for menus and legends.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    AppState,
     http::{
         cursor::{Asked, InPages, Page},
         error::Error,
@@ -13,6 +14,7 @@ use crate::{
         parameters::Parameters,
     },
     identity::access::Caller,
+    query::state::QueryState,
     store::database,
 };
 
@@ -32,7 +34,7 @@ pub(crate) struct Campaign {
 #[utoipa::path(get, path = "/api/v1/advertisers", tag = "viewer", params(InPages),
     responses((status = 200, body = Page<Advertiser>), Refused<(openapi::Viewer, openapi::Input, openapi::Shared)>))]
 pub(crate) async fn advertisers(
-    State(state): State<AppState>,
+    State(state): State<Arc<QueryState>>,
     caller: Caller,
     mut parameters: Parameters,
 ) -> Result<Json<Page<Advertiser>>, Error> {
@@ -46,7 +48,7 @@ pub(crate) async fn advertisers(
     .bind(caller.scope.advertisers())
     .bind(asked.after())
     .bind(asked.limit());
-    let mut tenants = state.tenants.begin(&caller, None).await?;
+    let mut tenants = state.tenants.begin(&caller.scope, caller.holders(None)).await?;
     let data: Vec<Advertiser> = database::answer(data.fetch_all(&mut *tenants)).await?;
     Ok(Json(asked.page(data, |advertiser| advertiser.advertiser_id.clone())))
 }
@@ -56,7 +58,7 @@ pub(crate) async fn advertisers(
     params(("advertiser_id" = Option<String>, Query, description = "Required of a caller that sees more than one."), InPages),
     responses((status = 200, body = Page<Campaign>), Refused<(openapi::Scoped, openapi::Input, openapi::Shared)>))]
 pub(crate) async fn campaigns(
-    State(state): State<AppState>,
+    State(state): State<Arc<QueryState>>,
     caller: Caller,
     mut parameters: Parameters,
 ) -> Result<Json<Page<Campaign>>, Error> {
@@ -71,7 +73,7 @@ pub(crate) async fn campaigns(
     .bind(advertiser_id)
     .bind(asked.after())
     .bind(asked.limit());
-    let mut tenants = state.tenants.begin(&caller, Some(advertiser_id)).await?;
+    let mut tenants = state.tenants.begin(&caller.scope, caller.holders(Some(advertiser_id))).await?;
     let data: Vec<Campaign> = database::answer(data.fetch_all(&mut *tenants)).await?;
     Ok(Json(asked.page(data, |campaign| campaign.campaign_id.clone())))
 }

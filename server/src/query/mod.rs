@@ -1,9 +1,30 @@
 //! Questions to the database, scoped by the caller's access.
 //!
 //! - [`analytics`]: counts over time, unique users among them
+//! - [`incidents`]: alerts
 //! - [`entities`]: advertisers and campaigns; [`settings`]: thresholds; [`watermark`]: up to when counts are final
 
 pub(crate) mod analytics;
 pub(crate) mod entities;
+pub(crate) mod incidents;
 pub(crate) mod settings;
+pub(crate) mod state;
 pub(crate) mod watermark;
+
+use axum::extract::FromRef;
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// Answers questions.
+pub(crate) fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<state::QueryState>: FromRef<S>,
+    Arc<crate::identity::state::IdentityState>: FromRef<S>,
+{
+    OpenApiRouter::default()
+        .routes(routes!(analytics::aggregate))
+        .routes(routes!(entities::advertisers))
+        .routes(routes!(entities::campaigns))
+        .routes(routes!(settings::show))
+}

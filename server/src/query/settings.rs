@@ -1,16 +1,18 @@
 //! `GET /api/v1/settings`: how this installation judges numbers, for pages that show them.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use clickwire_protocol::{alerts::FraudRate, finality, rules::Mode, settings::Settings};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    AppState,
     http::{
         error::Error,
         openapi::{self, Refused},
     },
     identity::access::Scope,
+    query::state::QueryState,
     store::database::answer,
 };
 
@@ -19,7 +21,10 @@ use crate::{
 /// A change of the rule is in it as soon as it is in force.
 #[utoipa::path(get, path = "/api/v1/settings", operation_id = "show_settings", tag = "viewer",
     responses((status = 200, body = Settings), Refused<(openapi::Viewer, openapi::Database)>))]
-pub(crate) async fn show(State(state): State<AppState>, _viewer: Scope) -> Result<Json<Settings>, Error> {
+pub(crate) async fn show(
+    State(state): State<Arc<QueryState>>,
+    _viewer: Scope,
+) -> Result<Json<Settings>, Error> {
     let rule = sqlx::query_as(
         "SELECT to_json(mode)::text, parameters::text FROM fraud_rules \
           WHERE rule = 'fraud_rate' AND effective_at <= now() ORDER BY version DESC LIMIT 1",

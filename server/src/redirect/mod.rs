@@ -21,7 +21,12 @@ pub(crate) mod macros;
 mod purpose;
 pub(crate) mod query;
 mod shared;
+pub(crate) mod state;
 pub(crate) mod target;
+
+use axum::extract::FromRef;
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use axum::{
     extract::{Path, State, rejection::PathRejection},
@@ -30,20 +35,19 @@ use axum::{
 };
 use clickwire_protocol::attribution::{self, Params};
 
-pub(crate) use self::ad::Ad;
+use self::ad::Ad;
 use self::{macros::ClickMacros, query::Query};
 use crate::{
-    AppState,
     http::{error::Error, openapi::Refused, visitor::Visitor},
-    intake::Sender,
+    intake::{Sender, enrich::Arrival},
+    redirect::state::RedirectState,
 };
 
-/// What a click on a link comes with, beside who clicks.
-pub(crate) struct Arrival {
-    /// No person has clicked.
-    pub(crate) is_ahead: bool,
-    pub(crate) params: Params,
-    pub(crate) referrer: Option<String>,
+/// What is known of a click on a link before its ad.
+struct Circumstances {
+    is_ahead: bool,
+    params: Params,
+    referrer: Option<String>,
 }
 
 /// Follows an ad's link.
@@ -63,7 +67,7 @@ pub(crate) struct Arrival {
             description = "The ad can't be looked up, or the click not be taken.")
     ))]
 pub(crate) async fn redirect(
-    State(state): State<AppState>,
+    State(state): State<Arc<RedirectState>>,
     method: Method,
     uri: Uri,
     ad_id: Result<Path<String>, PathRejection>,
@@ -76,7 +80,7 @@ pub(crate) async fn redirect(
 
 /// Whatever no route takes: an ad's link as people copy it, or nothing.
 pub(crate) async fn elsewhere(
-    State(state): State<AppState>,
+    State(state): State<Arc<RedirectState>>,
     method: Method,
     uri: Uri,
     visitor: Visitor,
@@ -92,7 +96,7 @@ pub(crate) async fn elsewhere(
 
 /// Follows a link and says where to; `ad_id` is `None` if it is no text.
 async fn answered(
-    state: &AppState,
+    state: &RedirectState,
     ad_id: Option<&str>,
     method: &Method,
     uri: &Uri,
@@ -102,9 +106,9 @@ async fn answered(
     let query = Query::read(uri.query());
     let is_ahead = purpose::is_ahead(method, headers);
     let referrer = headers.get(REFERER).and_then(|page| page.to_str().ok()).and_then(attribution::referrer);
-    let arrival = Arrival { is_ahead, params: query.kept(), referrer };
+    let circumstances = Circumstances { is_ahead, params: query.kept(), referrer };
     let followed = match ad_id {
-        Some(ad_id) => follow(state, ad_id, visitor, arrival, &query).await,
+        Some(ad_id) => follow(state, ad_id, visitor, circumstances, &query).await,
         None => Err(Error::NotFound),
     };
     let outcome = match &followed {
@@ -133,10 +137,10 @@ enum Followed {
 
 /// Takes the click in and says where it goes on to.
 async fn follow(
-    state: &AppState,
+    state: &RedirectState,
     text: &str,
     visitor: Visitor,
-    arrival: Arrival,
+    circumstances: Circumstances,
     query: &Query<'_>,
 ) -> Result<Followed, Error> {
     let candidates = address::ad_ids(text);
@@ -157,7 +161,16 @@ async fn follow(
         }
     }
     let (ad_id, ad) = found.ok_or(Error::NotFound)?;
-    let click = state.enricher.redirected(&ad, ad_id, visitor, arrival);
+    let Circumstances { is_ahead, params, referrer } = circumstances;
+    let arrival = Arrival {
+        advertiser_id: ad.advertiser_id.clone(),
+        campaign_id: ad.campaign_id.clone(),
+        ad_id,
+        is_ahead,
+        params,
+        referrer,
+    };
+    let click = state.enricher.redirected(visitor, arrival);
     // Who leaves can't come again, and is sent on whatever becomes of the click: the intake keeps it, or
     // counts it as lost.
     state.intake.take(&click, Sender::Leaves).await?;
@@ -189,4 +202,14 @@ fn uncounted(ad: &Ad, ad_id: &str, query: &Query<'_>) -> String {
         query,
     };
     ad.leads_to(&told, false)
+}
+
+/// Follows links.
+pub(crate) fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<RedirectState>: FromRef<S>,
+    Arc<crate::http::state::HttpState>: FromRef<S>,
+{
+    OpenApiRouter::default().routes(routes!(redirect))
 }

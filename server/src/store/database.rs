@@ -30,13 +30,13 @@ use sqlx::{
 };
 use tokio::{runtime::Handle, time::timeout};
 
+use super::scope::Scope;
 use crate::{
     config::Config,
     http::{
         error::Error,
         quota::{Holder, Quota, QuotaGuard},
     },
-    identity::access::{Caller, Scope},
 };
 
 /// How long a connection that comes back to the pool may take to answer.
@@ -137,21 +137,20 @@ impl Tenants {
         Ok(Self { pool: pool(options.options(READER), connections), shares: Quota::new(share as usize) })
     }
 
-    /// Begins a transaction that sees what a caller may see, to answer a question about one advertiser or all
-    /// of the caller's. Waits for the caller's share a moment; a caller that asks for much more than that is
-    /// told to come again.
+    /// Begins a transaction that sees what a scope includes, to answer a question that uses up shares of
+    /// `holders`. Waits for these a moment; a caller that asks for much more than that is told to come again.
     pub(crate) async fn begin(
         &self,
-        caller: &Caller,
-        advertiser_id: Option<&str>,
+        scope: &Scope,
+        holders: Vec<Holder>,
     ) -> Result<TenantTransaction, Error> {
         let busy = || {
             metrics::counter!("clickwire_limited_total", "by" => "questions").increment(1);
             Error::TooManyAtOnce
         };
-        let shares = self.take(caller.holders(advertiser_id), WAITING_MAX);
+        let shares = self.take(holders, WAITING_MAX);
         let shares = timeout(WAIT_WITHIN, shares).await.ok().flatten().ok_or_else(busy)?;
-        Ok(self.transaction(&caller.scope, shares).await?)
+        Ok(self.transaction(scope, shares).await?)
     }
 
     /// Begins a transaction that sees one advertiser, whose feed somebody has begun to watch. Waits for their

@@ -1,9 +1,11 @@
 //! The database of the server: its connections, and what every server knows within seconds.
 //!
 //! - [`database`]: pools by kind of work, and transactions that see what a tenant may see
+//! - [`scope`]: what a tenant may see
 //! - [`following`]: copies in memory that follow a table
 //! - [`deployment`]: the deployment that the database belongs to
 
 pub(crate) mod database;
 pub(crate) mod deployment;
 pub(crate) mod following;
+pub(crate) mod scope;

@@ -5,13 +5,12 @@
 //! Who may do an operation is its tag, one of [`ROLES`]; what that role must send is added here.
 //!
 //! - [`refused`]: what an operation may be refused for
-//! - [`posted`]: the body of a click, which no serde reads
 
-mod posted;
 mod refused;
-#[cfg(test)]
-mod tests;
 
+use std::sync::Arc;
+
+use crate::http::state::HttpState;
 use axum::{
     extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
@@ -27,11 +26,10 @@ use utoipa::{
     },
 };
 
-pub(crate) use self::{posted::Posted, refused::*};
-use crate::AppState;
+pub(crate) use self::refused::*;
 
 /// Who may do an operation, and the security schemes of which it takes one.
-const ROLES: [(&str, &[&str]); 6] = [
+pub(crate) const ROLES: [(&str, &[&str]); 6] = [
     ("poster", &["key", "key_as_token"]),
     ("viewer", &["token", "session", "secure_session"]),
     ("operator", &["token", "session", "secure_session"]),
@@ -116,6 +114,6 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 /// This document.
 #[utoipa::path(get, path = "/api/v1/openapi.json", operation_id = "show_document", tag = "anybody",
     responses((status = 200, body = Object, description = "An OpenAPI 3.1 document."), Refused<()>))]
-pub(crate) async fn show(State(state): State<AppState>) -> impl IntoResponse {
+pub(crate) async fn show(State(state): State<Arc<HttpState>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], state.document.clone())
 }

@@ -6,10 +6,18 @@ use clickwire_protocol::click::{MAX_ID_BYTES, MAX_USER_ID_BYTES, PostedClick, Un
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema as _;
 
+use clap::ValueEnum as _;
+
 use super::*;
+use crate::{
+    config::ServerRole,
+    http::openapi::{ROLES, document},
+    intake::{self, posted::Posted},
+};
 
 fn served() -> Value {
-    let document = document(crate::api(crate::posts()).into_openapi()).unwrap();
+    let document =
+        document(routes::api(intake::routes(), ServerRole::value_variants()).into_openapi()).unwrap();
     serde_json::from_slice(&document).unwrap()
 }
 

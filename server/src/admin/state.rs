@@ -1,0 +1,33 @@
+//! What administration is given.
+
+use std::sync::Arc;
+
+use clickwire_dead_letters::DeadLetters;
+use clickwire_process::redis::Connection;
+use clickwire_protocol::stream::Names;
+use sqlx::PgPool;
+
+use crate::{
+    identity::access::Access,
+    intake::keys::ring::Ring,
+    live::{Hub, state::Sessions},
+    redirect::ads::Ads,
+};
+
+/// The state of the handlers for operators and administrators.
+pub(crate) struct AdminState {
+    pub(crate) access: Arc<Access>,
+    pub(crate) keys: Ring,
+    pub(crate) ads: Ads,
+    /// Can only read.
+    pub(crate) reading: PgPool,
+    /// Can write.
+    pub(crate) writing: PgPool,
+    pub(crate) dead_letters: DeadLetters,
+    pub(crate) names: Names,
+    pub(crate) redis: Connection,
+    pub(crate) redis_prefix: Arc<str>,
+    pub(crate) partitions: u16,
+    pub(crate) hub: Hub,
+    pub(crate) sessions: Sessions,
+}

@@ -1,0 +1,263 @@
+//! A server is built: its files read, its services connected as soon as they can be, its states composed.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clickwire_dead_letters::DeadLetters;
+use clickwire_process::redis::Connection;
+use clickwire_protocol::stream::Names;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{App, AppState, GRACE, routes};
+use crate::{
+    admin::state::AdminState,
+    config::Config,
+    health::{Checks, HealthState, Probe},
+    http::{
+        networks::Networks,
+        openapi,
+        quota::Quota,
+        rate_limit::{Addresses, Attempts, Rate},
+        requests::Seen,
+        serve::{self, Times},
+        state::HttpState,
+        tls::Tls,
+        visitor::Proxies,
+    },
+    identity::{access::Access, address::Hasher, password, state::IdentityState},
+    intake::{
+        self, Intake, click_id::Signer, countries::Countries, enrich::Enricher, hints::Hints,
+        idempotency::Idempotency, in_hand::Batches, keys::ring::Ring, owners::Owners, state::IntakeState,
+    },
+    live::{
+        Hub,
+        http::Polled,
+        state::{LiveState, Sessions},
+    },
+    query::state::QueryState,
+    redirect::{ads::Ads, state::RedirectState},
+    store::{
+        database::{Pools, Tenants},
+        deployment,
+        following::follow,
+    },
+};
+
+/// How long the server waits for the keys in the database before it serves without them.
+const KEYS_WITHIN: Duration = Duration::from_secs(2);
+
+/// A connection that has been idle for less may just be sending a request.
+const SPARED: Duration = Duration::from_millis(500);
+
+/// What the configuration names files of.
+struct Files {
+    data_centers: Networks,
+    countries: Countries,
+    tls: Option<Arc<Tls>>,
+}
+
+impl App {
+    /// Builds a server that stops with `stop`.
+    pub(super) async fn build(config: &Config, stop: CancellationToken) -> anyhow::Result<Self> {
+        let files = Files::read(config)?;
+        let pools = Pools::connect(config)?;
+        let is_ours = timeout(KEYS_WITHIN, deployment::is_confirmed(&pools.following, &config.stream)).await;
+        is_ours.unwrap_or(Ok(false))?;
+        let deployment =
+            tokio::spawn(deployment::confirm(pools.following.clone(), config.stream.clone(), stop.clone()));
+        let redis = Connection::open(&config.redis_url).context("CLICKWIRE_REDIS_URL")?;
+        password::warm_up();
+        // Before anything is recorded.
+        let metrics = clickwire_process::metrics::record(stop.clone());
+        let sessions = Sessions::new(config, stop.clone());
+        let drained = CancellationToken::new();
+        let intake = Intake::start(config, &stop).await?;
+        let hub =
+            Hub::start(config, redis.clone(), pools.following.clone(), Tenants::feeds(config)?, &drained);
+        let tls = files.tls.clone();
+        let parts = Parts { files, pools: pools.clone(), redis: redis.clone(), intake: intake.clone(), hub };
+        let checks = Checks::default();
+        let state = parts.compose(
+            config,
+            &sessions,
+            HealthState {
+                roles: config.roles.clone(),
+                intake: intake.clone(),
+                stop,
+                checks: checks.clone(),
+                metrics,
+            },
+        )?;
+        let probe = Probe { checks, redis, database: pools.following.clone() };
+        let following = begin_to_follow(&state, probe, &pools, &drained).await;
+        Ok(Self { config: config.clone(), state, tls, intake, sessions, drained, following, deployment })
+    }
+}
+
+/// What the wings' states are made of.
+struct Parts {
+    files: Files,
+    pools: Pools,
+    redis: Connection,
+    intake: Intake,
+    hub: Hub,
+}
+
+impl Parts {
+    fn compose(self, config: &Config, sessions: &Sessions, health: HealthState) -> anyhow::Result<AppState> {
+        let Self { files, pools, redis, intake, hub } = self;
+        let document = openapi::document(routes::api(intake::routes(), &config.roles).into_openapi());
+        let hasher = Arc::new(Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref()));
+        let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
+        let click_ids = Arc::new(Signer::new(&config.click_id_keys, config.ip_hash_key.as_bytes(), lifetime));
+        let access = Arc::new(Access::new(config, pools.following.clone())?);
+        let addresses = Arc::new(Addresses::new(Rate::per_second(config.address_rate, config.address_burst)));
+        let keys = Ring::new(&config.ingest_keys, pools.following);
+        let ads = Ads::start(&hub, redis.clone(), pools.ads.clone(), &config.redis_prefix);
+        let names = Names::new(&config.stream);
+        let redis_prefix: Arc<str> = config.redis_prefix.as_str().into();
+        let enricher =
+            Enricher::new(Arc::clone(&hasher), files.data_centers, files.countries, Arc::clone(&click_ids));
+        let http = HttpState {
+            proxies: Proxies::new(config.trusted_proxies.iter().copied().collect(), config.forwarded_header),
+            document: document.context("the OpenAPI document")?,
+        };
+        let identity = IdentityState {
+            access: Arc::clone(&access),
+            attempts: Attempts::new(),
+            hasher,
+            database: pools.sign_in,
+            turns: Quota::new(1),
+        };
+        let query = QueryState {
+            tenants: Tenants::questions(config)?,
+            database: pools.reading.clone(),
+            partitions: config.partitions,
+        };
+        let posts = IntakeState {
+            intake: intake.clone(),
+            keys: keys.clone(),
+            addresses: Arc::clone(&addresses),
+            enricher: enricher.clone(),
+            idempotency: Idempotency::new(
+                redis.clone(),
+                Arc::clone(&redis_prefix),
+                config.ip_hash_key.as_bytes(),
+            ),
+            hints: Hints::new(redis.clone(), &config.redis_prefix),
+            batches: Batches::default(),
+            owners: Owners::new(pools.ads),
+        };
+        let live = LiveState {
+            access: Arc::clone(&access),
+            addresses: Arc::clone(&addresses),
+            hub: hub.clone(),
+            sessions: sessions.clone(),
+            polled: Polled::default(),
+        };
+        let admin = AdminState {
+            access,
+            keys,
+            ads: ads.clone(),
+            reading: pools.reading,
+            writing: pools.writing,
+            dead_letters: DeadLetters::new(intake.jetstream().clone(), names.clone()),
+            names,
+            redis,
+            redis_prefix,
+            partitions: config.partitions,
+            hub,
+            sessions: sessions.clone(),
+        };
+        Ok(AppState {
+            http: Arc::new(http),
+            identity: Arc::new(identity),
+            query: Arc::new(query),
+            intake: Arc::new(posts),
+            live: Arc::new(live),
+            redirect: Arc::new(RedirectState { ads, addresses, enricher, click_ids, intake }),
+            admin: Arc::new(admin),
+            health: Arc::new(health),
+        })
+    }
+}
+
+impl Files {
+    fn read(config: &Config) -> anyhow::Result<Self> {
+        let data_centers = match config.data_center_networks.as_deref() {
+            Some(path) if path == Path::new("off") => Networks::default(),
+            Some(path) => Networks::read(path).context("CLICKWIRE_DATA_CENTER_NETWORKS")?,
+            None => Networks::data_centers()?,
+        };
+        let countries = match &config.geoip_file {
+            Some(path) => Countries::read(path).context("CLICKWIRE_GEOIP_FILE")?,
+            None => Countries::default(),
+        };
+        let tls = match config.tls() {
+            Some(files) => {
+                Some(Arc::new(Tls::read(files).context("CLICKWIRE_TLS_CERTIFICATE, CLICKWIRE_TLS_KEY")?))
+            }
+            None => None,
+        };
+        let file = config.data_center_networks.as_deref().unwrap_or(Path::new("built in"));
+        tracing::info!(file = %file.display(), networks = data_centers.len(), "networks of data centres");
+        match &config.geoip_file {
+            Some(file) => {
+                tracing::info!(file = %file.display(), kind = countries.kind(), "countries of addresses");
+            }
+            None => tracing::info!("no file with countries of addresses: CLICKWIRE_GEOIP_FILE"),
+        }
+        Ok(Self { data_centers, countries, tls })
+    }
+}
+
+/// Reads keys and accounts once, or gives up for now, and follows them and the rules until `drained`.
+async fn begin_to_follow(
+    state: &AppState,
+    probe: Probe,
+    pools: &Pools,
+    drained: &CancellationToken,
+) -> tokio::task::JoinHandle<()> {
+    let keys = state.intake.keys.clone();
+    let directory = state.identity.access.directory.clone();
+    // Else a server that has just started would have to tell everybody to come again.
+    let refreshed = async {
+        keys.refresh().await?;
+        directory.refresh().await
+    };
+    let (refreshed, ()) = tokio::join!(timeout(KEYS_WITHIN, refreshed), probe.check());
+    if !matches!(refreshed, Ok(Ok(()))) {
+        tracing::warn!("keys and accounts could not be read yet");
+    }
+    let (hints, hinted, database) = (state.intake.hints.clone(), keys.clone(), pools.following.clone());
+    let rules = async move || if hinted.gives_hints() { hints.refresh(&database).await } else { Ok(()) };
+    let rules = follow("rules", rules, drained.clone());
+    let keys = follow("keys", async move || keys.refresh().await, drained.clone());
+    let accounts = follow("accounts", async move || directory.refresh().await, drained.clone());
+    let checks = probe.follow(drained.clone());
+    tokio::spawn(async move {
+        tokio::join!(keys, accounts, checks, rules);
+    })
+}
+
+/// What connections may take.
+pub(super) fn limits(config: &Config) -> serve::Limits {
+    serve::Limits {
+        connections: config.connections_max,
+        per_address: config.connections_per_address,
+        proxies: config.trusted_proxies.iter().copied().collect(),
+        spared: SPARED,
+        times: Times {
+            head: Duration::from_millis(config.head_timeout_ms),
+            idle: Duration::from_millis(config.idle_timeout_ms),
+            taken: Duration::from_millis(config.unread_timeout_ms),
+        },
+        unsent_bytes: config.unread_max_bytes,
+        requests: Seen {
+            within: Duration::from_millis(config.request_timeout_ms),
+            is_secure: config.is_secure(),
+        },
+        grace: GRACE,
+    }
+}

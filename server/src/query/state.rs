@@ -1,0 +1,14 @@
+//! What questions are answered from.
+
+use sqlx::PgPool;
+
+use crate::store::database::Tenants;
+
+/// The state of the handlers that answer questions.
+pub(crate) struct QueryState {
+    /// Answers questions about advertisers.
+    pub(crate) tenants: Tenants,
+    /// Can only read.
+    pub(crate) database: PgPool,
+    pub(crate) partitions: u16,
+}

@@ -1,0 +1,49 @@
+//! The advertisers whose data a caller may see: every way to an advertiser's id leads through here.
+
+use crate::http::error::Error;
+
+/// Whose data a caller may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Everybody's.
+    All,
+    /// These advertisers'.
+    Advertisers(Vec<String>),
+}
+
+impl Scope {
+    /// Whether data of this advertiser may be seen.
+    pub(crate) fn includes(&self, advertiser_id: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Advertisers(ids) => ids.iter().any(|id| id == advertiser_id),
+        }
+    }
+
+    /// The advertiser that a request is about: the one it names, if that may be seen, else the only
+    /// one there is to see.
+    pub(crate) fn advertiser<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, Error> {
+        match (named, self) {
+            (Some(named), scope) if scope.includes(named) => Ok(named),
+            (Some(_), _) => Err(Error::Forbidden),
+            (None, Self::Advertisers(ids)) if ids.len() == 1 => Ok(&ids[0]),
+            (None, _) => Err(Error::field("advertiser_id", "Required.")),
+        }
+    }
+
+    /// Like [`Scope::advertiser`], but who may see everybody and names nobody asks about all: `None`.
+    pub(crate) fn advertiser_or_all<'a>(&'a self, named: Option<&'a str>) -> Result<Option<&'a str>, Error> {
+        match (named, self) {
+            (None, Self::All) => Ok(None),
+            (named, scope) => scope.advertiser(named).map(Some),
+        }
+    }
+
+    /// The advertisers that may be seen; `None`: all.
+    pub(crate) fn advertisers(&self) -> Option<&[String]> {
+        match self {
+            Self::All => None,
+            Self::Advertisers(ids) => Some(ids),
+        }
+    }
+}
