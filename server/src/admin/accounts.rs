@@ -54,7 +54,7 @@ fn account_id(path: Result<Path<Uuid>, PathRejection>) -> Result<Uuid, Error> {
 
 /// Every account, the newest first.
 #[utoipa::path(get, path = "/", operation_id = "list_accounts", tag = "admin", params(InPages),
-    responses((status = 200, body = Page<Account>), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
+    responses((status = 200, body = Page<Account>), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Database)>))]
 pub(super) async fn list(
     State(state): State<Arc<AdminState>>,
     _admin: Admin,
@@ -67,7 +67,7 @@ pub(super) async fn list(
 /// One account.
 #[utoipa::path(get, path = "/{account_id}", operation_id = "show_account", tag = "admin",
     params(("account_id" = Uuid, Path)),
-    responses((status = 200, body = Account), Refused<(openapi::Scoped, openapi::Missing, openapi::Database)>))]
+    responses((status = 200, body = Account), Refused<(crate::identity::error::Scoped, openapi::Missing, crate::store::error::Database)>))]
 pub(super) async fn show(
     State(state): State<Arc<AdminState>>,
     _admin: Admin,
@@ -81,7 +81,7 @@ pub(super) async fn show(
 /// Its password is shown this once.
 #[utoipa::path(post, path = "/", operation_id = "create_account", tag = "admin", request_body = Wanted,
     responses((status = 201, body = Issued), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Conflict, openapi::Busy, openapi::Record
+        crate::identity::error::Scoped, openapi::Body, openapi::Conflict, crate::identity::error::Busy, crate::store::error::Record
     )>))]
 pub(super) async fn create(
     State(state): State<Arc<AdminState>>,
@@ -105,7 +105,7 @@ pub(super) async fn create(
 #[utoipa::path(put, path = "/{account_id}", operation_id = "change_account", tag = "admin",
     params(("account_id" = Uuid, Path)), request_body = Changed,
     responses((status = 200, body = Account), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Record
     )>))]
 pub(super) async fn change(
     State(state): State<Arc<AdminState>>,
@@ -128,7 +128,7 @@ pub(super) async fn change(
 #[utoipa::path(post, path = "/{account_id}/password", operation_id = "reset_password", tag = "admin",
     params(("account_id" = Uuid, Path)),
     responses((status = 200, body = Issued), Refused<(
-        openapi::Scoped, openapi::Missing, openapi::Busy, openapi::Record
+        crate::identity::error::Scoped, openapi::Missing, crate::identity::error::Busy, crate::store::error::Record
     )>))]
 pub(super) async fn reset_password(
     State(state): State<Arc<AdminState>>,
@@ -150,7 +150,7 @@ pub(super) async fn reset_password(
 #[utoipa::path(post, path = "/{account_id}/sign-out", operation_id = "sign_account_out", tag = "admin",
     params(("account_id" = Uuid, Path)),
     responses((status = 204, description = "They are over."), Refused<(
-        openapi::Scoped, openapi::Missing, openapi::Record
+        crate::identity::error::Scoped, openapi::Missing, crate::store::error::Record
     )>))]
 pub(super) async fn sign_out(
     State(state): State<Arc<AdminState>>,

@@ -87,7 +87,7 @@ pub(crate) struct Page {
 
 /// What was changed, the latest first.
 #[utoipa::path(get, path = "/audit", operation_id = "list_audit", tag = "admin", params(Question),
-    responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
+    responses((status = 200, body = Page), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Database)>))]
 pub(super) async fn list(
     State(state): State<Arc<AdminState>>,
     _admin: Admin,

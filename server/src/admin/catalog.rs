@@ -111,7 +111,7 @@ pub(super) struct WantedCampaign {
 /// An ad as it is registered.
 #[utoipa::path(get, path = "/ads/{ad_id}", tag = "operator", params(("ad_id" = String, Path)),
     responses((status = 200, body = Ad), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
+        crate::identity::error::Scoped, openapi::Input, openapi::Missing, crate::store::error::Database
     )>))]
 pub(super) async fn show_ad(
     State(state): State<Arc<AdminState>>,
@@ -125,7 +125,7 @@ pub(super) async fn show_ad(
 #[utoipa::path(put, path = "/ads/{ad_id}", tag = "admin", params(("ad_id" = String, Path)),
     request_body = WantedAd,
     responses((status = 200, body = Ad), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record, openapi::Announced
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Record, crate::redirect::error::Announced
     )>))]
 pub(super) async fn put_ad(
     State(state): State<Arc<AdminState>>,
@@ -162,7 +162,7 @@ pub(super) async fn put_ad(
 #[utoipa::path(get, path = "/advertisers/{advertiser_id}", tag = "operator",
     params(("advertiser_id" = String, Path)),
     responses((status = 200, body = Advertiser), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
+        crate::identity::error::Scoped, openapi::Input, openapi::Missing, crate::store::error::Database
     )>))]
 pub(super) async fn show_advertiser(
     State(state): State<Arc<AdminState>>,
@@ -180,7 +180,7 @@ pub(super) async fn show_advertiser(
 #[utoipa::path(put, path = "/advertisers/{advertiser_id}", tag = "admin",
     params(("advertiser_id" = String, Path)), request_body = WantedAdvertiser,
     responses((status = 200, body = Advertiser), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record, openapi::Announced
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Record, crate::redirect::error::Announced
     )>))]
 pub(super) async fn put_advertiser(
     State(state): State<Arc<AdminState>>,
@@ -228,7 +228,7 @@ pub(super) async fn put_advertiser(
 #[utoipa::path(delete, path = "/advertisers/{advertiser_id}", tag = "admin",
     params(("advertiser_id" = String, Path)),
     responses((status = 204, description = "It is gone."), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Record
+        crate::identity::error::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, crate::store::error::Record
     )>))]
 pub(super) async fn delete_advertiser(
     State(state): State<Arc<AdminState>>,
@@ -243,7 +243,7 @@ pub(super) async fn delete_advertiser(
 /// A campaign as it is registered.
 #[utoipa::path(get, path = "/campaigns/{campaign_id}", tag = "operator", params(("campaign_id" = String, Path)),
     responses((status = 200, body = Campaign), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
+        crate::identity::error::Scoped, openapi::Input, openapi::Missing, crate::store::error::Database
     )>))]
 pub(super) async fn show_campaign(
     State(state): State<Arc<AdminState>>,
@@ -260,7 +260,7 @@ pub(super) async fn show_campaign(
 #[utoipa::path(put, path = "/campaigns/{campaign_id}", tag = "admin", params(("campaign_id" = String, Path)),
     request_body = WantedCampaign,
     responses((status = 200, body = Campaign), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, crate::store::error::Record
     )>))]
 pub(super) async fn put_campaign(
     State(state): State<Arc<AdminState>>,
@@ -296,7 +296,7 @@ pub(super) async fn put_campaign(
 /// Deletes a campaign that has no ads.
 #[utoipa::path(delete, path = "/campaigns/{campaign_id}", tag = "admin", params(("campaign_id" = String, Path)),
     responses((status = 204, description = "It is gone."), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Record
+        crate::identity::error::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, crate::store::error::Record
     )>))]
 pub(super) async fn delete_campaign(
     State(state): State<Arc<AdminState>>,
@@ -311,7 +311,7 @@ pub(super) async fn delete_campaign(
 /// A campaign's ads.
 #[utoipa::path(get, path = "/campaigns/{campaign_id}/ads", tag = "operator",
     params(("campaign_id" = String, Path), InPages),
-    responses((status = 200, body = Page<Ad>), Refused<(openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database)>))]
+    responses((status = 200, body = Page<Ad>), Refused<(crate::identity::error::Scoped, openapi::Input, openapi::Missing, crate::store::error::Database)>))]
 pub(super) async fn list_ads(
     State(state): State<Arc<AdminState>>,
     _operator: Operator,
@@ -338,7 +338,7 @@ pub(super) async fn list_ads(
 /// Its links lead nowhere from then on.
 #[utoipa::path(delete, path = "/ads/{ad_id}", tag = "admin", params(("ad_id" = String, Path)),
     responses((status = 204, description = "It is gone."), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Record, openapi::Announced
+        crate::identity::error::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, crate::store::error::Record, crate::redirect::error::Announced
     )>))]
 pub(super) async fn delete_ad(
     State(state): State<Arc<AdminState>>,

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{
     admin::state::AdminState,
-    http::openapi::{self, Refused},
+    http::openapi::Refused,
     identity::access::Operator,
     live::presence::{Advertiser, LISTED},
 };
@@ -27,7 +27,7 @@ pub(crate) struct Connections {
 
 /// How many live sessions this server has, and what they watch.
 #[utoipa::path(get, path = "/connections", operation_id = "show_connections", tag = "operator",
-    responses((status = 200, body = Connections), Refused<(openapi::Scoped,)>))]
+    responses((status = 200, body = Connections), Refused<(crate::identity::error::Scoped,)>))]
 pub(super) async fn show(State(state): State<Arc<AdminState>>, _: Operator) -> Json<Connections> {
     let mut advertisers = state.hub.watchers();
     advertisers.retain(|advertiser| advertiser.watchers() > 0);

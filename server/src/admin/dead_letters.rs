@@ -53,7 +53,7 @@ pub(super) struct Order {
 
 /// Dead letters, the oldest first.
 #[utoipa::path(get, path = "/", operation_id = "list_dead_letters", tag = "operator", params(Asked),
-    responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Broker)>))]
+    responses((status = 200, body = Page), Refused<(crate::identity::error::Scoped, openapi::Input, crate::intake::error::Broker)>))]
 pub(super) async fn list(
     State(state): State<Arc<AdminState>>,
     _operator: Operator,
@@ -68,7 +68,7 @@ pub(super) async fn list(
 /// A dead letter with its message.
 #[utoipa::path(get, path = "/{sequence}", operation_id = "show_dead_letter", tag = "operator",
     params(("sequence" = u64, Path)),
-    responses((status = 200, body = DeadLetter), Refused<(openapi::Scoped, openapi::Missing, openapi::Broker)>))]
+    responses((status = 200, body = DeadLetter), Refused<(crate::identity::error::Scoped, openapi::Missing, crate::intake::error::Broker)>))]
 pub(super) async fn show(
     State(state): State<Arc<AdminState>>,
     _operator: Operator,
@@ -84,8 +84,8 @@ pub(super) async fn show(
 #[utoipa::path(post, path = "/{sequence}/replay", operation_id = "replay_dead_letter", tag = "operator",
     params(("sequence" = u64, Path)), request_body = Option<Order>,
     responses((status = 200, body = Replayed), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::NotReplayable,
-        openapi::Broker, openapi::Record
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, crate::admin::error::NotReplayable,
+        crate::intake::error::Broker, crate::store::error::Record
     )>))]
 pub(super) async fn replay(
     State(state): State<Arc<AdminState>>,
@@ -108,7 +108,7 @@ pub(super) async fn replay(
 #[utoipa::path(post, path = "/{sequence}/dismiss", operation_id = "dismiss_dead_letter", tag = "operator",
     params(("sequence" = u64, Path)), request_body = Order,
     responses((status = 204, description = "It is gone."), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Broker, openapi::Record
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, crate::intake::error::Broker, crate::store::error::Record
     )>))]
 pub(super) async fn dismiss(
     State(state): State<Arc<AdminState>>,

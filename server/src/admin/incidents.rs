@@ -68,7 +68,7 @@ pub(super) struct Page {
 
 /// Incidents, the latest opened first.
 #[utoipa::path(get, path = "/", operation_id = "list_alerts", tag = "operator", params(Question),
-    responses((status = 200, body = Page), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
+    responses((status = 200, body = Page), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Database)>))]
 pub(super) async fn list(
     State(state): State<Arc<AdminState>>,
     _operator: Operator,
@@ -99,7 +99,7 @@ pub(super) async fn list(
 /// Who does it first is kept; again does nothing.
 #[utoipa::path(post, path = "/{alert_id}/acknowledge", operation_id = "acknowledge_alert", tag = "operator",
     params(("alert_id" = Uuid, Path)),
-    responses((status = 200, body = Alert), Refused<(openapi::Scoped, openapi::Missing, openapi::Record)>))]
+    responses((status = 200, body = Alert), Refused<(crate::identity::error::Scoped, openapi::Missing, crate::store::error::Record)>))]
 pub(super) async fn acknowledge(
     State(state): State<Arc<AdminState>>,
     operator: Operator,

@@ -43,7 +43,7 @@ fn grace_hours() -> u32 {
 
 /// Every key, revoked ones included, the newest first.
 #[utoipa::path(get, path = "/", operation_id = "list_keys", tag = "admin", params(InPages),
-    responses((status = 200, body = Page<Key>), Refused<(openapi::Scoped, openapi::Input, openapi::Database)>))]
+    responses((status = 200, body = Page<Key>), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Database)>))]
 pub(super) async fn list(
     State(state): State<Arc<AdminState>>,
     _admin: Admin,
@@ -57,7 +57,7 @@ pub(super) async fn list(
 ///
 /// Its secret is shown this once.
 #[utoipa::path(post, path = "/", operation_id = "create_key", tag = "admin", request_body = Wanted,
-    responses((status = 201, body = Issued), Refused<(openapi::Scoped, openapi::Body, openapi::Record)>))]
+    responses((status = 201, body = Issued), Refused<(crate::identity::error::Scoped, openapi::Body, crate::store::error::Record)>))]
 pub(super) async fn create(
     State(state): State<Arc<AdminState>>,
     admin: Admin,
@@ -77,7 +77,7 @@ pub(super) async fn create(
 #[utoipa::path(post, path = "/{key_id}/rotate", operation_id = "rotate_key", tag = "admin",
     params(("key_id" = String, Path)), request_body = Rotation,
     responses((status = 200, body = Issued), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Record
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Record
     )>))]
 pub(super) async fn rotate(
     State(state): State<Arc<AdminState>>,
@@ -100,7 +100,7 @@ pub(super) async fn rotate(
 /// Ends a key.
 #[utoipa::path(post, path = "/{key_id}/revoke", operation_id = "revoke_key", tag = "admin",
     params(("key_id" = String, Path)),
-    responses((status = 200, body = Key), Refused<(openapi::Scoped, openapi::Missing, openapi::Record)>))]
+    responses((status = 200, body = Key), Refused<(crate::identity::error::Scoped, openapi::Missing, crate::store::error::Record)>))]
 pub(super) async fn revoke(
     State(state): State<Arc<AdminState>>,
     admin: Admin,

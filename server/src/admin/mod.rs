@@ -12,6 +12,7 @@ mod audit;
 mod catalog;
 pub(crate) mod connections;
 mod dead_letters;
+pub(crate) mod error;
 pub(crate) mod incidents;
 pub(crate) mod keys;
 mod rules;

@@ -70,7 +70,7 @@ pub(super) struct Change {
 
 /// The rules as they are, or will be in a moment.
 #[utoipa::path(get, path = "/", operation_id = "list_rules", tag = "operator",
-    responses((status = 200, body = List), Refused<(openapi::Scoped, openapi::Database)>))]
+    responses((status = 200, body = List), Refused<(crate::identity::error::Scoped, crate::store::error::Database)>))]
 pub(super) async fn list(
     State(state): State<Arc<AdminState>>,
     _operator: Operator,
@@ -83,7 +83,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/{rule}", operation_id = "show_rule", tag = "operator",
     params(("rule" = String, Path), InPages),
     responses((status = 200, body = Page<Version>), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Database
+        crate::identity::error::Scoped, openapi::Input, openapi::Missing, crate::store::error::Database
     )>))]
 pub(super) async fn history(
     State(state): State<Arc<AdminState>>,
@@ -112,7 +112,7 @@ pub(super) async fn history(
 #[utoipa::path(put, path = "/{rule}", operation_id = "change_rule", tag = "admin", params(("rule" = String, Path)),
     request_body = Change,
     responses((status = 200, body = Version), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, crate::store::error::Record
     )>))]
 pub(super) async fn change(
     State(state): State<Arc<AdminState>>,

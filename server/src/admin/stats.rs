@@ -11,10 +11,7 @@ use utoipa::ToSchema;
 
 use crate::{
     admin::state::AdminState,
-    http::{
-        error::Error,
-        openapi::{self, Refused},
-    },
+    http::{error::Error, openapi::Refused},
     identity::access::Operator,
     query::watermark::Watermark,
 };
@@ -59,7 +56,7 @@ struct Today {
 
 /// Whether the installation counts, and counts right.
 #[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "operator",
-    responses((status = 200, body = Stats), Refused<(openapi::Scoped, openapi::Database)>))]
+    responses((status = 200, body = Stats), Refused<(crate::identity::error::Scoped, crate::store::error::Database)>))]
 pub(super) async fn stats(
     State(state): State<Arc<AdminState>>,
     _operator: Operator,

@@ -29,6 +29,7 @@ use crate::{
     },
     identity::access::{Admin, Operator},
     query::watermark::Watermark,
+    redirect::error::RedirectError,
     store::database::{answer, rfc3339},
 };
 
@@ -170,7 +171,7 @@ type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 #[utoipa::path(get, path = "/{click_id}", operation_id = "show_click", tag = "operator",
     params(("click_id" = Uuid, Path), Which),
     responses((status = 200, body = Answer), Refused<(
-        openapi::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, openapi::Database
+        crate::identity::error::Scoped, openapi::Input, openapi::Missing, openapi::Conflict, crate::store::error::Database
     )>))]
 pub(super) async fn show(
     State(state): State<Arc<AdminState>>,
@@ -191,7 +192,7 @@ pub(super) async fn show(
 #[utoipa::path(post, path = "/{click_id}/release", operation_id = "release_click", tag = "admin",
     params(("click_id" = Uuid, Path), Which), request_body = Order,
     responses((status = 200, body = Answer), Refused<(
-        openapi::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, openapi::Record, openapi::Announced
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, crate::store::error::Record, crate::redirect::error::Announced
     )>))]
 pub(super) async fn release(
     State(state): State<Arc<AdminState>>,
@@ -241,7 +242,7 @@ pub(super) async fn release(
     // A feed without a head begins a new epoch: gateways read the database again.
     let head = Keys::new(&state.redis_prefix, &after.click.advertiser_id).head;
     let renewed: redis::RedisResult<()> = state.redis.clone().unlink(head).await;
-    renewed.map_err(|error| Error::RedisAway(error.to_string()))?;
+    renewed.map_err(|error| RedirectError::RedisAway(error.to_string()))?;
     Ok(Json(after))
 }
 

@@ -18,6 +18,7 @@ use crate::{
     http::error::Error,
     identity::{
         access::{Caller, Credential, Scope},
+        error::IdentityError,
         secret::Hash,
     },
 };
@@ -60,7 +61,8 @@ impl Directory {
     /// Whose a credential is, as the account is now.
     pub(crate) fn caller(&self, credential: Credential) -> Result<Caller, Error> {
         let held = self.held();
-        let unknown = || if held.version.is_some() { Error::Unauthorized } else { Error::KeysUnread };
+        let unknown =
+            || if held.version.is_some() { Error::Unauthorized } else { IdentityError::KeysUnread.into() };
         let account_id = match &credential {
             Credential::Configured => None,
             Credential::Session(session::Token { account_id, session_id, .. }) => {

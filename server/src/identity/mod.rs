@@ -14,6 +14,7 @@ pub(crate) mod access;
 pub(crate) mod actor;
 pub(crate) mod address;
 pub(crate) mod directory;
+pub(crate) mod error;
 pub(crate) mod own;
 pub(crate) mod password;
 pub(crate) mod secret;

@@ -37,6 +37,7 @@ use crate::{
     identity::{
         access::{Caller, Credential},
         actor::Actor,
+        error::IdentityError,
         state::IdentityState,
     },
     store::following::commit,
@@ -96,7 +97,7 @@ pub(super) struct NewPassword {
 #[utoipa::path(put, path = "/password", operation_id = "change_password", tag = "account", request_body = NewPassword,
     responses(
         (status = 200, body = sign_in::Session, headers(("Set-Cookie" = String))),
-        Refused<(openapi::Account, openapi::OneAtATime, openapi::SignIn, openapi::Body, openapi::Missing, openapi::Record)>
+        Refused<(crate::identity::error::Account, crate::identity::error::OneAtATime, crate::identity::error::SignIn, openapi::Body, openapi::Missing, crate::store::error::Record)>
     ))]
 pub(super) async fn change_password(
     State(state): State<Arc<IdentityState>>,
@@ -110,16 +111,16 @@ pub(super) async fn change_password(
         .map_err(|message| Error::field("new_password", message))?;
     let attempt = state.attempts.spend(visitor.address, &account.login)?;
     let known = store::to_sign_in(&state.database, &account.login).await?;
-    let old_hash = known.map(|known| known.password_hash).ok_or(Error::SignInRefused)?;
+    let old_hash = known.map(|known| known.password_hash).ok_or(IdentityError::SignInRefused)?;
     if !password::verify(old, Some(old_hash.clone())).await? {
-        return Err(Error::SignInRefused);
+        return Err(IdentityError::SignInRefused.into());
     }
     attempt.succeeded();
     let hash = password::hash(new_password).await?;
     let mut transaction = owner.actor.begin(&state.database).await?;
     // An administrator may have replaced it meanwhile, perhaps because somebody else knows it.
     let generation = store::replace_password(&mut transaction, owner.account_id, &old_hash, &hash).await?;
-    let generation = generation.ok_or(Error::SignInRefused)?;
+    let generation = generation.ok_or(IdentityError::SignInRefused)?;
     commit(transaction, state.access.directory.refresh()).await?;
     let token = Token::begin(owner.account_id, generation, now_ms());
     Ok(sign_in::answer(&state, &owner.caller, Some(token)))
@@ -143,7 +144,7 @@ fn days() -> i32 {
 
 /// The tokens of one's programs, the newest first.
 #[utoipa::path(get, path = "/tokens", operation_id = "list_tokens", tag = "account", params(InPages),
-    responses((status = 200, body = Page<ProgramToken>), Refused<(openapi::Account, openapi::OneAtATime, openapi::Input, openapi::Database)>))]
+    responses((status = 200, body = Page<ProgramToken>), Refused<(crate::identity::error::Account, crate::identity::error::OneAtATime, openapi::Input, crate::store::error::Database)>))]
 pub(super) async fn tokens(
     State(state): State<Arc<IdentityState>>,
     owner: Owner,
@@ -159,7 +160,7 @@ pub(super) async fn tokens(
 /// It sees what the account sees, and is shown this once.
 #[utoipa::path(post, path = "/tokens", operation_id = "create_token", tag = "account", request_body = WantedToken,
     responses((status = 201, body = IssuedToken), Refused<(
-        openapi::Account, openapi::OneAtATime, openapi::Body, openapi::Conflict, openapi::Record
+        crate::identity::error::Account, crate::identity::error::OneAtATime, openapi::Body, openapi::Conflict, crate::store::error::Record
     )>))]
 pub(super) async fn create_token(
     State(state): State<Arc<IdentityState>>,
@@ -180,7 +181,7 @@ pub(super) async fn create_token(
 #[utoipa::path(post, path = "/tokens/{token_id}/revoke", operation_id = "revoke_token", tag = "account",
     params(("token_id" = String, Path)),
     responses((status = 200, body = ProgramToken), Refused<(
-        openapi::Account, openapi::OneAtATime, openapi::Missing, openapi::Record
+        crate::identity::error::Account, crate::identity::error::OneAtATime, openapi::Missing, crate::store::error::Record
     )>))]
 pub(super) async fn revoke_token(
     State(state): State<Arc<IdentityState>>,

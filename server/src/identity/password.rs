@@ -13,7 +13,7 @@ use argon2::{
 use rand::Rng as _;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use crate::http::error::Error;
+use crate::{http::error::Error, identity::error::IdentityError};
 
 /// Shortest and longest password, in characters and in bytes (NIST SP 800-63B-4, section 3.1.1, wants 15
 /// where a password is all there is; below 12 OWASP ASVS 5.0 counts a password as weak).
@@ -74,12 +74,14 @@ async fn in_turn<T: Send + 'static>(
     places: &'static Semaphore,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    let Ok(Ok(place)) = timeout(PLACE_WITHIN, places.acquire()).await else { return Err(Error::SignInBusy) };
+    let Ok(Ok(place)) = timeout(PLACE_WITHIN, places.acquire()).await else {
+        return Err(IdentityError::SignInBusy.into());
+    };
     let work = move || {
         let _place = place;
         work()
     };
-    spawn_blocking(work).await.map_err(|_| Error::SignInBusy)
+    spawn_blocking(work).await.map_err(|_| IdentityError::SignInBusy.into())
 }
 
 fn hashed(password: &str) -> String {

@@ -30,6 +30,7 @@ use crate::{
     identity::{
         access::{Caller, Credential},
         actor::Actor,
+        error::IdentityError,
         state::IdentityState,
     },
     store::following::commit,
@@ -86,7 +87,7 @@ pub(super) fn answer(state: &IdentityState, caller: &Caller, new: Option<Token>)
 #[utoipa::path(post, path = "/", operation_id = "sign_in", tag = "anybody", request_body = SignIn,
     responses(
         (status = 200, body = Session, headers(("Set-Cookie" = String))),
-        Refused<(openapi::SignIn, openapi::Body, openapi::Record)>
+        Refused<(crate::identity::error::SignIn, openapi::Body, crate::store::error::Record)>
     ))]
 pub(super) async fn sign_in(
     State(state): State<Arc<IdentityState>>,
@@ -114,7 +115,7 @@ pub(super) async fn sign_in(
                 // Not waited for: an unknown login would be answered sooner.
                 tokio::spawn(record_refusal(state.database.clone(), Actor::nobody(origin), tried.account_id));
             }
-            return Err(Error::SignInRefused);
+            return Err(IdentityError::SignInRefused.into());
         }
     };
     attempt.succeeded();
@@ -146,7 +147,7 @@ async fn record_refusal(database: PgPool, actor: Actor, account_id: Uuid) {
 /// A browser that has signed in gets a younger token when its own is past a third of its time: a page that
 /// is open asks now and then.
 #[utoipa::path(get, path = "/", operation_id = "show_session", tag = "viewer",
-    responses((status = 200, body = Session), Refused<(openapi::Viewer,)>))]
+    responses((status = 200, body = Session), Refused<(crate::identity::error::Viewer,)>))]
 pub(super) async fn show(State(state): State<Arc<IdentityState>>, caller: Caller) -> Response {
     let renewed = match &caller.credential {
         Credential::Session(token) => state.access.tokens.renewed(token, now_ms()),
@@ -162,7 +163,7 @@ pub(super) async fn show(State(state): State<Arc<IdentityState>>, caller: Caller
     params(("everywhere" = Option<bool>, Query, description = "All sessions of the account, whichever browser has them.")),
     responses(
         (status = 204, description = "It is over.", headers(("Set-Cookie" = String))),
-        Refused<(openapi::Account, openapi::Input, openapi::Record)>
+        Refused<(crate::identity::error::Account, openapi::Input, crate::store::error::Record)>
     ))]
 pub(super) async fn sign_out(
     State(state): State<Arc<IdentityState>>,

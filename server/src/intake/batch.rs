@@ -45,11 +45,11 @@ use crate::{
         MAX_BODY_BYTES,
         content_type::essence,
         encoding::Encoding,
-        error::{Error, Invalid, Problem, RETRY_AFTER_SECONDS},
+        error::{Error, InvalidBody, ProblemBody, RETRY_AFTER_SECONDS},
         openapi::{self, Refused},
         visitor::Visitor,
     },
-    intake::{keys::Poster, posted::Posted, state::IntakeState},
+    intake::{error::IntakeError, keys::Poster, posted::Posted, state::IntakeState},
 };
 
 /// Clicks in a batch, at most.
@@ -57,9 +57,9 @@ const MAX_CLICKS: usize = 5_000;
 /// Largest body, in bytes.
 pub(super) const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-const TOO_MANY_CLICKS: Error = Error::BatchTooLarge("A batch may have 5,000 clicks at most.");
-pub(super) const TOO_MANY_BYTES: Error = Error::BatchTooLarge("A batch may have 4 MiB at most.");
-const CLICK_TOO_LARGE: Error = Error::BatchTooLarge("A click may have 16 KiB at most.");
+const TOO_MANY_CLICKS: IntakeError = IntakeError::BatchTooLarge("A batch may have 5,000 clicks at most.");
+pub(super) const TOO_MANY_BYTES: IntakeError = IntakeError::BatchTooLarge("A batch may have 4 MiB at most.");
+const CLICK_TOO_LARGE: IntakeError = IntakeError::BatchTooLarge("A click may have 16 KiB at most.");
 
 /// Clicks of one batch on their way to the broker at the same time: enough to hide the way there and
 /// back, few enough that other posts get their turn.
@@ -89,9 +89,9 @@ type Read = Result<Click, Error>;
             ("RateLimit" = String, description = "What is left of each allowance."),
             ("RateLimit-Policy" = String, description = "The allowances.")
         )),
-        Refused<(openapi::Poster, openapi::Input, openapi::Batch)>,
-        (status = 400, body = WholeOrEach<Invalid>, description = "`invalid`, and nothing of it is kept; or every click was wrong."),
-        (status = 503, body = WholeOrEach<Problem>, headers(("Retry-After" = String)),
+        Refused<(crate::intake::error::Poster, openapi::Input, crate::intake::error::Batch)>,
+        (status = 400, body = WholeOrEach<InvalidBody>, description = "`invalid`, and nothing of it is kept; or every click was wrong."),
+        (status = 503, body = WholeOrEach<ProblemBody>, headers(("Retry-After" = String)),
             description = "`too_many_batches`, `keys_unavailable`; or none was accepted, some or all because of the broker.")
     ))]
 pub(crate) async fn post_batch(
@@ -106,12 +106,12 @@ pub(crate) async fn post_batch(
         return Err(Error::field("Idempotency-Key", "Not for batches: send a click_id with each click."));
     }
     if body.size_hint().lower() > MAX_BATCH_BYTES as u64 {
-        return Err(TOO_MANY_BYTES);
+        return Err(TOO_MANY_BYTES.into());
     }
     let mut pieces = Pieces::of(body);
     // Who sends nothing takes no place.
     let first = pieces.next().await?;
-    let _in_hand = state.batches.begin(&poster.key_id, visitor.address).ok_or(Error::TooManyBatches)?;
+    let _in_hand = state.batches.begin(&poster.key_id, visitor.address).ok_or(IntakeError::TooManyBatches)?;
     let mut clicks: Vec<Read> = Vec::new();
     let arriving = pieces.after(first).boxed();
     let read = read(format, decoded(encoding, arriving).await?, poster.unknown_fields, |posted| {
@@ -178,10 +178,10 @@ async fn read(
     let mut each = |element: Element<'_>| {
         clicks += 1;
         if clicks > MAX_CLICKS {
-            return Err(TOO_MANY_CLICKS);
+            return Err(TOO_MANY_CLICKS.into());
         }
         let Element::Whole(json) = element else {
-            take(Err(CLICK_TOO_LARGE));
+            take(Err(CLICK_TOO_LARGE.into()));
             return Ok(());
         };
         let not_json = |error: serde_json::Error| {
@@ -202,7 +202,7 @@ async fn read(
         let piece = piece?;
         size_bytes += piece.len();
         if size_bytes > MAX_BATCH_BYTES {
-            return Err(TOO_MANY_BYTES);
+            return Err(TOO_MANY_BYTES.into());
         }
         // What follows a mistake is read too, for a client that is still sending may not read the answer.
         if read.is_ok() {
@@ -227,7 +227,11 @@ async fn take(
         let click = click?;
         let click_id = click.click_id;
         if failed.load(Ordering::Relaxed) && begun.elapsed() >= intake.publish_timeout {
-            return Err(Error::Broker { click_id, cause: "not tried: clicks before it failed".to_owned() });
+            return Err(IntakeError::Broker {
+                click_id,
+                cause: "not tried: clicks before it failed".to_owned(),
+            }
+            .into());
         }
         let (taken, is_fraudulent) =
             tokio::join!(intake.take(&click, Sender::Repeats), hints.of(poster, &click));
@@ -251,9 +255,9 @@ fn answer(taken: Vec<Result<BatchResult, Error>>) -> Response {
     for taken in taken {
         answer.results.push(taken.map_or_else(
             |error| {
-                if let Error::Broker { cause, .. } = &error {
+                if error.unacknowledged().is_some() {
                     answer.failed += 1;
-                    first_failure.get_or_insert_with(|| cause.clone());
+                    first_failure.get_or_insert_with(|| error.to_string());
                 } else {
                     answer.rejected += 1;
                 }
@@ -281,7 +285,7 @@ fn format(headers: &HeaderMap) -> Result<Format, Error> {
     match essence(headers).as_str() {
         "application/json" => Ok(Format::Array),
         "application/x-ndjson" => Ok(Format::Lines),
-        _ => Err(Error::BatchMediaType),
+        _ => Err(IntakeError::BatchMediaType.into()),
     }
 }
 
@@ -309,7 +313,7 @@ mod tests {
     async fn the_status_says_whether_sending_again_helps() {
         let click_id = Uuid::from_u128(7);
         let accepted = || Ok(BatchResult::Accepted { click_id, is_duplicate: false, is_fraudulent: false });
-        let failed = || Err(Error::Broker { click_id, cause: "a secret".to_owned() });
+        let failed = || Err(IntakeError::Broker { click_id, cause: "a secret".to_owned() }.into());
         let wrong = || Err(Error::field("ad_id", "Required."));
         let forbidden = || Err(Error::Forbidden);
 

@@ -22,7 +22,7 @@ use sha2::Sha256;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::http::error::Error;
+use crate::{http::error::Error, intake::error::IntakeError};
 
 /// How long Redis may hold up a post.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -126,8 +126,8 @@ impl Idempotency {
         let found = begun.begin().await;
         begun.patience = PATIENCE.saturating_sub(asked.elapsed());
         match found.as_ref().map(|(state, detail)| (state.as_str(), detail)) {
-            Some(("reused", _)) => Err(Error::KeyReused),
-            Some(("in_flight", _)) => Err(Error::KeyInFlight),
+            Some(("reused", _)) => Err(IntakeError::KeyReused.into()),
+            Some(("in_flight", _)) => Err(IntakeError::KeyInFlight.into()),
             Some(("answered", answer)) => Ok(Found::Answer(Bytes::copy_from_slice(answer))),
             Some(("first", at_ms)) => {
                 let at_ms = std::str::from_utf8(at_ms).ok().and_then(|at_ms| at_ms.parse().ok());

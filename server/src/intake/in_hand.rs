@@ -88,7 +88,7 @@ impl Pieces {
         let piece = piece.transpose().map_err(|_| Malformed::CutShort)?;
         self.size_bytes += piece.as_ref().map_or(0, Bytes::len);
         if self.size_bytes > MAX_BATCH_BYTES {
-            return Err(TOO_MANY_BYTES);
+            return Err(TOO_MANY_BYTES.into());
         }
         Ok(piece)
     }

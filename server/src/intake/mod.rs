@@ -17,6 +17,7 @@ pub(crate) mod click_id;
 pub(crate) mod cors;
 pub(crate) mod countries;
 pub(crate) mod enrich;
+pub(crate) mod error;
 pub(crate) mod hints;
 pub(crate) mod idempotency;
 pub(crate) mod in_hand;
@@ -43,7 +44,7 @@ use self::{
     broker::{Broker, Failure, Whose},
     spool::{Condition, Losses, Refusal, Spool, State, Waiting, drain::Drain},
 };
-use crate::{config::Config, http::error::Error};
+use crate::{config::Config, http::error::Error, intake::error::IntakeError};
 
 /// A browser waits no longer than this for the broker, and for the disk, before it is sent on.
 const BROWSERS_PATIENCE: Duration = Duration::from_millis(500);
@@ -121,7 +122,7 @@ impl Intake {
     /// if its sender may use it. It may be in both then, under one id, and is counted once. A broker
     /// that was silent is not waited for again before it has answered the spool's drain.
     pub(crate) async fn take(&self, click: &Click, sender: Sender) -> Result<Taken, Error> {
-        let failed = |cause: String| Error::Broker { click_id: click.click_id, cause };
+        let failed = |cause: String| IntakeError::Broker { click_id: click.click_id, cause };
         let (patience, may_wait) = match sender {
             Sender::Repeats => (self.publish_timeout, self.spools_posts),
             Sender::Leaves => (self.publish_timeout.min(BROWSERS_PATIENCE), true),
@@ -155,7 +156,7 @@ impl Intake {
                     metrics::counter!("clickwire_spool_refused_total", "reason" => refusal.name())
                         .increment(1);
                 }
-                Err(failed(format!("{failure}; spool: {refusal}")))
+                Err(failed(format!("{failure}; spool: {refusal}")).into())
             }
             Sender::Leaves => {
                 self.losses.count(1, refusal.name());

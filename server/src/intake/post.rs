@@ -27,7 +27,7 @@ use crate::{
         uuid_time::time_inside,
         visitor::Visitor,
     },
-    intake::{keys::Poster, posted::Posted, state::IntakeState},
+    intake::{error::IntakeError, keys::Poster, posted::Posted, state::IntakeState},
 };
 
 /// Beside the first answer when it is given again.
@@ -44,7 +44,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
             ("RateLimit-Policy" = String, description = "The allowances."),
             ("Idempotency-Replayed" = String, description = "`true`: this is the first post's answer.")
         )),
-        Refused<(openapi::Poster, openapi::NotAllowed, openapi::Body, openapi::Repeated, openapi::Click)>
+        Refused<(crate::intake::error::Poster, crate::intake::error::NotAllowed, openapi::Body, crate::intake::error::Repeated, crate::intake::error::Click)>
     ))]
 pub(crate) async fn post_click(
     State(state): State<Arc<IntakeState>>,
@@ -75,7 +75,7 @@ pub(crate) async fn post_click(
     let once = tokio::spawn(async move { take_once(&state, &poster, visitor, posted, &key, &body).await });
     once.await.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
-        Err(error) => Err(Error::BrokerAway(error.to_string())),
+        Err(error) => Err(IntakeError::BrokerAway(error.to_string()).into()),
     })
 }
 
@@ -92,7 +92,7 @@ async fn take(
     let is_duplicate = taken? == Taken::Known;
     let accepted = Accepted { success: true, click_id: click.click_id, is_duplicate, is_fraudulent };
     let answer = serde_json::to_vec(&accepted)
-        .map_err(|error| Error::Broker { click_id: click.click_id, cause: error.to_string() })?;
+        .map_err(|error| IntakeError::Broker { click_id: click.click_id, cause: error.to_string() })?;
     Ok(answer.into())
 }
 

@@ -49,7 +49,8 @@ use crate::{
         visitor::Visitor,
     },
     identity::access::{Caller, Scope},
-    live::state::LiveState,
+    live::{error::LiveError, state::LiveState},
+    store::error::StoreError,
 };
 
 /// The number of the one subscription.
@@ -87,7 +88,7 @@ const MAX_KEPT_EACH: usize = 100;
     ),
     responses(
         (status = 200, body = String, content_type = "text/event-stream", description = "Events, without end."),
-        Refused<(openapi::Scoped, openapi::Input, openapi::Sessions)>
+        Refused<(crate::identity::error::Scoped, openapi::Input, crate::live::error::Sessions)>
     ))]
 pub(crate) async fn events(
     State(state): State<Arc<LiveState>>,
@@ -100,10 +101,10 @@ pub(crate) async fn events(
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
     let place = Place::take(&state, visitor.address)?;
     let share = match caller.account_id {
-        Some(account_id) => Some(state.sessions.by_account.try_take(account_id).ok_or(Error::Full)?),
+        Some(account_id) => Some(state.sessions.by_account.try_take(account_id).ok_or(LiveError::Full)?),
         None => None,
     };
-    let watched = state.hub.watch(view, &caller).ok_or(Error::Full)?;
+    let watched = state.hub.watch(view, &caller).ok_or(LiveError::Full)?;
     let clicks = Clicks::new(watched, since, Arc::clone(&caller.name), every_ms);
     let mut news = clicks.subscribe();
     if *news.borrow() > 0 {
@@ -210,7 +211,7 @@ impl Events {
     responses(
         (status = 200, body = ServerMessage, description = "A snapshot or a delta.", headers(("ETag" = String))),
         (status = 304, description = "Nothing has changed.", headers(("ETag" = String))),
-        Refused<(openapi::Scoped, openapi::Input, openapi::Sessions, openapi::Database)>
+        Refused<(crate::identity::error::Scoped, openapi::Input, crate::live::error::Sessions, crate::store::error::Database)>
     ))]
 pub(crate) async fn poll(
     State(state): State<Arc<LiveState>>,
@@ -225,7 +226,7 @@ pub(crate) async fn poll(
     }
     let _place = Place::take(&state, visitor.address)?;
     let watched =
-        state.polled.watch(view, &caller, |view| state.hub.watch(view, &caller)).ok_or(Error::Full)?;
+        state.polled.watch(view, &caller, |view| state.hub.watch(view, &caller)).ok_or(LiveError::Full)?;
     let start = async {
         let mut news = lock(&watched.view).subscribe();
         loop {
@@ -237,7 +238,7 @@ pub(crate) async fn poll(
         }
     };
     let start = timeout(LOADED_WITHIN, start).await.ok().flatten();
-    let Step { body, to, .. } = start.ok_or(Error::Database(sqlx::Error::PoolTimedOut))?;
+    let Step { body, to, .. } = start.ok_or(StoreError::Database(sqlx::Error::PoolTimedOut))?;
     let Position { epoch, seq } = to.position();
     let tag = format!("\"{epoch}:{seq}\"");
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());

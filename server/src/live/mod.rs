@@ -17,6 +17,7 @@
 mod alerts;
 mod cells;
 mod clicks;
+pub(crate) mod error;
 mod feed;
 mod frame;
 pub(crate) mod http;
@@ -51,11 +52,7 @@ pub(crate) use hub::Hub;
 pub(crate) use session::heard;
 
 use crate::{
-    http::{
-        error::Error,
-        openapi::{self, Refused},
-        visitor::Visitor,
-    },
+    http::{error::Error, openapi::Refused, visitor::Visitor},
     identity::access::Scope,
     live::{place::Place, session::Session, socket::Upgrade, state::LiveState},
 };
@@ -64,7 +61,7 @@ use crate::{
 ///
 /// With the subprotocol `clickwire.v1`; the token comes in its first message, unless the browser has signed in.
 #[utoipa::path(get, path = "/api/v1/live", operation_id = "connect_live", tag = "anybody",
-    responses((status = 101, description = "The connection is a WebSocket."), Refused<(openapi::Live, openapi::Sessions)>))]
+    responses((status = 101, description = "The connection is a WebSocket."), Refused<(crate::live::error::Live, crate::live::error::Sessions)>))]
 pub(crate) async fn upgrade(
     State(state): State<Arc<LiveState>>,
     visitor: Visitor,

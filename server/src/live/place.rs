@@ -6,7 +6,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     http::{error::Error, quota::QuotaGuard, rate_limit::customer},
-    live::state::{LiveState, Sessions},
+    live::{
+        error::LiveError,
+        state::{LiveState, Sessions},
+    },
 };
 
 /// When somebody with too many sessions may try again.
@@ -23,14 +26,14 @@ impl Place {
     pub(crate) fn take(state: &LiveState, client: IpAddr) -> Result<Self, Error> {
         let Sessions { stop, permits, by_address, .. } = &state.sessions;
         if stop.is_cancelled() {
-            return Err(Error::Full);
+            return Err(LiveError::Full.into());
         }
         let left = state.addresses.spend(client)?;
         let address = by_address.try_take(customer(client)).ok_or_else(|| {
             metrics::counter!("clickwire_limited_total", "by" => "sessions").increment(1);
             Error::TooMany { left, retry_after: AGAIN }
         })?;
-        let permit = Arc::clone(permits).try_acquire_owned().map_err(|_| Error::Full)?;
+        let permit = Arc::clone(permits).try_acquire_owned().map_err(|_| LiveError::Full)?;
         metrics::gauge!("clickwire_live_sessions").increment(1);
         Ok(Self { _permit: permit, _address: address })
     }

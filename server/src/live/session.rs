@@ -19,7 +19,10 @@ use crate::{
         quota::QuotaGuard,
         rate_limit::{Allowance, Rate},
     },
-    identity::access::{Access, Caller, Ended, Ending, Scope},
+    identity::{
+        access::{Access, Caller, Ended, Ending, Scope},
+        error::KEYS_UNAVAILABLE,
+    },
     live::{
         Refusal,
         clicks::Clicks,
@@ -194,7 +197,7 @@ impl Session {
         };
         let caller = match caller {
             Ok(caller) => caller,
-            Err(Error::KeysUnread) => {
+            Err(error) if error.code() == KEYS_UNAVAILABLE => {
                 return Err(End::close(close::TRY_AGAIN_LATER, "accounts can't be looked up now"));
             }
             Err(_) => return Err(End::close(close::UNAUTHORIZED, "unknown token, or not signed in")),

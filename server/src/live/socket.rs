@@ -31,7 +31,7 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::{
     http::{error, tls::Stream},
-    live::{frame::Frame, transport::Transport},
+    live::{error::LiveError, frame::Frame, transport::Transport},
 };
 
 /// Bytes read from a socket at once; what is kept for each connection. Clients say little.
@@ -52,7 +52,7 @@ pub(crate) struct Upgrade(OnUpgrade);
 impl Upgrade {
     /// The answer to a request for a WebSocket (RFC 6455, section 4.2), and the connection to be.
     pub(crate) fn answer(request: &mut Request) -> Result<(Response, Self), error::Error> {
-        let refused = |reason: String| error::Error::Upgrade(reason);
+        let refused = |reason: String| LiveError::Upgrade(reason);
         let upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let mut response =
             create_response_with_body(request, Body::empty).map_err(|error| refused(error.to_string()))?;

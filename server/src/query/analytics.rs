@@ -26,7 +26,7 @@ use crate::{
     },
     identity::access::Caller,
     query::{state::QueryState, watermark::Watermark},
-    store::database,
+    store::{database, error::of_question},
 };
 
 /// Buckets in one answer, at most: a week of minutes.
@@ -59,7 +59,7 @@ struct Question {
         ("ad_id" = Option<String>, Query), ("country" = Option<String>, Query),
         ("device_type" = Option<DeviceType>, Query),
     ),
-    responses((status = 200, body = Aggregate), Refused<(openapi::Scoped, openapi::Input, openapi::Shared)>))]
+    responses((status = 200, body = Aggregate), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Shared)>))]
 pub(crate) async fn aggregate(
     State(state): State<Arc<QueryState>>,
     caller: Caller,
@@ -74,7 +74,7 @@ pub(crate) async fn aggregate(
     let watermark = database::answer(Watermark::read(&mut *tenants, state.partitions)).await?;
     let rows = database::answer(question.sql(advertiser_id).build().fetch_all(&mut *tenants))
         .await
-        .map_err(Error::of_question)?;
+        .map_err(of_question)?;
     if rows.len() > MAX_ROWS {
         let message = format!(
             "More than {MAX_ROWS} rows: ask for a shorter time, a coarser granularity or fewer groups."
@@ -93,7 +93,7 @@ pub(crate) async fn aggregate(
         final_before: watermark.final_before(),
         ..Aggregate::default()
     };
-    uniques::fill(&mut answer, &question, advertiser_id, &mut tenants).await.map_err(Error::of_question)?;
+    uniques::fill(&mut answer, &question, advertiser_id, &mut tenants).await.map_err(of_question)?;
     let elapsed = started.elapsed();
     metrics::histogram!("clickwire_query_seconds", "query" => "aggregate").record(elapsed);
     answer.query_time_ms = elapsed.as_secs_f64() * 1e3;

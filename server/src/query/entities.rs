@@ -32,7 +32,7 @@ pub(crate) struct Campaign {
 
 /// Advertisers that the caller may see.
 #[utoipa::path(get, path = "/api/v1/advertisers", tag = "viewer", params(InPages),
-    responses((status = 200, body = Page<Advertiser>), Refused<(openapi::Viewer, openapi::Input, openapi::Shared)>))]
+    responses((status = 200, body = Page<Advertiser>), Refused<(crate::identity::error::Viewer, openapi::Input, crate::store::error::Shared)>))]
 pub(crate) async fn advertisers(
     State(state): State<Arc<QueryState>>,
     caller: Caller,
@@ -56,7 +56,7 @@ pub(crate) async fn advertisers(
 /// An advertiser's campaigns.
 #[utoipa::path(get, path = "/api/v1/campaigns", tag = "viewer",
     params(("advertiser_id" = Option<String>, Query, description = "Required of a caller that sees more than one."), InPages),
-    responses((status = 200, body = Page<Campaign>), Refused<(openapi::Scoped, openapi::Input, openapi::Shared)>))]
+    responses((status = 200, body = Page<Campaign>), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Shared)>))]
 pub(crate) async fn campaigns(
     State(state): State<Arc<QueryState>>,
     caller: Caller,

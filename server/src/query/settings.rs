@@ -7,10 +7,7 @@ use clickwire_protocol::{alerts::FraudRate, finality, rules::Mode, settings::Set
 use serde::de::DeserializeOwned;
 
 use crate::{
-    http::{
-        error::Error,
-        openapi::{self, Refused},
-    },
+    http::{error::Error, openapi::Refused},
     identity::access::Scope,
     query::state::QueryState,
     store::database::answer,
@@ -20,7 +17,7 @@ use crate::{
 ///
 /// A change of the rule is in it as soon as it is in force.
 #[utoipa::path(get, path = "/api/v1/settings", operation_id = "show_settings", tag = "viewer",
-    responses((status = 200, body = Settings), Refused<(openapi::Viewer, openapi::Database)>))]
+    responses((status = 200, body = Settings), Refused<(crate::identity::error::Viewer, crate::store::error::Database)>))]
 pub(crate) async fn show(
     State(state): State<Arc<QueryState>>,
     _viewer: Scope,

@@ -34,6 +34,7 @@ use super::{
 use crate::{
     http::error::Error,
     live::{Event, Hub},
+    redirect::error::RedirectError,
 };
 
 /// Ads kept, about; one takes 3 KiB, and with many hosts and names 15 KiB at most.
@@ -132,7 +133,7 @@ impl Ads {
         match found {
             Found::Ad(ad) => Ok(Some(ad)),
             Found::Nothing => Ok(None),
-            Found::Unreachable(cause) => Err(Error::AdsAway(cause.to_string())),
+            Found::Unreachable(cause) => Err(RedirectError::AdsAway(cause.to_string()).into()),
         }
     }
 
@@ -147,7 +148,11 @@ impl Ads {
     /// Tells every server that these ads have changed; to be called after the commit.
     pub(crate) async fn announce(&self, ad_ids: &[String]) -> Result<(), Error> {
         ad_ids.iter().for_each(|ad_id| self.0.note_change(ad_id));
-        self.0.shared.announce(ad_ids).await.map_err(|error| Error::RedisAway(error.to_string()))
+        self.0
+            .shared
+            .announce(ad_ids)
+            .await
+            .map_err(|error| RedirectError::RedisAway(error.to_string()).into())
     }
 }
 

@@ -16,6 +16,7 @@ mod ad;
 mod address;
 pub(crate) mod ads;
 mod answer;
+pub(crate) mod error;
 pub(crate) mod landing;
 pub(crate) mod macros;
 mod purpose;
@@ -40,7 +41,7 @@ use self::{macros::ClickMacros, query::Query};
 use crate::{
     http::{error::Error, openapi::Refused, visitor::Visitor},
     intake::{Sender, enrich::Arrival},
-    redirect::state::RedirectState,
+    redirect::{error::ADS_UNAVAILABLE, state::RedirectState},
 };
 
 /// What is known of a click on a link before its ad.
@@ -116,8 +117,8 @@ async fn answered(
         Ok(Followed::Taken(_)) => "redirected",
         Ok(Followed::Uncounted(_)) => "uncounted",
         Err(Error::NotFound) => "unknown_ad",
-        Err(Error::AdsAway(_)) => "ads_away",
         Err(Error::TooMany { .. }) => "limited",
+        Err(error) if error.code() == ADS_UNAVAILABLE => "ads_away",
         Err(_) => "not_taken",
     };
     metrics::counter!("clickwire_redirects_total", "outcome" => outcome).increment(1);

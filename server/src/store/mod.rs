@@ -7,5 +7,6 @@
 
 pub(crate) mod database;
 pub(crate) mod deployment;
+pub(crate) mod error;
 pub(crate) mod following;
 pub(crate) mod scope;

@@ -1,7 +1,7 @@
 //! What an operation may be refused for, by group: the status, body and headers of each error come
 //! from [`Error`] itself, so the document says what is answered.
 
-use std::{collections::BTreeMap, marker::PhantomData, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, marker::PhantomData, num::NonZeroU32};
 
 use axum::http::{HeaderName, StatusCode};
 use clickwire_protocol::click::Rejection;
@@ -9,12 +9,8 @@ use utoipa::{
     IntoResponses,
     openapi::{Content, Header, Ref, RefOr, Response, Type, header::HeaderBuilder, schema::Object},
 };
-use uuid::Uuid;
 
-use crate::http::{
-    error::Error,
-    rate_limit::{Left, Rate},
-};
+use crate::http::{error::Error, rate_limit::Rate};
 
 /// Errors that come together.
 pub(crate) trait Group {
@@ -97,65 +93,26 @@ macro_rules! groups {
         $($(#[$doc])+
         pub(crate) enum $group {}
 
-        impl Group for $group {
-            fn errors() -> Vec<Error> {
-                vec![$($error),+]
+        impl $crate::http::openapi::Group for $group {
+            fn errors() -> Vec<$crate::http::error::Error> {
+                vec![$($error.into()),+]
             }
         })+
     };
 }
 
+pub(crate) use groups;
+
 /// Whatever the limit is, the answer looks alike.
-const ONE: Rate = Rate::per_second(NonZeroU32::MIN, NonZeroU32::MIN);
+pub(crate) const ONE: Rate = Rate::per_second(NonZeroU32::MIN, NonZeroU32::MIN);
 
 groups! {
-    /// Who asks has no key to post with, or sends too much.
-    Poster: Error::Unauthorized, Error::KeysUnread, Error::UnsupportedEncoding,
-        Error::TooMany { left: Left::nothing("key", ONE), retry_after: Duration::ZERO };
-    /// Who asks has no token.
-    Viewer: Error::Unauthorized, Error::KeysUnread;
-    /// Who asks has no token, or it is not good for that.
-    Scoped: Error::Unauthorized, Error::Forbidden, Error::CrossSite, Error::KeysUnread;
-    /// Who asks has not signed in.
-    Account: Error::Unauthorized, Error::Forbidden, Error::CrossSite, Error::KeysUnread;
-    /// An account asks for too much at once.
-    OneAtATime: Error::TooManyAtOnce;
-    /// A password is wrong, one of too many, or another site's page has sent it.
-    SignIn: Error::SignInRefused, Error::SignInBusy, Error::CrossSite,
-        Error::TooMany { left: Left::nothing("address", ONE), retry_after: Duration::ZERO };
-    /// A password is to be made.
-    Busy: Error::SignInBusy;
-    /// The key is another advertiser's.
-    NotAllowed: Error::Forbidden;
     /// Parameters are wrong.
     Input: Error::Invalid(Rejection::default());
     /// A body is wrong.
     Body: Error::Invalid(Rejection::default()), Error::TooLarge, Error::UnsupportedMediaType;
-    /// A batch is wrong, or one too many.
-    Batch: Error::BatchTooLarge("The batch, or a click in it, is beyond a limit."), Error::BatchMediaType,
-        Error::TooManyBatches;
-    /// The post came before.
-    Repeated: Error::KeyReused, Error::KeyInFlight;
-    /// A click was not acknowledged.
-    Click: Error::Broker { click_id: Uuid::nil(), cause: String::new() }, Error::BrokerAway(String::new());
     /// It is not there, or its name can't be one.
     Missing: Error::NotFound, Error::Invalid(Rejection::default());
     /// It does not fit what is there.
     Conflict: Error::Conflict("This does not fit what is there.");
-    /// The database is asked.
-    Database: Error::Database(sqlx::Error::PoolTimedOut);
-    /// The database is asked for what belongs to tenants, each of which has a share of it.
-    Shared: Error::TooManyAtOnce, Error::TooSlow, Error::Database(sqlx::Error::PoolTimedOut);
-    /// The database is written to.
-    Record: Error::Database(sqlx::Error::PoolTimedOut), Error::Locked(sqlx::Error::PoolTimedOut);
-    /// The broker is asked.
-    Broker: Error::BrokerAway(String::new());
-    /// A message can't go back.
-    NotReplayable: Error::NotReplayable(String::new());
-    /// Others are told over Redis.
-    Announced: Error::RedisAway(String::new());
-    /// There is no place left for a live session, or not for this client.
-    Sessions: Error::Full, Error::TooMany { left: Left::nothing("address", ONE), retry_after: Duration::ZERO };
-    /// A connection becomes a WebSocket.
-    Live: Error::CrossSite, Error::Upgrade(String::new());
 }

@@ -23,7 +23,10 @@ use crate::{
         error::Error,
         rate_limit::{Allowance, Rate},
     },
-    identity::secret::{Hash, hash},
+    identity::{
+        error::IdentityError,
+        secret::{Hash, hash},
+    },
 };
 
 /// All keys that are taken; cheap to clone.
@@ -66,7 +69,7 @@ impl Ring {
         let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
         match stored.keys.get(&hash) {
             Some(held) if held.until_ms.is_none_or(|until_ms| now_ms() < until_ms) => Ok(held.poster.clone()),
-            None if stored.version.is_none() => Err(Error::KeysUnread),
+            None if stored.version.is_none() => Err(IdentityError::KeysUnread.into()),
             Some(_) | None => Err(Error::Unauthorized),
         }
     }

@@ -1,0 +1,45 @@
+//! Why an ad is not known, or its change not announced.
+
+use axum::http::StatusCode;
+use thiserror::Error as ThisError;
+
+use crate::http::{
+    error::{Kind, Problem},
+    openapi::groups,
+};
+
+/// Code of [`RedirectError::AdsAway`].
+pub(super) const ADS_UNAVAILABLE: &str = "ads_unavailable";
+
+/// What ads are looked up in is away.
+#[derive(Debug, ThisError)]
+pub(crate) enum RedirectError {
+    /// Neither Redis nor the database says where an ad leads.
+    #[error("ads: {0}")]
+    AdsAway(String),
+    /// It is done, but screens or other servers may not know.
+    #[error("redis: {0}")]
+    RedisAway(String),
+}
+
+impl Problem for RedirectError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::AdsAway(_) => Kind(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ADS_UNAVAILABLE,
+                "This link can't be looked up now. Try again.",
+            ),
+            Self::RedisAway(_) => Kind(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "redis_unavailable",
+                "It is done, but dashboards and other servers may not know yet. Send it again to tell them.",
+            ),
+        }
+    }
+}
+
+groups! {
+    /// Others are told over Redis.
+    Announced: RedirectError::RedisAway(String::new());
+}
