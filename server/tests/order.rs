@@ -13,6 +13,9 @@ const WINGS: [&str; 13] = [
     "config", "http",
 ];
 
+/// The layers of the gateway, from the top to the bottom.
+const LIVE: [&str; 3] = ["feed", "session", "wire"];
+
 /// Every Rust file below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -25,17 +28,17 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The wings that a source names: the first names after `crate::`, or in the group after it.
-fn named(source: &str) -> BTreeSet<String> {
+/// The modules that a source names: the first names after `prefix`, or in the group after it.
+fn named(source: &str, prefix: &str) -> BTreeSet<String> {
     let code: String =
         source.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
+    for (at, _) in code.match_indices(prefix) {
         let before = code[..at].chars().next_back();
         if before.is_some_and(|before| before.is_alphanumeric() || before == '_') {
             continue;
         }
-        let rest = &code[at + "crate::".len()..];
+        let rest = &code[at + prefix.len()..];
         match rest.strip_prefix('{') {
             Some(group) => found.extend(members(group)),
             None => found.extend([name(rest)]),
@@ -88,7 +91,7 @@ fn a_wing_uses_those_below_it_alone() {
             wrong.push(format!("{} is in no wing that is listed here", place.display()));
             continue;
         };
-        for other in named(&fs::read_to_string(file).unwrap()) {
+        for other in named(&fs::read_to_string(file).unwrap(), "crate::") {
             match rank(&other) {
                 Some(rank) if rank >= own => edges += usize::from(rank > own),
                 Some(_) => wrong.push(format!("{} uses {other}, which is above {wing}", place.display())),
@@ -101,10 +104,28 @@ fn a_wing_uses_those_below_it_alone() {
 }
 
 #[test]
+fn a_layer_of_the_gateway_uses_those_below_it_alone() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/live");
+    for (rank, layer) in LIVE.iter().enumerate() {
+        let mut files = Vec::new();
+        sources(&root.join(layer), &mut files);
+        assert!(!files.is_empty(), "{layer}");
+        for file in files {
+            let used = named(&fs::read_to_string(&file).unwrap(), "live::");
+            let wrong: Vec<_> = LIVE[..rank].iter().filter(|above| used.contains(**above)).collect();
+            assert!(wrong.is_empty(), "{} uses {wrong:?}", file.display());
+            let doors = ["hub", "websocket", "http", "presence"];
+            assert!(doors.iter().all(|door| !used.contains(*door)), "{} uses {used:?}", file.display());
+        }
+    }
+}
+
+#[test]
 fn uses_are_found_however_they_are_written() {
     let found = named(
         "use crate::{\n    http::{error::Error, state},\n    live,\n};\nuse crate::store::scope;\n\
          fn f() { crate::intake::take(); mycrate::query(); }\n// crate::admin\n",
+        "crate::",
     );
     assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), ["http", "intake", "live", "store"]);
 }

@@ -33,12 +33,14 @@ use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use uuid::Uuid;
 
 use super::{
-    clicks::Clicks,
-    frame::Frame,
-    hub::Watched,
-    place::Place,
-    view::{Step, lock},
+    feed::{
+        clicks::Clicks,
+        view::{Step, lock},
+        watched::Watched,
+    },
+    session::place::Place,
     watched,
+    wire::frame::Frame,
 };
 use crate::{
     http::{
@@ -99,7 +101,7 @@ pub(crate) async fn events(
 ) -> Result<Response, Error> {
     let Question { view, since, every_ms } = asked(parameters, &caller.scope)?;
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
-    let place = Place::take(&state, visitor.address)?;
+    let place = Place::take(&state.sessions, &state.addresses, visitor.address)?;
     let share = match caller.account_id {
         Some(account_id) => Some(state.sessions.by_account.try_take(account_id).ok_or(LiveError::Full)?),
         None => None,
@@ -173,7 +175,7 @@ impl Events {
             _ = self.heartbeat.tick() => return Some(vec![Bytes::from_static(b":\n\n")]),
         }
         let mut frames: Vec<Frame> = Vec::new();
-        self.clicks.frames(SUBSCRIPTION, now_ms(), &mut frames);
+        self.clicks.add_frames(SUBSCRIPTION, now_ms(), &mut frames);
         // Before the last of them: what came before it is whole only with it.
         let id = self.clicks.told().map(|told| format!("id: {}:{}\n", told.epoch, told.seq));
         let mut pieces = Vec::with_capacity(frames.len() * 3);
@@ -224,7 +226,7 @@ pub(crate) async fn poll(
     if every_ms.is_some() {
         return Err(Error::field("every_ms", "Only for events; ask as often as you like."));
     }
-    let _place = Place::take(&state, visitor.address)?;
+    let _place = Place::take(&state.sessions, &state.addresses, visitor.address)?;
     let watched =
         state.polled.watch(view, &caller, |view| state.hub.watch(view, &caller)).ok_or(LiveError::Full)?;
     let start = async {

@@ -20,17 +20,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::feed::watched::Watched;
 use crate::{
     config::Config,
     identity::access::Caller,
     live::{
-        alerts::Alerts,
-        feed::{Event, Feed, Source},
-        frame::InFlight,
-        listeners::Listeners,
+        feed::{
+            Event, Feed, Source,
+            alerts::Alerts,
+            subscriber::{Request, Subscriber},
+        },
         presence::Advertiser,
-        subscriber::{Request, Subscriber},
-        view::SharedView,
+        wire::frame::InFlight,
     },
     store::database::Tenants,
 };
@@ -55,25 +56,6 @@ pub(crate) struct Hub {
 
 /// By advertiser.
 type Feeds = Arc<Mutex<HashMap<String, Weak<Feed>>>>;
-
-/// A view that is watched. Feed and view live as long as somebody holds one of these.
-#[derive(Clone)]
-pub(crate) struct Watched {
-    pub(crate) view: SharedView,
-    feed: Arc<Feed>,
-}
-
-impl Watched {
-    /// Those that are told as soon as the feed has something to tell.
-    pub(super) fn listeners(&self) -> &Listeners {
-        self.feed.listeners()
-    }
-
-    /// What is encoded for the feed's sessions.
-    pub(super) fn in_flight(&self) -> &InFlight {
-        self.feed.in_flight()
-    }
-}
 
 impl Hub {
     /// Starts to listen to Redis, until `stop`.
@@ -108,7 +90,7 @@ impl Hub {
     /// watches the advertiser in too many different ways.
     pub(crate) fn watch(&self, view: View, caller: &Caller) -> Option<Watched> {
         let feed = self.feed(&view.advertiser_id, caller);
-        Some(Watched { view: feed.view(view, caller.holder())?, feed })
+        Some(Watched::new(feed.view(view, caller.holder())?, feed))
     }
 
     /// The news about incidents, shared by every session that watches them.

@@ -1,39 +1,23 @@
 //! The gateway: pushes what changes to dashboards over WebSockets.
 //!
-//! - [`hub`]: a feed for each advertiser that is watched; [`subscriber`]: what is heard from Redis, for all
-//! - [`feed`]: follows one advertiser: keeps up to date; [`load`]: reads it from the database
-//! - [`cells`]: the advertiser's recent cells, and the views computed from them
-//! - [`view`]: what one kind of dashboard shows, computed once for all that show it
-//! - [`rates`]: how fast its clicks come
-//! - [`alerts`]: news about incidents, for operators
-//! - [`clicks`]: one watcher of a view, whatever carries its messages
-//! - [`http`]: the same as server-sent events, and for asking now and then
-//! - [`place`]: what a session takes and gives back
-//! - [`presence`]: what is watched, and by whom
-//! - [`session`]: one dashboard's connection; [`outlet`]: what it is told; [`listeners`]: those who are told by
-//!   one feed
-//! - [`frame`]: messages that many sessions share; [`socket`]: frames on their way to the kernel, over a [`transport`] with TLS or without
+//! What is said here goes through three layers, of which each knows only those before it:
+//! - [`wire`]: messages that many sessions share, and their way to the kernel
+//! - [`session`]: what a session's task shares with those who have news for it, whatever the news is
+//!   ([`session::Source`])
+//! - [`feed`]: one advertiser's live state, the views computed from it, and news about incidents
+//!
+//! Above them are the doors: [`websocket`]; [`http`]: server-sent events, and asking now and then; [`hub`]: a feed
+//! for each advertiser that is watched; [`presence`]: what is watched, and by whom.
 
-mod alerts;
-mod cells;
-mod clicks;
 pub(crate) mod error;
 mod feed;
-mod frame;
 pub(crate) mod http;
 mod hub;
-mod listeners;
-mod load;
-mod outlet;
-mod place;
 pub(crate) mod presence;
-mod rates;
 mod session;
-mod socket;
 pub(crate) mod state;
-mod subscriber;
-mod transport;
-mod view;
+mod websocket;
+mod wire;
 
 use axum::extract::FromRef;
 use std::sync::Arc;
@@ -49,12 +33,12 @@ use clickwire_protocol::{live::View, object::Fault};
 pub(crate) use feed::Event;
 pub(crate) use hub::Hub;
 #[cfg(any(test, fuzzing))]
-pub(crate) use session::heard;
+pub(crate) use websocket::heard;
 
 use crate::{
     http::{error::Error, openapi::Refused, visitor::Visitor},
     identity::access::Scope,
-    live::{place::Place, session::Session, socket::Upgrade, state::LiveState},
+    live::{session::place::Place, state::LiveState, websocket::Session, wire::socket::Upgrade},
 };
 
 /// Opens a WebSocket for live data.
@@ -73,7 +57,7 @@ pub(crate) async fn upgrade(
     }
     // Whether it is needed the first message says.
     let by_cookie = state.access.by_cookie(request.headers()).map(Box::new);
-    let place = Place::take(&state, visitor.address)?;
+    let place = Place::take(&state.sessions, &state.addresses, visitor.address)?;
     let tracker = state.sessions.tracker.clone();
     tracker.clone().spawn(async move {
         let Some(socket) = upgrade.socket().await else { return };

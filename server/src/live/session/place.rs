@@ -5,11 +5,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    http::{error::Error, quota::QuotaGuard, rate_limit::customer},
-    live::{
-        error::LiveError,
-        state::{LiveState, Sessions},
+    http::{
+        error::Error,
+        quota::QuotaGuard,
+        rate_limit::{Addresses, customer},
     },
+    live::{error::LiveError, session::sessions::Sessions},
 };
 
 /// When somebody with too many sessions may try again.
@@ -23,12 +24,12 @@ pub(crate) struct Place {
 
 impl Place {
     /// A place for a client, unless all are taken, it has too many, comes too often, or the server goes away.
-    pub(crate) fn take(state: &LiveState, client: IpAddr) -> Result<Self, Error> {
-        let Sessions { stop, permits, by_address, .. } = &state.sessions;
+    pub(crate) fn take(sessions: &Sessions, addresses: &Addresses, client: IpAddr) -> Result<Self, Error> {
+        let Sessions { stop, permits, by_address, .. } = sessions;
         if stop.is_cancelled() {
             return Err(LiveError::Full.into());
         }
-        let left = state.addresses.spend(client)?;
+        let left = addresses.spend(client)?;
         let address = by_address.try_take(customer(client)).ok_or_else(|| {
             metrics::counter!("clickwire_limited_total", "by" => "sessions").increment(1);
             Error::TooMany { left, retry_after: AGAIN }

@@ -9,15 +9,15 @@ use clickwire_protocol::{
 };
 use tokio::sync::watch;
 
-use super::{
-    frame::Frame,
-    hub::Watched,
-    listeners::Listeners,
-    view::{Told, lock},
+use crate::live::{
+    feed::view::{Told, lock},
+    feed::watched::Watched,
+    session::{Source, end::End, listeners::Listeners},
+    wire::frame::Frame,
 };
 
 /// A watched view, and how far its watcher was told; `None` before the first message.
-pub(super) struct Clicks {
+pub(in crate::live) struct Clicks {
     watched: Watched,
     /// Under this name it is present.
     who: Arc<str>,
@@ -31,7 +31,7 @@ pub(super) struct Clicks {
 
 impl Clicks {
     /// A watcher whose state ends at `since`, what it is called in records, and how often it wants to be told.
-    pub(super) fn new(
+    pub(in crate::live) fn new(
         watched: Watched,
         since: Option<Position>,
         who: Arc<str>,
@@ -42,33 +42,23 @@ impl Clicks {
         Self { watched, who, told: None, since, every_ms, not_before_ms: 0 }
     }
 
-    /// Those that are told as soon as there is something to tell.
-    pub(super) fn listeners(&self) -> &Listeners {
-        self.watched.listeners()
-    }
-
     /// Wakes when there is something to tell; 0 until the state is loaded.
-    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+    pub(in crate::live) fn subscribe(&self) -> watch::Receiver<u64> {
         lock(&self.watched.view).subscribe()
     }
 
     /// Whether there is something to tell whose time has not come.
-    pub(super) fn waits(&self, now_ms: i64) -> bool {
+    pub(in crate::live) fn waits(&self, now_ms: i64) -> bool {
         now_ms < self.not_before_ms && lock(&self.watched.view).has_news(self.told.as_ref())
     }
 
-    /// Whether too much of its feed is in flight.
-    pub(super) fn is_exceeded(&self) -> bool {
-        self.watched.in_flight().is_exceeded()
-    }
-
     /// How long it is until the time comes to tell something.
-    pub(super) fn time_left(&self, now_ms: i64) -> Duration {
+    pub(in crate::live) fn time_left(&self, now_ms: i64) -> Duration {
         Duration::from_millis(u64::try_from(self.not_before_ms - now_ms).unwrap_or(0))
     }
 
     /// Adds what there is to tell now.
-    pub(super) fn frames(&mut self, id: u32, now_ms: i64, frames: &mut Vec<Frame>) {
+    pub(in crate::live) fn add_frames(&mut self, id: u32, now_ms: i64, frames: &mut Vec<Frame>) {
         let mut view = lock(&self.watched.view);
         if !view.has_news(self.told.as_ref()) {
             return;
@@ -105,7 +95,7 @@ impl Clicks {
     }
 
     /// How far the watcher was told.
-    pub(super) fn told(&self) -> Option<Position> {
+    pub(in crate::live) fn told(&self) -> Option<Position> {
         self.told.as_ref().map(Told::position)
     }
 }
@@ -113,5 +103,24 @@ impl Clicks {
 impl Drop for Clicks {
     fn drop(&mut self) {
         lock(&self.watched.view).goes(&self.who);
+    }
+}
+
+impl Source for Clicks {
+    fn listeners(&self) -> &Listeners {
+        self.watched.listeners()
+    }
+
+    fn waits(&self, now_ms: i64) -> bool {
+        self.waits(now_ms)
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.watched.in_flight().is_exceeded()
+    }
+
+    fn frames(&mut self, id: u32, now_ms: i64, frames: &mut Vec<Frame>) -> Result<(), End> {
+        self.add_frames(id, now_ms, frames);
+        Ok(())
     }
 }

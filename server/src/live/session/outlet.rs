@@ -6,7 +6,6 @@
 //! views have to tell at the same moment goes out in one write.
 
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,8 +16,10 @@ use clickwire_process::now_ms;
 use clickwire_protocol::live::{ServerMessage, close};
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
-use super::{
-    alerts::Alerts, clicks::Clicks, frame::Frame, listeners::Listening, session::End, socket::Socket,
+use super::{Source, end::End};
+use crate::live::{
+    session::listeners::Listening,
+    wire::{frame::Frame, socket::Socket},
 };
 
 /// Heartbeats that may stay unanswered.
@@ -32,7 +33,7 @@ const QUEUED_BYTES: usize = 64 * 1_024;
 const STALLED_MS: i64 = 2_000;
 
 /// Until the session ends.
-pub(super) struct Outlet(Mutex<Option<State>>);
+pub(in crate::live) struct Outlet(Mutex<Option<State>>);
 
 struct State {
     socket: Socket,
@@ -48,26 +49,14 @@ struct State {
     deliveries: metrics::Counter,
 }
 
-const TOO_SLOW: End = End::Close(close::TOO_SLOW, Cow::Borrowed("too slow; connect again"));
-
-/// What a session is told from.
-pub(super) enum Source {
-    Clicks(Clicks),
-    Alerts {
-        alerts: Arc<Alerts>,
-        /// The last news that it was told; `None` before the first message.
-        told: Option<i64>,
-    },
-}
-
 /// One of a session's subscriptions.
 struct Subscription {
-    source: Source,
+    source: Box<dyn Source>,
     _listening: Listening,
 }
 
 impl Outlet {
-    pub(super) fn new(socket: Socket, deliveries: metrics::Counter) -> Self {
+    pub(in crate::live) fn new(socket: Socket, deliveries: metrics::Counter) -> Self {
         Self(Mutex::new(Some(State {
             socket,
             subscriptions: BTreeMap::new(),
@@ -81,7 +70,7 @@ impl Outlet {
 
     /// The next message of the client; until it comes, what could not be written at once is. What is lost when
     /// this is given up halfway comes with the next call.
-    pub(super) async fn receive(&self) -> Result<Message, End> {
+    pub(in crate::live) async fn receive(&self) -> Result<Message, End> {
         poll_fn(|context| match &mut *self.lock() {
             Some(state) => state.poll_receive(context),
             None => Poll::Ready(Err(End::Gone)),
@@ -90,7 +79,7 @@ impl Outlet {
     }
 
     /// Tells what there is to tell at this time; whether there is something else that waits for its own.
-    pub(super) fn tell(&self, now_ms: i64) -> bool {
+    pub(in crate::live) fn tell(&self, now_ms: i64) -> bool {
         let mut outlet = self.lock();
         let Some(state) = &mut *outlet else { return false };
         let told = state.tell(now_ms);
@@ -106,7 +95,7 @@ impl Outlet {
     }
 
     /// Answers the client.
-    pub(super) fn answer(&self, message: &ServerMessage) -> Result<(), End> {
+    pub(in crate::live) fn answer(&self, message: &ServerMessage) -> Result<(), End> {
         self.with(|state| {
             state.socket.queue().push(Frame::of(message));
             state.deliveries.increment(1);
@@ -115,18 +104,15 @@ impl Outlet {
     }
 
     /// Tells of a source from now on, as `id`, instead of what was told of under it.
-    pub(super) fn subscribe(self: &Arc<Self>, id: u32, source: Source) -> Result<(), End> {
-        let _listening = match &source {
-            Source::Clicks(clicks) => clicks.listeners().add(self),
-            Source::Alerts { alerts, .. } => alerts.listeners().add(self),
-        };
+    pub(in crate::live) fn subscribe(self: &Arc<Self>, id: u32, source: Box<dyn Source>) -> Result<(), End> {
+        let _listening = source.listeners().add(self);
         self.with(|state| {
             state.subscriptions.insert(id, Subscription { source, _listening });
             state.tell(now_ms()).map(drop)
         })
     }
 
-    pub(super) fn unsubscribe(&self, id: u32) -> Result<(), End> {
+    pub(in crate::live) fn unsubscribe(&self, id: u32) -> Result<(), End> {
         self.with(|state| {
             state.subscriptions.remove(&id);
             Ok(())
@@ -134,12 +120,12 @@ impl Outlet {
     }
 
     /// How many subscriptions there are beside `id`.
-    pub(super) fn others(&self, id: u32) -> usize {
+    pub(in crate::live) fn others(&self, id: u32) -> usize {
         self.lock().iter().flat_map(|state| state.subscriptions.keys()).filter(|key| **key != id).count()
     }
 
     /// Asks whether somebody is still there; an error if nobody has been for too long.
-    pub(super) fn heartbeat(&self) -> Result<(), End> {
+    pub(in crate::live) fn heartbeat(&self) -> Result<(), End> {
         self.with(|state| {
             // Who takes what was written to it before, slowly, is there.
             if state.socket.has_taken() {
@@ -158,7 +144,7 @@ impl Outlet {
     }
 
     /// Ends it: nobody tells it anything any more. Then says farewell.
-    pub(super) async fn close(&self, farewell: Option<CloseFrame>) {
+    pub(in crate::live) async fn close(&self, farewell: Option<CloseFrame>) {
         let state = self.lock().take();
         if let (Some(State { socket, subscriptions, .. }), Some(farewell)) = (state, farewell) {
             drop(subscriptions);
@@ -168,7 +154,7 @@ impl Outlet {
     }
 
     /// Ends it as the client wants it: its farewell is answered.
-    pub(super) async fn leave(&self) {
+    pub(in crate::live) async fn leave(&self) {
         let state = self.lock().take();
         if let Some(State { socket, subscriptions, .. }) = state {
             drop(subscriptions);
@@ -209,7 +195,7 @@ impl State {
         if let Some(since_ms) = self.socket.stalled_since_ms() {
             let is_exceeded = || self.subscriptions.values().any(|one| one.source.is_exceeded());
             if now_ms - since_ms > STALLED_MS && is_exceeded() {
-                return Err(TOO_SLOW);
+                return Err(End::TOO_SLOW);
             }
             return Ok(self.subscriptions.values().any(|subscription| subscription.source.waits(now_ms)));
         }
@@ -239,35 +225,12 @@ impl State {
         let Some(Subscription { source, .. }) = self.subscriptions.get_mut(&id) else { return Ok(false) };
         let frames = self.socket.queue();
         let queued = frames.len();
-        match source {
-            source if source.waits(now_ms) => return Ok(true),
-            Source::Clicks(clicks) => clicks.frames(id, now_ms, frames),
-            Source::Alerts { alerts, told } => {
-                let Some((news, now_told)) = alerts.next(id, *told) else { return Err(TOO_SLOW) };
-                frames.extend(news);
-                *told = now_told;
-            }
+        if source.waits(now_ms) {
+            return Ok(true);
         }
+        source.frames(id, now_ms, frames)?;
         self.deliveries.increment((frames.len() - queued) as u64);
         Ok(false)
-    }
-}
-
-impl Source {
-    /// Whether too much of what is told of is in flight.
-    fn is_exceeded(&self) -> bool {
-        match self {
-            Self::Clicks(clicks) => clicks.is_exceeded(),
-            Self::Alerts { alerts, .. } => alerts.is_exceeded(),
-        }
-    }
-
-    /// Whether there is something to tell whose time has not come.
-    fn waits(&self, now_ms: i64) -> bool {
-        match self {
-            Self::Clicks(clicks) => clicks.waits(now_ms),
-            Self::Alerts { .. } => false,
-        }
     }
 }
 
@@ -276,7 +239,7 @@ mod tests {
     use futures_util::{SinkExt as _, StreamExt as _};
 
     use super::*;
-    use crate::live::socket::tests::pair;
+    use crate::live::wire::socket::tests::pair;
 
     #[tokio::test]
     async fn who_takes_nothing_is_given_up_and_who_takes_it_late_gets_it() {

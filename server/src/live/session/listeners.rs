@@ -8,14 +8,14 @@ use std::{
 use clickwire_process::now_ms;
 use tokio::task::yield_now;
 
-use super::outlet::Outlet;
+use crate::live::session::outlet::Outlet;
 
 /// Sessions that are told in a row, before others on this thread have their turn.
 const AT_A_TIME: usize = 64;
 
 /// Those that listen to one feed, or to the news about incidents.
 #[derive(Clone, Default)]
-pub(super) struct Listeners(Arc<Mutex<HashMap<usize, Listener>>>);
+pub(in crate::live) struct Listeners(Arc<Mutex<HashMap<usize, Listener>>>);
 
 struct Listener {
     outlet: Weak<Outlet>,
@@ -23,14 +23,14 @@ struct Listener {
 }
 
 /// Held for as long as a subscription listens.
-pub(super) struct Listening {
+pub(in crate::live) struct Listening {
     listeners: Listeners,
     key: usize,
 }
 
 impl Listeners {
     /// One more subscription of a session.
-    pub(super) fn add(&self, outlet: &Arc<Outlet>) -> Listening {
+    pub(in crate::live) fn add(&self, outlet: &Arc<Outlet>) -> Listening {
         // No other has this address for as long as there is a weak reference to it.
         let key = Arc::as_ptr(outlet).addr();
         let new = || Listener { outlet: Arc::downgrade(outlet), subscriptions: 0 };
@@ -39,7 +39,7 @@ impl Listeners {
     }
 
     /// Has every session told what it has not been told; whether one wants to be told later.
-    pub(super) async fn tell(&self) -> bool {
+    pub(in crate::live) async fn tell(&self) -> bool {
         let outlets: Vec<_> = self.lock().values().filter_map(|listener| listener.outlet.upgrade()).collect();
         let (mut later, now_ms) = (false, now_ms());
         for (number, outlet) in (1..).zip(outlets) {

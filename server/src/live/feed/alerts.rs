@@ -31,8 +31,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     live::{
         feed::Event,
-        frame::{Body, Frame, InFlight},
-        listeners::Listeners,
+        session::{Source, end::End, listeners::Listeners},
+        wire::frame::{Body, Frame, InFlight},
     },
     query::incidents::read,
     store::database::answer,
@@ -103,14 +103,9 @@ impl Alerts {
         (alerts, ended)
     }
 
-    /// Those that are told as soon as there is news.
-    pub(super) fn listeners(&self) -> &Listeners {
-        &self.listeners
-    }
-
     /// What a session that was told everything up to `told` is to be told now, and how far it has been
     /// told then. `None` if that is no longer kept.
-    pub(crate) fn next(&self, id: u32, told: Option<i64>) -> Option<(Vec<Frame>, Option<i64>)> {
+    fn next(&self, id: u32, told: Option<i64>) -> Option<(Vec<Frame>, Option<i64>)> {
         let mut news = self.news();
         let (Some(seq), Some(told)) = (news.seq, told) else {
             let snapshot = news.seq.map(|seq| news.snapshot(seq, &self.in_flight).frame(id));
@@ -121,11 +116,6 @@ impl Alerts {
         }
         let untold = news.recent.iter().filter(|(number, _)| *number > told);
         Some((untold.map(|(_, body)| body.frame(id)).collect(), Some(seq)))
-    }
-
-    /// Whether too much of the news is in flight.
-    pub(super) fn is_exceeded(&self) -> bool {
-        self.in_flight.is_exceeded()
     }
 
     fn news(&self) -> MutexGuard<'_, News> {
@@ -241,6 +231,40 @@ impl Follower {
         if alerts.take(&reading)? {
             alerts.listeners.tell().await;
         }
+        Ok(())
+    }
+}
+
+/// One session that is told the news.
+pub(in crate::live) struct Watcher {
+    alerts: Arc<Alerts>,
+    /// The last news that it was told; `None` before the first message.
+    told: Option<i64>,
+}
+
+impl Watcher {
+    pub(in crate::live) fn new(alerts: Arc<Alerts>) -> Self {
+        Self { alerts, told: None }
+    }
+}
+
+impl Source for Watcher {
+    fn listeners(&self) -> &Listeners {
+        &self.alerts.listeners
+    }
+
+    fn waits(&self, _now_ms: i64) -> bool {
+        false
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.alerts.in_flight.is_exceeded()
+    }
+
+    fn frames(&mut self, id: u32, _now_ms: i64, frames: &mut Vec<Frame>) -> Result<(), End> {
+        let (news, told) = self.alerts.next(id, self.told).ok_or(End::TOO_SLOW)?;
+        frames.extend(news);
+        self.told = told;
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const TURNS: usize = 256;
 
 /// What the subscriber is asked for.
-pub(super) enum Request {
+pub(in crate::live) enum Request {
     /// Somebody follows a channel.
     Follow { channel: String, events: mpsc::Sender<Event>, suspect: Arc<AtomicBool> },
     /// Who followed this channel has ended, unless another has begun since.
@@ -45,7 +45,7 @@ pub(super) enum Request {
 }
 
 /// The task that listens to Redis.
-pub(super) struct Subscriber {
+pub(in crate::live) struct Subscriber {
     redis: Connection,
     channels: HashMap<String, Channel>,
     /// Channels that have been left, before Redis has said so.
@@ -86,12 +86,12 @@ struct Listening {
 }
 
 impl Subscriber {
-    pub(super) fn new(redis: Connection, requests: mpsc::UnboundedReceiver<Request>) -> Self {
+    pub(in crate::live) fn new(redis: Connection, requests: mpsc::UnboundedReceiver<Request>) -> Self {
         Self { redis, channels: HashMap::new(), leaving: HashSet::new(), requests }
     }
 
     /// Works until there can be no more requests.
-    pub(super) async fn run(mut self) {
+    pub(in crate::live) async fn run(mut self) {
         let mut backoff = Backoff::up_to(RETRY_WITHIN);
         let mut connected_before = false;
         loop {

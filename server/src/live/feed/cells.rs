@@ -16,8 +16,8 @@ use clickwire_protocol::{
 use crate::{
     http::quota::Holder,
     live::{
-        frame::InFlight,
-        view::{SharedView, ViewState, lock},
+        feed::view::{SharedView, ViewState, lock},
+        wire::frame::InFlight,
     },
 };
 

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{self, ServerConnection};
 use crate::http::tls::Stream;
 
 /// The bytes of one connection.
-pub(super) enum Transport {
+pub(in crate::live) enum Transport {
     Plain(TcpStream),
     Tls(TcpStream, Box<ServerConnection>),
 }
@@ -36,12 +36,12 @@ impl From<Stream> for Transport {
 
 impl Transport {
     /// The socket's options.
-    pub(super) fn options(&self) -> SockRef<'_> {
+    pub(in crate::live) fn options(&self) -> SockRef<'_> {
         SockRef::from(self.stream())
     }
 
     /// Ready when there may be something to read.
-    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::live) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Its own messages may be waiting to go out.
         if let Self::Tls(stream, session) = self
             && session.wants_write()
@@ -53,12 +53,12 @@ impl Transport {
     }
 
     /// Ready when there may be room to write.
-    pub(super) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::live) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_write_ready(context)
     }
 
     /// Nothing more will be written; waits until the other side has gone.
-    pub(super) async fn shutdown(&mut self) -> io::Result<()> {
+    pub(in crate::live) async fn shutdown(&mut self) -> io::Result<()> {
         if let Self::Tls(_, session) = self {
             session.send_close_notify();
             // What does not fit now is not waited for.

@@ -22,28 +22,31 @@ use time::OffsetDateTime;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::feed::{Feed, RETRY_WITHIN, Source, now_minute};
-use crate::{http::quota::Holder, store::database};
+use crate::{
+    http::quota::Holder,
+    live::feed::{Feed, RETRY_WITHIN, Source, now_minute},
+    store::database,
+};
 
 /// What was read: cells, and the feed's head before them.
-pub(super) struct Loaded {
-    pub(super) position: Position,
-    pub(super) cells: Vec<MinuteCell>,
+pub(in crate::live) struct Loaded {
+    pub(in crate::live) position: Position,
+    pub(in crate::live) cells: Vec<MinuteCell>,
 }
 
 /// A reading under way, which ends with this; `None` when the feed has ended.
-pub(super) type Loading = AbortOnDropHandle<Option<Loaded>>;
+pub(in crate::live) type Loading = AbortOnDropHandle<Option<Loaded>>;
 
 /// Reads one advertiser's minutes; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Loader {
-    pub(super) advertiser_id: Arc<str>,
-    pub(super) feed: Weak<Feed>,
-    pub(super) source: Source,
+pub(in crate::live) struct Loader {
+    pub(in crate::live) advertiser_id: Arc<str>,
+    pub(in crate::live) feed: Weak<Feed>,
+    pub(in crate::live) source: Source,
     /// Set when what is read now is not enough.
-    pub(super) suspect: Arc<AtomicBool>,
+    pub(in crate::live) suspect: Arc<AtomicBool>,
     /// Those whose shares of the connections it uses up: of whoever has begun to watch.
-    pub(super) watcher: Arc<[Holder]>,
+    pub(in crate::live) watcher: Arc<[Holder]>,
 }
 
 #[derive(Debug, Error)]
@@ -56,7 +59,7 @@ enum LoadError {
 
 impl Loader {
     /// Begins to read, until it has worked.
-    pub(super) fn begin(&self) -> Loading {
+    pub(in crate::live) fn begin(&self) -> Loading {
         let loader = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
             let mut backoff = Backoff::up_to(RETRY_WITHIN);

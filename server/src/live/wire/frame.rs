@@ -47,7 +47,7 @@ impl Default for InFlight {
 
 impl InFlight {
     /// A server's count, with limits in bytes for each feed and for all of them.
-    pub(super) fn limited(feed_max: usize, all_max: usize) -> Self {
+    pub(in crate::live) fn limited(feed_max: usize, all_max: usize) -> Self {
         Self { feed: Arc::default(), feed_max, all: Arc::default(), all_max }
     }
 
@@ -224,7 +224,7 @@ fn text(message: &ServerMessage) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::live) mod tests {
     use clickwire_protocol::{
         alerts::{Alert, Change, Kind, News, Severity},
         live::{Rate, ViewCell},

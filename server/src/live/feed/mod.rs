@@ -2,9 +2,26 @@
 //!
 //! The state is loaded from the database once, however many dashboards arrive, and kept up by the
 //! feed over Redis. The order makes it right: subscribe, read the feed's head, read the database
-//! ([`load`](super::load)). Whenever something may have been missed (a gap, another epoch, a new connection
+//! ([`load`]). Whenever something may have been missed (a gap, another epoch, a new connection
 //! to Redis, a head that is ahead of us) the database is read again; only differences are passed on. However
 //! long that takes, what is published is shown meanwhile.
+//!
+//! - [`subscriber`]: what is heard from Redis, for all feeds
+//! - [`load`]: one reading of the database
+//! - [`cells`]: the recent cells, and the views computed from them; [`rates`]: how fast clicks come
+//! - [`view`]: what one kind of dashboard shows, computed once for all that show it
+//! - [`watched`]: a view that is watched
+//! - [`clicks`]: one watcher of a view, whatever carries its messages
+//! - [`alerts`]: news about incidents, for operators
+
+pub(in crate::live) mod alerts;
+mod cells;
+pub(in crate::live) mod clicks;
+mod load;
+mod rates;
+pub(in crate::live) mod subscriber;
+pub(in crate::live) mod view;
+pub(in crate::live) mod watched;
 
 use std::{
     collections::BTreeMap,
@@ -30,11 +47,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     http::quota::Holder,
     live::{
-        cells::{Cells, Ticked},
-        frame::InFlight,
-        listeners::Listeners,
-        load::{Loaded, Loader, Loading},
-        view::SharedView,
+        feed::{
+            cells::{Cells, Ticked},
+            load::{Loaded, Loader, Loading},
+            view::SharedView,
+        },
+        session::listeners::Listeners,
+        wire::frame::InFlight,
     },
     store::database::Tenants,
 };
@@ -49,7 +68,7 @@ const ON_ITS_WAY: Duration = Duration::from_millis(250);
 const SUBSCRIBED_WITHIN: Duration = Duration::from_millis(250);
 
 /// How long a load that failed waits, at most: less than screens may be behind.
-pub(super) const RETRY_WITHIN: Duration = Duration::from_secs(1);
+pub(in crate::live) const RETRY_WITHIN: Duration = Duration::from_secs(1);
 
 /// One advertiser's state; lives as long as somebody watches.
 pub(crate) struct Feed {
@@ -131,27 +150,27 @@ impl Feed {
     }
 
     /// Whether the database has been read.
-    pub(super) fn is_loaded(&self) -> bool {
+    pub(in crate::live) fn is_loaded(&self) -> bool {
         self.cells().is_loaded()
     }
 
     /// Where the feed is before the database is read; what comes from now on is kept beside what is read.
-    pub(super) fn begin_load(&self) -> Position {
+    pub(in crate::live) fn begin_load(&self) -> Position {
         self.cells().begin_load()
     }
 
     /// Those that are told as soon as there is something to tell.
-    pub(super) fn listeners(&self) -> &Listeners {
+    pub(in crate::live) fn listeners(&self) -> &Listeners {
         &self.listeners
     }
 
     /// What is encoded for its sessions.
-    pub(super) fn in_flight(&self) -> &InFlight {
+    pub(in crate::live) fn in_flight(&self) -> &InFlight {
         &self.in_flight
     }
 
     /// Has the database read again: messages may have been lost.
-    pub(super) fn doubt(&self) {
+    pub(in crate::live) fn doubt(&self) {
         self.suspect.store(true, Ordering::Relaxed);
     }
 
@@ -287,7 +306,7 @@ impl Follower {
     }
 }
 
-pub(super) fn now_minute() -> i64 {
+pub(in crate::live) fn now_minute() -> i64 {
     now_ms().div_euclid(MINUTE_MS)
 }
 

@@ -16,8 +16,8 @@ use clickwire_protocol::{
 use tokio::sync::watch;
 
 use crate::live::{
-    frame::{Body, InFlight},
-    rates::Rates,
+    feed::rates::Rates,
+    wire::frame::{Body, InFlight},
 };
 
 /// Deltas kept for sessions that are at the same place.

@@ -1,7 +1,7 @@
 //! One dashboard's connection: authenticate, subscribe, be asked now and then whether it is still there. What
-//! it is told, and by whom, is in [`outlet`](super::outlet).
+//! it is told, and by whom, is in [`outlet`](super::session::outlet).
 
-use std::{borrow::Cow, future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use clickwire_protocol::{
     feed::Position,
@@ -10,7 +10,7 @@ use clickwire_protocol::{
 };
 use rand::RngExt as _;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
+use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 use uuid::Uuid;
 
 use crate::{
@@ -25,13 +25,12 @@ use crate::{
     },
     live::{
         Refusal,
-        clicks::Clicks,
+        feed::{alerts::Watcher, clicks::Clicks},
         hub::Hub,
-        outlet::{Outlet, Source},
-        place::Place,
-        socket::Socket,
+        session::{Source, end::End, outlet::Outlet, place::Place},
         state::{LiveState, Sessions},
         watched,
+        wire::socket::Socket,
     },
 };
 
@@ -61,38 +60,6 @@ pub(crate) struct Session {
     commands: Allowance,
 }
 
-/// Why a session ends.
-pub(super) enum End {
-    /// Closed by us, with this code and reason.
-    Close(u16, Cow<'static, str>),
-    /// The server goes away.
-    Reconnect,
-    /// The client has said farewell.
-    Left,
-    /// The other side is gone.
-    Gone,
-}
-
-impl End {
-    /// Bytes of a reason, at most: a control frame has 125 (RFC 6455, section 5.5), two of them the code.
-    const REASON_MAX_BYTES: usize = 123;
-
-    pub(super) fn close(code: u16, reason: &'static str) -> Self {
-        Self::Close(code, reason.into())
-    }
-
-    /// Closed for a message that the protocol does not have.
-    fn unreadable(Unreadable { fault: Fault { field, message }, .. }: Unreadable) -> Self {
-        let mut reason = "not a message of clickwire.v1: ".to_owned();
-        if let Some(field) = field {
-            reason += &format!("{field}: ");
-        }
-        reason += &message;
-        reason.truncate(reason.floor_char_boundary(Self::REASON_MAX_BYTES));
-        Self::Close(close::PROTOCOL_ERROR, reason.into())
-    }
-}
-
 /// Why a subscription is refused, as its client is told.
 struct Refused {
     code: &'static str,
@@ -119,19 +86,6 @@ impl From<Refusal> for Refused {
                 Self::new("forbidden", "This account or token does not open that advertiser.")
             }
             Refusal::Invalid(fault) => fault.into(),
-        }
-    }
-}
-
-impl From<tungstenite::Error> for End {
-    fn from(error: tungstenite::Error) -> Self {
-        match error {
-            tungstenite::Error::Capacity(_) => Self::close(close::TOO_LONG, "the message is too long"),
-            tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_) => {
-                Self::close(close::PROTOCOL_ERROR, "not as RFC 6455 has it")
-            }
-            // A connection that ended, one way or another.
-            _ => Self::Gone,
         }
     }
 }
@@ -267,7 +221,7 @@ impl Session {
         since: Option<Position>,
         every_ms: Option<u32>,
         caller: &Caller,
-    ) -> Result<Source, Refused> {
+    ) -> Result<Box<dyn Source>, Refused> {
         if self.outlet.others(id) >= MAX_SUBSCRIPTIONS {
             return Err(Refused::new("too_many", "A session may have 8 subscriptions."));
         }
@@ -277,12 +231,12 @@ impl Session {
                 let watched = self.hub.watch(view, caller).ok_or_else(|| {
                     Refused::new("too_many", "You watch this advertiser in too many different ways.")
                 })?;
-                Ok(Source::Clicks(Clicks::new(watched, since, Arc::clone(&caller.name), every_ms)))
+                Ok(Box::new(Clicks::new(watched, since, Arc::clone(&caller.name), every_ms)))
             }
             Topic::Alerts {} if caller.scope != Scope::All => {
                 Err(Refused::new("forbidden", "Only operators watch incidents."))
             }
-            Topic::Alerts {} => Ok(Source::Alerts { alerts: self.hub.alerts(), told: None }),
+            Topic::Alerts {} => Ok(Box::new(Watcher::new(self.hub.alerts()))),
         }
     }
 
@@ -327,7 +281,7 @@ pub(crate) fn heard(bytes: &[u8]) -> Vec<ClientMessage> {
             Ok(())
         }
     }
-    let (mut protocol, mut client) = (super::socket::protocol(&[]), Client(bytes));
+    let (mut protocol, mut client) = (super::wire::socket::protocol(&[]), Client(bytes));
     let mut heard = Vec::new();
     while let Ok(message) = protocol.read(&mut client) {
         assert!(message.len() <= clickwire_protocol::live::MAX_CLIENT_MESSAGE_BYTES);

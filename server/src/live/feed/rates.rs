@@ -6,7 +6,7 @@ use clickwire_protocol::live::{RATE_SECONDS, Rate};
 
 /// Clicks by the second in which we heard of them.
 #[derive(Default)]
-pub(super) struct Rates(BTreeMap<i64, Second>);
+pub(in crate::live) struct Rates(BTreeMap<i64, Second>);
 
 struct Second {
     clicks: i64,
@@ -16,7 +16,7 @@ struct Second {
 
 impl Rates {
     /// Adds clicks, of which the next revision tells. Fewer than none are some that were judged anew.
-    pub(super) fn count(&mut self, second: i64, clicks: i64, revision: u64) {
+    pub(in crate::live) fn count(&mut self, second: i64, clicks: i64, revision: u64) {
         let counted = self.0.entry(second).or_insert(Second { clicks: 0, revision });
         counted.clicks += clicks;
         counted.revision = revision;
@@ -28,7 +28,7 @@ impl Rates {
     }
 
     /// What changed after a revision.
-    pub(super) fn after(&self, revision: u64) -> Vec<Rate> {
+    pub(in crate::live) fn after(&self, revision: u64) -> Vec<Rate> {
         let changed = self.0.iter().filter(|(_, counted)| counted.revision > revision);
         changed.map(|(&second, counted)| Rate { second, clicks: counted.clicks.max(0) }).collect()
     }

@@ -1,7 +1,7 @@
 //! A WebSocket on its connection: messages come in through tungstenite, frames that many sessions
 //! share go out as they are.
 //!
-//! A frame's body is encoded once for all who are told the same ([`frame`](super::frame)); each session's part is
+//! A frame's body is encoded once for all who are told the same ([`frame`](crate::live::wire::frame)); each session's part is
 //! one write to its socket, of everything that there is for it. Control frames, and everything that is read, are tungstenite's business. The two take turns:
 //! nothing of ours is written while tungstenite has something half written, and nothing is read, which
 //! could be answered, while something of ours is.
@@ -31,7 +31,10 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::{
     http::{error, tls::Stream},
-    live::{error::LiveError, frame::Frame, transport::Transport},
+    live::{
+        error::LiveError,
+        wire::{frame::Frame, transport::Transport},
+    },
 };
 
 /// Bytes read from a socket at once; what is kept for each connection. Clients say little.
@@ -81,7 +84,7 @@ fn offers_ours(headers: &HeaderMap) -> bool {
 }
 
 /// A server's end of RFC 6455, within our limits.
-pub(super) fn protocol(already_read: &[u8]) -> WebSocketContext {
+pub(in crate::live) fn protocol(already_read: &[u8]) -> WebSocketContext {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
@@ -264,7 +267,7 @@ impl Drop for Queued {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::live) mod tests {
     use std::time::Duration;
 
     use futures_util::{SinkExt as _, StreamExt as _};
