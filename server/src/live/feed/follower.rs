@@ -1,0 +1,148 @@
+//! The task that keeps a feed's state up to date: it does what [`Resync`] decides, and waits for nothing that
+//! would keep a message from being applied.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use clickwire_process::now_ms;
+use clickwire_protocol::feed::{Delta, Keys, Position};
+use rand::RngExt as _;
+use redis::{AsyncCommands as _, RedisError};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    Event, Feed, Source,
+    cells::Ticked,
+    load::{Loaded, Loader, Loading},
+    now_minute,
+    resync::Resync,
+};
+use crate::live::session::listeners::Listeners;
+
+/// How often the feed's head is compared with what has come: a lost last message leaves no gap.
+const CHECK_HEAD: Duration = Duration::from_millis(1_500);
+
+/// A message that the head counts may still be on its way to us for so long.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
+
+/// Subscribing takes less when Redis is there.
+const SUBSCRIBED_WITHIN: Duration = Duration::from_millis(250);
+
+/// The task that keeps a feed's state up to date.
+pub(super) struct Follower {
+    pub(super) advertiser_id: String,
+    pub(super) feed: Weak<Feed>,
+    pub(super) listeners: Listeners,
+    pub(super) source: Source,
+    pub(super) suspect: Arc<AtomicBool>,
+    pub(super) lag: metrics::Histogram,
+    pub(super) loader: Loader,
+}
+
+impl Follower {
+    /// Follows until the feed has ended, or nothing comes any more.
+    pub(super) async fn run(self, mut events: mpsc::Receiver<Event>) {
+        let mut tick = tokio::time::interval(self.source.tick);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let share: f64 = rand::rng().random_range(0.7..1.0);
+        let mut check = tokio::time::interval(CHECK_HEAD.mul_f64(share));
+        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut loading: Option<Loading> = None;
+        let mut resync = Resync::default();
+        // A session wants to be told later what it was not told.
+        let mut is_waited_for = false;
+        // What is read after the subscription need not be read again. Dashboards that arrive while Redis
+        // is away are shown the database, too.
+        let first = timeout(SUBSCRIBED_WITHIN, events.recv()).await;
+        if let Ok(Some(Event::Message(payload))) = first {
+            self.apply(&payload);
+        }
+        self.suspect.store(true, Ordering::Relaxed);
+        loop {
+            // While it is being read the mark belongs to the loader, which begins anew after a failure.
+            if loading.is_none() && resync.begins(self.suspect.load(Ordering::Relaxed)) {
+                loading = Some(self.loader.begin());
+            }
+            let is_gap = tokio::select! {
+                event = events.recv() => match event {
+                    Some(Event::Message(payload)) => {
+                        self.apply(&payload).is_some_and(|follows| resync.message(follows))
+                    }
+                    Some(Event::Subscribed) => {
+                        self.suspect.store(true, Ordering::Relaxed);
+                        false
+                    }
+                    None => return,
+                },
+                loaded = ended(&mut loading) => {
+                    loading = None;
+                    let Some(Loaded { position, cells }) = loaded else { return };
+                    let Some(feed) = self.feed.upgrade() else { return };
+                    resync.loaded(feed.cells().replace(position, cells))
+                }
+                _ = tick.tick() => {
+                    let Some(ticked) = self.tick() else { return };
+                    if ticked.has_news || is_waited_for {
+                        is_waited_for = self.listeners.tell().await;
+                    }
+                    if let Some(published_ms) = ticked.published_ms {
+                        self.lag.record(now_ms().saturating_sub(published_ms).max(0) as f64 / 1e3);
+                    }
+                    false
+                }
+                // What is read now will say as much.
+                _ = check.tick(), if loading.is_none() => {
+                    let head = if resync.expects() { None } else { self.head().await.ok() };
+                    let Some(feed) = self.feed.upgrade() else { return };
+                    let ours = feed.cells().position().clone();
+                    let is_gap = resync.checked(head, &ours);
+                    if resync.expects() {
+                        check.reset_after(ON_ITS_WAY);
+                    }
+                    is_gap
+                }
+            };
+            if is_gap {
+                metrics::counter!("clickwire_live_gaps_total").increment(1);
+            }
+        }
+    }
+
+    fn tick(&self) -> Option<Ticked> {
+        Some(self.feed.upgrade()?.cells().tick(now_minute(), self.source.cells_max))
+    }
+
+    /// Takes a message's cells; whether it follows the last one, if it can be read.
+    fn apply(&self, payload: &[u8]) -> Option<bool> {
+        let feed = self.feed.upgrade()?;
+        match serde_json::from_slice::<Delta>(payload) {
+            Ok(delta) => Some(feed.cells().apply(delta, now_ms().div_euclid(1_000))),
+            Err(error) => {
+                tracing::warn!(advertiser_id = self.advertiser_id, %error, "a message of the feed can't be read");
+                self.suspect.store(true, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    async fn head(&self) -> Result<Position, RedisError> {
+        let key = Keys::new(&self.source.prefix, &self.advertiser_id).head;
+        let (epoch, seq): (Option<String>, Option<u64>) =
+            self.source.redis.clone().hmget(key, &["epoch", "seq"]).await?;
+        Ok(Position { epoch: epoch.unwrap_or_default(), seq: seq.unwrap_or_default() })
+    }
+}
+
+/// Ends when a reading does; `None` when the feed has ended, or it could not be read at all.
+async fn ended(loading: &mut Option<Loading>) -> Option<Loaded> {
+    match loading {
+        Some(loading) => loading.await.ok().flatten(),
+        None => pending().await,
+    }
+}
