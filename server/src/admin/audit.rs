@@ -26,7 +26,7 @@ const MAX_LIMIT: i64 = 1_000;
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Question {
+pub(crate) struct AuditQuery {
     /// Of one table: `accounts`, `account_tokens`, `api_keys`, `advertisers`, `campaigns`, `ads`, `fraud_rules`,
     /// `alerts` (acknowledgements), `adjustments` (releases, by click id).
     subject: Option<String>,
@@ -86,14 +86,14 @@ pub(crate) struct Page {
 }
 
 /// What was changed, the latest first.
-#[utoipa::path(get, path = "/audit", operation_id = "list_audit", tag = "admin", params(Question),
+#[utoipa::path(get, path = "/audit", operation_id = "list_audit", tag = "admin", params(AuditQuery),
     responses((status = 200, body = Page), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Database)>))]
 pub(super) async fn list(
     State(state): State<Arc<AdminState>>,
     _admin: Admin,
     mut given: Parameters,
 ) -> Result<Json<Page>, Error> {
-    let question = Question {
+    let question = AuditQuery {
         subject: given.text("subject"),
         subject_id: given.text("subject_id"),
         actor: given.text("actor"),

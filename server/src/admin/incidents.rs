@@ -29,9 +29,9 @@ const MAX_LIMIT: i64 = 200;
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Question {
+struct IncidentQuery {
     #[param(inline, required = false)]
-    state: Lives,
+    state: StateFilter,
     /// 50 unless asked otherwise.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -41,18 +41,18 @@ struct Question {
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "snake_case")]
-enum Lives {
+enum StateFilter {
     #[default]
     Open,
     Resolved,
     All,
 }
 
-fn lives(text: &str) -> Result<Lives, &'static str> {
+fn state_filter(text: &str) -> Result<StateFilter, &'static str> {
     match text {
-        "open" => Ok(Lives::Open),
-        "resolved" => Ok(Lives::Resolved),
-        "all" => Ok(Lives::All),
+        "open" => Ok(StateFilter::Open),
+        "resolved" => Ok(StateFilter::Resolved),
+        "all" => Ok(StateFilter::All),
         _ => Err("Expected open, resolved or all."),
     }
 }
@@ -67,15 +67,15 @@ pub(super) struct Page {
 }
 
 /// Incidents, the latest opened first.
-#[utoipa::path(get, path = "/", operation_id = "list_alerts", tag = "operator", params(Question),
+#[utoipa::path(get, path = "/", operation_id = "list_alerts", tag = "operator", params(IncidentQuery),
     responses((status = 200, body = Page), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Database)>))]
 pub(super) async fn list(
     State(state): State<Arc<AdminState>>,
     _operator: Operator,
     mut given: Parameters,
 ) -> Result<Json<Page>, Error> {
-    let question = Question {
-        state: given.take("state", lives).unwrap_or_default(),
+    let question = IncidentQuery {
+        state: given.take("state", state_filter).unwrap_or_default(),
         limit: given.number("limit", 1..=MAX_LIMIT),
         before: given
             .take("before", |text| Uuid::try_parse(text).map_err(|_| "Expected the `next` of a page.")),
@@ -83,9 +83,9 @@ pub(super) async fn list(
     let question = given.finish(question)?;
     let limit = question.limit.unwrap_or(LIMIT);
     let is_resolved = match question.state {
-        Lives::Open => Some(false),
-        Lives::Resolved => Some(true),
-        Lives::All => None,
+        StateFilter::Open => Some(false),
+        StateFilter::Resolved => Some(true),
+        StateFilter::All => None,
     };
     let mut data = incidents::latest(&state.reading, is_resolved, question.before, limit + 1).await?;
     let is_last = data.len() as i64 <= limit;

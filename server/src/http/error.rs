@@ -119,12 +119,12 @@ pub(crate) struct InvalidBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemBody {
-    error: Told,
+    error: ProblemDetails,
 }
 
 /// What went wrong.
 #[derive(Serialize, ToSchema)]
-struct Told {
+struct ProblemDetails {
     /// For programs.
     code: &'static str,
     /// For people.
@@ -307,7 +307,8 @@ impl IntoResponse for Error {
             error => {
                 let (click_id, reason) =
                     error.problem().map_or((None, None), |problem| (problem.click_id(), problem.reason()));
-                Json(ProblemBody { error: Told { code, message, click_id, reason } }).into_response()
+                Json(ProblemBody { error: ProblemDetails { code, message, click_id, reason } })
+                    .into_response()
             }
         };
         let mut response = (status, body).into_response();

@@ -158,7 +158,7 @@ impl Addresses {
 
     /// Spends one request of a client.
     pub(crate) fn spend(&self, client: IpAddr) -> Result<Left, Error> {
-        let customer = customer(client);
+        let customer = rate_limit_key(client);
         let new = || Ok::<_, Error>(Arc::new(Allowance::new("address", self.rate)));
         self.allowances.get_or_insert_with(&customer, new)?.spend(NonZeroU32::MIN)
     }
@@ -226,7 +226,7 @@ impl Attempts {
     /// Spends one attempt of a client, and one at a login.
     pub(crate) fn spend(&self, client: IpAddr, login: &str) -> Result<Attempt, Error> {
         let new = || Ok::<_, Error>(Arc::<Tries>::default());
-        let address = self.addresses.get_or_insert_with(&customer(client), new)?;
+        let address = self.addresses.get_or_insert_with(&rate_limit_key(client), new)?;
         address.spend("address", None)?;
         let login = self.logins.get_or_insert_with(&self.hashed.hash_one(login), new)?;
         login.spend("login", Some(Rate::SIGN_INS))?;
@@ -242,7 +242,7 @@ impl Attempt {
 }
 
 /// What stands for a client: its address, or an IPv6 customer's network.
-pub(crate) fn customer(client: IpAddr) -> IpAddr {
+pub(crate) fn rate_limit_key(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(network(address)),

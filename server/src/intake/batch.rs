@@ -35,7 +35,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::{
-    Intake, Sender, Taken,
+    ClientRetry, Intake, Taken,
     hints::Hints,
     in_hand::Pieces,
     owners::{Named, Owners},
@@ -234,7 +234,7 @@ async fn take(
             .into());
         }
         let (taken, is_fraudulent) =
-            tokio::join!(intake.take(&click, Sender::Repeats), hints.of(poster, &click));
+            tokio::join!(intake.take(&click, ClientRetry::Retries), hints.of(poster, &click));
         match taken {
             Ok(taken) => {
                 let is_duplicate = taken == Taken::Known;

@@ -15,7 +15,7 @@ use super::batch::{MAX_BATCH_BYTES, TOO_MANY_BYTES};
 use crate::http::{
     error::Error,
     quota::{Quota, QuotaGuard},
-    rate_limit::customer,
+    rate_limit::rate_limit_key,
 };
 
 /// Batches in hand at the same time, at most; each may come to some 10 MiB.
@@ -60,7 +60,7 @@ impl Batches {
     pub(super) fn begin(&self, key_id: &Arc<str>, client: IpAddr) -> Option<InHand> {
         Some(InHand {
             _of_key: self.of_key.try_take(Arc::clone(key_id))?,
-            _of_address: self.of_address.try_take(customer(client))?,
+            _of_address: self.of_address.try_take(rate_limit_key(client))?,
             _permit: Arc::clone(&self.all).try_acquire_owned().ok()?,
         })
     }

@@ -54,11 +54,11 @@ const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a sender does when it is told to come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sender {
+pub(crate) enum ClientRetry {
     /// It sends the click again: a program.
-    Repeats,
+    Retries,
     /// It is gone: a browser on its way to the advertiser.
-    Leaves,
+    FireAndForget,
 }
 
 /// What became of a click.
@@ -121,11 +121,11 @@ impl Intake {
     /// The broker is asked first. When it is away, refuses, or is silent, the click goes to the spool,
     /// if its sender may use it. It may be in both then, under one id, and is counted once. A broker
     /// that was silent is not waited for again before it has answered the spool's drain.
-    pub(crate) async fn take(&self, click: &Click, sender: Sender) -> Result<Taken, Error> {
+    pub(crate) async fn take(&self, click: &Click, retry: ClientRetry) -> Result<Taken, Error> {
         let failed = |cause: String| IntakeError::Broker { click_id: click.click_id, cause };
-        let (patience, may_wait) = match sender {
-            Sender::Repeats => (self.publish_timeout, self.spools_posts),
-            Sender::Leaves => (self.publish_timeout.min(BROWSERS_PATIENCE), true),
+        let (patience, may_wait) = match retry {
+            ClientRetry::Retries => (self.publish_timeout, self.spools_posts),
+            ClientRetry::FireAndForget => (self.publish_timeout.min(BROWSERS_PATIENCE), true),
         };
         let spool = self.spool.as_ref().filter(|_| may_wait);
         let payload: Bytes = serde_json::to_vec(click).map_err(|error| failed(error.to_string()))?.into();
@@ -150,15 +150,15 @@ impl Intake {
             }
             None => Refusal::Off,
         };
-        match sender {
-            Sender::Repeats => {
+        match retry {
+            ClientRetry::Retries => {
                 if may_wait {
                     metrics::counter!("clickwire_spool_refused_total", "reason" => refusal.name())
                         .increment(1);
                 }
                 Err(failed(format!("{failure}; spool: {refusal}")).into())
             }
-            Sender::Leaves => {
+            ClientRetry::FireAndForget => {
                 self.losses.count(1, refusal.name());
                 Ok(Taken::Lost)
             }

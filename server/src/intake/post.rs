@@ -14,7 +14,7 @@ use axum::{
 use clickwire_protocol::{answer::Accepted, click::PostedClick, idempotency::Key};
 
 use super::{
-    Sender, Taken,
+    ClientRetry, Taken,
     idempotency::{self, Found},
 };
 use crate::{
@@ -88,7 +88,7 @@ async fn take(
 ) -> Result<Bytes, Error> {
     let click = state.enricher.posted(posted, visitor, poster);
     let (taken, is_fraudulent) =
-        tokio::join!(state.intake.take(&click, Sender::Repeats), state.hints.of(poster, &click));
+        tokio::join!(state.intake.take(&click, ClientRetry::Retries), state.hints.of(poster, &click));
     let is_duplicate = taken? == Taken::Known;
     let accepted = Accepted { success: true, click_id: click.click_id, is_duplicate, is_fraudulent };
     let answer = serde_json::to_vec(&accepted)

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Condition, Intake, Sender, Taken};
+use super::{ClientRetry, Condition, Intake, Taken};
 use crate::config::Config;
 
 /// An intake whose broker is away.
@@ -63,18 +63,18 @@ async fn a_browsers_click_waits_on_the_disk_and_outlives_a_restart() {
     let folder = TempDir::new().unwrap();
     let before = intake(&folder, &[]).await;
     for number in 0..3 {
-        assert_eq!(before.take(&click(number), Sender::Leaves).await.unwrap(), Taken::Spooled);
+        assert_eq!(before.take(&click(number), ClientRetry::FireAndForget).await.unwrap(), Taken::Spooled);
     }
     // A program can come again, and nobody has said that it need not.
-    assert_eq!(before.take(&click(3), Sender::Repeats).await.unwrap_err().code(), "broker_unavailable");
+    assert_eq!(before.take(&click(3), ClientRetry::Retries).await.unwrap_err().code(), "broker_unavailable");
     assert_eq!((before.lost(), before.spool().unwrap().clicks), (0, 3));
     before.close().await;
 
     let after = intake(&folder, &["--spool-posts"]).await;
-    assert_eq!(after.take(&click(3), Sender::Repeats).await.unwrap(), Taken::Spooled);
+    assert_eq!(after.take(&click(3), ClientRetry::Retries).await.unwrap(), Taken::Spooled);
     assert_eq!(after.spool().unwrap().clicks, 4);
     after.close().await;
-    assert_eq!(after.take(&click(4), Sender::Leaves).await.unwrap(), Taken::Lost);
+    assert_eq!(after.take(&click(4), ClientRetry::FireAndForget).await.unwrap(), Taken::Lost);
 }
 
 #[tokio::test]
@@ -82,12 +82,15 @@ async fn without_room_a_browser_goes_on_and_its_click_is_counted_as_lost() {
     let folder = TempDir::new().unwrap();
     let intake = intake(&folder, &["--spool-max-bytes=65536", "--spool-posts"]).await;
     let mut taken = 0;
-    while intake.take(&click(taken), Sender::Leaves).await.unwrap() == Taken::Spooled {
+    while intake.take(&click(taken), ClientRetry::FireAndForget).await.unwrap() == Taken::Spooled {
         taken += 1;
     }
     assert!(taken > 50, "{taken}");
-    assert_eq!(intake.take(&click(taken), Sender::Leaves).await.unwrap(), Taken::Lost);
-    assert_eq!(intake.take(&click(taken), Sender::Repeats).await.unwrap_err().code(), "broker_unavailable");
+    assert_eq!(intake.take(&click(taken), ClientRetry::FireAndForget).await.unwrap(), Taken::Lost);
+    assert_eq!(
+        intake.take(&click(taken), ClientRetry::Retries).await.unwrap_err().code(),
+        "broker_unavailable"
+    );
     assert_eq!(intake.lost(), 2);
     let state = intake.spool().unwrap();
     assert_eq!((u128::from(state.clicks), state.condition), (taken, Condition::Full));
@@ -98,8 +101,8 @@ async fn without_room_a_browser_goes_on_and_its_click_is_counted_as_lost() {
 async fn without_a_spool_a_browser_goes_on_and_its_click_is_counted_as_lost() {
     let folder = TempDir::new().unwrap();
     let intake = intake(&folder, &["--spool=off"]).await;
-    assert_eq!(intake.take(&click(1), Sender::Leaves).await.unwrap(), Taken::Lost);
-    assert_eq!(intake.take(&click(2), Sender::Repeats).await.unwrap_err().code(), "broker_unavailable");
+    assert_eq!(intake.take(&click(1), ClientRetry::FireAndForget).await.unwrap(), Taken::Lost);
+    assert_eq!(intake.take(&click(2), ClientRetry::Retries).await.unwrap_err().code(), "broker_unavailable");
     assert_eq!((intake.lost(), intake.spool()), (1, None));
 }
 

@@ -34,11 +34,11 @@ use uuid::Uuid;
 
 use super::{
     feed::{
-        clicks::Clicks,
+        subscription::ViewSubscription,
         view::{Step, lock},
         watched::Watched,
     },
-    session::place::Place,
+    session::permit::SessionPermit,
     watched,
     wire::frame::Frame,
 };
@@ -99,15 +99,15 @@ pub(crate) async fn events(
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Response, Error> {
-    let Question { view, since, every_ms } = asked(parameters, &caller.scope)?;
+    let ViewQuery { view, since, every_ms } = asked(parameters, &caller.scope)?;
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
-    let place = Place::take(&state.sessions, &state.addresses, visitor.address)?;
+    let place = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
     let share = match caller.account_id {
         Some(account_id) => Some(state.sessions.by_account.try_take(account_id).ok_or(LiveError::Full)?),
         None => None,
     };
     let watched = state.hub.watch(view, &caller).ok_or(LiveError::Full)?;
-    let clicks = Clicks::new(watched, since, Arc::clone(&caller.name), every_ms);
+    let clicks = ViewSubscription::new(watched, since, Arc::clone(&caller.name), every_ms);
     let mut news = clicks.subscribe();
     if *news.borrow() > 0 {
         news.mark_changed();
@@ -154,11 +154,11 @@ pub(crate) async fn events(
 
 /// One client's events. Nothing queues: what changed is asked for when the connection takes it.
 struct Events {
-    clicks: Clicks,
+    clicks: ViewSubscription,
     news: watch::Receiver<u64>,
     heartbeat: Interval,
     leave: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _place: Place,
+    _place: SessionPermit,
     _share: Option<QuotaGuard<Uuid>>,
     /// A server that stops waits for it.
     _open: TaskTrackerToken,
@@ -191,7 +191,7 @@ impl Events {
     }
 
     /// Ends when there is something new, and its time has come.
-    async fn changed(news: &mut watch::Receiver<u64>, clicks: &Clicks) -> Option<()> {
+    async fn changed(news: &mut watch::Receiver<u64>, clicks: &ViewSubscription) -> Option<()> {
         sleep(clicks.time_left(now_ms())).await;
         news.changed().await.ok()
     }
@@ -222,11 +222,11 @@ pub(crate) async fn poll(
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Response, Error> {
-    let Question { view, since, every_ms } = asked(parameters, &caller.scope)?;
+    let ViewQuery { view, since, every_ms } = asked(parameters, &caller.scope)?;
     if every_ms.is_some() {
         return Err(Error::field("every_ms", "Only for events; ask as often as you like."));
     }
-    let _place = Place::take(&state.sessions, &state.addresses, visitor.address)?;
+    let _place = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
     let watched =
         state.polled.watch(view, &caller, |view| state.hub.watch(view, &caller)).ok_or(LiveError::Full)?;
     let start = async {
@@ -317,14 +317,14 @@ impl Polled {
 
 /// What a query string asks for.
 #[derive(Debug)]
-struct Question {
+struct ViewQuery {
     view: View,
     /// Where the client's state ends.
     since: Option<Position>,
     every_ms: Option<u32>,
 }
 
-fn asked(mut parameters: Parameters, scope: &Scope) -> Result<Question, Error> {
+fn asked(mut parameters: Parameters, scope: &Scope) -> Result<ViewQuery, Error> {
     let advertiser_id = parameters.text("advertiser_id");
     // What the values are as they are stored is said by `watched`, as of a view from a socket.
     let filters = Filters {
@@ -342,7 +342,7 @@ fn asked(mut parameters: Parameters, scope: &Scope) -> Result<Question, Error> {
     let (advertiser_id, filters, group_by, window_minutes, since, every_ms) = parameters.finish(asked)?;
     let advertiser_id = scope.advertiser(advertiser_id.as_deref())?.to_owned();
     let view = watched(View { advertiser_id, filters, group_by, window_minutes }, scope)?;
-    Ok(Question { view, since, every_ms })
+    Ok(ViewQuery { view, since, every_ms })
 }
 
 fn position(text: &str) -> Option<Position> {
@@ -356,7 +356,7 @@ mod tests {
 
     use super::*;
 
-    fn question(query: &str) -> Result<Question, Error> {
+    fn question(query: &str) -> Result<ViewQuery, Error> {
         let uri = format!("http://localhost/?{query}").parse().unwrap();
         let Query(given) = Query::try_from_uri(&uri).unwrap();
         asked(Parameters::new(given), &Scope::Advertisers(vec!["adv_001".into()]))
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_query_names_a_view_and_a_place() {
-        let Question { view, since, every_ms } = question(
+        let ViewQuery { view, since, every_ms } = question(
             "campaign_id=c&device_type=tv&group_by=ad_id,country&window_minutes=5&since=e-1:7&every_ms=900",
         )
         .unwrap();

@@ -101,8 +101,8 @@ impl Hub {
         }
         let database = self.database.clone();
         let channel = alerts_channel(&self.source.prefix);
-        let alerts = self.follow(channel, |events, suspect| {
-            Alerts::start(database, self.source.in_flight.of_another_feed(), events, suspect)
+        let alerts = self.follow(channel, |events, needs_resync| {
+            Alerts::start(database, self.source.in_flight.of_another_feed(), events, needs_resync)
         });
         *watched = Arc::downgrade(&alerts);
         alerts
@@ -125,8 +125,9 @@ impl Hub {
         let channel = Keys::new(&self.source.prefix, advertiser_id).channel;
         let source = self.source.clone();
         let watcher = watcher.holders(Some(advertiser_id));
-        let feed = self
-            .follow(channel, |events, suspect| Feed::start(advertiser_id, source, watcher, events, suspect));
+        let feed = self.follow(channel, |events, needs_resync| {
+            Feed::start(advertiser_id, source, watcher, events, needs_resync)
+        });
         feeds.retain(|_, feed| feed.strong_count() > 0);
         feeds.insert(advertiser_id.to_owned(), Arc::downgrade(&feed));
         feed
@@ -139,10 +140,10 @@ impl Hub {
         start: impl FnOnce(mpsc::Receiver<Event>, Arc<AtomicBool>) -> (T, JoinHandle<()>),
     ) -> T {
         let (events, received) = mpsc::channel(MAX_EVENTS);
-        let suspect = Arc::new(AtomicBool::new(false));
-        let (follower, ended) = start(received, Arc::clone(&suspect));
+        let needs_resync = Arc::new(AtomicBool::new(false));
+        let (follower, ended) = start(received, Arc::clone(&needs_resync));
         let requests = self.requests.clone();
-        self.request(Request::Follow { channel: channel.clone(), events, suspect });
+        self.request(Request::Follow { channel: channel.clone(), events, needs_resync });
         tokio::spawn(async move {
             // However it ended, its receiver is gone, and without a subscriber the server is stopping.
             let _ = ended.await;
@@ -173,7 +174,7 @@ async fn follow_eras(feeds: Feeds, mut redis: Connection, key: String) {
         // Away: feeds are read again when it is back.
         let Ok(era) = redis.get::<_, Option<String>>(&key).await else { continue };
         if known.as_ref() != Some(&era) {
-            lock(&feeds).values().filter_map(Weak::upgrade).for_each(|feed| feed.doubt());
+            lock(&feeds).values().filter_map(Weak::upgrade).for_each(|feed| feed.invalidate());
             known = Some(era);
         }
     }

@@ -38,7 +38,7 @@ pub(crate) use websocket::heard;
 use crate::{
     http::{error::Error, openapi::Refused, visitor::Visitor},
     identity::access::Scope,
-    live::{session::place::Place, state::LiveState, websocket::Session, wire::socket::Upgrade},
+    live::{session::permit::SessionPermit, state::LiveState, websocket::Session, wire::socket::Upgrade},
 };
 
 /// Opens a WebSocket for live data.
@@ -57,7 +57,7 @@ pub(crate) async fn upgrade(
     }
     // Whether it is needed the first message says.
     let by_cookie = state.access.by_cookie(request.headers()).map(Box::new);
-    let place = Place::take(&state.sessions, &state.addresses, visitor.address)?;
+    let place = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
     let tracker = state.sessions.tracker.clone();
     tracker.clone().spawn(async move {
         let Some(socket) = upgrade.socket().await else { return };

@@ -1,5 +1,5 @@
 //! One dashboard's connection: authenticate, subscribe, be asked now and then whether it is still there. What
-//! it is told, and by whom, is in [`outlet`](super::session::outlet).
+//! it is told, and by whom, is in [`connection`](super::session::connection).
 
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
@@ -25,9 +25,9 @@ use crate::{
     },
     live::{
         Refusal,
-        feed::{alerts::Watcher, clicks::Clicks},
+        feed::{alerts::Watcher, subscription::ViewSubscription},
         hub::Hub,
-        session::{Source, end::End, outlet::Outlet, place::Place},
+        session::{Source, connection::Connection, end::End, permit::SessionPermit},
         state::{LiveState, Sessions},
         watched,
         wire::socket::Socket,
@@ -48,12 +48,12 @@ const MAX_SUBSCRIPTIONS: usize = 8;
 
 /// One connection.
 pub(crate) struct Session {
-    outlet: Arc<Outlet>,
+    connection: Arc<Connection>,
     access: Arc<Access>,
     /// Who has signed in with the browser that connected, or why nobody has.
     by_cookie: Result<Box<Caller>, Error>,
     /// Of what the server and the client's address may have, and of what its account may.
-    _place: Place,
+    _place: SessionPermit,
     share: Option<QuotaGuard<Uuid>>,
     hub: Hub,
     sessions: Sessions,
@@ -94,11 +94,11 @@ impl Session {
     pub(crate) fn new(
         socket: Socket,
         by_cookie: Result<Box<Caller>, Error>,
-        place: Place,
+        place: SessionPermit,
         state: &LiveState,
     ) -> Self {
         Self {
-            outlet: Arc::new(Outlet::new(socket, state.sessions.deliveries.clone())),
+            connection: Arc::new(Connection::new(socket, state.sessions.deliveries.clone())),
             access: Arc::clone(&state.access),
             by_cookie,
             _place: place,
@@ -122,14 +122,14 @@ impl Session {
                 Some((close::RECONNECT, rand::rng().random_range(0..RECONNECT_WITHIN_MS).to_string()))
             }
             End::Left => {
-                let _ = timeout(FAREWELL_WITHIN, self.outlet.leave()).await;
+                let _ = timeout(FAREWELL_WITHIN, self.connection.leave()).await;
                 None
             }
             End::Gone => None,
         };
         let code = farewell.as_ref().map_or_else(|| "gone".to_owned(), |(code, _)| code.to_string());
         let farewell = farewell.map(|(code, reason)| CloseFrame { code: code.into(), reason: reason.into() });
-        let _ = timeout(FAREWELL_WITHIN, self.outlet.close(farewell)).await;
+        let _ = timeout(FAREWELL_WITHIN, self.connection.close(farewell)).await;
         metrics::counter!("clickwire_live_closes_total", "code" => code).increment(1);
     }
 
@@ -161,7 +161,7 @@ impl Session {
             let full = || End::close(close::TOO_MANY_SESSIONS, "this account has too many sessions");
             self.share = Some(share.ok_or_else(full)?);
         }
-        self.outlet.answer(&ServerMessage::Welcome {
+        self.connection.answer(&ServerMessage::Welcome {
             session: Uuid::now_v7().to_string(),
             heartbeat_ms: self.sessions.heartbeat.as_millis() as u64,
             advertisers: caller.scope.advertisers().map(<[String]>::to_vec),
@@ -183,7 +183,7 @@ impl Session {
                     Err(Unreadable { id: Some(id), fault }) => self.refuse(id, fault.into()),
                     Err(unreadable) => Err(End::unreadable(unreadable)),
                 }),
-                _ = heartbeat.tick() => self.outlet.heartbeat(),
+                _ = heartbeat.tick() => self.connection.heartbeat(),
                 () = &mut leave => Err(End::Reconnect),
                 ended = over(&mut ending) => Err(match ended {
                     Ended::Over => End::close(close::UNAUTHORIZED, "signed out"),
@@ -199,11 +199,11 @@ impl Session {
     fn handle(&mut self, message: ClientMessage, caller: &Caller) -> Result<(), End> {
         match message {
             ClientMessage::Auth { .. } => Err(End::close(close::PROTOCOL_ERROR, "authenticated already")),
-            ClientMessage::Ping {} => self.outlet.answer(&ServerMessage::Pong),
-            ClientMessage::Unsubscribe { id } => self.outlet.unsubscribe(id),
+            ClientMessage::Ping {} => self.connection.answer(&ServerMessage::Pong),
+            ClientMessage::Unsubscribe { id } => self.connection.unsubscribe(id),
             ClientMessage::Subscribe { id, view, since, every_ms } => {
                 match self.source(id, view, since, every_ms, caller) {
-                    Ok(source) => self.outlet.subscribe(id, source),
+                    Ok(source) => self.connection.subscribe(id, source),
                     Err(refused) => self.refuse(id, refused),
                 }
             }
@@ -211,7 +211,7 @@ impl Session {
     }
 
     fn refuse(&self, id: u32, Refused { code, field, message }: Refused) -> Result<(), End> {
-        self.outlet.answer(&ServerMessage::Error { id: Some(id), code: code.to_owned(), field, message })
+        self.connection.answer(&ServerMessage::Error { id: Some(id), code: code.to_owned(), field, message })
     }
 
     fn source(
@@ -222,7 +222,7 @@ impl Session {
         every_ms: Option<u32>,
         caller: &Caller,
     ) -> Result<Box<dyn Source>, Refused> {
-        if self.outlet.others(id) >= MAX_SUBSCRIPTIONS {
+        if self.connection.others(id) >= MAX_SUBSCRIPTIONS {
             return Err(Refused::new("too_many", "A session may have 8 subscriptions."));
         }
         match topic {
@@ -231,7 +231,7 @@ impl Session {
                 let watched = self.hub.watch(view, caller).ok_or_else(|| {
                     Refused::new("too_many", "You watch this advertiser in too many different ways.")
                 })?;
-                Ok(Box::new(Clicks::new(watched, since, Arc::clone(&caller.name), every_ms)))
+                Ok(Box::new(ViewSubscription::new(watched, since, Arc::clone(&caller.name), every_ms)))
             }
             Topic::Alerts {} if caller.scope != Scope::All => {
                 Err(Refused::new("forbidden", "Only operators watch incidents."))
@@ -243,7 +243,7 @@ impl Session {
     /// What the client says next, if it can be read.
     async fn receive(&self) -> Result<Result<ClientMessage, Unreadable>, End> {
         loop {
-            let message = self.outlet.receive().await?;
+            let message = self.connection.receive().await?;
             // What WebSocket itself answers costs something, too.
             if self.commands.spend(std::num::NonZeroU32::MIN).is_err() {
                 return Err(End::close(close::TOO_MANY_MESSAGES, "too many messages"));

@@ -37,7 +37,7 @@ const MAX_ROWS: usize = 50_000;
 
 /// What is asked, checked.
 #[derive(Debug, PartialEq)]
-struct Question {
+struct AggregateQuery {
     advertiser_id: Option<String>,
     granularity: Granularity,
     start: OffsetDateTime,
@@ -65,7 +65,7 @@ pub(crate) async fn aggregate(
     caller: Caller,
     parameters: Parameters,
 ) -> Result<Json<Aggregate>, Error> {
-    let question = Question::read(parameters, OffsetDateTime::now_utc())?;
+    let question = AggregateQuery::read(parameters, OffsetDateTime::now_utc())?;
     let advertiser_id = caller.scope.advertiser_or_all(question.advertiser_id.as_deref())?;
 
     let started = Instant::now();
@@ -100,7 +100,7 @@ pub(crate) async fn aggregate(
     Ok(Json(answer))
 }
 
-impl Question {
+impl AggregateQuery {
     fn read(mut given: Parameters, now: OffsetDateTime) -> Result<Self, Error> {
         let granularity = given.take("granularity", granularity).unwrap_or_default();
         let end = given.take("end_time", instant).unwrap_or(now);
@@ -215,10 +215,10 @@ mod tests {
 
     use super::*;
 
-    fn read(query: &[(&str, &str)]) -> Result<Question, Rejection> {
+    fn read(query: &[(&str, &str)]) -> Result<AggregateQuery, Rejection> {
         let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
         let given = query.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Question::read(Parameters::new(given), now).map_err(|error| match error {
+        AggregateQuery::read(Parameters::new(given), now).map_err(|error| match error {
             Error::Invalid(rejection) => rejection,
             error => panic!("{error}"),
         })

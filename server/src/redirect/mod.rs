@@ -40,7 +40,7 @@ use self::ad::Ad;
 use self::{macros::ClickMacros, query::Query};
 use crate::{
     http::{error::Error, openapi::Refused, visitor::Visitor},
-    intake::{Sender, enrich::Arrival},
+    intake::{ClientRetry, enrich::Arrival},
     redirect::{error::ADS_UNAVAILABLE, state::RedirectState},
 };
 
@@ -174,7 +174,7 @@ async fn follow(
     let click = state.enricher.redirected(visitor, arrival);
     // Who leaves can't come again, and is sent on whatever becomes of the click: the intake keeps it, or
     // counts it as lost.
-    state.intake.take(&click, Sender::Leaves).await?;
+    state.intake.take(&click, ClientRetry::FireAndForget).await?;
     let told = ClickMacros {
         click_id: &state.click_ids.sign(click.click_id, &click.dimensions.ad_id),
         ad_id: &click.dimensions.ad_id,

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{ADDRESS_PART, Limits, activity::Activity, unsent::Account};
-use crate::http::{networks::Networks, rate_limit::customer};
+use crate::http::{networks::Networks, rate_limit::rate_limit_key};
 
 /// A connection that was given up may take a moment to end; then another one is asked for.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -81,7 +81,7 @@ impl Places {
     /// A place for a connection from this address, when there is one; `None` if the address has its share,
     /// and all of it is in use.
     pub(crate) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        let address = (!self.proxies.contain(peer)).then(|| customer(peer));
+        let address = (!self.proxies.contain(peer)).then(|| rate_limit_key(peer));
         loop {
             {
                 let mut taken = self.lock();

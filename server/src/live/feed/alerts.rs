@@ -31,7 +31,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     live::{
         feed::Event,
-        session::{Source, end::End, listeners::Listeners},
+        session::{Source, end::End, subscribers::Subscribers},
         wire::frame::{Body, Frame, InFlight},
     },
     query::incidents::read,
@@ -53,7 +53,7 @@ const RETRY_WITHIN: Duration = Duration::from_secs(1);
 /// What sessions are told from; lives as long as one watches.
 pub(crate) struct Alerts {
     news: Mutex<News>,
-    listeners: Listeners,
+    subscribers: Subscribers,
     in_flight: InFlight,
     _stop: DropGuard,
 }
@@ -82,21 +82,21 @@ struct Reading {
 }
 
 impl Alerts {
-    /// Starts to follow the news. `suspect` is set when events were dropped.
+    /// Starts to follow the news. `needs_resync` is set when events were dropped.
     pub(crate) fn start(
         database: PgPool,
         in_flight: InFlight,
         events: mpsc::Receiver<Event>,
-        suspect: Arc<AtomicBool>,
+        needs_resync: Arc<AtomicBool>,
     ) -> (Arc<Self>, JoinHandle<()>) {
         let stop = CancellationToken::new();
         let alerts = Arc::new(Self {
             news: Mutex::default(),
-            listeners: Listeners::default(),
+            subscribers: Subscribers::default(),
             in_flight,
             _stop: stop.clone().drop_guard(),
         });
-        let follower = Follower { alerts: Arc::downgrade(&alerts), database, suspect };
+        let follower = Follower { alerts: Arc::downgrade(&alerts), database, needs_resync };
         let ended = tokio::spawn(async move {
             tokio::select! { () = follower.run(events) => {}, () = stop.cancelled() => {} }
         });
@@ -171,7 +171,7 @@ impl News {
 struct Follower {
     alerts: Weak<Alerts>,
     database: PgPool,
-    suspect: Arc<AtomicBool>,
+    needs_resync: Arc<AtomicBool>,
 }
 
 impl Follower {
@@ -179,14 +179,14 @@ impl Follower {
         let mut every = interval(READ_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut backoff = Backoff::up_to(RETRY_WITHIN);
-        self.suspect.store(true, Ordering::Relaxed);
+        self.needs_resync.store(true, Ordering::Relaxed);
         loop {
-            if self.suspect.swap(false, Ordering::Relaxed) {
+            if self.needs_resync.swap(false, Ordering::Relaxed) {
                 match self.read().await {
                     Ok(()) => backoff.reset(),
                     Err(error) => {
                         tracing::warn!(%error, "news about incidents could not be read");
-                        self.suspect.store(true, Ordering::Relaxed);
+                        self.needs_resync.store(true, Ordering::Relaxed);
                         backoff.wait().await;
                         continue;
                     }
@@ -200,7 +200,7 @@ impl Follower {
                 },
                 _ = every.tick() => true,
             };
-            self.suspect.fetch_or(is_behind, Ordering::Relaxed);
+            self.needs_resync.fetch_or(is_behind, Ordering::Relaxed);
         }
     }
 
@@ -229,7 +229,7 @@ impl Follower {
         let reading: Reading = answer(reading).await?;
         let Some(alerts) = self.alerts.upgrade() else { return Ok(()) };
         if alerts.take(&reading)? {
-            alerts.listeners.tell().await;
+            alerts.subscribers.tell().await;
         }
         Ok(())
     }
@@ -249,8 +249,8 @@ impl Watcher {
 }
 
 impl Source for Watcher {
-    fn listeners(&self) -> &Listeners {
-        &self.alerts.listeners
+    fn subscribers(&self) -> &Subscribers {
+        &self.alerts.subscribers
     }
 
     fn waits(&self, _now_ms: i64) -> bool {
@@ -299,7 +299,7 @@ mod tests {
     fn alerts() -> Alerts {
         Alerts {
             news: Mutex::default(),
-            listeners: Listeners::default(),
+            subscribers: Subscribers::default(),
             in_flight: InFlight::default(),
             _stop: CancellationToken::new().drop_guard(),
         }

@@ -23,7 +23,7 @@ use super::{
     now_minute,
     resync::Resync,
 };
-use crate::live::session::listeners::Listeners;
+use crate::live::session::subscribers::Subscribers;
 
 /// How often the feed's head is compared with what has come: a lost last message leaves no gap.
 const CHECK_HEAD: Duration = Duration::from_millis(1_500);
@@ -38,9 +38,9 @@ const SUBSCRIBED_WITHIN: Duration = Duration::from_millis(250);
 pub(super) struct Follower {
     pub(super) advertiser_id: String,
     pub(super) feed: Weak<Feed>,
-    pub(super) listeners: Listeners,
+    pub(super) subscribers: Subscribers,
     pub(super) source: Source,
-    pub(super) suspect: Arc<AtomicBool>,
+    pub(super) needs_resync: Arc<AtomicBool>,
     pub(super) lag: metrics::Histogram,
     pub(super) loader: Loader,
 }
@@ -63,10 +63,10 @@ impl Follower {
         if let Ok(Some(Event::Message(payload))) = first {
             self.apply(&payload);
         }
-        self.suspect.store(true, Ordering::Relaxed);
+        self.needs_resync.store(true, Ordering::Relaxed);
         loop {
             // While it is being read the mark belongs to the loader, which begins anew after a failure.
-            if loading.is_none() && resync.begins(self.suspect.load(Ordering::Relaxed)) {
+            if loading.is_none() && resync.begins(self.needs_resync.load(Ordering::Relaxed)) {
                 loading = Some(self.loader.begin());
             }
             let is_gap = tokio::select! {
@@ -75,7 +75,7 @@ impl Follower {
                         self.apply(&payload).is_some_and(|follows| resync.message(follows))
                     }
                     Some(Event::Subscribed) => {
-                        self.suspect.store(true, Ordering::Relaxed);
+                        self.needs_resync.store(true, Ordering::Relaxed);
                         false
                     }
                     None => return,
@@ -89,7 +89,7 @@ impl Follower {
                 _ = tick.tick() => {
                     let Some(ticked) = self.tick() else { return };
                     if ticked.has_news || is_waited_for {
-                        is_waited_for = self.listeners.tell().await;
+                        is_waited_for = self.subscribers.tell().await;
                     }
                     if let Some(published_ms) = ticked.published_ms {
                         self.lag.record(now_ms().saturating_sub(published_ms).max(0) as f64 / 1e3);
@@ -125,7 +125,7 @@ impl Follower {
             Ok(delta) => Some(feed.cells().apply(delta, now_ms().div_euclid(1_000))),
             Err(error) => {
                 tracing::warn!(advertiser_id = self.advertiser_id, %error, "a message of the feed can't be read");
-                self.suspect.store(true, Ordering::Relaxed);
+                self.needs_resync.store(true, Ordering::Relaxed);
                 None
             }
         }

@@ -44,7 +44,7 @@ pub(in crate::live) struct Loader {
     pub(in crate::live) feed: Weak<Feed>,
     pub(in crate::live) source: Source,
     /// Set when what is read now is not enough.
-    pub(in crate::live) suspect: Arc<AtomicBool>,
+    pub(in crate::live) needs_resync: Arc<AtomicBool>,
     /// Those whose shares of the connections it uses up: of whoever has begun to watch.
     pub(in crate::live) watcher: Arc<[Holder]>,
 }
@@ -65,7 +65,7 @@ impl Loader {
             let mut backoff = Backoff::up_to(RETRY_WITHIN);
             loop {
                 // What comes after this is not contained.
-                loader.suspect.store(false, Ordering::Relaxed);
+                loader.needs_resync.store(false, Ordering::Relaxed);
                 let ours = loader.feed.upgrade()?.begin_load();
                 match loader.load(ours).await {
                     Ok(loaded) => return Some(loaded),

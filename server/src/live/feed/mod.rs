@@ -12,17 +12,17 @@
 //! - [`cells`]: the recent cells, and the views computed from them; [`rates`]: how fast clicks come
 //! - [`view`]: what one kind of dashboard shows, computed once for all that show it
 //! - [`watched`]: a view that is watched
-//! - [`clicks`]: one watcher of a view, whatever carries its messages
+//! - [`subscription`]: one watcher of a view, whatever carries its messages
 //! - [`alerts`]: news about incidents, for operators
 
 pub(in crate::live) mod alerts;
 mod cells;
-pub(in crate::live) mod clicks;
 mod follower;
 mod load;
 mod rates;
 mod resync;
 pub(in crate::live) mod subscriber;
+pub(in crate::live) mod subscription;
 pub(in crate::live) mod view;
 pub(in crate::live) mod watched;
 
@@ -44,7 +44,7 @@ use crate::{
     http::quota::Holder,
     live::{
         feed::{cells::Cells, follower::Follower, load::Loader, view::SharedView},
-        session::listeners::Listeners,
+        session::subscribers::Subscribers,
         wire::frame::InFlight,
     },
     store::database::Tenants,
@@ -56,10 +56,10 @@ pub(in crate::live) const RETRY_WITHIN: Duration = Duration::from_secs(1);
 /// One advertiser's state; lives as long as somebody watches.
 pub(crate) struct Feed {
     cells: Mutex<Cells>,
-    listeners: Listeners,
+    subscribers: Subscribers,
     in_flight: InFlight,
     /// Set when the database must be read again.
-    suspect: Arc<AtomicBool>,
+    needs_resync: Arc<AtomicBool>,
     _stop: DropGuard,
 }
 
@@ -85,39 +85,39 @@ pub(crate) struct Source {
 }
 
 impl Feed {
-    /// Starts to follow an advertiser, on the account of those that have begun to watch it. `suspect` is set when
+    /// Starts to follow an advertiser, on the account of those that have begun to watch it. `needs_resync` is set when
     /// events were dropped.
     pub(crate) fn start(
         advertiser_id: &str,
         source: Source,
         watcher: Vec<Holder>,
         events: mpsc::Receiver<Event>,
-        suspect: Arc<AtomicBool>,
+        needs_resync: Arc<AtomicBool>,
     ) -> (Arc<Self>, JoinHandle<()>) {
         let stop = CancellationToken::new();
-        let listeners = Listeners::default();
+        let subscribers = Subscribers::default();
         let in_flight = source.in_flight.of_another_feed();
         let feed = Arc::new(Self {
             cells: Mutex::new(Cells::new(in_flight.clone())),
-            listeners: listeners.clone(),
+            subscribers: subscribers.clone(),
             in_flight,
-            suspect: Arc::clone(&suspect),
+            needs_resync: Arc::clone(&needs_resync),
             _stop: stop.clone().drop_guard(),
         });
         let loader = Loader {
             advertiser_id: advertiser_id.into(),
             feed: Arc::downgrade(&feed),
             source: source.clone(),
-            suspect: Arc::clone(&suspect),
+            needs_resync: Arc::clone(&needs_resync),
             watcher: watcher.into(),
         };
         let follower = Follower {
             advertiser_id: advertiser_id.to_owned(),
             feed: Arc::downgrade(&feed),
-            listeners,
+            subscribers,
             lag: metrics::histogram!("clickwire_live_lag_seconds"),
             source,
-            suspect,
+            needs_resync,
             loader,
         };
         let ended = tokio::spawn(async move {
@@ -143,8 +143,8 @@ impl Feed {
     }
 
     /// Those that are told as soon as there is something to tell.
-    pub(in crate::live) fn listeners(&self) -> &Listeners {
-        &self.listeners
+    pub(in crate::live) fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
     }
 
     /// What is encoded for its sessions.
@@ -153,8 +153,8 @@ impl Feed {
     }
 
     /// Has the database read again: messages may have been lost.
-    pub(in crate::live) fn doubt(&self) {
-        self.suspect.store(true, Ordering::Relaxed);
+    pub(in crate::live) fn invalidate(&self) {
+        self.needs_resync.store(true, Ordering::Relaxed);
     }
 
     /// The views and who watches each, over how many connections.

@@ -39,7 +39,7 @@ const TURNS: usize = 256;
 /// What the subscriber is asked for.
 pub(in crate::live) enum Request {
     /// Somebody follows a channel.
-    Follow { channel: String, events: mpsc::Sender<Event>, suspect: Arc<AtomicBool> },
+    Follow { channel: String, events: mpsc::Sender<Event>, needs_resync: Arc<AtomicBool> },
     /// Who followed this channel has ended, unless another has begun since.
     Leave { channel: String },
 }
@@ -55,14 +55,14 @@ pub(in crate::live) struct Subscriber {
 
 struct Channel {
     events: mpsc::Sender<Event>,
-    suspect: Arc<AtomicBool>,
+    needs_resync: Arc<AtomicBool>,
 }
 
 impl Channel {
     /// Never waits: a feed that does not keep up reads the database again.
     fn tell(&self, event: Event) {
         if self.events.try_send(event).is_err() {
-            self.suspect.store(true, Ordering::Relaxed);
+            self.needs_resync.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -78,7 +78,7 @@ enum Answer {
 }
 
 /// A connection, while it lasts.
-struct Listening {
+struct SubscriberGuard {
     link: Link,
     turns: Arc<Semaphore>,
     /// Commands under way.
@@ -114,8 +114,8 @@ impl Subscriber {
     /// Takes a request into the books; returns the channel that Redis must hear of.
     fn note(&mut self, request: Request) -> Option<String> {
         match request {
-            Request::Follow { channel, events, suspect } => {
-                self.channels.insert(channel.clone(), Channel { events, suspect });
+            Request::Follow { channel, events, needs_resync } => {
+                self.channels.insert(channel.clone(), Channel { events, needs_resync });
                 Some(channel)
             }
             Request::Leave { channel } => {
@@ -131,8 +131,11 @@ impl Subscriber {
     /// Works until the connection breaks (an error) or there can be no more requests.
     async fn connected(&mut self, backoff: &mut Backoff, again: bool) -> Result<(), RedisError> {
         let (link, mut pushes) = self.redis.listen().await?;
-        let mut redis =
-            Listening { link, turns: Arc::new(Semaphore::new(TURNS)), answers: FuturesUnordered::new() };
+        let mut redis = SubscriberGuard {
+            link,
+            turns: Arc::new(Semaphore::new(TURNS)),
+            answers: FuturesUnordered::new(),
+        };
         self.leaving.clear();
         self.channels.keys().for_each(|channel| redis.subscribe(channel));
         backoff.reset();
@@ -164,7 +167,7 @@ impl Subscriber {
     }
 
     /// Has Redis know whether we follow a channel.
-    fn follow_or_leave(&mut self, redis: &Listening, channel: String) {
+    fn follow_or_leave(&mut self, redis: &SubscriberGuard, channel: String) {
         if self.channels.contains_key(&channel) {
             redis.subscribe(&channel);
         } else if self.leaving.insert(channel.clone()) {
@@ -173,7 +176,7 @@ impl Subscriber {
     }
 
     /// Takes what was pushed; an error if the connection, or a channel, is gone.
-    fn take(&mut self, push: Option<PushInfo>, redis: &Listening) -> Result<(), RedisError> {
+    fn take(&mut self, push: Option<PushInfo>, redis: &SubscriberGuard) -> Result<(), RedisError> {
         let gone = || std::io::Error::from(std::io::ErrorKind::ConnectionReset).into();
         let PushInfo { kind, data } = push.ok_or_else(gone)?;
         if kind == PushKind::Disconnection {
@@ -200,7 +203,7 @@ impl Subscriber {
     }
 }
 
-impl Listening {
+impl SubscriberGuard {
     /// Subscribes to a channel, however often that has to be tried.
     fn subscribe(&self, channel: &str) {
         let (mut link, turns, channel) = (self.link.clone(), Arc::clone(&self.turns), channel.to_owned());

@@ -66,7 +66,7 @@ pub(crate) struct ViewState {
 #[derive(PartialEq, Eq)]
 enum From {
     /// Where a session of this gateway was told up to.
-    Told(Told),
+    Cursor(Cursor),
     /// A sequence number of the present epoch, with which a client has come back.
     Seq(u64),
 }
@@ -77,7 +77,7 @@ pub(crate) struct Step {
     /// The message.
     pub(crate) body: Body,
     /// How far a session has been told then.
-    pub(crate) to: Told,
+    pub(crate) to: Cursor,
     /// A delta, not a snapshot.
     pub(crate) is_delta: bool,
 }
@@ -92,13 +92,13 @@ struct Cell {
 
 /// How far a session has been told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Cursor {
     epoch: Arc<str>,
     seq: u64,
     revision: u64,
 }
 
-impl Told {
+impl Cursor {
     /// Ticks with changes between an earlier place and this one that were told of as one.
     pub(crate) fn conflated_since(&self, earlier: &Self) -> u64 {
         (self.revision - earlier.revision).saturating_sub(1)
@@ -143,12 +143,12 @@ impl ViewState {
     }
 
     /// Somebody begins to watch.
-    pub(crate) fn comes(&mut self, who: &Arc<str>) {
+    pub(crate) fn viewer_joined(&mut self, who: &Arc<str>) {
         *self.present.entry(Arc::clone(who)).or_default() += 1;
     }
 
     /// Somebody who has come goes.
-    pub(crate) fn goes(&mut self, who: &str) {
+    pub(crate) fn viewer_left(&mut self, who: &str) {
         if let Some(connections) = self.present.get_mut(who) {
             *connections -= 1;
             if *connections == 0 {
@@ -217,7 +217,7 @@ impl ViewState {
     }
 
     /// Whether there is something to tell who was told up to there; nothing is until the state is loaded.
-    pub(crate) fn has_news(&self, told: Option<&Told>) -> bool {
+    pub(crate) fn has_news(&self, told: Option<&Cursor>) -> bool {
         self.revision > told.map_or(0, |told| told.revision)
     }
 
@@ -240,19 +240,19 @@ impl ViewState {
 
     /// What brings a session from `told` to the present, encoded once for all that are at the same place; `None` in
     /// another epoch, which takes a reset and a new start, and while too much is in flight.
-    pub(crate) fn next(&mut self, told: &Told) -> Option<Step> {
+    pub(crate) fn next(&mut self, told: &Cursor) -> Option<Step> {
         let is_followed = told.epoch == self.epoch;
         is_followed.then(|| {
             let revision = told.revision;
             // All that keep up share this one, which is small; others may each need one of their own.
             let keeps_up = revision + 1 >= self.revision;
-            let place = From::Told(told.clone());
+            let place = From::Cursor(told.clone());
             self.delta(place, told.seq, revision, keeps_up, |cell| cell.revision > revision)
         })?
     }
 
     /// Whether a session that was told up to there can't be told what follows.
-    pub(crate) fn has_begun_anew_since(&self, told: &Told) -> bool {
+    pub(crate) fn has_begun_anew_since(&self, told: &Cursor) -> bool {
         told.epoch != self.epoch
     }
 
@@ -305,8 +305,8 @@ impl ViewState {
         Step { body: Body::new(message, &self.in_flight), to: self.told(), is_delta }
     }
 
-    fn told(&self) -> Told {
-        Told { epoch: Arc::clone(&self.epoch), seq: self.position.seq, revision: self.revision }
+    fn told(&self) -> Cursor {
+        Cursor { epoch: Arc::clone(&self.epoch), seq: self.position.seq, revision: self.revision }
     }
 
     fn cells(&self, wanted: impl Fn(&Cell) -> bool) -> Vec<ViewCell> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Feed, view::SharedView};
-use crate::live::{session::listeners::Listeners, wire::frame::InFlight};
+use crate::live::{session::subscribers::Subscribers, wire::frame::InFlight};
 
 /// A view that is watched. Feed and view live as long as somebody holds one of these.
 #[derive(Clone)]
@@ -18,8 +18,8 @@ impl Watched {
     }
 
     /// Those that are told as soon as the feed has something to tell.
-    pub(in crate::live) fn listeners(&self) -> &Listeners {
-        self.feed.listeners()
+    pub(in crate::live) fn subscribers(&self) -> &Subscribers {
+        self.feed.subscribers()
     }
 
     /// What is encoded for the feed's sessions.

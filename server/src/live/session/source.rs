@@ -1,12 +1,12 @@
 //! What a session is told from: a view of clicks, news about incidents.
 
-use super::{end::End, listeners::Listeners};
+use super::{end::End, subscribers::Subscribers};
 use crate::live::wire::frame::Frame;
 
 /// Something that has news for sessions. It knows what its one session was told; nothing queues.
 pub(in crate::live) trait Source: Send {
     /// The sessions that are told as soon as there is something to tell.
-    fn listeners(&self) -> &Listeners;
+    fn subscribers(&self) -> &Subscribers;
 
     /// Whether there is something to tell whose time has not come.
     fn waits(&self, now_ms: i64) -> bool;

@@ -292,9 +292,9 @@ pub(in crate::live) mod tests {
     }
 
     async fn tcp() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (listener.accept().await.unwrap().0, client)
+        let subscriber = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(subscriber.local_addr().unwrap()).await.unwrap();
+        (subscriber.accept().await.unwrap().0, client)
     }
 
     pub(in crate::live) async fn pair() -> (Socket, Client) {

@@ -12,7 +12,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Question, floor, width};
+use super::{AggregateQuery, floor, width};
 
 /// Sketches read for one answer, at most; each has up to 8 KiB.
 const MAX_SKETCHES: usize = 20_000;
@@ -23,7 +23,7 @@ type Group = (OffsetDateTime, Option<String>);
 /// Fills in the unique users of each row and of all.
 pub(super) async fn fill(
     answer: &mut Aggregate,
-    question: &Question,
+    question: &AggregateQuery,
     advertiser_id: Option<&str>,
     database: &mut PgConnection,
 ) -> Result<(), sqlx::Error> {
@@ -44,7 +44,7 @@ pub(super) async fn fill(
 /// Users by bucket and campaign, as the answer's rows name them, and everybody's sketch. `None`: there
 /// are too many sketches.
 async fn merged(
-    question: &Question,
+    question: &AggregateQuery,
     advertiser_id: Option<&str>,
     database: &mut PgConnection,
 ) -> Result<Option<(HashMap<(String, Option<String>), i64>, Sketch)>, sqlx::Error> {
@@ -77,7 +77,7 @@ async fn merged(
     Ok(Some((users, all)))
 }
 
-impl Question {
+impl AggregateQuery {
     /// Whether it is about nothing finer than campaigns.
     fn is_by_campaign(&self) -> bool {
         let mut asked = self.filters.iter().map(|(dimension, _)| dimension).chain(&self.group_by);

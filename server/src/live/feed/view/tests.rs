@@ -16,14 +16,14 @@ fn view(group_by: Vec<clickwire_protocol::analytics::Dimension>) -> ViewState {
 
 impl ViewState {
     /// A snapshot of now, whatever was encoded since the last tick.
-    pub(in crate::live) fn everything(&mut self) -> (ServerMessage, Told) {
+    pub(in crate::live) fn everything(&mut self) -> (ServerMessage, Cursor) {
         self.snapshot = None;
         let Step { body, to, .. } = self.start(None).unwrap();
         (body.frame(1).message(), to)
     }
 }
 
-fn next(state: &mut ViewState, told: &Told) -> (ServerMessage, Told) {
+fn next(state: &mut ViewState, told: &Cursor) -> (ServerMessage, Cursor) {
     let Step { body, to, .. } = state.next(told).unwrap();
     (body.frame(1).message(), to)
 }

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
 use super::{Source, end::End};
 use crate::live::{
-    session::listeners::Listening,
+    session::subscribers::SubscriberGuard,
     wire::{frame::Frame, socket::Socket},
 };
 
@@ -33,7 +33,7 @@ const QUEUED_BYTES: usize = 64 * 1_024;
 const STALLED_MS: i64 = 2_000;
 
 /// Until the session ends.
-pub(in crate::live) struct Outlet(Mutex<Option<State>>);
+pub(in crate::live) struct Connection(Mutex<Option<State>>);
 
 struct State {
     socket: Socket,
@@ -52,10 +52,10 @@ struct State {
 /// One of a session's subscriptions.
 struct Subscription {
     source: Box<dyn Source>,
-    _listening: Listening,
+    _guard: SubscriberGuard,
 }
 
-impl Outlet {
+impl Connection {
     pub(in crate::live) fn new(socket: Socket, deliveries: metrics::Counter) -> Self {
         Self(Mutex::new(Some(State {
             socket,
@@ -80,8 +80,8 @@ impl Outlet {
 
     /// Tells what there is to tell at this time; whether there is something else that waits for its own.
     pub(in crate::live) fn tell(&self, now_ms: i64) -> bool {
-        let mut outlet = self.lock();
-        let Some(state) = &mut *outlet else { return false };
+        let mut connection = self.lock();
+        let Some(state) = &mut *connection else { return false };
         let told = state.tell(now_ms);
         if (told.is_err() || state.socket.is_blocked())
             && let Some(task) = state.task.take()
@@ -105,9 +105,9 @@ impl Outlet {
 
     /// Tells of a source from now on, as `id`, instead of what was told of under it.
     pub(in crate::live) fn subscribe(self: &Arc<Self>, id: u32, source: Box<dyn Source>) -> Result<(), End> {
-        let _listening = source.listeners().add(self);
+        let _guard = source.subscribers().add(self);
         self.with(|state| {
-            state.subscriptions.insert(id, Subscription { source, _listening });
+            state.subscriptions.insert(id, Subscription { source, _guard });
             state.tell(now_ms()).map(drop)
         })
     }
@@ -244,33 +244,33 @@ mod tests {
     #[tokio::test]
     async fn who_takes_nothing_is_given_up_and_who_takes_it_late_gets_it() {
         let (socket, mut client) = pair().await;
-        let outlet = Outlet::new(socket, metrics::Counter::noop());
+        let connection = Connection::new(socket, metrics::Counter::noop());
         let long =
             ServerMessage::Error { id: None, code: "x".repeat(60_000), field: None, message: String::new() };
-        let is_blocked = || outlet.lock().as_ref().is_some_and(|state| state.socket.is_blocked());
+        let is_blocked = || connection.lock().as_ref().is_some_and(|state| state.socket.is_blocked());
         let mut said = 0;
         while !is_blocked() {
-            assert!(outlet.answer(&long).is_ok());
+            assert!(connection.answer(&long).is_ok());
             said += 1;
         }
         // Far more than the kernel takes.
         for _ in 0..200 {
-            assert!(outlet.answer(&long).is_ok());
+            assert!(connection.answer(&long).is_ok());
             said += 1;
         }
         for _ in 0..UNANSWERED {
-            assert!(outlet.heartbeat().is_ok());
+            assert!(connection.heartbeat().is_ok());
         }
-        assert!(matches!(outlet.heartbeat(), Err(End::Close(close::HEARTBEAT_TIMEOUT, _))));
+        assert!(matches!(connection.heartbeat(), Err(End::Close(close::HEARTBEAT_TIMEOUT, _))));
         // Whoever takes some of it, however little, is there, though it can't be asked.
         let takes_some = async {
-            while outlet.heartbeat().is_err() {
+            while connection.heartbeat().is_err() {
                 client.next().await.unwrap().unwrap();
                 said -= 1;
                 tokio::task::yield_now().await;
             }
         };
-        tokio::select! { () = takes_some => {}, heard = outlet.receive() => assert!(heard.is_err()) }
+        tokio::select! { () = takes_some => {}, heard = connection.receive() => assert!(heard.is_err()) }
         assert!(is_blocked());
         let takes = async {
             for _ in 0..said {
@@ -279,8 +279,8 @@ mod tests {
             }
             client.send(Message::text("here")).await.unwrap();
         };
-        let ((), heard) = tokio::join!(takes, outlet.receive());
+        let ((), heard) = tokio::join!(takes, connection.receive());
         assert!(heard.is_ok_and(|heard| heard == Message::text("here")) && !is_blocked());
-        assert!(outlet.heartbeat().is_ok());
+        assert!(connection.heartbeat().is_ok());
     }
 }

@@ -8,42 +8,43 @@ use std::{
 use clickwire_process::now_ms;
 use tokio::task::yield_now;
 
-use crate::live::session::outlet::Outlet;
+use crate::live::session::connection::Connection;
 
 /// Sessions that are told in a row, before others on this thread have their turn.
 const AT_A_TIME: usize = 64;
 
 /// Those that listen to one feed, or to the news about incidents.
 #[derive(Clone, Default)]
-pub(in crate::live) struct Listeners(Arc<Mutex<HashMap<usize, Listener>>>);
+pub(in crate::live) struct Subscribers(Arc<Mutex<HashMap<usize, Subscriber>>>);
 
-struct Listener {
-    outlet: Weak<Outlet>,
+struct Subscriber {
+    connection: Weak<Connection>,
     subscriptions: usize,
 }
 
 /// Held for as long as a subscription listens.
-pub(in crate::live) struct Listening {
-    listeners: Listeners,
+pub(in crate::live) struct SubscriberGuard {
+    subscribers: Subscribers,
     key: usize,
 }
 
-impl Listeners {
+impl Subscribers {
     /// One more subscription of a session.
-    pub(in crate::live) fn add(&self, outlet: &Arc<Outlet>) -> Listening {
+    pub(in crate::live) fn add(&self, connection: &Arc<Connection>) -> SubscriberGuard {
         // No other has this address for as long as there is a weak reference to it.
-        let key = Arc::as_ptr(outlet).addr();
-        let new = || Listener { outlet: Arc::downgrade(outlet), subscriptions: 0 };
+        let key = Arc::as_ptr(connection).addr();
+        let new = || Subscriber { connection: Arc::downgrade(connection), subscriptions: 0 };
         self.lock().entry(key).or_insert_with(new).subscriptions += 1;
-        Listening { listeners: self.clone(), key }
+        SubscriberGuard { subscribers: self.clone(), key }
     }
 
     /// Has every session told what it has not been told; whether one wants to be told later.
     pub(in crate::live) async fn tell(&self) -> bool {
-        let outlets: Vec<_> = self.lock().values().filter_map(|listener| listener.outlet.upgrade()).collect();
+        let connections: Vec<_> =
+            self.lock().values().filter_map(|subscriber| subscriber.connection.upgrade()).collect();
         let (mut later, now_ms) = (false, now_ms());
-        for (number, outlet) in (1..).zip(outlets) {
-            later |= outlet.tell(now_ms);
+        for (number, connection) in (1..).zip(connections) {
+            later |= connection.tell(now_ms);
             if number % AT_A_TIME == 0 {
                 yield_now().await;
             }
@@ -51,18 +52,18 @@ impl Listeners {
         later
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Listener>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Subscriber>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Listening {
+impl Drop for SubscriberGuard {
     fn drop(&mut self) {
-        let mut listeners = self.listeners.lock();
-        if let Some(listener) = listeners.get_mut(&self.key) {
-            listener.subscriptions -= 1;
-            if listener.subscriptions == 0 {
-                listeners.remove(&self.key);
+        let mut subscribers = self.subscribers.lock();
+        if let Some(subscriber) = subscribers.get_mut(&self.key) {
+            subscriber.subscriptions -= 1;
+            if subscriber.subscriptions == 0 {
+                subscribers.remove(&self.key);
             }
         }
     }

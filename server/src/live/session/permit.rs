@@ -8,7 +8,7 @@ use crate::{
     http::{
         error::Error,
         quota::QuotaGuard,
-        rate_limit::{Addresses, customer},
+        rate_limit::{Addresses, rate_limit_key},
     },
     live::{error::LiveError, session::sessions::Sessions},
 };
@@ -17,12 +17,12 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// One of the places that a server has.
-pub(crate) struct Place {
+pub(crate) struct SessionPermit {
     _permit: OwnedSemaphorePermit,
     _address: QuotaGuard<IpAddr>,
 }
 
-impl Place {
+impl SessionPermit {
     /// A place for a client, unless all are taken, it has too many, comes too often, or the server goes away.
     pub(crate) fn take(sessions: &Sessions, addresses: &Addresses, client: IpAddr) -> Result<Self, Error> {
         let Sessions { stop, permits, by_address, .. } = sessions;
@@ -30,7 +30,7 @@ impl Place {
             return Err(LiveError::Full.into());
         }
         let left = addresses.spend(client)?;
-        let address = by_address.try_take(customer(client)).ok_or_else(|| {
+        let address = by_address.try_take(rate_limit_key(client)).ok_or_else(|| {
             metrics::counter!("clickwire_limited_total", "by" => "sessions").increment(1);
             Error::TooMany { left, retry_after: AGAIN }
         })?;
@@ -40,7 +40,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for SessionPermit {
     fn drop(&mut self) {
         metrics::gauge!("clickwire_live_sessions").decrement(1);
     }

@@ -10,18 +10,18 @@ use clickwire_protocol::{
 use tokio::sync::watch;
 
 use crate::live::{
-    feed::view::{Told, lock},
+    feed::view::{Cursor, lock},
     feed::watched::Watched,
-    session::{Source, end::End, listeners::Listeners},
+    session::{Source, end::End, subscribers::Subscribers},
     wire::frame::Frame,
 };
 
 /// A watched view, and how far its watcher was told; `None` before the first message.
-pub(in crate::live) struct Clicks {
+pub(in crate::live) struct ViewSubscription {
     watched: Watched,
     /// Under this name it is present.
     who: Arc<str>,
-    told: Option<Told>,
+    told: Option<Cursor>,
     since: Option<Position>,
     /// Only so often, in milliseconds.
     every_ms: Option<i64>,
@@ -29,7 +29,7 @@ pub(in crate::live) struct Clicks {
     not_before_ms: i64,
 }
 
-impl Clicks {
+impl ViewSubscription {
     /// A watcher whose state ends at `since`, what it is called in records, and how often it wants to be told.
     pub(in crate::live) fn new(
         watched: Watched,
@@ -37,7 +37,7 @@ impl Clicks {
         who: Arc<str>,
         every_ms: Option<u32>,
     ) -> Self {
-        lock(&watched.view).comes(&who);
+        lock(&watched.view).viewer_joined(&who);
         let every_ms = every_ms.map(|every_ms| every_ms.clamp(1, MAX_EVERY_MS).into());
         Self { watched, who, told: None, since, every_ms, not_before_ms: 0 }
     }
@@ -96,19 +96,19 @@ impl Clicks {
 
     /// How far the watcher was told.
     pub(in crate::live) fn told(&self) -> Option<Position> {
-        self.told.as_ref().map(Told::position)
+        self.told.as_ref().map(Cursor::position)
     }
 }
 
-impl Drop for Clicks {
+impl Drop for ViewSubscription {
     fn drop(&mut self) {
-        lock(&self.watched.view).goes(&self.who);
+        lock(&self.watched.view).viewer_left(&self.who);
     }
 }
 
-impl Source for Clicks {
-    fn listeners(&self) -> &Listeners {
-        self.watched.listeners()
+impl Source for ViewSubscription {
+    fn subscribers(&self) -> &Subscribers {
+        self.watched.subscribers()
     }
 
     fn waits(&self, now_ms: i64) -> bool {
