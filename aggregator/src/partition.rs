@@ -217,7 +217,7 @@ impl Partition {
     /// How far behind the stream the partition is: after each batch, and while one can't be counted.
     ///
     /// What is left is what the broker said when it delivered the batch's last message. It lags
-    /// behind what is stored (ARCHITECTURE.md, "Purging"), which is near enough for the eye.
+    /// behind what is stored (docs/decisions/0007-purging-the-stream.md), which is near enough for the eye.
     fn show_lag(&self, batch: &[Fetched]) {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
         let partition = self.number.to_string();

@@ -28,7 +28,7 @@ use crate::{
 const INGEST_KEY: &str = "ingest-key-of-the-tests";
 const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 
-/// A superuser's URL of a database server to try these tests with: docs/timescaledb.md.
+/// A superuser's URL of a database server to try these tests with: docs/operate/timescaledb.md.
 const DATABASE_URL: &str = "CLICKWIRE_E2E_DATABASE_URL";
 
 /// A system under test; everything it started ends with it.

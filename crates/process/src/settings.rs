@@ -1,5 +1,5 @@
-//! What the programs' settings have in common: secrets may stand in files, and the README's tables are made
-//! from the programs' own flags, so that neither can drift from the other.
+//! What the programs' settings have in common: secrets may stand in files, and the tables of
+//! docs/operate/configuration.md are compared with the programs' own flags, so that neither can drift from the other.
 
 use std::{ffi::OsString, fs};
 
@@ -56,9 +56,9 @@ pub fn table(command: &Command) -> Vec<String> {
         .collect()
 }
 
-/// The rows that `readme` lacks.
-pub fn undocumented(command: &Command, readme: &str) -> Vec<String> {
-    table(command).into_iter().filter(|row| !readme.lines().any(|line| line == row)).collect()
+/// The rows that `page` lacks.
+pub fn undocumented(command: &Command, page: &str) -> Vec<String> {
+    table(command).into_iter().filter(|row| !page.lines().any(|line| line == row)).collect()
 }
 
 #[cfg(test)]

@@ -163,3 +163,23 @@ fn a_posted_click_is_described_as_it_is_read() {
         assert!(PostedClick::parse(click.to_string().as_bytes(), UnknownFields::Refused).is_err(), "{name}");
     }
 }
+
+#[test]
+fn the_documents_list_every_code_that_an_operation_is_refused_with() {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/integrate/errors.md"));
+    let document = served();
+    let mut codes = BTreeSet::new();
+    for (.., operation) in described(&document) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            // Each refusal is a paragraph: `code`: message.
+            let paragraphs = response["description"].as_str().unwrap_or_default().split("\n\n");
+            codes.extend(paragraphs.filter_map(|text| {
+                let (code, _) = text.strip_prefix('`')?.split_once("`: ")?;
+                Some(format!("| `{code}` | {status} |"))
+            }));
+        }
+    }
+    assert!(codes.len() > 20, "{codes:?}");
+    let missing: Vec<_> = codes.iter().filter(|line| !page.contains(line.as_str())).collect();
+    assert!(missing.is_empty(), "`cargo xtask docs` does not write: {missing:?}");
+}

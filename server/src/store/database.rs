@@ -2,7 +2,7 @@
 //!
 //! One kind of work can't take another's connections: a flood of questions holds up questions, not the
 //! following of keys, and of questions only those of the tenant that asks them. A server has as many
-//! connections as all pools together: the README says how many.
+//! connections as all pools together: docs/operate/scaling.md says how many.
 //!
 //! | pool | what for | a request can make it work |
 //! |---|---|---|
@@ -279,10 +279,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_says_how_many_connections_a_server_has() {
+    fn the_documents_say_how_many_connections_a_server_has() {
         let others = FEEDS + FOLLOWING + ADS + SIGN_IN + READING + WRITING;
-        let readme = include_str!("../../../README.md");
-        assert!(readme.contains(&format!("hold a quarter; {others} more are for other things")), "{others}");
-        assert!(readme.contains(&format!("up to {} connections to PostgreSQL", 8 + others)), "{others}");
+        let settings = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/configuration.md"));
+        let scaling = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/scaling.md"));
+        assert!(
+            settings.contains(&format!("hold a quarter; {others} more are for other things")),
+            "{others}"
+        );
+        assert!(scaling.contains(&format!("up to {} connections to PostgreSQL", 8 + others)), "{others}");
     }
 }
