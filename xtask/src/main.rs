@@ -7,6 +7,7 @@
 
 mod bench;
 mod chaos;
+mod docs;
 mod down;
 mod installation;
 mod interrupt;
@@ -52,6 +53,8 @@ enum Task {
     Test(test::Arguments),
     /// Ask whether dependencies are known to be vulnerable, unmaintained or withdrawn.
     Advisories,
+    /// Write the tables of the documents that are made from the code, and check all documents.
+    Docs(docs::Arguments),
     /// Build the dashboard into dashboard/dist.
     Dashboard,
     /// Fetch the published lists that are compiled in: robots, data centres.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Task::Down => installation().and_then(|installation| down::run(&installation)),
         Task::Status(status) => installation().and_then(|installation| status::run(&status, &installation)),
         Task::Test(test) => test::run(&test),
+        Task::Docs(docs) => docs::run(&docs),
         Task::Lists => lists::run(),
         Task::Advisories => supply_chain::advisories(),
         Task::Chaos(chaos) => chaos::run(&chaos),

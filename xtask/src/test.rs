@@ -9,13 +9,13 @@ use clickwire_services::Programs;
 
 use crate::interrupt::Interrupt;
 use crate::steps::Steps;
-use crate::{supply_chain, toolbox, wasm, workspace};
+use crate::{docs, supply_chain, toolbox, wasm, workspace};
 use suite::Suite;
 
 /// Which of the checks to run; without an option all of them.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Formatting, lints and unit tests alone; needs no services and no browser
+    /// Formatting, documents, lints and unit tests alone; needs no services and no browser
     #[arg(long, conflicts_with = "only")]
     quick: bool,
     /// Tests alone whose names contain NAME, such as `fraud::` or `resends`; no lints
@@ -44,6 +44,7 @@ impl Checks {
     /// What a person runs between two edits.
     fn quick(&self) -> Result<()> {
         self.format()?;
+        self.documents()?;
         self.lints()?;
         let mut suite = Suite::new(&self.steps, &self.interrupt);
         suite.run("Unit tests", &["--lib", "--bins"], None)?;
@@ -66,6 +67,7 @@ impl Checks {
 
     fn everything(&self) -> Result<()> {
         self.format()?;
+        self.documents()?;
         self.install()?;
 
         self.steps.say("Licences and sources of dependencies, bills of materials");
@@ -87,6 +89,11 @@ impl Checks {
 
     fn format(&self) -> Result<()> {
         self.cargo("Formatting", &["fmt", "--all", "--check"])
+    }
+
+    fn documents(&self) -> Result<()> {
+        self.steps.say("Documents");
+        docs::check()
     }
 
     fn lints(&self) -> Result<()> {
