@@ -10,9 +10,6 @@ use crate::http::{
 };
 use std::time::Duration;
 
-/// Code of [`IdentityError::KeysUnread`].
-pub(crate) const KEYS_UNAVAILABLE: &str = "keys_unavailable";
-
 /// Why somebody was not signed in, or a key not looked up.
 #[derive(Debug, ThisError)]
 pub(crate) enum IdentityError {
@@ -27,6 +24,13 @@ pub(crate) enum IdentityError {
     KeysUnread,
 }
 
+impl IdentityError {
+    /// Whether it can't be told yet whether a caller is known.
+    pub(crate) fn is_passing(error: &Error) -> bool {
+        error.code() == Self::KeysUnread.kind().1
+    }
+}
+
 impl Problem for IdentityError {
     fn kind(&self) -> Kind {
         match self {
@@ -38,7 +42,7 @@ impl Problem for IdentityError {
             }
             Self::KeysUnread => Kind(
                 StatusCode::SERVICE_UNAVAILABLE,
-                KEYS_UNAVAILABLE,
+                "keys_unavailable",
                 "Keys and accounts can't be looked up now. Try again.",
             ),
         }

@@ -14,9 +14,6 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Code of both errors of the broker.
-const BROKER_UNAVAILABLE: &str = "broker_unavailable";
-
 /// Why a post was refused, or is not known to have been taken.
 #[derive(Debug, ThisError)]
 pub(crate) enum IntakeError {
@@ -68,12 +65,12 @@ impl Problem for IntakeError {
             ),
             Self::Broker { .. } => Kind(
                 StatusCode::SERVICE_UNAVAILABLE,
-                BROKER_UNAVAILABLE,
+                "broker_unavailable",
                 "It is not certain that the click was taken. Send it again, with this click_id.",
             ),
             Self::BrokerAway(_) => Kind(
                 StatusCode::SERVICE_UNAVAILABLE,
-                BROKER_UNAVAILABLE,
+                "broker_unavailable",
                 "The broker can't do this now. Try again.",
             ),
         }

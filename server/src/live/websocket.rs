@@ -21,7 +21,7 @@ use crate::{
     },
     identity::{
         access::{Access, Caller, Ended, Ending, Scope},
-        error::KEYS_UNAVAILABLE,
+        error::IdentityError,
     },
     live::{
         Refusal,
@@ -151,7 +151,7 @@ impl Session {
         };
         let caller = match caller {
             Ok(caller) => caller,
-            Err(error) if error.code() == KEYS_UNAVAILABLE => {
+            Err(error) if IdentityError::is_passing(&error) => {
                 return Err(End::close(close::TRY_AGAIN_LATER, "accounts can't be looked up now"));
             }
             Err(_) => return Err(End::close(close::UNAUTHORIZED, "unknown token, or not signed in")),

@@ -4,12 +4,9 @@ use axum::http::StatusCode;
 use thiserror::Error as ThisError;
 
 use crate::http::{
-    error::{Kind, Problem},
+    error::{Error, Kind, Problem},
     openapi::groups,
 };
-
-/// Code of [`RedirectError::AdsAway`].
-pub(super) const ADS_UNAVAILABLE: &str = "ads_unavailable";
 
 /// What ads are looked up in is away.
 #[derive(Debug, ThisError)]
@@ -22,12 +19,19 @@ pub(crate) enum RedirectError {
     RedisAway(String),
 }
 
+impl RedirectError {
+    /// Whether an ad could not be looked up.
+    pub(super) fn is_ads_away(error: &Error) -> bool {
+        error.code() == Self::AdsAway(String::new()).kind().1
+    }
+}
+
 impl Problem for RedirectError {
     fn kind(&self) -> Kind {
         match self {
             Self::AdsAway(_) => Kind(
                 StatusCode::SERVICE_UNAVAILABLE,
-                ADS_UNAVAILABLE,
+                "ads_unavailable",
                 "This link can't be looked up now. Try again.",
             ),
             Self::RedisAway(_) => Kind(

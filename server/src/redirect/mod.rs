@@ -41,7 +41,7 @@ use self::{macros::ClickMacros, query::Query};
 use crate::{
     http::{error::Error, openapi::Refused, visitor::Visitor},
     intake::{ClientRetry, enrich::Arrival},
-    redirect::{error::ADS_UNAVAILABLE, state::RedirectState},
+    redirect::{error::RedirectError, state::RedirectState},
 };
 
 /// What is known of a click on a link before its ad.
@@ -118,7 +118,7 @@ async fn answered(
         Ok(Followed::Uncounted(_)) => "uncounted",
         Err(Error::NotFound) => "unknown_ad",
         Err(Error::TooMany { .. }) => "limited",
-        Err(error) if error.code() == ADS_UNAVAILABLE => "ads_away",
+        Err(error) if RedirectError::is_ads_away(error) => "ads_away",
         Err(_) => "not_taken",
     };
     metrics::counter!("clickwire_redirects_total", "outcome" => outcome).increment(1);

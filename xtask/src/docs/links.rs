@@ -1,5 +1,5 @@
 //! Links: every relative one leads to a file, every anchor to a heading, and every page is reached from the index.
-//! Comments that name a page are held to the same, in sources and in configuration.
+//! Comments that name a page are held to the same, in sources and in configuration; so are sources that a page names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -41,6 +41,7 @@ pub(super) fn faults(root: &Path) -> Result<Vec<String>> {
         }
     }
     faults.extend(unreached(&pages, &links));
+    faults.extend(lost_sources(root, &pages)?);
     faults.extend(comments(root)?);
     Ok(faults)
 }
@@ -79,6 +80,31 @@ fn unreached(pages: &BTreeMap<PathBuf, String>, links: &BTreeMap<&Path, BTreeSet
     }
     let lost = pages.keys().filter(|page| !reached.contains(*page));
     lost.map(|page| format!("{}: no link from {INDEX} reaches it", page.display())).collect()
+}
+
+/// Sources that a page names and that are not there. A page may leave out the folders before a name.
+fn lost_sources(root: &Path, pages: &BTreeMap<PathBuf, String>) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for folder in COMMENTED {
+        collect(&root.join(folder), &mut files)?;
+    }
+    let is_there = |name: &str| files.iter().any(|file| file.ends_with(name));
+    let mut faults = Vec::new();
+    for (page, text) in pages {
+        for line in prose(text) {
+            let code = line.split('`').skip(1).step_by(2);
+            let sources = code.filter(|code| {
+                code.ends_with(".rs")
+                    && !code.contains(|letter: char| letter.is_whitespace() || letter == '*')
+            });
+            faults.extend(
+                sources
+                    .filter(|name| !is_there(name))
+                    .map(|name| format!("{}: no such source: {name}", page.display())),
+            );
+        }
+    }
+    Ok(faults)
 }
 
 /// Targets of a page's links, outside of code.
