@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::{
     config::ServerRole,
     http::openapi::Refused,
-    intake::{Intake, spool::Condition},
+    intake::{ClientRetry, Intake, spool::Condition},
 };
 
 /// How long a dependency may take to answer.
@@ -51,12 +51,17 @@ pub(crate) struct HealthState {
 }
 
 impl HealthState {
-    /// Why the server can't do what its roles are, if it can't: take clicks in, be it those of redirects alone;
-    /// a server that takes none needs the database, and Redis for live views.
+    /// Why the server can't do what its roles are, if it can't. One that takes clicks takes them in, be it those
+    /// of redirects alone; one that takes none needs the database, and Redis for live views.
     fn is_unready(&self) -> Option<&'static str> {
         let has = |role| self.roles.contains(&role);
-        if has(ServerRole::Intake) || has(ServerRole::Redirect) {
-            return (!self.intake.is_ready())
+        let clients = if has(ServerRole::Redirect) {
+            Some(ClientRetry::FireAndForget)
+        } else {
+            has(ServerRole::Intake).then_some(ClientRetry::Retries)
+        };
+        if let Some(clients) = clients {
+            return (!self.intake.is_ready(clients))
                 .then_some("the broker is not connected, and clicks can't wait here");
         }
         let checked = self.checks.0.borrow();

@@ -203,10 +203,10 @@ impl Intake {
         self.broker.is_connected()
     }
 
-    /// Whether there is something to do for this server: the broker is connected, or at least those
-    /// clicks can be kept that nobody sends again.
-    pub(crate) fn is_ready(&self) -> bool {
-        let can_spool = || self.spool().is_some_and(|state| state.condition == Condition::Up);
+    /// Whether clicks can be taken of clients that behave so: the broker is connected, or they can be kept here.
+    pub(crate) fn is_ready(&self, retry: ClientRetry) -> bool {
+        let may_spool = retry == ClientRetry::FireAndForget || self.spools_posts;
+        let can_spool = || may_spool && self.spool().is_some_and(|state| state.condition == Condition::Up);
         self.is_connected() || (self.started.elapsed() >= CONNECTS_WITHIN && can_spool())
     }
 

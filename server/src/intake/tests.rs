@@ -94,7 +94,7 @@ async fn without_room_a_browser_goes_on_and_its_click_is_counted_as_lost() {
     assert_eq!(intake.lost(), 2);
     let state = intake.spool().unwrap();
     assert_eq!((u128::from(state.clicks), state.condition), (taken, Condition::Full));
-    assert!(!intake.is_ready());
+    assert!(!intake.is_ready(ClientRetry::Retries));
 }
 
 #[tokio::test]

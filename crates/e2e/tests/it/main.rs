@@ -32,6 +32,7 @@ mod reconcile;
 mod redirects;
 mod redis_cluster;
 mod robots;
+mod roles;
 mod rollups;
 mod rules;
 mod spool;
