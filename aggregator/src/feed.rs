@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use clickwire_process::{now_ms, redis::Connection};
+use clickwire_process::{failpoint, now_ms, redis::Connection};
 use clickwire_protocol::{
     counts::MinuteCell,
     feed::{HEAD_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, era_key},
@@ -24,10 +24,7 @@ use redis::{AsyncCommands as _, RedisError, RedisResult};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{
-    failpoint,
-    health::{Health, Service},
-};
+use crate::health::{Health, Service};
 
 /// Cells in one message: about 100 KB.
 const CELLS: usize = 500;

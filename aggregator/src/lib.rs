@@ -13,7 +13,6 @@
 //! acknowledged. A dependency that is down pauses the partition; it is never the click's fault.
 
 pub mod config;
-pub mod failpoint;
 pub mod operator;
 pub mod reconcile;
 pub mod schema;

@@ -14,14 +14,13 @@ use clickwire_dead_letters::{
     DeadLetters,
     message::{self, Poison},
 };
-use clickwire_process::{Backoff, now_ms};
+use clickwire_process::{Backoff, failpoint, now_ms};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    failpoint,
     feed::Feed,
     health::{Health, Service},
     ledger::{Committed, Ledger},

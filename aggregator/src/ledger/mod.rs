@@ -36,6 +36,7 @@ use std::{
     time::Duration,
 };
 
+use clickwire_process::failpoint;
 use clickwire_protocol::{
     MINUTE_MS,
     click::Click,
@@ -51,7 +52,7 @@ use uuid::Uuid;
 use self::{bursts::Bursts, clicks::Standing, locks::lock, minutes::CellKey, suspects::Suspects};
 use crate::{
     config::Config,
-    failpoint, incidents,
+    incidents,
     judge::{Examined, Judge, Verdict},
     message::Received,
     rules::Rules,

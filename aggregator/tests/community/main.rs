@@ -37,7 +37,7 @@ mod stages;
 mod timescaledb;
 
 use clap::Parser as _;
-use clickwire_aggregator::{config, failpoint, schema};
+use clickwire_aggregator::{config, schema};
 use clickwire_load::http::Server;
 use clickwire_protocol::{MINUTE_MS, analytics::Aggregate};
 use clickwire_services::Port;

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use time::{Duration, OffsetDateTime};
 
 use super::{KEY, SUMS, begin};
-use crate::failpoint;
+use clickwire_process::failpoint;
 
 /// What came of an attempt to store hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use time::{Duration, OffsetDateTime};
 
 use super::begin;
-use crate::failpoint;
+use clickwire_process::failpoint;
 
 /// Hours of one advertiser each that one transaction stores anew, at most.
 const AT_ONCE: i64 = 100;
