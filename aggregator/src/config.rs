@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::ensure;
 use axum::http::Uri;
 use clap::{Parser, Subcommand};
+use clickwire_ledger::{Settings, retention::Kept, schema::COMPRESSION_DAYS};
 use clickwire_process::LogFormat;
 use clickwire_protocol::{
     instant::instant,
@@ -227,9 +228,6 @@ pub enum Order {
     },
 }
 
-/// Age in days at which TimescaleDB's community licence compresses chunks; fixed by `0003_buckets.sql`.
-pub const COMPRESSION_DAYS: u32 = 12;
-
 impl Config {
     /// Refuses what can't work, before anything is opened.
     pub fn validate(&self) -> anyhow::Result<()> {
@@ -284,6 +282,20 @@ impl Config {
     /// How long the broker waits before it offers a click to another aggregator.
     pub fn ack_wait(&self) -> Duration {
         Duration::from_secs(self.ack_wait_seconds)
+    }
+
+    /// What the ledger must know of the installation.
+    pub fn ledger(&self) -> Settings {
+        Settings { names: self.names(), partitions: self.partitions, horizon: self.horizon() }
+    }
+
+    /// How long what is counted is kept.
+    pub fn kept(&self) -> Kept {
+        Kept {
+            ledger_days: self.ledger_retention_days,
+            minutes_days: self.minutes_retention_days,
+            rollups_days: (self.rollups_retention_days > 0).then_some(self.rollups_retention_days),
+        }
     }
 
     /// How long both ledger and minutes are kept, in days.

@@ -7,16 +7,15 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use clickwire_ledger::{
+    rollups::Progress,
+    timescaledb::{Idle, Installed},
+};
 use clickwire_process::now_rfc3339;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
-
-use crate::{
-    ledger::rollups::Progress,
-    timescaledb::{Idle, Installed},
-};
 
 /// What an aggregator depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

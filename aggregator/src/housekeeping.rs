@@ -11,27 +11,16 @@ use async_nats::jetstream::{
     stream::{LastRawMessageErrorKind, Stream},
 };
 use clickwire_dead_letters::DeadLetters;
+use clickwire_ledger::{retention, timescaledb};
 use futures_util::TryStreamExt as _;
 use sqlx::PgPool;
-use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    config::Config,
-    health::Health,
-    ledger::{rollups::retention, uniques},
-    timescaledb,
-};
-
-/// Advisory lock: "clickwire housekeeping", an arbitrary number.
-const LOCK: i64 = 0x636c_6b68;
+use crate::{config::Config, health::Health};
 
 /// Dropping chunks waits for whoever reads them; what takes longer is given up until the next round.
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
-/// Folded minutes of unique users are dropped after so many days: a day after the last click that is
-/// counted into them.
-const UNIQUE_MINUTES_RETENTION_DAYS: u32 = 3;
 
 /// Runs at once and then again and again until `stop` is cancelled.
 pub(crate) async fn run(
@@ -60,9 +49,9 @@ async fn rounds(
     loop {
         every.tick().await;
         for (task, outcome) in [
-            ("chunks ahead", within(create_chunks(database)).await),
-            ("retention", within(drop_chunks(database, config)).await),
-            ("unique users", within(fold_uniques(database, config)).await),
+            ("chunks ahead", within(retention::create_chunks(database)).await),
+            ("retention", within(retention::drop_chunks(database, config.kept())).await),
+            ("unique users", within(retention::fold_uniques(database, &config.names())).await),
             ("stream", within(forget_counted(nats, config)).await),
             ("background jobs", within(watch_jobs(database, health)).await),
             ("dead letters", within(count_waiting(&dead_letters, dead_letters_waiting)).await),
@@ -76,91 +65,8 @@ async fn rounds(
 }
 
 /// A service that is gone without a word must not end housekeeping for ever.
-async fn within(task: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::time::timeout(TASK_TIMEOUT, task).await.unwrap_or_else(|elapsed| Err(elapsed.into()))
-}
-
-/// Makes the chunks from yesterday to the day after tomorrow, before a click needs them: a
-/// transaction that creates a chunk blocks all other writers to it.
-///
-/// There is no public call for it, so a row is written and deleted in one transaction.
-pub(crate) async fn create_chunks(database: &PgPool) -> anyhow::Result<()> {
-    let mut transaction = database.begin().await?;
-    let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
-        .bind(LOCK)
-        .fetch_one(&mut *transaction)
-        .await?;
-    if !locked {
-        return Ok(());
-    }
-    let missing: Vec<(String, OffsetDateTime)> = sqlx::query_as(
-        "SELECT hypertable, day FROM unnest(ARRAY['clicks', 'click_minutes', 'unique_minutes', 'unique_hours']) AS hypertable, \
-                generate_series(now() - INTERVAL '1 day', now() + INTERVAL '2 days', INTERVAL '1 day') AS day \
-          WHERE NOT EXISTS (SELECT 1 FROM timescaledb_information.chunks \
-                             WHERE hypertable_name = hypertable AND day >= range_start AND day < range_end)",
-    )
-    .fetch_all(&mut *transaction)
-    .await?;
-    for (hypertable, day) in missing {
-        let (insert, delete) = match hypertable.as_str() {
-            "clicks" => (
-                "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
-                   device_type, disposition, stream_seq) \
-                 VALUES ('00000000-0000-0000-0000-000000000000', $1, $1, '', '', '', '', '', 'test', 0)",
-                "DELETE FROM clicks WHERE clicked_at = $1 AND stream_seq = 0",
-            ),
-            "unique_minutes" => (
-                "INSERT INTO unique_minutes (bucket, advertiser_id, campaign_id, sketch) VALUES ($1, '', '', '')",
-                "DELETE FROM unique_minutes WHERE bucket = $1 AND advertiser_id = ''",
-            ),
-            "unique_hours" => (
-                "INSERT INTO unique_hours (bucket, advertiser_id, campaign_id, sketch) VALUES ($1, '', '', '')",
-                "DELETE FROM unique_hours WHERE bucket = $1 AND advertiser_id = ''",
-            ),
-            _ => (
-                "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type) \
-                 VALUES ($1, '', '', '', '', '')",
-                "DELETE FROM click_minutes WHERE bucket = $1 AND advertiser_id = ''",
-            ),
-        };
-        for sql in [insert, delete] {
-            sqlx::query(sql).bind(day).execute(&mut *transaction).await?;
-        }
-    }
-    transaction.commit().await?;
-    Ok(())
-}
-
-pub(crate) async fn drop_chunks(database: &PgPool, config: &Config) -> anyhow::Result<()> {
-    drop_older(database, "clicks", config.ledger_retention_days).await?;
-    drop_older(database, "unique_hours", config.minutes_retention_days).await?;
-    let mut connection = database.acquire().await?;
-    if config.rollups_retention_days > 0 {
-        retention::delete_rollups(&mut connection, config.rollups_retention_days).await?;
-    }
-    let chunks = retention::drop_minutes(&mut connection, config.minutes_retention_days).await?;
-    if chunks > 0 {
-        tracing::info!(hypertable = "click_minutes", chunks, "retention dropped chunks");
-    }
-    Ok(())
-}
-
-/// Hours first, for minutes are dropped that only they remember.
-pub(crate) async fn fold_uniques(database: &PgPool, config: &Config) -> anyhow::Result<()> {
-    uniques::fold(database, &config.names()).await?;
-    drop_older(database, "unique_minutes", UNIQUE_MINUTES_RETENTION_DAYS).await
-}
-
-async fn drop_older(database: &PgPool, hypertable: &str, days: u32) -> anyhow::Result<()> {
-    let dropped = sqlx::query("SELECT drop_chunks($1::regclass, make_interval(days => $2))")
-        .bind(hypertable)
-        .bind(days as i32)
-        .fetch_all(database)
-        .await?;
-    if !dropped.is_empty() {
-        tracing::info!(hypertable, chunks = dropped.len(), "retention dropped chunks");
-    }
-    Ok(())
+async fn within<E: Into<anyhow::Error>>(task: impl Future<Output = Result<(), E>>) -> anyhow::Result<()> {
+    tokio::time::timeout(TASK_TIMEOUT, task).await?.map_err(Into::into)
 }
 
 /// Removes from the stream what is counted, so that a stream which refuses when full holds only what

@@ -3,7 +3,7 @@
 //! # Delivery contract
 //! A batch goes through four steps, and a crash between any two of them changes no count:
 //! 1. **fetch** from one partition's durable consumer ([`partition`]),
-//! 2. **commit** ledger and buckets in one transaction ([`ledger`]),
+//! 2. **commit** ledger and buckets in one transaction ([`clickwire_ledger`]),
 //! 3. **publish** the changed cells as absolute values ([`feed`]),
 //! 4. **acknowledge**.
 //!
@@ -15,29 +15,23 @@
 pub mod config;
 pub mod operator;
 pub mod reconcile;
-pub mod schema;
 
 mod alerts;
-mod deployment;
 mod feed;
 mod health;
 mod housekeeping;
-mod incidents;
-mod judge;
-mod ledger;
-mod message;
 mod partition;
 mod rollups;
-mod rules;
-mod stages;
 mod stream;
-mod timescaledb;
 mod watermark;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clickwire_dead_letters::DeadLetters;
+use clickwire_ledger::{Ledger, deployment, schema};
+use clickwire_process::Backoff;
+use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -45,8 +39,7 @@ use crate::{
     alerts::{Watch, Webhook},
     config::Config,
     feed::Feed,
-    health::Health,
-    ledger::Ledger,
+    health::{Health, Service},
     partition::Partition,
 };
 
@@ -72,7 +65,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
 
     let database = schema::connect(&config.database_url, u32::from(config.partitions) + SHARED_CONNECTIONS)?;
     tokio::select! {
-        migrated = schema::migrate_when_up(&database, &health) => migrated.context("migrating the database")?,
+        migrated = migrate_when_up(&database, &health) => migrated.context("migrating the database")?,
         () = stop.cancelled() => return Ok(()),
     }
     deployment::claim(&mut *database.acquire().await?, &config.names()).await?;
@@ -103,7 +96,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
             number,
             nats: nats.clone(),
             dead_letters: DeadLetters::new(nats.clone(), config.names()),
-            ledger: Ledger::new(database.clone(), &config, number),
+            ledger: Ledger::new(database.clone(), config.ledger(), number),
             feed: feed.clone(),
             health: Arc::clone(&health),
             config: config.clone(),
@@ -132,4 +125,20 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         ended = ended => ended,
         () = overdue => anyhow::bail!("did not stop within {GRACE:?}; what was not acknowledged comes again"),
     }
+}
+
+/// Waits for the database, then brings its schema up to date and says which TimescaleDB it has.
+async fn migrate_when_up(database: &PgPool, health: &Health) -> anyhow::Result<()> {
+    let mut backoff = Backoff::default();
+    let mut connection = loop {
+        match database.acquire().await {
+            Ok(connection) => break connection,
+            Err(error) => {
+                health.waiting_for(Service::Database, &error);
+                backoff.wait().await;
+            }
+        }
+    };
+    health.installed(schema::migrate_on(&mut connection).await?);
+    Ok(())
 }

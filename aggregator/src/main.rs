@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clickwire_aggregator::{config::Command, config::Config, operator, reconcile, run, schema};
+use clickwire_aggregator::{config::Command, config::Config, operator, reconcile, run};
+use clickwire_ledger::schema;
 use clickwire_process::failpoint;
 use tokio::net::TcpListener;
 

@@ -6,11 +6,9 @@ use std::{io::Write as _, path::PathBuf};
 use anyhow::Context as _;
 use async_nats::{ConnectOptions, jetstream};
 use clickwire_dead_letters::{Actor, DeadLetters, PAGE_MAX};
+use clickwire_ledger::schema;
 
-use crate::{
-    config::{Config, Order},
-    schema,
-};
+use crate::config::{Config, Order};
 
 /// Does what is ordered with dead letters, or says why not; `actor` stands in the record.
 pub async fn dead_letters(config: &Config, order: Order, actor: &str) -> anyhow::Result<()> {

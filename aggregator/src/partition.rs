@@ -14,6 +14,10 @@ use clickwire_dead_letters::{
     DeadLetters,
     message::{self, Poison},
 };
+use clickwire_ledger::{
+    Committed, Ledger, Received,
+    stages::{Stage, Stopwatch},
+};
 use clickwire_process::{Backoff, failpoint, now_ms};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -23,9 +27,6 @@ use crate::{
     config::Config,
     feed::Feed,
     health::{Health, Service},
-    ledger::{Committed, Ledger},
-    message::Received,
-    stages::{Stage, Stopwatch},
     stream::{self, Unavailable},
 };
 

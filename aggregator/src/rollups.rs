@@ -1,4 +1,5 @@
-//! The task that rolls minutes up into hours and days: `ledger/rollups` says how, this says when.
+//! The task that rolls minutes up into hours and days: [`clickwire_ledger::rollups`] says how, this
+//! says when.
 //!
 //! Hours are stored when they are final, by the watermark: what is late in the stream as a whole, after an
 //! outage say, is then no late click. What does come late is stored anew once a round, however many clicks of
@@ -10,25 +11,22 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clickwire_ledger::{
+    at,
+    rollups::{
+        Progress, check,
+        closing::{self, Step},
+        stale,
+    },
+    watermark,
+};
 use clickwire_process::Backoff;
 use clickwire_protocol::finality;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    config::Config,
-    health::Health,
-    ledger::{
-        at,
-        rollups::{
-            Progress, check,
-            closing::{self, Step},
-            stale,
-        },
-        watermarks,
-    },
-};
+use crate::{config::Config, health::Health};
 
 /// A round that takes longer is given up; what it has stored stays.
 const ROUND_WITHIN: Duration = Duration::from_secs(600);
@@ -105,7 +103,7 @@ async fn round(
 /// Stores what is stale, then what is final, until nothing is left or somebody else is at work.
 async fn roll_up(connection: &mut PgConnection, config: &Config) -> Result<(), sqlx::Error> {
     while stale::store(connection).await? {}
-    if let Some(watermark_ms) = watermarks::installation_ms(connection, config.partitions).await? {
+    if let Some(watermark_ms) = watermark::installation_ms(&mut *connection, config.partitions).await? {
         let until_ms = finality::final_before_ms(watermark_ms).div_euclid(HOUR_MS) * HOUR_MS;
         if !closing::close(connection, at(until_ms)).await? {
             return Ok(());

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{Context, stream::Stream};
+use clickwire_ledger::watermark;
 use sqlx::PgPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, housekeeping::last_on, ledger::watermarks};
+use crate::{config::Config, housekeeping::last_on};
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -42,16 +43,16 @@ async fn follow_clock(database: &PgPool, nats: &Context, config: &Config) -> any
     let mut connection = database.acquire().await?;
     // The clock is read before the broker is asked: whatever is stored later was received later, or
     // is under way for less than the allowance.
-    let (now, behind) = watermarks::behind(&mut connection, config.partitions).await?;
+    let (now, behind) = watermark::behind(&mut connection, config.partitions).await?;
     if !behind.is_empty() {
         let stream = nats.get_stream(config.names().stream()).await?;
         for partition in behind {
             if is_idle(&stream, config, partition).await? {
-                watermarks::advance(&mut connection, partition, now).await?;
+                watermark::advance(&mut connection, partition, now).await?;
             }
         }
     }
-    if let Some(watermark_ms) = watermarks::installation_ms(&mut connection, config.partitions).await? {
+    if let Some(watermark_ms) = watermark::installation_ms(&mut *connection, config.partitions).await? {
         let lag_ms = clickwire_process::now_ms() - watermark_ms;
         metrics::gauge!("clickwire_watermark_lag_seconds").set(lag_ms as f64 / 1e3);
     }

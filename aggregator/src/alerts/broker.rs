@@ -6,13 +6,14 @@ use async_nats::jetstream::{
     Context,
     stream::{Info, RawMessageErrorKind, Stream},
 };
+use clickwire_ledger::incidents::Observation;
 use clickwire_process::now_ms;
 use clickwire_protocol::alerts::{Kind, Severity};
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::{config::Config, incidents::Observation};
+use crate::config::Config;
 
 /// A broker that does not answer by then is away.
 const PATIENCE: Duration = Duration::from_secs(2);

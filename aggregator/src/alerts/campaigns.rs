@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use clickwire_ledger::incidents::Observation;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     MINUTE_MS,
@@ -15,7 +16,6 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::share;
-use crate::incidents::Observation;
 
 /// Campaigns whose limits are kept, at most: those with the most clicks.
 const MAX_CAMPAIGNS: i64 = 100_000;

@@ -3,12 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use clickwire_ledger::{incidents::Observation, rollups::Progress, timescaledb};
 use clickwire_protocol::alerts::{Kind, Severity};
 use serde_json::json;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
-
-use crate::{incidents::Observation, ledger::rollups::Progress, timescaledb};
 
 /// These change slowly, and asking takes longer than a round should.
 const ASKED_EVERY: Duration = Duration::from_secs(15);

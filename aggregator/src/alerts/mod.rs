@@ -15,6 +15,7 @@ use std::{pin::pin, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::jetstream::Context;
+use clickwire_ledger::incidents;
 use clickwire_process::Backoff;
 use clickwire_protocol::alerts::Kind;
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use webhook::Webhook;
 
 use self::{campaigns::Campaigns, database::Database};
-use crate::{config::Config, feed::Feed, incidents};
+use crate::{config::Config, feed::Feed};
 
 /// Between rounds. An incident must be open within 5 s.
 const ROUND_EVERY: Duration = Duration::from_secs(1);

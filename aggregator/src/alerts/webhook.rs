@@ -12,6 +12,7 @@ use axum::{
     body::{Body, Bytes},
     http::{Request, StatusCode, Uri, header::CONTENT_TYPE},
 };
+use clickwire_ledger::deliveries::{self, Delivery};
 use clickwire_process::now_ms;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -21,10 +22,9 @@ use hyper_util::{
 };
 use rand::RngExt as _;
 use sha2::Sha256;
-use sqlx::{FromRow, PgPool};
+use sqlx::PgPool;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::config::Config;
 
@@ -34,14 +34,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A receiver, or the database, that has not answered by then has failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// The lease on news that is being sent, in seconds: a process that is frozen renews nothing, and another sends it.
-const LEASE_SECONDS: f64 = 4.0;
+/// The lease on news that is being sent: a process that is frozen renews nothing, and another sends it.
+const LEASE: Duration = Duration::from_secs(4);
 
 /// How often it is renewed while the receiver has not answered.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// News that is older is given up: somebody has seen it by then, or nobody will.
-const RETRY_FOR_SECONDS: f64 = 3_600.0;
+const RETRY_FOR: Duration = Duration::from_secs(3_600);
 
 /// The first failure is waited out for so long; each one doubles it.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -55,16 +55,6 @@ pub(crate) struct Webhook {
     url: Uri,
     secret: String,
     client: Client<HttpsConnector<HttpConnector>, Body>,
-}
-
-/// A piece of news to send.
-#[derive(FromRow)]
-struct Delivery {
-    seq: i64,
-    webhook_tries: i32,
-    alert_id: Uuid,
-    version: i64,
-    document: String,
 }
 
 impl Webhook {
@@ -97,10 +87,10 @@ impl Webhook {
     }
 
     async fn send_due(&self) -> Result<(), sqlx::Error> {
-        while let Some(delivery) = answered(self.next_due()).await? {
+        while let Some(delivery) = answered(deliveries::take(&self.database, LEASE, RETRY_FOR)).await? {
             match self.send_under_lease(&delivery).await {
                 Ok(()) => {
-                    answered(self.set_due(&delivery, None)).await?;
+                    self.set_due(&delivery, None).await?;
                     metrics::counter!("clickwire_alert_webhooks_total", "outcome" => "delivered")
                         .increment(1);
                 }
@@ -112,32 +102,12 @@ impl Webhook {
                         error = format!("{error:#}"),
                         "webhook failed"
                     );
-                    answered(self.set_due(&delivery, Some(wait))).await?;
+                    self.set_due(&delivery, Some(wait)).await?;
                     metrics::counter!("clickwire_alert_webhooks_total", "outcome" => "failed").increment(1);
                 }
             }
         }
         Ok(())
-    }
-
-    /// Takes the oldest news that is due, unless older news about the same incident still waits.
-    async fn next_due(&self) -> Result<Option<Delivery>, sqlx::Error> {
-        sqlx::query_as(
-            "UPDATE alert_changes AS c SET webhook_tries = webhook_tries + 1, \
-               webhook_due_at = clock_timestamp() + $1 * INTERVAL '1 s' \
-              WHERE seq = (SELECT seq FROM alert_changes due \
-                 WHERE webhook_due_at <= clock_timestamp() AND changed_at > now() - $2 * INTERVAL '1 s' \
-                   AND NOT EXISTS (SELECT FROM alert_changes older WHERE older.alert_id = due.alert_id \
-                     AND older.seq < due.seq AND older.webhook_due_at IS NOT NULL \
-                     AND older.changed_at > now() - $2 * INTERVAL '1 s') \
-                 ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) \
-             RETURNING seq, webhook_tries, alert_id, (alert->>'version')::bigint AS version, \
-               change_document(c)::text AS document",
-        )
-        .bind(LEASE_SECONDS)
-        .bind(RETRY_FOR_SECONDS)
-        .fetch_optional(&self.database)
-        .await
     }
 
     /// Sends, and keeps others from sending meanwhile.
@@ -147,26 +117,14 @@ impl Webhook {
             match timeout(RENEW_EVERY, &mut answer).await {
                 Ok(answer) => return answer,
                 Err(_) => {
-                    let renewed = self.set_due(delivery, Some(Duration::from_secs_f64(LEASE_SECONDS)));
-                    answered(renewed).await.context("the lease could not be renewed")?;
+                    self.set_due(delivery, Some(LEASE)).await.context("the lease could not be renewed")?;
                 }
             }
         }
     }
 
-    /// When the news is due again; never, if it was delivered. Whoever was taken for frozen, and has been
-    /// overtaken by another attempt, says nothing about that one.
     async fn set_due(&self, delivery: &Delivery, wait: Option<Duration>) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "UPDATE alert_changes SET webhook_due_at = clock_timestamp() + $2 * INTERVAL '1 s' \
-              WHERE seq = $1 AND webhook_tries = $3",
-        )
-        .bind(delivery.seq)
-        .bind(wait.map(|wait| wait.as_secs_f64()))
-        .bind(delivery.webhook_tries)
-        .execute(&self.database)
-        .await?;
-        Ok(())
+        answered(deliveries::set_due(&self.database, delivery, wait)).await
     }
 
     async fn send(&self, delivery: &Delivery) -> anyhow::Result<()> {

@@ -7,6 +7,11 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use clickwire_ledger::{
+    deployment,
+    reconcile::{Difference, kept_from},
+    schema,
+};
 use clickwire_protocol::{MINUTE_MS, counts::Counts};
 use sqlx::PgPool;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -14,14 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, Reconciliation, minutes};
-use crate::{
-    config::Config,
-    deployment,
-    feed::Feed,
-    health::Health,
-    ledger::recount::{self, Difference},
-    schema,
-};
+use crate::{config::Config, feed::Feed, health::Health};
 
 /// Differences are left, or were not to be repaired.
 const DIFFERENT: u8 = 1;
@@ -52,7 +50,7 @@ async fn reconcile(
     let database: PgPool = schema::connect(&config.database_url, 1)?;
     let mut connection = database.acquire().await.context("database")?.detach();
     deployment::claim(&mut connection, &config.names()).await?;
-    let kept_from = recount::kept_from(&mut connection, config.recountable_days()).await?;
+    let kept_from = kept_from(&mut connection, config.recountable_days()).await?;
     ensure!(
         from >= kept_from,
         "ledger and minutes are whole only from {} on: before, there is nothing to recount from",

@@ -10,18 +10,16 @@ mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clickwire_ledger::{
+    at,
+    reconcile::{self, Difference, Differences, Record},
+    rollups::check,
+};
 use clickwire_protocol::{MINUTE_MS, counts::MinuteCell, stream::Names};
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
-use crate::{
-    feed::Feed,
-    ledger::{
-        at,
-        recount::{self, Difference, Differences},
-        rollups::check,
-    },
-};
+use crate::feed::Feed;
 
 pub use command::command;
 pub(crate) use schedule::run;
@@ -63,7 +61,7 @@ impl Reconciliation<'_> {
         let mut start = self.from;
         while start < self.to {
             let end = self.to.min(floor(start, Duration::HOUR).saturating_add(Duration::HOUR));
-            let found = recount::compare(connection, start, end).await?;
+            let found = reconcile::compare(connection, start, end).await?;
             found.first.iter().try_for_each(&mut report)?;
             outcome.differences += found.total;
             outcome.left += match self.repair && found.total > 0 {
@@ -80,7 +78,9 @@ impl Reconciliation<'_> {
         let rolled_up = check::check(connection, (self.from, self.to), mends).await?;
         outcome.differences += rolled_up.differences;
         outcome.left += rolled_up.left;
-        self.record(connection, started_by, outcome).await?;
+        let Self { from, to, .. } = *self;
+        let (differences, repaired) = (outcome.differences, outcome.repaired());
+        Record { started_by, from, to, differences, repaired }.write(connection).await?;
         Ok(outcome)
     }
 
@@ -93,40 +93,20 @@ impl Reconciliation<'_> {
         end: OffsetDateTime,
         mut found: Differences,
     ) -> anyhow::Result<usize> {
-        for _ in 0..found.total.div_ceil(recount::LIMIT) {
+        for _ in 0..found.total.div_ceil(reconcile::LIMIT) {
             let minutes: BTreeSet<i64> = found.first.iter().map(|found| found.key.1).collect();
             for minute in minutes {
                 let from = at(minute * MINUTE_MS);
-                let mended = recount::mend(connection, self.names, from, from + Duration::MINUTE).await?;
+                let mended = reconcile::mend(connection, self.names, from, from + Duration::MINUTE).await?;
                 let mut cells: BTreeMap<String, Vec<MinuteCell>> = BTreeMap::new();
                 for (advertiser_id, cell) in mended {
                     cells.entry(advertiser_id).or_default().push(cell);
                 }
                 self.feed.publish(&cells).await;
             }
-            found = recount::compare(connection, start, end).await?;
+            found = reconcile::compare(connection, start, end).await?;
         }
         Ok(found.total)
-    }
-
-    async fn record(
-        &self,
-        connection: &mut PgConnection,
-        started_by: &str,
-        outcome: Outcome,
-    ) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "INSERT INTO reconciliations (started_by, range_start, range_end, differences, repaired) \
-             VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(started_by)
-        .bind(self.from)
-        .bind(self.to)
-        .bind(outcome.differences as i64)
-        .bind(outcome.repaired() as i64)
-        .execute(connection)
-        .await?;
-        Ok(())
     }
 }
 

@@ -3,17 +3,14 @@
 
 use std::time::Duration;
 
+use clickwire_ledger::{at, reconcile::kept_from, watermark};
 use clickwire_protocol::finality;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, Reconciliation};
-use crate::{
-    config::Config,
-    feed::Feed,
-    ledger::{at, recount, watermarks},
-};
+use crate::{config::Config, feed::Feed};
 
 /// Compared every time; twice the default interval, so that one missed run leaves no gap.
 const RECENT: time::Duration = time::Duration::hours(2);
@@ -81,11 +78,11 @@ async fn compare(
     config: &Config,
     span: time::Duration,
 ) -> anyhow::Result<()> {
-    let Some(watermark_ms) = watermarks::installation_ms(connection, config.partitions).await? else {
+    let Some(watermark_ms) = watermark::installation_ms(&mut *connection, config.partitions).await? else {
         return Ok(());
     };
     let to = at(finality::final_before_ms(watermark_ms));
-    let from = (to - span).max(recount::kept_from(connection, config.recountable_days()).await?);
+    let from = (to - span).max(kept_from(connection, config.recountable_days()).await?);
     if from >= to {
         return Ok(());
     }

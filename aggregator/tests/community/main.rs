@@ -10,53 +10,33 @@ mod pglite;
 mod retention;
 mod upgrade;
 
-// The statements themselves, not copies of them.
-#[path = "../../src/health.rs"]
-#[expect(dead_code, reason = "nobody asks for it")]
-mod health;
-#[path = "../../src/housekeeping.rs"]
-#[expect(dead_code, reason = "only what talks to the database is called")]
-mod housekeeping;
-#[path = "../../src/incidents.rs"]
-#[expect(dead_code, reason = "only the ledger's part is called")]
-mod incidents;
-#[path = "../../src/judge.rs"]
-mod judge;
-#[path = "../../src/ledger/mod.rs"]
-#[expect(dead_code, reason = "minutes are recounted in the tests of the whole")]
-mod ledger;
-#[path = "../../src/message.rs"]
-mod message;
-#[path = "../../src/rules.rs"]
-mod rules;
-#[path = "../../src/stages.rs"]
-#[expect(dead_code, reason = "only the transaction's stages are run")]
-mod stages;
-#[path = "../../src/timescaledb.rs"]
-#[expect(dead_code, reason = "only its jobs are asked for")]
-mod timescaledb;
+#[path = "../../../crates/ledger/src/fixture.rs"]
+mod fixture;
 
 use clap::Parser as _;
-use clickwire_aggregator::{config, schema};
-use clickwire_load::http::Server;
-use clickwire_protocol::{MINUTE_MS, analytics::Aggregate};
-use clickwire_services::Port;
-use config::Config;
-use ledger::{
-    Committed, Ledger,
+use clickwire_aggregator::config::Config;
+use clickwire_ledger::{
+    Committed, Ledger, Received, at,
     rollups::{
         check::{self, Checked},
         closing::{self, Step},
         stale,
     },
+    schema::{self, COMPRESSION_DAYS},
+    timescaledb,
 };
-use message::Received;
+use clickwire_load::http::Server;
+use clickwire_protocol::{MINUTE_MS, analytics::Aggregate};
+use clickwire_services::Port;
 use sqlx::PgPool;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::pglite::{Database, run_policy};
+use crate::{
+    fixture::click,
+    pglite::{Database, run_policy},
+};
 
 const BUCKETS: &str = include_str!("../../../migrations/0003_buckets.sql");
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -81,7 +61,7 @@ impl Installation {
         let database = server.connect().await?;
         add_plain_views(&database).await?;
         let config = Config::parse_from(["clickwire-aggregator"]);
-        let ledger = Ledger::new(database.clone(), &config, 0);
+        let ledger = Ledger::new(database.clone(), config.ledger(), 0);
         let now_ms = OffsetDateTime::now_utc().unix_timestamp() * 1_000;
         Ok(Self { config, database, ledger, last_id: 0, now_ms, _server: server })
     }
@@ -96,7 +76,7 @@ impl Installation {
         let mut batch = Vec::new();
         for &at_ms in times_ms {
             self.last_id += 1;
-            let click = message::tests::click(self.last_id, at_ms, at_ms);
+            let click = click(self.last_id, at_ms, at_ms);
             batch.push(Received { click, stream_seq: self.last_id as u64 });
         }
         let committed = self.ledger.commit(&batch).await?;
@@ -139,7 +119,7 @@ impl Installation {
     async fn roll_up(&self, until_ms: i64) -> anyhow::Result<()> {
         let mut connection = self.database.acquire().await?;
         while stale::store(&mut connection).await? {}
-        closing::close(&mut connection, ledger::at(until_ms.div_euclid(HOUR_MS) * HOUR_MS)).await?;
+        closing::close(&mut connection, at(until_ms.div_euclid(HOUR_MS) * HOUR_MS)).await?;
         while closing::store_hours(&mut connection, time::Duration::days(7)).await? != Step::Done {}
         while closing::store_day(&mut connection).await? != Step::Done {}
         while stale::store(&mut connection).await? {}
@@ -154,7 +134,7 @@ impl Installation {
 
     /// Compares the hours and days of the last five days with their minutes.
     async fn check_rollups(&self, repair: bool) -> anyhow::Result<Checked> {
-        let range = (ledger::at(self.days_ago(5, 0)), ledger::at(self.now_ms));
+        let range = (at(self.days_ago(5, 0)), at(self.now_ms));
         let mut connection = self.database.acquire().await?;
         Ok(check::check(&mut connection, range, repair).await?)
     }
@@ -229,7 +209,7 @@ async fn assert_windows_fit(installed: &Installation) -> anyhow::Result<()> {
         [("clicks", config.ledger_retention_days), ("click_minutes", config.minutes_retention_days)]
     {
         let compressed_days = installed.policy_days(COMPRESSION, hypertable, "compress_after").await?;
-        assert_eq!(compressed_days, config::COMPRESSION_DAYS);
+        assert_eq!(compressed_days, COMPRESSION_DAYS);
         // Strictly, for a chunk is compressed as a whole.
         assert!(latest_days < compressed_days - 1, "{hypertable}: {latest_days} < {compressed_days}");
         assert!(compressed_days < retention_days, "{hypertable}: {compressed_days} < {retention_days}");
@@ -339,7 +319,7 @@ async fn a_compressed_chunk_still_knows_its_clicks_and_still_counts() {
     assert!(error.as_database_error().unwrap().is_unique_violation(), "{error}");
 
     let Committed { counted, cells, .. } = {
-        let click = message::tests::click(100, long_ago, long_ago);
+        let click = click(100, long_ago, long_ago);
         installed.ledger.commit(&[Received { click, stream_seq: 100 }]).await.unwrap()
     };
     let cell = &cells["adv_001"][0];
@@ -423,10 +403,12 @@ async fn unique_users_are_folded_into_hours_before_their_minutes_go() {
     );
     assert_eq!(copied.execute(&installed.database).await.unwrap().rows_affected(), 1);
 
-    housekeeping::create_chunks(&installed.database).await.unwrap();
+    clickwire_ledger::retention::create_chunks(&installed.database).await.unwrap();
     // The second time nothing is left to do.
     for _ in 0..2 {
-        housekeeping::fold_uniques(&installed.database, &installed.config).await.unwrap();
+        clickwire_ledger::retention::fold_uniques(&installed.database, &installed.config.names())
+            .await
+            .unwrap();
         let (minutes, unfolded, hours): (i64, i64, i64) = sqlx::query_as(
             "SELECT (SELECT count(*) FROM unique_minutes), (SELECT count(*) FROM unique_minutes WHERE NOT folded), \
                     (SELECT count(*) FROM unique_hours)",

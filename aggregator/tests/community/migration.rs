@@ -5,8 +5,9 @@ use std::{fs, path::Path};
 
 use clap::Parser as _;
 use clickwire_aggregator::config::Config;
+use clickwire_ledger::Ledger;
 
-use crate::{DAY_MS, Installation, ledger::Ledger, pglite};
+use crate::{DAY_MS, Installation, pglite};
 
 /// The version that brings the roll-ups.
 const ROLLUPS: &str = "0018";
@@ -66,7 +67,7 @@ async fn continuous_aggregates_become_roll_ups_that_are_right() {
     assert_eq!(jobs, 0);
     let config = Config::parse_from(["clickwire-aggregator"]);
     let installed = Installation {
-        ledger: Ledger::new(database.clone(), &config, 0),
+        ledger: Ledger::new(database.clone(), config.ledger(), 0),
         config,
         database,
         last_id: 0,

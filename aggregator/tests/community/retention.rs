@@ -1,8 +1,9 @@
 //! Retention takes minutes, leaves hours and days, and nothing comes back to where it took them.
 
+use clickwire_ledger::{Received, at, retention};
 use clickwire_protocol::MINUTE_MS;
 
-use crate::{HOUR_MS, Installation, housekeeping, message, message::Received};
+use crate::{HOUR_MS, Installation, fixture::click};
 
 #[tokio::test]
 async fn retention_takes_minutes_that_are_rolled_up_and_leaves_hours_and_days() {
@@ -12,12 +13,12 @@ async fn retention_takes_minutes_that_are_rolled_up_and_leaves_hours_and_days() 
     installed.count(&times).await.unwrap();
     installed.assert_consistent(2).await.unwrap();
 
-    housekeeping::create_chunks(&installed.database).await.unwrap();
+    retention::create_chunks(&installed.database).await.unwrap();
     // Nothing is rolled up yet, so nothing goes.
-    housekeeping::drop_chunks(&installed.database, &installed.config).await.unwrap();
+    retention::drop_chunks(&installed.database, installed.config.kept()).await.unwrap();
     assert_eq!(installed.totals().await.unwrap(), (2, 2, 2));
     installed.roll_up(installed.now_ms).await.unwrap();
-    housekeeping::drop_chunks(&installed.database, &installed.config).await.unwrap();
+    retention::drop_chunks(&installed.database, installed.config.kept()).await.unwrap();
     assert_eq!(installed.totals().await.unwrap(), (1, 2, 2));
     installed.roll_up(installed.now_ms).await.unwrap();
     assert_eq!(installed.totals().await.unwrap(), (1, 2, 2));
@@ -33,7 +34,7 @@ async fn retention_takes_minutes_that_are_rolled_up_and_leaves_hours_and_days() 
 
     // Their own retention is another.
     installed.config.rollups_retention_days = installed.config.minutes_retention_days;
-    housekeeping::drop_chunks(&installed.database, &installed.config).await.unwrap();
+    retention::drop_chunks(&installed.database, installed.config.kept()).await.unwrap();
     let (_, hours, days) = installed.totals().await.unwrap();
     assert_eq!((hours, days), (1, 1));
 }
@@ -47,15 +48,15 @@ async fn no_click_gets_where_retention_dropped_minutes() {
     let (now, long_ago) = (installed.now_ms, installed.days_ago(retention_days + 5, 9));
     installed.count(&[long_ago, long_ago + MINUTE_MS, long_ago + 2 * MINUTE_MS, now]).await.unwrap();
     installed.roll_up(now).await.unwrap();
-    housekeeping::drop_chunks(&installed.database, &installed.config).await.unwrap();
+    retention::drop_chunks(&installed.database, installed.config.kept()).await.unwrap();
     assert_eq!(installed.totals().await.unwrap(), (1, 4, 4));
 
-    let late = message::tests::click(100, long_ago, now);
+    let late = click(100, long_ago, now);
     let committed = installed.ledger.commit(&[Received { click: late, stream_seq: 100 }]).await.unwrap();
     let cell = &committed.cells["adv_001"][0];
     assert_eq!((cell.minute, cell.counts.defective), (now.div_euclid(MINUTE_MS), 1));
     let oldest_ms = now - installed.config.stream_max_age().as_millis() as i64 - HOUR_MS;
-    let replayed = serde_json::to_vec(&message::tests::click(101, long_ago, long_ago)).unwrap();
+    let replayed = serde_json::to_vec(&click(101, long_ago, long_ago)).unwrap();
     assert_eq!(
         clickwire_dead_letters::message::read(&replayed, now, oldest_ms).unwrap_err().code(),
         "too_old"
@@ -64,7 +65,7 @@ async fn no_click_gets_where_retention_dropped_minutes() {
         "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid) \
          VALUES ($1, 'adv_001', 'camp_001', 'ad_001', 'DE', 'mobile', 1)",
     )
-    .bind(crate::ledger::at(long_ago))
+    .bind(at(long_ago))
     .execute(&installed.database)
     .await
     .unwrap();

@@ -77,7 +77,7 @@ impl Stack {
                 Err(_) => tokio::task::spawn_blocking(|| services.fresh_database()).await??,
             },
         };
-        clickwire_aggregator::schema::migrate(&database_url, true).await?;
+        clickwire_ledger::schema::migrate(&database_url, true).await?;
         let database = PgPool::connect(&database_url).await?;
         let mut stack = Self {
             services,

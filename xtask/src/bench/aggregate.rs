@@ -36,7 +36,7 @@ const PACKAGES: [&str; 2] = ["clickwire-aggregator", "clickwire-load"];
 /// Kinds of traffic, by the share of the clicks that one ad takes.
 const TRAFFIC: [(&str, &str); 2] = [("uniform", "0"), ("viral", "0.9")];
 
-/// The stages that an aggregator reports (`aggregator/src/stages.rs`), in a batch's order.
+/// The stages that an aggregator reports (`crates/ledger/src/stages.rs`), in a batch's order.
 const STAGES: [&str; 14] = [
     "fetch",
     "read",

@@ -160,7 +160,7 @@ async fn an_owner_who_is_no_superuser_can_ask_as_the_reader() -> Result<()> {
     run(&mut in_owned, "CREATE EXTENSION IF NOT EXISTS timescaledb").await?;
 
     let url = format!("postgres://owner:owner@{}:{}/owned", options.get_host(), options.get_port());
-    clickwire_aggregator::schema::migrate(&url, true).await?;
+    clickwire_ledger::schema::migrate(&url, true).await?;
     let owner: PgConnectOptions = url.parse()?;
     let owner = owner.options([("role", "clickwire_reader"), ("search_path", "tenants,public")]);
     let mut reader = PgConnection::connect_with(&owner).await?;

@@ -9,7 +9,7 @@ use clickwire_protocol::{
 };
 use serde_json::json;
 
-use super::clicks::Standing;
+use super::stored::StoredClick;
 use crate::{incidents::Observation, judge::Evidence};
 
 /// Clicks that were convicted now and not before, by address or user. A user is an advertiser's, and so is
@@ -19,7 +19,7 @@ pub(super) struct Bursts(BTreeMap<(Kind, Option<String>, String), u64>);
 
 impl Bursts {
     /// Takes note of what is known against a click now, and was not `before`.
-    pub(super) fn note(&mut self, click: &Standing, before: Evidence) {
+    pub(super) fn note(&mut self, click: &StoredClick, before: Evidence) {
         for (rule, kind, subject, is_advertisers) in [
             (Rule::IpVelocity, Kind::IpBurst, &click.ip_hash, click.is_bound),
             (Rule::UserVelocity, Kind::UserBurst, &click.user_id, true),

@@ -9,13 +9,13 @@ use clickwire_protocol::{
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
-use super::{ROWS, at};
+use crate::{ROWS, at};
 
 /// Names one bucket: advertiser, minutes since the Unix epoch, dimensions.
-pub(crate) type CellKey = (String, i64, Dimensions);
+pub type CellKey = (String, i64, Dimensions);
 
 /// Adds to the buckets, in the order of their keys, and returns them as they are then.
-pub(super) async fn add(
+pub(crate) async fn add(
     connection: &mut PgConnection,
     increments: &BTreeMap<CellKey, Counts>,
 ) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
@@ -56,7 +56,7 @@ pub(super) async fn add(
 
 /// Raises versions above whatever anybody has seen, and makes buckets of zeroes where there are none.
 /// Of a bucket that vanished nobody knows the version any more, but the time in milliseconds is higher.
-pub(super) async fn raise(connection: &mut PgConnection, keys: &[CellKey]) -> Result<(), sqlx::Error> {
+pub(crate) async fn raise(connection: &mut PgConnection, keys: &[CellKey]) -> Result<(), sqlx::Error> {
     for keys in keys.chunks(ROWS) {
         let keys: Vec<&CellKey> = keys.iter().collect();
         let query = sqlx::query(
@@ -72,7 +72,7 @@ pub(super) async fn raise(connection: &mut PgConnection, keys: &[CellKey]) -> Re
 }
 
 /// Reads the buckets as they are.
-pub(super) async fn read(
+pub(crate) async fn read(
     connection: &mut PgConnection,
     keys: &[CellKey],
 ) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
@@ -126,7 +126,7 @@ fn cell(row: &PgRow) -> Result<(String, MinuteCell), sqlx::Error> {
 }
 
 /// The bucket of a row that has the dimensions' columns, at a time in Unix milliseconds.
-pub(super) fn cell_key(row: &PgRow, at_ms: i64) -> Result<CellKey, sqlx::Error> {
+pub(crate) fn cell_key(row: &PgRow, at_ms: i64) -> Result<CellKey, sqlx::Error> {
     let device_type: DeviceType = row.try_get::<&str, _>("device_type")?.parse().map_err(|error| {
         sqlx::Error::ColumnDecode { index: "device_type".into(), source: Box::new(error) }
     })?;
@@ -137,4 +137,10 @@ pub(super) fn cell_key(row: &PgRow, at_ms: i64) -> Result<CellKey, sqlx::Error> 
         device_type,
     };
     Ok((row.try_get("advertiser_id")?, at_ms.div_euclid(MINUTE_MS), dimensions))
+}
+
+/// A time of the database in Unix milliseconds.
+pub(crate) fn unix_ms(row: &PgRow, column: &str) -> Result<i64, sqlx::Error> {
+    let time: OffsetDateTime = row.try_get(column)?;
+    Ok((time.unix_timestamp_nanos() / 1_000_000) as i64)
 }

@@ -12,7 +12,7 @@ use clickwire_process::failpoint;
 
 /// What came of an attempt to store hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Hours were stored, up to this time.
     Stored(OffsetDateTime),
     /// All hours are stored that were to be.
@@ -23,7 +23,10 @@ pub(crate) enum Step {
 }
 
 /// Has the hours before `until` stored by the steps that follow. `false`: to be tried again.
-pub(crate) async fn close(connection: &mut PgConnection, until: OffsetDateTime) -> Result<bool, sqlx::Error> {
+///
+/// # Errors
+/// What the database says.
+pub async fn close(connection: &mut PgConnection, until: OffsetDateTime) -> Result<bool, sqlx::Error> {
     let Some(mut transaction) = begin(connection).await? else { return Ok(false) };
     let closed = sqlx::query(
         "UPDATE rollup_progress SET marks_before = $1, settled_after = NULL \
@@ -55,7 +58,10 @@ async fn settle(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
 }
 
 /// Stores the next hours, `width` at most.
-pub(crate) async fn store_hours(connection: &mut PgConnection, width: Duration) -> Result<Step, sqlx::Error> {
+///
+/// # Errors
+/// What the database says; nothing is stored then.
+pub async fn store_hours(connection: &mut PgConnection, width: Duration) -> Result<Step, sqlx::Error> {
     let Some(mut transaction) = begin(connection).await? else { return Ok(Step::NotYet) };
     let (from, target, is_settled): (OffsetDateTime, OffsetDateTime, bool) = sqlx::query_as(
         "SELECT hours_before, marks_before, \
@@ -90,7 +96,10 @@ pub(crate) async fn store_hours(connection: &mut PgConnection, width: Duration) 
 }
 
 /// Stores the next day, if all its hours are.
-pub(crate) async fn store_day(connection: &mut PgConnection) -> Result<Step, sqlx::Error> {
+///
+/// # Errors
+/// What the database says; nothing is stored then.
+pub async fn store_day(connection: &mut PgConnection) -> Result<Step, sqlx::Error> {
     let Some(mut transaction) = begin(connection).await? else { return Ok(Step::NotYet) };
     let (from, hours_before): (OffsetDateTime, OffsetDateTime) =
         sqlx::query_as("SELECT days_before, hours_before FROM rollup_progress")

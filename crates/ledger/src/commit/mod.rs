@@ -12,7 +12,7 @@
 //!    update the incidents of those who click too fast ([`bursts`]);
 //! 6. add exactly what was inserted and moved to the minute buckets ([`minutes`]), and the users of
 //!    what was inserted to the sketches of unique users ([`uniques`]);
-//! 7. advance the partition's watermark ([`watermarks`]).
+//! 7. advance the partition's watermark ([`watermark`]).
 //!
 //! A verdict is thus a function of the ledger's set of clicks, never of the order or the batches in
 //! which they came. Keys are sorted wherever rows are written, because two writers on the same keys
@@ -22,14 +22,10 @@ mod bursts;
 mod clicks;
 mod copy;
 mod duplicates;
-mod locks;
-mod minutes;
-pub(crate) mod recount;
-pub(crate) mod rollups;
+mod entry;
+mod stored;
 mod suspects;
-pub(crate) mod uniques;
 mod velocity;
-pub(crate) mod watermarks;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -38,30 +34,31 @@ use std::{
 
 use clickwire_process::failpoint;
 use clickwire_protocol::{
-    MINUTE_MS,
-    click::Click,
     counts::{Counts, MinuteCell},
     finality,
     rules::Rule,
     stream::Names,
 };
 use sqlx::{PgConnection, PgPool};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use self::{bursts::Bursts, clicks::Standing, locks::lock, minutes::CellKey, suspects::Suspects};
+pub(crate) use self::entry::Entry;
+use self::{
+    bursts::Bursts,
+    entry::{Name, RowKey},
+    stored::StoredClick,
+    suspects::Suspects,
+};
 use crate::{
-    config::Config,
-    incidents,
-    judge::{Examined, Judge, Verdict},
-    message::Received,
+    Received, at, incidents,
+    judge::{Judge, Verdict},
+    locks::{self, lock},
+    minutes::{self, CellKey},
     rules::Rules,
     schema::FROZEN_AFTER,
     stages::{Stage, Stopwatch},
+    uniques, watermark,
 };
-
-/// Rows in one statement: measured best, 100 and 5,000 are slower.
-const ROWS: usize = 1_000;
 
 /// A transaction that takes longer is given up and tried again.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,14 +66,23 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest pause inside a transaction that a slow host is granted.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Writes one partition's batches.
-pub(crate) struct Ledger {
+/// What the ledger must know of its installation; the same for every program of it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Locks are named after the stream.
+    pub names: Names,
+    /// The number of partitions; from 1 to 256.
+    pub partitions: u16,
+    /// How late a click may come and still be counted.
+    pub horizon: Duration,
+}
+
+/// The writer of one partition's batches.
+pub struct Ledger {
     database: PgPool,
     judge: Judge,
-    horizon: Duration,
-    names: Names,
+    settings: Settings,
     partition: u16,
-    partitions: u16,
     /// How long we may pause inside a transaction before the database takes us for frozen. A host that is
     /// merely slow gets more time with each transaction that it loses, or it would never come to an end.
     pause: Duration,
@@ -84,80 +90,32 @@ pub(crate) struct Ledger {
 
 /// What a commit did.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Committed {
+pub struct Committed {
     /// Clicks that were new.
-    pub(crate) counted: usize,
+    pub counted: usize,
     /// Clicks that the ledger knew.
-    pub(crate) known: usize,
+    pub known: usize,
     /// Earlier clicks whose disposition changed.
-    pub(crate) adjusted: usize,
+    pub adjusted: usize,
     /// Buckets of final minutes that changed.
-    pub(crate) corrections: usize,
+    pub corrections: usize,
     /// The buckets that the batch touched, as they are now, by advertiser.
-    pub(crate) cells: BTreeMap<String, Vec<MinuteCell>>,
-}
-
-/// A click of the batch and what it is counted as by itself.
-struct Entry<'a> {
-    received: &'a Received,
-    examined: Examined,
-    verdict: Verdict,
-}
-
-impl Entry<'_> {
-    fn click(&self) -> &Click {
-        &self.received.click
-    }
-
-    /// Whether it is counted under another time than it claims.
-    fn is_moved(&self) -> bool {
-        self.examined.counted_at_ms != self.click().clicked_at_ms
-    }
-
-    fn name(&self) -> Name<'_> {
-        (self.click().click_id, &self.click().advertiser_id)
-    }
-
-    fn row_key(&self) -> RowKey {
-        (self.click().click_id, self.examined.counted_at_ms, self.click().advertiser_id.clone())
-    }
-
-    fn cell(&self) -> CellKey {
-        let minute = self.examined.counted_at_ms.div_euclid(MINUTE_MS);
-        (self.click().advertiser_id.clone(), minute, self.click().dimensions.clone())
-    }
-}
-
-/// What a click is known by: its id, a name among its advertiser's. The id first, for the ledger has clicks
-/// in the order of ids.
-type Name<'a> = (Uuid, &'a str);
-
-/// What identifies one row of the ledger: id, time and advertiser. An id may have come back under another
-/// time after days.
-type RowKey = (Uuid, i64, String);
-
-/// A rule applies to a click, because of others.
-struct Conviction {
-    click: RowKey,
-    rule: Rule,
+    pub cells: BTreeMap<String, Vec<MinuteCell>>,
 }
 
 impl Ledger {
-    pub(crate) fn new(database: PgPool, config: &Config, partition: u16) -> Self {
-        Self {
-            database,
-            judge: Judge::new(config.horizon()),
-            horizon: config.horizon(),
-            names: config.names(),
-            partition,
-            partitions: config.partitions,
-            pause: FROZEN_AFTER,
-        }
+    /// The writer of partition number `partition`, counted from 0. Nothing is asked of the database yet.
+    pub fn new(database: PgPool, settings: Settings, partition: u16) -> Self {
+        Self { database, judge: Judge::new(settings.horizon), settings, partition, pause: FROZEN_AFTER }
     }
 
     /// Counts a batch. After an error nothing of it is counted; a commit whose answer was lost may
     /// have happened, which the next attempt finds out from the ledger.
-    pub(crate) async fn commit(&mut self, batch: &[Received]) -> Result<Committed, sqlx::Error> {
+    ///
+    /// # Errors
+    /// What the database says. SQLSTATE classes 22, 23 and 54 are about the content of a click; anything else
+    /// may be tried again with the same batch.
+    pub async fn commit(&mut self, batch: &[Received]) -> Result<Committed, sqlx::Error> {
         let committed = async {
             loop {
                 if let Some(committed) = self.transaction(batch).await? {
@@ -188,12 +146,12 @@ impl Ledger {
                 .execute(&mut *transaction)
                 .await?;
         }
-        lock(&mut transaction, self.names.partition_lock(self.partition)).await?;
+        lock(&mut transaction, self.settings.names.partition_lock(self.partition)).await?;
         stopwatch.ended(Stage::Lock);
         let rules = Rules::load(&mut transaction).await?;
         let entries = self.examine(batch, &rules);
         stopwatch.ended(Stage::Examine);
-        let known = clicks::known(&mut transaction, &entries, self.horizon).await?;
+        let known = clicks::known(&mut transaction, &entries, self.settings.horizon).await?;
         stopwatch.ended(Stage::LookUp);
         let unknown: Vec<&Entry<'_>> =
             entries.iter().filter(|(name, _)| !known.contains(*name)).map(|(_, entry)| entry).collect();
@@ -206,14 +164,14 @@ impl Ledger {
         }
         let mut suspects = suspects::nominate(&mut transaction, &fresh, &rules).await?;
         stopwatch.ended(Stage::Suspect);
-        lock(&mut transaction, self.names.installation_lock()).await?;
+        lock(&mut transaction, self.settings.names.installation_lock()).await?;
         stopwatch.ended(Stage::Queue);
         suspects.complete(&mut transaction, &fresh, &rules).await?;
         let adjusted = reconsider(&mut transaction, &fresh, &suspects, &rules, &mut changes).await?;
         stopwatch.ended(Stage::Judge);
 
         // Before the watermark advances: what was final when this batch came.
-        let watermark_ms = watermarks::installation_ms(&mut transaction, self.partitions).await?;
+        let watermark_ms = watermark::installation_ms(&mut *transaction, self.settings.partitions).await?;
         let final_before_ms = watermark_ms.map_or(i64::MIN, finality::final_before_ms);
         let corrections =
             changes.keys().filter(|&&(_, minute, _)| finality::is_final(minute, final_before_ms)).count();
@@ -234,7 +192,7 @@ impl Ledger {
         // Last, for the row stays locked until the commit.
         let newest_ms = entries.values().map(|entry| entry.click().received_at_ms).max();
         if let Some(newest_ms) = newest_ms {
-            watermarks::advance(&mut transaction, self.partition, at(newest_ms)).await?;
+            watermark::advance(&mut transaction, self.partition, at(newest_ms)).await?;
         }
         failpoint::reached("before_commit");
         transaction.commit().await?;
@@ -287,7 +245,7 @@ async fn reconsider(
     }
     let convicted: Vec<RowKey> = evidence.keys().cloned().collect();
 
-    let mut standing = clicks::standing(connection, &convicted).await?;
+    let mut standing = stored::read(connection, &convicted).await?;
     standing.sort_unstable_by(|one, other| one.key().cmp(&other.key()));
     let mut bursts = Bursts::default();
     standing.retain_mut(|click| {
@@ -296,9 +254,9 @@ async fn reconsider(
         bursts.note(click, before);
         click.evidence != before
     });
-    let rewritten: Vec<(&Standing, Verdict)> =
+    let rewritten: Vec<(&StoredClick, Verdict)> =
         standing.iter().map(|click| (click, click.verdict(rules))).collect();
-    clicks::rewrite(connection, &rewritten).await?;
+    stored::rewrite(connection, &rewritten).await?;
     incidents::observe(connection, &bursts.observations()).await?;
 
     let is_fresh: HashSet<(Uuid, i64, &str)> = fresh
@@ -319,13 +277,6 @@ async fn reconsider(
             adjusted.push((click, verdict));
         }
     }
-    clicks::adjust(connection, &adjusted).await?;
+    stored::adjust(connection, &adjusted).await?;
     Ok(adjusted.len())
-}
-
-/// Unix milliseconds as the database's time. What has none is at the epoch, where nothing is counted:
-/// [`Judge`] counts nothing under such a time.
-pub(crate) fn at(unix_ms: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000)
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

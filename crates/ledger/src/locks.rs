@@ -20,7 +20,7 @@ const CLIENT_SILENT_SECONDS: f64 = 3.0;
 
 /// Takes a lock until the transaction ends; `connection` must be in one. What the transaction has done so far
 /// stays done however often it queues.
-pub(super) async fn lock(
+pub(crate) async fn lock(
     connection: &mut PgConnection,
     (first, second): (i32, i32),
 ) -> Result<(), sqlx::Error> {
@@ -72,7 +72,7 @@ async fn end_silent(connection: &mut PgConnection, (first, second): (i32, i32)) 
 
 /// Whether the database has ended the session because its client paused inside a transaction:
 /// `idle_in_transaction_session_timeout`.
-pub(super) fn is_pause(error: &sqlx::Error) -> bool {
+pub(crate) fn is_pause(error: &sqlx::Error) -> bool {
     has_code(error, "25P03")
 }
 

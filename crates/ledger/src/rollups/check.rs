@@ -12,9 +12,11 @@ use super::{KEY, SUMS};
 
 /// How many rows in a range differed, and how many still do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Checked {
-    pub(crate) differences: usize,
-    pub(crate) left: usize,
+pub struct Checked {
+    /// Rows that differed.
+    pub differences: usize,
+    /// Rows that still do.
+    pub left: usize,
 }
 
 /// Compares hours with the minutes, and days with the hours.
@@ -31,7 +33,10 @@ const LEVELS: [Level; 2] = [
 
 /// Compares the hours and the days that `[from, to)` touches, a bucket at a time; marks as stale what
 /// differs, if asked to.
-pub(crate) async fn check(
+///
+/// # Errors
+/// What the database says.
+pub async fn check(
     connection: &mut PgConnection,
     (from, to): (OffsetDateTime, OffsetDateTime),
     repair: bool,

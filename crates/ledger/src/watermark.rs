@@ -1,14 +1,17 @@
-//! Up to when each partition is counted: see [`clickwire_protocol::finality`].
+//! The watermarks: up to when each partition is counted. See [`clickwire_protocol::finality`].
 //!
 //! A watermark never goes back, whoever writes it, and is never ahead of the database's clock,
 //! whatever a message says about when it was received.
 
 use clickwire_protocol::finality;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
-/// Everything that the partition received before `counted_until` is counted.
-pub(crate) async fn advance(
+/// Advances a partition's watermark: everything that it received before `counted_until` is counted.
+///
+/// # Errors
+/// What the database says; the watermark is where it was.
+pub async fn advance(
     connection: &mut PgConnection,
     partition: u16,
     counted_until: OffsetDateTime,
@@ -24,21 +27,28 @@ pub(crate) async fn advance(
     Ok(())
 }
 
-/// The installation's watermark, in Unix milliseconds; `None` as long as a partition has none.
-pub(crate) async fn installation_ms(
-    connection: &mut PgConnection,
+/// The installation's watermark, in Unix milliseconds: the least of all `partitions`; `None` as long as one of
+/// them has none.
+///
+/// # Errors
+/// What the database says.
+pub async fn installation_ms(
+    database: impl PgExecutor<'_>,
     partitions: u16,
 ) -> Result<Option<i64>, sqlx::Error> {
     let by_partition: Vec<(i32, i64)> = sqlx::query_as(
         "SELECT partition, floor(extract(epoch FROM counted_until) * 1000)::bigint FROM watermarks",
     )
-    .fetch_all(connection)
+    .fetch_all(database)
     .await?;
     Ok(finality::watermark_ms(&by_partition, partitions))
 }
 
 /// The database's time, and the partitions whose watermarks are more than a second behind it.
-pub(crate) async fn behind(
+///
+/// # Errors
+/// What the database says.
+pub async fn behind(
     connection: &mut PgConnection,
     partitions: u16,
 ) -> Result<(OffsetDateTime, Vec<u16>), sqlx::Error> {

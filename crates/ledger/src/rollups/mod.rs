@@ -13,11 +13,12 @@
 //! No writer of minutes waits for any of it, nor it for them: they only add marks, and it removes those
 //! that its one snapshot has seen. It is done by one aggregator at a time.
 
-pub(crate) mod check;
-pub(crate) mod closing;
-pub(crate) mod retention;
-pub(crate) mod stale;
+pub mod check;
+pub mod closing;
+mod retention;
+pub mod stale;
 
+pub(crate) use retention::{delete_rollups, drop_minutes};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -34,17 +35,17 @@ const SUMS: &str = "sum(valid)::bigint, sum(duplicate)::bigint, sum(givt)::bigin
 
 /// How far the roll-ups are behind.
 #[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// Hours before it are stored.
-    pub(crate) hours_before: OffsetDateTime,
+    pub hours_before: OffsetDateTime,
     /// How long ago it was, in seconds.
-    pub(crate) lag_seconds: f64,
+    pub lag_seconds: f64,
     /// Stored hours that are to be stored anew.
-    pub(crate) stale_hours: i64,
+    pub stale_hours: i64,
     /// How long the first of them has been stale, in seconds.
-    pub(crate) stale_seconds: f64,
+    pub stale_seconds: f64,
     /// Every change of the minutes leaves a mark: the triggers are there and on.
-    pub(crate) is_marked: bool,
+    pub is_marked: bool,
 }
 
 /// Hours are stored an hour and some minutes after they began, so nothing works when it takes so long,
@@ -56,12 +57,12 @@ const STALE_SECONDS: f64 = 600.0;
 
 impl Progress {
     /// Whether nobody rolls up, or in vain.
-    pub(crate) fn is_behind(&self) -> bool {
+    pub fn is_behind(&self) -> bool {
         !self.is_marked || self.lag_seconds > BEHIND_SECONDS || self.stale_seconds > STALE_SECONDS
     }
 
     /// What `/health` says.
-    pub(crate) fn report(&self) -> Value {
+    pub fn report(&self) -> Value {
         let Self { hours_before, lag_seconds, stale_hours, stale_seconds, is_marked } = self;
         json!({
             "status": if self.is_behind() { "behind" } else { "ok" },
@@ -73,7 +74,11 @@ impl Progress {
         })
     }
 
-    pub(crate) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         sqlx::query_as(
             "SELECT hours_before, extract(epoch FROM now() - hours_before)::float8 AS lag_seconds, stale_hours, \
                     coalesce(extract(epoch FROM now() - since), 0)::float8 AS stale_seconds, \

@@ -69,7 +69,10 @@ struct Buckets {
 }
 
 /// Stores stale hours anew, those first that have been stale the longest. Returns whether more may be left.
-pub(crate) async fn store(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+///
+/// # Errors
+/// What the database says; nothing is stored then, and the marks stay.
+pub async fn store(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let Some(mut transaction) = begin(connection).await? else { return Ok(false) };
     // Of an hour whose minutes are dropped only the roll-ups know.
     sqlx::query(

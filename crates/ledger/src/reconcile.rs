@@ -13,36 +13,39 @@ use clickwire_protocol::{
 use sqlx::{Connection as _, PgConnection, Row as _};
 use time::OffsetDateTime;
 
-use super::{
-    clicks::unix_ms,
-    lock,
-    minutes::{self, CellKey},
+use crate::{
+    locks::lock,
+    minutes::{self, CellKey, unix_ms},
 };
 
 /// Differences that one comparison returns, at most; it counts all of them.
-pub(crate) const LIMIT: usize = 10_000;
+pub const LIMIT: usize = 10_000;
 
 /// A bucket that is not what the ledger adds up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Difference {
-    pub(crate) key: CellKey,
+pub struct Difference {
+    /// Which bucket.
+    pub key: CellKey,
     /// What stands there; `None` if there is no such bucket.
-    pub(crate) stands: Option<Counts>,
+    pub stands: Option<Counts>,
     /// What the ledger says; zeroes if it has no such clicks.
-    pub(crate) ledger: Counts,
+    pub ledger: Counts,
 }
 
 /// What a comparison found.
 #[derive(Debug, Default)]
-pub(crate) struct Differences {
+pub struct Differences {
     /// All of them.
-    pub(crate) total: usize,
+    pub total: usize,
     /// The first [`LIMIT`].
-    pub(crate) first: Vec<Difference>,
+    pub first: Vec<Difference>,
 }
 
 /// Compares the minutes of `[from, to)`. A bucket of zeroes equals none.
-pub(crate) async fn compare(
+///
+/// # Errors
+/// What the database says.
+pub async fn compare(
     connection: &mut PgConnection,
     from: OffsetDateTime,
     to: OffsetDateTime,
@@ -88,7 +91,10 @@ pub(crate) async fn compare(
 
 /// Makes the first differences of `[from, to)` what the ledger says, in one transaction and under the
 /// lock under which batches change buckets. Returns the buckets as they are then, to be published.
-pub(crate) async fn mend(
+///
+/// # Errors
+/// What the database says; nothing is mended then.
+pub async fn mend(
     connection: &mut PgConnection,
     names: &Names,
     from: OffsetDateTime,
@@ -112,8 +118,11 @@ pub(crate) async fn mend(
 }
 
 /// The start of what can be recounted: retention has left ledger and minutes whole from there on, and
-/// takes nothing of it for a day.
-pub(crate) async fn kept_from(
+/// takes nothing of it for a day. `retention_days` is how long both are kept.
+///
+/// # Errors
+/// What the database says.
+pub async fn kept_from(
     connection: &mut PgConnection,
     retention_days: u32,
 ) -> Result<OffsetDateTime, sqlx::Error> {
@@ -126,6 +135,42 @@ pub(crate) async fn kept_from(
     .bind(i32::try_from(retention_days.saturating_sub(1)).unwrap_or(i32::MAX))
     .fetch_one(connection)
     .await
+}
+
+/// What a comparison on schedule or on demand came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// `schedule` or `command`.
+    pub started_by: &'a str,
+    /// The start of the range.
+    pub from: OffsetDateTime,
+    /// The end of the range; not in it.
+    pub to: OffsetDateTime,
+    /// Buckets that were not what they should be.
+    pub differences: usize,
+    /// How many of them are now.
+    pub repaired: usize,
+}
+
+impl Record<'_> {
+    /// Writes it down, with the time.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "INSERT INTO reconciliations (started_by, range_start, range_end, differences, repaired) \
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(self.started_by)
+        .bind(self.from)
+        .bind(self.to)
+        .bind(self.differences as i64)
+        .bind(self.repaired as i64)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
 }
 
 /// In the order of the columns that [`compare`] selects.

@@ -1,23 +1,37 @@
-//! The database: connections, migrations, demonstration data.
+//! The schema: connections as the ledger's statements need them, migrations, demonstration data.
 
 use std::{str::FromStr as _, time::Duration};
 
-use clickwire_process::Backoff;
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool,
-    migrate::Migrator,
+    migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{
-    health::{Health, Service},
-    timescaledb,
-};
+use crate::timescaledb::{self, Installed, Unsupported};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// Advertisers, campaigns and ads to show and to test with.
 const DEMO: &str = include_str!("demo.sql");
+
+/// Age in days at which TimescaleDB's community licence compresses chunks; fixed by `0003_buckets.sql`. Many
+/// clicks can't be counted into a chunk that is compressed.
+pub const COMPRESSION_DAYS: u32 = 12;
+
+/// Why the schema could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database could not be asked.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// A migration failed, or is not the one that was applied.
+    #[error(transparent)]
+    Migration(#[from] MigrateError),
+    /// There is no TimescaleDB, or one that is too old.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+}
 
 /// How long the database waits for us inside a transaction before it ends the session, and what we hold with
 /// it: nothing here pauses there, unless the process is frozen or its host is gone without a word.
@@ -26,8 +40,11 @@ pub const FROZEN_AFTER: Duration = Duration::from_secs(2);
 /// How long a connection that comes back to the pool may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A pool that connects when first used.
-pub(crate) fn connect(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+/// A pool of at most `connections`, which connects when first used.
+///
+/// # Errors
+/// `url` can't be read.
+pub fn connect(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
     let frozen_after = format!("{}ms", FROZEN_AFTER.as_millis());
     let options = PgConnectOptions::from_str(url)?.application_name("clickwire-aggregator").options([
         // Chunks are excluded by the bounds of each batch, which only a custom plan sees.
@@ -57,7 +74,10 @@ async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 }
 
 /// Brings the schema up to date, and adds demonstration data if asked.
-pub async fn migrate(url: &str, demo: bool) -> anyhow::Result<()> {
+///
+/// # Errors
+/// See [`Error`]. What was migrated before stays.
+pub async fn migrate(url: &str, demo: bool) -> Result<(), Error> {
     let mut connection = PgConnection::connect(url).await?;
     timescaledb::require(&mut connection).await?;
     MIGRATIONS.run(&mut connection).await?;
@@ -68,23 +88,15 @@ pub async fn migrate(url: &str, demo: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for the database, then migrates it and says which TimescaleDB it has.
-pub(crate) async fn migrate_when_up(database: &PgPool, health: &Health) -> anyhow::Result<()> {
-    let mut backoff = Backoff::default();
-    let mut connection = loop {
-        match database.acquire().await {
-            Ok(connection) => break connection,
-            Err(error) => {
-                health.waiting_for(Service::Database, &error);
-                backoff.wait().await;
-            }
-        }
-    };
-    timescaledb::require(&mut connection).await?;
+/// Brings the schema up to date beside others that may do so, too. Returns which TimescaleDB there is.
+///
+/// # Errors
+/// See [`Error`]. What was migrated before stays.
+pub async fn migrate_on(connection: &mut PgConnection) -> Result<Installed, Error> {
+    timescaledb::require(connection).await?;
     // Others wait for the lock under which it is done; whoever freezes between two steps must not keep it.
     sqlx::query("SET idle_session_timeout = '5s'").execute(&mut *connection).await?;
     MIGRATIONS.run(&mut *connection).await?;
     sqlx::query("RESET idle_session_timeout").execute(&mut *connection).await?;
-    health.installed(timescaledb::look(&mut connection).await?);
-    Ok(())
+    Ok(timescaledb::look(connection).await?)
 }

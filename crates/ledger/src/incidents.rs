@@ -8,6 +8,7 @@ use std::time::Duration;
 use clickwire_protocol::alerts::{Kind, Severity};
 use serde_json::Value;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 /// Incidents in one statement, at most.
 const ROWS: usize = 1_000;
@@ -20,23 +21,26 @@ const NEWS_KEPT_DAYS: i32 = 7;
 
 /// Something is the matter now.
 #[derive(Clone, Debug)]
-pub(crate) struct Observation {
-    pub(crate) kind: Kind,
-    pub(crate) subject: String,
+pub struct Observation {
+    /// What it is about.
+    pub kind: Kind,
+    /// What of that kind: an address, `advertiser/campaign` and the like. One is open for each kind and subject.
+    pub subject: String,
     /// The advertiser that it is about, if it is about one.
-    pub(crate) advertiser: Option<String>,
+    pub advertiser: Option<String>,
     /// The advertiser's campaign, if it is about one.
-    pub(crate) campaign: Option<String>,
-    pub(crate) severity: Severity,
+    pub campaign: Option<String>,
+    /// How bad it is.
+    pub severity: Severity,
     /// What was measured. `clicks` of a burst add up while it lasts; the rest is as it is now.
-    pub(crate) details: Value,
+    pub details: Value,
 }
 
 /// Opens incidents, or updates those that are open. No two observations may be about the same.
-pub(crate) async fn observe(
-    connection: &mut PgConnection,
-    observations: &[Observation],
-) -> Result<(), sqlx::Error> {
+///
+/// # Errors
+/// What the database says.
+pub async fn observe(connection: &mut PgConnection, observations: &[Observation]) -> Result<(), sqlx::Error> {
     for rows in observations.chunks(ROWS) {
         // Sorted: two writers on the same rows in different order deadlock.
         sqlx::query(
@@ -63,8 +67,11 @@ pub(crate) async fn observe(
     Ok(())
 }
 
-/// Ends the incidents that were not seen for so long.
-pub(crate) async fn resolve(
+/// Ends the incidents of these kinds that were not seen for as long as `quiet`.
+///
+/// # Errors
+/// What the database says.
+pub async fn resolve(
     connection: &mut PgConnection,
     kinds: &[Kind],
     quiet: Duration,
@@ -80,8 +87,31 @@ pub(crate) async fn resolve(
     Ok(())
 }
 
+/// Acknowledges an incident; who does so first is kept. `actor` stands in the row.
+///
+/// # Errors
+/// What the database says.
+pub async fn acknowledge(
+    connection: &mut PgConnection,
+    alert_id: Uuid,
+    actor: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE alerts SET acknowledged_at = clock_timestamp(), acknowledged_by = $2 \
+          WHERE alert_id = $1 AND acknowledged_at IS NULL",
+    )
+    .bind(alert_id)
+    .bind(actor)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Forgets what was over long ago.
-pub(crate) async fn forget(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+///
+/// # Errors
+/// What the database says.
+pub async fn forget(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     for (sql, days) in [
         ("DELETE FROM alert_changes WHERE changed_at < now() - make_interval(days => $1)", NEWS_KEPT_DAYS),
         ("DELETE FROM alerts WHERE resolved_at < now() - make_interval(days => $1)", KEPT_DAYS),
@@ -92,7 +122,10 @@ pub(crate) async fn forget(connection: &mut PgConnection) -> Result<(), sqlx::Er
 }
 
 /// How many incidents are open, by kind, and the number of the latest news.
-pub(crate) async fn open(connection: &mut PgConnection) -> Result<(Vec<(String, i64)>, i64), sqlx::Error> {
+///
+/// # Errors
+/// What the database says.
+pub async fn open(connection: &mut PgConnection) -> Result<(Vec<(String, i64)>, i64), sqlx::Error> {
     let open = sqlx::query_as("SELECT kind, count(*) FROM alerts WHERE resolved_at IS NULL GROUP BY kind")
         .fetch_all(&mut *connection)
         .await?;

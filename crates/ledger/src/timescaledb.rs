@@ -3,9 +3,10 @@
 //! Nothing that is counted hangs on either: hours and days are roll-ups of our own. Versions that are too old
 //! for these are refused; jobs compress old chunks, and drop some where an operator has added a policy for it.
 
-use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+
+use crate::schema;
 
 /// The oldest one that these programs were tried with; triggers that see all rows which a statement has changed
 /// in a hypertable came shortly before.
@@ -36,9 +37,20 @@ impl Version {
     }
 }
 
+/// A TimescaleDB that these programs can't work with.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsupported {
+    /// The extension is not there.
+    #[error("the database server has no TimescaleDB")]
+    Missing,
+    /// The version that is there.
+    #[error("TimescaleDB {0} is too old: {major}.{minor} or newer is needed", major = OLDEST.0, minor = OLDEST.1)]
+    TooOld(String),
+}
+
 /// What runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Installed {
+pub struct Installed {
     version: String,
     license: String,
     warnings: Vec<String>,
@@ -46,31 +58,29 @@ pub(crate) struct Installed {
 
 impl Installed {
     /// What `/health` says.
-    pub(crate) fn report(&self) -> Value {
+    pub fn report(&self) -> Value {
         let Self { version, license, warnings } = self;
         json!({ "version": version, "license": license, "warnings": warnings })
     }
 }
 
 /// Refuses a version that is too old, before anything is migrated. The extension may not have been created yet.
-pub(crate) async fn require(connection: &mut PgConnection) -> anyhow::Result<()> {
+pub(crate) async fn require(connection: &mut PgConnection) -> Result<(), schema::Error> {
     let version: Option<String> = sqlx::query_scalar(
         "SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'), \
                          (SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'))",
     )
     .fetch_one(connection)
     .await?;
-    let version = version.context("the database server has no TimescaleDB")?;
-    let Version(major, minor, _) = OLDEST;
-    ensure!(
-        Version::parse(&version).is_none_or(|version| version >= OLDEST),
-        "TimescaleDB {version} is too old: {major}.{minor} or newer is needed"
-    );
+    let version = version.ok_or(Unsupported::Missing)?;
+    if Version::parse(&version).is_some_and(|version| version < OLDEST) {
+        return Err(Unsupported::TooOld(version).into());
+    }
     Ok(())
 }
 
 /// Says what runs, and warns of what is wrong with it.
-pub(crate) async fn look(connection: &mut PgConnection) -> anyhow::Result<Installed> {
+pub(crate) async fn look(connection: &mut PgConnection) -> Result<Installed, sqlx::Error> {
     let (version, license, aggregates): (String, String, Vec<String>) = sqlx::query_as(
         "SELECT extversion, current_setting('timescaledb.license'), \
                 ARRAY(SELECT view_name::text FROM timescaledb_information.continuous_aggregates ORDER BY 1) \
@@ -101,18 +111,21 @@ fn warnings(version: &str, aggregates: &[String]) -> Vec<String> {
 
 /// A background job that does not do its work.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub(crate) struct Idle {
+pub struct Idle {
     /// Which, such as `policy_compression of clicks`.
-    pub(crate) job: String,
+    pub job: String,
     /// `stuck`, `overdue`, `failing` or `without effect`.
-    pub(crate) state: String,
+    pub state: String,
 }
 
 /// Asks which jobs don't do their work.
 ///
 /// On PostgreSQL 17.12 every run ends in `cannot drop portal`, after its work is done. So such a failure is none
 /// as long as no chunk is left that should have been compressed or dropped a day ago.
-pub(crate) async fn idle_jobs(connection: &mut PgConnection) -> Result<Vec<Idle>, sqlx::Error> {
+///
+/// # Errors
+/// What the database says.
+pub async fn idle_jobs(connection: &mut PgConnection) -> Result<Vec<Idle>, sqlx::Error> {
     sqlx::query_as(
         "SELECT job, state FROM ( \
            SELECT format('%s of %s', j.proc_name, j.hypertable_name) AS job, \

@@ -15,7 +15,7 @@ use clickwire_uniques::{MINUTES_KEPT, Sketch};
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
-use super::{Entry, ROWS, at, lock};
+use crate::{ROWS, at, commit::Entry, locks::lock};
 
 /// Minutes folded in one transaction. Nothing is counted meanwhile, and an hour takes a third of a
 /// millisecond.
@@ -51,7 +51,7 @@ const HOURS: Table = Table {
 };
 
 /// Adds the users of new clicks; what is too late for its minute goes into its hour.
-pub(super) async fn add(connection: &mut PgConnection, fresh: &[&Entry<'_>]) -> Result<(), sqlx::Error> {
+pub(crate) async fn add(connection: &mut PgConnection, fresh: &[&Entry<'_>]) -> Result<(), sqlx::Error> {
     let kept_from_ms = unix_ms(OffsetDateTime::now_utc() - MINUTES_KEPT);
     let (mut minutes, mut hours) = (BTreeMap::new(), BTreeMap::new());
     for entry in fresh.iter().filter(|entry| entry.examined.outside.is_none()) {

@@ -178,7 +178,7 @@ impl Judge {
 mod tests {
     use super::*;
     use crate::{
-        message::tests::click,
+        fixture::click,
         rules::{Version, tests::defaults},
     };
 

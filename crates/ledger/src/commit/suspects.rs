@@ -13,8 +13,8 @@ use std::{collections::HashSet, iter};
 use clickwire_protocol::rules::Rule;
 use sqlx::PgConnection;
 
-use super::{Entry, at, velocity};
-use crate::rules::Rules;
+use super::{entry::Entry, velocity};
+use crate::{at, rules::Rules};
 
 /// Clicks of a user that are looked through, if no threshold says how many.
 const LOOKED_THROUGH: u32 = 50;

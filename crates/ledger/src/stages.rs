@@ -6,7 +6,7 @@ use std::time::Instant;
 
 /// What a partition does with a batch, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// Waiting for the batch's first message, then for more.
     Fetch,
     /// Messages into clicks.
@@ -58,18 +58,20 @@ impl Stage {
     }
 }
 
-/// Times stages one after the other.
-pub(crate) struct Stopwatch {
+/// A clock for stages that follow each other.
+#[derive(Debug)]
+pub struct Stopwatch {
     since: Instant,
 }
 
 impl Stopwatch {
-    pub(crate) fn start() -> Self {
+    /// The first stage begins now.
+    pub fn start() -> Self {
         Self { since: Instant::now() }
     }
 
     /// `stage` has ended, and the next one begins.
-    pub(crate) fn ended(&mut self, stage: Stage) {
+    pub fn ended(&mut self, stage: Stage) {
         let now = Instant::now();
         metrics::histogram!("clickwire_stage_seconds", "stage" => stage.name()).record(now - self.since);
         self.since = now;

@@ -10,8 +10,8 @@ use clickwire_protocol::rules::Rule;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Conviction, Entry, at};
-use crate::rules::Rules;
+use super::entry::{Conviction, Entry};
+use crate::{at, rules::Rules};
 
 /// What new clicks, which are in the ledger already and may have neighbours, say about themselves and
 /// others.

@@ -3,16 +3,15 @@
 //! Read anew in each batch's transaction. A change takes effect a little after it was made, so no
 //! batch can be under way that holds clicks which the change concerns and has not seen it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, error::Error};
 
-use anyhow::ensure;
 use clickwire_process::now_ms;
 use clickwire_protocol::rules::{Mode, Rule, Setting};
 use clickwire_robots::NEWEST;
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::config::COMPRESSION_DAYS;
+use crate::schema::COMPRESSION_DAYS;
 
 /// A click is judged, and others because of it, at most so long after it was received.
 const JUDGED_FOR_MS: i64 = COMPRESSION_DAYS as i64 * 86_400_000;
@@ -95,10 +94,12 @@ impl Rules {
     }
 }
 
-fn setting(rule: Rule, mode: &str, parameters: &str) -> anyhow::Result<Setting> {
+fn setting(rule: Rule, mode: &str, parameters: &str) -> Result<Setting, Box<dyn Error + Send + Sync>> {
     let mode: Mode = serde_json::from_value(Value::from(mode))?;
     let setting = Setting::new(rule, mode, &serde_json::from_str(parameters)?)?;
-    ensure!(setting.list <= NEWEST, "there is no list {}; the newest here is {NEWEST}", setting.list);
+    if setting.list > NEWEST {
+        return Err(format!("there is no list {}; the newest here is {NEWEST}", setting.list).into());
+    }
     Ok(setting)
 }
 

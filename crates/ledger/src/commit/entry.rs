@@ -1,0 +1,55 @@
+//! A click of the batch in hand, and what clicks are known by in the ledger.
+
+use clickwire_protocol::{MINUTE_MS, click::Click, rules::Rule};
+use uuid::Uuid;
+
+use crate::{
+    Received,
+    judge::{Examined, Verdict},
+    minutes::CellKey,
+};
+
+/// A click of the batch and what it is counted as by itself.
+pub(crate) struct Entry<'a> {
+    pub(super) received: &'a Received,
+    pub(crate) examined: Examined,
+    pub(super) verdict: Verdict,
+}
+
+impl Entry<'_> {
+    pub(crate) fn click(&self) -> &Click {
+        &self.received.click
+    }
+
+    /// Whether it is counted under another time than it claims.
+    pub(super) fn is_moved(&self) -> bool {
+        self.examined.counted_at_ms != self.click().clicked_at_ms
+    }
+
+    pub(super) fn name(&self) -> Name<'_> {
+        (self.click().click_id, &self.click().advertiser_id)
+    }
+
+    pub(super) fn row_key(&self) -> RowKey {
+        (self.click().click_id, self.examined.counted_at_ms, self.click().advertiser_id.clone())
+    }
+
+    pub(super) fn cell(&self) -> CellKey {
+        let minute = self.examined.counted_at_ms.div_euclid(MINUTE_MS);
+        (self.click().advertiser_id.clone(), minute, self.click().dimensions.clone())
+    }
+}
+
+/// What a click is known by: its id, a name among its advertiser's. The id first, for the ledger has clicks
+/// in the order of ids.
+pub(super) type Name<'a> = (Uuid, &'a str);
+
+/// What identifies one row of the ledger: id, time and advertiser. An id may have come back under another
+/// time after days.
+pub(super) type RowKey = (Uuid, i64, String);
+
+/// A rule applies to a click, because of others.
+pub(super) struct Conviction {
+    pub(super) click: RowKey,
+    pub(super) rule: Rule,
+}

@@ -1,0 +1,121 @@
+//! Chunks made before a click needs them, and dropped when they are old, under both licences of TimescaleDB.
+//!
+//! Every aggregator may do it; doing it twice does no harm.
+
+use clickwire_protocol::stream::Names;
+use sqlx::PgPool;
+use time::OffsetDateTime;
+
+use crate::{rollups, uniques};
+
+/// Advisory lock: "clickwire housekeeping", an arbitrary number.
+const LOCK: i64 = 0x636c_6b68;
+
+/// Folded minutes of unique users are dropped after so many days: a day after the last click that is
+/// counted into them.
+const UNIQUE_MINUTES_RETENTION_DAYS: u32 = 3;
+
+/// How long what is counted is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Clicks, in days.
+    pub ledger_days: u32,
+    /// Minutes, and hours of unique users, in days.
+    pub minutes_days: u32,
+    /// Hours and days, in days; `None`: for ever.
+    pub rollups_days: Option<u32>,
+}
+
+/// Makes the chunks from yesterday to the day after tomorrow, before a click needs them: a
+/// transaction that creates a chunk blocks all other writers to it.
+///
+/// There is no public call for it, so a row is written and deleted in one transaction.
+///
+/// # Errors
+/// What the database says.
+pub async fn create_chunks(database: &PgPool) -> Result<(), sqlx::Error> {
+    let mut transaction = database.begin().await?;
+    let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+        .bind(LOCK)
+        .fetch_one(&mut *transaction)
+        .await?;
+    if !locked {
+        return Ok(());
+    }
+    let missing: Vec<(String, OffsetDateTime)> = sqlx::query_as(
+        "SELECT hypertable, day FROM unnest(ARRAY['clicks', 'click_minutes', 'unique_minutes', 'unique_hours']) AS hypertable, \
+                generate_series(now() - INTERVAL '1 day', now() + INTERVAL '2 days', INTERVAL '1 day') AS day \
+          WHERE NOT EXISTS (SELECT 1 FROM timescaledb_information.chunks \
+                             WHERE hypertable_name = hypertable AND day >= range_start AND day < range_end)",
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    for (hypertable, day) in missing {
+        let (insert, delete) = match hypertable.as_str() {
+            "clicks" => (
+                "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
+                   device_type, disposition, stream_seq) \
+                 VALUES ('00000000-0000-0000-0000-000000000000', $1, $1, '', '', '', '', '', 'test', 0)",
+                "DELETE FROM clicks WHERE clicked_at = $1 AND stream_seq = 0",
+            ),
+            "unique_minutes" => (
+                "INSERT INTO unique_minutes (bucket, advertiser_id, campaign_id, sketch) VALUES ($1, '', '', '')",
+                "DELETE FROM unique_minutes WHERE bucket = $1 AND advertiser_id = ''",
+            ),
+            "unique_hours" => (
+                "INSERT INTO unique_hours (bucket, advertiser_id, campaign_id, sketch) VALUES ($1, '', '', '')",
+                "DELETE FROM unique_hours WHERE bucket = $1 AND advertiser_id = ''",
+            ),
+            _ => (
+                "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type) \
+                 VALUES ($1, '', '', '', '', '')",
+                "DELETE FROM click_minutes WHERE bucket = $1 AND advertiser_id = ''",
+            ),
+        };
+        for sql in [insert, delete] {
+            sqlx::query(sql).bind(day).execute(&mut *transaction).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Drops what is older than it is to be kept: chunks as a whole, rows of hours and days one by one.
+///
+/// # Errors
+/// What the database says.
+pub async fn drop_chunks(database: &PgPool, kept: Kept) -> Result<(), sqlx::Error> {
+    drop_older(database, "clicks", kept.ledger_days).await?;
+    drop_older(database, "unique_hours", kept.minutes_days).await?;
+    let mut connection = database.acquire().await?;
+    if let Some(days) = kept.rollups_days {
+        rollups::delete_rollups(&mut connection, days).await?;
+    }
+    let chunks = rollups::drop_minutes(&mut connection, kept.minutes_days).await?;
+    if chunks > 0 {
+        tracing::info!(hypertable = "click_minutes", chunks, "retention dropped chunks");
+    }
+    Ok(())
+}
+
+/// Folds minutes of unique users into hours, and drops old minutes. Hours first, for minutes are dropped that
+/// only they remember.
+///
+/// # Errors
+/// What the database says.
+pub async fn fold_uniques(database: &PgPool, names: &Names) -> Result<(), sqlx::Error> {
+    uniques::fold(database, names).await?;
+    drop_older(database, "unique_minutes", UNIQUE_MINUTES_RETENTION_DAYS).await
+}
+
+async fn drop_older(database: &PgPool, hypertable: &str, days: u32) -> Result<(), sqlx::Error> {
+    let dropped = sqlx::query("SELECT drop_chunks($1::regclass, make_interval(days => $2))")
+        .bind(hypertable)
+        .bind(days as i32)
+        .fetch_all(database)
+        .await?;
+    if !dropped.is_empty() {
+        tracing::info!(hypertable, chunks = dropped.len(), "retention dropped chunks");
+    }
+    Ok(())
+}
