@@ -25,6 +25,7 @@ pub mod deliveries;
 pub mod deployment;
 pub mod incidents;
 pub mod reconcile;
+pub mod release;
 pub mod retention;
 pub mod rollups;
 pub mod schema;

@@ -107,13 +107,7 @@ pub(super) async fn acknowledge(
 ) -> Result<Json<Alert>, Error> {
     let Path(alert_id) = alert_id.map_err(|_| Error::NotFound)?;
     let mut transaction = operator.begin(&state.writing).await?;
-    let acknowledged = sqlx::query(
-        "UPDATE alerts SET acknowledged_at = clock_timestamp(), acknowledged_by = $2 \
-          WHERE alert_id = $1 AND acknowledged_at IS NULL",
-    )
-    .bind(alert_id)
-    .bind(operator.actor());
-    answer(acknowledged.execute(&mut *transaction)).await?;
+    answer(clickwire_ledger::incidents::acknowledge(&mut transaction, alert_id, operator.actor())).await?;
     answer(transaction.commit()).await?;
     Ok(Json(incidents::find(&state.reading, alert_id).await?.ok_or(Error::NotFound)?))
 }

@@ -1,9 +1,8 @@
 //! `/api/v1/admin/clicks`: what a click was judged as and why, and the release of one that was
 //! convicted wrongly.
 //!
-//! A release is an adjustment like those that the rules make: it moves the click in its bucket, is
-//! recorded for ever, and no rule convicts the click again. It is about one row of the ledger, which takes
-//! more than a click id to name where several clicks have it.
+//! A release ([`clickwire_ledger::release`]) is about one row of the ledger, which takes more than a click id to
+//! name where several clicks have it.
 
 use std::sync::Arc;
 
@@ -11,10 +10,11 @@ use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
 };
-use clickwire_protocol::{attribution::Params, click, feed::Keys, finality};
+use clickwire_ledger::release::{self, ClickKey, Outcome};
+use clickwire_protocol::{attribution::Params, click, feed::Keys};
 use redis::AsyncCommands as _;
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, postgres::PgArguments};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -28,7 +28,6 @@ use crate::{
         parameters::{Parameters, instant},
     },
     identity::access::{Admin, Operator},
-    query::watermark::Watermark,
     redirect::error::RedirectError,
     store::database::{answer, rfc3339},
 };
@@ -125,45 +124,24 @@ impl Which {
     }
 }
 
-/// What identifies one row of the ledger.
-struct Row {
-    click_id: Uuid,
-    clicked_at: OffsetDateTime,
-    advertiser_id: String,
-}
-
-impl Row {
-    /// The one click that is meant.
-    async fn find(connection: &mut PgConnection, click_id: Uuid, which: &Which) -> Result<Self, Error> {
-        let found = sqlx::query_as(
-            "SELECT clicked_at, advertiser_id FROM clicks WHERE click_id = $1 \
-                AND ($2::timestamptz IS NULL OR clicked_at = $2) AND ($3::text IS NULL OR advertiser_id = $3) LIMIT 2",
-        )
-        .bind(click_id)
-        .bind(which.clicked_at)
-        .bind(&which.advertiser_id);
-        let mut found: Vec<(OffsetDateTime, String)> = answer(found.fetch_all(connection)).await?;
-        match (found.pop(), found.pop()) {
-            (None, _) => Err(Error::NotFound),
-            (Some((clicked_at, advertiser_id)), None) => Ok(Self { click_id, clicked_at, advertiser_id }),
-            (Some(_), Some(_)) => Err(Error::Conflict(
-                "Several clicks have this id. Add advertiser_id, and clicked_at if one advertiser has several.",
-            )),
-        }
-    }
-
-    /// A statement about this row: `$1` is its id, `$2` its time, `$3` its advertiser.
-    fn bind<'q>(&'q self, sql: &'static str) -> Statement<'q> {
-        sqlx::query(sql).bind(self.click_id).bind(self.clicked_at).bind(&self.advertiser_id)
-    }
-
-    /// Its minute, counted from the Unix epoch.
-    fn minute(&self) -> i64 {
-        self.clicked_at.unix_timestamp().div_euclid(60)
+/// The one click that is meant.
+async fn find(connection: &mut PgConnection, click_id: Uuid, which: &Which) -> Result<ClickKey, Error> {
+    let found = sqlx::query_as(
+        "SELECT clicked_at, advertiser_id FROM clicks WHERE click_id = $1 \
+            AND ($2::timestamptz IS NULL OR clicked_at = $2) AND ($3::text IS NULL OR advertiser_id = $3) LIMIT 2",
+    )
+    .bind(click_id)
+    .bind(which.clicked_at)
+    .bind(&which.advertiser_id);
+    let mut found: Vec<(OffsetDateTime, String)> = answer(found.fetch_all(connection)).await?;
+    match (found.pop(), found.pop()) {
+        (None, _) => Err(Error::NotFound),
+        (Some((clicked_at, advertiser_id)), None) => Ok(ClickKey { click_id, clicked_at, advertiser_id }),
+        (Some(_), Some(_)) => Err(Error::Conflict(
+            "Several clicks have this id. Add advertiser_id, and clicked_at if one advertiser has several.",
+        )),
     }
 }
-
-type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 /// What a click was judged as, and why.
 ///
@@ -182,8 +160,8 @@ pub(super) async fn show(
     let Path(click_id) = click_id.map_err(|_| Error::NotFound)?;
     let which = Which::read(parameters)?;
     let mut connection = state.reading.acquire().await?;
-    let row = Row::find(&mut connection, click_id, &which).await?;
-    Ok(Json(answer(read(&mut connection, &row)).await?.ok_or(Error::NotFound)?))
+    let key = find(&mut connection, click_id, &which).await?;
+    Ok(Json(answer(read(&mut connection, &key)).await?.ok_or(Error::NotFound)?))
 }
 
 /// Makes a click valid that a rule has convicted wrongly.
@@ -206,33 +184,23 @@ pub(super) async fn release(
     let Object(order) = body?;
     let reason = reason(&order.reason)?;
     let mut transaction = admin.begin(&state.writing).await?;
-    let (stream, installation) = state.names.installation_lock();
-    let locked = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(stream).bind(installation);
-    answer(locked.execute(&mut *transaction)).await?;
-    let row = Row::find(&mut transaction, click_id, &which).await?;
-    let before = answer(read(&mut transaction, &row)).await?.ok_or(Error::NotFound)?.click;
-    let mut is_correction = false;
-    match before.disposition.as_str() {
-        "duplicate" | "givt" | "sivt" => {
-            let is_settled = sqlx::query_scalar(IS_SETTLED).bind(row.clicked_at).bind(RELEASED_FOR_DAYS);
-            if answer(is_settled.fetch_one(&mut *transaction)).await? {
-                let message = "This click is more than 8 days old: its hours and days are final.";
-                return Err(Error::Conflict(message));
-            }
-            let watermark = answer(Watermark::read(&mut *transaction, state.partitions)).await?.ms();
-            is_correction = watermark.is_some_and(|watermark_ms| {
-                finality::is_final(row.minute(), finality::final_before_ms(watermark_ms))
-            });
-            let record = row.bind(RECORD).bind(admin.actor()).bind(reason.as_str());
-            for change in [record, row.bind(MOVE), row.bind(RELEASE)] {
-                answer(change.execute(&mut *transaction)).await?;
-            }
+    let key = find(&mut transaction, click_id, &which).await?;
+    let by = (admin.actor(), reason.as_str());
+    let released = release::release(&mut transaction, &state.names, state.partitions, &key, by);
+    let is_correction = match answer(released).await? {
+        Outcome::Released { is_correction } => is_correction,
+        // Only the screens may have to be told, below.
+        Outcome::ReleasedBefore => false,
+        Outcome::NotConvicted => {
+            return Err(Error::Conflict("Only a click that a rule has convicted can be released."));
         }
-        // Released already: only the screens may have to be told, below.
-        _ if before.released => {}
-        _ => return Err(Error::Conflict("Only a click that a rule has convicted can be released.")),
-    }
-    let after = answer(read(&mut transaction, &row)).await?.ok_or(Error::NotFound)?;
+        Outcome::Settled => {
+            let message = "This click is more than 8 days old: its hours and days are final.";
+            return Err(Error::Conflict(message));
+        }
+        Outcome::Missing => return Err(Error::NotFound),
+    };
+    let after = answer(read(&mut transaction, &key)).await?.ok_or(Error::NotFound)?;
     answer(transaction.commit()).await?;
     if is_correction {
         // As the aggregators count theirs: buckets of final minutes that changed.
@@ -246,29 +214,7 @@ pub(super) async fn release(
     Ok(Json(after))
 }
 
-/// Younger clicks lie in chunks that are not compressed yet (`COMPRESSION_DAYS` in the aggregator).
-const RELEASED_FOR_DAYS: i32 = 8;
-
-/// `$1` is a click's time, `$2` in days.
-const IS_SETTLED: &str = "SELECT $1::timestamptz < now() - make_interval(days => $2)";
-
-// The statements of a release, in this order; each is about one row: see `Row::bind`.
-
-/// `$4` is the person, `$5` the reason.
-const RECORD: &str = "INSERT INTO adjustments (click_id, clicked_at, advertiser_id, from_disposition, to_disposition, actor, reason) \
-     SELECT click_id, clicked_at, advertiser_id, disposition, 'valid', $4, $5 FROM clicks \
-      WHERE click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
-const MOVE: &str = "UPDATE click_minutes m SET valid = m.valid + 1, version = m.version + 1, \
-       duplicate = m.duplicate - (c.disposition = 'duplicate')::int, \
-       givt = m.givt - (c.disposition = 'givt')::int, sivt = m.sivt - (c.disposition = 'sivt')::int \
-       FROM clicks c WHERE c.click_id = $1 AND c.clicked_at = $2 AND c.advertiser_id = $3 \
-        AND m.advertiser_id = c.advertiser_id AND m.bucket = date_trunc('minute', c.clicked_at) \
-        AND m.campaign_id = c.campaign_id AND m.ad_id = c.ad_id AND m.country = c.country \
-        AND m.device_type = c.device_type";
-const RELEASE: &str = "UPDATE clicks SET disposition = 'valid', rule = NULL, rule_version = NULL, released = true \
-      WHERE click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
-
-async fn read(connection: &mut PgConnection, row: &Row) -> Result<Option<Answer>, sqlx::Error> {
+async fn read(connection: &mut PgConnection, key: &ClickKey) -> Result<Option<Answer>, sqlx::Error> {
     const OF_ROW: &str = "click_id = $1 AND clicked_at = $2 AND advertiser_id = $3";
     let sql = format!(
         "SELECT click_id, {clicked_at} AS clicked_at, {received_at} AS received_at, advertiser_id, campaign_id, ad_id, \
@@ -278,15 +224,15 @@ async fn read(connection: &mut PgConnection, row: &Row) -> Result<Option<Answer>
         clicked_at = rfc3339("clicked_at"),
         received_at = rfc3339("received_at"),
     );
-    let click = sqlx::query_as(AssertSqlSafe(sql)).bind(row.click_id).bind(row.clicked_at);
-    let click: Option<Judged> = click.bind(&row.advertiser_id).fetch_optional(&mut *connection).await?;
+    let click = sqlx::query_as(AssertSqlSafe(sql)).bind(key.click_id).bind(key.clicked_at);
+    let click: Option<Judged> = click.bind(&key.advertiser_id).fetch_optional(&mut *connection).await?;
     let Some(click) = click else { return Ok(None) };
     let sql = format!(
         "SELECT {adjusted_at} AS adjusted_at, from_disposition::text, to_disposition::text, rule, rule_version, actor, reason \
            FROM adjustments WHERE {OF_ROW} ORDER BY adjustment_id LIMIT 1000",
         adjusted_at = rfc3339("adjusted_at"),
     );
-    let adjustments = sqlx::query_as(AssertSqlSafe(sql)).bind(row.click_id).bind(row.clicked_at);
-    let adjustments = adjustments.bind(&row.advertiser_id).fetch_all(connection).await?;
+    let adjustments = sqlx::query_as(AssertSqlSafe(sql)).bind(key.click_id).bind(key.clicked_at);
+    let adjustments = adjustments.bind(&key.advertiser_id).fetch_all(connection).await?;
     Ok(Some(Answer { click, adjustments }))
 }

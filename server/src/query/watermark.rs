@@ -1,6 +1,7 @@
-//! Up to when the installation is counted, as the aggregators keep it in the database: see
+//! Up to when the installation is counted, as the ledger has it: see
 //! [`clickwire_protocol::finality`].
 
+use clickwire_ledger::watermark;
 use clickwire_protocol::finality;
 use sqlx::PgExecutor;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -9,14 +10,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub(crate) struct Watermark(Option<i64>);
 
 impl Watermark {
-    /// Of so many partitions.
+    /// The watermark of an installation with this number of partitions.
     pub(crate) async fn read(database: impl PgExecutor<'_>, partitions: u16) -> Result<Self, sqlx::Error> {
-        let by_partition: Vec<(i32, i64)> = sqlx::query_as(
-            "SELECT partition, floor(extract(epoch FROM counted_until) * 1000)::bigint FROM watermarks",
-        )
-        .fetch_all(database)
-        .await?;
-        Ok(Self(finality::watermark_ms(&by_partition, partitions)))
+        Ok(Self(watermark::installation_ms(database, partitions).await?))
     }
 
     /// Unix milliseconds.
