@@ -12,7 +12,10 @@ use clickwire_ledger::{
     reconcile::{Difference, kept_from},
     schema,
 };
-use clickwire_protocol::{MINUTE_MS, counts::Counts};
+use clickwire_protocol::{
+    MINUTE_MS,
+    counts::{Counts, Disposition},
+};
 use sqlx::PgPool;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::watch;
@@ -73,12 +76,13 @@ async fn reconcile(
     feed.renew_lost().await;
     writeln!(
         out,
-        "{} to {}: {} differences, {} repaired, {} left (valid/duplicate/givt/sivt/test/defective)",
+        "{} to {}: {} differences, {} repaired, {} left ({})",
         from.format(&Rfc3339)?,
         to.format(&Rfc3339)?,
         outcome.differences,
         outcome.repaired(),
-        outcome.left
+        outcome.left,
+        Disposition::ALL.map(Disposition::as_str).join("/"),
     )?;
     Ok(outcome)
 }
@@ -101,6 +105,5 @@ fn line(difference: &Difference) -> String {
 }
 
 fn slashed(counts: &Counts) -> String {
-    let Counts { valid, duplicate, givt, sivt, test, defective } = counts;
-    format!("{valid}/{duplicate}/{givt}/{sivt}/{test}/{defective}")
+    Disposition::ALL.map(|disposition| counts.get(disposition).to_string()).join("/")
 }

@@ -3,25 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use clickwire_ledger::counts::RECEIVED;
+use sqlx::AssertSqlSafe;
 
 use crate::{Sent, Stack, eventually};
 
-/// Where clicks are counted.
-const PLACES: [(&str, &str); 4] = [
-    ("ledger", "SELECT advertiser_id, count(*) FROM clicks GROUP BY 1"),
-    (
-        "minutes",
-        "SELECT advertiser_id, sum(valid + duplicate + givt + sivt + test + defective)::bigint FROM click_minutes GROUP BY 1",
-    ),
-    (
-        "hours",
-        "SELECT advertiser_id, sum(valid + duplicate + givt + sivt + test + defective)::bigint FROM click_hours GROUP BY 1",
-    ),
-    (
-        "days",
-        "SELECT advertiser_id, sum(valid + duplicate + givt + sivt + test + defective)::bigint FROM click_days GROUP BY 1",
-    ),
-];
+/// Where clicks are counted, and the table.
+const PLACES: [(&str, &str); 4] =
+    [("ledger", "clicks"), ("minutes", "click_minutes"), ("hours", "click_hours"), ("days", "click_days")];
 
 /// Waits until the ledger holds what was sent, then compares it and all buckets with that, advertiser
 /// by advertiser.
@@ -34,8 +23,12 @@ pub async fn holds(stack: &Stack, sent: &Sent, within: Duration) -> Result<()> {
     if counted.is_err() {
         ensure!(false, "after {within:?} the ledger holds {} of {expected} clicks", stack.ledger().await?);
     }
-    for (place, sql) in PLACES {
-        let counted: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(stack.database()).await?;
+    for (place, table) in PLACES {
+        let total =
+            if table == "clicks" { "count(*)".to_owned() } else { format!("sum({RECEIVED})::bigint") };
+        let sql = format!("SELECT advertiser_id, {total} FROM {table} GROUP BY 1");
+        let counted: Vec<(String, i64)> =
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_all(stack.database()).await?;
         let counted: Sent = counted.into_iter().collect();
         ensure!(counted == *sent, "{place}: {counted:?} instead of {sent:?}");
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use clickwire_ledger::counts::RECEIVED;
 use clickwire_load::http::{Connection, Server};
 use clickwire_protocol::{
     click::Click,
@@ -402,18 +403,13 @@ impl Stack {
 
     /// Everything received, summed over one of the tables of buckets.
     pub async fn received(&self, table: Buckets) -> Result<i64> {
-        let sql = match table {
-            Buckets::Minutes => {
-                "SELECT coalesce(sum(valid + duplicate + givt + sivt + test + defective), 0)::bigint FROM click_minutes"
-            }
-            Buckets::Hours => {
-                "SELECT coalesce(sum(valid + duplicate + givt + sivt + test + defective), 0)::bigint FROM click_hours"
-            }
-            Buckets::Days => {
-                "SELECT coalesce(sum(valid + duplicate + givt + sivt + test + defective), 0)::bigint FROM click_days"
-            }
+        let table = match table {
+            Buckets::Minutes => "click_minutes",
+            Buckets::Hours => "click_hours",
+            Buckets::Days => "click_days",
         };
-        Ok(sqlx::query_scalar(sql).fetch_one(&self.database).await?)
+        let sql = format!("SELECT coalesce(sum({RECEIVED}), 0)::bigint FROM {table}");
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.database).await?)
     }
 }
 

@@ -21,6 +21,7 @@ mod received;
 mod rules;
 mod uniques;
 
+pub mod counts;
 pub mod deliveries;
 pub mod deployment;
 pub mod incidents;

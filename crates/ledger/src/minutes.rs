@@ -1,18 +1,34 @@
 //! The minute buckets: counts per disposition, changed by what changed in the ledger.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use clickwire_protocol::{
     MINUTE_MS,
-    counts::{Counts, DeviceType, Dimensions, MinuteCell},
+    counts::{Counts, DeviceType, Dimensions, Disposition, MinuteCell},
 };
-use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, FromRow as _, PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
-use crate::{ROWS, at};
+use crate::{
+    ROWS, at,
+    counts::{COLUMNS, CountsRow, each},
+};
 
 /// Names one bucket: advertiser, minutes since the Unix epoch, dimensions.
 pub type CellKey = (String, i64, Dimensions);
+
+/// `$1` to `$6` are the keys of [`bind_keys`]; then comes what is added to each column.
+static ADD: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO click_minutes AS m (advertiser_id, bucket, campaign_id, ad_id, country, device_type, {COLUMNS}) \
+         SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], \
+           $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) \
+         ON CONFLICT (advertiser_id, bucket, campaign_id, ad_id, country, device_type) DO UPDATE SET \
+           {additions}, version = m.version + 1 \
+         RETURNING m.*",
+        additions = each(|column| format!("{column} = m.{column} + excluded.{column}")),
+    )
+});
 
 /// Adds to the buckets, in the order of their keys, and returns them as they are then.
 pub(crate) async fn add(
@@ -22,31 +38,12 @@ pub(crate) async fn add(
     let increments: Vec<(&CellKey, &Counts)> = increments.iter().collect();
     let mut cells = Vec::with_capacity(increments.len());
     for rows in increments.chunks(ROWS) {
-        let counts =
-            |value: fn(&Counts) -> i64| rows.iter().map(|(_, counts)| value(counts)).collect::<Vec<_>>();
         let keys: Vec<&CellKey> = rows.iter().map(|(key, _)| *key).collect();
-        let returned = bind_keys(
-            sqlx::query(
-                "INSERT INTO click_minutes AS m (advertiser_id, bucket, campaign_id, ad_id, country, device_type, \
-                   valid, duplicate, givt, sivt, test, defective) \
-                 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], \
-                   $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) \
-                 ON CONFLICT (advertiser_id, bucket, campaign_id, ad_id, country, device_type) DO UPDATE SET \
-                   valid = m.valid + excluded.valid, duplicate = m.duplicate + excluded.duplicate, \
-                   givt = m.givt + excluded.givt, sivt = m.sivt + excluded.sivt, test = m.test + excluded.test, \
-                   defective = m.defective + excluded.defective, version = m.version + 1 \
-                 RETURNING m.*",
-            ),
-            &keys,
-        )
-        .bind(counts(|counts| counts.valid))
-        .bind(counts(|counts| counts.duplicate))
-        .bind(counts(|counts| counts.givt))
-        .bind(counts(|counts| counts.sivt))
-        .bind(counts(|counts| counts.test))
-        .bind(counts(|counts| counts.defective))
-        .fetch_all(&mut *connection)
-        .await?;
+        let mut query = bind_keys(sqlx::query(AssertSqlSafe(ADD.as_str())), &keys);
+        for disposition in Disposition::ALL {
+            query = query.bind(rows.iter().map(|(_, counts)| counts.get(disposition)).collect::<Vec<_>>());
+        }
+        let returned = query.fetch_all(&mut *connection).await?;
         for row in returned {
             cells.push(cell(&row)?);
         }
@@ -113,14 +110,7 @@ fn cell(row: &PgRow) -> Result<(String, MinuteCell), sqlx::Error> {
         minute,
         dimensions,
         version: row.try_get("version")?,
-        counts: Counts {
-            valid: row.try_get("valid")?,
-            duplicate: row.try_get("duplicate")?,
-            givt: row.try_get("givt")?,
-            sivt: row.try_get("sivt")?,
-            test: row.try_get("test")?,
-            defective: row.try_get("defective")?,
-        },
+        counts: CountsRow::from_row(row)?.0,
     };
     Ok((advertiser_id, cell))
 }

@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 
 use clickwire_protocol::{
-    counts::{Counts, MinuteCell},
+    counts::{Counts, Disposition, MinuteCell},
     stream::Names,
 };
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use time::OffsetDateTime;
 
 use crate::{
+    counts::each,
     locks::lock,
     minutes::{self, CellKey, unix_ms},
 };
@@ -50,32 +51,26 @@ pub async fn compare(
     from: OffsetDateTime,
     to: OffsetDateTime,
 ) -> Result<Differences, sqlx::Error> {
-    let rows = sqlx::query(
+    let of = |table: &str| each(|column| format!("{table}.{column}"));
+    let or_zero = |table: &str| each(|column| format!("coalesce({table}.{column}, 0)"));
+    let sql = format!(
         "WITH recount AS (SELECT time_bucket(INTERVAL '1 minute', clicked_at) AS bucket, \
-             advertiser_id, campaign_id, ad_id, country, device_type, \
-             count(*) FILTER (WHERE disposition = 'valid') AS valid, \
-             count(*) FILTER (WHERE disposition = 'duplicate') AS duplicate, \
-             count(*) FILTER (WHERE disposition = 'givt') AS givt, \
-             count(*) FILTER (WHERE disposition = 'sivt') AS sivt, \
-             count(*) FILTER (WHERE disposition = 'test') AS test, \
-             count(*) FILTER (WHERE disposition = 'defective') AS defective \
+             advertiser_id, campaign_id, ad_id, country, device_type, {counted} \
            FROM clicks WHERE clicked_at >= $1 AND clicked_at < $2 GROUP BY 1, 2, 3, 4, 5, 6), \
          stands AS (SELECT * FROM click_minutes WHERE bucket >= $1 AND bucket < $2) \
          SELECT bucket, advertiser_id, campaign_id, ad_id, country, device_type, s.version IS NOT NULL AS is_there, \
-                ARRAY[s.valid, s.duplicate, s.givt, s.sivt, s.test, s.defective] AS stands, \
-                ARRAY[r.valid, r.duplicate, r.givt, r.sivt, r.test, r.defective] AS ledger, count(*) OVER () AS total \
+                ARRAY[{s}] AS stands, ARRAY[{r}] AS ledger, count(*) OVER () AS total \
            FROM stands s FULL JOIN recount r USING (bucket, advertiser_id, campaign_id, ad_id, country, device_type) \
-          WHERE (coalesce(s.valid, 0), coalesce(s.duplicate, 0), coalesce(s.givt, 0), coalesce(s.sivt, 0), \
-                 coalesce(s.test, 0), coalesce(s.defective, 0)) \
-             <> (coalesce(r.valid, 0), coalesce(r.duplicate, 0), coalesce(r.givt, 0), coalesce(r.sivt, 0), \
-                 coalesce(r.test, 0), coalesce(r.defective, 0)) \
+          WHERE ({s_or_zero}) <> ({r_or_zero}) \
           ORDER BY bucket, advertiser_id, campaign_id, ad_id, country, device_type LIMIT $3",
-    )
-    .bind(from)
-    .bind(to)
-    .bind(LIMIT as i64)
-    .fetch_all(connection)
-    .await?;
+        counted = each(|column| format!("count(*) FILTER (WHERE disposition = '{column}') AS {column}")),
+        s = of("s"),
+        r = of("r"),
+        s_or_zero = or_zero("s"),
+        r_or_zero = or_zero("r"),
+    );
+    let rows =
+        sqlx::query(AssertSqlSafe(sql)).bind(from).bind(to).bind(LIMIT as i64).fetch_all(connection).await?;
     let mut differences = Differences::default();
     for row in &rows {
         differences.total = row.try_get::<i64, _>("total")? as usize;
@@ -173,15 +168,11 @@ impl Record<'_> {
     }
 }
 
-/// In the order of the columns that [`compare`] selects.
+/// Counts in the order of the columns, as [`compare`] selects them.
 fn counts(columns: &[Option<i64>]) -> Counts {
-    let column = |place: usize| columns.get(place).copied().flatten().unwrap_or(0);
-    Counts {
-        valid: column(0),
-        duplicate: column(1),
-        givt: column(2),
-        sivt: column(3),
-        test: column(4),
-        defective: column(5),
+    let mut counts = Counts::default();
+    for (disposition, count) in Disposition::ALL.into_iter().zip(columns) {
+        *counts.get_mut(disposition) = count.unwrap_or(0);
     }
+    counts
 }

@@ -86,15 +86,21 @@ fn is_zero(n: &i64) -> bool {
 impl Counts {
     /// Adds one click of this disposition.
     pub fn record(&mut self, disposition: Disposition) {
-        *self.of(disposition) += 1;
+        *self.get_mut(disposition) += 1;
     }
 
     /// Takes one click of this disposition away.
     pub fn withdraw(&mut self, disposition: Disposition) {
-        *self.of(disposition) -= 1;
+        *self.get_mut(disposition) -= 1;
     }
 
-    fn of(&mut self, disposition: Disposition) -> &mut i64 {
+    /// Clicks of this disposition.
+    pub fn get(mut self, disposition: Disposition) -> i64 {
+        *self.get_mut(disposition)
+    }
+
+    /// Clicks of this disposition, to be changed.
+    pub fn get_mut(&mut self, disposition: Disposition) -> &mut i64 {
         match disposition {
             Disposition::Valid => &mut self.valid,
             Disposition::Duplicate => &mut self.duplicate,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use clickwire_ledger::counts::{RECEIVED, each};
 use clickwire_process::now_ms;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -78,13 +79,10 @@ pub(super) async fn stats(
 }
 
 async fn today(database: &PgPool) -> Result<Today, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT coalesce(sum(valid + duplicate + givt + sivt + test + defective), 0)::bigint AS received, \
-                coalesce(sum(valid), 0)::bigint AS valid, coalesce(sum(duplicate), 0)::bigint AS duplicate, \
-                coalesce(sum(givt), 0)::bigint AS givt, coalesce(sum(sivt), 0)::bigint AS sivt, \
-                coalesce(sum(test), 0)::bigint AS test, coalesce(sum(defective), 0)::bigint AS defective \
+    let sql = format!(
+        "SELECT coalesce(sum({RECEIVED}), 0)::bigint AS received, {sums} \
            FROM click_minutes WHERE bucket >= date_trunc('day', now(), 'UTC')",
-    )
-    .fetch_one(database)
-    .await
+        sums = each(|column| format!("coalesce(sum({column}), 0)::bigint AS {column}")),
+    );
+    sqlx::query_as(AssertSqlSafe(sql)).fetch_one(database).await
 }

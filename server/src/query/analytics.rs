@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::{Json, extract::State};
+use clickwire_ledger::counts::{CountsRow, SUMS};
 use clickwire_protocol::{
     analytics::{Aggregate, AggregateRow, Dimension, Granularity},
     click::{self, Rejection},
-    counts::{Counts, DeviceType},
+    counts::DeviceType,
 };
-use sqlx::{Postgres, QueryBuilder, Row as _, postgres::PgRow};
+use sqlx::{FromRow as _, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
@@ -140,10 +141,7 @@ impl AggregateQuery {
             self.group_by.iter().map(|dimension| format!(", {}", dimension.as_str())).collect();
         let mut sql = QueryBuilder::new("SELECT bucket");
         sql.push(&groups);
-        for column in ["valid", "duplicate", "givt", "sivt", "test", "defective"] {
-            sql.push(format!(", sum({column})::bigint AS {column}"));
-        }
-        sql.push(format!(" FROM {table} WHERE bucket >= ")).push_bind(self.buckets().0);
+        sql.push(format!(", {SUMS} FROM {table} WHERE bucket >= ")).push_bind(self.buckets().0);
         sql.push(" AND bucket < ").push_bind(self.end);
         if let Some(advertiser_id) = advertiser_id {
             sql.push(" AND advertiser_id = ").push_bind(advertiser_id.to_owned());
@@ -156,14 +154,7 @@ impl AggregateQuery {
     }
 
     fn row(&self, row: &PgRow) -> Result<AggregateRow, sqlx::Error> {
-        let counts = Counts {
-            valid: row.try_get("valid")?,
-            duplicate: row.try_get("duplicate")?,
-            givt: row.try_get("givt")?,
-            sivt: row.try_get("sivt")?,
-            test: row.try_get("test")?,
-            defective: row.try_get("defective")?,
-        };
+        let CountsRow(counts) = CountsRow::from_row(row)?;
         let bucket: OffsetDateTime = row.try_get("bucket")?;
         let mut answer = AggregateRow::new(bucket.format(&Rfc3339).unwrap_or_default(), &counts);
         for dimension in &self.group_by {

@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Buckets, Stack, eventually, raw};
 use clickwire_load::http::Server;
+use clickwire_protocol::counts::Disposition;
 use serde_json::{Value, json};
 
 use super::live::{closed, connect, hear, say};
@@ -28,7 +29,7 @@ fn fields(body: &Value) -> String {
 fn received(cells: &Value) -> i64 {
     let cells =
         cells.as_array().into_iter().flatten().flat_map(|cell| cell.as_object().into_iter().flatten());
-    let counts = ["valid", "duplicate", "givt", "sivt", "test", "defective"];
+    let counts = Disposition::ALL.map(Disposition::as_str);
     cells.filter(|(name, _)| counts.contains(&name.as_str())).filter_map(|(_, count)| count.as_i64()).sum()
 }
 

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use sqlx::{AssertSqlSafe, PgConnection};
 use time::{Duration, OffsetDateTime};
 
-use super::{KEY, SUMS};
+use super::KEY;
+use crate::counts::{COLUMNS, SUMS};
 
 /// How many rows in a range differed, and how many still do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl Level {
         let sql = format!(
             "WITH below AS (SELECT time_bucket(INTERVAL '{seconds} s', bucket) AS bucket, {KEY}, {SUMS} \
                FROM {below} WHERE bucket >= $1 AND bucket < $2 GROUP BY 1, {KEY}), \
-             shown AS (SELECT bucket, {KEY}, valid, duplicate, givt, sivt, test, defective \
+             shown AS (SELECT bucket, {KEY}, {COLUMNS} \
                FROM {view} WHERE bucket >= $1 AND bucket < $2) \
              SELECT DISTINCT ON ({KEY}) advertiser_id, bucket \
                FROM ((TABLE below EXCEPT ALL TABLE shown) UNION ALL (TABLE shown EXCEPT ALL TABLE below)) AS d"

@@ -7,7 +7,8 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 use time::{Duration, OffsetDateTime};
 
-use super::{KEY, SUMS, begin};
+use super::{KEY, begin};
+use crate::counts::{COLUMNS, SUMS};
 use clickwire_process::failpoint;
 
 /// What came of an attempt to store hours.
@@ -79,7 +80,7 @@ pub async fn store_hours(connection: &mut PgConnection, width: Duration) -> Resu
     }
     let until = target.min(from + width);
     let fill = format!(
-        "INSERT INTO hour_counts (bucket, {KEY}, valid, duplicate, givt, sivt, test, defective) \
+        "INSERT INTO hour_counts (bucket, {KEY}, {COLUMNS}) \
          SELECT time_bucket(INTERVAL '1 hour', bucket), {KEY}, {SUMS} FROM click_minutes \
           WHERE bucket >= $1 AND bucket < $2 GROUP BY 1, {KEY}"
     );
@@ -110,7 +111,7 @@ pub async fn store_day(connection: &mut PgConnection) -> Result<Step, sqlx::Erro
         return Ok(Step::Done);
     }
     let fill = format!(
-        "INSERT INTO day_counts (bucket, {KEY}, valid, duplicate, givt, sivt, test, defective) \
+        "INSERT INTO day_counts (bucket, {KEY}, {COLUMNS}) \
          SELECT $1, {KEY}, {SUMS} FROM hour_counts WHERE bucket >= $1 AND bucket < $2 GROUP BY {KEY}"
     );
     for sql in [

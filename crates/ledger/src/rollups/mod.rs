@@ -29,10 +29,6 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// The columns of a bucket's key, behind its time.
 const KEY: &str = "advertiser_id, campaign_id, ad_id, country, device_type";
 
-/// The columns of counts, added up.
-const SUMS: &str = "sum(valid)::bigint, sum(duplicate)::bigint, sum(givt)::bigint, sum(sivt)::bigint, \
-                    sum(test)::bigint, sum(defective)::bigint";
-
 /// How far the roll-ups are behind.
 #[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
 pub struct Progress {

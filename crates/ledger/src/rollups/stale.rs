@@ -3,63 +3,57 @@
 //! A late click costs the hour of one advertiser: its minutes are read, and the rows that change are
 //! written, one of the hour and one of the day.
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 use time::{Duration, OffsetDateTime};
 
 use super::begin;
+use crate::counts::{COLUMNS, SUMS, each};
+use std::sync::LazyLock;
+
 use clickwire_process::failpoint;
 
 /// Hours of one advertiser each that one transaction stores anew, at most.
 const AT_ONCE: i64 = 100;
 
-/// Statements that make buckets of `$table` what is below: `$1` advertisers and `$2` the beginnings of their
-/// buckets, `$3` the first of these and `$4` the end of the last, which leave out chunks.
+/// Statements that make buckets of `table` what is in the table `below`: `$1` advertisers and `$2` the beginnings of
+/// their buckets, each as long as `width`; `$3` the first of these and `$4` the end of the last, which leave out
+/// chunks.
 ///
 /// What is below is added up in a LATERAL sub-query, so it is found by index for each bucket, whatever the
 /// planner believes.
-macro_rules! statements {
-    ($table:literal, $below:literal, $width:literal) => {
-        [
-            concat!(
-                "WITH made AS MATERIALIZED (SELECT d.advertiser_id, d.bucket, b.* \
-                   FROM unnest($1::text[], $2::timestamptz[]) AS d (advertiser_id, bucket) CROSS JOIN LATERAL ( \
-                     SELECT DISTINCT campaign_id, ad_id, country, device_type FROM ",
-                $below,
-                " WHERE advertiser_id = d.advertiser_id AND bucket >= d.bucket AND bucket < d.bucket + INTERVAL '",
-                $width,
-                "' AND bucket >= $3 AND bucket < $4) AS b) \
-                 DELETE FROM ",
-                $table,
-                " AS r USING unnest($1::text[], $2::timestamptz[]) AS d (advertiser_id, bucket) \
-                  WHERE r.advertiser_id = d.advertiser_id AND r.bucket = d.bucket AND r.bucket >= $3 AND r.bucket < $4 \
-                    AND (r.advertiser_id, r.bucket, r.campaign_id, r.ad_id, r.country, r.device_type) NOT IN (TABLE made)"
-            ),
-            concat!(
-                "INSERT INTO ",
-                $table,
-                " AS r (bucket, advertiser_id, campaign_id, ad_id, country, device_type, \
-                        valid, duplicate, givt, sivt, test, defective) \
-                 SELECT d.bucket, d.advertiser_id, b.* \
-                   FROM unnest($1::text[], $2::timestamptz[]) AS d (advertiser_id, bucket) CROSS JOIN LATERAL ( \
-                     SELECT campaign_id, ad_id, country, device_type, sum(valid)::bigint, sum(duplicate)::bigint, \
-                            sum(givt)::bigint, sum(sivt)::bigint, sum(test)::bigint, sum(defective)::bigint FROM ",
-                $below,
-                " WHERE advertiser_id = d.advertiser_id AND bucket >= d.bucket AND bucket < d.bucket + INTERVAL '",
-                $width,
-                "' AND bucket >= $3 AND bucket < $4 GROUP BY campaign_id, ad_id, country, device_type) AS b \
-                 ON CONFLICT (advertiser_id, bucket, campaign_id, ad_id, country, device_type) DO UPDATE SET \
-                   valid = excluded.valid, duplicate = excluded.duplicate, givt = excluded.givt, \
-                   sivt = excluded.sivt, test = excluded.test, defective = excluded.defective \
-                 WHERE (r.valid, r.duplicate, r.givt, r.sivt, r.test, r.defective) \
-                    <> (excluded.valid, excluded.duplicate, excluded.givt, excluded.sivt, excluded.test, \
-                        excluded.defective)"
-            ),
-        ]
-    };
+fn statements(table: &str, below: &str, width: &str) -> [String; 2] {
+    let buckets = "unnest($1::text[], $2::timestamptz[]) AS d (advertiser_id, bucket)";
+    let of_bucket = format!(
+        "advertiser_id = d.advertiser_id AND bucket >= d.bucket AND bucket < d.bucket + INTERVAL '{width}' \
+         AND bucket >= $3 AND bucket < $4"
+    );
+    let of = |row: &str| each(|column| format!("{row}.{column}"));
+    [
+        format!(
+            "WITH made AS MATERIALIZED (SELECT d.advertiser_id, d.bucket, b.* FROM {buckets} CROSS JOIN LATERAL ( \
+               SELECT DISTINCT {DIMENSIONS} FROM {below} WHERE {of_bucket}) AS b) \
+             DELETE FROM {table} AS r USING {buckets} \
+              WHERE r.advertiser_id = d.advertiser_id AND r.bucket = d.bucket AND r.bucket >= $3 AND r.bucket < $4 \
+                AND (r.advertiser_id, r.bucket, r.campaign_id, r.ad_id, r.country, r.device_type) NOT IN (TABLE made)"
+        ),
+        format!(
+            "INSERT INTO {table} AS r (bucket, advertiser_id, {DIMENSIONS}, {COLUMNS}) \
+             SELECT d.bucket, d.advertiser_id, b.* FROM {buckets} CROSS JOIN LATERAL ( \
+               SELECT {DIMENSIONS}, {SUMS} FROM {below} WHERE {of_bucket} GROUP BY {DIMENSIONS}) AS b \
+             ON CONFLICT (advertiser_id, bucket, {DIMENSIONS}) DO UPDATE SET {replacements} \
+             WHERE ({stored}) <> ({excluded})",
+            replacements = each(|column| format!("{column} = excluded.{column}")),
+            stored = of("r"),
+            excluded = of("excluded"),
+        ),
+    ]
 }
 
-const HOURS: [&str; 2] = statements!("hour_counts", "click_minutes", "1 hour");
-const DAYS: [&str; 2] = statements!("day_counts", "hour_counts", "24 hours");
+/// The columns of a bucket's key, behind its time and advertiser.
+const DIMENSIONS: &str = "campaign_id, ad_id, country, device_type";
+
+static HOURS: LazyLock<[String; 2]> = LazyLock::new(|| statements("hour_counts", "click_minutes", "1 hour"));
+static DAYS: LazyLock<[String; 2]> = LazyLock::new(|| statements("day_counts", "hour_counts", "24 hours"));
 
 /// Advertisers and the beginnings of their buckets.
 #[derive(Debug, Default)]
@@ -100,8 +94,8 @@ pub async fn store(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         hours.times.push(hour);
     }
     days.deduplicate();
-    hours.run(&mut transaction, &HOURS, Duration::HOUR).await?;
-    days.run(&mut transaction, &DAYS, Duration::DAY).await?;
+    hours.run(&mut transaction, HOURS.as_slice(), Duration::HOUR).await?;
+    days.run(&mut transaction, DAYS.as_slice(), Duration::DAY).await?;
     failpoint::reached("stale_hours_stored");
     // Of these hours' marks only those that the snapshot has seen, which the rows above are made from.
     let removed = sqlx::query(
@@ -126,14 +120,14 @@ impl Buckets {
     async fn run(
         &self,
         transaction: &mut Transaction<'_, Postgres>,
-        statements: &[&'static str],
+        statements: &'static [String],
         width: Duration,
     ) -> Result<(), sqlx::Error> {
         let (Some(&first), Some(&last)) = (self.times.iter().min(), self.times.iter().max()) else {
             return Ok(());
         };
         for sql in statements {
-            sqlx::query(*sql)
+            sqlx::query(AssertSqlSafe(sql.as_str()))
                 .bind(&self.advertisers)
                 .bind(&self.times)
                 .bind(first)

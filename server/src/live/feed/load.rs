@@ -9,14 +9,15 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use clickwire_ledger::counts::{COLUMNS, CountsRow};
 use clickwire_process::{Backoff, redis::Connection};
 use clickwire_protocol::{
-    counts::{Counts, Dimensions, MinuteCell},
+    counts::{Dimensions, MinuteCell},
     feed::{BEGIN, HEAD_LIFETIME_SECONDS, Keys, Position, era_key},
     live::MAX_WINDOW_MINUTES,
 };
 use redis::{AsyncCommands as _, RedisError};
-use sqlx::FromRow as _;
+use sqlx::{AssertSqlSafe, FromRow as _};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio_util::task::AbortOnDropHandle;
@@ -121,14 +122,14 @@ impl Loader {
         let first_minute = now_minute() - i64::from(MAX_WINDOW_MINUTES) + 1;
         let since =
             OffsetDateTime::from_unix_timestamp(first_minute * 60).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let rows = sqlx::query(
-            "SELECT bucket, campaign_id, ad_id, country, device_type, version, \
-                    valid, duplicate, givt, sivt, test, defective \
-               FROM click_minutes WHERE advertiser_id = $1 AND bucket >= $2 ORDER BY bucket DESC LIMIT $3",
-        )
-        .bind(&*self.advertiser_id)
-        .bind(since)
-        .bind(self.source.cells_max as i64);
+        let sql = format!(
+            "SELECT bucket, campaign_id, ad_id, country, device_type, version, {COLUMNS} \
+               FROM click_minutes WHERE advertiser_id = $1 AND bucket >= $2 ORDER BY bucket DESC LIMIT $3"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(&*self.advertiser_id)
+            .bind(since)
+            .bind(self.source.cells_max as i64);
         let mut tenants = self.source.tenants.begin_load(&self.advertiser_id, &self.watcher).await?;
         let rows = database::answer(rows.fetch_all(&mut *tenants)).await?;
         drop(tenants);
@@ -152,12 +153,8 @@ struct CellRow {
     country: String,
     device_type: String,
     version: i64,
-    valid: i64,
-    duplicate: i64,
-    givt: i64,
-    sivt: i64,
-    test: i64,
-    defective: i64,
+    #[sqlx(flatten)]
+    counts: CountsRow,
 }
 
 impl TryFrom<CellRow> for MinuteCell {
@@ -177,14 +174,7 @@ impl TryFrom<CellRow> for MinuteCell {
                 device_type,
             },
             version: row.version,
-            counts: Counts {
-                valid: row.valid,
-                duplicate: row.duplicate,
-                givt: row.givt,
-                sivt: row.sivt,
-                test: row.test,
-                defective: row.defective,
-            },
+            counts: row.counts.0,
         })
     }
 }
