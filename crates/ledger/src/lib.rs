@@ -31,6 +31,7 @@ pub mod retention;
 pub mod rollups;
 pub mod schema;
 pub mod stages;
+pub mod tables;
 pub mod timescaledb;
 pub mod watermark;
 

@@ -1,0 +1,40 @@
+//! Whose tables are whose.
+
+/// The tables that this crate writes and no other: clicks and verdicts on them, what is counted from clicks, how
+/// far that is, and incidents with the news about them.
+///
+/// Every other table of `migrations/` is in [`OTHERS`]; `tests/one_writer.rs` says so when one is in neither.
+pub const TABLES: [&str; 15] = [
+    "adjustments",
+    "alert_changes",
+    "alerts",
+    "click_minutes",
+    "clicks",
+    "day_counts",
+    "deployment",
+    "hour_counts",
+    "judged",
+    "reconciliations",
+    "rollup_progress",
+    "stale_hours",
+    "unique_hours",
+    "unique_minutes",
+    "watermarks",
+];
+
+/// The tables that others write: the handlers that are about accounts, keys, rules and the catalogue, the dead
+/// letters' crate, and the database's own triggers.
+pub const OTHERS: [&str; 12] = [
+    "account_tokens",
+    "accounts",
+    "accounts_version",
+    "ads",
+    "advertisers",
+    "api_keys",
+    "api_keys_version",
+    "audit_log",
+    "campaigns",
+    "dead_letter_actions",
+    "ended_sessions",
+    "fraud_rules",
+];
