@@ -1,4 +1,4 @@
-//! Whose tables are whose.
+//! The owners of tables: which of them the ledger alone writes, and which others do.
 
 /// The tables that this crate writes and no other: clicks and verdicts on them, what is counted from clicks, how
 /// far that is, and incidents with the news about them.

@@ -7,7 +7,7 @@
 //! - [`closing`] stores hours that are final, and days of which all hours are stored;
 //! - [`stale`] stores hours anew whose minutes have changed since, which the table's triggers have marked in
 //!   the transaction that changed them;
-//! - [`retention`] drops minutes that are rolled up, and not others;
+//! - [`retention`](crate::retention) drops minutes that are rolled up, and not others;
 //! - [`check`] compares what the views show with the minutes, and has what differs stored anew.
 //!
 //! No writer of minutes waits for any of it, nor it for them: they only add marks, and it removes those
