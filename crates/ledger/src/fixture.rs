@@ -9,7 +9,6 @@ use uuid::Uuid;
 /// A person's click of an advertiser's ad; times in Unix milliseconds.
 pub(crate) fn click(id: u128, clicked_at_ms: i64, received_at_ms: i64) -> Click {
     Click {
-        click_id: Uuid::from_u128(id),
         advertiser_id: "adv_001".into(),
         dimensions: Dimensions {
             campaign_id: "camp_001".into(),
@@ -17,20 +16,9 @@ pub(crate) fn click(id: u128, clicked_at_ms: i64, received_at_ms: i64) -> Click 
             country: UNKNOWN_COUNTRY.into(),
             device_type: DeviceType::Other,
         },
-        user_id: None,
         clicked_at_ms,
         received_at_ms,
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".into(),
-        ip_hash: None,
-        os: None,
-        browser: None,
-        own_agent: false,
-        data_center: false,
-        test: false,
-        bound: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Uuid::from_u128(id))
     }
 }

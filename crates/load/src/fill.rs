@@ -118,7 +118,6 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
     random.fill_bytes(&mut random_bytes);
     Click {
         // As the server makes them for posts without an id.
-        click_id: Builder::from_unix_timestamp_millis(received_at_ms as u64, &random_bytes).into_uuid(),
         advertiser_id: format!("bench_adv_{:03}", ad / 100),
         dimensions: Dimensions {
             campaign_id: format!("bench_camp_{:04}", ad / 10),
@@ -131,16 +130,7 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
         received_at_ms,
         user_agent: user_agent.to_owned(),
         ip_hash: Some(address(user)),
-        os: None,
-        browser: None,
-        own_agent: false,
-        data_center: false,
-        test: false,
-        bound: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Builder::from_unix_timestamp_millis(received_at_ms as u64, &random_bytes).into_uuid())
     }
 }
 

@@ -97,6 +97,37 @@ pub struct Click {
     pub referrer: Option<String>,
 }
 
+impl Click {
+    /// A click of which nothing is known but its id, to be completed with what is known; its times are the epoch.
+    pub fn bare(click_id: Uuid) -> Self {
+        Self {
+            click_id,
+            advertiser_id: String::new(),
+            dimensions: Dimensions {
+                campaign_id: String::new(),
+                ad_id: String::new(),
+                country: UNKNOWN_COUNTRY.to_owned(),
+                device_type: DeviceType::Other,
+            },
+            user_id: None,
+            clicked_at_ms: 0,
+            received_at_ms: 0,
+            user_agent: String::new(),
+            own_agent: false,
+            os: None,
+            browser: None,
+            ip_hash: None,
+            data_center: false,
+            test: false,
+            bound: false,
+            prefetch: false,
+            id_fault: None,
+            params: Params::default(),
+            referrer: None,
+        }
+    }
+}
+
 /// What can be wrong with a signed click id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -32,7 +32,6 @@ async fn intake(folder: &TempDir, flags: &[&str]) -> Intake {
 
 fn click(number: u128) -> Click {
     Click {
-        click_id: Uuid::from_u128(number + 1),
         advertiser_id: "adv_001".into(),
         dimensions: Dimensions {
             campaign_id: "camp_001".into(),
@@ -40,21 +39,10 @@ fn click(number: u128) -> Click {
             country: UNKNOWN_COUNTRY.into(),
             device_type: DeviceType::Other,
         },
-        user_id: None,
         clicked_at_ms: number as i64,
         received_at_ms: number as i64,
         user_agent: "Mozilla/5.0".into(),
-        ip_hash: None,
-        os: None,
-        browser: None,
-        own_agent: false,
-        data_center: false,
-        test: false,
-        bound: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Uuid::from_u128(number + 1))
     }
 }
 

@@ -37,7 +37,6 @@ const SECRET: &str = "webhook-secret-of-the-tests";
 
 fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
     Click {
-        click_id: Uuid::new_v4(),
         advertiser_id: "adv_001".into(),
         dimensions: Dimensions {
             campaign_id: campaign_id.into(),
@@ -45,21 +44,10 @@ fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        user_id: None,
         clicked_at_ms,
         received_at_ms: now_ms(),
         user_agent: PERSON.into(),
-        ip_hash: None,
-        os: None,
-        browser: None,
-        own_agent: false,
-        data_center: false,
-        test: false,
-        bound: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Uuid::new_v4())
     }
 }
 

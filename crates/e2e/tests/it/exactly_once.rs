@@ -213,7 +213,6 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
     let now = now_ms();
     let clicks: Vec<Click> = (0..CLICKS as u128)
         .map(|number| Click {
-            click_id: Uuid::from_u128(number + 1),
             advertiser_id: "adv_001".into(),
             dimensions: Dimensions {
                 campaign_id: "camp_001".into(),
@@ -224,18 +223,9 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
             user_id: Some(format!("user_{number}")),
             clicked_at_ms: now,
             received_at_ms: now,
-            user_agent: String::new(),
             ip_hash: Some(format!("{number:032X}")),
-            os: None,
-            browser: None,
-            own_agent: false,
             data_center: number == 0,
-            test: false,
-            bound: false,
-            prefetch: false,
-            id_fault: None,
-            params: Default::default(),
-            referrer: None,
+            ..Click::bare(Uuid::from_u128(number + 1))
         })
         .collect();
     let mut other = stack.database().begin().await?;

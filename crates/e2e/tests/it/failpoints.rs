@@ -76,7 +76,6 @@ async fn a_crash_at_any_point_changes_no_count() -> Result<()> {
 fn click(user: u32, after_ms: i64) -> Click {
     let now = now_ms();
     Click {
-        click_id: Uuid::new_v4(),
         advertiser_id: "adv_001".into(),
         dimensions: Dimensions {
             campaign_id: "camp_001".into(),
@@ -89,16 +88,7 @@ fn click(user: u32, after_ms: i64) -> Click {
         received_at_ms: now,
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{user:032x}")),
-        os: None,
-        browser: None,
-        own_agent: false,
-        data_center: false,
-        test: false,
-        bound: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Uuid::new_v4())
     }
 }
 

@@ -271,7 +271,6 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
     first.kill().await?;
     let now = now_ms();
     let click = |number: usize, ad: &str| Click {
-        click_id: Uuid::new_v4(),
         advertiser_id: "adv_001".into(),
         dimensions: Dimensions {
             campaign_id: "camp_001".into(),
@@ -279,21 +278,11 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        user_id: None,
         clicked_at_ms: now - number as i64,
         received_at_ms: now,
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{:032x}", 7)),
-        os: None,
-        browser: None,
-        own_agent: false,
-        data_center: false,
-        test: false,
-        bound: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Uuid::new_v4())
     };
     let ad = |partition: u16| {
         let named = |number: u32| format!("ad_{number:03}");

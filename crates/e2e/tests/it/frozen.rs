@@ -55,7 +55,6 @@ async fn publish_on_each(stack: &Stack, partitions: u16, clicks: usize) -> Resul
 
 fn click(partition: u16) -> Click {
     Click {
-        click_id: Uuid::new_v4(),
         advertiser_id: "adv_001".into(),
         dimensions: Dimensions {
             campaign_id: "camp_001".into(),
@@ -63,21 +62,10 @@ fn click(partition: u16) -> Click {
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        user_id: None,
         clicked_at_ms: now_ms(),
         received_at_ms: now_ms(),
         user_agent: PERSON.into(),
-        ip_hash: None,
-        os: None,
-        browser: None,
-        data_center: false,
-        test: false,
-        own_agent: false,
-        bound: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Uuid::new_v4())
     }
 }
 

@@ -156,7 +156,6 @@ async fn a_program_in_a_data_centre_posts_clicks_of_people() -> Result<()> {
 
 fn curl(received_at_ms: i64) -> Click {
     Click {
-        click_id: Uuid::new_v4(),
         advertiser_id: "adv_001".into(),
         dimensions: Dimensions {
             campaign_id: "camp_001".into(),
@@ -164,21 +163,10 @@ fn curl(received_at_ms: i64) -> Click {
             country: "DE".into(),
             device_type: DeviceType::Other,
         },
-        user_id: None,
         clicked_at_ms: received_at_ms,
         received_at_ms,
         user_agent: "curl/8.5.0".into(),
-        ip_hash: None,
-        os: None,
-        browser: None,
-        own_agent: false,
-        bound: false,
-        data_center: false,
-        test: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Uuid::new_v4())
     }
 }
 

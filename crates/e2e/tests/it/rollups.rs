@@ -44,7 +44,6 @@ const DIFFERENCES: &str = "\
 fn click(advertiser: u32, user: u32, age_ms: i64) -> Click {
     let now = now_ms();
     Click {
-        click_id: Uuid::new_v4(),
         advertiser_id: format!("adv_{advertiser:03}"),
         dimensions: Dimensions {
             campaign_id: format!("camp_{advertiser:03}"),
@@ -57,16 +56,7 @@ fn click(advertiser: u32, user: u32, age_ms: i64) -> Click {
         received_at_ms: now,
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{user:032x}")),
-        os: None,
-        browser: None,
-        data_center: false,
-        test: false,
-        bound: false,
-        own_agent: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Uuid::new_v4())
     }
 }
 

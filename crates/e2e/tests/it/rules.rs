@@ -22,7 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn burst(address: u32, clicks: u32) -> Vec<Click> {
     let now = now_ms();
     let click = |number: u32| Click {
-        click_id: Uuid::new_v4(),
         advertiser_id: "adv_001".into(),
         dimensions: Dimensions {
             campaign_id: "camp_001".into(),
@@ -35,16 +34,7 @@ fn burst(address: u32, clicks: u32) -> Vec<Click> {
         received_at_ms: now,
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0".into(),
         ip_hash: Some(format!("{address:032x}")),
-        os: None,
-        browser: None,
-        own_agent: false,
-        data_center: false,
-        test: false,
-        bound: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Uuid::new_v4())
     };
     (0..clicks).map(click).collect()
 }

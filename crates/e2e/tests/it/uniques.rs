@@ -38,7 +38,6 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
         let user: u32 = random.random_range(0..150);
         let who = if test || too_late { "nobody_counts" } else { "user" };
         clicks.push(Click {
-            click_id: Uuid::from_u128(random.random()),
             advertiser_id: "adv_001".into(),
             dimensions: Dimensions {
                 campaign_id: format!("camp_{:03}", random.random_range(1..=3)),
@@ -50,17 +49,8 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
             clicked_at_ms: if too_late { now - 30 * HOUR_MS } else { now - age_ms },
             received_at_ms: if too_late { now } else { now - age_ms },
             user_agent: if random.random_bool(0.05) { String::new() } else { PERSON.into() },
-            ip_hash: None,
-            os: None,
-            browser: None,
-            own_agent: false,
-            data_center: false,
             test,
-            bound: false,
-            prefetch: false,
-            id_fault: None,
-            params: Default::default(),
-            referrer: None,
+            ..Click::bare(Uuid::from_u128(random.random()))
         });
     }
     clicks

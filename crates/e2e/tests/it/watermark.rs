@@ -22,7 +22,6 @@ const AD: &str = "ad_001";
 
 async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Result<()> {
     let click = Click {
-        click_id: Uuid::now_v7(),
         advertiser_id: "adv_001".into(),
         dimensions: Dimensions {
             campaign_id: "camp_001".into(),
@@ -30,21 +29,10 @@ async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Resu
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        user_id: None,
         clicked_at_ms,
         received_at_ms,
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0".into(),
-        ip_hash: None,
-        os: None,
-        browser: None,
-        own_agent: false,
-        data_center: false,
-        test: false,
-        bound: false,
-        prefetch: false,
-        id_fault: None,
-        params: Default::default(),
-        referrer: None,
+        ..Click::bare(Uuid::now_v7())
     };
     let nats = async_nats::jetstream::new(async_nats::connect(stack.services().nats_url()).await?);
     let subject = stack.names().subject(partition_of(AD, DEFAULT_PARTITIONS));
