@@ -12,7 +12,7 @@ use async_nats::jetstream::{
 };
 use clickwire_dead_letters::{
     DeadLetters,
-    message::{self, Poison},
+    message::{self, Unprocessable},
 };
 use clickwire_ledger::{
     Committed, Ledger, Received,
@@ -149,7 +149,7 @@ impl Partition {
         for fetched in batch {
             match message::read(&fetched.message.payload, fetched.stored_at_ms, oldest_ms) {
                 Ok(click) => readable.push(Received { click, stream_seq: fetched.stream_seq }),
-                Err(poison) if self.bury(batch, fetched.stream_seq, &poison, stop).await? => {}
+                Err(poison) if self.dead_letter(batch, fetched.stream_seq, &poison, stop).await? => {}
                 Err(_) => return Ok(false),
             }
         }
@@ -173,7 +173,7 @@ impl Partition {
                 Err(error) if is_data_error(&error) => match self.refused(clicks, &error) {
                     Refused::Halves(first, second) => waiting.extend([second, first]),
                     Refused::One(stream_seq, poison) => {
-                        if !self.bury(batch, stream_seq, &poison, stop).await? {
+                        if !self.dead_letter(batch, stream_seq, &poison, stop).await? {
                             return Ok(false);
                         }
                     }
@@ -241,7 +241,7 @@ impl Partition {
     /// The database refuses the content of some click: halve until it is found.
     fn refused(&self, mut clicks: Vec<Received>, error: &sqlx::Error) -> Refused {
         if let [only] = clicks.as_slice() {
-            return Refused::One(only.stream_seq, Poison::Refused(error.to_string()));
+            return Refused::One(only.stream_seq, Unprocessable::Refused(error.to_string()));
         }
         let second = clicks.split_off(clicks.len() / 2);
         Refused::Halves(clicks, second)
@@ -249,11 +249,11 @@ impl Partition {
 
     /// Sets a message aside. As long as there is no room for it, the partition stands still. False if we
     /// are to stop before.
-    async fn bury(
+    async fn dead_letter(
         &self,
         batch: &[Fetched],
         stream_seq: u64,
-        poison: &Poison,
+        poison: &Unprocessable,
         stop: &CancellationToken,
     ) -> Result<bool, Unavailable> {
         let Some(fetched) = batch.iter().find(|fetched| fetched.stream_seq == stream_seq) else {
@@ -326,7 +326,7 @@ impl Delivered {
 
 enum Refused {
     Halves(Vec<Received>, Vec<Received>),
-    One(u64, Poison),
+    One(u64, Unprocessable),
 }
 
 impl From<Message> for Fetched {

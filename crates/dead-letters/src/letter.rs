@@ -15,7 +15,7 @@ use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use crate::{Error, message::Poison};
+use crate::{Error, message::Unprocessable};
 
 /// Why; a stable code for programs.
 const CODE: &str = "Clickwire-Code";
@@ -78,7 +78,7 @@ struct Shown<'a> {
 }
 
 /// Says in the headers why a message can't be counted and where it was.
-pub(crate) fn describe(headers: &mut HeaderMap, subject: &str, stream_sequence: u64, poison: &Poison) {
+pub(crate) fn describe(headers: &mut HeaderMap, subject: &str, stream_sequence: u64, poison: &Unprocessable) {
     headers.insert(CODE, poison.code());
     headers.insert(REASON, one_line(&poison.to_string()));
     headers.insert(SUBJECT, subject);
@@ -157,7 +157,7 @@ pub(crate) mod tests {
 
     pub(crate) fn letter(payload: &[u8]) -> DeadLetter {
         let mut headers = HeaderMap::new();
-        describe(&mut headers, "clicks.3", 17, &Poison::Refused("line\r\nbreak".into()));
+        describe(&mut headers, "clicks.3", 17, &Unprocessable::Refused("line\r\nbreak".into()));
         StreamMessage {
             subject: "clicks_dlq".into(),
             sequence: 4,

@@ -35,7 +35,7 @@ pub use crate::{
     replay::{Refusal, Replayed},
 };
 use crate::{
-    message::Poison,
+    message::Unprocessable,
     record::{Action, Claim},
 };
 
@@ -82,7 +82,7 @@ impl DeadLetters {
         subject: &str,
         stream_sequence: u64,
         payload: Bytes,
-        poison: &Poison,
+        poison: &Unprocessable,
     ) -> Result<(), Error> {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, format!("{}-{stream_sequence}", self.names.stream()));

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 /// Why a message can never be counted, whoever tries.
 #[derive(Debug, Error)]
-pub enum Poison {
+pub enum Unprocessable {
     /// It is not a click at all.
     #[error("not a click: {0}")]
     Unreadable(#[from] serde_json::Error),
@@ -29,7 +29,7 @@ pub enum Poison {
     Refused(String),
 }
 
-impl Poison {
+impl Unprocessable {
     /// A short, stable name for metrics and for the dead letter's header.
     pub fn code(&self) -> &'static str {
         match self {
@@ -52,14 +52,14 @@ pub fn oldest_ms(now_ms: i64, stream_max_age: Duration) -> i64 {
 
 /// Reads a message that the broker stored at `stored_at_ms`; `oldest_ms` bounds how far back clicks
 /// may be counted (what lies before may already be dropped by retention).
-pub fn read(payload: &[u8], stored_at_ms: i64, oldest_ms: i64) -> Result<Click, Poison> {
+pub fn read(payload: &[u8], stored_at_ms: i64, oldest_ms: i64) -> Result<Click, Unprocessable> {
     let click: Click = serde_json::from_slice(payload)?;
     if click.received_at_ms > stored_at_ms.saturating_add(DAY_MS) {
-        return Err(Poison::ImpossibleTime { received_at_ms: click.received_at_ms });
+        return Err(Unprocessable::ImpossibleTime { received_at_ms: click.received_at_ms });
     }
     if click.received_at_ms < oldest_ms {
         let late_hours = oldest_ms.saturating_sub(click.received_at_ms) / HOUR_MS;
-        return Err(Poison::TooOld { late_hours });
+        return Err(Unprocessable::TooOld { late_hours });
     }
     Ok(click)
 }

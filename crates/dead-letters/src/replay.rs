@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     Actor, Error,
     letter::DeadLetter,
-    message::{self, Poison},
+    message::{self, Unprocessable},
 };
 
 /// Why a message must not be replayed as it is.
@@ -23,7 +23,7 @@ use crate::{
 pub enum Refusal {
     /// It would be set aside again.
     #[error(transparent)]
-    Poison(#[from] Poison),
+    Unprocessable(#[from] Unprocessable),
     /// The database could not store it.
     #[error("not a click that can be stored: {}", listed(.0))]
     Rejected(Rejection),

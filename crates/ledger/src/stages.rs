@@ -20,7 +20,7 @@ pub enum Stage {
     /// New clicks into the ledger.
     Insert,
     /// Which new clicks rules need to be asked about.
-    Suspect,
+    Candidates,
     /// Waiting for commits of other partitions.
     Queue,
     /// Rules that see clicks beside each other.
@@ -46,7 +46,7 @@ impl Stage {
             Self::Examine => "examine",
             Self::LookUp => "look_up",
             Self::Insert => "insert",
-            Self::Suspect => "suspect",
+            Self::Candidates => "suspect",
             Self::Queue => "queue",
             Self::Judge => "judge",
             Self::Minutes => "minutes",

@@ -4,10 +4,10 @@
 //! 1. a lock on the partition, so that commits for it are serialised whoever makes them ([`locks`]);
 //! 2. which ids does the ledger know already, under whatever time ([`clicks`]);
 //! 3. insert the others, with the verdict that each has by itself, and ask which of them may be seen
-//!    beside others by a rule ([`suspects`]);
+//!    beside others by a rule ([`candidates`]);
 //! 4. a lock on the installation: from here on commits of all partitions follow each other, so of
 //!    two clicks that convict each other the later commit sees both;
-//! 5. ask the rules that see clicks beside each other, about suspects and what these change of
+//! 5. ask the rules that see clicks beside each other, about candidates and what these change of
 //!    older ones ([`duplicates`], [`velocity`]); rewrite verdicts, record adjustments, and open or
 //!    update the incidents of those who click too fast ([`bursts`]);
 //! 6. add exactly what was inserted and moved to the minute buckets ([`minutes`]), and the users of
@@ -19,12 +19,12 @@
 //! in different order deadlock.
 
 mod bursts;
+mod candidates;
 mod clicks;
 mod copy;
 mod duplicates;
 mod entry;
 mod stored;
-mod suspects;
 mod velocity;
 
 use std::{
@@ -45,9 +45,9 @@ use uuid::Uuid;
 pub(crate) use self::entry::Entry;
 use self::{
     bursts::Bursts,
+    candidates::Candidates,
     entry::{Name, RowKey},
     stored::StoredClick,
-    suspects::Suspects,
 };
 use crate::{
     Received, at, incidents,
@@ -162,12 +162,12 @@ impl Ledger {
         for entry in &fresh {
             changes.entry(entry.cell()).or_default().record(entry.verdict.disposition);
         }
-        let mut suspects = suspects::nominate(&mut transaction, &fresh, &rules).await?;
-        stopwatch.ended(Stage::Suspect);
+        let mut candidates = candidates::find(&mut transaction, &fresh, &rules).await?;
+        stopwatch.ended(Stage::Candidates);
         lock(&mut transaction, self.settings.names.installation_lock()).await?;
         stopwatch.ended(Stage::Queue);
-        suspects.complete(&mut transaction, &fresh, &rules).await?;
-        let adjusted = reconsider(&mut transaction, &fresh, &suspects, &rules, &mut changes).await?;
+        candidates.add_from_others(&mut transaction, &fresh, &rules).await?;
+        let adjusted = reconsider(&mut transaction, &fresh, &candidates, &rules, &mut changes).await?;
         stopwatch.ended(Stage::Judge);
 
         // Before the watermark advances: what was final when this batch came.
@@ -230,14 +230,14 @@ impl Ledger {
 async fn reconsider(
     connection: &mut PgConnection,
     fresh: &[&Entry<'_>],
-    suspects: &Suspects,
+    candidates: &Candidates,
     rules: &Rules,
     changes: &mut BTreeMap<CellKey, Counts>,
 ) -> Result<usize, sqlx::Error> {
-    let repeated = suspects.of(Rule::Duplicate, fresh);
+    let repeated = candidates.of(Rule::Duplicate, fresh);
     let mut convictions = duplicates::find(connection, &repeated, rules).await?;
     for rule in [Rule::IpVelocity, Rule::UserVelocity] {
-        convictions.extend(velocity::find(connection, rule, &suspects.of(rule, fresh), rules).await?);
+        convictions.extend(velocity::find(connection, rule, &candidates.of(rule, fresh), rules).await?);
     }
     let mut evidence: BTreeMap<RowKey, Vec<Rule>> = BTreeMap::new();
     for conviction in convictions {

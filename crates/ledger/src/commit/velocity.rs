@@ -73,11 +73,11 @@ pub(super) async fn crowds<'a>(
 pub(super) async fn find(
     connection: &mut PgConnection,
     rule: Rule,
-    suspects: &[&Entry<'_>],
+    candidates: &[&Entry<'_>],
     rules: &Rules,
 ) -> Result<Vec<Conviction>, sqlx::Error> {
     let Some(reach) = rules.reach(rule) else { return Ok(Vec::new()) };
-    let clusters = crowded(connection, rule, clusters(keyed(rule, suspects)), reach).await?;
+    let clusters = crowded(connection, rule, clusters(keyed(rule, candidates)), reach).await?;
     let mut surroundings = surroundings(connection, rule, &clusters, reach).await?;
     let mut convictions = Vec::new();
     for (number, cluster) in (1..).zip(&clusters) {

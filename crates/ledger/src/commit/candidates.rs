@@ -4,7 +4,7 @@
 //! That takes longer than everything else that is done about verdicts, so it is done before the batch's
 //! turn to judge, while other batches are. What these bring until then can't have been seen; so each
 //! batch leaves the hashes of its users and addresses in the table `judged`, in the order of commits,
-//! and whoever of ours is named by a later one is a suspect, too. Suspects are only asked about; the
+//! and whoever of ours is named by a later one is a candidate, too. Candidates are only asked about; the
 //! rules, under the installation's lock, decide. So an address is named whoever vouches for it: whom a click
 //! of it concerns is for the rule to say.
 
@@ -23,7 +23,7 @@ const LOOKED_THROUGH: u32 = 50;
 const REMEMBERED: i64 = 64;
 
 /// New clicks, by the rules that are to be asked: places in the batch's list of them.
-pub(super) struct Suspects {
+pub(super) struct Candidates {
     /// The last batch whose clicks were in the ledger, judged, when we asked.
     judged: i64,
     /// The user may have clicked the same ad before or after.
@@ -34,20 +34,20 @@ pub(super) struct Suspects {
     fast_addresses: HashSet<usize>,
 }
 
-impl Suspects {
+impl Candidates {
     /// Those about whom a rule is to be asked.
     pub(super) fn of<'a>(&self, rule: Rule, fresh: &[&'a Entry<'a>]) -> Vec<&'a Entry<'a>> {
-        let suspects = match rule {
+        let candidates = match rule {
             Rule::IpVelocity => &self.fast_addresses,
             Rule::UserVelocity => &self.fast_users,
             _ => &self.repeated,
         };
-        let is_suspect = |(place, _): &(usize, &Entry<'_>)| suspects.contains(place);
-        fresh.iter().copied().enumerate().filter(is_suspect).map(|(_, entry)| entry).collect()
+        let is_candidate = |(place, _): &(usize, &Entry<'_>)| candidates.contains(place);
+        fresh.iter().copied().enumerate().filter(is_candidate).map(|(_, entry)| entry).collect()
     }
 
     /// Now that it is our turn: adds those that batches have named since, and names ours.
-    pub(super) async fn complete(
+    pub(super) async fn add_from_others(
         &mut self,
         connection: &mut PgConnection,
         fresh: &[&Entry<'_>],
@@ -70,7 +70,7 @@ impl Suspects {
         .await?;
         if since.first().is_some_and(|&(number, _)| number != self.judged + 1) {
             // Some are forgotten already. Nobody else judges now, so what we find is all there is.
-            *self = nominate(connection, fresh, rules).await?;
+            *self = find(connection, fresh, rules).await?;
             return Ok(());
         }
         let since: HashSet<u64> = since
@@ -81,8 +81,8 @@ impl Suspects {
         for (place, _) in
             judged(fresh).filter(|(_, entry)| subjects(entry).any(|subject| since.contains(&subject)))
         {
-            for suspects in [&mut self.repeated, &mut self.fast_users, &mut self.fast_addresses] {
-                suspects.insert(place);
+            for candidates in [&mut self.repeated, &mut self.fast_users, &mut self.fast_addresses] {
+                candidates.insert(place);
             }
         }
         Ok(())
@@ -90,11 +90,11 @@ impl Suspects {
 }
 
 /// Looks at new clicks, which are in the ledger already.
-pub(super) async fn nominate(
+pub(super) async fn find(
     connection: &mut PgConnection,
     fresh: &[&Entry<'_>],
     rules: &Rules,
-) -> Result<Suspects, sqlx::Error> {
+) -> Result<Candidates, sqlx::Error> {
     // First: what is judged while we ask may or may not be seen.
     let latest =
         sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM judged").fetch_one(&mut *connection).await?;
@@ -104,7 +104,7 @@ pub(super) async fn nominate(
         velocity::subject(Rule::IpVelocity, entry).is_some_and(|subject| crowds.contains(&subject))
     };
     let fast_addresses = judged(fresh).filter(is_crowded).map(|(place, _)| place).collect();
-    Ok(Suspects { judged: latest, repeated, fast_users, fast_addresses })
+    Ok(Candidates { judged: latest, repeated, fast_users, fast_addresses })
 }
 
 /// Clicks whose user has clicked the same ad in a rule's reach, and clicks with more around them than
