@@ -1,5 +1,5 @@
 //! Do the buckets say what the ledger says? Compared on schedule ([`run`]) and when somebody asks
-//! ([`command`]); mended from the ledger, which is the truth.
+//! ([`mod@command`]); mended from the ledger, which is the truth.
 //!
 //! Minutes are recounted hour by hour. Then hours and days are compared with the minutes. Nothing is
 //! locked to compare; only mending minutes takes the lock under which batches change them, for as many

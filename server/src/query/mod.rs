@@ -1,7 +1,7 @@
 //! Questions to the database, scoped by the caller's access.
 //!
 //! - [`analytics`]: counts over time, unique users among them
-//! - [`incidents`]: alerts
+//! - [`incidents`] (alerts)
 //! - [`entities`]: advertisers and campaigns; [`settings`]: thresholds; [`watermark`]: up to when counts are final
 
 pub(crate) mod analytics;
