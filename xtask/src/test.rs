@@ -56,7 +56,7 @@ impl Checks {
     fn only(&self, name: &str) -> Result<()> {
         self.install()?;
         self.page()?;
-        self.cargo("Compiling programs and tests", &["build", "--quiet", "--bins", "--tests"])?;
+        self.compile()?;
         let mut suite = Suite::new(&self.steps, &self.interrupt);
         if suite.run(&format!("Tests whose names contain {name}"), &[], Some(name))? == 0 {
             bail!("no test has a name that contains {name:?}");
@@ -79,11 +79,12 @@ impl Checks {
         // Before anything else is compiled: the server embeds what this builds.
         self.page()?;
         self.lints()?;
-        self.cargo("Compiling programs and tests", &["build", "--quiet", "--bins", "--tests"])?;
+        self.compile()?;
         let mut suite = Suite::new(&self.steps, &self.interrupt);
         suite.run("Tests", &[], None)?;
         suite.print_slowest();
         self.cargo("Examples in the documentation", &["test", "--quiet", "--doc"])?;
+        self.documentation()?;
         wasm::check(&|headline, arguments| self.cargo(headline, arguments))
     }
 
@@ -98,6 +99,23 @@ impl Checks {
 
     fn lints(&self) -> Result<()> {
         self.cargo("Lints", &["clippy", "--quiet", "--all-targets", "--", "--deny", "warnings"])
+    }
+
+    fn compile(&self) -> Result<()> {
+        let targets = ["build", "--quiet", "--bins", "--tests", "--examples"];
+        self.cargo("Compiling programs, examples and tests", &targets)
+    }
+
+    /// The documentation of all items, private ones too, for those who work here.
+    fn documentation(&self) -> Result<()> {
+        self.steps.say("Documentation of the code");
+        let mut command = workspace::cargo();
+        command.args(["doc", "--quiet", "--no-deps", "--document-private-items"]);
+        command.env("RUSTDOCFLAGS", "--deny warnings").env("CARGO_TERM_PROGRESS_WHEN", "never");
+        if !self.interrupt.run(&mut command)?.success() {
+            bail!("the documentation has dead links or the like");
+        }
+        Ok(())
     }
 
     fn page(&self) -> Result<()> {

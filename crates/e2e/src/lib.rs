@@ -21,7 +21,7 @@ use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
 pub use load::{Load, Sent};
-pub use program::Program;
+pub use program::{Program, examples};
 pub use proxy::{Proxy, Wire};
 pub use redis_cluster::RedisCluster;
 pub use screens::Screens;

@@ -194,6 +194,11 @@ async fn spawn(
         .with_context(|| format!("starting {}", path.display()))
 }
 
+/// The folder with the examples in Rust.
+pub fn examples() -> Result<PathBuf> {
+    Ok(programs()?.join("examples"))
+}
+
 /// The folder with the programs: `CLICKWIRE_PROGRAMS`, or where they are built now.
 fn programs() -> Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -209,8 +214,17 @@ fn build() -> Result<PathBuf> {
     let executable = std::env::current_exe()?;
     let folder = executable.parent().and_then(std::path::Path::parent).context("where are the programs?")?;
     let mut cargo = std::process::Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--bins", "--tests"]);
-    cargo.args(["-p", "clickwire-server", "-p", "clickwire-aggregator", "-p", "clickwire-e2e"]);
+    cargo.args(["build", "--quiet", "--bins", "--tests", "--examples"]);
+    cargo.args([
+        "-p",
+        "clickwire-server",
+        "-p",
+        "clickwire-aggregator",
+        "-p",
+        "clickwire-e2e",
+        "-p",
+        "clickwire-load",
+    ]);
     for (name, _) in std::env::vars_os() {
         // What cargo says of the tests' package would make build scripts run again.
         if name

@@ -107,7 +107,7 @@ struct Parts {
 impl Parts {
     fn compose(self, config: &Config, sessions: &Sessions, health: HealthState) -> anyhow::Result<AppState> {
         let Self { files, pools, redis, intake, hub } = self;
-        let document = openapi::document(routes::api(intake::routes(), &config.roles).into_openapi());
+        let document = openapi::document(routes::api(&intake::routes(), &config.roles).into_openapi());
         let hasher = Arc::new(Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref()));
         let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
         let click_ids = Arc::new(Signer::new(&config.click_id_keys, config.ip_hash_key.as_bytes(), lifetime));

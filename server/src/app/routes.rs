@@ -1,6 +1,7 @@
 //! The routes of a server: those of the wings that it has, and what every server has.
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use clap::ValueEnum as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::AppState;
@@ -16,7 +17,7 @@ use crate::{
 pub(super) fn public(state: &AppState, roles: &[ServerRole]) -> Router {
     let admit = middleware::from_fn_with_state(state.clone(), intake::admission::admit);
     let has = |role| roles.contains(&role);
-    let router = Router::from(api(intake::routes().route_layer(admit), roles));
+    let router = Router::from(api(&intake::routes().route_layer(admit), roles));
     let router = if has(ServerRole::Redirect) {
         router.fallback(redirect::elsewhere)
     } else {
@@ -44,9 +45,10 @@ pub(super) fn operators(state: &AppState) -> Router {
 
 /// Everything but the page's files, for a server with these roles. Each of these routes is in the OpenAPI
 /// document.
-pub(super) fn api(posts: OpenApiRouter<AppState>, roles: &[ServerRole]) -> OpenApiRouter<AppState> {
+pub(super) fn api(posts: &OpenApiRouter<AppState>, roles: &[ServerRole]) -> OpenApiRouter<AppState> {
     let mut api = OpenApiRouter::default();
-    for role in roles {
+    // Each once, however often it is named.
+    for role in ServerRole::value_variants().iter().filter(|role| roles.contains(role)) {
         api = match role {
             ServerRole::Intake => api.merge(posts.clone()),
             ServerRole::Redirect => api.merge(redirect::routes()),

@@ -17,7 +17,7 @@ use crate::{
 
 fn served() -> Value {
     let document =
-        document(routes::api(intake::routes(), ServerRole::value_variants()).into_openapi()).unwrap();
+        document(routes::api(&intake::routes(), ServerRole::value_variants()).into_openapi()).unwrap();
     serde_json::from_slice(&document).unwrap()
 }
 

@@ -28,7 +28,9 @@ async fn is_served(url: &str, request: &str) -> Result<bool> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_has_what_its_roles_name_and_nothing_else() -> Result<()> {
     let mut stack = Stack::new().await?;
-    for roles in ["intake", "redirect", "query", "live", "admin", "intake,redirect", "query,live,admin"] {
+    for roles in
+        ["intake", "redirect", "query", "live", "admin", "intake,redirect,intake", "query,live,admin"]
+    {
         stack.set("CLICKWIRE_ROLES", roles);
         let server = stack.start_server().await?;
         let url = stack.server_url().to_owned();
