@@ -22,6 +22,7 @@ use clickwire_process::{Backoff, failpoint, now_ms};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     config::Config,
@@ -102,8 +103,14 @@ impl Partition {
             let batch = self.next_batch(&mut delivered, stop).await?;
             stopwatch.ended(Stage::Fetch);
             let ack_wait = self.config.ack_wait();
+            let span = tracing::error_span!(
+                "batch",
+                partition = self.number,
+                clicks = batch.len(),
+                stream_seq = batch.first().map(|fetched| fetched.stream_seq)
+            );
             let is_settled = tokio::select! {
-                is_settled = self.settle(&batch, stopwatch, stop) => is_settled?,
+                is_settled = self.settle(&batch, stopwatch, stop).instrument(span) => is_settled?,
                 error = delivered.keep_in_hand(&batch, ack_wait) => return Err(error),
             };
             if is_settled {

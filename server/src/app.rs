@@ -47,9 +47,12 @@ pub async fn run(
     app.drain().await
 }
 
-/// The states of all wings; each handler and extractor takes the one of its own.
+/// The states of all wings; each handler and extractor takes the one of its own. One counter for all: it is
+/// cloned for each request.
 #[derive(Clone)]
-struct AppState {
+struct AppState(Arc<States>);
+
+struct States {
     http: Arc<HttpState>,
     identity: Arc<IdentityState>,
     query: Arc<QueryState>,
@@ -64,7 +67,7 @@ macro_rules! parts {
     ($($field:ident: $State:ty),*) => {
         $(impl FromRef<AppState> for Arc<$State> {
             fn from_ref(state: &AppState) -> Self {
-                Arc::clone(&state.$field)
+                Arc::clone(&state.0.$field)
             }
         })*
     };
@@ -95,7 +98,7 @@ impl App {
         if let Some(tls) = &self.tls {
             tokio::spawn(Arc::clone(tls).follow(self.drained.clone()));
         }
-        self.sessions.tracker.spawn(self.state.live.polled.clone().sweep(self.sessions.stop.clone()));
+        self.sessions.tracker.spawn(self.state.0.live.polled.clone().sweep(self.sessions.stop.clone()));
         let draining = tokio::spawn(self.sessions.clone().drain(GRACE, self.drained.clone()));
         let limits = build::limits(&self.config);
         let metrics = routes::operators(&self.state);

@@ -9,7 +9,7 @@ use clickwire_protocol::stream::Names;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, AppState, GRACE, routes};
+use super::{App, AppState, GRACE, States, routes};
 use crate::{
     admin::state::AdminState,
     config::Config,
@@ -170,7 +170,7 @@ impl Parts {
             hub,
             sessions: sessions.clone(),
         };
-        Ok(AppState {
+        Ok(AppState(Arc::new(States {
             http: Arc::new(http),
             identity: Arc::new(identity),
             query: Arc::new(query),
@@ -179,7 +179,7 @@ impl Parts {
             redirect: Arc::new(RedirectState { ads, addresses, enricher, click_ids, intake }),
             admin: Arc::new(admin),
             health: Arc::new(health),
-        })
+        })))
     }
 }
 
@@ -219,8 +219,8 @@ async fn begin_to_follow(
     pools: &Pools,
     drained: &CancellationToken,
 ) -> tokio::task::JoinHandle<()> {
-    let keys = state.intake.keys.clone();
-    let directory = state.identity.access.directory.clone();
+    let keys = state.0.intake.keys.clone();
+    let directory = state.0.identity.access.directory.clone();
     // Else a server that has just started would have to tell everybody to come again.
     let refreshed = async {
         keys.refresh().await?;
@@ -230,7 +230,7 @@ async fn begin_to_follow(
     if !matches!(refreshed, Ok(Ok(()))) {
         tracing::warn!("keys and accounts could not be read yet");
     }
-    let (hints, hinted, database) = (state.intake.hints.clone(), keys.clone(), pools.following.clone());
+    let (hints, hinted, database) = (state.0.intake.hints.clone(), keys.clone(), pools.following.clone());
     let rules = async move || if hinted.gives_hints() { hints.refresh(&database).await } else { Ok(()) };
     let rules = follow("rules", rules, drained.clone());
     let keys = follow("keys", async move || keys.refresh().await, drained.clone());

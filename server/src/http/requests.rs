@@ -42,7 +42,7 @@ pub(crate) async fn observe(State(seen): State<Seen>, mut request: Request, next
     let id = request.headers().get(REQUEST_ID).and_then(known).unwrap_or_else(|| Uuid::now_v7().to_string());
     // Not the path as it was asked for: strangers write it, and there is no end of them.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::error_span!("request", id, method = %request.method(), route);
+    let span = tracing::error_span!("request", request_id = id, method = %request.method(), route);
     let under_way = request.extensions_mut().remove::<UnderWay>();
     let answered = async {
         if let Err(error) = host::settle(&mut request) {

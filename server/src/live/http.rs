@@ -101,7 +101,7 @@ pub(crate) async fn events(
 ) -> Result<Response, Error> {
     let ViewQuery { view, since, every_ms } = asked(parameters, &caller.scope)?;
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
-    let place = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
+    let permit = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
     let share = match caller.account_id {
         Some(account_id) => Some(state.sessions.by_account.try_take(account_id).ok_or(LiveError::Full)?),
         None => None,
@@ -130,7 +130,7 @@ pub(crate) async fn events(
         news,
         heartbeat,
         leave,
-        _place: place,
+        _permit: permit,
         _share: share,
         _open: state.sessions.tracker.token(),
     };
@@ -158,7 +158,7 @@ struct Events {
     news: watch::Receiver<u64>,
     heartbeat: Interval,
     leave: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _place: SessionPermit,
+    _permit: SessionPermit,
     _share: Option<QuotaGuard<Uuid>>,
     /// A server that stops waits for it.
     _open: TaskTrackerToken,
@@ -226,7 +226,7 @@ pub(crate) async fn poll(
     if every_ms.is_some() {
         return Err(Error::field("every_ms", "Only for events; ask as often as you like."));
     }
-    let _place = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
+    let _permit = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
     let watched =
         state.polled.watch(view, &caller, |view| state.hub.watch(view, &caller)).ok_or(LiveError::Full)?;
     let start = async {

@@ -21,6 +21,7 @@ mod wire;
 
 use axum::extract::FromRef;
 use std::sync::Arc;
+use tracing::Instrument as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use axum::{
@@ -57,12 +58,14 @@ pub(crate) async fn upgrade(
     }
     // Whether it is needed the first message says.
     let by_cookie = state.access.by_cookie(request.headers()).map(Box::new);
-    let place = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
+    let permit = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
     let tracker = state.sessions.tracker.clone();
     tracker.clone().spawn(async move {
         let Some(socket) = upgrade.socket().await else { return };
         // In a task of its own, or what this one needs would be kept for as long.
-        tracker.spawn(Session::new(socket, by_cookie, place, &state).run());
+        let session = Session::new(socket, by_cookie, permit, &state);
+        let span = session.span();
+        tracker.spawn(session.run().instrument(span));
     });
     Ok(answer)
 }

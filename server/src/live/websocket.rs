@@ -11,6 +11,7 @@ use clickwire_protocol::{
 use rand::RngExt as _;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::{
@@ -48,12 +49,14 @@ const MAX_SUBSCRIPTIONS: usize = 8;
 
 /// One connection.
 pub(crate) struct Session {
+    /// Names it in logs, and to its client.
+    id: Uuid,
     connection: Arc<Connection>,
     access: Arc<Access>,
     /// Who has signed in with the browser that connected, or why nobody has.
     by_cookie: Result<Box<Caller>, Error>,
     /// Of what the server and the client's address may have, and of what its account may.
-    _place: SessionPermit,
+    _permit: SessionPermit,
     share: Option<QuotaGuard<Uuid>>,
     hub: Hub,
     sessions: Sessions,
@@ -94,19 +97,25 @@ impl Session {
     pub(crate) fn new(
         socket: Socket,
         by_cookie: Result<Box<Caller>, Error>,
-        place: SessionPermit,
+        permit: SessionPermit,
         state: &LiveState,
     ) -> Self {
         Self {
+            id: Uuid::now_v7(),
             connection: Arc::new(Connection::new(socket, state.sessions.deliveries.clone())),
             access: Arc::clone(&state.access),
             by_cookie,
-            _place: place,
+            _permit: permit,
             share: None,
             hub: state.hub.clone(),
             sessions: state.sessions.clone(),
             commands: Allowance::new("session", Rate::COMMANDS),
         }
+    }
+
+    /// What log lines say of the session.
+    pub(crate) fn span(&self) -> Span {
+        tracing::error_span!("session", session_id = %self.id)
     }
 
     /// Serves until either side ends it.
@@ -162,7 +171,7 @@ impl Session {
             self.share = Some(share.ok_or_else(full)?);
         }
         self.connection.answer(&ServerMessage::Welcome {
-            session: Uuid::now_v7().to_string(),
+            session: self.id.to_string(),
             heartbeat_ms: self.sessions.heartbeat.as_millis() as u64,
             advertisers: caller.scope.advertisers().map(<[String]>::to_vec),
         })?;

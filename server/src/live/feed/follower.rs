@@ -124,7 +124,7 @@ impl Follower {
         match serde_json::from_slice::<Delta>(payload) {
             Ok(delta) => Some(feed.cells().apply(delta, now_ms().div_euclid(1_000))),
             Err(error) => {
-                tracing::warn!(advertiser_id = self.advertiser_id, %error, "a message of the feed can't be read");
+                tracing::warn!(%error, "a message of the feed can't be read");
                 self.needs_resync.store(true, Ordering::Relaxed);
                 None
             }

@@ -21,6 +21,7 @@ use sqlx::{AssertSqlSafe, FromRow as _};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -62,7 +63,7 @@ impl Loader {
     /// Begins to read, until it has worked.
     pub(in crate::live) fn begin(&self) -> Loading {
         let loader = self.clone();
-        AbortOnDropHandle::new(tokio::spawn(async move {
+        let reading = async move {
             let mut backoff = Backoff::up_to(RETRY_WITHIN);
             loop {
                 // What comes after this is not contained.
@@ -71,13 +72,13 @@ impl Loader {
                 match loader.load(ours).await {
                     Ok(loaded) => return Some(loaded),
                     Err(error) => {
-                        let advertiser_id = &*loader.advertiser_id;
-                        tracing::warn!(advertiser_id, %error, "live state could not be loaded");
+                        tracing::warn!(%error, "live state could not be loaded");
                         backoff.wait().await;
                     }
                 }
             }
-        }))
+        };
+        AbortOnDropHandle::new(tokio::spawn(reading.in_current_span()))
     }
 
     /// The feed's head, which is begun if there is none: else a feed that an aggregator begins anew, by

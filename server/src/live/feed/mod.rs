@@ -39,6 +39,7 @@ use clickwire_process::{now_ms, redis::Connection};
 use clickwire_protocol::{MINUTE_MS, feed::Position, live::View};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument as _;
 
 use crate::{
     http::quota::Holder,
@@ -120,9 +121,10 @@ impl Feed {
             needs_resync,
             loader,
         };
-        let ended = tokio::spawn(async move {
+        let following = async move {
             tokio::select! { () = follower.run(events) => {}, () = stop.cancelled() => {} }
-        });
+        };
+        let ended = tokio::spawn(following.instrument(tracing::error_span!("feed", advertiser_id)));
         (feed, ended)
     }
 
