@@ -53,10 +53,10 @@ async fn run_if_due(database: &PgPool, feed: &Feed, config: &Config) -> anyhow::
     }
     // The lock ends with the connection, however this ends.
     let mut connection = database.acquire().await?.detach();
-    let (first, second) = config.names().reconciliation_lock();
+    let lock = config.names().reconciliation_lock();
     let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
-        .bind(first)
-        .bind(second)
+        .bind(lock.deployment)
+        .bind(lock.work)
         .fetch_one(&mut connection)
         .await?;
     if !locked {

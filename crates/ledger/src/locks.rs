@@ -10,6 +10,7 @@
 //! - **A lock it holds in the middle of a statement,** whose rest it has not sent (`COPY`) or whose answer it
 //!   does not read. The database has no limit for that; whoever waits for the lock ends the session.
 
+use clickwire_protocol::stream::AdvisoryLock;
 use sqlx::PgConnection;
 
 /// How long a transaction stands in the line before a lock, as PostgreSQL reads it.
@@ -20,18 +21,16 @@ const CLIENT_SILENT_SECONDS: f64 = 3.0;
 
 /// Takes a lock until the transaction ends; `connection` must be in one. What the transaction has done so far
 /// stays done however often it queues.
-pub(crate) async fn lock(
-    connection: &mut PgConnection,
-    (first, second): (i32, i32),
-) -> Result<(), sqlx::Error> {
-    let is_free = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1, $2)").bind(first).bind(second);
+pub(crate) async fn lock(connection: &mut PgConnection, lock: AdvisoryLock) -> Result<(), sqlx::Error> {
+    let is_free =
+        sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1, $2)").bind(lock.deployment).bind(lock.work);
     if is_free.fetch_one(&mut *connection).await? {
         return Ok(());
     }
     loop {
         let queue = format!("SAVEPOINT queue; SET LOCAL lock_timeout = '{PLACE_FOR}'");
         sqlx::raw_sql(sqlx::AssertSqlSafe(queue)).execute(&mut *connection).await?;
-        let turn = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(first).bind(second);
+        let turn = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(lock.deployment).bind(lock.work);
         match turn.execute(&mut *connection).await {
             Ok(_) => {
                 let leave = "RELEASE SAVEPOINT queue; SET LOCAL lock_timeout TO DEFAULT";
@@ -42,7 +41,7 @@ pub(crate) async fn lock(
             Err(error) if has_code(&error, "55P03") => {
                 let leave = "ROLLBACK TO SAVEPOINT queue; RELEASE SAVEPOINT queue";
                 sqlx::raw_sql(leave).execute(&mut *connection).await?;
-                end_silent(connection, (first, second)).await?;
+                end_silent(connection, lock).await?;
             }
             Err(error) => return Err(error),
         }
@@ -50,7 +49,7 @@ pub(crate) async fn lock(
 }
 
 /// Ends the session that holds a lock and waits for its client in the middle of a statement.
-async fn end_silent(connection: &mut PgConnection, (first, second): (i32, i32)) -> Result<(), sqlx::Error> {
+async fn end_silent(connection: &mut PgConnection, lock: AdvisoryLock) -> Result<(), sqlx::Error> {
     let ended: i64 = sqlx::query_scalar(
         "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_locks JOIN pg_stat_activity USING (pid) \
           WHERE locktype = 'advisory' AND granted AND datname = current_database() AND datid = database \
@@ -59,8 +58,8 @@ async fn end_silent(connection: &mut PgConnection, (first, second): (i32, i32)) 
             AND query_start < clock_timestamp() - $3 * INTERVAL '1 s' AND pg_has_role(usesysid, 'USAGE')",
     )
     // As the database shows them: without a sign.
-    .bind(i64::from(first.cast_unsigned()))
-    .bind(i64::from(second.cast_unsigned()))
+    .bind(i64::from(lock.deployment.cast_unsigned()))
+    .bind(i64::from(lock.work.cast_unsigned()))
     .bind(CLIENT_SILENT_SECONDS)
     .fetch_one(connection)
     .await?;

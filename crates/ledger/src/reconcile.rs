@@ -96,7 +96,7 @@ pub async fn mend(
     to: OffsetDateTime,
 ) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    lock(&mut transaction, names.installation_lock()).await?;
+    lock(&mut transaction, names.deployment_lock()).await?;
     // What was found before the lock may have changed; and a batch that waits for the lock adds to
     // what we write.
     let found = compare(&mut transaction, from, to).await?;

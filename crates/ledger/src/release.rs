@@ -59,9 +59,9 @@ pub async fn release(
     (actor, reason): (&str, &str),
 ) -> Result<Outcome, sqlx::Error> {
     // The line before the lock is left by the connection's own `lock_timeout`.
-    let (stream, installation) = names.installation_lock();
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(stream).bind(installation);
-    lock.execute(&mut *connection).await?;
+    let lock = names.deployment_lock();
+    let taken = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(lock.deployment).bind(lock.work);
+    taken.execute(&mut *connection).await?;
     let found: Option<(bool, bool, bool)> = sqlx::query_as(
         "SELECT disposition IN ('duplicate', 'givt', 'sivt'), coalesce(released, false), \
                 clicked_at < now() - make_interval(days => $4) \

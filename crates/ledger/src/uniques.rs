@@ -76,7 +76,7 @@ pub(crate) async fn fold(database: &PgPool, names: &Names) -> Result<(), sqlx::E
 
 async fn fold_some(database: &PgPool, names: &Names) -> Result<usize, sqlx::Error> {
     let mut transaction = database.begin().await?;
-    lock(&mut transaction, names.installation_lock()).await?;
+    lock(&mut transaction, names.deployment_lock()).await?;
     let rows = sqlx::query(
         "UPDATE unique_minutes AS m SET folded = true \
            FROM (SELECT advertiser_id, campaign_id, bucket FROM unique_minutes WHERE NOT folded \

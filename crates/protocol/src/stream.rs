@@ -28,6 +28,15 @@ pub struct Names {
     stream: String,
 }
 
+/// An advisory lock of PostgreSQL, in its form of two numbers (`pg_advisory_xact_lock(int, int)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdvisoryLock {
+    /// Of one deployment, made from the name of its stream.
+    pub deployment: i32,
+    /// What is done under it: a partition's number, or less than 0 for work on the whole.
+    pub work: i32,
+}
+
 impl Names {
     /// What a name may be, for messages.
     pub const RULE: &str = "from 1 to 64 letters, digits, _ and -";
@@ -59,20 +68,20 @@ impl Names {
         format!("aggregator-{partition}")
     }
 
-    /// The database's advisory lock (a pair of numbers) under which a partition's batches are
-    /// committed. A database is one installation's: its locks are named after its stream.
-    pub fn partition_lock(&self, partition: u16) -> (i32, i32) {
-        (self.locks(), i32::from(partition))
+    /// The lock under which a partition's batches are committed. A database is one deployment's: its locks are
+    /// named after its stream.
+    pub fn partition_lock(&self, partition: u16) -> AdvisoryLock {
+        AdvisoryLock { deployment: self.locks(), work: i32::from(partition) }
     }
 
-    /// The advisory lock under which verdicts and buckets change.
-    pub fn installation_lock(&self) -> (i32, i32) {
-        (self.locks(), -1)
+    /// The lock under which verdicts and buckets change.
+    pub fn deployment_lock(&self) -> AdvisoryLock {
+        AdvisoryLock { deployment: self.locks(), work: -1 }
     }
 
-    /// The advisory lock of whoever compares buckets with the ledger on schedule.
-    pub fn reconciliation_lock(&self) -> (i32, i32) {
-        (self.locks(), -2)
+    /// The lock of the aggregator that compares buckets with the ledger on schedule.
+    pub fn reconciliation_lock(&self) -> AdvisoryLock {
+        AdvisoryLock { deployment: self.locks(), work: -2 }
     }
 
     /// The first number of each of its locks.
@@ -108,9 +117,9 @@ mod tests {
         let (one, other) = (Names::new("CLICKS"), Names::new("clicks"));
         assert_eq!(one.subject(0), other.subject(0));
         assert_eq!(one.partition_lock(0), other.partition_lock(0));
-        assert_eq!(one.installation_lock(), other.installation_lock());
+        assert_eq!(one.deployment_lock(), other.deployment_lock());
         // Pinned: an aggregator of another version, beside this one, must take the same.
-        assert_eq!(one.installation_lock(), (5430, -1));
+        assert_eq!(one.deployment_lock(), AdvisoryLock { deployment: 5430, work: -1 });
     }
 
     #[test]

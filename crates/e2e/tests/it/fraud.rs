@@ -288,11 +288,11 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
         let named = |number: u32| format!("ad_{number:03}");
         (0..).map(named).find(|ad| partition_of(ad, DEFAULT_PARTITIONS) == partition).context("no ad")
     };
-    let turn = stack.names().installation_lock();
+    let turn = stack.names().deployment_lock();
     let mut judging = stack.database().begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
-        .bind(turn.0)
-        .bind(turn.1)
+        .bind(turn.deployment)
+        .bind(turn.work)
         .execute(&mut *judging)
         .await?;
 

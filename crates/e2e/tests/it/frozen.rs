@@ -10,6 +10,7 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    stream::AdvisoryLock,
 };
 use tokio::{
     net::TcpListener,
@@ -113,7 +114,7 @@ async fn frozen_in_the_line(partitions: u16) -> Result<()> {
     let frozen = stack.start_aggregator().await?;
     stack.has_chunks().await?;
     let mut line = stack.database().begin().await?;
-    let (first, second) = stack.names().installation_lock();
+    let AdvisoryLock { deployment: first, work: second } = stack.names().deployment_lock();
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(first).bind(second);
     lock.execute(&mut *line).await?;
     publish_on_each(&stack, partitions, 20).await?;
@@ -183,7 +184,7 @@ async fn a_session_that_stopped_in_the_middle_of_a_copy_is_ended() -> Result<()>
     stack.has_chunks().await?;
     let mut silent = stack.database().acquire().await?;
     sqlx::raw_sql("BEGIN").execute(&mut *silent).await?;
-    let (first, second) = stack.names().partition_lock(0);
+    let AdvisoryLock { deployment: first, work: second } = stack.names().partition_lock(0);
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(first).bind(second);
     lock.execute(&mut *silent).await?;
     let copy = silent.copy_in_raw("COPY judged FROM STDIN").await?;
@@ -228,7 +229,7 @@ async fn after_a_kill_its_clicks_are_counted_within_seconds() -> Result<()> {
     let killed = stack.start_aggregator().await?;
     stack.has_chunks().await?;
     let mut line = stack.database().begin().await?;
-    let (first, second) = stack.names().installation_lock();
+    let AdvisoryLock { deployment: first, work: second } = stack.names().deployment_lock();
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(first).bind(second);
     lock.execute(&mut *line).await?;
     publish_on_each(&stack, 4, 100).await?;

@@ -218,8 +218,8 @@ async fn a_frozen_server_does_not_hold_up_counting() -> Result<()> {
 
     // It is given the lock while it is frozen.
     let mut before = stack.database().begin().await?;
-    let (stream, installation) = stack.names().installation_lock();
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(stream).bind(installation);
+    let lock = stack.names().deployment_lock();
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(lock.deployment).bind(lock.work);
     lock.execute(&mut *before).await?;
     let admin = stack.as_admin()?;
     let release = tokio::spawn(async move {

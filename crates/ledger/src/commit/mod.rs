@@ -164,7 +164,7 @@ impl Ledger {
         }
         let mut candidates = candidates::find(&mut transaction, &fresh, &rules).await?;
         stopwatch.ended(Stage::Candidates);
-        lock(&mut transaction, self.settings.names.installation_lock()).await?;
+        lock(&mut transaction, self.settings.names.deployment_lock()).await?;
         stopwatch.ended(Stage::Queue);
         candidates.add_from_others(&mut transaction, &fresh, &rules).await?;
         let adjusted = reconsider(&mut transaction, &fresh, &candidates, &rules, &mut changes).await?;
