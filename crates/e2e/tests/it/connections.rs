@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clickwire_e2e::{Stack, eventually, raw, way::Way};
+use clickwire_e2e::{
+    Stack, eventually, raw,
+    way::{Client, Way},
+};
 use http_body_util::Full;
 use hyper::{Request, body::Bytes, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -12,7 +15,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 const HEADERS: &str = "x-api-key: ingest-key-of-the-tests\r\ncontent-type: application/json\r\n";
@@ -148,6 +151,18 @@ async fn silent_connections_keep_no_place_from_others() -> Result<()> {
 /// What clients of one address may leave unread with the limit that the test sets.
 const ADDRESS_MAX_BYTES: u64 = 2 << 20;
 
+/// The memory of a server that does next to nothing for a second: the allocator gives back what it does not use
+/// when it is asked for something the next time.
+async fn settled_kib(client: &mut Client, resident_kib: &dyn Fn() -> Result<u64>) -> Result<u64> {
+    let mut least_kib = resident_kib()?;
+    for _ in 0..20 {
+        sleep(Duration::from_millis(50)).await;
+        client.send("GET /livez", &[], b"").await?;
+        least_kib = least_kib.min(resident_kib()?);
+    }
+    Ok(least_kib)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_nobody_reads_take_a_bounded_part_of_memory() -> Result<()> {
     for (is_tls, way) in [(false, Way::Http2), (true, Way::Http2OverTls)] {
@@ -171,7 +186,7 @@ async fn answers_that_nobody_reads_take_a_bounded_part_of_memory() -> Result<()>
         for _ in 0..30 {
             assert_eq!(reader.send("POST /api/v1/clicks/batch", &headers, &batch).await?.status, 400);
         }
-        let before_kib = resident_kib()?;
+        let before_kib = settled_kib(&mut reader, &resident_kib).await?;
         let (mut unread, mut connections, mut refused) = (Vec::new(), Vec::new(), 0);
         for _ in 0..15 {
             let stream = TokioIo::new(way.connect(stack.authority(), stack.certificate()).await?);
@@ -195,7 +210,7 @@ async fn answers_that_nobody_reads_take_a_bounded_part_of_memory() -> Result<()>
             }
             connections.push((sender, driver));
         }
-        let after_kib = resident_kib()?;
+        let after_kib = settled_kib(&mut reader, &resident_kib).await?;
         let unsent = server.metric("clickwire_unsent_bytes").await?;
         println!(
             "{way:?}: {} unread, {refused} refused, {before_kib} KiB before, {after_kib} KiB after",
