@@ -151,6 +151,10 @@ async fn silent_connections_keep_no_place_from_others() -> Result<()> {
 /// What clients of one address may leave unread with the limit that the test sets.
 const ADDRESS_MAX_BYTES: u64 = 2 << 20;
 
+/// Requests of each connection: without a bound 100 MiB of answers would lie there, of a third of a megabyte each.
+/// The allocator alone makes a difference of up to 45 MiB when other programs keep the machine busy.
+const REQUESTS: usize = 20;
+
 /// The memory of a server that does next to nothing for a second: the allocator gives back what it does not use
 /// when it is asked for something the next time.
 async fn settled_kib(client: &mut Client, resident_kib: &dyn Fn() -> Result<u64>) -> Result<u64> {
@@ -171,7 +175,7 @@ async fn answers_that_nobody_reads_take_a_bounded_part_of_memory() -> Result<()>
             stack.certify()?;
         }
         stack.set("CLICKWIRE_UNREAD_MAX_BYTES", &(8 * ADDRESS_MAX_BYTES).to_string());
-        stack.set("CLICKWIRE_UNREAD_TIMEOUT_MS", "10000");
+        stack.set("CLICKWIRE_UNREAD_TIMEOUT_MS", "20000");
         let server = stack.start_server().await?;
         let resident_kib = || -> Result<u64> {
             let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()?))?;
@@ -195,7 +199,7 @@ async fn answers_that_nobody_reads_take_a_bounded_part_of_memory() -> Result<()>
             let (mut sender, connection) = http.handshake::<_, Full<Bytes>>(stream).await?;
             let mut driver = JoinSet::new();
             driver.spawn(async move { drop(connection.await) });
-            for _ in 0..6 {
+            for _ in 0..REQUESTS {
                 let request = Request::post(format!("http://{}/api/v1/clicks/batch", stack.authority()))
                     .header("x-api-key", Stack::ingest_key())
                     .header("content-type", "application/json")
@@ -218,10 +222,10 @@ async fn answers_that_nobody_reads_take_a_bounded_part_of_memory() -> Result<()>
         );
         assert!(refused > 0 && unsent <= ADDRESS_MAX_BYTES as f64, "{unsent} bytes");
         assert!(
-            after_kib.saturating_sub(before_kib) < 12 << 10,
+            after_kib.saturating_sub(before_kib) < 64 << 10,
             "{before_kib} KiB before, {after_kib} KiB after"
         );
-        eventually("what nobody reads is given up", Duration::from_secs(20), async || {
+        eventually("what nobody reads is given up", Duration::from_secs(40), async || {
             (server.metric("clickwire_unsent_bytes").await.ok()? == 0.0).then_some(())
         })
         .await?;
