@@ -140,8 +140,15 @@ impl DeadLetters {
         let letter = self.read(sequence).await?;
         // First, so that nothing is published if it can't be recorded.
         let claim = self.claim(database, sequence).await?;
-        let (replayed, named_advertiser) =
-            replay::publish(&self.nats, &self.names, &letter, edited.as_ref(), actor, reason).await?;
+        let published =
+            replay::publish(&self.nats, &self.names, &letter, edited.as_ref(), actor, reason).await;
+        let (replayed, named_advertiser) = match published {
+            Ok(published) => published,
+            Err(error) => {
+                claim.give_up().await;
+                return Err(error);
+            }
+        };
         let named_advertiser = named_advertiser.as_deref();
         let action = Action::Replay { edited: edited.as_deref(), replayed: &replayed, named_advertiser };
         claim.record(&letter, actor.name, reason, &action).await?;

@@ -60,6 +60,14 @@ impl Claim {
         if is_done { Err(Error::Done) } else { Ok(Self { transaction, stream, generation }) }
     }
 
+    /// Gives the letter up, nothing being done with it: when this returns, another may take it. A claim that is
+    /// dropped is given up only when its connection is used the next time.
+    pub(crate) async fn give_up(self) {
+        if let Err(error) = self.transaction.rollback().await {
+            tracing::debug!(%error, "the database gives the letter up itself");
+        }
+    }
+
     /// Records what was done, and gives the letter up.
     pub(crate) async fn record(
         mut self,
