@@ -159,14 +159,9 @@ impl Error {
             error => Refusal::Other {
                 code: code.into(),
                 message: message.into(),
-                click_id: error.unacknowledged(),
+                click_id: error.problem().and_then(Problem::click_id),
             },
         }
-    }
-
-    /// The click that the broker did not acknowledge.
-    pub(crate) fn unacknowledged(&self) -> Option<Uuid> {
-        self.problem().and_then(Problem::click_id)
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -197,6 +192,12 @@ impl Error {
             (_, StatusCode::UPGRADE_REQUIRED) => Some((UPGRADE, HeaderValue::from_static("websocket"))),
             _ => None,
         }
+    }
+
+    /// The error of a wing that this is, if it is one of that kind.
+    pub(crate) fn of_wing<P: Problem>(&self) -> Option<&P> {
+        let problem: &(dyn std::error::Error + 'static) = self.problem()?;
+        problem.downcast_ref()
     }
 
     fn problem(&self) -> Option<&dyn Problem> {

@@ -24,13 +24,6 @@ pub(crate) enum IdentityError {
     KeysUnread,
 }
 
-impl IdentityError {
-    /// Whether it can't be told yet whether a caller is known.
-    pub(crate) fn is_passing(error: &Error) -> bool {
-        error.code() == Self::KeysUnread.kind().1
-    }
-}
-
 impl Problem for IdentityError {
     fn kind(&self) -> Kind {
         match self {

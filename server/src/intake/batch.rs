@@ -255,7 +255,7 @@ fn answer(taken: Vec<Result<BatchResult, Error>>) -> Response {
     for taken in taken {
         answer.results.push(taken.map_or_else(
             |error| {
-                if error.unacknowledged().is_some() {
+                if matches!(error.of_wing(), Some(IntakeError::Broker { .. })) {
                     answer.failed += 1;
                     first_failure.get_or_insert_with(|| error.to_string());
                 } else {

@@ -160,7 +160,7 @@ impl Session {
         };
         let caller = match caller {
             Ok(caller) => caller,
-            Err(error) if IdentityError::is_passing(&error) => {
+            Err(error) if matches!(error.of_wing(), Some(IdentityError::KeysUnread)) => {
                 return Err(End::close(close::TRY_AGAIN_LATER, "accounts can't be looked up now"));
             }
             Err(_) => return Err(End::close(close::UNAUTHORIZED, "unknown token, or not signed in")),

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use thiserror::Error as ThisError;
 
 use crate::http::{
-    error::{Error, Kind, Problem},
+    error::{Kind, Problem},
     openapi::groups,
 };
 
@@ -17,13 +17,6 @@ pub(crate) enum RedirectError {
     /// It is done, but screens or other servers may not know.
     #[error("redis: {0}")]
     RedisAway(String),
-}
-
-impl RedirectError {
-    /// Whether an ad could not be looked up.
-    pub(super) fn is_ads_away(error: &Error) -> bool {
-        error.code() == Self::AdsAway(String::new()).kind().1
-    }
 }
 
 impl Problem for RedirectError {

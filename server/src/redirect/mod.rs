@@ -118,7 +118,7 @@ async fn answered(
         Ok(Followed::Uncounted(_)) => "uncounted",
         Err(Error::NotFound) => "unknown_ad",
         Err(Error::TooMany { .. }) => "limited",
-        Err(error) if RedirectError::is_ads_away(error) => "ads_away",
+        Err(error) if matches!(error.of_wing(), Some(RedirectError::AdsAway(_))) => "ads_away",
         Err(_) => "not_taken",
     };
     metrics::counter!("clickwire_redirects_total", "outcome" => outcome).increment(1);

@@ -271,28 +271,13 @@ impl Source for Watcher {
 
 #[cfg(test)]
 mod tests {
-    use clickwire_protocol::alerts::{Kind, News as What, Severity};
-    use serde_json::json;
-    use uuid::Uuid;
+    use clickwire_protocol::alerts::News as What;
 
     use super::*;
+    use crate::live::wire::frame::tests::incident;
 
     fn change(seq: i64) -> Change {
-        let alert = Alert {
-            alert_id: Uuid::from_u128(1),
-            kind: Kind::Lag,
-            subject: "CLICKS".into(),
-            advertiser_id: None,
-            campaign_id: None,
-            severity: Severity::Critical,
-            opened_at: String::new(),
-            last_seen_at: String::new(),
-            resolved_at: None,
-            acknowledged_at: None,
-            acknowledged_by: None,
-            details: json!({}),
-            version: seq,
-        };
+        let alert = Alert { version: seq, ..incident() };
         Change { seq, change: What::Opened, changed_at: String::new(), alert }
     }
 

@@ -241,9 +241,9 @@ pub(in crate::live) mod tests {
         }
     }
 
-    fn messages(id: u32) -> Vec<ServerMessage> {
-        let epoch = r#"an "id":0, of a kind"#.to_owned();
-        let alert = Alert {
+    /// An open incident in its first version.
+    pub(in crate::live) fn incident() -> Alert {
+        Alert {
             alert_id: Uuid::from_u128(1),
             kind: Kind::Lag,
             subject: "CLICKS".into(),
@@ -257,7 +257,12 @@ pub(in crate::live) mod tests {
             acknowledged_by: None,
             details: serde_json::json!({}),
             version: 1,
-        };
+        }
+    }
+
+    fn messages(id: u32) -> Vec<ServerMessage> {
+        let epoch = r#"an "id":0, of a kind"#.to_owned();
+        let alert = incident();
         let change = Change { seq: 1, change: News::Opened, changed_at: String::new(), alert: alert.clone() };
         let cells = |n: usize| {
             vec![ViewCell { minute: 1, group: vec!["ä\"".repeat(n)], counts: Default::default() }]
