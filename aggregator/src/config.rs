@@ -187,7 +187,7 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         order: Order,
-        /// Who is to be recorded.
+        /// The person who is to be recorded.
         #[arg(long, env = "USER", default_value = "operator", global = true)]
         actor: String,
     },

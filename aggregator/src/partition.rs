@@ -57,7 +57,7 @@ struct Fetched {
     stored_at_ms: i64,
     /// Messages behind this one when it was delivered.
     left: u64,
-    /// It was delivered before, to us or to another.
+    /// The message was delivered before, to us or to another.
     is_redelivered: bool,
 }
 

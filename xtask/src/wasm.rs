@@ -1,7 +1,7 @@
 //! Builds the dashboard: compile to WebAssembly, bind to JavaScript, name every file by its
 //! content, compress, put everything into `dashboard/dist` at once.
 //!
-//! It does nothing when nothing changed: what went into the last build is remembered by its hash.
+//! The build does nothing when nothing changed: what went into the last build is remembered by its hash.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -39,7 +39,7 @@ const SILENT_FOR: Duration = Duration::from_secs(3);
 /// Advisory lock: "clickwire alerts", an arbitrary number.
 const LOCK: i64 = 0x636c_6b61;
 
-/// Whoever watches.
+/// The watchers.
 pub(crate) struct Watch {
     pub(crate) database: PgPool,
     pub(crate) nats: Context,

@@ -27,7 +27,7 @@ use crate::{config::Config, feed::Feed, health::Health};
 /// Differences are left, or were not to be repaired.
 const DIFFERENT: u8 = 1;
 
-/// It could not be done; what the command line parser answers to nonsense, too.
+/// The exit status of a command that could not be done; what the command line parser answers to nonsense, too.
 const FAILED: u8 = 2;
 
 /// Compares the buckets of `[from, to)`, widened to whole minutes, with the ledger.

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// Why a message can never be counted, whoever tries.
 #[derive(Debug, Error)]
 pub enum Unprocessable {
-    /// It is not a click at all.
+    /// The message is not a click at all.
     #[error("not a click: {0}")]
     Unreadable(#[from] serde_json::Error),
     /// Its receive time can't be true.
@@ -18,7 +18,7 @@ pub enum Unprocessable {
         /// What it says; Unix time in milliseconds.
         received_at_ms: i64,
     },
-    /// It is older than the stream can hold.
+    /// The click is older than the stream can hold.
     #[error("received {late_hours} hours too long ago: its range of time may be dropped already")]
     TooOld {
         /// By how much.

@@ -21,7 +21,7 @@ use crate::{
 /// Why a message must not be replayed as it is.
 #[derive(Debug, ThisError)]
 pub enum Refusal {
-    /// It would be set aside again.
+    /// The message would be set aside again.
     #[error(transparent)]
     Unprocessable(#[from] Unprocessable),
     /// The database could not store it.

@@ -8,7 +8,7 @@ use crate::{
     raw::{self, Answer},
 };
 
-/// Somebody who has signed in.
+/// A person who has signed in.
 #[derive(Clone, Debug)]
 pub struct Person {
     /// The server's address.
@@ -32,7 +32,7 @@ impl Person {
         Self::of(url, &answer)
     }
 
-    /// Whoever got this answer.
+    /// The person who got this answer.
     pub fn of(url: &str, answer: &Answer) -> Result<Self> {
         let cookie = set_cookie(answer).with_context(|| format!("no cookie in {answer:?}"))?;
         Ok(Self { url: url.to_owned(), cookie: cookie.to_owned() })

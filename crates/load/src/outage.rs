@@ -28,7 +28,7 @@ use crate::{
     live::Client,
 };
 
-/// Who watches, and what is killed.
+/// The number of viewers, and what is killed.
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]

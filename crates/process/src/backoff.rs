@@ -28,7 +28,7 @@ impl Backoff {
         Self { attempts: 0, longest }
     }
 
-    /// It worked: the next failure waits briefly again.
+    /// An attempt worked: the next failure waits briefly again.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }

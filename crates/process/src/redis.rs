@@ -221,7 +221,7 @@ impl Connection {
 
 /// What a command answers within `patience`; `None` if it fails or takes longer.
 ///
-/// It goes on by itself for as long as the connection waits for an answer: one that never answers
+/// The command goes on by itself for as long as the connection waits for an answer: one that never answers
 /// would not be found out if nobody waited.
 pub async fn within<T: Send + 'static>(
     patience: Duration,

@@ -63,9 +63,9 @@ impl Kind {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Somebody should look at it.
+    /// An operator should look at it.
     Warning,
-    /// Somebody must act.
+    /// An operator must act.
     Critical,
 }
 
@@ -87,7 +87,7 @@ pub struct Alert {
     pub alert_id: Uuid,
     /// What it is about.
     pub kind: Kind,
-    /// Who or what: an address's hash, a user, a campaign, a stream.
+    /// The subject: an address's hash, a user, a campaign, a stream.
     pub subject: String,
     /// Whose clicks, where they are one advertiser's.
     pub advertiser_id: Option<String>,
@@ -103,7 +103,7 @@ pub struct Alert {
     pub resolved_at: Option<String>,
     /// When somebody took notice.
     pub acknowledged_at: Option<String>,
-    /// Who took notice.
+    /// The person who took notice.
     pub acknowledged_by: Option<String>,
     /// What was measured, by kind.
     pub details: Value,
@@ -116,13 +116,13 @@ pub struct Alert {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum News {
-    /// It was seen for the first time.
+    /// The incident was seen for the first time.
     Opened,
-    /// It is worse than it was.
+    /// The incident is worse than it was.
     Escalated,
-    /// Somebody took notice.
+    /// A person took notice.
     Acknowledged,
-    /// It is over.
+    /// The incident is over.
     Resolved,
 }
 
@@ -144,7 +144,7 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spike {
-    /// So many median absolute deviations above the median are too many.
+    /// The number of median absolute deviations above the median from which on it is a spike.
     pub deviations: u32,
     /// Fewer clicks in a minute are none.
     pub minimum_clicks: u32,

@@ -52,7 +52,7 @@ pub enum BatchResult {
         /// Only a hint.
         is_fraudulent: bool,
     },
-    /// It was not taken.
+    /// The click was not taken.
     Refused {
         /// Why.
         error: Refusal,

@@ -20,7 +20,7 @@ pub enum Format {
 /// Why a body can't be taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Malformed {
-    /// It begins with something else.
+    /// The text begins with something else.
     #[error("The body must be a JSON array.")]
     NotAnArray,
     /// Something else stands between two elements or behind the last.
@@ -31,7 +31,7 @@ pub enum Malformed {
         /// Where, in bytes from the beginning.
         at: usize,
     },
-    /// It ends before the array does.
+    /// The text ends before the array does.
     #[error("The body ends before the array does.")]
     CutShort,
 }
@@ -41,7 +41,7 @@ pub enum Malformed {
 pub enum Element<'a> {
     /// All of it.
     Whole(&'a [u8]),
-    /// It is longer than the limit.
+    /// The element is longer than the limit.
     TooLarge,
 }
 

@@ -86,7 +86,7 @@ pub const MAX_EVERY_MS: u32 = 60_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientMessage {
-    /// Who is there; must be the first message, within 10 s.
+    /// The token of the client; must be the first message, within 10 s.
     Auth {
         /// A token; without one the cookie counts that came with the handshake.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,7 @@ pub enum Rule {
     UserAgent,
     /// The address belongs to a data centre.
     DataCenter,
-    /// Nobody was there to see it: a browser's prefetch, a `HEAD` request or a link preview.
+    /// No person was there to see it: a browser's prefetch, a `HEAD` request or a link preview.
     Prefetch,
     /// The same user clicked the same ad shortly before.
     Duplicate,
@@ -25,7 +25,7 @@ pub enum Rule {
     IpVelocity,
     /// One user clicks faster than people do.
     UserVelocity,
-    /// It bears a click id that no redirect has signed for this ad.
+    /// The click bears an id that no redirect has signed for this ad.
     ForgedClickId,
 }
 
@@ -74,11 +74,11 @@ impl Rule {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RuleMode))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// It is not asked.
+    /// The rule is not asked.
     Off,
-    /// It is kept as evidence and decides nothing.
+    /// The rule is kept as evidence and decides nothing.
     ReportOnly,
-    /// It decides.
+    /// The rule decides.
     Flag,
 }
 

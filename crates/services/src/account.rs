@@ -1,4 +1,4 @@
-//! Who the servers run as. PostgreSQL refuses to run as root, so as root everything runs as an
+//! The user that the servers run as. PostgreSQL refuses to run as root, so as root everything runs as an
 //! unprivileged user that the machine already has, and owns its data folder.
 
 use std::os::unix::process::CommandExt;

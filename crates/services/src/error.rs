@@ -14,10 +14,10 @@ pub enum Error {
         /// What it said.
         source: io::Error,
     },
-    /// Somebody else listens on a port that was asked for.
+    /// Another process listens on a port that was asked for.
     #[error("port {port} for {server} is taken on 127.0.0.1: stop what listens there or choose another")]
     PortTaken {
-        /// Who wanted it.
+        /// The server that wanted it.
         server: &'static str,
         /// The port.
         port: u16,

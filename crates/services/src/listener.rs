@@ -12,7 +12,7 @@ const LISTENS: &str = "0A";
 /// The listener on a port of this machine's loopback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listener {
-    /// Nobody.
+    /// No process.
     Nobody,
     /// The process that was asked about.
     Process,

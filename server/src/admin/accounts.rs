@@ -44,7 +44,7 @@ pub(crate) struct Issued {
 pub(super) struct Changed {
     #[serde(flatten)]
     profile: Profile,
-    /// Nobody can sign in to it any more, and its sessions and tokens end.
+    /// The account is closed: no sign-in any more, and its sessions and tokens end.
     is_disabled: bool,
 }
 
@@ -124,7 +124,7 @@ pub(super) async fn change(
 
 /// Gives an account a new password.
 ///
-/// It is shown this once; the account's sessions end.
+/// The password is shown this once; the account's sessions end.
 #[utoipa::path(post, path = "/{account_id}/password", operation_id = "reset_password", tag = "admin",
     params(("account_id" = Uuid, Path)),
     responses((status = 200, body = Issued), Refused<(

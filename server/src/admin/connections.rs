@@ -21,7 +21,7 @@ pub(crate) struct Connections {
     sessions: usize,
     /// How many there may be.
     sessions_max: usize,
-    /// Who is watched, the most first.
+    /// The advertisers that are watched, the most watched first.
     advertisers: Vec<Advertiser>,
 }
 

@@ -96,7 +96,7 @@ pub(super) async fn list(
 
 /// Acknowledges an incident.
 ///
-/// Who does it first is kept; again does nothing.
+/// The first acknowledgement is kept; another one does nothing.
 #[utoipa::path(post, path = "/{alert_id}/acknowledge", operation_id = "acknowledge_alert", tag = "operator",
     params(("alert_id" = Uuid, Path)),
     responses((status = 200, body = Alert), Refused<(crate::identity::error::Scoped, openapi::Missing, crate::store::error::Record)>))]

@@ -51,7 +51,7 @@ pub(super) struct Version {
     version: i32,
     mode: String,
     parameters: Value,
-    /// It judges clicks that are received from here on.
+    /// The version judges clicks that are received from here on.
     #[schema(format = DateTime)]
     effective_at: String,
     changed_by: String,
@@ -108,7 +108,7 @@ pub(super) async fn history(
 
 /// Makes a new version of a rule.
 ///
-/// It judges what is received from two seconds later on.
+/// The new version judges what is received from two seconds later on.
 #[utoipa::path(put, path = "/{rule}", operation_id = "change_rule", tag = "admin", params(("rule" = String, Path)),
     request_body = Change,
     responses((status = 200, body = Version), Refused<(

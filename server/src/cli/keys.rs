@@ -28,13 +28,13 @@ pub enum Order {
         /// An advertiser that it may post for; may be given again. Without it: every advertiser.
         #[arg(long = "advertiser")]
         advertisers: Vec<String>,
-        /// It may name users' addresses and browsers: for programs that post for their users.
+        /// The key may name users' addresses and browsers: for programs that post for their users.
         #[arg(long)]
         speaks_for_users: bool,
         /// Fields that no click has are passed over instead of refusing the click.
         #[arg(long)]
         ignores_unknown_fields: bool,
-        /// It is told at once which clicks look fraudulent: for programs that the operator trusts.
+        /// The key is told at once which clicks look fraudulent: for programs that the operator trusts.
         #[arg(long)]
         hints: bool,
         /// Clicks a second in the long run.

@@ -29,7 +29,7 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         order: accounts::Order,
-        /// Who does it; stands in the record.
+        /// The person who does it, for the record.
         #[arg(long, env = "USER", default_value = "unknown", global = true)]
         actor: String,
     },
@@ -38,7 +38,7 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         order: keys::Order,
-        /// Who does it; stands in the record.
+        /// The person who does it, for the record.
         #[arg(long, env = "USER", default_value = "unknown", global = true)]
         actor: String,
     },

@@ -24,7 +24,7 @@ pub(crate) struct Parameters {
 }
 
 impl<S: Sync> FromRequestParts<S> for Parameters {
-    /// Who asks, and for what, is looked at first; what is wrong is told by [`Parameters::finish`].
+    /// None: caller and path are looked at first; [`Parameters::finish`] tells what is wrong.
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {

@@ -1,4 +1,4 @@
-//! Who is at the other end of a request: address and browser.
+//! The other end of a request: address and browser.
 //!
 //! Behind a proxy the connection's address is the proxy's, and the client's stands in a header that
 //! anybody can write. It is believed from proxies that the operator has named, and read from its end,

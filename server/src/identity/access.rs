@@ -1,4 +1,4 @@
-//! Who asks, and what that one may do. Every handler that answers with data asks [`Scope`]; there is no
+//! The caller of a request, and what it may do. Every handler that answers with data asks [`Scope`]; there is no
 //! other way to an advertiser's id. What looks after the whole is guarded by [`Operator`]; what changes
 //! anything but clicks, by [`Admin`].
 //!
@@ -52,7 +52,7 @@ pub(crate) struct Access {
     allowed_origins: Vec<String>,
 }
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// As it stands in records.
@@ -122,7 +122,7 @@ impl Access {
         })
     }
 
-    /// Who shows a token.
+    /// The caller that shows a token.
     pub(crate) fn by_token(&self, token: &str) -> Result<Caller, Error> {
         let hash = hash(token);
         match self.configured.get(&hash) {
@@ -131,13 +131,13 @@ impl Access {
         }
     }
 
-    /// Who has signed in with the browser that sends these headers.
+    /// The person who has signed in with the browser that sends these headers.
     pub(crate) fn by_cookie(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         let token = self.tokens.sent(headers, now_ms()).ok_or(Error::Unauthorized)?;
         self.directory.caller(Credential::Session(token))
     }
 
-    /// Who sends a request. A token goes before a cookie.
+    /// The sender of a request. A token goes before a cookie.
     fn caller(&self, parts: &Parts) -> Result<Caller, Error> {
         if parts.headers.contains_key(AUTHORIZATION) {
             return self.by_token(bearer(&parts.headers).ok_or(Error::Unauthorized)?);
@@ -295,7 +295,7 @@ where
 }
 
 impl Operator {
-    /// Who stands in the records of what was done.
+    /// The name that stands in the records of what was done.
     pub(crate) fn actor(&self) -> &str {
         &self.0.name
     }
@@ -307,7 +307,7 @@ impl Operator {
 }
 
 impl Admin {
-    /// Who stands in the records of what was done.
+    /// The name that stands in the records of what was done.
     pub(crate) fn actor(&self) -> &str {
         &self.0.name
     }

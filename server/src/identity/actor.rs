@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{http::error::Error, store::database::answer};
 
-/// Who does something, and from where.
+/// The author of a change, and where it was made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Actor {
     pub(crate) name: String,
@@ -28,12 +28,12 @@ impl Actor {
         Self { name: caller.name.to_string(), origin, account }
     }
 
-    /// Who works where the programs run.
+    /// A person who works where the programs run.
     pub(crate) fn shell(user: &str) -> Self {
         Self { name: format!("shell:{user}"), origin: "shell".to_owned(), account: None }
     }
 
-    /// Whoever tries to sign in and is refused.
+    /// A sign-in that was refused.
     pub(crate) fn nobody(origin: String) -> Self {
         Self { name: "nobody".to_owned(), origin, account: None }
     }

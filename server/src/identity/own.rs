@@ -157,7 +157,7 @@ pub(super) async fn tokens(
 
 /// Makes a token for a program.
 ///
-/// It sees what the account sees, and is shown this once.
+/// The token sees what the account sees, and is shown this once.
 #[utoipa::path(post, path = "/tokens", operation_id = "create_token", tag = "account", request_body = WantedToken,
     responses((status = 201, body = IssuedToken), Refused<(
         crate::identity::error::Account, crate::identity::error::OneAtATime, openapi::Body, openapi::Conflict, crate::store::error::Record

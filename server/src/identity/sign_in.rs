@@ -44,7 +44,7 @@ pub(crate) struct SignIn {
     pub(crate) password: String,
 }
 
-/// Who is signed in.
+/// The account that is signed in.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Session {
     /// As it stands in records.
@@ -130,7 +130,7 @@ pub(super) async fn sign_in(
     Ok(answer(&state, &caller, Some(token)))
 }
 
-/// Somebody has tried an account's login with a wrong password. How often that can be, attempts are limited to.
+/// Records a wrong password for a login that exists. Limits on attempts bound how often that happens.
 async fn record_refusal(database: PgPool, actor: Actor, account_id: Uuid) {
     let recorded = async {
         let mut transaction = actor.begin(&database).await?;
@@ -142,7 +142,7 @@ async fn record_refusal(database: PgPool, actor: Actor, account_id: Uuid) {
     }
 }
 
-/// Who asks.
+/// The caller.
 ///
 /// A browser that has signed in gets a younger token when its own is past a third of its time: a page that
 /// is open asks now and then.

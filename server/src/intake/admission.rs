@@ -1,4 +1,4 @@
-//! Who may post, and how much, before a body is read.
+//! Admission of posts, by key and allowance, before a body is read.
 //!
 //! A key is known or not, and what it may send is limited by the key. A key that does not speak for
 //! users is used by many clients, so each client's address is limited, too. So is whoever tries keys

@@ -78,9 +78,9 @@ pub(crate) struct Idempotency {
 
 /// What Redis knows about a post.
 pub(super) enum Found {
-    /// It was answered, so.
+    /// The post was answered like this.
     Answer(Bytes),
-    /// It is the first, or the first failed, or Redis can't say.
+    /// The post is the first, or the first failed, or Redis can't say.
     Nothing(Box<Begun>),
 }
 
@@ -173,7 +173,7 @@ impl Begun {
         self.end("answer", answer).await;
     }
 
-    /// It is not certain that the click was taken: a repetition tries again.
+    /// Ends a post of which it is not certain that the click was taken: a repetition tries again.
     pub(super) async fn failed(self) {
         self.end("busy_until_ms", b"0").await;
     }

@@ -52,12 +52,12 @@ const BROWSERS_PATIENCE: Duration = Duration::from_millis(500);
 /// A server that has just started gives the connection to its broker so long before it counts as away.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a sender does when it is told to come again.
+/// What a client does when it is told to come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientRetry {
-    /// It sends the click again: a program.
+    /// A program, which sends the click again.
     Retries,
-    /// It is gone: a browser on its way to the advertiser.
+    /// A browser, which is on its way to the advertiser.
     FireAndForget,
 }
 
@@ -68,9 +68,9 @@ pub(crate) enum Taken {
     Stored,
     /// The broker has seen its id before, lately.
     Known,
-    /// It is on this server's disk until the broker is back.
+    /// The click is on this server's disk until the broker is back.
     Spooled,
-    /// Nobody has it, as far as is known, and that is counted. Only a sender that leaves is told so.
+    /// The click is lost, as far as is known, and counted as such. Only for clients that do not come again.
     Lost,
 }
 

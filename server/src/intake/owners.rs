@@ -77,7 +77,7 @@ struct Known {
 enum Said {
     LetThrough,
     Refused,
-    /// It must be asked for.
+    /// The database must be asked.
     Nothing,
 }
 

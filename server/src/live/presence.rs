@@ -1,4 +1,4 @@
-//! Who watches what over this server, for operators.
+//! The live views of this server and their viewers, for operators.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,11 +23,11 @@ pub(crate) struct Advertiser {
 struct WatchedView {
     watchers: usize,
     view: View,
-    /// Who they are, those with the most connections first.
+    /// The viewers, those with the most connections first.
     present: Vec<Watcher>,
 }
 
-/// Somebody who watches.
+/// A viewer.
 #[derive(Serialize, ToSchema)]
 struct Watcher {
     /// As it stands in records.

@@ -41,7 +41,7 @@ const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(10);
 /// Saying farewell takes so long, at most.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
 
-/// Who is sent away comes back after so long, at most, in milliseconds.
+/// The longest wait of a session that is sent away before it comes back, in milliseconds.
 const RECONNECT_WITHIN_MS: u32 = 1_000;
 
 /// Subscriptions of one session, at most.
@@ -53,7 +53,7 @@ pub(crate) struct Session {
     id: Uuid,
     connection: Arc<Connection>,
     access: Arc<Access>,
-    /// Who has signed in with the browser that connected, or why nobody has.
+    /// The person who has signed in with the browser that connected, or why there is none.
     by_cookie: Result<Box<Caller>, Error>,
     /// Of what the server and the client's address may have, and of what its account may.
     _permit: SessionPermit,

@@ -86,7 +86,7 @@ struct Slot {
 #[derive(Clone)]
 struct Known {
     found: Found,
-    /// It is looked up again when it is asked for after this.
+    /// The ad is looked up again when it is asked for after this.
     due: Instant,
     /// Changes up to this [`Inner::stamp`] are contained.
     stamp: u64,
@@ -250,7 +250,7 @@ impl Inner {
 /// What can be said without looking anything up.
 enum Served {
     Fresh(Found),
-    /// It can be served, but this request must have it looked up again.
+    /// The ad can be served, but this request must have it looked up again.
     Due(Found),
     Unknown,
 }

@@ -14,7 +14,7 @@ pub(crate) enum RedirectError {
     /// Neither Redis nor the database says where an ad leads.
     #[error("ads: {0}")]
     AdsAway(String),
-    /// It is done, but screens or other servers may not know.
+    /// The change is made, but screens or other servers may not know.
     #[error("redis: {0}")]
     RedisAway(String),
 }

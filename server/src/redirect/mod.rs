@@ -10,7 +10,7 @@
 //! - [`answer`]: redirects, and pages for those that can't be made
 //!
 //! Rules flag, they never block: robots, too, are sent on, and nobody is told what is thought of them.
-//! Whoever clicks more often than an address may is sent on, too, but those clicks are not taken.
+//! A visitor that clicks more often than an address may is sent on, too, but those clicks are not taken.
 
 mod ad;
 mod address;
@@ -130,7 +130,7 @@ async fn answered(
 
 /// Where a click goes on to.
 enum Followed {
-    /// It was taken in; the URL says under which id.
+    /// The click was taken in; the URL says under which id.
     Taken(String),
     /// The address is beyond its allowance: on to the advertiser, without an id.
     Uncounted(String),

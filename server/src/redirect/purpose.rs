@@ -1,4 +1,4 @@
-//! Who asks for a redirect without anybody having clicked: browsers that fetch ahead or show previews
+//! Requests for a redirect without a click: browsers that fetch ahead or show previews
 //! say so in headers, and a `HEAD` request opens no page.
 //!
 //! What fetches link previews for chat programs says so in its user agent only: the aggregator judges

@@ -1,5 +1,5 @@
-//! Who is convicted of clicking faster than people do becomes an incident, in the very transaction
-//! that convicts: it costs nothing as long as nobody is.
+//! Incidents of users and addresses that are convicted of clicking faster than people do, opened in the very
+//! transaction that convicts: no conviction, no cost.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Who clicks the same ad again: a click is a duplicate when another click of the same user and ad
+//! Repeated clicks: a click is a duplicate when another click of the same user and ad
 //! precedes it by less than the window, whether or not that one is itself a duplicate. Users and ads are
 //! names within an advertiser: what is named alike with another is somebody and something else.
 //!

@@ -1,4 +1,4 @@
-//! Who clicks faster than people do: a click is convicted when it lies in some half-open window of
+//! Clicks faster than people make them: a click is convicted when it lies in some half-open window of
 //! time that holds more clicks of its address (of its user) than the threshold.
 //!
 //! Seen in the order of time: when it belongs to some run of `threshold + 1` clicks whose first and

@@ -72,10 +72,10 @@ pub enum UnknownFields {
 /// Why something posted is no click.
 #[derive(Debug, Error)]
 pub enum NotRead {
-    /// It can't be taken apart.
+    /// The text can't be taken apart.
     #[error("{0}")]
     NotJson(serde_json::Error),
-    /// It can, and is none.
+    /// The text can be taken apart, and is no click.
     #[error("it is refused")]
     Refused(Rejection),
 }

@@ -2,7 +2,7 @@
 //!
 //! The document is made from the code: routes are registered with what describes them, schemas are
 //! derived from the types that are read and written, refusals come from [`Error`](crate::http::error::Error).
-//! Who may do an operation is its tag, one of [`ROLES`]; what that role must send is added here.
+//! An operation's tag says who may do it, one of [`ROLES`]; what that role must send is added here.
 //!
 //! - [`refused`]: what an operation may be refused for
 
@@ -28,7 +28,7 @@ use utoipa::{
 
 pub(crate) use self::refused::*;
 
-/// Who may do an operation, and the security schemes of which it takes one.
+/// Tags, which say who may do an operation, and the security schemes of which each takes one.
 pub(crate) const ROLES: [(&str, &[&str]); 6] = [
     ("poster", &["key", "key_as_token"]),
     ("viewer", &["token", "session", "secure_session"]),

@@ -111,8 +111,8 @@ groups! {
     Input: Error::Invalid(Rejection::default());
     /// A body is wrong.
     Body: Error::Invalid(Rejection::default()), Error::TooLarge, Error::UnsupportedMediaType;
-    /// It is not there, or its name can't be one.
+    /// The thing is not there, or its name can't be one.
     Missing: Error::NotFound, Error::Invalid(Rejection::default());
-    /// It does not fit what is there.
+    /// The order does not fit what is there.
     Conflict: Error::Conflict("This does not fit what is there.");
 }

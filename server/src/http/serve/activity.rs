@@ -26,11 +26,11 @@ pub(crate) struct Times {
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Over {
-    /// It did not get to its first request in time.
+    /// The connection did not get to its first request in time.
     Silent,
-    /// It had none for too long.
+    /// The connection had no request for too long.
     Idle,
-    /// It takes nothing of its answers.
+    /// The client takes nothing of its answers.
     Stalled,
 }
 
@@ -91,7 +91,7 @@ impl Activity {
         Self { state: Mutex::new(state), given_up: Notify::new() }
     }
 
-    /// It has agreed on keys: its time begins anew.
+    /// Both ends have agreed on keys: the time begins anew.
     pub(crate) fn speaks(&self) {
         self.lock().since = Instant::now();
     }

@@ -26,12 +26,12 @@ pub(crate) struct Poster {
     pub(crate) key_id: Arc<str>,
     /// Its clicks are counted as tests.
     pub(crate) is_test: bool,
-    /// It may name users' addresses and browsers. If not, they are those of the connection, and what one
+    /// The key may name users' addresses and browsers. If not, they are those of the connection, and what one
     /// address may send is limited.
     pub(crate) speaks_for_users: bool,
     /// What its clicks may have beside what clicks have.
     pub(crate) unknown_fields: UnknownFields,
-    /// It is told at once which of its clicks look fraudulent.
+    /// The key is told at once which of its clicks look fraudulent.
     pub(crate) gets_hints: bool,
     /// The advertisers that it may post for; `None`: all.
     advertisers: Option<Arc<[String]>>,

@@ -60,7 +60,7 @@ impl Ring {
         Self { configured: Arc::new(configured), stored: Arc::default(), reading: Arc::default(), database }
     }
 
-    /// Who posts with this key.
+    /// The poster that this key belongs to.
     pub(crate) fn poster(&self, key: &str) -> Result<Poster, Error> {
         let hash = hash(key);
         if let Some(poster) = self.configured.get(&hash) {

@@ -1,6 +1,6 @@
 //! One connection to Redis, or one to each node of a cluster, for all channels that are followed.
 //!
-//! Whoever follows a channel is told when it has been subscribed to: what was published before may have
+//! The follower of a channel is told when it has been subscribed to: what was published before may have
 //! been missed. A connection that breaks is replaced by a new one, on which every channel is subscribed to
 //! again. So it is done, too, when a node says that it has given a channel away. Channels are subscribed
 //! to one by one: those of a shard that is away must not hold up others.
@@ -38,9 +38,9 @@ const TURNS: usize = 256;
 
 /// What the subscriber is asked for.
 pub(in crate::live) enum Request {
-    /// Somebody follows a channel.
+    /// A channel is to be followed.
     Follow { channel: String, events: mpsc::Sender<Event>, needs_resync: Arc<AtomicBool> },
-    /// Who followed this channel has ended, unless another has begun since.
+    /// The follower of this channel has ended, unless another has begun since.
     Leave { channel: String },
 }
 
@@ -72,7 +72,7 @@ enum Answer {
     Subscribed(String),
     /// Redis says so by a push, too.
     Left,
-    /// It could not be left.
+    /// The channel could not be left.
     Kept(String),
     Pong,
 }

@@ -50,7 +50,7 @@ pub(crate) struct ViewState {
     /// A session is ahead of us, at this sequence number or later.
     awaited: u64,
     announce: watch::Sender<u64>,
-    /// Who watches, over how many connections each.
+    /// The viewers, and over how many connections each watches.
     present: BTreeMap<Arc<str>, usize>,
     /// Deltas that were encoded since the last tick.
     deltas: Vec<(From, Step)>,
@@ -137,17 +137,17 @@ impl ViewState {
         self.announce.subscribe()
     }
 
-    /// Who watches, over how many connections each.
+    /// The viewers, and over how many connections each watches.
     pub(crate) fn present(&self) -> &BTreeMap<Arc<str>, usize> {
         &self.present
     }
 
-    /// Somebody begins to watch.
+    /// A viewer begins to watch.
     pub(crate) fn viewer_joined(&mut self, who: &Arc<str>) {
         *self.present.entry(Arc::clone(who)).or_default() += 1;
     }
 
-    /// Somebody who has come goes.
+    /// A viewer that has joined leaves.
     pub(crate) fn viewer_left(&mut self, who: &str) {
         if let Some(connections) = self.present.get_mut(who) {
             *connections -= 1;

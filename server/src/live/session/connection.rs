@@ -1,6 +1,6 @@
 //! What a session's task shares with those who have news for it: the socket, and what it is to be told.
 //!
-//! Whoever has news writes it, straight into the sockets of all who listen, one after the other: to wake a
+//! The task that has news writes it straight into the sockets of all subscribers, one after the other: to wake a
 //! task for each would cost more than the write does. Only where a socket is full the session's own task goes
 //! on, as soon as there is room. Nothing queues: what it writes then is the state of that moment. What several
 //! views have to tell at the same moment goes out in one write.
