@@ -94,7 +94,10 @@ async fn round(
     metrics::gauge!("clickwire_rollup_stale_hours").set(progress.stale_hours as f64);
     metrics::gauge!("clickwire_rollup_stale_seconds").set(progress.stale_seconds);
     if !progress.is_marked {
-        tracing::error!("changes of click_minutes leave no marks: its triggers are missing or off");
+        tracing::error!(
+            "triggers are missing or off: changes of click_minutes leave no marks, or those of hour_counts and \
+             day_counts do not get into their coarser grains"
+        );
     }
     health.rolled_up(progress);
     Ok(())

@@ -17,6 +17,7 @@ use clap::Parser as _;
 use clickwire_aggregator::config::Config;
 use clickwire_ledger::{
     Committed, Ledger, Received, at,
+    counts::SUMS,
     rollups::{
         check::{self, Checked},
         closing::{self, Step},
@@ -110,8 +111,11 @@ impl Installation {
     }
 
     async fn assert_equal_to_plain(&self) -> anyhow::Result<()> {
-        assert_eq!(self.differences("click_hours").await?, 0);
-        assert_eq!(self.differences("click_days").await?, 0);
+        for view in ["click_hours", "click_days"] {
+            for grain in ["", "_by_campaign", "_by_place"] {
+                assert_eq!(self.differences(&format!("{view}{grain}")).await?, 0, "{view}{grain}");
+            }
+        }
         Ok(())
     }
 
@@ -169,6 +173,15 @@ async fn add_plain_views(database: &PgPool) -> anyhow::Result<()> {
     let sql =
         format!("BEGIN; CREATE SCHEMA plain; SET LOCAL search_path = plain, public; DO $${apache}; COMMIT");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(database).await?;
+    for view in ["click_hours", "click_days"] {
+        for (grain, columns) in [("campaign", "campaign_id"), ("place", "country, device_type")] {
+            let sql = format!(
+                "CREATE VIEW plain.{view}_by_{grain} AS SELECT bucket, advertiser_id, {columns}, {SUMS} FROM plain.{view} \
+                  GROUP BY bucket, advertiser_id, {columns}"
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(database).await?;
+        }
+    }
     Ok(())
 }
 
@@ -352,7 +365,7 @@ async fn hours_and_days_are_compared_with_minutes_and_mended() {
     installed.roll_up(installed.now_ms).await.unwrap();
 
     // As overlapping refreshes of continuous aggregates did: counted twice, and it stays so.
-    for table in ["hour_counts", "day_counts"] {
+    for table in ["hour_counts", "day_counts", "hour_counts_by_campaign", "day_counts_by_place"] {
         let sql = format!("UPDATE {table} SET valid = 2 * valid");
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&installed.database).await.unwrap();
         let found = installed.check_rollups(false).await.unwrap();

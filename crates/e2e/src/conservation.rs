@@ -9,8 +9,16 @@ use sqlx::AssertSqlSafe;
 use crate::{Sent, Stack, eventually};
 
 /// Where clicks are counted, and the table.
-const PLACES: [(&str, &str); 4] =
-    [("ledger", "clicks"), ("minutes", "click_minutes"), ("hours", "click_hours"), ("days", "click_days")];
+const PLACES: [(&str, &str); 8] = [
+    ("ledger", "clicks"),
+    ("minutes", "click_minutes"),
+    ("hours", "click_hours"),
+    ("days", "click_days"),
+    ("hours by campaign", "click_hours_by_campaign"),
+    ("hours by place", "click_hours_by_place"),
+    ("days by campaign", "click_days_by_campaign"),
+    ("days by place", "click_days_by_place"),
+];
 
 /// Waits until the ledger holds what was sent, then compares it and all buckets with that, advertiser
 /// by advertiser.

@@ -4,15 +4,19 @@
 /// far that is, and incidents with the news about them.
 ///
 /// Every other table of `migrations/` is in [`OTHERS`]; `tests/one_writer.rs` says so when one is in neither.
-pub const TABLES: [&str; 15] = [
+pub const TABLES: [&str; 19] = [
     "adjustments",
     "alert_changes",
     "alerts",
     "click_minutes",
     "clicks",
     "day_counts",
+    "day_counts_by_campaign",
+    "day_counts_by_place",
     "deployment",
     "hour_counts",
+    "hour_counts_by_campaign",
+    "hour_counts_by_place",
     "judged",
     "reconciliations",
     "rollup_progress",

@@ -1,11 +1,12 @@
-//! Hours and days are what the minutes add up to, in every snapshot: while clicks come on time and late, are
+//! Hours and days are what the minutes add up to, at every grain, in every snapshot: while clicks come on time and late, are
 //! released, and are set right by hand; while several aggregators roll up and reconcile; and after one of them
 //! died anywhere.
 
-use std::{os::unix::process::ExitStatusExt as _, time::Duration};
+use std::{os::unix::process::ExitStatusExt as _, sync::LazyLock, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually};
+use clickwire_ledger::counts::SUMS;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     MINUTE_MS,
@@ -14,7 +15,7 @@ use clickwire_protocol::{
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
@@ -25,20 +26,31 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// SIGABRT: what dies at a point dies by this, and nothing else does.
 const ABORTED: i32 = 6;
 
-/// Rows in which hours and days differ from what minutes add up to, in one snapshot, and how many minutes
-/// there are.
-const DIFFERENCES: &str = "\
-    WITH hours AS (SELECT time_bucket(INTERVAL '1 hour', bucket), advertiser_id, campaign_id, ad_id, country, \
-             device_type, sum(valid)::bigint, sum(duplicate)::bigint, sum(givt)::bigint, sum(sivt)::bigint, \
-             sum(test)::bigint, sum(defective)::bigint FROM click_minutes GROUP BY 1, 2, 3, 4, 5, 6), \
-         days AS (SELECT time_bucket(INTERVAL '1 day', bucket), advertiser_id, campaign_id, ad_id, country, \
-             device_type, sum(valid)::bigint, sum(duplicate)::bigint, sum(givt)::bigint, sum(sivt)::bigint, \
-             sum(test)::bigint, sum(defective)::bigint FROM click_minutes GROUP BY 1, 2, 3, 4, 5, 6) \
-    SELECT (SELECT count(*) FROM ((TABLE hours EXCEPT ALL TABLE click_hours) UNION ALL \
-                                  (TABLE click_hours EXCEPT ALL TABLE hours)) AS d), \
-           (SELECT count(*) FROM ((TABLE days EXCEPT ALL TABLE click_days) UNION ALL \
-                                  (TABLE click_days EXCEPT ALL TABLE days)) AS d), \
-           (SELECT count(*) FROM click_minutes)";
+/// The views of hours and days: the grain's end of their names, and its columns.
+const GRAINS: [(&str, &str); 3] = [
+    ("", "advertiser_id, campaign_id, ad_id, country, device_type"),
+    ("_by_campaign", "advertiser_id, campaign_id"),
+    ("_by_place", "advertiser_id, country, device_type"),
+];
+
+const WIDTHS: [(&str, &str); 2] = [("click_hours", "1 hour"), ("click_days", "1 day")];
+
+/// By view the rows in which hours and days of each grain differ from what minutes add up to, in one snapshot;
+/// then how many minutes there are.
+static DIFFERENCES: LazyLock<String> = LazyLock::new(|| {
+    let of_view = |(view, width): (&str, &str), (grain, columns): (&str, &str)| {
+        let sums = format!(
+            "SELECT time_bucket(INTERVAL '{width}', bucket), {columns}, {SUMS} FROM click_minutes GROUP BY 1, {columns}"
+        );
+        let shown = format!("TABLE {view}{grain}");
+        format!(
+            "SELECT '{view}{grain}', count(*) FROM \
+               ((({sums}) EXCEPT ALL {shown}) UNION ALL ({shown} EXCEPT ALL ({sums}))) AS d UNION ALL "
+        )
+    };
+    let views = WIDTHS.into_iter().flat_map(|width| GRAINS.map(|grain| of_view(width, grain)));
+    views.collect::<String>() + "SELECT '', count(*) FROM click_minutes"
+});
 
 /// A click of an advertiser's ad, so long ago.
 fn click(advertiser: u32, user: u32, age_ms: i64) -> Click {
@@ -61,8 +73,10 @@ fn click(advertiser: u32, user: u32, age_ms: i64) -> Click {
 }
 
 async fn assert_equal(database: &PgPool) -> Result<i64> {
-    let (hours, days, minutes): (i64, i64, i64) = sqlx::query_as(DIFFERENCES).fetch_one(database).await?;
-    ensure!((hours, days) == (0, 0), "{hours} hours and {days} days differ from {minutes} minutes");
+    let mut rows: Vec<(String, i64)> =
+        sqlx::query_as(AssertSqlSafe(DIFFERENCES.as_str())).fetch_all(database).await?;
+    let (_, minutes) = rows.pop().context("no row")?;
+    ensure!(rows.iter().all(|(_, rows)| *rows == 0), "of {minutes} minutes differ: {rows:?}");
     Ok(minutes)
 }
 
@@ -223,10 +237,20 @@ async fn an_aggregator_that_dies_while_it_rolls_up_changes_nothing() -> Result<(
     Ok(())
 }
 
+/// Where hours and days are stored.
+const STORED: [&str; 6] = [
+    "hour_counts",
+    "hour_counts_by_campaign",
+    "hour_counts_by_place",
+    "day_counts",
+    "day_counts_by_campaign",
+    "day_counts_by_place",
+];
+
 /// Rows of a table of roll-ups, each with the transaction that wrote it.
 async fn rows(database: &PgPool, table: &'static str) -> Result<Vec<(String, String)>> {
     let sql = format!("SELECT tableoid::text || ctid::text, xmin::text FROM {table}");
-    Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(database).await?)
+    Ok(sqlx::query_as(AssertSqlSafe(sql)).fetch_all(database).await?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -246,9 +270,11 @@ async fn a_late_click_rewrites_one_hour_of_one_ad() -> Result<()> {
     // Together with one of now: a continuous aggregate took everything in between for changed.
     let late = click(1, 1, 22 * HOUR_MS);
     stack.publish(&[click(1, 2, 0), late]).await?;
-    let (hours, days) =
-        (rows(stack.database(), "hour_counts").await?, rows(stack.database(), "day_counts").await?);
-    ensure!(hours.len() >= 70_000, "{} hours", hours.len());
+    let mut before = Vec::new();
+    for table in STORED {
+        before.push((table, rows(stack.database(), table).await?));
+    }
+    ensure!(before[0].1.len() >= 70_000, "{} hours", before[0].1.len());
     counted(&stack, 2).await?;
     rolled_up(&stack).await?;
     assert_equal(stack.database()).await?;
@@ -256,11 +282,12 @@ async fn a_late_click_rewrites_one_hour_of_one_ad() -> Result<()> {
         let before: std::collections::HashSet<_> = before.iter().collect();
         after.into_iter().filter(|row| !before.contains(row)).count()
     };
-    let written = changed(&hours, rows(stack.database(), "hour_counts").await?);
-    // Unless an hour ended meanwhile.
-    ensure!(written == 1 || written >= 1_000, "{written} hours were written for one click");
-    let written = changed(&days, rows(stack.database(), "day_counts").await?);
-    ensure!(written <= 1, "{written} days were written for one click");
+    for (table, before) in before {
+        let written = changed(&before, rows(stack.database(), table).await?);
+        // Unless an hour ended meanwhile: ten advertisers, with a campaign each.
+        let is_one = if table.starts_with("hour") { written == 1 || written >= 10 } else { written <= 1 };
+        ensure!(is_one, "{table}: {written} rows were written for one click");
+    }
     Ok(())
 }
 
@@ -296,6 +323,11 @@ async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<(
            FROM hour_counts",
         "INSERT INTO day_counts SELECT date_trunc('day', now(), 'UTC') - INTERVAL '1 day', advertiser_id, 'invented', \
                 ad_id, country, device_type, 7, 0, 0, 0, 0, 0 FROM hour_counts LIMIT 1",
+        // Of one grain alone.
+        "UPDATE hour_counts_by_campaign SET valid = 2 * valid",
+        "DELETE FROM hour_counts_by_place",
+        "INSERT INTO day_counts_by_campaign SELECT date_trunc('day', now(), 'UTC') - INTERVAL '1 day', advertiser_id, \
+                'invented', 7, 0, 0, 0, 0, 0 FROM hour_counts LIMIT 1",
     ] {
         // By whoever compares without mending, who says so; by whoever mends.
         corrupt(sql).await?;
@@ -353,35 +385,131 @@ async fn hours_and_days_outlive_their_minutes_and_are_not_made_of_what_is_left()
          SELECT {long_ago} + n * INTERVAL '1 minute', 'adv_001', 'camp_001', $1, 'DE', 'mobile', 1 \
            FROM generate_series(1, 5) AS n"
     );
-    sqlx::query(sqlx::AssertSqlSafe(insert.clone())).bind("ad_001").execute(stack.database()).await?;
-    let _aggregator = stack.start_aggregator().await?;
+    sqlx::query(AssertSqlSafe(insert.clone())).bind("ad_001").execute(stack.database()).await?;
+    let aggregator = stack.start_aggregator().await?;
     let shown = async || {
-        let sql = format!(
-            "SELECT (SELECT count(*) FROM click_minutes WHERE bucket < {long_ago} + INTERVAL '1 day'), \
-                    (SELECT coalesce(sum(valid), 0)::bigint FROM click_hours WHERE bucket < {long_ago} + INTERVAL '1 day'), \
-                    (SELECT coalesce(sum(valid), 0)::bigint FROM click_days WHERE bucket < {long_ago} + INTERVAL '1 day')"
-        );
-        let shown: (i64, i64, i64) =
-            sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_one(stack.database()).await?;
+        let of_view = |view: &str| {
+            format!(
+                "(SELECT coalesce(sum(valid), 0)::bigint FROM {view} WHERE bucket < {long_ago} + INTERVAL '1 day')"
+            )
+        };
+        let views =
+            WIDTHS.into_iter().flat_map(|(view, _)| GRAINS.map(|(grain, _)| format!("{view}{grain}")));
+        let sums = views.map(|view| of_view(&view)).collect::<Vec<_>>().join(", ");
+        let sql = format!("SELECT {}, ARRAY[{sums}]", of_view("click_minutes"));
+        let shown: (i64, Vec<i64>) = sqlx::query_as(AssertSqlSafe(sql)).fetch_one(stack.database()).await?;
         anyhow::Ok(shown)
     };
+    let all_five = vec![5; WIDTHS.len() * GRAINS.len()];
     eventually("the minutes are dropped", Duration::from_secs(30), async || {
-        let shown = shown().await.ok()?;
-        assert_eq!((shown.1, shown.2), (5, 5), "while {} minutes are there", shown.0);
-        (shown.0 == 0).then_some(())
+        let (minutes, rolled_up) = shown().await.ok()?;
+        assert_eq!(rolled_up, all_five, "while {minutes} minutes are there");
+        (minutes == 0).then_some(())
     })
     .await?;
     // By hand, for no click gets there.
-    sqlx::query(sqlx::AssertSqlSafe(insert)).bind("ad_002").execute(stack.database()).await?;
-    ensure!(shown().await? == (5, 5, 5));
-    let round = async || -> Option<f64> { _aggregator.metric("clickwire_rollup_rounds_total").await.ok() };
+    sqlx::query(AssertSqlSafe(insert)).bind("ad_002").execute(stack.database()).await?;
+    ensure!(shown().await? == (5, all_five.clone()));
+    let round = async || -> Option<f64> { aggregator.metric("clickwire_rollup_rounds_total").await.ok() };
     let before = round().await.context("no rounds")?;
     eventually("it is rolled up again", Duration::from_secs(30), async || {
         (round().await? > before + 1.0).then_some(())
     })
     .await?;
-    let (_, hours, days) = shown().await?;
-    ensure!((hours, days) == (5, 5), "{hours} {days}");
+    let (_, rolled_up) = shown().await?;
+    ensure!(rolled_up == all_five, "{rolled_up:?}");
+    aggregator.kill().await?;
+
+    // Until hours and days are too old themselves.
+    stack.set("CLICKWIRE_ROLLUPS_RETENTION_DAYS", "13");
+    let _aggregator = stack.start_aggregator().await?;
+    eventually("every grain is deleted", Duration::from_secs(30), async || {
+        let tables =
+            STORED.map(|table| format!("SELECT FROM {table} WHERE bucket < {long_ago} + INTERVAL '1 day'"));
+        let sql = format!("SELECT NOT EXISTS ({})", tables.join(" UNION ALL "));
+        sqlx::query_scalar::<_, bool>(AssertSqlSafe(sql))
+            .fetch_one(stack.database())
+            .await
+            .ok()?
+            .then_some(())
+    })
+    .await
+}
+
+/// A version that knows of no grains, retention and a person: they change what is stored as they like.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_changes_stored_hours_at_once_the_coarser_grains_are_their_sums() -> Result<()> {
+    let stack = Stack::new().await?;
+    let insert = |table: &str| {
+        format!(
+            "INSERT INTO {table} (bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid, duplicate, givt, \
+                 sivt, test, defective) \
+             SELECT '2026-01-01Z'::timestamptz + h * INTERVAL '1 day', 'adv_' || a, 'camp_' || n % 2, 'ad_' || n, c, 'mobile', \
+                    n, 1, 2, 3, 4, 5 \
+               FROM generate_series(1, 3) AS h, generate_series(1, 2) AS a, generate_series(1, 5) AS n, \
+                    unnest(ARRAY['DE', 'FR']) AS c"
+        )
+    };
+    for table in ["hour_counts", "day_counts"] {
+        let differing = GRAINS[1..].iter().map(|(grain, columns)| {
+            let sums = format!("SELECT bucket, {columns}, {SUMS} FROM {table} GROUP BY bucket, {columns}");
+            let stored = format!("TABLE {table}{grain}");
+            format!("((({sums}) EXCEPT ALL {stored}) UNION ALL ({stored} EXCEPT ALL ({sums})))")
+        });
+        let differing: Vec<String> =
+            differing.map(|sql| format!("(SELECT count(*) FROM {sql} AS d)")).collect();
+        let differing = format!("SELECT {}", differing.join(" + "));
+        let assert_sums = async |after: &str| {
+            let rows: i64 =
+                sqlx::query_scalar(AssertSqlSafe(differing.as_str())).fetch_one(stack.database()).await?;
+            ensure!(rows == 0, "{table}: {rows} rows differ after {after}");
+            anyhow::Ok(())
+        };
+        let change = |sql: &str| sql.replace("stored_hours", table);
+        // Rows of one advertiser's hour, in two sessions at once: the second waits and adds the first one's.
+        for pair in [
+            [insert(table), "UPDATE stored_hours SET valid = 100 WHERE ad_id = 'ad_2'".to_owned()],
+            [
+                "UPDATE stored_hours SET valid = valid + 1 WHERE ad_id = 'ad_1' AND country = 'DE'".to_owned(),
+                "UPDATE stored_hours SET valid = valid + 1 WHERE ad_id = 'ad_3' AND country = 'DE'".to_owned(),
+            ],
+            [
+                "DELETE FROM stored_hours WHERE ad_id IN ('ad_1', 'ad_3')".to_owned(),
+                "DELETE FROM stored_hours WHERE ad_id = 'ad_5'".to_owned(),
+            ],
+            [
+                "UPDATE stored_hours SET campaign_id = 'moved' WHERE ad_id = 'ad_2'".to_owned(),
+                "UPDATE stored_hours SET bucket = bucket + INTERVAL '1 day', country = 'US' WHERE ad_id = 'ad_4' AND country = 'DE'".to_owned(),
+            ],
+        ] {
+            let [first, second] = pair.map(|sql| change(&sql));
+            let mut by_hand = PgConnection::connect(stack.database_url()).await?;
+            let mut transaction = by_hand.begin().await?;
+            sqlx::query(AssertSqlSafe(first.as_str())).execute(&mut *transaction).await?;
+            let waits = sqlx::query(AssertSqlSafe(second.as_str())).execute(stack.database());
+            let ends = async {
+                eventually("the second session waits", Duration::from_secs(20), async || {
+                    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = \
+                                     (SELECT oid FROM pg_database WHERE datname = current_database())";
+                    (sqlx::query_scalar::<_, i64>(waiting).fetch_one(stack.database()).await.ok()? > 0)
+                        .then_some(())
+                })
+                .await?;
+                anyhow::Ok(transaction.commit().await?)
+            };
+            let (waited, ended) = tokio::join!(waits, ends);
+            waited?;
+            ended?;
+            assert_sums(&format!("{first}, {second}")).await?;
+        }
+        let rows: i64 =
+            sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}_by_campaign")))
+                .fetch_one(stack.database())
+                .await?;
+        ensure!(rows > 0, "{table}: nothing is left");
+        sqlx::query(AssertSqlSafe(format!("DELETE FROM {table}"))).execute(stack.database()).await?;
+        assert_sums("everything is deleted").await?;
+    }
     Ok(())
 }
 
@@ -399,6 +527,20 @@ async fn health_says_how_far_hours_and_days_are_stored_and_whether_changes_are_s
     })
     .await?;
     ensure!(aggregator.metric("clickwire_rollup_lag_seconds").await? < 2.0 * 3_600.0);
+    sqlx::raw_sql("ALTER TABLE day_counts DISABLE TRIGGER grains_of_updated")
+        .execute(stack.database())
+        .await?;
+    eventually("a trigger that is off is told", Duration::from_secs(20), async || {
+        (rollups().await?["changes_are_marked"] == false).then_some(())
+    })
+    .await?;
+    sqlx::raw_sql("ALTER TABLE day_counts ENABLE TRIGGER grains_of_updated")
+        .execute(stack.database())
+        .await?;
+    eventually("all is well again", Duration::from_secs(20), async || {
+        (rollups().await?["changes_are_marked"] == true).then_some(())
+    })
+    .await?;
     sqlx::raw_sql("DROP TRIGGER marks_updated ON click_minutes").execute(stack.database()).await?;
     eventually("a trigger that is missing is told", Duration::from_secs(20), async || {
         let health = aggregator.health().await.ok()?;

@@ -9,7 +9,17 @@ use clickwire_load::{demo, http::Server};
 use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
 
 /// What is counted, and where.
-const COUNTS: [&str; 5] = ["click_minutes", "click_hours", "click_days", "unique_minutes", "unique_hours"];
+const COUNTS: [&str; 9] = [
+    "click_minutes",
+    "click_hours",
+    "click_days",
+    "click_hours_by_campaign",
+    "click_hours_by_place",
+    "click_days_by_campaign",
+    "click_days_by_place",
+    "unique_minutes",
+    "unique_hours",
+];
 
 /// A connection as the server answers questions over.
 async fn reader(stack: &Stack) -> Result<PgConnection> {

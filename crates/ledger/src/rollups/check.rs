@@ -1,4 +1,4 @@
-//! Hours and days as the views show them against what the minutes add up to.
+//! Hours and days as the views show them, at every grain, against what the minutes add up to.
 //!
 //! Each comparison is one statement, that is, in one state of the database, and takes no lock. What
 //! differs is marked as stale, which makes it right at once: the views add it up from the minutes then.
@@ -20,17 +20,32 @@ pub struct Checked {
     pub left: usize,
 }
 
-/// Compares hours with the minutes, and days with the hours.
+/// A view, and what its rows are the sums of.
 struct Level {
     view: &'static str,
     below: &'static str,
     width: Duration,
+    /// The columns of the view's key, behind its time.
+    key: &'static str,
 }
 
-const LEVELS: [Level; 2] = [
-    Level { view: "click_hours", below: "click_minutes", width: Duration::HOUR },
-    Level { view: "click_days", below: "click_hours", width: Duration::DAY },
-];
+/// Hours against the minutes, days against the hours, and each grain against what it is a grain of.
+const LEVELS: [Level; 6] = {
+    const fn hours(view: &'static str, below: &'static str, key: &'static str) -> Level {
+        Level { view, below, width: Duration::HOUR, key }
+    }
+    const fn days(view: &'static str, below: &'static str, key: &'static str) -> Level {
+        Level { view, below, width: Duration::DAY, key }
+    }
+    [
+        hours("click_hours", "click_minutes", KEY),
+        days("click_days", "click_hours", KEY),
+        hours("click_hours_by_campaign", "click_hours", "advertiser_id, campaign_id"),
+        hours("click_hours_by_place", "click_hours", "advertiser_id, country, device_type"),
+        days("click_days_by_campaign", "click_days", "advertiser_id, campaign_id"),
+        days("click_days_by_place", "click_days", "advertiser_id, country, device_type"),
+    ]
+};
 
 /// Compares the hours and the days that `[from, to)` touches, a bucket at a time; marks as stale what
 /// differs, if asked to.
@@ -75,14 +90,14 @@ impl Level {
         connection: &mut PgConnection,
         start: OffsetDateTime,
     ) -> Result<Vec<(String, OffsetDateTime)>, sqlx::Error> {
-        let Level { view, below, width } = self;
+        let Level { view, below, width, key } = self;
         let seconds = width.whole_seconds();
         let sql = format!(
-            "WITH below AS (SELECT time_bucket(INTERVAL '{seconds} s', bucket) AS bucket, {KEY}, {SUMS} \
-               FROM {below} WHERE bucket >= $1 AND bucket < $2 GROUP BY 1, {KEY}), \
-             shown AS (SELECT bucket, {KEY}, {COLUMNS} \
+            "WITH below AS (SELECT time_bucket(INTERVAL '{seconds} s', bucket) AS bucket, {key}, {SUMS} \
+               FROM {below} WHERE bucket >= $1 AND bucket < $2 GROUP BY 1, {key}), \
+             shown AS (SELECT bucket, {key}, {COLUMNS} \
                FROM {view} WHERE bucket >= $1 AND bucket < $2) \
-             SELECT DISTINCT ON ({KEY}) advertiser_id, bucket \
+             SELECT DISTINCT ON ({key}) advertiser_id, bucket \
                FROM ((TABLE below EXCEPT ALL TABLE shown) UNION ALL (TABLE shown EXCEPT ALL TABLE below)) AS d"
         );
         sqlx::query_as(AssertSqlSafe(sql)).bind(start).bind(start + *width).fetch_all(connection).await

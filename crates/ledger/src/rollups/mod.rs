@@ -1,5 +1,5 @@
 //! Hours and days: rolled up from the minutes into `hour_counts` and `day_counts`, under both licences
-//! of TimescaleDB.
+//! of TimescaleDB, and from these into the coarser grains that pages ask for.
 //!
 //! The views `click_hours` and `click_days` show what is stored where it is known to be right, and add up
 //! the minutes everywhere else, in one snapshot (`0018_rollups.sql`). So what is done here never changes
@@ -9,6 +9,10 @@
 //!   the transaction that changed them;
 //! - [`retention`](crate::retention) drops minutes that are rolled up, and not others;
 //! - [`check`] compares what the views show with the minutes, and has what differs stored anew.
+//!
+//! The coarser grains, by campaign and by place and device, have tables and views of their own. Triggers make
+//! their rows anew in the transaction that changes hours or days, whichever version of this task does
+//! (`0026_grains.sql`).
 //!
 //! No writer of minutes waits for any of it, nor it for them: they only add marks, and it removes those
 //! that its one snapshot has seen. It is done by one aggregator at a time.
@@ -40,7 +44,8 @@ pub struct Progress {
     pub stale_hours: i64,
     /// How long the first of them has been stale, in seconds.
     pub stale_seconds: f64,
-    /// Every change of the minutes leaves a mark: the triggers are there and on.
+    /// Every change of the minutes leaves a mark, and every change of stored hours and days gets into their
+    /// coarser grains: the triggers are there and on.
     pub is_marked: bool,
 }
 
@@ -78,8 +83,11 @@ impl Progress {
         sqlx::query_as(
             "SELECT hours_before, extract(epoch FROM now() - hours_before)::float8 AS lag_seconds, stale_hours, \
                     coalesce(extract(epoch FROM now() - since), 0)::float8 AS stale_seconds, \
-                    (SELECT count(*) = 3 FROM pg_trigger WHERE tgrelid = 'click_minutes'::regclass \
-                        AND tgname IN ('marks_inserted', 'marks_updated', 'marks_deleted') \
+                    (SELECT count(*) = 11 FROM pg_trigger \
+                      WHERE (tgrelid = 'click_minutes'::regclass \
+                             AND tgname IN ('marks_inserted', 'marks_updated', 'marks_deleted') \
+                          OR tgrelid IN ('hour_counts'::regclass, 'day_counts'::regclass) \
+                             AND tgname IN ('grains_locked', 'grains_of_inserted', 'grains_of_updated', 'grains_of_deleted')) \
                         AND tgenabled IN ('O', 'A')) AS is_marked \
                FROM rollup_progress, \
                     (SELECT count(DISTINCT (advertiser_id, bucket)) AS stale_hours, min(stale_since) AS since \

@@ -28,7 +28,8 @@ pub(crate) async fn drop_minutes(connection: &mut PgConnection, days: u32) -> Re
 /// Rows that one statement deletes, at most.
 const DELETED_AT_ONCE: u64 = 50_000;
 
-/// Deletes the hours and days that are older than `days`.
+/// Deletes the hours and days that are older than `days`; what they are rows of at the coarser grains goes with
+/// them, by triggers.
 pub(crate) async fn delete_rollups(connection: &mut PgConnection, days: u32) -> Result<(), sqlx::Error> {
     for sql in [
         "DELETE FROM hour_counts WHERE ctid = ANY (ARRAY(SELECT ctid FROM hour_counts \

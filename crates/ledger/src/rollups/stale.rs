@@ -1,7 +1,11 @@
 //! Storing hours anew whose minutes have changed after they were stored, and the rows of their days.
 //!
 //! A late click costs the hour of one advertiser: its minutes are read, and the rows that change are
-//! written, one of the hour and one of the day.
+//! written, one of the hour and one of the day at each grain.
+//!
+//! Triggers of `hour_counts` and `day_counts` keep the coarser grains right (`0026_grains.sql`). They are made
+//! anew here all the same: a mark may stand for a grain that was found wrong ([`check`](super::check)), while the
+//! rows that it is the sum of are right and do not change.
 
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 use time::{Duration, OffsetDateTime};
@@ -15,13 +19,13 @@ use clickwire_process::failpoint;
 /// Hours of one advertiser each that one transaction stores anew, at most.
 const AT_ONCE: i64 = 100;
 
-/// Statements that make buckets of `table` what is in the table `below`: `$1` advertisers and `$2` the beginnings of
-/// their buckets, each as long as `width`; `$3` the first of these and `$4` the end of the last, which leave out
-/// chunks.
+/// Statements that make buckets of `table` what is in the table `below`, by `dimensions`: `$1` advertisers and `$2`
+/// the beginnings of their buckets, each as long as `width`; `$3` the first of these and `$4` the end of the last,
+/// which leave out chunks.
 ///
 /// What is below is added up in a LATERAL sub-query, so it is found by index for each bucket, whatever the
 /// planner believes.
-fn statements(table: &str, below: &str, width: &str) -> [String; 2] {
+fn statements(table: &str, below: &str, width: &str, dimensions: &str) -> [String; 2] {
     let buckets = "unnest($1::text[], $2::timestamptz[]) AS d (advertiser_id, bucket)";
     let of_bucket = format!(
         "advertiser_id = d.advertiser_id AND bucket >= d.bucket AND bucket < d.bucket + INTERVAL '{width}' \
@@ -31,16 +35,17 @@ fn statements(table: &str, below: &str, width: &str) -> [String; 2] {
     [
         format!(
             "WITH made AS MATERIALIZED (SELECT d.advertiser_id, d.bucket, b.* FROM {buckets} CROSS JOIN LATERAL ( \
-               SELECT DISTINCT {DIMENSIONS} FROM {below} WHERE {of_bucket}) AS b) \
+               SELECT DISTINCT {dimensions} FROM {below} WHERE {of_bucket}) AS b) \
              DELETE FROM {table} AS r USING {buckets} \
               WHERE r.advertiser_id = d.advertiser_id AND r.bucket = d.bucket AND r.bucket >= $3 AND r.bucket < $4 \
-                AND (r.advertiser_id, r.bucket, r.campaign_id, r.ad_id, r.country, r.device_type) NOT IN (TABLE made)"
+                AND (r.advertiser_id, r.bucket, {own}) NOT IN (TABLE made)",
+            own = dimensions.split(", ").map(|column| format!("r.{column}")).collect::<Vec<_>>().join(", "),
         ),
         format!(
-            "INSERT INTO {table} AS r (bucket, advertiser_id, {DIMENSIONS}, {COLUMNS}) \
+            "INSERT INTO {table} AS r (bucket, advertiser_id, {dimensions}, {COLUMNS}) \
              SELECT d.bucket, d.advertiser_id, b.* FROM {buckets} CROSS JOIN LATERAL ( \
-               SELECT {DIMENSIONS}, {SUMS} FROM {below} WHERE {of_bucket} GROUP BY {DIMENSIONS}) AS b \
-             ON CONFLICT (advertiser_id, bucket, {DIMENSIONS}) DO UPDATE SET {replacements} \
+               SELECT {dimensions}, {SUMS} FROM {below} WHERE {of_bucket} GROUP BY {dimensions}) AS b \
+             ON CONFLICT (advertiser_id, bucket, {dimensions}) DO UPDATE SET {replacements} \
              WHERE ({stored}) <> ({excluded})",
             replacements = each(|column| format!("{column} = excluded.{column}")),
             stored = of("r"),
@@ -52,8 +57,19 @@ fn statements(table: &str, below: &str, width: &str) -> [String; 2] {
 /// The columns of a bucket's key, behind its time and advertiser.
 const DIMENSIONS: &str = "campaign_id, ad_id, country, device_type";
 
-static HOURS: LazyLock<[String; 2]> = LazyLock::new(|| statements("hour_counts", "click_minutes", "1 hour"));
-static DAYS: LazyLock<[String; 2]> = LazyLock::new(|| statements("day_counts", "hour_counts", "24 hours"));
+/// The same at each coarser grain, by the end of its tables' names.
+const GRAINS: [(&str, &str); 2] = [("by_campaign", "campaign_id"), ("by_place", "country, device_type")];
+
+static HOURS: LazyLock<Vec<String>> = LazyLock::new(|| all("hour_counts", "click_minutes", "1 hour"));
+static DAYS: LazyLock<Vec<String>> = LazyLock::new(|| all("day_counts", "hour_counts", "24 hours"));
+
+/// The statements of a table and of its coarser grains, which are made from it.
+fn all(table: &str, below: &str, width: &str) -> Vec<String> {
+    let grains = GRAINS.into_iter().flat_map(|(name, dimensions)| {
+        statements(&format!("{table}_{name}"), table, "1 microsecond", dimensions)
+    });
+    statements(table, below, width, DIMENSIONS).into_iter().chain(grains).collect()
+}
 
 /// Advertisers and the beginnings of their buckets.
 #[derive(Debug, Default)]
