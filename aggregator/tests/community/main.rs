@@ -18,6 +18,7 @@ use clickwire_aggregator::config::Config;
 use clickwire_ledger::{
     Committed, Ledger, Received, at,
     counts::SUMS,
+    retention::Kept,
     rollups::{
         check::{self, Checked},
         closing::{self, Step},
@@ -422,15 +423,19 @@ async fn unique_users_are_folded_into_hours_before_their_minutes_go() {
         clickwire_ledger::retention::fold_uniques(&installed.database, &installed.config.names())
             .await
             .unwrap();
-        let (minutes, unfolded, hours): (i64, i64, i64) = sqlx::query_as(
+        let (minutes, unfolded, hours, days): (i64, i64, i64, i64) = sqlx::query_as(
             "SELECT (SELECT count(*) FROM unique_minutes), (SELECT count(*) FROM unique_minutes WHERE NOT folded), \
-                    (SELECT count(*) FROM unique_hours)",
+                    (SELECT count(*) FROM unique_hours), (SELECT count(*) FROM unique_days)",
         )
         .fetch_one(&installed.database)
         .await
         .unwrap();
-        assert_eq!((minutes, unfolded, hours), (1, 0, 3));
+        // Of the two days that are over, for the campaign and for all campaigns.
+        assert_eq!((minutes, unfolded, hours, days), (1, 0, 3, 4));
     }
+    let kept = Kept { minutes_days: 7, ..installed.config.kept() };
+    clickwire_ledger::retention::drop_chunks(&installed.database, kept).await.unwrap();
+    assert_eq!(installed.rows("unique_days").await.unwrap(), 2);
 }
 
 /// There is no scheduler, so jobs are in whatever state this says.

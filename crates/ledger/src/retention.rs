@@ -20,7 +20,7 @@ const UNIQUE_MINUTES_RETENTION_DAYS: u32 = 3;
 pub struct Kept {
     /// Clicks, in days.
     pub ledger_days: u32,
-    /// Minutes, and hours of unique users, in days.
+    /// Minutes, and hours and days of unique users, in days.
     pub minutes_days: u32,
     /// Hours and days, in days; `None`: for ever.
     pub rollups_days: Option<u32>,
@@ -88,6 +88,7 @@ pub async fn drop_chunks(database: &PgPool, kept: Kept) -> Result<(), sqlx::Erro
     drop_older(database, "clicks", kept.ledger_days).await?;
     drop_older(database, "unique_hours", kept.minutes_days).await?;
     let mut connection = database.acquire().await?;
+    uniques::delete_days(&mut connection, kept.minutes_days).await?;
     if let Some(days) = kept.rollups_days {
         rollups::delete_rollups(&mut connection, days).await?;
     }
@@ -98,8 +99,8 @@ pub async fn drop_chunks(database: &PgPool, kept: Kept) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// Folds minutes of unique users into hours, and drops old minutes. Hours first, for minutes are dropped that
-/// only they remember.
+/// Folds minutes of unique users into hours and these into days, and drops old minutes. Folding first, for minutes
+/// are dropped that only hours remember.
 ///
 /// # Errors
 /// What the database says.

@@ -4,7 +4,7 @@
 /// far that is, and incidents with the news about them.
 ///
 /// Every other table of `migrations/` is in [`OTHERS`]; `tests/one_writer.rs` says so when one is in neither.
-pub const TABLES: [&str; 19] = [
+pub const TABLES: [&str; 20] = [
     "adjustments",
     "alert_changes",
     "alerts",
@@ -21,6 +21,7 @@ pub const TABLES: [&str; 19] = [
     "reconciliations",
     "rollup_progress",
     "stale_hours",
+    "unique_days",
     "unique_hours",
     "unique_minutes",
     "watermarks",

@@ -1,5 +1,5 @@
-//! The sketches of unique users by campaign: of minutes in the batch's transaction, of hours folded
-//! from them by housekeeping.
+//! The sketches of unique users by campaign: of minutes in the batch's transaction, of hours and days folded
+//! from them by housekeeping; of days those of all campaigns together, too.
 //!
 //! Everybody counts whose click was received, unless it is a test or defective; that a rule convicts
 //! the click, then or later, removes nobody. A click without a user adds nobody, but the sketch is
@@ -17,11 +17,19 @@ use time::OffsetDateTime;
 
 use crate::{ROWS, at, commit::Entry, locks::lock};
 
-/// Minutes folded in one transaction. Nothing is counted meanwhile, and an hour takes a third of a
-/// millisecond.
+/// Sketches folded in one transaction. Nothing is counted meanwhile, and what they are folded into takes a third
+/// of a millisecond each.
 const FOLDED_AT_ONCE: usize = 200;
 
+/// Transactions that fold hours, in one round. There are more hours only after an upgrade, when all of them are to
+/// be folded; questions read those that are not.
+const FOLDS_OF_HOURS: usize = 50;
+
 const HOUR_MS: i64 = 60 * MINUTE_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// The campaign of a sketch of all campaigns.
+const ALL_CAMPAIGNS: &str = "";
 
 /// Names a sketch: advertiser, campaign and the start of the bucket in Unix milliseconds.
 type Key<'a> = (&'a str, &'a str, i64);
@@ -47,7 +55,55 @@ const HOURS: Table = Table {
              JOIN unique_hours USING (advertiser_id, campaign_id, bucket) WHERE bucket BETWEEN $4 AND $5",
     write: "INSERT INTO unique_hours (advertiser_id, campaign_id, bucket, sketch) \
             SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bytea[]) \
+            ON CONFLICT (advertiser_id, bucket, campaign_id) DO UPDATE SET sketch = excluded.sketch, folded = false",
+};
+const DAYS: Table = Table {
+    read: "SELECT n, sketch FROM unnest($1::text[], $2::text[], $3::timestamptz[]) \
+             WITH ORDINALITY AS k (advertiser_id, campaign_id, bucket, n) \
+             JOIN unique_days USING (advertiser_id, campaign_id, bucket) WHERE bucket BETWEEN $4 AND $5",
+    write: "INSERT INTO unique_days (advertiser_id, campaign_id, bucket, sketch) \
+            SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bytea[]) \
             ON CONFLICT (advertiser_id, bucket, campaign_id) DO UPDATE SET sketch = excluded.sketch",
+};
+
+/// What is folded, and into what.
+struct Fold {
+    /// Selects the keys of what is to be folded, `$1` at most.
+    changed: &'static str,
+    /// Notes these as folded: `$1` to `$3` their keys, `$4` and `$5` the first and last bucket, which leave out
+    /// chunks; returns their sketches.
+    fold: &'static str,
+    into: &'static Table,
+    width_ms: i64,
+    /// Whether there is a sketch of all campaigns, too.
+    with_all: bool,
+}
+
+const MINUTES_INTO_HOURS: Fold = Fold {
+    changed: "SELECT advertiser_id, campaign_id, bucket FROM unique_minutes WHERE NOT folded \
+               ORDER BY advertiser_id, campaign_id, bucket LIMIT $1",
+    fold: "UPDATE unique_minutes AS m SET folded = true \
+             FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (advertiser_id, campaign_id, bucket) \
+            WHERE m.advertiser_id = k.advertiser_id AND m.campaign_id = k.campaign_id AND m.bucket = k.bucket \
+              AND m.bucket BETWEEN $4 AND $5 \
+           RETURNING m.advertiser_id, m.campaign_id, m.bucket, m.sketch",
+    into: &HOURS,
+    width_ms: HOUR_MS,
+    with_all: false,
+};
+// Hours that are over, and their last minutes folded: an hour is written once a minute until then.
+const HOURS_INTO_DAYS: Fold = Fold {
+    changed: "SELECT advertiser_id, campaign_id, bucket FROM unique_hours \
+               WHERE NOT folded AND bucket < now() - INTERVAL '70 minutes' \
+               ORDER BY advertiser_id, campaign_id, bucket LIMIT $1",
+    fold: "UPDATE unique_hours AS h SET folded = true \
+             FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (advertiser_id, campaign_id, bucket) \
+            WHERE h.advertiser_id = k.advertiser_id AND h.campaign_id = k.campaign_id AND h.bucket = k.bucket \
+              AND h.bucket BETWEEN $4 AND $5 \
+           RETURNING h.advertiser_id, h.campaign_id, h.bucket, h.sketch",
+    into: &DAYS,
+    width_ms: DAY_MS,
+    with_all: true,
 };
 
 /// Adds the users of new clicks; what is too late for its minute goes into its hour.
@@ -68,35 +124,53 @@ pub(crate) async fn add(connection: &mut PgConnection, fresh: &[&Entry<'_>]) -> 
     merge(connection, &HOURS, &hours, add).await
 }
 
-/// Folds minutes that changed into their hours.
+/// Folds minutes that changed into their hours, and hours into their days.
 pub(crate) async fn fold(database: &PgPool, names: &Names) -> Result<(), sqlx::Error> {
-    while fold_some(database, names).await? == FOLDED_AT_ONCE {}
+    while fold_some(database, names, &MINUTES_INTO_HOURS).await? == FOLDED_AT_ONCE {}
+    for _ in 0..FOLDS_OF_HOURS {
+        if fold_some(database, names, &HOURS_INTO_DAYS).await? < FOLDED_AT_ONCE {
+            break;
+        }
+    }
     Ok(())
 }
 
-async fn fold_some(database: &PgPool, names: &Names) -> Result<usize, sqlx::Error> {
+async fn fold_some(database: &PgPool, names: &Names, fold: &Fold) -> Result<usize, sqlx::Error> {
     let mut transaction = database.begin().await?;
     lock(&mut transaction, names.deployment_lock()).await?;
-    let rows = sqlx::query(
-        "UPDATE unique_minutes AS m SET folded = true \
-           FROM (SELECT advertiser_id, campaign_id, bucket FROM unique_minutes WHERE NOT folded \
-                  ORDER BY advertiser_id, campaign_id, bucket LIMIT $1) AS k \
-          WHERE m.advertiser_id = k.advertiser_id AND m.campaign_id = k.campaign_id AND m.bucket = k.bucket \
-            AND NOT m.folded \
-         RETURNING m.advertiser_id, m.campaign_id, m.bucket, m.sketch",
-    )
-    .bind(FOLDED_AT_ONCE as i64)
-    .fetch_all(&mut *transaction)
-    .await?;
-    let minutes = rows.iter().map(minute).collect::<Result<Vec<_>, _>>()?;
-    let mut hours: BTreeMap<Key<'_>, Vec<Sketch>> = BTreeMap::new();
-    for (advertiser_id, campaign_id, at_ms, sketch) in &minutes {
-        let hour = (*advertiser_id, *campaign_id, at_ms - at_ms.rem_euclid(HOUR_MS));
-        hours.entry(hour).or_default().push(read(sketch)?);
+    let keys: Vec<(String, String, OffsetDateTime)> =
+        sqlx::query_as(fold.changed).bind(FOLDED_AT_ONCE as i64).fetch_all(&mut *transaction).await?;
+    let buckets = || keys.iter().map(|(_, _, bucket)| *bucket);
+    let (Some(first), Some(last)) = (buckets().min(), buckets().max()) else { return Ok(0) };
+    let rows = bind_keys(sqlx::query(fold.fold), keys.iter().map(|(a, c, at)| (&**a, &**c, unix_ms(*at))))
+        .bind(first)
+        .bind(last)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let mut wider: BTreeMap<Key<'_>, Vec<Sketch>> = BTreeMap::new();
+    for (advertiser_id, campaign_id, at_ms, sketch) in
+        rows.iter().map(sketch_of).collect::<Result<Vec<_>, _>>()?
+    {
+        let (bucket_ms, sketch) = (at_ms - at_ms.rem_euclid(fold.width_ms), read(sketch)?);
+        if fold.with_all {
+            wider.entry((advertiser_id, ALL_CAMPAIGNS, bucket_ms)).or_default().push(sketch.clone());
+        }
+        wider.entry((advertiser_id, campaign_id, bucket_ms)).or_default().push(sketch);
     }
-    merge(&mut transaction, &HOURS, &hours, Sketch::merge).await?;
+    merge(&mut transaction, fold.into, &wider, Sketch::merge).await?;
     transaction.commit().await?;
-    Ok(minutes.len())
+    Ok(keys.len())
+}
+
+/// Deletes days that are older than `days`.
+pub(crate) async fn delete_days(connection: &mut PgConnection, days: u32) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "DELETE FROM unique_days WHERE bucket < date_trunc('day', now() - make_interval(days => $1), 'UTC')",
+    )
+    .bind(i32::try_from(days).unwrap_or(i32::MAX))
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Adds to what is stored, and writes what that changed or what was not there.
@@ -148,8 +222,8 @@ fn bind_keys<'q, 'k>(query: Query<'q>, keys: impl Iterator<Item = Key<'k>>) -> Q
     query.bind(advertisers).bind(campaigns).bind(buckets)
 }
 
-/// A minute that is to be folded.
-fn minute(row: &PgRow) -> Result<(&str, &str, i64, &[u8]), sqlx::Error> {
+/// A sketch that is to be folded.
+fn sketch_of(row: &PgRow) -> Result<(&str, &str, i64, &[u8]), sqlx::Error> {
     let at_ms = unix_ms(row.try_get::<OffsetDateTime, _>("bucket")?);
     Ok((row.try_get("advertiser_id")?, row.try_get("campaign_id")?, at_ms, row.try_get("sketch")?))
 }

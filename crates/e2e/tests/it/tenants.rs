@@ -9,7 +9,7 @@ use clickwire_load::{demo, http::Server};
 use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
 
 /// What is counted, and where.
-const COUNTS: [&str; 9] = [
+const COUNTS: [&str; 10] = [
     "click_minutes",
     "click_hours",
     "click_days",
@@ -19,6 +19,7 @@ const COUNTS: [&str; 9] = [
     "click_days_by_place",
     "unique_minutes",
     "unique_hours",
+    "unique_days",
 ];
 
 /// A connection as the server answers questions over.
@@ -53,6 +54,13 @@ async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> 
     .await?;
     assert!(everybody.contains(&"adv_002".to_owned()), "{everybody:?}");
 
+    // Days are folded from hours that are over.
+    sqlx::query(
+        "INSERT INTO unique_days (bucket, advertiser_id, campaign_id, sketch) \
+         SELECT bucket, advertiser_id, campaign_id, sketch FROM unique_minutes",
+    )
+    .execute(stack.database())
+    .await?;
     let mut tables = COUNTS.to_vec();
     tables.extend(["advertisers", "campaigns"]);
     for table in tables {

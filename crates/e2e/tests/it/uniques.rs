@@ -14,8 +14,10 @@ use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
 };
+use clickwire_uniques::Sketch;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
@@ -113,6 +115,30 @@ async fn assert_answers(stack: &Stack, clicks: &[Click]) -> Result<()> {
     Ok(())
 }
 
+/// Days are their own sketches, and those of hours and minutes that are not folded yet, in one snapshot.
+async fn assert_days(stack: &Stack, clicks: &[Click]) -> Result<()> {
+    for (campaign, of_days) in [("campaign_id", "campaign_id <> ''"), ("NULL", "campaign_id = ''")] {
+        let from = |table: &str, which: &str| {
+            format!(
+                "SELECT date_trunc('day', bucket, 'UTC') AS day, {campaign}::text AS campaign_id, sketch \
+                   FROM {table} WHERE advertiser_id = 'adv_001' AND {which}"
+            )
+        };
+        let parts =
+            [("unique_days", of_days), ("unique_hours", "NOT folded"), ("unique_minutes", "NOT folded")];
+        let sql = parts.map(|(table, which)| from(table, which)).join(" UNION ALL ");
+        let rows: Vec<(OffsetDateTime, Option<String>, Vec<u8>)> =
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_all(stack.database()).await?;
+        let mut merged: BTreeMap<_, Sketch> = BTreeMap::new();
+        for (day, campaign_id, sketch) in rows {
+            merged.entry((day.unix_timestamp() * 1_000, campaign_id)).or_default().merge_bytes(&sketch)?;
+        }
+        let users: BTreeMap<_, i64> = merged.into_iter().map(|(key, sketch)| (key, sketch.users())).collect();
+        assert_eq!(users, expected(clicks, 24 * HOUR_MS, campaign == "campaign_id"), "{campaign}");
+    }
+    Ok(())
+}
+
 /// Minutes are not kept for so long, and nothing is kept by country, device or ad.
 async fn assert_silent_where_nobody_knows(stack: &Stack) -> Result<()> {
     let answer = ask(stack, 75, "granularity=minute").await?;
@@ -127,9 +153,11 @@ async fn assert_silent_where_nobody_knows(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-async fn unfolded(stack: &Stack) -> Result<i64> {
-    let count = sqlx::query_scalar("SELECT count(*) FROM unique_minutes WHERE NOT folded");
-    Ok(count.fetch_one(stack.database()).await?)
+/// Minutes, and hours that are over.
+async fn unfolded(stack: &Stack) -> Result<(i64, i64)> {
+    let count = "SELECT (SELECT count(*) FROM unique_minutes WHERE NOT folded), \
+                        (SELECT count(*) FROM unique_hours WHERE NOT folded AND bucket < now() - INTERVAL '2 hours')";
+    Ok(sqlx::query_as(count).fetch_one(stack.database()).await?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,8 +185,13 @@ async fn unique_users_are_exact_for_small_sets_however_clicks_come() -> Result<(
         (stack.ledger().await.ok()? == clicks.len() as i64).then_some(())
     })
     .await?;
-    assert!(unfolded(&stack).await? > 0, "hours must be asked while minutes are not folded");
+    let (minutes, hours) = unfolded(&stack).await?;
+    assert!(
+        minutes > 0 && hours > 0,
+        "days must be asked while {minutes} minutes, {hours} hours are not folded"
+    );
     assert_answers(&stack, &clicks).await?;
+    assert_days(&stack, &clicks).await?;
 
     stack.set("CLICKWIRE_HOUSEKEEPING_SECONDS", "1");
     aggregators.push(stack.start_aggregator().await?);
@@ -166,11 +199,32 @@ async fn unique_users_are_exact_for_small_sets_however_clicks_come() -> Result<(
     let mut stream = nats.get_stream(stack.names().stream()).await?;
     eventually("all is counted and folded", Duration::from_secs(60), async || {
         let left = stream.info().await.ok()?.state.messages;
-        (left == 0 && unfolded(&stack).await.ok()? == 0).then_some(())
+        (left == 0 && unfolded(&stack).await.ok()? == (0, 0)).then_some(())
     })
     .await?;
     assert_answers(&stack, &clicks).await?;
+    assert_days(&stack, &clicks).await?;
     assert_silent_where_nobody_knows(&stack).await?;
+
+    // A user of an hour whose day is folded, three days ago; and a version that knows of no days writes an hour.
+    let mut late =
+        clicks.iter().find(|click| now_ms() - click.clicked_at_ms > 60 * HOUR_MS).context("none")?.clone();
+    (late.click_id, late.user_id) = (Uuid::from_u128(random.random()), Some("late".into()));
+    late.user_agent = PERSON.into();
+    let clicks: Vec<Click> = clicks.into_iter().chain([late.clone()]).collect();
+    stack.publish(&[late]).await?;
+    eventually("the late click is in the ledger", Duration::from_secs(20), async || {
+        (stack.ledger().await.ok()? == clicks.len() as i64).then_some(())
+    })
+    .await?;
+    assert_days(&stack, &clicks).await?;
+    sqlx::query("UPDATE unique_hours SET sketch = sketch").execute(stack.database()).await?;
+    assert_days(&stack, &clicks).await?;
+    eventually("hours are folded again", Duration::from_secs(20), async || {
+        (unfolded(&stack).await.ok()? == (0, 0)).then_some(())
+    })
+    .await?;
+    assert_days(&stack, &clicks).await?;
     let other = stack.as_viewer("adv_002")?.connection().get("/api/v1/analytics/aggregate").await?;
     let other: Value = serde_json::from_slice(&other.1).context("the answer")?;
     assert_eq!(other["total_unique_users"], 0);
