@@ -295,7 +295,7 @@ pub fn id(text: &str) -> Result<String, String> {
     }
 }
 
-fn plain(text: &str, max_bytes: usize) -> Result<String, String> {
+pub(crate) fn plain(text: &str, max_bytes: usize) -> Result<String, String> {
     if text.is_empty() { Err("Must not be empty.".to_owned()) } else { bounded(text, max_bytes) }
 }
 

@@ -37,6 +37,7 @@ pub mod instant;
 pub mod live;
 pub mod object;
 pub mod reason;
+pub mod report;
 pub mod rules;
 pub mod settings;
 pub mod stream;

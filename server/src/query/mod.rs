@@ -1,12 +1,16 @@
 //! Questions to the database, scoped by the caller's access.
 //!
+//! - [`reports`]: any question about any range
 //! - [`analytics`]: counts over time, unique users among them
+//! - [`past`]: what was known at a moment
 //! - [`incidents`] (alerts)
 //! - [`entities`]: advertisers and campaigns; [`settings`]: thresholds; [`watermark`]: up to when counts are final
 
 pub(crate) mod analytics;
 pub(crate) mod entities;
 pub(crate) mod incidents;
+mod past;
+pub(crate) mod reports;
 pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod watermark;
@@ -24,6 +28,9 @@ where
 {
     OpenApiRouter::default()
         .routes(routes!(analytics::aggregate))
+        .routes(routes!(reports::summary))
+        .routes(routes!(reports::breakdown))
+        .routes(routes!(reports::timeseries))
         .routes(routes!(entities::advertisers))
         .routes(routes!(entities::campaigns))
         .routes(routes!(settings::show))

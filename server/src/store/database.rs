@@ -45,6 +45,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a query may take: longer than PostgreSQL itself lets it run, and a connection made first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// What several statements answer is of one moment.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 /// The part of a pool that one tenant can hold: a quarter of those for questions, half of those for feeds,
 /// which are read once for all that watch.
 const QUESTIONS_SHARE: u32 = 4;
@@ -181,7 +184,7 @@ impl Tenants {
         // Ids have no commas.
         let tenants = scope.advertisers().map_or_else(|| "*".to_owned(), |ids| ids.join(","));
         answer(async {
-            let transaction = Some(self.pool.begin().await?);
+            let transaction = Some(self.pool.begin_with(SNAPSHOT).await?);
             let mut begun = TenantTransaction { transaction, shares };
             sqlx::query("SELECT set_config('clickwire.tenants', $1, true)")
                 .bind(tenants)

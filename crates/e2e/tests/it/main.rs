@@ -31,6 +31,7 @@ mod outages;
 mod reconcile;
 mod redirects;
 mod redis_cluster;
+mod reports;
 mod robots;
 mod roles;
 mod rollups;

@@ -81,7 +81,7 @@ async fn assert_equal(database: &PgPool) -> Result<i64> {
 }
 
 /// Waits until everything that is final is stored, and nothing stored is stale.
-async fn rolled_up(stack: &Stack) -> Result<()> {
+pub(crate) async fn rolled_up(stack: &Stack) -> Result<()> {
     eventually("hours and days are stored", Duration::from_secs(60), async || {
         let done = "SELECT hours_before >= date_trunc('hour', now() - INTERVAL '4 min', 'UTC') \
                        AND days_before = date_trunc('day', hours_before, 'UTC') AND hours_before = marks_before \
