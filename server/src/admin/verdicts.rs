@@ -11,7 +11,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
 };
 use clickwire_ledger::release::{self, ClickKey, Outcome};
-use clickwire_protocol::{attribution::Params, click, feed::Keys};
+use clickwire_protocol::{click, feed::Keys};
 use redis::AsyncCommands as _;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
@@ -29,7 +29,10 @@ use crate::{
     },
     identity::access::{Admin, Operator},
     redirect::error::RedirectError,
-    store::database::{answer, rfc3339},
+    store::{
+        database::{answer, rfc3339},
+        params::StoredParams,
+    },
 };
 
 /// A click in the ledger.
@@ -57,21 +60,9 @@ struct Judged {
     /// What its link came with: networks' click ids and the like.
     #[schema(value_type = BTreeMap<String, String>)]
     #[sqlx(try_from = "Option<String>")]
-    params: Kept,
+    params: StoredParams,
     /// The page that it came from, without query.
     referrer: Option<String>,
-}
-
-/// Parameters, from JSON.
-#[derive(Serialize)]
-struct Kept(Params);
-
-impl TryFrom<Option<String>> for Kept {
-    type Error = serde_json::Error;
-
-    fn try_from(text: Option<String>) -> serde_json::Result<Self> {
-        text.map_or_else(|| Ok(Params::new()), |text| serde_json::from_str(&text)).map(Self)
-    }
 }
 
 /// A verdict that changed.

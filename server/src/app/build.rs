@@ -132,6 +132,7 @@ impl Parts {
         };
         let query = QueryState {
             tenants: Tenants::questions(config)?,
+            exports: Tenants::exports(config)?,
             database: pools.reading.clone(),
             partitions: config.partitions,
         };

@@ -2,12 +2,14 @@
 //!
 //! - [`reports`]: any question about any range
 //! - [`analytics`]: counts over time, unique users among them
-//! - [`past`]: what was known at a moment
+//! - [`clicks`]: clicks one by one; [`export`]: both as files; [`past`]: what was known at a moment
 //! - [`incidents`] (alerts)
 //! - [`entities`]: advertisers and campaigns; [`settings`]: thresholds; [`watermark`]: up to when counts are final
 
 pub(crate) mod analytics;
+pub(crate) mod clicks;
 pub(crate) mod entities;
+pub(crate) mod export;
 pub(crate) mod incidents;
 mod past;
 pub(crate) mod reports;
@@ -31,6 +33,10 @@ where
         .routes(routes!(reports::summary))
         .routes(routes!(reports::breakdown))
         .routes(routes!(reports::timeseries))
+        .routes(routes!(clicks::find))
+        .routes(routes!(export::breakdown))
+        .routes(routes!(export::timeseries))
+        .routes(routes!(export::clicks))
         .routes(routes!(entities::advertisers))
         .routes(routes!(entities::campaigns))
         .routes(routes!(settings::show))

@@ -8,6 +8,8 @@ use crate::store::database::Tenants;
 pub(crate) struct QueryState {
     /// Answers questions about advertisers.
     pub(crate) tenants: Tenants,
+    /// Answers exports, which take longer.
+    pub(crate) exports: Tenants,
     /// Can only read.
     pub(crate) database: PgPool,
     pub(crate) partitions: u16,

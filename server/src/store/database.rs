@@ -7,6 +7,7 @@
 //! | pool | what for | a request can make it work |
 //! |---|---|---|
 //! | [`Tenants::questions`] | counts and names that are asked for | yes: each tenant has a share |
+//! | [`Tenants::exports`] | clicks that are exported, as long as clients take to read them | yes: each tenant has one |
 //! | [`Tenants::feeds`] | what live views begin with | yes: each tenant has a share |
 //! | [`Pools::following`] | what other servers have changed, news about incidents, health | no |
 //! | [`Pools::ads`] | where an ad leads, and whose it is | yes: what is not in memory or Redis |
@@ -58,6 +59,7 @@ const WAITING_MAX: usize = 32;
 const WAIT_WITHIN: Duration = Duration::from_secs(2);
 
 const FEEDS: u32 = 6;
+const EXPORTS: u32 = 4;
 const FOLLOWING: u32 = 4;
 const ADS: u32 = 4;
 const SIGN_IN: u32 = 2;
@@ -125,6 +127,11 @@ impl Tenants {
     pub(crate) fn questions(config: &Config) -> anyhow::Result<Self> {
         let connections = config.database_connections;
         Self::connect(config, connections, connections.div_ceil(QUESTIONS_SHARE))
+    }
+
+    /// Connections for exports: one for each tenant.
+    pub(crate) fn exports(config: &Config) -> anyhow::Result<Self> {
+        Self::connect(config, EXPORTS, 1)
     }
 
     /// Connections for what live views begin with.
@@ -283,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_documents_say_how_many_connections_a_server_has() {
-        let others = FEEDS + FOLLOWING + ADS + SIGN_IN + READING + WRITING;
+        let others = FEEDS + EXPORTS + FOLLOWING + ADS + SIGN_IN + READING + WRITING;
         let settings = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/configuration.md"));
         let scaling = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/scaling.md"));
         assert!(

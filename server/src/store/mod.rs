@@ -4,9 +4,11 @@
 //! - [`scope`]: what a tenant may see
 //! - [`following`]: copies in memory that follow a table
 //! - [`deployment`]: the deployment that the database belongs to
+//! - [`params`]: parameters of a click's link, as a column holds them
 
 pub(crate) mod database;
 pub(crate) mod deployment;
 pub(crate) mod error;
 pub(crate) mod following;
+pub(crate) mod params;
 pub(crate) mod scope;

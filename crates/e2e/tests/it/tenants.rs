@@ -9,7 +9,7 @@ use clickwire_load::{demo, http::Server};
 use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
 
 /// What is counted, and where.
-const COUNTS: [&str; 10] = [
+const COUNTS: [&str; 12] = [
     "click_minutes",
     "click_hours",
     "click_days",
@@ -20,6 +20,8 @@ const COUNTS: [&str; 10] = [
     "unique_minutes",
     "unique_hours",
     "unique_days",
+    "clicks",
+    "adjustments",
 ];
 
 /// A connection as the server answers questions over.
@@ -54,6 +56,12 @@ async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> 
     .await?;
     assert!(everybody.contains(&"adv_002".to_owned()), "{everybody:?}");
 
+    sqlx::query(
+        "INSERT INTO adjustments (click_id, clicked_at, advertiser_id, from_disposition, to_disposition, actor, reason) \
+         SELECT click_id, clicked_at, advertiser_id, disposition, 'valid', 'rules', 'a test' FROM clicks",
+    )
+    .execute(stack.database())
+    .await?;
     // Days are folded from hours that are over.
     sqlx::query(
         "INSERT INTO unique_days (bucket, advertiser_id, campaign_id, sketch) \
@@ -98,7 +106,7 @@ async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> 
     }
     let denied = COUNTS.iter().map(|table| format!("SELECT FROM public.{table}")).chain(
         [
-            "SELECT FROM clicks",
+            "SELECT ip_hash FROM clicks",
             "SELECT FROM accounts",
             "SELECT FROM account_tokens",
             "SELECT FROM api_keys",
