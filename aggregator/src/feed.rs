@@ -18,6 +18,7 @@ use clickwire_process::{failpoint, now_ms, redis::Connection};
 use clickwire_protocol::{
     counts::MinuteCell,
     feed::{HEAD_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, era_key},
+    ids::AdvertiserId,
 };
 use futures_util::future::join_all;
 use redis::{AsyncCommands as _, RedisError, RedisResult};
@@ -44,7 +45,7 @@ struct Lost {
     /// Something on any feed.
     any: bool,
     /// Something on these.
-    advertisers: BTreeSet<String>,
+    advertisers: BTreeSet<AdvertiserId>,
     /// Redis, or a node of it, did not answer: nobody waits for it again before it does.
     is_silent: bool,
 }
@@ -60,7 +61,7 @@ impl Feed {
     }
 
     /// Publishes cells; failing that, remembers which feeds need a new epoch.
-    pub(crate) async fn publish(&self, cells: &BTreeMap<String, Vec<MinuteCell>>) {
+    pub(crate) async fn publish(&self, cells: &BTreeMap<AdvertiserId, Vec<MinuteCell>>) {
         failpoint::reached_after("half_published", async || {
             join_all(cells.iter().take(cells.len() / 2).map(|(id, cells)| self.try_publish(id, cells))).await;
         })
@@ -80,7 +81,7 @@ impl Feed {
     }
 
     /// Takes what failed into the books.
-    fn note(&self, failed: impl Iterator<Item = (String, RedisError)>) {
+    fn note(&self, failed: impl Iterator<Item = (AdvertiserId, RedisError)>) {
         let mut lost = self.lost();
         for (advertiser_id, error) in failed {
             if lost.advertisers.is_empty() {
@@ -92,7 +93,7 @@ impl Feed {
         }
     }
 
-    async fn try_publish(&self, advertiser_id: &str, cells: &[MinuteCell]) -> RedisResult<()> {
+    async fn try_publish(&self, advertiser_id: &AdvertiserId, cells: &[MinuteCell]) -> RedisResult<()> {
         let mut keys = Keys::new(&self.prefix, advertiser_id);
         if failpoint::is_hit("unheard") {
             keys.channel += ":nobody";
@@ -172,7 +173,7 @@ impl Feed {
     }
 
     /// A feed without a head is at the start of an epoch that the next message, or gateway, names.
-    async fn begin_epoch(&self, advertiser_id: &str) -> RedisResult<()> {
+    async fn begin_epoch(&self, advertiser_id: &AdvertiserId) -> RedisResult<()> {
         self.redis.clone().unlink(Keys::new(&self.prefix, advertiser_id).head).await
     }
 

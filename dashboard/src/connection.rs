@@ -7,7 +7,10 @@ use std::{
     rc::Rc,
 };
 
-use clickwire_protocol::live::{ClientMessage, SUBPROTOCOL, ServerMessage};
+use clickwire_protocol::{
+    ids::AdvertiserId,
+    live::{ClientMessage, SUBPROTOCOL, ServerMessage},
+};
 use gloo_events::EventListener;
 use gloo_render::{AnimationFrame, request_animation_frame};
 use gloo_timers::callback::{Interval, Timeout};
@@ -200,7 +203,7 @@ impl Connection {
         });
     }
 
-    fn list_campaigns(self: &Rc<Self>, advertiser_id: String) {
+    fn list_campaigns(self: &Rc<Self>, advertiser_id: AdvertiserId) {
         let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
         spawn_local(async move {
             if let Some(answer) = directory::campaigns(&advertiser_id, &credential).await {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
 use clickwire_process::LogFormat;
 use clickwire_protocol::{
-    click,
+    ids::AdvertiserId,
     stream::{DEFAULT_PARTITIONS, Names},
 };
 use ipnet::IpNet;
@@ -159,7 +159,7 @@ pub struct Config {
 
     /// Tokens that open one advertiser's data, as `advertiser_id=token`.
     #[arg(long, env = "CLICKWIRE_VIEWER_TOKENS", value_delimiter = ',', value_parser = viewer_token, hide_env_values = true)]
-    pub viewer_tokens: Vec<(String, String)>,
+    pub viewer_tokens: Vec<(AdvertiserId, String)>,
 
     /// Keys that sessions of people who have signed in are signed with: the first signs, every one is
     /// believed, so a new one goes before the old one for as long as a session lasts. At least 16 bytes
@@ -315,9 +315,9 @@ fn next_key(text: &str) -> Result<NextKey, String> {
     Ok(NextKey { from_ms: (from.unix_timestamp_nanos() / 1_000_000) as i64, key: key.to_owned() })
 }
 
-fn viewer_token(text: &str) -> Result<(String, String), String> {
+fn viewer_token(text: &str) -> Result<(AdvertiserId, String), String> {
     let (advertiser, token) = text.split_once('=').ok_or("expected advertiser_id=token")?;
-    Ok((click::id(advertiser)?, token.to_owned()))
+    Ok((AdvertiserId::new(advertiser)?, token.to_owned()))
 }
 
 /// Shorter secrets can be guessed.

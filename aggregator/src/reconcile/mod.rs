@@ -15,7 +15,7 @@ use clickwire_ledger::{
     reconcile::{self, Difference, Differences, Record},
     rollups::check,
 };
-use clickwire_protocol::{MINUTE_MS, counts::MinuteCell, stream::Names};
+use clickwire_protocol::{MINUTE_MS, counts::MinuteCell, ids::AdvertiserId, stream::Names};
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
@@ -98,7 +98,7 @@ impl Reconciliation<'_> {
             for minute in minutes {
                 let from = at(minute * MINUTE_MS);
                 let mended = reconcile::mend(connection, self.names, from, from + Duration::MINUTE).await?;
-                let mut cells: BTreeMap<String, Vec<MinuteCell>> = BTreeMap::new();
+                let mut cells: BTreeMap<AdvertiserId, Vec<MinuteCell>> = BTreeMap::new();
                 for (advertiser_id, cell) in mended {
                     cells.entry(advertiser_id).or_default().push(cell);
                 }

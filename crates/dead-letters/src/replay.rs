@@ -5,6 +5,7 @@ use bytes::Bytes;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::{Click, Rejection},
+    ids::AdvertiserId,
     reason::Reason,
     stream::{Names, partition_of},
 };
@@ -32,7 +33,7 @@ pub enum Refusal {
     OtherId(Uuid),
     /// Another advertiser would be billed for it.
     #[error("whose click it is only an administrator says where the message does not: not {0}'s")]
-    OtherAdvertiser(String),
+    OtherAdvertiser(AdvertiserId),
 }
 
 fn listed(rejection: &Rejection) -> String {
@@ -69,7 +70,7 @@ pub(crate) async fn publish(
     edited: Option<&Bytes>,
     actor: Actor<'_>,
     reason: Option<&Reason>,
-) -> Result<(Replayed, Option<String>), Error> {
+) -> Result<(Replayed, Option<AdvertiserId>), Error> {
     let stream = nats.get_stream(names.stream()).await?;
     let config = &stream.cached_info().config;
     let payload = edited.unwrap_or(&letter.payload);
@@ -95,7 +96,7 @@ fn named(
     click: &Click,
     actor: Actor<'_>,
     reason: Option<&Reason>,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<AdvertiserId>, Error> {
     if letter.advertiser_id().as_ref() == Some(&click.advertiser_id) {
         return Ok(None);
     }
@@ -188,7 +189,7 @@ mod tests {
             let actor = Actor { name: "tester", is_administrator };
             let said = named(&letter(original.as_bytes()), &edited, actor, reason);
             match expected {
-                Ok(advertiser) => assert_eq!(said.unwrap().as_deref(), advertiser),
+                Ok(advertiser) => assert_eq!(said.unwrap().as_ref().map(AdvertiserId::as_str), advertiser),
                 Err(why) => assert!(said.unwrap_err().to_string().contains(why), "{original} {payload}"),
             }
         }

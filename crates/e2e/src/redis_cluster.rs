@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_protocol::feed::{Keys, era_key};
+use clickwire_protocol::{
+    feed::{Keys, era_key},
+    ids::AdvertiserId,
+};
 use clickwire_services::{Port, Program, Programs, Reservation, Supervisor};
 use redis::{Cmd, FromRedisValue, cmd};
 use tempfile::TempDir;
@@ -140,7 +143,7 @@ impl RedisCluster {
     }
 
     fn head_of(&self, advertiser_id: &str) -> String {
-        Keys::new(&self.prefix, advertiser_id).head
+        Keys::new(&self.prefix, &AdvertiserId::unchecked(advertiser_id)).head
     }
 
     async fn slot_of(&self, key: &str) -> Result<usize> {

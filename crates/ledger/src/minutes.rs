@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use clickwire_protocol::{
     MINUTE_MS,
     counts::{Counts, DeviceType, Dimensions, Disposition, MinuteCell},
+    ids::AdvertiserId,
 };
 use sqlx::{AssertSqlSafe, FromRow as _, PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// Names one bucket: advertiser, minutes since the Unix epoch, dimensions.
-pub type CellKey = (String, i64, Dimensions);
+pub type CellKey = (AdvertiserId, i64, Dimensions);
 
 /// `$1` to `$6` are the keys of [`bind_keys`]; then comes what is added to each column.
 static ADD: LazyLock<String> = LazyLock::new(|| {
@@ -34,7 +35,7 @@ static ADD: LazyLock<String> = LazyLock::new(|| {
 pub(crate) async fn add(
     connection: &mut PgConnection,
     increments: &BTreeMap<CellKey, Counts>,
-) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
+) -> Result<Vec<(AdvertiserId, MinuteCell)>, sqlx::Error> {
     let increments: Vec<(&CellKey, &Counts)> = increments.iter().collect();
     let mut cells = Vec::with_capacity(increments.len());
     for rows in increments.chunks(ROWS) {
@@ -72,7 +73,7 @@ pub(crate) async fn raise(connection: &mut PgConnection, keys: &[CellKey]) -> Re
 pub(crate) async fn read(
     connection: &mut PgConnection,
     keys: &[CellKey],
-) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
+) -> Result<Vec<(AdvertiserId, MinuteCell)>, sqlx::Error> {
     let mut cells = Vec::with_capacity(keys.len());
     for keys in keys.chunks(ROWS) {
         let keys: Vec<&CellKey> = keys.iter().collect();
@@ -103,7 +104,7 @@ fn bind_keys<'q>(query: Query<'q>, keys: &[&CellKey]) -> Query<'q> {
         .bind(column(keys, |(_, _, dimensions)| dimensions.device_type.as_str()))
 }
 
-fn cell(row: &PgRow) -> Result<(String, MinuteCell), sqlx::Error> {
+fn cell(row: &PgRow) -> Result<(AdvertiserId, MinuteCell), sqlx::Error> {
     let bucket: OffsetDateTime = row.try_get("bucket")?;
     let (advertiser_id, minute, dimensions) = cell_key(row, bucket.unix_timestamp() * 1_000)?;
     let cell = MinuteCell {

@@ -4,7 +4,7 @@
 //! ever, and no rule convicts the click again. It is about one row of the ledger, under the lock under which
 //! batches change verdicts and buckets.
 
-use clickwire_protocol::{finality, stream::Names};
+use clickwire_protocol::{finality, ids::AdvertiserId, stream::Names};
 use sqlx::{PgConnection, Postgres, postgres::PgArguments};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ pub struct ClickKey {
     /// The time that it is counted under.
     pub clicked_at: OffsetDateTime,
     /// Its advertiser.
-    pub advertiser_id: String,
+    pub advertiser_id: AdvertiserId,
 }
 
 /// What came of an attempt to release a click.

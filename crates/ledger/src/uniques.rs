@@ -59,7 +59,7 @@ pub(crate) async fn add(connection: &mut PgConnection, fresh: &[&Entry<'_>]) -> 
         let (users, width_ms) =
             if at_ms < kept_from_ms { (&mut hours, HOUR_MS) } else { (&mut minutes, MINUTE_MS) };
         let bucket_ms = at_ms - at_ms.rem_euclid(width_ms);
-        let key: Key<'_> = (&click.advertiser_id, &click.dimensions.campaign_id, bucket_ms);
+        let key: Key<'_> = (click.advertiser_id.as_str(), click.dimensions.campaign_id.as_str(), bucket_ms);
         let users: &mut Vec<&str> = users.entry(key).or_default();
         users.extend(click.user_id.as_deref());
     }

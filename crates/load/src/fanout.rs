@@ -20,6 +20,7 @@ use clickwire_protocol::{
     analytics::Dimension,
     counts::{Counts, DeviceType, Dimensions, MinuteCell},
     feed::{Keys, PUBLISH},
+    ids::{AdId, AdvertiserId, CampaignId},
     live::{ClientMessage, Filters, MAX_WINDOW_MINUTES, SUBPROTOCOL, Topic, View},
 };
 use hdrhistogram::Histogram;
@@ -64,7 +65,7 @@ pub struct Options {
     redis_prefix: String,
     /// Whose feed.
     #[arg(long, default_value = "adv_001")]
-    advertiser_id: String,
+    advertiser_id: AdvertiserId,
     /// Connections.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     sessions: u32,
@@ -261,8 +262,8 @@ fn cell(number: u32, first_version: i64, update: i64) -> MinuteCell {
     MinuteCell {
         minute: now_ms().div_euclid(MINUTE_MS),
         dimensions: Dimensions {
-            campaign_id: "bench".into(),
-            ad_id: format!("bench_{number}"),
+            campaign_id: CampaignId::unchecked("bench"),
+            ad_id: AdId::unchecked(format!("bench_{number}")),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
@@ -275,7 +276,7 @@ impl Options {
     fn view(&self, number: u32) -> View {
         View {
             advertiser_id: self.advertiser_id.clone(),
-            filters: Filters { campaign_id: Some("bench".into()), ..Filters::default() },
+            filters: Filters { campaign_id: Some(CampaignId::unchecked("bench")), ..Filters::default() },
             group_by: vec![Dimension::AdId],
             window_minutes: MAX_WINDOW_MINUTES - number,
         }

@@ -13,6 +13,7 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::{Click, message_id},
     counts::Dimensions,
+    ids::{AdId, AdvertiserId, CampaignId},
     stream::{DEFAULT_PARTITIONS, Names, partition_of},
 };
 use rand::{Rng, RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -118,10 +119,10 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
     random.fill_bytes(&mut random_bytes);
     Click {
         // As the server makes them for posts without an id.
-        advertiser_id: format!("bench_adv_{:03}", ad / 100),
+        advertiser_id: AdvertiserId::unchecked(format!("bench_adv_{:03}", ad / 100)),
         dimensions: Dimensions {
-            campaign_id: format!("bench_camp_{:04}", ad / 10),
-            ad_id: format!("bench_ad_{ad:05}"),
+            campaign_id: CampaignId::unchecked(format!("bench_camp_{:04}", ad / 10)),
+            ad_id: AdId::unchecked(format!("bench_ad_{ad:05}")),
             country: traffic::country(random).to_owned(),
             device_type: device_type.parse().unwrap_or_default(),
         },
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn a_viral_ad_takes_its_share() {
         let share = |clicks: &[Click]| {
-            clicks.iter().filter(|click| click.dimensions.ad_id == "bench_ad_00000").count() * 100
+            clicks.iter().filter(|click| click.dimensions.ad_id.as_str() == "bench_ad_00000").count() * 100
                 / clicks.len()
         };
         assert_eq!(share(&clicks(0.0)), 0);

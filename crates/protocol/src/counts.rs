@@ -9,6 +9,7 @@ mod device_type;
 use serde::{Deserialize, Serialize};
 
 pub use self::device_type::{DeviceType, UnknownDeviceType};
+use crate::ids::{AdId, CampaignId};
 
 /// How a received click was judged. Precedence when several apply: `Test`, `Defective`, `Givt`,
 /// `Duplicate`, `Sivt`, `Valid`.
@@ -172,9 +173,9 @@ impl std::iter::Sum for Counts {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Dimensions {
     /// The campaign the ad belongs to.
-    pub campaign_id: String,
+    pub campaign_id: CampaignId,
     /// The ad that was clicked.
-    pub ad_id: String,
+    pub ad_id: AdId,
     /// ISO 3166-1 alpha-2, `ZZ` where unknown (CLDR's code for an unknown region).
     pub country: String,
     /// What the user clicked on.
@@ -226,8 +227,8 @@ mod tests {
         let cell = MinuteCell {
             minute: 29_000_000,
             dimensions: Dimensions {
-                campaign_id: "camp_001".into(),
-                ad_id: "ad_001".into(),
+                campaign_id: CampaignId::unchecked("camp_001"),
+                ad_id: AdId::unchecked("ad_001"),
                 country: "DE".into(),
                 device_type: DeviceType::Mobile,
             },

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::counts::MinuteCell;
+use crate::{counts::MinuteCell, ids::AdvertiserId};
 
 /// Redis keys and channel of one advertiser's feed. All share a hash tag, so a cluster keeps them
 /// on one node and a script may touch them together.
@@ -24,7 +24,7 @@ pub struct Keys {
 impl Keys {
     /// The keys of `advertiser_id` under `prefix` (different installations on one Redis take
     /// different prefixes).
-    pub fn new(prefix: &str, advertiser_id: &str) -> Self {
+    pub fn new(prefix: &str, advertiser_id: &AdvertiserId) -> Self {
         let key = |name| format!("{prefix}:{{{advertiser_id}}}:{name}");
         Self { head: key("head"), channel: key("live") }
     }

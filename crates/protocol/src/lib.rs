@@ -3,6 +3,7 @@
 //! Plain data and pure functions: no I/O, no async runtime, so that everything here compiles to
 //! WebAssembly and can be tested by itself.
 //!
+//! - [`ids`]: ids of advertisers, campaigns and ads, a type each
 //! - [`click`]: what a client posts and what travels on the stream
 //! - [`attribution`]: where a click came from, as its link says
 //! - [`elements`]: the elements of a batch that arrives in pieces
@@ -33,6 +34,7 @@ pub mod elements;
 pub mod feed;
 pub mod finality;
 pub mod idempotency;
+pub mod ids;
 pub mod instant;
 pub mod live;
 pub mod object;

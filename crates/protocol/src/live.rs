@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     alerts::{Alert, Change},
     analytics::Dimension,
-    click,
     counts::{Counts, DeviceType, Dimensions},
     feed::Position,
+    ids::{self, AdId, AdvertiserId, CampaignId},
     object::{self, Fault},
 };
 
@@ -129,7 +129,8 @@ pub enum ServerMessage {
         /// The gateway pings this often, in milliseconds, and closes when two stay unanswered.
         heartbeat_ms: u64,
         /// The advertisers whose data the session may watch; `None`: all.
-        advertisers: Option<Vec<String>>,
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
+        advertisers: Option<Vec<AdvertiserId>>,
     },
     /// The whole state of a view; replaces what the client has.
     Snapshot {
@@ -218,7 +219,8 @@ pub enum Topic {
 #[serde(deny_unknown_fields)]
 pub struct View {
     /// Whose clicks.
-    pub advertiser_id: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub advertiser_id: AdvertiserId,
     /// Only clicks that match all of these.
     #[serde(default, deserialize_with = "object::object")]
     pub filters: Filters,
@@ -236,10 +238,12 @@ pub struct View {
 pub struct Filters {
     /// This campaign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub campaign_id: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub campaign_id: Option<CampaignId>,
     /// This ad.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ad_id: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub ad_id: Option<AdId>,
     /// This country.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
@@ -251,10 +255,9 @@ pub struct Filters {
 impl Filters {
     /// Whether all conditions hold for `dimensions`.
     pub fn admit(&self, dimensions: &Dimensions) -> bool {
-        let equal = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-        equal(&self.campaign_id, &dimensions.campaign_id)
-            && equal(&self.ad_id, &dimensions.ad_id)
-            && equal(&self.country, &dimensions.country)
+        self.campaign_id.as_ref().is_none_or(|wanted| *wanted == dimensions.campaign_id)
+            && self.ad_id.as_ref().is_none_or(|wanted| *wanted == dimensions.ad_id)
+            && self.country.as_ref().is_none_or(|wanted| *wanted == dimensions.country)
             && self.device_type.is_none_or(|wanted| wanted == dimensions.device_type)
     }
 }
@@ -264,14 +267,16 @@ impl View {
     /// the field that is wrong.
     pub fn checked(mut self) -> Result<Self, Fault> {
         let wrong = |field: &str, message: String| Fault { field: Some(field.to_owned()), message };
-        click::id(&self.advertiser_id).map_err(|message| wrong("advertiser_id", message))?;
         let Filters { campaign_id, ad_id, country, device_type: _ } = &mut self.filters;
-        for (dimension, value) in
-            [(Dimension::CampaignId, campaign_id), (Dimension::AdId, ad_id), (Dimension::Country, country)]
-        {
-            if let Some(text) = value {
-                *text = dimension.value(text).map_err(|message| wrong(dimension.as_str(), message))?;
-            }
+        for (field, id) in [
+            ("advertiser_id", Some(self.advertiser_id.as_str())),
+            ("campaign_id", campaign_id.as_ref().map(CampaignId::as_str)),
+            ("ad_id", ad_id.as_ref().map(AdId::as_str)),
+        ] {
+            id.map_or(Ok(()), ids::check).map_err(|message| wrong(field, message))?;
+        }
+        if let Some(text) = country {
+            *text = Dimension::Country.value(text).map_err(|message| wrong("country", message))?;
         }
         Dimension::each_once(&self.group_by).map_err(|message| wrong("group_by", message))?;
         if !(1..=MAX_WINDOW_MINUTES).contains(&self.window_minutes) {
@@ -285,8 +290,8 @@ impl View {
         self.group_by
             .iter()
             .map(|dimension| match dimension {
-                Dimension::CampaignId => dimensions.campaign_id.clone(),
-                Dimension::AdId => dimensions.ad_id.clone(),
+                Dimension::CampaignId => dimensions.campaign_id.as_str().to_owned(),
+                Dimension::AdId => dimensions.ad_id.as_str().to_owned(),
                 Dimension::Country => dimensions.country.clone(),
                 Dimension::DeviceType => dimensions.device_type.as_str().to_owned(),
             })

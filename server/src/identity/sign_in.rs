@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use clickwire_process::now_ms;
+use clickwire_protocol::ids::AdvertiserId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -51,7 +52,8 @@ pub(crate) struct Session {
     name: String,
     role: Role,
     /// The advertisers that it may see; `None`: all.
-    advertisers: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>)]
+    advertisers: Option<Vec<AdvertiserId>>,
     /// Until when the browser's token is good unless it is replaced; `None` for other tokens.
     #[serde(with = "time::serde::rfc3339::option")]
     expires_at: Option<OffsetDateTime>,
@@ -70,7 +72,7 @@ pub(super) fn answer(state: &IdentityState, caller: &Caller, new: Option<Token>)
     let session = Session {
         name: caller.name.to_string(),
         role: caller.role,
-        advertisers: caller.scope.advertisers().map(<[String]>::to_vec),
+        advertisers: caller.scope.advertisers().map(<[AdvertiserId]>::to_vec),
         expires_at,
     };
     let mut response = Json(session).into_response();

@@ -7,6 +7,7 @@ use clickwire_protocol::{
     attribution::Params,
     click::{Click, IdFault, PostedClick, UNKNOWN_COUNTRY},
     counts::Dimensions,
+    ids::{AdId, AdvertiserId, CampaignId},
 };
 use uuid::Uuid;
 
@@ -23,9 +24,9 @@ use crate::{
 
 /// The ad of a link, and what a click on it comes with.
 pub(crate) struct Arrival {
-    pub(crate) advertiser_id: String,
-    pub(crate) campaign_id: String,
-    pub(crate) ad_id: String,
+    pub(crate) advertiser_id: AdvertiserId,
+    pub(crate) campaign_id: CampaignId,
+    pub(crate) ad_id: AdId,
     /// No person has clicked.
     pub(crate) is_ahead: bool,
     pub(crate) params: Params,

@@ -128,12 +128,12 @@ impl Hints {
         let (by_address, by_user) = (rules.setting(Rule::IpVelocity), rules.setting(Rule::UserVelocity));
         let repeats = rules.setting(Rule::Duplicate);
         let Shared { prefix, .. } = &*self.0;
-        let advertiser = digest(&[&click.advertiser_id]);
+        let advertiser = digest(&[click.advertiser_id.as_str()]);
         let mut tenant = Windows::default();
         let mut vouched = Windows::default();
         let user = click.user_id.as_deref().inspect(|user| {
             if let Some(repeats) = repeats {
-                let pair = digest(&[user, &click.dimensions.ad_id]);
+                let pair = digest(&[user, click.dimensions.ad_id.as_str()]);
                 tenant.add(format!("{prefix}:hint:{{{advertiser}}}:d:{pair}"), repeats, true);
             }
             if let Some(setting) = by_user {

@@ -4,6 +4,7 @@ use clap::Parser as _;
 use clickwire_protocol::{
     click::{Click, UNKNOWN_COUNTRY},
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -36,10 +37,10 @@ async fn intake(folder: &TempDir, flags: &[&str]) -> Intake {
 
 fn click(number: u128) -> Click {
     Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: format!("ad_{number:03}"),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked(format!("ad_{number:03}")),
             country: UNKNOWN_COUNTRY.into(),
             device_type: DeviceType::Other,
         },

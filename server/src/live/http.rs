@@ -21,6 +21,7 @@ use clickwire_protocol::{
     analytics::Dimension,
     counts::DeviceType,
     feed::Position,
+    ids::{AdId, AdvertiserId, CampaignId},
     live::{Filters, MAX_EVERY_MS, MAX_WINDOW_MINUTES, ServerMessage, View},
 };
 use futures_util::stream;
@@ -325,11 +326,11 @@ struct ViewQuery {
 }
 
 fn asked(mut parameters: Parameters, scope: &Scope) -> Result<ViewQuery, Error> {
-    let advertiser_id = parameters.text("advertiser_id");
+    let advertiser_id = parameters.text("advertiser_id").map(AdvertiserId::unchecked);
     // What the values are as they are stored is said by `watched`, as of a view from a socket.
     let filters = Filters {
-        campaign_id: parameters.text("campaign_id"),
-        ad_id: parameters.text("ad_id"),
+        campaign_id: parameters.text("campaign_id").map(CampaignId::unchecked),
+        ad_id: parameters.text("ad_id").map(AdId::unchecked),
         country: parameters.text("country"),
         device_type: parameters.take("device_type", str::parse::<DeviceType>),
     };
@@ -340,7 +341,7 @@ fn asked(mut parameters: Parameters, scope: &Scope) -> Result<ViewQuery, Error> 
     let since = parameters.take("since", |text| position(text).ok_or("Expected epoch:seq."));
     let asked = (advertiser_id, filters, group_by, window_minutes, since, every_ms);
     let (advertiser_id, filters, group_by, window_minutes, since, every_ms) = parameters.finish(asked)?;
-    let advertiser_id = scope.advertiser(advertiser_id.as_deref())?.to_owned();
+    let advertiser_id = scope.advertiser(advertiser_id.as_ref())?.clone();
     let view = watched(View { advertiser_id, filters, group_by, window_minutes }, scope)?;
     Ok(ViewQuery { view, since, every_ms })
 }
@@ -359,7 +360,7 @@ mod tests {
     fn question(query: &str) -> Result<ViewQuery, Error> {
         let uri = format!("http://localhost/?{query}").parse().unwrap();
         let Query(given) = Query::try_from_uri(&uri).unwrap();
-        asked(Parameters::new(given), &Scope::Advertisers(vec!["adv_001".into()]))
+        asked(Parameters::new(given), &Scope::Advertisers(vec![AdvertiserId::unchecked("adv_001")]))
     }
 
     #[test]

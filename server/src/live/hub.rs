@@ -9,6 +9,7 @@ use std::{
 use clickwire_process::redis::Connection;
 use clickwire_protocol::{
     feed::{Keys, alerts_channel, era_key},
+    ids::AdvertiserId,
     live::View,
 };
 use redis::AsyncCommands as _;
@@ -55,7 +56,7 @@ pub(crate) struct Hub {
 }
 
 /// By advertiser.
-type Feeds = Arc<Mutex<HashMap<String, Weak<Feed>>>>;
+type Feeds = Arc<Mutex<HashMap<AdvertiserId, Weak<Feed>>>>;
 
 impl Hub {
     /// Starts to listen to Redis, until `stop`.
@@ -110,14 +111,14 @@ impl Hub {
 
     /// Whose views are watched by how many.
     pub(crate) fn watchers(&self) -> Vec<Advertiser> {
-        let feeds: Vec<(String, Arc<Feed>)> = {
+        let feeds: Vec<(AdvertiserId, Arc<Feed>)> = {
             let feeds = lock(&self.feeds);
             feeds.iter().filter_map(|(id, feed)| Some((id.clone(), feed.upgrade()?))).collect()
         };
         feeds.into_iter().map(|(id, feed)| Advertiser::new(id, feed.watchers())).collect()
     }
 
-    fn feed(&self, advertiser_id: &str, watcher: &Caller) -> Arc<Feed> {
+    fn feed(&self, advertiser_id: &AdvertiserId, watcher: &Caller) -> Arc<Feed> {
         let mut feeds = lock(&self.feeds);
         if let Some(feed) = feeds.get(advertiser_id).and_then(Weak::upgrade) {
             return feed;
@@ -129,7 +130,7 @@ impl Hub {
             Feed::start(advertiser_id, source, watcher, events, needs_resync)
         });
         feeds.retain(|_, feed| feed.strong_count() > 0);
-        feeds.insert(advertiser_id.to_owned(), Arc::downgrade(&feed));
+        feeds.insert(advertiser_id.clone(), Arc::downgrade(&feed));
         feed
     }
 
@@ -159,7 +160,7 @@ impl Hub {
     }
 }
 
-fn lock(feeds: &Feeds) -> MutexGuard<'_, HashMap<String, Weak<Feed>>> {
+fn lock(feeds: &Feeds) -> MutexGuard<'_, HashMap<AdvertiserId, Weak<Feed>>> {
     feeds.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

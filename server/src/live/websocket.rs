@@ -5,6 +5,7 @@ use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use clickwire_protocol::{
     feed::Position,
+    ids::AdvertiserId,
     live::{ClientMessage, ServerMessage, Topic, Unreadable, close},
     object::Fault,
 };
@@ -173,7 +174,7 @@ impl Session {
         self.connection.answer(&ServerMessage::Welcome {
             session: self.id.to_string(),
             heartbeat_ms: self.sessions.heartbeat.as_millis() as u64,
-            advertisers: caller.scope.advertisers().map(<[String]>::to_vec),
+            advertisers: caller.scope.advertisers().map(<[AdvertiserId]>::to_vec),
         })?;
         Ok(caller)
     }

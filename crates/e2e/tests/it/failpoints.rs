@@ -9,6 +9,7 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -76,10 +77,10 @@ async fn a_crash_at_any_point_changes_no_count() -> Result<()> {
 fn click(user: u32, after_ms: i64) -> Click {
     let now = now_ms();
     Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: format!("ad_{user:03}"),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked(format!("ad_{user:03}")),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },

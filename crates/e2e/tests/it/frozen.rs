@@ -10,6 +10,7 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
     stream::AdvisoryLock,
 };
 use tokio::{
@@ -56,10 +57,10 @@ async fn publish_on_each(stack: &Stack, partitions: u16, clicks: usize) -> Resul
 
 fn click(partition: u16) -> Click {
     Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: format!("ad of partition {partition}"),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked(format!("ad of partition {partition}")),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },

@@ -7,6 +7,7 @@ use clickwire_e2e::{Buckets, Stack, Wire, eventually};
 use clickwire_load::{http::Server, live::Client, traffic};
 use clickwire_protocol::{
     feed::Keys,
+    ids::AdvertiserId,
     live::{SUBPROTOCOL, close},
 };
 use clickwire_services::Server as Service;
@@ -370,7 +371,7 @@ async fn a_feed_whose_head_goes_back_begins_anew() -> Result<()> {
 
     let redis = redis::Client::open(stack.services().redis_url())?;
     let mut redis = redis.get_multiplexed_async_connection().await?;
-    let head = Keys::new(stack.redis_prefix(), "adv_001").head;
+    let head = Keys::new(stack.redis_prefix(), &AdvertiserId::unchecked("adv_001")).head;
     let _: () = redis::cmd("HSET").arg(head).arg("seq").arg(0).query_async(&mut redis).await?;
     let _: () = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("PUBSUB").query_async(&mut redis).await?;
     let begun = timeout(SOON, async {

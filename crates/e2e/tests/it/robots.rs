@@ -9,6 +9,7 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
 };
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -156,10 +157,10 @@ async fn a_program_in_a_data_centre_posts_clicks_of_people() -> Result<()> {
 
 fn curl(received_at_ms: i64) -> Click {
     Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: "ad_001".into(),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked("ad_001"),
             country: "DE".into(),
             device_type: DeviceType::Other,
         },

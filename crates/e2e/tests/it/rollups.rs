@@ -11,6 +11,7 @@ use clickwire_protocol::{
     MINUTE_MS,
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
@@ -44,10 +45,10 @@ const DIFFERENCES: &str = "\
 fn click(advertiser: u32, user: u32, age_ms: i64) -> Click {
     let now = now_ms();
     Click {
-        advertiser_id: format!("adv_{advertiser:03}"),
+        advertiser_id: AdvertiserId::unchecked(format!("adv_{advertiser:03}")),
         dimensions: Dimensions {
-            campaign_id: format!("camp_{advertiser:03}"),
-            ad_id: format!("ad_{advertiser:03}_{}", user % 7),
+            campaign_id: CampaignId::unchecked(format!("camp_{advertiser:03}")),
+            ad_id: AdId::unchecked(format!("ad_{advertiser:03}_{}", user % 7)),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },

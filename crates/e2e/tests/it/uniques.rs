@@ -13,6 +13,7 @@ use clickwire_protocol::{
     analytics::Aggregate,
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::Value;
@@ -38,10 +39,10 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
         let user: u32 = random.random_range(0..150);
         let who = if test || too_late { "nobody_counts" } else { "user" };
         clicks.push(Click {
-            advertiser_id: "adv_001".into(),
+            advertiser_id: AdvertiserId::unchecked("adv_001"),
             dimensions: Dimensions {
-                campaign_id: format!("camp_{:03}", random.random_range(1..=3)),
-                ad_id: format!("ad_{:03}", random.random_range(1..=12)),
+                campaign_id: CampaignId::unchecked(format!("camp_{:03}", random.random_range(1..=3))),
+                ad_id: AdId::unchecked(format!("ad_{:03}", random.random_range(1..=12))),
                 country: "DE".into(),
                 device_type: DeviceType::Mobile,
             },
@@ -61,7 +62,7 @@ fn expected(clicks: &[Click], width_ms: i64, by_campaign: bool) -> BTreeMap<(i64
     let mut users: BTreeMap<_, HashSet<&str>> = BTreeMap::new();
     for click in clicks.iter().filter(|click| is_counted(click)) {
         let bucket_ms = click.clicked_at_ms - click.clicked_at_ms.rem_euclid(width_ms);
-        let campaign = by_campaign.then(|| click.dimensions.campaign_id.clone());
+        let campaign = by_campaign.then(|| click.dimensions.campaign_id.to_string());
         users.entry((bucket_ms, campaign)).or_default().extend(click.user_id.as_deref());
     }
     users.into_iter().map(|(key, users)| (key, users.len() as i64)).collect()
@@ -105,8 +106,9 @@ async fn assert_answers(stack: &Stack, clicks: &[Click]) -> Result<()> {
             }
         }
     }
-    let of_one =
-        clicks.iter().filter(|click| is_counted(click) && click.dimensions.campaign_id == "camp_002");
+    let of_one = clicks
+        .iter()
+        .filter(|click| is_counted(click) && click.dimensions.campaign_id.as_str() == "camp_002");
     let of_one: HashSet<&str> = of_one.filter_map(|click| click.user_id.as_deref()).collect();
     let answer = ask(stack, 75, "granularity=hour&campaign_id=camp_002").await?;
     assert_eq!(answer.total_unique_users, Some(of_one.len() as i64));

@@ -12,6 +12,7 @@ use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
     finality::{self, ALLOWANCE_MS},
+    ids::{AdId, AdvertiserId, CampaignId},
     stream::{DEFAULT_PARTITIONS, partition_of},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -22,10 +23,10 @@ const AD: &str = "ad_001";
 
 async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Result<()> {
     let click = Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: AD.into(),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked(AD),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
@@ -35,7 +36,7 @@ async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Resu
         ..Click::bare(Uuid::now_v7())
     };
     let nats = async_nats::jetstream::new(async_nats::connect(stack.services().nats_url()).await?);
-    let subject = stack.names().subject(partition_of(AD, DEFAULT_PARTITIONS));
+    let subject = stack.names().subject(partition_of(&AdId::unchecked(AD), DEFAULT_PARTITIONS));
     nats.publish(subject, serde_json::to_vec(&click)?.into()).await?.await?;
     Ok(())
 }

@@ -167,7 +167,7 @@ fn judged<'a>(fresh: &[&'a Entry<'a>]) -> impl Iterator<Item = (usize, &'a Entry
 
 /// The hashes of a click's user and address.
 fn subjects(entry: &Entry<'_>) -> impl Iterator<Item = u64> {
-    let advertiser = || entry.click().advertiser_id.bytes().chain(iter::once(0));
+    let advertiser = || entry.click().advertiser_id.as_str().bytes().chain(iter::once(0));
     let user = entry.click().user_id.iter().map(move |user| hash(1, advertiser().chain(user.bytes())));
     // The ledger knows the bytes, not how they were written.
     let address = |address: &String| hash(2, address.bytes().map(|digit| digit.to_ascii_lowercase()));

@@ -36,6 +36,7 @@ use clickwire_process::failpoint;
 use clickwire_protocol::{
     counts::{Counts, MinuteCell},
     finality,
+    ids::AdvertiserId,
     rules::Rule,
     stream::Names,
 };
@@ -100,7 +101,7 @@ pub struct Committed {
     /// Buckets of final minutes that changed.
     pub corrections: usize,
     /// The buckets that the batch touched, as they are now, by advertiser.
-    pub cells: BTreeMap<String, Vec<MinuteCell>>,
+    pub cells: BTreeMap<AdvertiserId, Vec<MinuteCell>>,
 }
 
 impl Ledger {
@@ -259,11 +260,9 @@ async fn reconsider(
     stored::rewrite(connection, &rewritten).await?;
     incidents::observe(connection, &bursts.observations()).await?;
 
-    let is_fresh: HashSet<(Uuid, i64, &str)> = fresh
+    let is_fresh: HashSet<(Uuid, i64, &AdvertiserId)> = fresh
         .iter()
-        .map(|entry| {
-            (entry.click().click_id, entry.examined.counted_at_ms, entry.click().advertiser_id.as_str())
-        })
+        .map(|entry| (entry.click().click_id, entry.examined.counted_at_ms, &entry.click().advertiser_id))
         .collect();
     let mut adjusted = Vec::new();
     for &(click, verdict) in

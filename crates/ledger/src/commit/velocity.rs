@@ -17,7 +17,7 @@ use std::{
     collections::{BTreeMap, HashSet},
 };
 
-use clickwire_protocol::{MINUTE_MS, rules::Rule};
+use clickwire_protocol::{MINUTE_MS, ids::AdvertiserId, rules::Rule};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 /// A subject whose clicks are counted together: an address (a user), and the advertiser that the pool or the user
 /// belongs to; `None` for the clicks of an address that are vouched for.
-pub(super) type Subject<'a> = (&'a str, Option<&'a str>);
+pub(super) type Subject<'a> = (&'a str, Option<&'a AdvertiserId>);
 
 /// Neighbouring new clicks of one address or user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ struct Cluster<'a> {
     /// Of the new clicks.
     subject: Subject<'a>,
     /// The advertiser of the pool that they are looked at in; vouched clicks may concern several.
-    pool: Option<Cow<'a, str>>,
+    pool: Option<Cow<'a, AdvertiserId>>,
     first_ms: i64,
     last_ms: i64,
 }
@@ -53,7 +53,7 @@ struct Click {
     click_id: Uuid,
     clicked_at_ms: i64,
     received_at_ms: i64,
-    advertiser_id: String,
+    advertiser_id: AdvertiserId,
 }
 
 /// Those of new clicks, which are in the ledger already, that have more clicks around them than any
@@ -84,7 +84,7 @@ pub(super) async fn find(
         let clicks = surroundings.remove(&number).unwrap_or_default();
         let limit = |click: &Click| {
             // In an advertiser's pool the others' clicks count, and are judged in theirs.
-            if cluster.pool.as_ref().is_some_and(|of| *of != click.advertiser_id) {
+            if cluster.pool.as_ref().is_some_and(|of| **of != click.advertiser_id) {
                 return None;
             }
             let version = rules.at(rule, click.received_at_ms)?;
@@ -103,9 +103,7 @@ pub(super) async fn find(
 pub(super) fn subject<'a>(rule: Rule, entry: &'a Entry<'_>) -> Option<Subject<'a>> {
     let click = entry.click();
     match rule {
-        Rule::IpVelocity => {
-            Some((click.ip_hash.as_deref()?, click.bound.then_some(click.advertiser_id.as_str())))
-        }
+        Rule::IpVelocity => Some((click.ip_hash.as_deref()?, click.bound.then_some(&click.advertiser_id))),
         _ => Some((click.user_id.as_deref()?, Some(&click.advertiser_id))),
     }
 }
@@ -156,7 +154,7 @@ fn bind<'q, O>(query: Query<'q, O>, clusters: &'q [Cluster<'q>], reach: Reach) -
     let (earliest, latest) = span(clusters, reach);
     query
         .bind(clusters.iter().map(|cluster| cluster.subject.0).collect::<Vec<_>>())
-        .bind(clusters.iter().map(|cluster| cluster.pool.as_deref()).collect::<Vec<_>>())
+        .bind(clusters.iter().map(|cluster| cluster.pool.as_ref().map(|of| of.as_str())).collect::<Vec<_>>())
         .bind(clusters.iter().map(|cluster| at(cluster.first_ms)).collect::<Vec<_>>())
         .bind(clusters.iter().map(|cluster| at(cluster.last_ms)).collect::<Vec<_>>())
         .bind(reach.window_ms as f64)
@@ -225,7 +223,7 @@ async fn pools<'a>(
         return Ok(Vec::new());
     }
     let (earliest, latest) = span(clusters, reach);
-    let rows: Vec<(i64, String)> = sqlx::query_as(
+    let rows: Vec<(i64, AdvertiserId)> = sqlx::query_as(
         "SELECT k.n, pool.advertiser_id FROM unnest($1::text[]) WITH ORDINALITY AS k (key, n) \
          CROSS JOIN LATERAL (SELECT c.advertiser_id FROM clicks c WHERE c.ip_hash = decode(k.key, 'hex') AND c.bound \
              AND c.clicked_at >= $2 AND c.clicked_at < $3 ORDER BY c.advertiser_id LIMIT 1) AS first \
@@ -243,7 +241,7 @@ async fn pools<'a>(
     .bind(at((latest.div_euclid(DAY_MS) + 1) * DAY_MS))
     .fetch_all(connection)
     .await?;
-    let cluster = |(number, advertiser_id): (i64, String)| {
+    let cluster = |(number, advertiser_id): (i64, AdvertiserId)| {
         let vouched = *vouched.get(usize::try_from(number - 1).ok()?)?;
         Some(Cluster { pool: Some(Cow::Owned(advertiser_id)), ..vouched.clone() })
     };
@@ -280,7 +278,8 @@ async fn surroundings(
            FROM {CLUSTERS} CROSS JOIN LATERAL ({near}) AS c ORDER BY k.n, clicked_at_ms",
         near = near.collect::<Vec<_>>().join(" UNION ALL "),
     );
-    let query = bind(sqlx::query_as::<_, (i64, Uuid, i64, i64, String)>(AssertSqlSafe(sql)), clusters, reach);
+    let query =
+        bind(sqlx::query_as::<_, (i64, Uuid, i64, i64, AdvertiserId)>(AssertSqlSafe(sql)), clusters, reach);
     let rows = query.bind(i64::from(reach.highest_threshold)).fetch_all(connection).await?;
     for (number, click_id, clicked_at_ms, received_at_ms, advertiser_id) in rows {
         let click = Click { click_id, clicked_at_ms, received_at_ms, advertiser_id };

@@ -3,6 +3,7 @@
 //! A late click costs the hour of one advertiser: its minutes are read, and the rows that change are
 //! written, one of the hour and one of the day.
 
+use clickwire_protocol::ids::AdvertiserId;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 use time::{Duration, OffsetDateTime};
 
@@ -58,7 +59,7 @@ static DAYS: LazyLock<[String; 2]> = LazyLock::new(|| statements("day_counts", "
 /// Advertisers and the beginnings of their buckets.
 #[derive(Debug, Default)]
 struct Buckets {
-    advertisers: Vec<String>,
+    advertisers: Vec<AdvertiserId>,
     times: Vec<OffsetDateTime>,
 }
 
@@ -75,7 +76,7 @@ pub async fn store(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     )
     .execute(&mut *transaction)
     .await?;
-    let rows: Vec<(String, OffsetDateTime, OffsetDateTime, bool)> = sqlx::query_as(
+    let rows: Vec<(AdvertiserId, OffsetDateTime, OffsetDateTime, bool)> = sqlx::query_as(
         "SELECT s.advertiser_id, s.bucket, min(s.day), bool_or(s.day < p.days_before) \
            FROM stale_hours AS s JOIN rollup_progress AS p ON s.bucket < p.hours_before \
           GROUP BY s.advertiser_id, s.bucket ORDER BY min(s.stale_since) LIMIT $1",

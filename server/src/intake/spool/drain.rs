@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::context::PublishAckFuture;
 use clickwire_process::{Backoff, now_ms};
+use clickwire_protocol::ids::{AdId, AdvertiserId};
 use futures_util::future::join_all;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
@@ -126,8 +127,8 @@ impl Drain {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Names {
-            advertiser_id: String,
-            ad_id: String,
+            advertiser_id: AdvertiserId,
+            ad_id: AdId,
         }
         let Names { advertiser_id, ad_id } = serde_json::from_slice(&click.payload).unwrap_or_default();
         let of = Whose { advertiser_id: &advertiser_id, ad_id: &ad_id };

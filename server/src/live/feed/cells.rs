@@ -288,6 +288,7 @@ impl Cells {
 mod tests {
     use clickwire_protocol::{
         counts::DeviceType,
+        ids::{AdId, AdvertiserId, CampaignId},
         live::{Filters, ServerMessage},
     };
 
@@ -295,8 +296,8 @@ mod tests {
 
     fn cell(minute: i64, version: i64, valid: i64) -> MinuteCell {
         let dimensions = Dimensions {
-            campaign_id: "c".into(),
-            ad_id: "a".into(),
+            campaign_id: CampaignId::unchecked("c"),
+            ad_id: AdId::unchecked("a"),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         };
@@ -314,7 +315,7 @@ mod tests {
     /// A loaded state with one view of everything.
     fn state(cells: Vec<MinuteCell>) -> (Cells, SharedView) {
         let view = View {
-            advertiser_id: "adv_001".into(),
+            advertiser_id: AdvertiserId::unchecked("adv_001"),
             filters: Filters::default(),
             group_by: vec![],
             window_minutes: MAX_WINDOW_MINUTES,

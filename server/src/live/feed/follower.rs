@@ -11,7 +11,10 @@ use std::{
 };
 
 use clickwire_process::now_ms;
-use clickwire_protocol::feed::{Delta, Keys, Position};
+use clickwire_protocol::{
+    feed::{Delta, Keys, Position},
+    ids::AdvertiserId,
+};
 use rand::RngExt as _;
 use redis::{AsyncCommands as _, RedisError};
 use tokio::{sync::mpsc, time::timeout};
@@ -36,7 +39,7 @@ const SUBSCRIBED_WITHIN: Duration = Duration::from_millis(250);
 
 /// The task that keeps a feed's state up to date.
 pub(super) struct Follower {
-    pub(super) advertiser_id: String,
+    pub(super) advertiser_id: AdvertiserId,
     pub(super) feed: Weak<Feed>,
     pub(super) subscribers: Subscribers,
     pub(super) source: Source,

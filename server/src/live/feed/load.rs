@@ -14,6 +14,7 @@ use clickwire_process::{Backoff, redis::Connection};
 use clickwire_protocol::{
     counts::{Dimensions, MinuteCell},
     feed::{BEGIN, HEAD_LIFETIME_SECONDS, Keys, Position, era_key},
+    ids::{AdId, AdvertiserId, CampaignId},
     live::MAX_WINDOW_MINUTES,
 };
 use redis::{AsyncCommands as _, RedisError};
@@ -42,7 +43,7 @@ pub(in crate::live) type Loading = AbortOnDropHandle<Option<Loaded>>;
 /// Reads one advertiser's minutes; cheap to clone.
 #[derive(Clone)]
 pub(in crate::live) struct Loader {
-    pub(in crate::live) advertiser_id: Arc<str>,
+    pub(in crate::live) advertiser_id: AdvertiserId,
     pub(in crate::live) feed: Weak<Feed>,
     pub(in crate::live) source: Source,
     /// Set when what is read now is not enough.
@@ -128,7 +129,7 @@ impl Loader {
                FROM click_minutes WHERE advertiser_id = $1 AND bucket >= $2 ORDER BY bucket DESC LIMIT $3"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(&*self.advertiser_id)
+            .bind(&self.advertiser_id)
             .bind(since)
             .bind(self.source.cells_max as i64);
         let mut tenants = self.source.tenants.begin_load(&self.advertiser_id, &self.watcher).await?;
@@ -149,8 +150,8 @@ impl Loader {
 #[derive(sqlx::FromRow)]
 struct CellRow {
     bucket: OffsetDateTime,
-    campaign_id: String,
-    ad_id: String,
+    campaign_id: CampaignId,
+    ad_id: AdId,
     country: String,
     device_type: String,
     version: i64,

@@ -36,7 +36,7 @@ use std::{
 };
 
 use clickwire_process::{now_ms, redis::Connection};
-use clickwire_protocol::{MINUTE_MS, feed::Position, live::View};
+use clickwire_protocol::{MINUTE_MS, feed::Position, ids::AdvertiserId, live::View};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument as _;
@@ -89,7 +89,7 @@ impl Feed {
     /// Starts to follow an advertiser, on the account of those that have begun to watch it. `needs_resync` is set when
     /// events were dropped.
     pub(crate) fn start(
-        advertiser_id: &str,
+        advertiser_id: &AdvertiserId,
         source: Source,
         watcher: Vec<Holder>,
         events: mpsc::Receiver<Event>,
@@ -106,14 +106,14 @@ impl Feed {
             _stop: stop.clone().drop_guard(),
         });
         let loader = Loader {
-            advertiser_id: advertiser_id.into(),
+            advertiser_id: advertiser_id.clone(),
             feed: Arc::downgrade(&feed),
             source: source.clone(),
             needs_resync: Arc::clone(&needs_resync),
             watcher: watcher.into(),
         };
         let follower = Follower {
-            advertiser_id: advertiser_id.to_owned(),
+            advertiser_id: advertiser_id.clone(),
             feed: Arc::downgrade(&feed),
             subscribers,
             lag: metrics::histogram!("clickwire_live_lag_seconds"),
@@ -124,7 +124,9 @@ impl Feed {
         let following = async move {
             tokio::select! { () = follower.run(events) => {}, () = stop.cancelled() => {} }
         };
-        let ended = tokio::spawn(following.instrument(tracing::error_span!("feed", advertiser_id)));
+        let ended = tokio::spawn(
+            following.instrument(tracing::error_span!("feed", advertiser_id = advertiser_id.as_str())),
+        );
         (feed, ended)
     }
 

@@ -7,7 +7,7 @@ fn clicks(times: &[i64]) -> Vec<Click> {
         click_id: Uuid::from_u128(number as u128),
         clicked_at_ms,
         received_at_ms: clicked_at_ms,
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
     };
     times.iter().enumerate().map(click).collect()
 }
@@ -52,7 +52,8 @@ fn a_click_is_convicted_by_its_own_limit_and_counts_for_the_others() {
 
 #[test]
 fn clicks_of_one_key_that_are_near_each_other_make_a_cluster() {
-    let (a, b, bound) = (("a", None), ("b", None), ("a", Some("adv_001")));
+    let adv_001 = AdvertiserId::unchecked("adv_001");
+    let (a, b, bound) = (("a", None), ("b", None), ("a", Some(&adv_001)));
     let clicks = [(b, 5_000), (a, 2_500), (a, 1_000), (bound, 2_600), (a, 2_000), (a, 4_000)];
     let found = clusters(clicks.into_iter());
     let found: Vec<_> = found.iter().map(|found| (found.subject, found.first_ms, found.last_ms)).collect();

@@ -1,11 +1,15 @@
-use clickwire_protocol::{counts::DeviceType, live::Filters};
+use clickwire_protocol::{
+    counts::DeviceType,
+    ids::{AdId, AdvertiserId, CampaignId},
+    live::Filters,
+};
 
 use super::*;
 
 fn view(group_by: Vec<clickwire_protocol::analytics::Dimension>) -> ViewState {
     ViewState::new(
         View {
-            advertiser_id: "adv_001".into(),
+            advertiser_id: AdvertiserId::unchecked("adv_001"),
             filters: Filters { country: Some("DE".into()), ..Filters::default() },
             group_by,
             window_minutes: 10,
@@ -29,7 +33,12 @@ fn next(state: &mut ViewState, told: &Cursor) -> (ServerMessage, Cursor) {
 }
 
 fn dimensions(country: &str, device_type: DeviceType) -> Dimensions {
-    Dimensions { campaign_id: "c".into(), ad_id: "a".into(), country: country.into(), device_type }
+    Dimensions {
+        campaign_id: CampaignId::unchecked("c"),
+        ad_id: AdId::unchecked("a"),
+        country: country.into(),
+        device_type,
+    }
 }
 
 fn valid(valid: i64) -> Counts {
