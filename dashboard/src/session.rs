@@ -452,7 +452,7 @@ impl Session {
             id: self.subscription,
             view: Topic::Clicks(view),
             since: self.state.position.clone(),
-            every_ms: None,
+            min_interval_ms: None,
         }));
         effects.push(Effect::ListCampaigns(advertiser_id));
         effects

@@ -316,7 +316,7 @@ impl Session {
                     id,
                     view: Topic::Clicks(view.clone()),
                     since: None,
-                    every_ms: None,
+                    min_interval_ms: None,
                 })
                 .await?;
         }

@@ -79,8 +79,8 @@ pub mod close {
     }
 }
 
-/// The slowest that a client may ask to be told, in milliseconds.
-pub const MAX_EVERY_MS: u32 = 60_000;
+/// The longest `min_interval_ms` that a client may ask for.
+pub const MAX_INTERVAL_MS: u32 = 60_000;
 
 /// From the dashboard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,10 +103,10 @@ pub enum ClientMessage {
         /// incidents a snapshot is sent anyway.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::optional")]
         since: Option<Position>,
-        /// Be told of changes only so often, in milliseconds, up to [`MAX_EVERY_MS`]; else as often as the
-        /// gateway tells anybody.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        every_ms: Option<u32>,
+        /// The time between two messages about changes, in milliseconds, at least; up to [`MAX_INTERVAL_MS`].
+        /// Without it changes come as often as the gateway tells anybody. `every_ms` is its old name.
+        #[serde(default, skip_serializing_if = "Option::is_none", alias = "every_ms")]
+        min_interval_ms: Option<u32>,
     },
     /// Stop watching.
     Unsubscribe {

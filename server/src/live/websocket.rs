@@ -211,8 +211,8 @@ impl Session {
             ClientMessage::Auth { .. } => Err(End::close(close::PROTOCOL_ERROR, "authenticated already")),
             ClientMessage::Ping {} => self.connection.answer(&ServerMessage::Pong),
             ClientMessage::Unsubscribe { id } => self.connection.unsubscribe(id),
-            ClientMessage::Subscribe { id, view, since, every_ms } => {
-                match self.source(id, view, since, every_ms, caller) {
+            ClientMessage::Subscribe { id, view, since, min_interval_ms } => {
+                match self.source(id, view, since, min_interval_ms, caller) {
                     Ok(source) => self.connection.subscribe(id, source),
                     Err(refused) => self.refuse(id, refused),
                 }
@@ -229,7 +229,7 @@ impl Session {
         id: u32,
         topic: Topic,
         since: Option<Position>,
-        every_ms: Option<u32>,
+        min_interval_ms: Option<u32>,
         caller: &Caller,
     ) -> Result<Box<dyn Source>, Refused> {
         if self.connection.others(id) >= MAX_SUBSCRIPTIONS {
@@ -241,7 +241,7 @@ impl Session {
                 let watched = self.hub.watch(view, caller).ok_or_else(|| {
                     Refused::new("too_many", "You watch this advertiser in too many different ways.")
                 })?;
-                Ok(Box::new(ViewSubscription::new(watched, since, Arc::clone(&caller.name), every_ms)))
+                Ok(Box::new(ViewSubscription::new(watched, since, Arc::clone(&caller.name), min_interval_ms)))
             }
             Topic::Alerts {} if caller.scope != Scope::All => {
                 Err(Refused::new("forbidden", "Only operators watch incidents."))
