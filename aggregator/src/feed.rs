@@ -1,8 +1,8 @@
 //! Publishing what changed, one feed an advertiser, over Redis.
 //!
 //! Publishing never holds up counting. What can't be published is lost, and its feed gets a new epoch as
-//! soon as Redis takes one: gateways compare their position with the feed's head every second or so, find
-//! another epoch, and read the database again. An aggregator that starts begins a new era, which is the
+//! soon as Redis takes one: gateways compare their position with the feed's high-water mark every second or so, find
+//! another epoch, and read the database again. An aggregator that starts begins a new feed generation, which is the
 //! same for every feed at once; so does one that finds clicks counted which another has not acknowledged,
 //! or which it has committed itself without an answer: nobody may have published what they changed of
 //! other minutes than their own.
@@ -17,7 +17,7 @@ use std::{
 use clickwire_process::{failpoint, now_ms, redis::Connection};
 use clickwire_protocol::{
     counts::MinuteCell,
-    feed::{HEAD_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, era_key},
+    feed::{HIGH_WATER_MARK_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, generation_key},
     ids::AdvertiserId,
 };
 use futures_util::future::join_all;
@@ -105,11 +105,11 @@ impl Feed {
                 .cmd("EVAL")
                 .arg(PUBLISH)
                 .arg(2)
-                .arg(&keys.head)
+                .arg(&keys.high_water_mark)
                 .arg(&keys.channel)
                 .arg(cells)
                 .arg(Uuid::now_v7().to_string())
-                .arg(HEAD_LIFETIME_SECONDS)
+                .arg(HIGH_WATER_MARK_LIFETIME_SECONDS)
                 .arg(now_ms())
                 .ignore();
         }
@@ -123,13 +123,13 @@ impl Feed {
             .is_ok()
     }
 
-    /// Begins a new era, now or as soon as [`Feed::run`] reaches Redis.
+    /// Begins a new feed generation, now or as soon as [`Feed::run`] reaches Redis.
     pub(crate) async fn renew_all(&self) {
         self.renew_soon();
         self.renew_lost().await;
     }
 
-    /// Has [`Feed::run`] begin a new era, once for all that ask for it meanwhile.
+    /// Has [`Feed::run`] begin a new feed generation, once for all that ask for it meanwhile.
     pub(crate) fn renew_soon(&self) {
         self.lost().any = true;
     }
@@ -145,7 +145,7 @@ impl Feed {
             return true;
         }
         let mut failure = None;
-        if any && let Err(error) = self.begin_era().await {
+        if any && let Err(error) = self.begin_generation().await {
             self.renew_soon();
             failure = Some(error);
         }
@@ -168,13 +168,13 @@ impl Feed {
         failure.is_none()
     }
 
-    async fn begin_era(&self) -> RedisResult<()> {
-        self.redis.clone().set(era_key(&self.prefix), Uuid::now_v7().to_string()).await
+    async fn begin_generation(&self) -> RedisResult<()> {
+        self.redis.clone().set(generation_key(&self.prefix), Uuid::now_v7().to_string()).await
     }
 
-    /// A feed without a head is at the start of an epoch that the next message, or gateway, names.
+    /// A feed without a high-water mark is at the start of an epoch that the next message, or gateway, names.
     async fn begin_epoch(&self, advertiser_id: &AdvertiserId) -> RedisResult<()> {
-        self.redis.clone().unlink(Keys::new(&self.prefix, advertiser_id).head).await
+        self.redis.clone().unlink(Keys::new(&self.prefix, advertiser_id).high_water_mark).await
     }
 
     /// Makes up for what was not published, as soon as Redis answers again.

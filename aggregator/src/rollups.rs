@@ -103,7 +103,7 @@ async fn round(
 /// Stores what is stale, then what is final, until nothing is left or somebody else is at work.
 async fn roll_up(connection: &mut PgConnection, config: &Config) -> Result<(), sqlx::Error> {
     while stale::store(connection).await? {}
-    if let Some(watermark_ms) = watermark::installation_ms(&mut *connection, config.partitions).await? {
+    if let Some(watermark_ms) = watermark::deployment_ms(&mut *connection, config.partitions).await? {
         let until_ms = finality::final_before_ms(watermark_ms).div_euclid(HOUR_MS) * HOUR_MS;
         if !closing::close(connection, at(until_ms)).await? {
             return Ok(());

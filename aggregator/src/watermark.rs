@@ -52,7 +52,7 @@ async fn follow_clock(database: &PgPool, nats: &Context, config: &Config) -> any
             }
         }
     }
-    if let Some(watermark_ms) = watermark::installation_ms(&mut *connection, config.partitions).await? {
+    if let Some(watermark_ms) = watermark::deployment_ms(&mut *connection, config.partitions).await? {
         let lag_ms = clickwire_process::now_ms() - watermark_ms;
         metrics::gauge!("clickwire_watermark_lag_seconds").set(lag_ms as f64 / 1e3);
     }

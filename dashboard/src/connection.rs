@@ -29,7 +29,7 @@ use crate::{
 /// How often what depends on the time alone is drawn again, in milliseconds.
 const TICK_MS: u32 = 1_000;
 
-/// How often a page that is open asks how its installation judges numbers, in milliseconds.
+/// How often a page that is open asks how its deployment judges numbers, in milliseconds.
 const SETTINGS_EVERY_MS: u32 = 60_000;
 
 /// How soon a list of names that failed is asked for again, in milliseconds.

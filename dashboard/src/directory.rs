@@ -59,7 +59,7 @@ pub async fn campaigns(advertiser_id: &AdvertiserId, credential: &Credential) ->
     Some(Answer { names, ahead_ms })
 }
 
-/// How the installation judges numbers.
+/// How the deployment judges numbers.
 pub async fn settings(credential: &Credential) -> Option<Settings> {
     let response = request("/api/v1/settings", credential).send().await.ok()?;
     response.json().await.ok().filter(|_| response.ok())

@@ -24,7 +24,7 @@ pub struct Model {
     pub advertisers_missing: bool,
     /// Names of the watched advertiser's campaigns.
     pub campaigns: Names,
-    /// How the installation judges numbers, since it is known.
+    /// How the deployment judges numbers, since it is known.
     pub settings: Option<Settings>,
     /// Colours.
     pub palette: Palette,

@@ -18,7 +18,7 @@ const SMOOTHED_SECONDS: i64 = 5;
 /// Fewer clicks than this say nothing about a change.
 const MEANINGFUL_CLICKS: i64 = 30;
 
-/// How bad a fraud rate is, by the installation's rule.
+/// How bad a fraud rate is, by the deployment's rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// Below all thresholds, too few clicks to say, or no rule to say it by.

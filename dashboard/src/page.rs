@@ -33,7 +33,7 @@ pub struct Props {
     pub stack: Rc<Stack>,
     /// Who has which colour.
     pub palette: Palette,
-    /// How the installation judges numbers; `None`: that is not known yet.
+    /// How the deployment judges numbers; `None`: that is not known yet.
     pub settings: Option<Settings>,
     /// The connection.
     pub status: Status,

@@ -119,7 +119,7 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_STREAM", default_value = "CLICKS")]
     pub stream: String,
 
-    /// Partitions of the stream; the same number for every program of an installation.
+    /// Partitions of the stream; the same number for every program of a deployment.
     #[arg(long, env = "CLICKWIRE_PARTITIONS", default_value_t = DEFAULT_PARTITIONS)]
     pub partitions: u16,
 

@@ -78,7 +78,7 @@ async fn compare(
     config: &Config,
     span: time::Duration,
 ) -> anyhow::Result<()> {
-    let Some(watermark_ms) = watermark::installation_ms(&mut *connection, config.partitions).await? else {
+    let Some(watermark_ms) = watermark::deployment_ms(&mut *connection, config.partitions).await? else {
         return Ok(());
     };
     let to = at(finality::final_before_ms(watermark_ms));

@@ -3,11 +3,11 @@
 use clickwire_ledger::{Received, at, retention};
 use clickwire_protocol::MINUTE_MS;
 
-use crate::{HOUR_MS, Installation, fixture::click};
+use crate::{Deployment, HOUR_MS, fixture::click};
 
 #[tokio::test]
 async fn retention_takes_minutes_that_are_rolled_up_and_leaves_hours_and_days() {
-    let mut installed = Installation::start().await.unwrap();
+    let mut installed = Deployment::start().await.unwrap();
     let retention_days = i64::from(installed.config.minutes_retention_days);
     let times = [installed.days_ago(retention_days + 5, 9), installed.days_ago(2, 9)];
     installed.count(&times).await.unwrap();
@@ -43,7 +43,7 @@ async fn retention_takes_minutes_that_are_rolled_up_and_leaves_hours_and_days() 
 /// receipt; received too long ago, it is a dead letter. And what gets there by hand changes no hour.
 #[tokio::test]
 async fn no_click_gets_where_retention_dropped_minutes() {
-    let mut installed = Installation::start().await.unwrap();
+    let mut installed = Deployment::start().await.unwrap();
     let retention_days = i64::from(installed.config.minutes_retention_days);
     let (now, long_ago) = (installed.now_ms, installed.days_ago(retention_days + 5, 9));
     installed.count(&[long_ago, long_ago + MINUTE_MS, long_ago + 2 * MINUTE_MS, now]).await.unwrap();

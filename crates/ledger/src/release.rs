@@ -46,7 +46,7 @@ pub enum Outcome {
     Missing,
 }
 
-/// Makes a click valid; `connection` must be in a transaction, which holds the installation's lock from here on.
+/// Makes a click valid; `connection` must be in a transaction, which holds the deployment's lock from here on.
 /// `actor` and `reason` stand in the record.
 ///
 /// # Errors
@@ -80,7 +80,7 @@ pub async fn release(
         (false, true, _) => return Ok(Outcome::ReleasedBefore),
         (false, false, _) => return Ok(Outcome::NotConvicted),
     }
-    let watermark_ms = watermark::installation_ms(&mut *connection, partitions).await?;
+    let watermark_ms = watermark::deployment_ms(&mut *connection, partitions).await?;
     let is_correction = watermark_ms.is_some_and(|watermark_ms| {
         finality::is_final(click.minute(), finality::final_before_ms(watermark_ms))
     });

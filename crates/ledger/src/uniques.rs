@@ -6,7 +6,7 @@
 //! there: where there is none, nobody knows.
 //!
 //! A sketch is read, merged and written back, which is safe because everybody who does so holds the
-//! installation's lock. Merging twice is merging once, so folding may be repeated, too.
+//! deployment's lock. Merging twice is merging once, so folding may be repeated, too.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -27,12 +27,12 @@ pub async fn advance(
     Ok(())
 }
 
-/// The installation's watermark, in Unix milliseconds: the least of all `partitions`; `None` as long as one of
+/// The deployment's watermark, in Unix milliseconds: the least of all `partitions`; `None` as long as one of
 /// them has none.
 ///
 /// # Errors
 /// What the database says.
-pub async fn installation_ms(
+pub async fn deployment_ms(
     database: impl PgExecutor<'_>,
     partitions: u16,
 ) -> Result<Option<i64>, sqlx::Error> {

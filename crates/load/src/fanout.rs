@@ -247,7 +247,7 @@ async fn publish(options: &Options, shared: &Shared) -> anyhow::Result<()> {
             (0..options.cells).map(|number| cell(number, first_version, update as i64)).collect();
         published.store(shared.started.elapsed().as_micros() as u64, Ordering::Relaxed);
         let mut call = script.prepare_invoke();
-        call.key(&keys.head)
+        call.key(&keys.high_water_mark)
             .key(&keys.channel)
             .arg(serde_json::to_string(&cells)?)
             .arg(&epoch)

@@ -1,7 +1,7 @@
 //! When a minute is final: what was received of it is counted, and a later change is a correction.
 //!
 //! Each partition has a watermark, the time up to which what was received is counted. The
-//! installation's is the least of all. It follows the time of receipt, never the time that a client
+//! deployment's is the least of all. It follows the time of receipt, never the time that a client
 //! claims, so one wrong clock closes no minute. A minute is provisional until the watermark, less
 //! [`ALLOWANCE_MS`] for clicks under way, has passed its end.
 
@@ -11,8 +11,8 @@ use crate::MINUTE_MS;
 /// publish beside each other. Milliseconds.
 pub const ALLOWANCE_MS: i64 = 3 * MINUTE_MS;
 
-/// The installation's watermark: the least of its partitions', each a number and Unix milliseconds.
-/// `None` as long as a partition has none. Numbers from `partitions` on are not the installation's:
+/// The deployment's watermark: the least of its partitions', each a number and Unix milliseconds.
+/// `None` as long as a partition has none. Numbers from `partitions` on are not the deployment's:
 /// it had more partitions once.
 pub fn watermark_ms(by_partition: &[(i32, i64)], partitions: u16) -> Option<i64> {
     let ours = || by_partition.iter().filter(|(partition, _)| (0..i32::from(partitions)).contains(partition));

@@ -15,7 +15,7 @@
 //! - [`alerts`]: incidents that operations must hear of
 //! - [`finality`]: when a minute is final
 //! - [`rules`]: fraud rules, their modes and parameters
-//! - [`settings`]: how an installation judges numbers, for pages
+//! - [`settings`]: how a deployment judges numbers, for pages
 //! - [`stream`]: subjects and partitions of the JetStream stream
 //! - [`feed`]: what the aggregator publishes over Redis
 //! - [`live`]: the WebSocket protocol between gateway and dashboards

@@ -1,4 +1,4 @@
-//! `GET /api/v1/admin/stats`: whether the installation counts, and counts right.
+//! `GET /api/v1/admin/stats`: whether the deployment counts, and counts right.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ struct Today {
     defective: i64,
 }
 
-/// Whether the installation counts, and counts right.
+/// Whether the deployment counts, and counts right.
 #[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "operator",
     responses((status = 200, body = Stats), Refused<(crate::identity::error::Scoped, crate::store::error::Database)>))]
 pub(super) async fn stats(

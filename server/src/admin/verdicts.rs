@@ -209,9 +209,9 @@ pub(super) async fn release(
         metrics::counter!("clickwire_corrections_total").increment(1);
     }
     tracing::info!(%click_id, "click released");
-    // A feed without a head begins a new epoch: gateways read the database again.
-    let head = Keys::new(&state.redis_prefix, &after.click.advertiser_id).head;
-    let renewed: redis::RedisResult<()> = state.redis.clone().unlink(head).await;
+    // A feed without a high-water mark begins a new epoch: gateways read the database again.
+    let mark = Keys::new(&state.redis_prefix, &after.click.advertiser_id).high_water_mark;
+    let renewed: redis::RedisResult<()> = state.redis.clone().unlink(mark).await;
     renewed.map_err(|error| RedirectError::RedisAway(error.to_string()))?;
     Ok(Json(after))
 }

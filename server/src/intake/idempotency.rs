@@ -6,7 +6,7 @@
 //! is answered alike, has the first one's time, and is refused while the first is in flight or if its
 //! body is another.
 //!
-//! Redis learns no key and no body, only hashes under the installation's secret. It holds a post up
+//! Redis learns no key and no body, only hashes under the deployment's secret. It holds a post up
 //! for [`PATIENCE`] at most, both ways together; without it the post goes on.
 
 use std::{sync::Arc, time::Duration};

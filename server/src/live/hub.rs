@@ -8,7 +8,7 @@ use std::{
 
 use clickwire_process::redis::Connection;
 use clickwire_protocol::{
-    feed::{Keys, alerts_channel, era_key},
+    feed::{Keys, alerts_channel, generation_key},
     ids::AdvertiserId,
     live::View,
 };
@@ -41,8 +41,8 @@ use crate::{
 /// database again.
 const MAX_EVENTS: usize = 256;
 
-/// How often it is asked which era it is.
-const CHECK_ERA: Duration = Duration::from_secs(1);
+/// How often the feed generation is asked for.
+const CHECK_GENERATION: Duration = Duration::from_secs(1);
 
 /// Hands out views; cheap to clone.
 #[derive(Clone)]
@@ -71,10 +71,11 @@ impl Hub {
         let (requests, received) = mpsc::unbounded_channel();
         let subscriber = Subscriber::new(redis.clone(), received);
         let feeds = Feeds::default();
-        let eras = follow_eras(Arc::clone(&feeds), redis.clone(), era_key(&config.redis_prefix));
+        let generations =
+            follow_generations(Arc::clone(&feeds), redis.clone(), generation_key(&config.redis_prefix));
         let stop = stop.clone();
         tokio::spawn(async move {
-            tokio::select! { () = subscriber.run() => {}, () = eras => {}, () = stop.cancelled() => {} }
+            tokio::select! { () = subscriber.run() => {}, () = generations => {}, () = stop.cancelled() => {} }
         });
         let source = Source {
             tenants,
@@ -164,19 +165,19 @@ fn lock(feeds: &Feeds) -> MutexGuard<'_, HashMap<AdvertiserId, Weak<Feed>>> {
     feeds.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has all feeds read the database again when an aggregator says, by a new era, that messages of any may
-/// have been lost; also when the era is first known, for those that began before.
-async fn follow_eras(feeds: Feeds, mut redis: Connection, key: String) {
-    let mut every = interval(CHECK_ERA);
+/// Has all feeds read the database again when an aggregator says, by a new feed generation, that messages of any
+/// may have been lost; also when the generation is first known, for those that began before.
+async fn follow_generations(feeds: Feeds, mut redis: Connection, key: String) {
+    let mut every = interval(CHECK_GENERATION);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known: Option<Option<String>> = None;
     loop {
         every.tick().await;
         // Away: feeds are read again when it is back.
-        let Ok(era) = redis.get::<_, Option<String>>(&key).await else { continue };
-        if known.as_ref() != Some(&era) {
+        let Ok(generation) = redis.get::<_, Option<String>>(&key).await else { continue };
+        if known.as_ref() != Some(&generation) {
             lock(&feeds).values().filter_map(Weak::upgrade).for_each(|feed| feed.invalidate());
-            known = Some(era);
+            known = Some(generation);
         }
     }
 }

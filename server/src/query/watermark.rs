@@ -12,7 +12,7 @@ pub(crate) struct Watermark(Option<i64>);
 impl Watermark {
     /// The watermark of an installation with this number of partitions.
     pub(crate) async fn read(database: impl PgExecutor<'_>, partitions: u16) -> Result<Self, sqlx::Error> {
-        Ok(Self(watermark::installation_ms(database, partitions).await?))
+        Ok(Self(watermark::deployment_ms(database, partitions).await?))
     }
 
     /// Unix milliseconds.

@@ -115,7 +115,7 @@ impl Ads {
         };
         let ads = Self(Arc::new(inner));
         let inner = Arc::clone(&ads.0);
-        hub.follow(channel, |events, suspect| (ads, tokio::spawn(follow(inner, events, suspect))))
+        hub.follow(channel, |events, needs_resync| (ads, tokio::spawn(follow(inner, events, needs_resync))))
     }
 
     /// The ad of this id, if there is one.
@@ -158,10 +158,10 @@ impl Ads {
 }
 
 /// Notes what other servers have changed, or may have.
-async fn follow(inner: Arc<Inner>, mut events: mpsc::Receiver<Event>, suspect: Arc<AtomicBool>) {
+async fn follow(inner: Arc<Inner>, mut events: mpsc::Receiver<Event>, needs_resync: Arc<AtomicBool>) {
     while let Some(event) = events.recv().await {
         match event {
-            _ if suspect.swap(false, Ordering::Relaxed) => inner.note_any_change(),
+            _ if needs_resync.swap(false, Ordering::Relaxed) => inner.note_any_change(),
             Event::Subscribed => inner.note_any_change(),
             Event::Message(ad_id) => {
                 inner.note_change(&AdId::unchecked(String::from_utf8_lossy(&ad_id)));

@@ -71,13 +71,13 @@ fn click(partition: u16) -> Click {
     }
 }
 
-/// Waits until so many transactions that hold their partition's lock wait for the installation's.
+/// Waits until so many transactions that hold their partition's lock wait for the deployment's.
 async fn queued(stack: &Stack, at_least: i64) -> Result<()> {
     let waiting = "SELECT count(*) FROM pg_locks AS turn JOIN pg_locks AS partition USING (database, pid) \
                     WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
                       AND turn.locktype = 'advisory' AND NOT turn.granted \
                       AND partition.locktype = 'advisory' AND partition.granted";
-    eventually("partitions wait for the installation's lock", Duration::from_secs(20), async || {
+    eventually("partitions wait for the deployment's lock", Duration::from_secs(20), async || {
         let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(stack.database()).await.ok()?;
         (waiting >= at_least).then_some(())
     })
@@ -107,7 +107,7 @@ async fn longest_standstill(stack: &Stack, watched: Duration) -> Result<Duration
     Ok(longest)
 }
 
-/// All of its partitions stand before the installation's lock when it freezes, and all of another's behind
+/// All of its partitions stand before the deployment's lock when it freezes, and all of another's behind
 /// them. However many they are, the others are waited for once.
 async fn frozen_in_the_line(partitions: u16) -> Result<()> {
     let mut stack = Stack::new().await?;

@@ -49,7 +49,7 @@ async fn watermarks(stack: &Stack) -> Result<Vec<(i32, i64)>> {
     Ok(query.fetch_all(stack.database()).await?)
 }
 
-async fn installation_ms(stack: &Stack) -> Option<i64> {
+async fn deployment_ms(stack: &Stack) -> Option<i64> {
     finality::watermark_ms(&watermarks(stack).await.ok()?, DEFAULT_PARTITIONS)
 }
 
@@ -57,7 +57,7 @@ async fn installation_ms(stack: &Stack) -> Option<i64> {
 async fn follows_the_clock(stack: &Stack) -> Result<i64> {
     let now = now_ms();
     eventually("an idle stream's watermark follows the clock", Duration::from_secs(15), async || {
-        installation_ms(stack).await.filter(|&watermark_ms| watermark_ms > now)
+        deployment_ms(stack).await.filter(|&watermark_ms| watermark_ms > now)
     })
     .await
 }
@@ -95,7 +95,7 @@ async fn clocks_ahead_do_not_move_it_and_an_uncounted_click_holds_it_back() -> R
         seen.iter().all(|&(partition, at_ms)| partition == 0 || at_ms > stored_at_ms + 4_000).then_some(())
     })
     .await?;
-    let held_at_ms = installation_ms(&stack).await.context("no watermark")?;
+    let held_at_ms = deployment_ms(&stack).await.context("no watermark")?;
     assert!(held_at_ms <= stored_at_ms, "{held_at_ms} is past what is not counted: {stored_at_ms}");
     blocking.rollback().await?;
     is_counted(&stack, 3).await?;

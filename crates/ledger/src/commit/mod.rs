@@ -5,7 +5,7 @@
 //! 2. which ids does the ledger know already, under whatever time ([`clicks`]);
 //! 3. insert the others, with the verdict that each has by itself, and ask which of them may be seen
 //!    beside others by a rule ([`candidates`]);
-//! 4. a lock on the installation: from here on commits of all partitions follow each other, so of
+//! 4. a lock on the deployment: from here on commits of all partitions follow each other, so of
 //!    two clicks that convict each other the later commit sees both;
 //! 5. ask the rules that see clicks beside each other, about candidates and what these change of
 //!    older ones ([`duplicates`], [`velocity`]); rewrite verdicts, record adjustments, and open or
@@ -67,7 +67,7 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest pause inside a transaction that a slow host is granted.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What the ledger must know of its installation; the same for every program of it.
+/// What the ledger must know of its deployment; the same for every program of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Locks are named after the stream.
@@ -172,7 +172,7 @@ impl Ledger {
         stopwatch.ended(Stage::Judge);
 
         // Before the watermark advances: what was final when this batch came.
-        let watermark_ms = watermark::installation_ms(&mut *transaction, self.settings.partitions).await?;
+        let watermark_ms = watermark::deployment_ms(&mut *transaction, self.settings.partitions).await?;
         let final_before_ms = watermark_ms.map_or(i64::MIN, finality::final_before_ms);
         let corrections =
             changes.keys().filter(|&&(_, minute, _)| finality::is_final(minute, final_before_ms)).count();

@@ -163,7 +163,7 @@ impl Cells {
     }
 
     /// Takes what the database has as the truth, but for what was published since it was asked; views hear of
-    /// the differences. `position` is the feed's head before it was asked. `false` if messages are missing
+    /// the differences. `position` is the feed's high-water mark before it was asked. `false` if messages are missing
     /// between what was read and what has come.
     pub(crate) fn replace(&mut self, position: Position, cells: Vec<MinuteCell>) -> bool {
         let (position, is_complete) = self.reached(position);

@@ -1,7 +1,7 @@
 //! One reading of an advertiser's recent minutes, in a task of its own: what is published meanwhile is applied
 //! by the feed, whose screens go on, and what was read is laid beneath it.
 //!
-//! The order makes it right: note where the feed is, read the head, read the database. What is published
+//! The order makes it right: note where the feed is, read the high-water mark, read the database. What is published
 //! later comes with a higher version than what was read.
 
 use std::sync::{
@@ -13,7 +13,7 @@ use clickwire_ledger::counts::{COLUMNS, CountsRow};
 use clickwire_process::{Backoff, redis::Connection};
 use clickwire_protocol::{
     counts::{Dimensions, MinuteCell},
-    feed::{BEGIN, HEAD_LIFETIME_SECONDS, Keys, Position, era_key},
+    feed::{BEGIN, HIGH_WATER_MARK_LIFETIME_SECONDS, Keys, Position, generation_key},
     ids::{AdId, AdvertiserId, CampaignId},
     live::MAX_WINDOW_MINUTES,
 };
@@ -31,7 +31,7 @@ use crate::{
     store::database,
 };
 
-/// What was read: cells, and the feed's head before them.
+/// What was read: cells, and the feed's high-water mark before them.
 pub(in crate::live) struct Loaded {
     pub(in crate::live) position: Position,
     pub(in crate::live) cells: Vec<MinuteCell>,
@@ -82,30 +82,34 @@ impl Loader {
         AbortOnDropHandle::new(tokio::spawn(reading.in_current_span()))
     }
 
-    /// The feed's head, which is begun if there is none: else a feed that an aggregator begins anew, by
-    /// deleting the head, would look like one that has not begun yet. One of an older era is begun anew:
-    /// who comes from there must not resume as if nothing had been lost since.
-    async fn begin_head(&self) -> Result<Position, RedisError> {
+    /// The feed's high-water mark, which is begun if there is none: else a feed that an aggregator begins anew, by
+    /// deleting the mark, would look like one that has not begun yet. One of an older feed generation is begun
+    /// anew: a client that comes from there must not resume as if nothing had been lost since.
+    async fn begin_high_water_mark(&self) -> Result<Position, RedisError> {
         let mut redis: Connection = self.source.redis.clone();
         // A cluster may have it on a shard that is away while the feed's own is not.
-        let era: Option<String> = redis.get(era_key(&self.source.prefix)).await.unwrap_or_default();
+        let generation: Option<String> =
+            redis.get(generation_key(&self.source.prefix)).await.unwrap_or_default();
         let mut begin = redis::cmd("EVAL");
-        begin.arg(BEGIN).arg(1).arg(Keys::new(&self.source.prefix, &self.advertiser_id).head);
-        begin.arg(era.unwrap_or_default()).arg(Uuid::now_v7().to_string()).arg(HEAD_LIFETIME_SECONDS);
+        begin.arg(BEGIN).arg(1).arg(Keys::new(&self.source.prefix, &self.advertiser_id).high_water_mark);
+        begin
+            .arg(generation.unwrap_or_default())
+            .arg(Uuid::now_v7().to_string())
+            .arg(HIGH_WATER_MARK_LIFETIME_SECONDS);
         let (epoch, seq): (String, u64) = begin.query_async(&mut redis).await?;
         Ok(Position { epoch, seq })
     }
 
-    /// Like [`Self::begin_head`], but never behind where we have been: a Redis that lost its last messages gives
+    /// Like [`Self::begin_high_water_mark`], but never behind where we have been: a Redis that lost its last messages gives
     /// their numbers to others, and who saw the first must not resume as if they were the second.
     async fn begin_where_we_are(&self, ours: &Position) -> Result<Position, RedisError> {
-        let head = self.begin_head().await?;
-        if head.epoch != ours.epoch || head.seq >= ours.seq {
-            return Ok(head);
+        let mark = self.begin_high_water_mark().await?;
+        if mark.epoch != ours.epoch || mark.seq >= ours.seq {
+            return Ok(mark);
         }
-        let key = Keys::new(&self.source.prefix, &self.advertiser_id).head;
+        let key = Keys::new(&self.source.prefix, &self.advertiser_id).high_water_mark;
         let _: () = self.source.redis.clone().unlink(key).await?;
-        self.begin_head().await
+        self.begin_high_water_mark().await
     }
 
     /// Reads everything that a window can hold. Without Redis the state has no position: it can't be

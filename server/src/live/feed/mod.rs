@@ -1,9 +1,9 @@
 //! One advertiser's live state: the recent minute cells, and the views computed from them.
 //!
 //! The state is loaded from the database once, however many dashboards arrive, and kept up by the
-//! feed over Redis. The order makes it right: subscribe, read the feed's head, read the database
+//! feed over Redis. The order makes it right: subscribe, read the feed's high-water mark, read the database
 //! ([`load`]). Whenever something may have been missed (a gap, another epoch, a new connection
-//! to Redis, a head that is ahead of us) the database is read again; only differences are passed on. However
+//! to Redis, a high-water mark that is ahead of us) the database is read again; only differences are passed on. However
 //! long that takes, what is published is shown meanwhile.
 //!
 //! - [`subscriber`]: what is heard from Redis, for all feeds
