@@ -6,11 +6,11 @@
 //! socket comes about, it asks over HTTP now and then, until one does.
 
 use clickwire_protocol::{
-    MINUTE_MS,
     analytics::Dimension,
     feed::Position,
     ids::AdvertiserId,
     live::{Applied, ClientMessage, Filters, ServerMessage, Topic, View, ViewCell, ViewState, close},
+    times::UnixMs,
 };
 
 use crate::{account::Credential, backoff};
@@ -354,7 +354,7 @@ impl Session {
         if !follows {
             self.state.position = None;
         }
-        self.state.forget_before(now_ms / MINUTE_MS - i64::from(self.window_minutes) + 1);
+        self.state.forget_before(UnixMs(now_ms).minute() - i64::from(self.window_minutes) + 1);
         follows
     }
 

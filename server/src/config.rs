@@ -12,6 +12,7 @@ use clickwire_process::LogFormat;
 use clickwire_protocol::{
     ids::AdvertiserId,
     stream::{DEFAULT_PARTITIONS, Names},
+    times::UnixMs,
 };
 use ipnet::IpNet;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -303,7 +304,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 #[derive(Clone, Debug)]
 pub struct NextKey {
     /// Unix time in milliseconds.
-    pub from_ms: i64,
+    pub from: UnixMs,
     /// At least 16 bytes.
     pub key: String,
 }
@@ -312,7 +313,7 @@ fn next_key(text: &str) -> Result<NextKey, String> {
     let (from, key) = text.split_once('=').ok_or("expected TIME=SECRET")?;
     let from = OffsetDateTime::parse(from, &Rfc3339)
         .map_err(|_| "expected an RFC 3339 time, such as 2026-12-31T00:00:00Z".to_owned())?;
-    Ok(NextKey { from_ms: (from.unix_timestamp_nanos() / 1_000_000) as i64, key: key.to_owned() })
+    Ok(NextKey { from: UnixMs((from.unix_timestamp_nanos() / 1_000_000) as i64), key: key.to_owned() })
 }
 
 fn viewer_token(text: &str) -> Result<(AdvertiserId, String), String> {

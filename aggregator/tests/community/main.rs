@@ -26,7 +26,7 @@ use clickwire_ledger::{
     timescaledb,
 };
 use clickwire_load::http::Server;
-use clickwire_protocol::{MINUTE_MS, analytics::Aggregate, counts::Disposition};
+use clickwire_protocol::{MINUTE_MS, analytics::Aggregate, counts::Disposition, times::UnixMs};
 use clickwire_services::Port;
 use sqlx::PgPool;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -119,7 +119,7 @@ impl Deployment {
     async fn roll_up(&self, until_ms: i64) -> anyhow::Result<()> {
         let mut connection = self.database.acquire().await?;
         while stale::store(&mut connection).await? {}
-        closing::close(&mut connection, at(until_ms.div_euclid(HOUR_MS) * HOUR_MS)).await?;
+        closing::close(&mut connection, at(UnixMs(until_ms.div_euclid(HOUR_MS) * HOUR_MS))).await?;
         while closing::store_hours(&mut connection, time::Duration::days(7)).await? != Step::Done {}
         while closing::store_day(&mut connection).await? != Step::Done {}
         while stale::store(&mut connection).await? {}
@@ -134,7 +134,7 @@ impl Deployment {
 
     /// Compares the hours and days of the last five days with their minutes.
     async fn check_rollups(&self, repair: bool) -> anyhow::Result<Checked> {
-        let range = (at(self.days_ago(5, 0)), at(self.now_ms));
+        let range = (at(UnixMs(self.days_ago(5, 0))), at(UnixMs(self.now_ms)));
         let mut connection = self.database.acquire().await?;
         Ok(check::check(&mut connection, range, repair).await?)
     }

@@ -8,6 +8,7 @@ use clickwire_protocol::{
     ids::AdvertiserId,
     reason::Reason,
     stream::{Names, partition_of},
+    times::UnixMs,
 };
 use serde::Serialize;
 use thiserror::Error as ThisError;
@@ -74,8 +75,8 @@ pub(crate) async fn publish(
     let stream = nats.get_stream(names.stream()).await?;
     let config = &stream.cached_info().config;
     let payload = edited.unwrap_or(&letter.payload);
-    let now_ms = now_ms();
-    let click = check(letter, payload, now_ms, message::oldest_ms(now_ms, config.max_age))?;
+    let now = UnixMs(now_ms());
+    let click = check(letter, payload, now, message::oldest(now, config.max_age))?;
     let named_advertiser = named(letter, &click, actor, reason)?;
     let subject = subject(names, letter, &click, &config.subjects);
     let id = format!("{}-{}", names.dead_letter_stream(), letter.summary.sequence);
@@ -110,8 +111,8 @@ fn named(
 
 /// Reads a message as the aggregator will read it, and more sternly: nothing that is known to fail
 /// goes round again.
-fn check(letter: &DeadLetter, payload: &[u8], now_ms: i64, oldest_ms: i64) -> Result<Click, Refusal> {
-    let click = message::read(payload, now_ms, oldest_ms)?;
+fn check(letter: &DeadLetter, payload: &[u8], now: UnixMs, oldest: UnixMs) -> Result<Click, Refusal> {
+    let click = message::read(payload, now, oldest)?;
     click.check().map_err(Refusal::Rejected)?;
     match letter.summary.click_id {
         Some(id) if id != click.click_id => Err(Refusal::OtherId(id)),
@@ -137,15 +138,15 @@ mod tests {
     use super::*;
     use crate::letter::tests::letter;
 
-    const NOW_MS: i64 = 1_800_000_000_000;
+    const NOW: UnixMs = UnixMs(1_800_000_000_000);
 
     fn click(ad_id: &str) -> Value {
         json!({"click_id": Uuid::from_u128(7), "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": ad_id,
-            "country": "DE", "device_type": "mobile", "clicked_at_ms": NOW_MS, "received_at_ms": NOW_MS})
+            "country": "DE", "device_type": "mobile", "clicked_at_ms": NOW, "received_at_ms": NOW})
     }
 
     fn checked(original: &[u8], payload: &Value) -> Result<Click, Refusal> {
-        check(&letter(original), payload.to_string().as_bytes(), NOW_MS, NOW_MS - 1_000)
+        check(&letter(original), payload.to_string().as_bytes(), NOW, NOW - 1_000)
     }
 
     #[test]
@@ -160,7 +161,7 @@ mod tests {
         assert!(checked(b"{", &with("click_id", json!(Uuid::from_u128(8)))).is_ok(), "no id was readable");
         for (edited, reason) in [
             (click("ad\u{0}1"), "ad_id: Only letters"),
-            (with("received_at_ms", json!(NOW_MS - 2_000)), "too long ago"),
+            (with("received_at_ms", json!(NOW - 2_000)), "too long ago"),
             (with("received_at_ms", json!("now")), "not a click"),
             (with("click_id", json!(Uuid::from_u128(8))), "keeps its id"),
         ] {

@@ -4,6 +4,7 @@ use clickwire_protocol::{
     click::{Click, UNKNOWN_COUNTRY},
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use uuid::Uuid;
 
@@ -17,8 +18,8 @@ pub(crate) fn click(id: u128, clicked_at_ms: i64, received_at_ms: i64) -> Click 
             country: UNKNOWN_COUNTRY.into(),
             device_type: DeviceType::Other,
         },
-        clicked_at_ms,
-        received_at_ms,
+        clicked_at_ms: UnixMs(clicked_at_ms),
+        received_at_ms: UnixMs(received_at_ms),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".into(),
         ..Click::bare(Uuid::from_u128(id))
     }

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use clickwire_protocol::{
-    MINUTE_MS,
     counts::{Counts, DeviceType, Dimensions, Disposition, MinuteCell},
     ids::AdvertiserId,
+    times::{Minute, UnixMs},
 };
 use sqlx::{AssertSqlSafe, FromRow as _, PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
@@ -15,8 +15,8 @@ use crate::{
     counts::{COLUMNS, CountsRow, each},
 };
 
-/// Names one bucket: advertiser, minutes since the Unix epoch, dimensions.
-pub type CellKey = (AdvertiserId, i64, Dimensions);
+/// Names one bucket: advertiser, minute, dimensions.
+pub type CellKey = (AdvertiserId, Minute, Dimensions);
 
 /// `$1` to `$6` are the keys of [`bind_keys`]; then comes what is added to each column.
 static ADD: LazyLock<String> = LazyLock::new(|| {
@@ -97,7 +97,7 @@ fn bind_keys<'q>(query: Query<'q>, keys: &[&CellKey]) -> Query<'q> {
     }
     query
         .bind(column(keys, |(advertiser, _, _)| advertiser.as_str()))
-        .bind(column(keys, |(_, minute, _)| at(minute * MINUTE_MS)))
+        .bind(column(keys, |(_, minute, _)| at(minute.start())))
         .bind(column(keys, |(_, _, dimensions)| dimensions.campaign_id.as_str()))
         .bind(column(keys, |(_, _, dimensions)| dimensions.ad_id.as_str()))
         .bind(column(keys, |(_, _, dimensions)| dimensions.country.as_str()))
@@ -106,7 +106,7 @@ fn bind_keys<'q>(query: Query<'q>, keys: &[&CellKey]) -> Query<'q> {
 
 fn cell(row: &PgRow) -> Result<(AdvertiserId, MinuteCell), sqlx::Error> {
     let bucket: OffsetDateTime = row.try_get("bucket")?;
-    let (advertiser_id, minute, dimensions) = cell_key(row, bucket.unix_timestamp() * 1_000)?;
+    let (advertiser_id, minute, dimensions) = cell_key(row, UnixMs(bucket.unix_timestamp() * 1_000))?;
     let cell = MinuteCell {
         minute,
         dimensions,
@@ -116,8 +116,8 @@ fn cell(row: &PgRow) -> Result<(AdvertiserId, MinuteCell), sqlx::Error> {
     Ok((advertiser_id, cell))
 }
 
-/// The bucket of a row that has the dimensions' columns, at a time in Unix milliseconds.
-pub(crate) fn cell_key(row: &PgRow, at_ms: i64) -> Result<CellKey, sqlx::Error> {
+/// The bucket of a row that has the dimensions' columns, at a time.
+pub(crate) fn cell_key(row: &PgRow, at: UnixMs) -> Result<CellKey, sqlx::Error> {
     let device_type: DeviceType = row.try_get::<&str, _>("device_type")?.parse().map_err(|error| {
         sqlx::Error::ColumnDecode { index: "device_type".into(), source: Box::new(error) }
     })?;
@@ -127,11 +127,11 @@ pub(crate) fn cell_key(row: &PgRow, at_ms: i64) -> Result<CellKey, sqlx::Error> 
         country: row.try_get("country")?,
         device_type,
     };
-    Ok((row.try_get("advertiser_id")?, at_ms.div_euclid(MINUTE_MS), dimensions))
+    Ok((row.try_get("advertiser_id")?, at.minute(), dimensions))
 }
 
-/// A time of the database in Unix milliseconds.
-pub(crate) fn unix_ms(row: &PgRow, column: &str) -> Result<i64, sqlx::Error> {
+/// A time of the database.
+pub(crate) fn unix_ms(row: &PgRow, column: &str) -> Result<UnixMs, sqlx::Error> {
     let time: OffsetDateTime = row.try_get(column)?;
-    Ok((time.unix_timestamp_nanos() / 1_000_000) as i64)
+    Ok(UnixMs((time.unix_timestamp_nanos() / 1_000_000) as i64))
 }

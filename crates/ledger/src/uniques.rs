@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use clickwire_protocol::{MINUTE_MS, stream::Names};
+use clickwire_protocol::{MINUTE_MS, stream::Names, times::UnixMs};
 use clickwire_uniques::{MINUTES_KEPT, Sketch};
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
@@ -55,7 +55,7 @@ pub(crate) async fn add(connection: &mut PgConnection, fresh: &[&Entry<'_>]) -> 
     let kept_from_ms = unix_ms(OffsetDateTime::now_utc() - MINUTES_KEPT);
     let (mut minutes, mut hours) = (BTreeMap::new(), BTreeMap::new());
     for entry in fresh.iter().filter(|entry| entry.examined.outside.is_none()) {
-        let (click, at_ms) = (entry.click(), entry.examined.counted_at_ms);
+        let (click, at_ms) = (entry.click(), entry.examined.counted_at_ms.0);
         let (users, width_ms) =
             if at_ms < kept_from_ms { (&mut hours, HOUR_MS) } else { (&mut minutes, MINUTE_MS) };
         let bucket_ms = at_ms - at_ms.rem_euclid(width_ms);
@@ -109,8 +109,8 @@ async fn merge<A>(
     let buckets = || additions.keys().map(|(_, _, bucket_ms)| *bucket_ms);
     let (Some(first), Some(last)) = (buckets().min(), buckets().max()) else { return Ok(()) };
     let stored: HashMap<i64, Vec<u8>> = bind_keys(sqlx::query(table.read), additions.keys().copied())
-        .bind(at(first))
-        .bind(at(last))
+        .bind(at(UnixMs(first)))
+        .bind(at(UnixMs(last)))
         .try_map(|row: PgRow| Ok((row.try_get(0)?, row.try_get(1)?)))
         .fetch_all(&mut *connection)
         .await?
@@ -143,7 +143,7 @@ fn bind_keys<'q, 'k>(query: Query<'q>, keys: impl Iterator<Item = Key<'k>>) -> Q
     for (advertiser_id, campaign_id, bucket_ms) in keys {
         advertisers.push(advertiser_id.to_owned());
         campaigns.push(campaign_id.to_owned());
-        buckets.push(at(bucket_ms));
+        buckets.push(at(UnixMs(bucket_ms)));
     }
     query.bind(advertisers).bind(campaigns).bind(buckets)
 }

@@ -16,12 +16,12 @@ use bytes::{Buf as _, BytesMut};
 use clap::Args;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
-    MINUTE_MS,
     analytics::Dimension,
     counts::{Counts, DeviceType, Dimensions, MinuteCell},
     feed::{Keys, PUBLISH},
     ids::{AdId, AdvertiserId, CampaignId},
     live::{ClientMessage, Filters, MAX_WINDOW_MINUTES, SUBPROTOCOL, Topic, View},
+    times::UnixMs,
 };
 use hdrhistogram::Histogram;
 use serde_json::json;
@@ -260,7 +260,7 @@ async fn publish(options: &Options, shared: &Shared) -> anyhow::Result<()> {
 
 fn cell(number: u32, first_version: i64, update: i64) -> MinuteCell {
     MinuteCell {
-        minute: now_ms().div_euclid(MINUTE_MS),
+        minute: UnixMs(now_ms()).minute(),
         dimensions: Dimensions {
             campaign_id: CampaignId::unchecked("bench"),
             ad_id: AdId::unchecked(format!("bench_{number}")),

@@ -15,6 +15,7 @@ use clickwire_protocol::{
     counts::Dimensions,
     ids::{AdId, AdvertiserId, CampaignId},
     stream::{DEFAULT_PARTITIONS, Names, partition_of},
+    times::UnixMs,
 };
 use rand::{Rng, RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio_util::sync::CancellationToken;
@@ -127,8 +128,8 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
             device_type: device_type.parse().unwrap_or_default(),
         },
         user_id: Some(format!("user_{user}")),
-        clicked_at_ms,
-        received_at_ms,
+        clicked_at_ms: UnixMs(clicked_at_ms),
+        received_at_ms: UnixMs(received_at_ms),
         user_agent: user_agent.to_owned(),
         ip_hash: Some(address(user)),
         ..Click::bare(Builder::from_unix_timestamp_millis(received_at_ms as u64, &random_bytes).into_uuid())
@@ -163,7 +164,7 @@ mod tests {
         let ids: BTreeSet<Uuid> = made.iter().map(|click| click.click_id).collect();
         assert_eq!(ids.len(), made.len());
         for click in &made {
-            assert!((1_799_999_939_500..=1_800_000_000_000).contains(&click.clicked_at_ms));
+            assert!((1_799_999_939_500..=1_800_000_000_000).contains(&click.clicked_at_ms.0));
             assert!((0..TRAVEL_MS).contains(&(click.received_at_ms - click.clicked_at_ms)));
             assert_eq!(click.ip_hash.as_ref().map(String::len), Some(32));
         }

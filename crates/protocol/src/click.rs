@@ -25,6 +25,7 @@ use crate::{
     attribution::{self, MAX_REFERRER_BYTES, Params},
     counts::{DeviceType, Dimensions},
     ids::{self, AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 
 /// Longest `user_id`, in bytes.
@@ -51,10 +52,10 @@ pub struct Click {
     /// The user, if the client told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// When the user clicked, as the client says; Unix time in milliseconds.
-    pub clicked_at_ms: i64,
-    /// When the server took the click in; Unix time in milliseconds.
-    pub received_at_ms: i64,
+    /// When the user clicked, as the client says.
+    pub clicked_at_ms: UnixMs,
+    /// When the server took the click in.
+    pub received_at_ms: UnixMs,
     /// What the user's browser says of itself; empty if unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user_agent: String,
@@ -109,8 +110,8 @@ impl Click {
                 device_type: DeviceType::Other,
             },
             user_id: None,
-            clicked_at_ms: 0,
-            received_at_ms: 0,
+            clicked_at_ms: UnixMs::default(),
+            received_at_ms: UnixMs::default(),
             user_agent: String::new(),
             own_agent: false,
             os: None,
@@ -194,8 +195,8 @@ struct FlatClick {
     device_type: DeviceType,
     #[serde(default)]
     user_id: Option<String>,
-    clicked_at_ms: i64,
-    received_at_ms: i64,
+    clicked_at_ms: UnixMs,
+    received_at_ms: UnixMs,
     #[serde(default)]
     user_agent: String,
     #[serde(default)]

@@ -9,7 +9,10 @@ mod device_type;
 use serde::{Deserialize, Serialize};
 
 pub use self::device_type::{DeviceType, UnknownDeviceType};
-use crate::ids::{AdId, CampaignId};
+use crate::{
+    ids::{AdId, CampaignId},
+    times::Minute,
+};
 
 /// How a received click was judged. Precedence when several apply: `Test`, `Defective`, `Givt`,
 /// `Duplicate`, `Sivt`, `Valid`.
@@ -186,8 +189,8 @@ pub struct Dimensions {
 /// advertiser in whose feed or table it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MinuteCell {
-    /// Minutes since the Unix epoch.
-    pub minute: i64,
+    /// The minute.
+    pub minute: Minute,
     /// What is counted.
     #[serde(flatten)]
     pub dimensions: Dimensions,
@@ -225,7 +228,7 @@ mod tests {
     #[test]
     fn a_cell_leaves_zeroes_out_and_reads_back() {
         let cell = MinuteCell {
-            minute: 29_000_000,
+            minute: Minute(29_000_000),
             dimensions: Dimensions {
                 campaign_id: CampaignId::unchecked("camp_001"),
                 ad_id: AdId::unchecked("ad_001"),

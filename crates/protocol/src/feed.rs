@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{counts::MinuteCell, ids::AdvertiserId};
+use crate::{counts::MinuteCell, ids::AdvertiserId, times::UnixMs};
 
 /// Redis keys and channel of one advertiser's feed. All share a hash tag, so a cluster keeps them
 /// on one node and a script may touch them together.
@@ -84,9 +84,9 @@ pub struct Delta {
     pub epoch: String,
     /// Counts messages of this epoch, from 1.
     pub seq: u64,
-    /// When it was published, by the aggregator's clock: Unix time in milliseconds.
+    /// When it was published, by the aggregator's clock.
     #[serde(default)]
-    pub published_at_ms: Option<i64>,
+    pub published_at_ms: Option<UnixMs>,
     /// The cells that changed, as they are now.
     pub cells: Vec<MinuteCell>,
 }

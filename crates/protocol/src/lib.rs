@@ -20,7 +20,7 @@
 //! - [`feed`]: what the aggregator publishes over Redis
 //! - [`live`]: the WebSocket protocol between gateway and dashboards
 //! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`, and what clicks are filtered and grouped by
-//! - [`instant`]: times as clients write them
+//! - [`times`]: times as programs tell them to each other; [`instant`]: as clients write them
 //! - [`object`]: JSON objects, with what is wrong said under the field's name
 
 pub mod alerts;
@@ -42,6 +42,7 @@ pub mod reason;
 pub mod rules;
 pub mod settings;
 pub mod stream;
+pub mod times;
 
 /// Milliseconds in a minute, the width of the smallest bucket.
 pub const MINUTE_MS: i64 = 60_000;

@@ -22,6 +22,7 @@ use crate::{
     feed::Position,
     ids::{self, AdId, AdvertiserId, CampaignId},
     object::{self, Fault},
+    times::Minute,
 };
 
 pub use reading::Unreadable;
@@ -299,7 +300,7 @@ impl View {
     }
 
     /// The first minute of the window when the present minute is `now_minute`.
-    pub fn first_minute(&self, now_minute: i64) -> i64 {
+    pub fn first_minute(&self, now_minute: Minute) -> Minute {
         now_minute - i64::from(self.window_minutes) + 1
     }
 }
@@ -309,7 +310,8 @@ impl View {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ViewCell {
     /// Minutes since the Unix epoch.
-    pub minute: i64,
+    #[cfg_attr(feature = "openapi", schema(value_type = i64))]
+    pub minute: Minute,
     /// The values of the view's `group_by`, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group: Vec<String>,
@@ -335,7 +337,7 @@ pub struct ViewState {
     /// Up to where the state is complete; `None` before the first snapshot.
     pub position: Option<Position>,
     /// Counts by minute and group.
-    pub cells: BTreeMap<(i64, Vec<String>), Counts>,
+    pub cells: BTreeMap<(Minute, Vec<String>), Counts>,
     /// Clicks by the second in which they were counted, of the last [`RATE_SECONDS`] in which any were.
     pub rates: BTreeMap<i64, i64>,
 }
@@ -377,7 +379,7 @@ impl ViewState {
     }
 
     /// Forgets minutes before `first_minute`, which have left the window.
-    pub fn forget_before(&mut self, first_minute: i64) {
+    pub fn forget_before(&mut self, first_minute: Minute) {
         self.cells = self.cells.split_off(&(first_minute, Vec::new()));
     }
 
@@ -392,7 +394,7 @@ mod tests {
     use super::*;
 
     fn cell(minute: i64, valid: i64) -> ViewCell {
-        ViewCell { minute, group: vec![], counts: Counts { valid, ..Counts::default() } }
+        ViewCell { minute: Minute(minute), group: vec![], counts: Counts { valid, ..Counts::default() } }
     }
 
     #[test]
@@ -414,7 +416,7 @@ mod tests {
                 .unwrap();
         let Topic::Clicks(view) = topic else { panic!("{topic:?}") };
         assert_eq!(view.filters, Filters::default());
-        assert_eq!(view.first_minute(100), 41);
+        assert_eq!(view.first_minute(Minute(100)), Minute(41));
     }
 
     #[test]
@@ -461,7 +463,7 @@ mod tests {
         assert_eq!(state.apply("e", 4, 6, vec![cell(2, 7)]), Applied::Gap);
         assert_eq!(state.apply("other", 6, 7, vec![]), Applied::Gap);
         assert_eq!(state.total().valid, 8);
-        state.forget_before(2);
+        state.forget_before(Minute(2));
         assert_eq!(state.total().valid, 7);
     }
 

@@ -16,7 +16,7 @@ fn welcome(advertisers: Option<&[&str]>) -> Event {
 
 fn cell(valid: i64) -> ViewCell {
     ViewCell {
-        minute: NOW / MINUTE_MS,
+        minute: UnixMs(NOW).minute(),
         group: vec!["camp_001".into()],
         counts: Counts { valid, ..Counts::default() },
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use clickwire_ledger::counts::{RECEIVED, each};
 use clickwire_process::now_ms;
+use clickwire_protocol::times::UnixMs;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgPool};
 use time::OffsetDateTime;
@@ -74,7 +75,7 @@ pub(super) async fn stats(
         today: today(&state.reading).await?,
         watermark: watermark.rfc3339(),
         final_before: watermark.final_before(),
-        watermark_lag_ms: watermark.ms().map(|watermark_ms| now_ms() - watermark_ms),
+        watermark_lag_ms: watermark.time().map(|watermark| UnixMs(now_ms()) - watermark),
     }))
 }
 

@@ -21,7 +21,7 @@ use axum::{
     },
 };
 use clickwire_process::now_ms;
-use clickwire_protocol::ids::AdvertiserId;
+use clickwire_protocol::{ids::AdvertiserId, times::UnixMs};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -249,7 +249,7 @@ where
 impl Actor {
     /// A caller, and where it asks from.
     pub(crate) fn new(caller: &Caller, visitor: &Visitor, state: &IdentityState) -> Self {
-        Self::known(caller, state.hasher.hash(visitor.address, now_ms()))
+        Self::known(caller, state.hasher.hash(visitor.address, UnixMs(now_ms())))
     }
 }
 

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use clickwire_process::now_ms;
-use clickwire_protocol::ids::AdvertiserId;
+use clickwire_protocol::{ids::AdvertiserId, times::UnixMs};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -110,7 +110,7 @@ pub(super) async fn sign_in(
         Some(known) if is_right => known,
         tried => {
             metrics::counter!("clickwire_sign_ins_total", "outcome" => "refused").increment(1);
-            let origin = state.hasher.hash(visitor.address, now_ms());
+            let origin = state.hasher.hash(visitor.address, UnixMs(now_ms()));
             // What was typed may be a password in the wrong field: it is not logged.
             tracing::info!(origin, "a sign-in was refused");
             if let Some(tried) = tried {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use clickwire_protocol::{click::IdFault, ids::AdId};
+use clickwire_protocol::{click::IdFault, ids::AdId, times::UnixMs};
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
@@ -38,12 +38,12 @@ impl Signer {
     }
 
     /// What is wrong with an id that is posted for an ad, if anything.
-    pub(crate) fn fault(&self, id: Uuid, signature: &str, ad_id: &AdId, now_ms: i64) -> Option<IdFault> {
+    pub(crate) fn fault(&self, id: Uuid, signature: &str, ad_id: &AdId, now: UnixMs) -> Option<IdFault> {
         let Ok(mac) = BASE64_URL_SAFE_NO_PAD.decode(signature) else { return Some(IdFault::Forged) };
         let is_signed = self.keys.verify(&[id.as_bytes(), ad_id.as_str().as_bytes()], &mac, KEPT_BYTES);
         match time_inside(&id) {
-            Some(at_ms) if is_signed => {
-                let age_ms = i128::from(now_ms) - i128::from(at_ms);
+            Some(at) if is_signed => {
+                let age_ms = i128::from(now.0) - i128::from(at.0);
                 (age_ms > self.lifetime.as_millis() as i128).then_some(IdFault::Expired)
             }
             Some(_) | None => Some(IdFault::Forged),
@@ -90,13 +90,13 @@ mod tests {
 
     fn fault(signer: &Signer, text: &str) -> Option<IdFault> {
         let (id, signature) = text.split_once('.').unwrap();
-        signer.fault(id.parse().unwrap(), signature, &ad(), NOW_MS)
+        signer.fault(id.parse().unwrap(), signature, &ad(), UnixMs(NOW_MS))
     }
 
     #[test]
     fn a_uuidv7_carries_its_time() {
         let id = Uuid::parse_str("017f22e2-79b0-7cc3-98c4-dc0c0c07398f").unwrap();
-        assert_eq!(time_inside(&id), Some(1_645_557_742_000));
+        assert_eq!(time_inside(&id), Some(UnixMs(1_645_557_742_000)));
         assert_eq!(time_inside(&Uuid::from_u128(0x4000 << 64)), None);
     }
 
@@ -154,7 +154,7 @@ mod tests {
             let text = signer.sign(id, &ad);
             let (_, signature) = text.split_once('.').unwrap();
             prop_assert_eq!(signature.len(), 22);
-            let fault = |id, signature: &str, ad: &AdId| signer.fault(id, signature, ad, NOW_MS);
+            let fault = |id, signature: &str, ad: &AdId| signer.fault(id, signature, ad, UnixMs(NOW_MS));
             prop_assert_eq!(fault(id, signature, &ad), None);
             prop_assert_eq!(fault(Uuid::from_u128(id.as_u128() ^ (1 << bit)), signature, &ad), Some(IdFault::Forged));
             let mut mac = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
@@ -169,7 +169,7 @@ mod tests {
         #[test]
         fn no_signature_panics(signature in "\\PC{0,70}", id: u128, ad in "\\PC{0,70}") {
             let ad = AdId::unchecked(ad);
-            prop_assert_eq!(signer(&["one"]).fault(Uuid::from_u128(id), &signature, &ad, NOW_MS), Some(IdFault::Forged));
+            prop_assert_eq!(signer(&["one"]).fault(Uuid::from_u128(id), &signature, &ad, UnixMs(NOW_MS)), Some(IdFault::Forged));
         }
 
         #[test]

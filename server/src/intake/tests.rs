@@ -5,6 +5,7 @@ use clickwire_protocol::{
     click::{Click, UNKNOWN_COUNTRY},
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -44,8 +45,8 @@ fn click(number: u128) -> Click {
             country: UNKNOWN_COUNTRY.into(),
             device_type: DeviceType::Other,
         },
-        clicked_at_ms: number as i64,
-        received_at_ms: number as i64,
+        clicked_at_ms: UnixMs(number as i64),
+        received_at_ms: UnixMs(number as i64),
         user_agent: "Mozilla/5.0".into(),
         ..Click::bare(Uuid::from_u128(number + 1))
     }

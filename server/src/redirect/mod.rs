@@ -186,7 +186,7 @@ async fn follow(
         country: &click.dimensions.country,
         device_type: click.dimensions.device_type.as_str(),
         os: click.os.as_deref().unwrap_or_default(),
-        timestamp: click.clicked_at_ms.div_euclid(1_000),
+        timestamp: click.clicked_at_ms.0.div_euclid(1_000),
         query,
     };
     Ok(Followed::Taken(ad.leads_to(&told, true)))

@@ -19,6 +19,7 @@ use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
@@ -45,8 +46,8 @@ fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        clicked_at_ms,
-        received_at_ms: now_ms(),
+        clicked_at_ms: UnixMs(clicked_at_ms),
+        received_at_ms: UnixMs(now_ms()),
         user_agent: PERSON.into(),
         ..Click::bare(Uuid::new_v4())
     }

@@ -11,6 +11,7 @@ use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::{Value, json};
@@ -222,8 +223,8 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
                 device_type: DeviceType::Mobile,
             },
             user_id: Some(format!("user_{number}")),
-            clicked_at_ms: now,
-            received_at_ms: now,
+            clicked_at_ms: UnixMs(now),
+            received_at_ms: UnixMs(now),
             ip_hash: Some(format!("{number:032X}")),
             data_center: number == 0,
             ..Click::bare(Uuid::from_u128(number + 1))

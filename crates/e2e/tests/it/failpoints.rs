@@ -10,6 +10,7 @@ use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -85,8 +86,8 @@ fn click(user: u32, after_ms: i64) -> Click {
             device_type: DeviceType::Mobile,
         },
         user_id: Some(format!("user_{user}")),
-        clicked_at_ms: now - now % 60_000 - 60_000 + after_ms,
-        received_at_ms: now,
+        clicked_at_ms: UnixMs(now - now % 60_000 - 60_000 + after_ms),
+        received_at_ms: UnixMs(now),
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{user:032x}")),
         ..Click::bare(Uuid::new_v4())

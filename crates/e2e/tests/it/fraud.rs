@@ -13,6 +13,7 @@ use clickwire_protocol::{
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
     stream::{DEFAULT_PARTITIONS, partition_of},
+    times::UnixMs,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use uuid::Uuid;
@@ -36,8 +37,8 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
                     device_type: DeviceType::Mobile,
                 },
                 user_id: user.map(|user| format!("user_{user}")),
-                clicked_at_ms: at_ms,
-                received_at_ms: now,
+                clicked_at_ms: UnixMs(at_ms),
+                received_at_ms: UnixMs(now),
                 user_agent: if random.random_bool(0.05) { String::new() } else { PERSON.into() },
                 ip_hash: Some(format!("{address:032x}")),
                 os: None,
@@ -97,7 +98,7 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
         let others =
             ["adv_001", "adv_002", "adv_003"].into_iter().filter(|of| *of != click.advertiser_id.as_str());
         click.advertiser_id = AdvertiserId::unchecked(others.collect::<Vec<_>>()[random.random_range(0..2)]);
-        click.clicked_at_ms += random.random_range(-2_000..2_000);
+        click.clicked_at_ms = click.clicked_at_ms + random.random_range(-2_000..2_000_i64);
         click.bound = random.random_bool(0.8);
         if random.random_bool(0.5) {
             click.click_id = Uuid::from_u128(random.random());
@@ -113,7 +114,7 @@ fn recount(clicks: &[Click]) -> BTreeMap<Name, &'static str> {
         click_id: click.click_id,
         advertiser_id: click.advertiser_id.to_string(),
         is_bound: click.bound,
-        clicked_at_ms: click.clicked_at_ms,
+        clicked_at_ms: click.clicked_at_ms.0,
         is_test: click.test,
         is_late: click.id_fault == Some(IdFault::Expired),
         is_robot: click.user_agent.is_empty() || click.data_center || click.prefetch,
@@ -280,8 +281,8 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        clicked_at_ms: now - number as i64,
-        received_at_ms: now,
+        clicked_at_ms: UnixMs(now - number as i64),
+        received_at_ms: UnixMs(now),
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{:032x}", 7)),
         ..Click::bare(Uuid::new_v4())

@@ -12,6 +12,7 @@ use clickwire_protocol::{
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
     stream::AdvisoryLock,
+    times::UnixMs,
 };
 use tokio::{
     net::TcpListener,
@@ -64,8 +65,8 @@ fn click(partition: u16) -> Click {
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        clicked_at_ms: now_ms(),
-        received_at_ms: now_ms(),
+        clicked_at_ms: UnixMs(now_ms()),
+        received_at_ms: UnixMs(now_ms()),
         user_agent: PERSON.into(),
         ..Click::bare(Uuid::new_v4())
     }

@@ -10,6 +10,7 @@ use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -164,8 +165,8 @@ fn curl(received_at_ms: i64) -> Click {
             country: "DE".into(),
             device_type: DeviceType::Other,
         },
-        clicked_at_ms: received_at_ms,
-        received_at_ms,
+        clicked_at_ms: UnixMs(received_at_ms),
+        received_at_ms: UnixMs(received_at_ms),
         user_agent: "curl/8.5.0".into(),
         ..Click::bare(Uuid::new_v4())
     }
@@ -197,7 +198,7 @@ async fn a_click_is_judged_by_the_list_in_force_when_it_was_received_however_lat
     stack.publish(&clicks[1..]).await?;
     for (click, expected) in clicks.iter().zip(["valid", "givt", "valid"]) {
         let (disposition, _, robot) = judged(&stack, click.click_id).await?;
-        assert_eq!(disposition, expected, "{}", click.received_at_ms - late);
+        assert_eq!(disposition, expected, "{}", click.received_at_ms.0 - late);
         assert_eq!(robot, json!((expected == "givt").then_some("http-library")));
     }
     Ok(())

@@ -12,6 +12,7 @@ use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
@@ -53,8 +54,8 @@ fn click(advertiser: u32, user: u32, age_ms: i64) -> Click {
             device_type: DeviceType::Mobile,
         },
         user_id: Some(format!("user_{user}")),
-        clicked_at_ms: now - age_ms,
-        received_at_ms: now,
+        clicked_at_ms: UnixMs(now - age_ms),
+        received_at_ms: UnixMs(now),
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{user:032x}")),
         ..Click::bare(Uuid::new_v4())

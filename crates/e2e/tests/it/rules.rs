@@ -11,6 +11,7 @@ use clickwire_protocol::{
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
     stream::DEFAULT_PARTITIONS,
+    times::UnixMs,
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -31,8 +32,8 @@ fn burst(address: u32, clicks: u32) -> Vec<Click> {
             device_type: DeviceType::Mobile,
         },
         user_id: Some(Uuid::new_v4().to_string()),
-        clicked_at_ms: now - 2_000 + i64::from(number),
-        received_at_ms: now,
+        clicked_at_ms: UnixMs(now - 2_000 + i64::from(number)),
+        received_at_ms: UnixMs(now),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0".into(),
         ip_hash: Some(format!("{address:032x}")),
         ..Click::bare(Uuid::new_v4())

@@ -14,6 +14,7 @@ use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::Value;
@@ -47,8 +48,8 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
                 device_type: DeviceType::Mobile,
             },
             user_id: (number % 15 != 0).then(|| format!("{who}_{user}")),
-            clicked_at_ms: if too_late { now - 30 * HOUR_MS } else { now - age_ms },
-            received_at_ms: if too_late { now } else { now - age_ms },
+            clicked_at_ms: UnixMs(if too_late { now - 30 * HOUR_MS } else { now - age_ms }),
+            received_at_ms: UnixMs(if too_late { now } else { now - age_ms }),
             user_agent: if random.random_bool(0.05) { String::new() } else { PERSON.into() },
             test,
             ..Click::bare(Uuid::from_u128(random.random()))
@@ -61,7 +62,7 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
 fn expected(clicks: &[Click], width_ms: i64, by_campaign: bool) -> BTreeMap<(i64, Option<String>), i64> {
     let mut users: BTreeMap<_, HashSet<&str>> = BTreeMap::new();
     for click in clicks.iter().filter(|click| is_counted(click)) {
-        let bucket_ms = click.clicked_at_ms - click.clicked_at_ms.rem_euclid(width_ms);
+        let bucket_ms = click.clicked_at_ms.0 - click.clicked_at_ms.0.rem_euclid(width_ms);
         let campaign = by_campaign.then(|| click.dimensions.campaign_id.to_string());
         users.entry((bucket_ms, campaign)).or_default().extend(click.user_id.as_deref());
     }

@@ -39,6 +39,7 @@ use clickwire_protocol::{
     ids::AdvertiserId,
     rules::Rule,
     stream::Names,
+    times::UnixMs,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -172,10 +173,10 @@ impl Ledger {
         stopwatch.ended(Stage::Judge);
 
         // Before the watermark advances: what was final when this batch came.
-        let watermark_ms = watermark::deployment_ms(&mut *transaction, self.settings.partitions).await?;
-        let final_before_ms = watermark_ms.map_or(i64::MIN, finality::final_before_ms);
+        let watermark = watermark::of_deployment(&mut *transaction, self.settings.partitions).await?;
+        let final_before = watermark.map_or(UnixMs(i64::MIN), finality::final_before);
         let corrections =
-            changes.keys().filter(|&&(_, minute, _)| finality::is_final(minute, final_before_ms)).count();
+            changes.keys().filter(|&&(_, minute, _)| finality::is_final(minute, final_before)).count();
         let mut cells = minutes::add(&mut transaction, &changes).await?;
         stopwatch.ended(Stage::Minutes);
         uniques::add(&mut transaction, &fresh).await?;
@@ -191,9 +192,9 @@ impl Ledger {
         failpoint::reached("minutes_added");
         stopwatch.ended(Stage::Uniques);
         // Last, for the row stays locked until the commit.
-        let newest_ms = entries.values().map(|entry| entry.click().received_at_ms).max();
-        if let Some(newest_ms) = newest_ms {
-            watermark::advance(&mut transaction, self.partition, at(newest_ms)).await?;
+        let newest = entries.values().map(|entry| entry.click().received_at_ms).max();
+        if let Some(newest) = newest {
+            watermark::advance(&mut transaction, self.partition, at(newest)).await?;
         }
         failpoint::reached("before_commit");
         transaction.commit().await?;
@@ -260,7 +261,7 @@ async fn reconsider(
     stored::rewrite(connection, &rewritten).await?;
     incidents::observe(connection, &bursts.observations()).await?;
 
-    let is_fresh: HashSet<(Uuid, i64, &AdvertiserId)> = fresh
+    let is_fresh: HashSet<(Uuid, UnixMs, &AdvertiserId)> = fresh
         .iter()
         .map(|entry| (entry.click().click_id, entry.examined.counted_at_ms, &entry.click().advertiser_id))
         .collect();

@@ -1,6 +1,6 @@
 //! Clicks that the ledger holds already, and verdicts on them that change.
 
-use clickwire_protocol::{counts::Disposition, ids::AdvertiserId, rules::Rule};
+use clickwire_protocol::{counts::Disposition, ids::AdvertiserId, rules::Rule, times::UnixMs};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -15,8 +15,8 @@ use crate::{
 /// A click in the ledger whose verdict may change.
 pub(super) struct StoredClick {
     pub(super) click_id: Uuid,
-    pub(super) clicked_at_ms: i64,
-    pub(super) received_at_ms: i64,
+    pub(super) clicked_at_ms: UnixMs,
+    pub(super) received_at_ms: UnixMs,
     pub(super) cell: CellKey,
     pub(super) disposition: Disposition,
     pub(super) evidence: Evidence,
@@ -35,7 +35,7 @@ impl StoredClick {
     }
 
     /// A [`RowKey`], borrowed.
-    pub(super) fn key(&self) -> (Uuid, i64, &AdvertiserId) {
+    pub(super) fn key(&self) -> (Uuid, UnixMs, &AdvertiserId) {
         (self.click_id, self.clicked_at_ms, self.advertiser_id())
     }
 

@@ -17,7 +17,7 @@ use std::{
     collections::{BTreeMap, HashSet},
 };
 
-use clickwire_protocol::{MINUTE_MS, ids::AdvertiserId, rules::Rule};
+use clickwire_protocol::{MINUTE_MS, ids::AdvertiserId, rules::Rule, times::UnixMs};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
@@ -43,16 +43,16 @@ struct Cluster<'a> {
     subject: Subject<'a>,
     /// The advertiser of the pool that they are looked at in; vouched clicks may concern several.
     pool: Option<Cow<'a, AdvertiserId>>,
-    first_ms: i64,
-    last_ms: i64,
+    first_ms: UnixMs,
+    last_ms: UnixMs,
 }
 
 /// A click of a cluster or beside it.
 #[derive(Clone, Debug)]
 struct Click {
     click_id: Uuid,
-    clicked_at_ms: i64,
-    received_at_ms: i64,
+    clicked_at_ms: UnixMs,
+    received_at_ms: UnixMs,
     advertiser_id: AdvertiserId,
 }
 
@@ -109,7 +109,7 @@ pub(super) fn subject<'a>(rule: Rule, entry: &'a Entry<'_>) -> Option<Subject<'a
 }
 
 /// Subjects and times of clicks that rules judge.
-fn keyed<'a>(rule: Rule, clicks: &[&'a Entry<'a>]) -> impl Iterator<Item = (Subject<'a>, i64)> {
+fn keyed<'a>(rule: Rule, clicks: &[&'a Entry<'a>]) -> impl Iterator<Item = (Subject<'a>, UnixMs)> {
     let judged = clicks.iter().copied().filter(|entry| entry.examined.outside.is_none());
     judged.filter_map(move |entry| Some((subject(rule, entry)?, entry.examined.counted_at_ms)))
 }
@@ -127,10 +127,10 @@ fn matches(rule: Rule) -> &'static [&'static str] {
     }
 }
 
-fn clusters<'a>(clicks: impl Iterator<Item = (Subject<'a>, i64)>) -> Vec<Cluster<'a>> {
-    let mut clicks: Vec<(Subject<'a>, i64)> = clicks.collect();
+fn clusters<'a>(clicks: impl Iterator<Item = (Subject<'a>, UnixMs)>) -> Vec<Cluster<'a>> {
+    let mut clicks: Vec<(Subject<'a>, UnixMs)> = clicks.collect();
     clicks.sort_unstable();
-    let is_near = |before: &(Subject<'_>, i64), after: &(Subject<'_>, i64)| {
+    let is_near = |before: &(Subject<'_>, UnixMs), after: &(Subject<'_>, UnixMs)| {
         before.0 == after.0 && after.1 - before.1 <= TOGETHER_MS
     };
     let mut clusters = Vec::with_capacity(clicks.len());
@@ -163,7 +163,7 @@ fn bind<'q, O>(query: Query<'q, O>, clusters: &'q [Cluster<'q>], reach: Reach) -
 }
 
 /// The time that clusters and their windows reach over.
-fn span(clusters: &[Cluster<'_>], reach: Reach) -> (i64, i64) {
+fn span(clusters: &[Cluster<'_>], reach: Reach) -> (UnixMs, UnixMs) {
     let earliest = clusters.iter().map(|cluster| cluster.first_ms).min().unwrap_or_default();
     let latest = clusters.iter().map(|cluster| cluster.last_ms).max().unwrap_or_default();
     (earliest - reach.window_ms, latest + reach.window_ms)
@@ -237,8 +237,8 @@ async fn pools<'a>(
              AND c.clicked_at >= $2 AND c.clicked_at < $3)",
     )
     .bind(vouched.iter().map(|cluster| cluster.subject.0).collect::<Vec<_>>())
-    .bind(at(earliest.div_euclid(DAY_MS) * DAY_MS))
-    .bind(at((latest.div_euclid(DAY_MS) + 1) * DAY_MS))
+    .bind(at(UnixMs(earliest.0.div_euclid(DAY_MS) * DAY_MS)))
+    .bind(at(UnixMs((latest.0.div_euclid(DAY_MS) + 1) * DAY_MS)))
     .fetch_all(connection)
     .await?;
     let cluster = |(number, advertiser_id): (i64, AdvertiserId)| {
@@ -278,8 +278,11 @@ async fn surroundings(
            FROM {CLUSTERS} CROSS JOIN LATERAL ({near}) AS c ORDER BY k.n, clicked_at_ms",
         near = near.collect::<Vec<_>>().join(" UNION ALL "),
     );
-    let query =
-        bind(sqlx::query_as::<_, (i64, Uuid, i64, i64, AdvertiserId)>(AssertSqlSafe(sql)), clusters, reach);
+    let query = bind(
+        sqlx::query_as::<_, (i64, Uuid, UnixMs, UnixMs, AdvertiserId)>(AssertSqlSafe(sql)),
+        clusters,
+        reach,
+    );
     let rows = query.bind(i64::from(reach.highest_threshold)).fetch_all(connection).await?;
     for (number, click_id, clicked_at_ms, received_at_ms, advertiser_id) in rows {
         let click = Click { click_id, clicked_at_ms, received_at_ms, advertiser_id };

@@ -20,6 +20,7 @@ use crate::{
     counts::DeviceType,
     elements::BYTE_ORDER_MARK,
     ids::{AdId, AdvertiserId, CampaignId, MAX_ID_BYTES},
+    times::UnixMs,
 };
 
 /// Unknown fields that a rejection names, at most: it must not become many times the body that it is
@@ -45,8 +46,8 @@ pub struct PostedClick {
     pub ad_id: AdId,
     /// The user who clicked.
     pub user_id: Option<String>,
-    /// When; Unix time in milliseconds.
-    pub clicked_at_ms: Option<i64>,
+    /// When.
+    pub clicked_at_ms: Option<UnixMs>,
     /// Where from.
     pub ip_address: Option<IpAddr>,
     /// With which browser.
@@ -250,8 +251,8 @@ fn click_id(text: &str) -> Result<(Uuid, Option<String>), String> {
     }
 }
 
-fn unix_ms(text: &str) -> Result<i64, String> {
+fn unix_ms(text: &str) -> Result<UnixMs, String> {
     let at = OffsetDateTime::parse(text, &Rfc3339)
         .map_err(|_| "Expected an RFC 3339 time, such as 2026-01-31T12:00:00Z.".to_owned())?;
-    Ok((at.unix_timestamp_nanos() / 1_000_000) as i64)
+    Ok(UnixMs((at.unix_timestamp_nanos() / 1_000_000) as i64))
 }

@@ -44,7 +44,7 @@ fn every_field_is_read() {
         "referrer": "https://user@news.example/a?b#c",
     }))
     .unwrap();
-    assert_eq!(posted.clicked_at_ms, Some(1_769_860_800_250));
+    assert_eq!(posted.clicked_at_ms, Some(UnixMs(1_769_860_800_250)));
     assert_eq!(posted.country.as_deref(), Some("DE"));
     assert_eq!(posted.device_type, Some(DeviceType::Mobile));
     assert!(posted.ip_address.is_some_and(|address| address.is_ipv6()));
@@ -217,8 +217,8 @@ fn a_click_survives_the_stream() {
             device_type: DeviceType::Other,
         },
         user_id: None,
-        clicked_at_ms: -5,
-        received_at_ms: 6,
+        clicked_at_ms: UnixMs(-5),
+        received_at_ms: UnixMs(6),
         user_agent: String::new(),
         os: Some("Android".into()),
         browser: None,

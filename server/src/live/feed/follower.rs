@@ -94,8 +94,9 @@ impl Follower {
                     if ticked.has_news || is_waited_for {
                         is_waited_for = self.subscribers.tell().await;
                     }
-                    if let Some(published_ms) = ticked.published_ms {
-                        self.lag.record(now_ms().saturating_sub(published_ms).max(0) as f64 / 1e3);
+                    if let Some(published_at) = ticked.published_at {
+                        let lag_ms = now_ms().saturating_sub(published_at.0).max(0);
+                        self.lag.record(lag_ms as f64 / 1e3);
                     }
                     false
                 }

@@ -9,13 +9,17 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use clickwire_ledger::counts::{COLUMNS, CountsRow};
+use clickwire_ledger::{
+    at,
+    counts::{COLUMNS, CountsRow},
+};
 use clickwire_process::{Backoff, redis::Connection};
 use clickwire_protocol::{
     counts::{Dimensions, MinuteCell},
     feed::{BEGIN, HIGH_WATER_MARK_LIFETIME_SECONDS, Keys, Position, generation_key},
     ids::{AdId, AdvertiserId, CampaignId},
     live::MAX_WINDOW_MINUTES,
+    times::Minute,
 };
 use redis::{AsyncCommands as _, RedisError};
 use sqlx::{AssertSqlSafe, FromRow as _};
@@ -126,8 +130,7 @@ impl Loader {
         };
         metrics::counter!("clickwire_live_loads_total").increment(1);
         let first_minute = now_minute() - i64::from(MAX_WINDOW_MINUTES) + 1;
-        let since =
-            OffsetDateTime::from_unix_timestamp(first_minute * 60).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let since = at(first_minute.start());
         let sql = format!(
             "SELECT bucket, campaign_id, ad_id, country, device_type, version, {COLUMNS} \
                FROM click_minutes WHERE advertiser_id = $1 AND bucket >= $2 ORDER BY bucket DESC LIMIT $3"
@@ -172,7 +175,7 @@ impl TryFrom<CellRow> for MinuteCell {
             source: Box::<clickwire_protocol::counts::UnknownDeviceType>::new(error),
         })?;
         Ok(Self {
-            minute: row.bucket.unix_timestamp().div_euclid(60),
+            minute: Minute(row.bucket.unix_timestamp().div_euclid(60)),
             dimensions: Dimensions {
                 campaign_id: row.campaign_id,
                 ad_id: row.ad_id,

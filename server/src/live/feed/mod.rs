@@ -36,7 +36,12 @@ use std::{
 };
 
 use clickwire_process::{now_ms, redis::Connection};
-use clickwire_protocol::{MINUTE_MS, feed::Position, ids::AdvertiserId, live::View};
+use clickwire_protocol::{
+    feed::Position,
+    ids::AdvertiserId,
+    live::View,
+    times::{Minute, UnixMs},
+};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument as _;
@@ -171,6 +176,6 @@ impl Feed {
     }
 }
 
-pub(in crate::live) fn now_minute() -> i64 {
-    now_ms().div_euclid(MINUTE_MS)
+pub(in crate::live) fn now_minute() -> Minute {
+    UnixMs(now_ms()).minute()
 }

@@ -12,6 +12,7 @@ use clickwire_protocol::{
     counts::{Counts, Dimensions},
     feed::Position,
     live::{ServerMessage, View, ViewCell},
+    times::Minute,
 };
 use tokio::sync::watch;
 
@@ -34,10 +35,10 @@ pub(crate) fn lock(view: &SharedView) -> MutexGuard<'_, ViewState> {
 /// What an equal view's sessions share.
 pub(crate) struct ViewState {
     view: View,
-    cells: BTreeMap<(i64, Vec<String>), Cell>,
+    cells: BTreeMap<(Minute, Vec<String>), Cell>,
     rates: Rates,
     /// What is before has left the window.
-    first_minute: i64,
+    first_minute: Minute,
     /// The state contains everything up to here.
     position: Position,
     /// The position's epoch, to be shared with every session.
@@ -116,7 +117,7 @@ impl ViewState {
             view,
             cells: BTreeMap::new(),
             rates: Rates::default(),
-            first_minute: i64::MIN,
+            first_minute: Minute(i64::MIN),
             position: Position::default(),
             epoch: Arc::default(),
             resumable_from: 0,
@@ -158,7 +159,13 @@ impl ViewState {
     }
 
     /// Adds the difference that a cell of the feed made, if the view admits it; whether it does.
-    pub(crate) fn add(&mut self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) -> bool {
+    pub(crate) fn add(
+        &mut self,
+        minute: Minute,
+        dimensions: &Dimensions,
+        difference: Counts,
+        seq: u64,
+    ) -> bool {
         if minute < self.first_minute || !self.view.filters.admit(dimensions) {
             return false;
         }
@@ -201,7 +208,7 @@ impl ViewState {
     }
 
     /// Forgets what has left the window; whether there is something to tell since the last tick.
-    pub(crate) fn tick(&mut self, now_minute: i64, floor_minute: i64) -> bool {
+    pub(crate) fn tick(&mut self, now_minute: Minute, floor_minute: Minute) -> bool {
         self.first_minute = self.view.first_minute(now_minute).max(floor_minute);
         self.cells = self.cells.split_off(&(self.first_minute, Vec::new()));
         // Kept for longer, they would take room from what is told next.
