@@ -59,12 +59,12 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_AGGREGATOR_LISTEN", default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
 
-    /// The stream's name; another installation on the same broker takes another, different in more than capitals.
+    /// The stream's name; another deployment on the same broker takes another, different in more than capitals.
     /// The first aggregator writes it into the database, which takes no other one from then on.
     #[arg(long, env = "CLICKWIRE_STREAM", default_value = "CLICKS")]
     pub stream: String,
 
-    /// Partitions of the stream; the same number for every program of an installation.
+    /// Partitions of the stream; the same number for every program of a deployment.
     #[arg(long, env = "CLICKWIRE_PARTITIONS", default_value_t = DEFAULT_PARTITIONS)]
     pub partitions: u16,
 
@@ -284,7 +284,7 @@ impl Config {
         Duration::from_secs(self.ack_wait_seconds)
     }
 
-    /// What the ledger must know of the installation.
+    /// What the ledger must know of the deployment.
     pub fn ledger(&self) -> Settings {
         Settings { names: self.names(), partitions: self.partitions, horizon: self.horizon() }
     }

@@ -1,8 +1,8 @@
 //! Publishing what changed, one feed an advertiser, over Redis.
 //!
 //! Publishing never holds up counting. What can't be published is lost, and its feed gets a new epoch as
-//! soon as Redis takes one: gateways compare their position with the feed's head every second or so, find
-//! another epoch, and read the database again. An aggregator that starts begins a new era, which is the
+//! soon as Redis takes one: gateways compare their position with the feed's high-water mark every second or so, find
+//! another epoch, and read the database again. An aggregator that starts begins a new feed generation, which is the
 //! same for every feed at once; so does one that finds clicks counted which another has not acknowledged,
 //! or which it has committed itself without an answer: nobody may have published what they changed of
 //! other minutes than their own.
@@ -17,7 +17,8 @@ use std::{
 use clickwire_process::{failpoint, now_ms, redis::Connection};
 use clickwire_protocol::{
     counts::MinuteCell,
-    feed::{HEAD_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, era_key},
+    feed::{HIGH_WATER_MARK_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, generation_key},
+    ids::AdvertiserId,
 };
 use futures_util::future::join_all;
 use redis::{AsyncCommands as _, RedisError, RedisResult};
@@ -44,7 +45,7 @@ struct Lost {
     /// Something on any feed.
     any: bool,
     /// Something on these.
-    advertisers: BTreeSet<String>,
+    advertisers: BTreeSet<AdvertiserId>,
     /// Redis, or a node of it, did not answer: nobody waits for it again before it does.
     is_silent: bool,
 }
@@ -60,7 +61,7 @@ impl Feed {
     }
 
     /// Publishes cells; failing that, remembers which feeds need a new epoch.
-    pub(crate) async fn publish(&self, cells: &BTreeMap<String, Vec<MinuteCell>>) {
+    pub(crate) async fn publish(&self, cells: &BTreeMap<AdvertiserId, Vec<MinuteCell>>) {
         failpoint::reached_after("half_published", async || {
             join_all(cells.iter().take(cells.len() / 2).map(|(id, cells)| self.try_publish(id, cells))).await;
         })
@@ -80,7 +81,7 @@ impl Feed {
     }
 
     /// Takes what failed into the books.
-    fn note(&self, failed: impl Iterator<Item = (String, RedisError)>) {
+    fn note(&self, failed: impl Iterator<Item = (AdvertiserId, RedisError)>) {
         let mut lost = self.lost();
         for (advertiser_id, error) in failed {
             if lost.advertisers.is_empty() {
@@ -92,7 +93,7 @@ impl Feed {
         }
     }
 
-    async fn try_publish(&self, advertiser_id: &str, cells: &[MinuteCell]) -> RedisResult<()> {
+    async fn try_publish(&self, advertiser_id: &AdvertiserId, cells: &[MinuteCell]) -> RedisResult<()> {
         let mut keys = Keys::new(&self.prefix, advertiser_id);
         if failpoint::is_hit("unheard") {
             keys.channel += ":nobody";
@@ -104,11 +105,11 @@ impl Feed {
                 .cmd("EVAL")
                 .arg(PUBLISH)
                 .arg(2)
-                .arg(&keys.head)
+                .arg(&keys.high_water_mark)
                 .arg(&keys.channel)
                 .arg(cells)
                 .arg(Uuid::now_v7().to_string())
-                .arg(HEAD_LIFETIME_SECONDS)
+                .arg(HIGH_WATER_MARK_LIFETIME_SECONDS)
                 .arg(now_ms())
                 .ignore();
         }
@@ -122,13 +123,13 @@ impl Feed {
             .is_ok()
     }
 
-    /// Begins a new era, now or as soon as [`Feed::run`] reaches Redis.
+    /// Begins a new feed generation, now or as soon as [`Feed::run`] reaches Redis.
     pub(crate) async fn renew_all(&self) {
         self.renew_soon();
         self.renew_lost().await;
     }
 
-    /// Has [`Feed::run`] begin a new era, once for all that ask for it meanwhile.
+    /// Has [`Feed::run`] begin a new feed generation, once for all that ask for it meanwhile.
     pub(crate) fn renew_soon(&self) {
         self.lost().any = true;
     }
@@ -144,7 +145,7 @@ impl Feed {
             return true;
         }
         let mut failure = None;
-        if any && let Err(error) = self.begin_era().await {
+        if any && let Err(error) = self.begin_generation().await {
             self.renew_soon();
             failure = Some(error);
         }
@@ -167,13 +168,13 @@ impl Feed {
         failure.is_none()
     }
 
-    async fn begin_era(&self) -> RedisResult<()> {
-        self.redis.clone().set(era_key(&self.prefix), Uuid::now_v7().to_string()).await
+    async fn begin_generation(&self) -> RedisResult<()> {
+        self.redis.clone().set(generation_key(&self.prefix), Uuid::now_v7().to_string()).await
     }
 
-    /// A feed without a head is at the start of an epoch that the next message, or gateway, names.
-    async fn begin_epoch(&self, advertiser_id: &str) -> RedisResult<()> {
-        self.redis.clone().unlink(Keys::new(&self.prefix, advertiser_id).head).await
+    /// A feed without a high-water mark is at the start of an epoch that the next message, or gateway, names.
+    async fn begin_epoch(&self, advertiser_id: &AdvertiserId) -> RedisResult<()> {
+        self.redis.clone().unlink(Keys::new(&self.prefix, advertiser_id).high_water_mark).await
     }
 
     /// Makes up for what was not published, as soon as Redis answers again.

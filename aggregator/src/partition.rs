@@ -19,6 +19,7 @@ use clickwire_ledger::{
     stages::{Stage, Stopwatch},
 };
 use clickwire_process::{Backoff, failpoint, now_ms};
+use clickwire_protocol::times::UnixMs;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +55,7 @@ pub(crate) struct Partition {
 struct Fetched {
     message: Message,
     stream_seq: u64,
-    stored_at_ms: i64,
+    stored_at: UnixMs,
     /// Messages behind this one when it was delivered.
     left: u64,
     /// The message was delivered before, to us or to another.
@@ -151,10 +152,10 @@ impl Partition {
         stop: &CancellationToken,
     ) -> Result<bool, Unavailable> {
         failpoint::reached("fetched");
-        let oldest_ms = message::oldest_ms(now_ms(), self.config.stream_max_age());
+        let oldest = message::oldest(UnixMs(now_ms()), self.config.stream_max_age());
         let mut readable = Vec::with_capacity(batch.len());
         for fetched in batch {
-            match message::read(&fetched.message.payload, fetched.stored_at_ms, oldest_ms) {
+            match message::read(&fetched.message.payload, fetched.stored_at, oldest) {
                 Ok(click) => readable.push(Received { click, stream_seq: fetched.stream_seq }),
                 Err(poison) if self.dead_letter(batch, fetched.stream_seq, &poison, stop).await? => {}
                 Err(_) => return Ok(false),
@@ -228,7 +229,7 @@ impl Partition {
     fn show_lag(&self, batch: &[Fetched]) {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
         let partition = self.number.to_string();
-        let oldest_ms = now_ms() - first.stored_at_ms;
+        let oldest_ms = UnixMs(now_ms()) - first.stored_at;
         metrics::gauge!("clickwire_lag_milliseconds", "partition" => partition.clone()).set(oldest_ms as f64);
         metrics::gauge!("clickwire_lag_messages", "partition" => partition).set(last.left as f64);
     }
@@ -339,12 +340,12 @@ enum Refused {
 impl From<Message> for Fetched {
     fn from(message: Message) -> Self {
         // Only a message that no stream delivered has no info; it reads as impossible in time.
-        let (stream_seq, stored_at_ms, left, is_redelivered) =
-            message.info().map_or((0, 0, 0, false), |info| {
-                let stored_at_ms = (info.published.unix_timestamp_nanos() / 1_000_000) as i64;
-                (info.stream_sequence, stored_at_ms, info.pending, info.delivered > 1)
-            });
-        Self { message, stream_seq, stored_at_ms, left, is_redelivered }
+        let nothing = (0, UnixMs::default(), 0, false);
+        let (stream_seq, stored_at, left, is_redelivered) = message.info().map_or(nothing, |info| {
+            let stored_at = UnixMs((info.published.unix_timestamp_nanos() / 1_000_000) as i64);
+            (info.stream_sequence, stored_at, info.pending, info.delivered > 1)
+        });
+        Self { message, stream_seq, stored_at, left, is_redelivered }
     }
 }
 

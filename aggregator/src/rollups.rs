@@ -21,7 +21,7 @@ use clickwire_ledger::{
     watermark,
 };
 use clickwire_process::Backoff;
-use clickwire_protocol::finality;
+use clickwire_protocol::{finality, times::UnixMs};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -106,9 +106,9 @@ async fn round(
 /// Stores what is stale, then what is final, until nothing is left or somebody else is at work.
 async fn roll_up(connection: &mut PgConnection, config: &Config) -> Result<(), sqlx::Error> {
     while stale::store(connection).await? {}
-    if let Some(watermark_ms) = watermark::installation_ms(&mut *connection, config.partitions).await? {
-        let until_ms = finality::final_before_ms(watermark_ms).div_euclid(HOUR_MS) * HOUR_MS;
-        if !closing::close(connection, at(until_ms)).await? {
+    if let Some(watermark) = watermark::of_deployment(&mut *connection, config.partitions).await? {
+        let until = UnixMs(finality::final_before(watermark).0.div_euclid(HOUR_MS) * HOUR_MS);
+        if !closing::close(connection, at(until)).await? {
             return Ok(());
         }
     }

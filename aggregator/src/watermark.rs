@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{Context, stream::Stream};
 use clickwire_ledger::watermark;
+use clickwire_protocol::times::UnixMs;
 use sqlx::PgPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -52,8 +53,8 @@ async fn follow_clock(database: &PgPool, nats: &Context, config: &Config) -> any
             }
         }
     }
-    if let Some(watermark_ms) = watermark::installation_ms(&mut *connection, config.partitions).await? {
-        let lag_ms = clickwire_process::now_ms() - watermark_ms;
+    if let Some(watermark) = watermark::of_deployment(&mut *connection, config.partitions).await? {
+        let lag_ms = UnixMs(clickwire_process::now_ms()) - watermark;
         metrics::gauge!("clickwire_watermark_lag_seconds").set(lag_ms as f64 / 1e3);
     }
     Ok(())

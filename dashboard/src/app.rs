@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use clickwire_protocol::live::close;
+use clickwire_protocol::{ids::AdvertiserId, live::close};
 use gloo_events::EventListener;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
@@ -170,7 +170,10 @@ fn Live(props: &LiveProps) -> Html {
     } else {
         model.session.advertisers.clone()
     };
-    let named = |id: String| (id.clone(), model.advertisers.get(&id).cloned().unwrap_or(id));
+    let named = |id: AdvertiserId| {
+        let name = model.advertisers.get(&id).cloned().unwrap_or_else(|| id.to_string());
+        (id, name)
+    };
     html! {
         <Page overview={Rc::new(overview)} stack={Rc::new(stack)} palette={model.palette.clone()} settings={model.settings.clone()} status={model.status(now_ms)}
             age_ms={model.session.heard_ms.map(|heard_ms| now_ms - heard_ms)} loading={!model.session.settled}

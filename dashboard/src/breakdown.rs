@@ -123,7 +123,7 @@ mod tests {
             assert!(table.contains(expected), "{expected} is missing: {table}");
         }
         assert!(table.find("camp_001") < table.find("camp_002"));
-        // The installation's thresholds, not the page's.
+        // The deployment's thresholds, not the page's.
         for (rule, tone) in [(Some(fraud_rate(6)), Some("rate warning")), (None, None)] {
             let table = rendered(&Props { fraud_rate: rule, ..props.clone() }).await;
             assert!(

@@ -7,7 +7,10 @@ use std::{
     rc::Rc,
 };
 
-use clickwire_protocol::live::{ClientMessage, SUBPROTOCOL, ServerMessage};
+use clickwire_protocol::{
+    ids::AdvertiserId,
+    live::{ClientMessage, SUBPROTOCOL, ServerMessage},
+};
 use gloo_events::EventListener;
 use gloo_render::{AnimationFrame, request_animation_frame};
 use gloo_timers::callback::{Interval, Timeout};
@@ -26,7 +29,7 @@ use crate::{
 /// How often what depends on the time alone is drawn again, in milliseconds.
 const TICK_MS: u32 = 1_000;
 
-/// How often a page that is open asks how its installation judges numbers, in milliseconds.
+/// How often a page that is open asks how its deployment judges numbers, in milliseconds.
 const SETTINGS_EVERY_MS: u32 = 60_000;
 
 /// How soon a list of names that failed is asked for again, in milliseconds.
@@ -200,7 +203,7 @@ impl Connection {
         });
     }
 
-    fn list_campaigns(self: &Rc<Self>, advertiser_id: String) {
+    fn list_campaigns(self: &Rc<Self>, advertiser_id: AdvertiserId) {
         let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
         spawn_local(async move {
             if let Some(answer) = directory::campaigns(&advertiser_id, &credential).await {

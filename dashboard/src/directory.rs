@@ -3,20 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use clickwire_protocol::{feed::Position, live::View, settings::Settings};
+use clickwire_protocol::{feed::Position, ids::AdvertiserId, live::View, settings::Settings};
 use gloo_net::http::{Request, RequestBuilder};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{account::Credential, clock, session::Polled};
 
 /// Names by id.
-pub type Names = BTreeMap<String, String>;
+pub type Names<Id = String> = BTreeMap<Id, String>;
 
 /// What a list of names has to say beside them.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Answer<Id> {
     /// Names by id.
-    pub names: Names,
+    pub names: Names<Id>,
     /// The server's clock minus this machine's, in milliseconds.
     pub ahead_ms: Option<i64>,
 }
@@ -33,7 +33,7 @@ const MAX_PAGES: usize = 100;
 
 #[derive(Deserialize)]
 struct Advertiser {
-    advertiser_id: String,
+    advertiser_id: AdvertiserId,
     name: String,
 }
 
@@ -44,22 +44,22 @@ struct Campaign {
 }
 
 /// The advertisers that may be watched.
-pub async fn advertisers(credential: &Credential) -> Option<Answer> {
+pub async fn advertisers(credential: &Credential) -> Option<Answer<AdvertiserId>> {
     let (list, ahead_ms) = list::<Advertiser>("/api/v1/advertisers?", credential).await?;
     let names = list.into_iter().map(|advertiser| (advertiser.advertiser_id, advertiser.name)).collect();
     Some(Answer { names, ahead_ms })
 }
 
 /// An advertiser's campaigns.
-pub async fn campaigns(advertiser_id: &str, credential: &Credential) -> Option<Answer> {
-    let id = String::from(js_sys::encode_uri_component(advertiser_id));
+pub async fn campaigns(advertiser_id: &AdvertiserId, credential: &Credential) -> Option<Answer<String>> {
+    let id = String::from(js_sys::encode_uri_component(advertiser_id.as_str()));
     let (list, ahead_ms) =
         list::<Campaign>(&format!("/api/v1/campaigns?advertiser_id={id}&"), credential).await?;
     let names = list.into_iter().map(|campaign| (campaign.campaign_id, campaign.name)).collect();
     Some(Answer { names, ahead_ms })
 }
 
-/// How the installation judges numbers.
+/// How the deployment judges numbers.
 pub async fn settings(credential: &Credential) -> Option<Settings> {
     let response = request("/api/v1/settings", credential).send().await.ok()?;
     response.json().await.ok().filter(|_| response.ok())
@@ -70,7 +70,7 @@ pub async fn poll(view: &View, since: Option<&Position>, credential: &Credential
     let encoded = |text: &str| String::from(js_sys::encode_uri_component(text));
     let mut url = format!(
         "/api/v1/live/poll?advertiser_id={}&group_by=campaign_id&window_minutes={}",
-        encoded(&view.advertiser_id),
+        encoded(view.advertiser_id.as_str()),
         view.window_minutes
     );
     if let Some(Position { epoch, seq }) = since {

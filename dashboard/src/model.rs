@@ -1,6 +1,6 @@
 //! All that the page knows. It changes in place; a version tells the components when to look.
 
-use clickwire_protocol::settings::Settings;
+use clickwire_protocol::{ids::AdvertiserId, settings::Settings};
 
 use crate::{
     account::Credential,
@@ -19,12 +19,12 @@ pub struct Model {
     /// The protocol's side.
     pub session: Session,
     /// Names of advertisers.
-    pub advertisers: Names,
+    pub advertisers: Names<AdvertiserId>,
     /// The list of advertisers could not be had.
     pub advertisers_missing: bool,
     /// Names of the watched advertiser's campaigns.
     pub campaigns: Names,
-    /// How the installation judges numbers, since it is known.
+    /// How the deployment judges numbers, since it is known.
     pub settings: Option<Settings>,
     /// Colours.
     pub palette: Palette,
@@ -75,7 +75,7 @@ impl Model {
     /// The watched advertiser's name, or its id.
     pub fn advertiser_name(&self) -> Option<&str> {
         let id = self.session.advertiser_id.as_ref()?;
-        Some(self.advertisers.get(id).unwrap_or(id))
+        Some(self.advertisers.get(id).map_or(id.as_str(), String::as_str))
     }
 }
 
@@ -138,9 +138,10 @@ mod tests {
     fn ids_stand_in_for_names() {
         let mut model = Model::new(Credential::Token("secret".into()));
         assert_eq!(model.advertiser_name(), None);
-        model.session.advertiser_id = Some("adv_001".into());
+        let id = AdvertiserId::unchecked("adv_001");
+        model.session.advertiser_id = Some(id.clone());
         assert_eq!(model.advertiser_name(), Some("adv_001"));
-        model.advertisers.insert("adv_001".into(), "Northwind".into());
+        model.advertisers.insert(id, "Northwind".into());
         assert_eq!(model.advertiser_name(), Some("Northwind"));
     }
 }

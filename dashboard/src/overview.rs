@@ -10,6 +10,7 @@ use clickwire_protocol::{
     alerts::FraudRate,
     counts::Counts,
     live::{RATE_SECONDS, ViewState},
+    times::{Minute, UnixMs},
 };
 
 /// Of so many seconds the mean is shown as the rate.
@@ -18,7 +19,7 @@ const SMOOTHED_SECONDS: i64 = 5;
 /// Fewer clicks than this say nothing about a change.
 const MEANINGFUL_CLICKS: i64 = 30;
 
-/// How bad a fraud rate is, by the installation's rule.
+/// How bad a fraud rate is, by the deployment's rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// Below all thresholds, too few clicks to say, or no rule to say it by.
@@ -61,8 +62,8 @@ pub struct Campaign {
 pub struct Overview {
     /// Now, in milliseconds since the Unix epoch.
     pub now_ms: i64,
-    /// The first minute of the window, since the Unix epoch.
-    pub first_minute: i64,
+    /// The first minute of the window.
+    pub first_minute: Minute,
     /// Sum over the window.
     pub total: Counts,
     /// One entry a minute of the window; the last is the present one.
@@ -77,11 +78,11 @@ impl Overview {
     /// The last `window_minutes` of a view grouped by campaign.
     pub fn new(state: &ViewState, now_ms: i64, window_minutes: u32) -> Self {
         let minutes = window_minutes.max(1) as usize;
-        let first_minute = now_ms.div_euclid(MINUTE_MS) - minutes as i64 + 1;
+        let first_minute = UnixMs(now_ms).minute() - minutes as i64 + 1;
         let mut overview =
             Self { now_ms, first_minute, by_minute: vec![Counts::default(); minutes], ..Self::default() };
         let mut campaigns: BTreeMap<&str, Campaign> = BTreeMap::new();
-        for ((minute, group), &counts) in state.cells.range((first_minute, Vec::new())..) {
+        for (&(minute, ref group), &counts) in state.cells.range((first_minute, Vec::new())..) {
             let Some(total) =
                 usize::try_from(minute - first_minute).ok().and_then(|n| overview.by_minute.get_mut(n))
             else {
@@ -203,7 +204,7 @@ mod tests {
     fn state(cells: &[(i64, &str, i64, i64)]) -> ViewState {
         let mut state = ViewState::default();
         let cells = cells.iter().map(|&(minute, campaign, valid, sivt)| ViewCell {
-            minute,
+            minute: Minute(minute),
             group: vec![campaign.to_owned()],
             counts: Counts { valid, sivt, ..Counts::default() },
         });
@@ -221,7 +222,7 @@ mod tests {
             (101, "a", 50, 0),
         ]);
         let overview = Overview::new(&state, 100 * MINUTE_MS + 30_000, 6);
-        assert_eq!(overview.first_minute, 95);
+        assert_eq!(overview.first_minute, Minute(95));
         assert_eq!(overview.total.clicks(), 11);
         let by_minute: Vec<i64> = overview.by_minute.iter().map(Counts::clicks).collect();
         assert_eq!(by_minute, [1, 0, 0, 0, 8, 2]);

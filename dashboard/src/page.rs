@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use clickwire_protocol::{alerts::FraudRate, counts::Counts, settings::Settings};
+use clickwire_protocol::{alerts::FraudRate, counts::Counts, ids::AdvertiserId, settings::Settings};
 use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 
@@ -33,7 +33,7 @@ pub struct Props {
     pub stack: Rc<Stack>,
     /// Who has which colour.
     pub palette: Palette,
-    /// How the installation judges numbers; `None`: that is not known yet.
+    /// How the deployment judges numbers; `None`: that is not known yet.
     pub settings: Option<Settings>,
     /// The connection.
     pub status: Status,
@@ -42,9 +42,9 @@ pub struct Props {
     /// There are no numbers yet.
     pub loading: bool,
     /// Ids and names to choose from.
-    pub advertisers: Vec<(String, String)>,
+    pub advertisers: Vec<(AdvertiserId, String)>,
     /// Who is watched.
-    pub advertiser_id: Option<String>,
+    pub advertiser_id: Option<AdvertiserId>,
     /// Names of campaigns.
     pub campaigns: Names,
     /// The window.
@@ -56,7 +56,7 @@ pub struct Props {
     /// Changes when colours do.
     pub colours: u32,
     /// Hears the choice of an advertiser.
-    pub onadvertiser: Callback<String>,
+    pub onadvertiser: Callback<AdvertiserId>,
     /// Hears the choice of a window.
     pub onwindow: Callback<u32>,
     /// Hears the wish to connect again.
@@ -131,14 +131,15 @@ fn advertiser_choice(props: &Props) -> Html {
         return html! { if let Some(name) = name { <span class="advertiser">{ name }</span> } };
     }
     let onchange = props.onadvertiser.reform(|event: Event| {
-        event.target_dyn_into::<HtmlSelectElement>().map(|select| select.value()).unwrap_or_default()
+        let chosen = event.target_dyn_into::<HtmlSelectElement>().map(|select| select.value());
+        AdvertiserId::unchecked(chosen.unwrap_or_default())
     });
     html! {
         <label class="select">
             <span class="hidden">{ "Advertiser" }</span>
             <select {onchange}>
                 { for props.advertisers.iter().map(|(id, name)| html! {
-                    <option key={id.clone()} value={id.clone()} selected={props.advertiser_id.as_ref() == Some(id)}>{ name }</option>
+                    <option key={id.as_str()} value={id.to_string()} selected={props.advertiser_id.as_ref() == Some(id)}>{ name }</option>
                 }) }
             </select>
         </label>

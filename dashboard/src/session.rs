@@ -6,10 +6,11 @@
 //! socket comes about, it asks over HTTP now and then, until one does.
 
 use clickwire_protocol::{
-    MINUTE_MS,
     analytics::Dimension,
     feed::Position,
+    ids::AdvertiserId,
     live::{Applied, ClientMessage, Filters, ServerMessage, Topic, View, ViewCell, ViewState, close},
+    times::UnixMs,
 };
 
 use crate::{account::Credential, backoff};
@@ -62,7 +63,7 @@ pub enum Event {
     /// The network is back, or somebody looks at the page again.
     Woken,
     /// Watch this advertiser.
-    ChooseAdvertiser(String),
+    ChooseAdvertiser(AdvertiserId),
     /// Watch so many minutes.
     ChooseWindow(u32),
 }
@@ -103,7 +104,7 @@ pub enum Effect {
     /// Ask for the advertisers: names, and for the administrator whom there is to watch.
     ListAdvertisers,
     /// Ask for the names of an advertiser's campaigns.
-    ListCampaigns(String),
+    ListCampaigns(AdvertiserId),
 }
 
 /// A session's timers.
@@ -145,9 +146,9 @@ pub struct Session {
     /// Where it stands.
     pub phase: Phase,
     /// Whom it may watch; empty before the welcome and for the administrator.
-    pub advertisers: Vec<String>,
+    pub advertisers: Vec<AdvertiserId>,
     /// Whom it watches.
-    pub advertiser_id: Option<String>,
+    pub advertiser_id: Option<AdvertiserId>,
     /// How much of the past it watches, in minutes.
     pub window_minutes: u32,
     /// The cells.
@@ -353,7 +354,7 @@ impl Session {
         if !follows {
             self.state.position = None;
         }
-        self.state.forget_before(now_ms / MINUTE_MS - i64::from(self.window_minutes) + 1);
+        self.state.forget_before(UnixMs(now_ms).minute() - i64::from(self.window_minutes) + 1);
         follows
     }
 
@@ -451,7 +452,7 @@ impl Session {
             id: self.subscription,
             view: Topic::Clicks(view),
             since: self.state.position.clone(),
-            every_ms: None,
+            min_interval_ms: None,
         }));
         effects.push(Effect::ListCampaigns(advertiser_id));
         effects

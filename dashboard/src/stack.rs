@@ -37,8 +37,8 @@ impl Stack {
     pub fn new(overview: &Overview, palette: &Palette, provisional_ms: i64) -> Self {
         let full = overview.full_minutes().len();
         let passed = overview.minute_passed();
-        let mut at: Vec<f64> = (0..full).map(|n| (overview.first_minute + n as i64) as f64).collect();
-        let tip = (overview.first_minute + full as i64) as f64 - 1.0 + passed;
+        let mut at: Vec<f64> = (0..full).map(|n| (overview.first_minute + n as i64).0 as f64).collect();
+        let tip = (overview.first_minute + full as i64).0 as f64 - 1.0 + passed;
         at.push(tip);
 
         let clicks = |by_minute: &[Counts]| -> Vec<f64> {
@@ -101,7 +101,10 @@ impl Stack {
 
 #[cfg(test)]
 mod tests {
-    use clickwire_protocol::live::{ViewCell, ViewState};
+    use clickwire_protocol::{
+        live::{ViewCell, ViewState},
+        times::Minute,
+    };
 
     use super::*;
 
@@ -110,7 +113,7 @@ mod tests {
         let cells = ["a", "b", "c", "d", "e", "f", "g"].iter().zip([70, 60, 50, 40, 30, 20, 10]);
         let cells = cells.flat_map(|(campaign, valid)| {
             (96..=100).map(move |minute| ViewCell {
-                minute,
+                minute: Minute(minute),
                 group: vec![(*campaign).to_owned()],
                 counts: Counts { valid, ..Counts::default() },
             })

@@ -10,8 +10,9 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
 use clickwire_process::LogFormat;
 use clickwire_protocol::{
-    click,
+    ids::AdvertiserId,
     stream::{DEFAULT_PARTITIONS, Names},
+    times::UnixMs,
 };
 use ipnet::IpNet;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -119,7 +120,7 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_STREAM", default_value = "CLICKS")]
     pub stream: String,
 
-    /// Partitions of the stream; the same number for every program of an installation.
+    /// Partitions of the stream; the same number for every program of a deployment.
     #[arg(long, env = "CLICKWIRE_PARTITIONS", default_value_t = DEFAULT_PARTITIONS)]
     pub partitions: u16,
 
@@ -159,7 +160,7 @@ pub struct Config {
 
     /// Tokens that open one advertiser's data, as `advertiser_id=token`.
     #[arg(long, env = "CLICKWIRE_VIEWER_TOKENS", value_delimiter = ',', value_parser = viewer_token, hide_env_values = true)]
-    pub viewer_tokens: Vec<(String, String)>,
+    pub viewer_tokens: Vec<(AdvertiserId, String)>,
 
     /// Keys that sessions of people who have signed in are signed with: the first signs, every one is
     /// believed, so a new one goes before the old one for as long as a session lasts. At least 16 bytes
@@ -303,7 +304,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 #[derive(Clone, Debug)]
 pub struct NextKey {
     /// Unix time in milliseconds.
-    pub from_ms: i64,
+    pub from: UnixMs,
     /// At least 16 bytes.
     pub key: String,
 }
@@ -312,12 +313,12 @@ fn next_key(text: &str) -> Result<NextKey, String> {
     let (from, key) = text.split_once('=').ok_or("expected TIME=SECRET")?;
     let from = OffsetDateTime::parse(from, &Rfc3339)
         .map_err(|_| "expected an RFC 3339 time, such as 2026-12-31T00:00:00Z".to_owned())?;
-    Ok(NextKey { from_ms: (from.unix_timestamp_nanos() / 1_000_000) as i64, key: key.to_owned() })
+    Ok(NextKey { from: UnixMs((from.unix_timestamp_nanos() / 1_000_000) as i64), key: key.to_owned() })
 }
 
-fn viewer_token(text: &str) -> Result<(String, String), String> {
+fn viewer_token(text: &str) -> Result<(AdvertiserId, String), String> {
     let (advertiser, token) = text.split_once('=').ok_or("expected advertiser_id=token")?;
-    Ok((click::id(advertiser)?, token.to_owned()))
+    Ok((AdvertiserId::new(advertiser)?, token.to_owned()))
 }
 
 /// Shorter secrets can be guessed.

@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::installation::Installation;
+use crate::deployment::Deployment;
 use crate::interrupt::terminate;
 use crate::steps::print;
 
 /// Longer than all programs and servers together may take to stop.
 const STOPPED_WITHIN: Duration = Duration::from_secs(180);
 
-pub(crate) fn run(installation: &Installation) -> Result<()> {
-    let Some(pid) = installation.holder()? else {
+pub(crate) fn run(deployment: &Deployment) -> Result<()> {
+    let Some(pid) = deployment.holder()? else {
         print("Nothing runs.");
         return Ok(());
     };
     print(&format!("Stopping process {pid} and what it started"));
     terminate(pid)?;
     let give_up = Instant::now() + STOPPED_WITHIN;
-    while installation.holder()? == Some(pid) {
+    while deployment.holder()? == Some(pid) {
         if Instant::now() > give_up {
             bail!("process {pid} still runs after {} s", STOPPED_WITHIN.as_secs());
         }

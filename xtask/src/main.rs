@@ -7,9 +7,9 @@
 
 mod bench;
 mod chaos;
+mod deployment;
 mod docs;
 mod down;
-mod installation;
 mod interrupt;
 mod lists;
 mod status;
@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::installation::Installation;
+use crate::deployment::Deployment;
 use crate::interrupt::Interrupted;
 
 /// Run Clickwire on this machine, and run its tests.
@@ -68,11 +68,11 @@ enum Task {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let installation = || Installation::locate(arguments.data.clone());
+    let deployment = || Deployment::locate(arguments.data.clone());
     let result = match arguments.task {
-        Task::Up(up) => installation().and_then(|installation| up::run(&up, &installation)),
-        Task::Down => installation().and_then(|installation| down::run(&installation)),
-        Task::Status(status) => installation().and_then(|installation| status::run(&status, &installation)),
+        Task::Up(up) => deployment().and_then(|deployment| up::run(&up, &deployment)),
+        Task::Down => deployment().and_then(|deployment| down::run(&deployment)),
+        Task::Status(status) => deployment().and_then(|deployment| status::run(&status, &deployment)),
         Task::Test(test) => test::run(&test),
         Task::Docs(docs) => docs::run(&docs),
         Task::Lists => lists::run(),

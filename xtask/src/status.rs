@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::installation::Installation;
+use crate::deployment::Deployment;
 use crate::steps::print;
 
 /// Options of `status`.
@@ -77,12 +77,11 @@ pub(crate) struct Pids {
     pub(crate) database: Option<u32>,
 }
 
-pub(crate) fn run(arguments: &Arguments, installation: &Installation) -> Result<()> {
-    if installation.holder()?.is_none() {
+pub(crate) fn run(arguments: &Arguments, deployment: &Deployment) -> Result<()> {
+    if deployment.holder()?.is_none() {
         bail!("Clickwire does not run here: `cargo xtask up` starts it");
     }
-    let status =
-        installation.status()?.context("Clickwire is starting or stopping: try again in a moment")?;
+    let status = deployment.status()?.context("Clickwire is starting or stopping: try again in a moment")?;
     if arguments.json {
         print(&serde_json::to_string_pretty(&status)?);
     } else {

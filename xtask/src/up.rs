@@ -11,7 +11,7 @@ pub(crate) mod launch;
 use anyhow::{Context, Result, bail};
 use clickwire_services::{Port, Services, owner};
 
-use crate::installation::Installation;
+use crate::deployment::Deployment;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::steps::{Steps, print};
 use crate::{lists, wasm, workspace};
@@ -38,22 +38,22 @@ const DEFAULT_PORT: u16 = 8080;
 /// Programs that are built for `up`, by package.
 pub(crate) const PACKAGES: [&str; 3] = ["clickwire-server", "clickwire-aggregator", "clickwire-load"];
 
-pub(crate) fn run(arguments: &Arguments, installation: &Installation) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, deployment: &Deployment) -> Result<()> {
     let interrupt = Interrupt::listen()?;
-    installation.create()?;
+    deployment.create()?;
     if arguments.detach {
-        return detach::run(installation, &interrupt);
+        return detach::run(deployment, &interrupt);
     }
-    let Some(_lock) = installation.lock()? else { bail!(already_running(installation)) };
-    installation.clear_status()?;
+    let Some(_lock) = deployment.lock()? else { bail!(already_running(deployment)) };
+    deployment.clear_status()?;
     let steps = Steps::start();
     if arguments.fresh {
         steps.say("Deleting the data of earlier runs");
-        installation.wipe()?;
+        deployment.wipe()?;
     }
-    installation.clear_logs()?;
-    let result = start_and_watch(arguments, installation, &steps, &interrupt);
-    installation.clear_status()?;
+    deployment.clear_logs()?;
+    let result = start_and_watch(arguments, deployment, &steps, &interrupt);
+    deployment.clear_status()?;
     if result.as_ref().is_err_and(anyhow::Error::is::<Interrupted>) {
         steps.say("Stopped");
     }
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments, installation: &Installation) -> Result<
 
 fn start_and_watch(
     arguments: &Arguments,
-    installation: &Installation,
+    deployment: &Deployment,
     steps: &Steps,
     interrupt: &Interrupt,
 ) -> Result<()> {
@@ -81,19 +81,19 @@ fn start_and_watch(
     wasm::build(true)?;
     interrupt.check()?;
     build(&PACKAGES, steps, interrupt)?;
-    let services = Services::start(&launch::services(installation), &|step| steps.say(step))?;
+    let services = Services::start(&launch::services(deployment), &|step| steps.say(step))?;
     interrupt.check()?;
 
-    let launch = launch::Launch { installation, services: &services, steps, interrupt };
+    let launch = launch::Launch { deployment, services: &services, steps, interrupt };
     let mut running = launch.programs(port, !arguments.no_demo, &countries(steps))?;
     let status = running.status(&launch)?;
-    installation.set_status(&status)?;
+    deployment.set_status(&status)?;
 
     steps.say("Clickwire is up");
     print(&status.welcome());
 
-    let end = running.watch(&launch, |running| installation.set_status(&running.status(&launch)?));
-    installation.clear_status()?;
+    let end = running.watch(&launch, |running| deployment.set_status(&running.status(&launch)?));
+    deployment.clear_status()?;
     steps.say("Stopping the programs");
     drop(running);
     steps.say("Stopping the servers");
@@ -137,8 +137,8 @@ pub(crate) fn build(packages: &[&str], steps: &Steps, interrupt: &Interrupt) -> 
     Ok(())
 }
 
-fn already_running(installation: &Installation) -> String {
-    match installation.status() {
+fn already_running(deployment: &Deployment) -> String {
+    match deployment.status() {
         Ok(Some(status)) => {
             format!("Clickwire already runs: {} (`cargo xtask down` stops it)", status.link())
         }

@@ -10,6 +10,7 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     MINUTE_MS,
     alerts::{FraudRate, Kind, Severity, Spike},
+    ids::{AdvertiserId, CampaignId},
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -27,7 +28,7 @@ const MAX_OBSERVATIONS: i64 = 1_000;
 const MIN_HISTORY_MINUTES: i64 = 10;
 
 /// Advertiser and campaign.
-type Campaign = (String, String);
+type Campaign = (AdvertiserId, CampaignId);
 
 /// The campaigns' limits: worked out from the minutes before, so once a minute is enough.
 #[derive(Default)]
@@ -64,7 +65,7 @@ impl Campaigns {
             self.of = Some((minute, rule));
         }
         // The minute that is not over, and the one whose last clicks are on their way.
-        let recent: Vec<(String, String, i64)> = sqlx::query_as(
+        let recent: Vec<(AdvertiserId, CampaignId, i64)> = sqlx::query_as(
             "SELECT advertiser_id, campaign_id, max(clicks) FROM ( \
                SELECT advertiser_id, campaign_id, bucket, sum(valid + givt + sivt)::bigint AS clicks FROM click_minutes \
                 WHERE bucket BETWEEN to_timestamp(($1 - 1) * 60) AND to_timestamp($1 * 60) GROUP BY 1, 2, 3) AS minutes \
@@ -112,7 +113,7 @@ async fn limits(
     minute: i64,
     rule: Spike,
 ) -> Result<HashMap<Campaign, f64>, sqlx::Error> {
-    let rows: Vec<(String, String, f64)> = sqlx::query_as(
+    let rows: Vec<(AdvertiserId, CampaignId, f64)> = sqlx::query_as(
         "WITH minutes AS ( \
            SELECT advertiser_id, campaign_id, (extract(epoch FROM bucket) / 60)::bigint AS minute, \
                   sum(valid + givt + sivt)::bigint AS clicks FROM click_minutes \
@@ -145,7 +146,7 @@ async fn fraud_rates(
     connection: &mut PgConnection,
     rule: FraudRate,
 ) -> Result<Vec<Observation>, sqlx::Error> {
-    let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
+    let rows: Vec<(AdvertiserId, CampaignId, i64, i64)> = sqlx::query_as(
         "SELECT advertiser_id, campaign_id, sum(valid + givt + sivt)::bigint AS clicks, sum(givt + sivt)::bigint \
            FROM click_minutes WHERE bucket > now() - $1 * INTERVAL '1 minute' GROUP BY 1, 2 \
          HAVING sum(valid + givt + sivt) >= $2 AND sum(givt + sivt) * 100 >= sum(valid + givt + sivt) * $3 \
@@ -158,7 +159,7 @@ async fn fraud_rates(
     .bind(MAX_CAMPAIGNS)
     .fetch_all(connection)
     .await?;
-    let observed = |(advertiser, campaign, clicks, invalid): (String, String, i64, i64)| {
+    let observed = |(advertiser, campaign, clicks, invalid): (AdvertiserId, CampaignId, i64, i64)| {
         let severity = severity(clicks, invalid, rule)?;
         let details = json!({ "clicks": clicks, "invalid": invalid });
         Some(observation(Kind::FraudRate, (advertiser, campaign), severity, details))

@@ -8,14 +8,11 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clickwire_ledger::{
-    deployment,
+    at, deployment,
     reconcile::{Difference, kept_from},
     schema,
 };
-use clickwire_protocol::{
-    MINUTE_MS,
-    counts::{Counts, Disposition},
-};
+use clickwire_protocol::counts::{Counts, Disposition};
 use sqlx::PgPool;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::watch;
@@ -89,10 +86,7 @@ async fn reconcile(
 
 fn line(difference: &Difference) -> String {
     let (advertiser, minute, dimensions) = &difference.key;
-    let minute = OffsetDateTime::from_unix_timestamp(minute * MINUTE_MS / 1_000)
-        .ok()
-        .and_then(|minute| minute.format(&Rfc3339).ok())
-        .unwrap_or_default();
+    let minute = at(minute.start()).format(&Rfc3339).unwrap_or_default();
     format!(
         "{minute:<20}  {advertiser:<16} {:<16} {:<16} {:<2} {:<8} {:>20}  {:>20}",
         dimensions.campaign_id,

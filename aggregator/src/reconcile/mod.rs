@@ -15,7 +15,7 @@ use clickwire_ledger::{
     reconcile::{self, Difference, Differences, Record},
     rollups::check,
 };
-use clickwire_protocol::{MINUTE_MS, counts::MinuteCell, stream::Names};
+use clickwire_protocol::{counts::MinuteCell, ids::AdvertiserId, stream::Names, times::Minute};
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
@@ -94,11 +94,11 @@ impl Reconciliation<'_> {
         mut found: Differences,
     ) -> anyhow::Result<usize> {
         for _ in 0..found.total.div_ceil(reconcile::LIMIT) {
-            let minutes: BTreeSet<i64> = found.first.iter().map(|found| found.key.1).collect();
+            let minutes: BTreeSet<Minute> = found.first.iter().map(|found| found.key.1).collect();
             for minute in minutes {
-                let from = at(minute * MINUTE_MS);
+                let from = at(minute.start());
                 let mended = reconcile::mend(connection, self.names, from, from + Duration::MINUTE).await?;
-                let mut cells: BTreeMap<String, Vec<MinuteCell>> = BTreeMap::new();
+                let mut cells: BTreeMap<AdvertiserId, Vec<MinuteCell>> = BTreeMap::new();
                 for (advertiser_id, cell) in mended {
                     cells.entry(advertiser_id).or_default().push(cell);
                 }

@@ -78,10 +78,10 @@ async fn compare(
     config: &Config,
     span: time::Duration,
 ) -> anyhow::Result<()> {
-    let Some(watermark_ms) = watermark::installation_ms(&mut *connection, config.partitions).await? else {
+    let Some(watermark) = watermark::of_deployment(&mut *connection, config.partitions).await? else {
         return Ok(());
     };
-    let to = at(finality::final_before_ms(watermark_ms));
+    let to = at(finality::final_before(watermark));
     let from = (to - span).max(kept_from(connection, config.recountable_days()).await?);
     if from >= to {
         return Ok(());

@@ -28,7 +28,7 @@ use clickwire_ledger::{
     timescaledb,
 };
 use clickwire_load::http::Server;
-use clickwire_protocol::{MINUTE_MS, analytics::Aggregate, counts::Disposition};
+use clickwire_protocol::{MINUTE_MS, analytics::Aggregate, counts::Disposition, times::UnixMs};
 use clickwire_services::Port;
 use sqlx::PgPool;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -46,7 +46,7 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const COMPRESSION: &str = "policy_compression";
 
 /// A migrated database, and how to count clicks in it.
-struct Installation {
+struct Deployment {
     config: Config,
     database: PgPool,
     ledger: Ledger,
@@ -56,7 +56,7 @@ struct Installation {
     _server: Database,
 }
 
-impl Installation {
+impl Deployment {
     async fn start() -> anyhow::Result<Self> {
         let server = pglite::start().await?;
         schema::migrate(&server.url, true).await?;
@@ -124,7 +124,7 @@ impl Installation {
     async fn roll_up(&self, until_ms: i64) -> anyhow::Result<()> {
         let mut connection = self.database.acquire().await?;
         while stale::store(&mut connection).await? {}
-        closing::close(&mut connection, at(until_ms.div_euclid(HOUR_MS) * HOUR_MS)).await?;
+        closing::close(&mut connection, at(UnixMs(until_ms.div_euclid(HOUR_MS) * HOUR_MS))).await?;
         while closing::store_hours(&mut connection, time::Duration::days(7)).await? != Step::Done {}
         while closing::store_day(&mut connection).await? != Step::Done {}
         while stale::store(&mut connection).await? {}
@@ -139,7 +139,7 @@ impl Installation {
 
     /// Compares the hours and days of the last five days with their minutes.
     async fn check_rollups(&self, repair: bool) -> anyhow::Result<Checked> {
-        let range = (at(self.days_ago(5, 0)), at(self.now_ms));
+        let range = (at(UnixMs(self.days_ago(5, 0))), at(UnixMs(self.now_ms)));
         let mut connection = self.database.acquire().await?;
         Ok(check::check(&mut connection, range, repair).await?)
     }
@@ -188,7 +188,7 @@ async fn add_plain_views(database: &PgPool) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn hours_and_days_are_like_the_plain_views_and_windows_fit() {
-    let installed = Installation::start().await.unwrap();
+    let installed = Deployment::start().await.unwrap();
     let aggregates: i64 =
         sqlx::query_scalar("SELECT count(*) FROM timescaledb_information.continuous_aggregates")
             .fetch_one(&installed.database)
@@ -216,7 +216,7 @@ async fn hours_and_days_are_like_the_plain_views_and_windows_fit() {
 }
 
 /// Horizon and stream < compression < retention, each in days.
-async fn assert_windows_fit(installed: &Installation) -> anyhow::Result<()> {
+async fn assert_windows_fit(installed: &Deployment) -> anyhow::Result<()> {
     let config = &installed.config;
     let latest_days = config.horizon_hours.div_ceil(24) + config.stream_max_age_days;
     for (hypertable, retention_days) in
@@ -233,7 +233,7 @@ async fn assert_windows_fit(installed: &Installation) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn late_clicks_show_at_once_whatever_is_stored() {
-    let mut installed = Installation::start().await.unwrap();
+    let mut installed = Deployment::start().await.unwrap();
     let now = installed.now_ms;
     let (nine, ten, eleven) =
         (installed.days_ago(3, 9), installed.days_ago(3, 10), installed.days_ago(3, 11));
@@ -263,7 +263,7 @@ async fn late_clicks_show_at_once_whatever_is_stored() {
 /// The server's own query, over minutes, hours and days.
 #[tokio::test]
 async fn the_api_answers_the_same_by_every_granularity() {
-    let mut installed = Installation::start().await.unwrap();
+    let mut installed = Deployment::start().await.unwrap();
     let (start, now) = (installed.days_ago(3, 0), installed.now_ms);
     installed.count(&[start, start + 9 * HOUR_MS, start + DAY_MS, now - HOUR_MS, now]).await.unwrap();
     installed.roll_up(now - DAY_MS).await.unwrap();
@@ -314,7 +314,7 @@ async fn the_api_answers_the_same_by_every_granularity() {
 
 #[tokio::test]
 async fn a_compressed_chunk_still_knows_its_clicks_and_still_counts() {
-    let mut installed = Installation::start().await.unwrap();
+    let mut installed = Deployment::start().await.unwrap();
     let long_ago = installed.days_ago(14, 12);
     let batch = installed.count(&[long_ago, long_ago, long_ago + MINUTE_MS]).await.unwrap();
     installed.count(&[installed.now_ms]).await.unwrap();
@@ -354,7 +354,7 @@ async fn a_compressed_chunk_still_knows_its_clicks_and_still_counts() {
 
 #[tokio::test]
 async fn hours_and_days_are_compared_with_minutes_and_mended() {
-    let mut installed = Installation::start().await.unwrap();
+    let mut installed = Deployment::start().await.unwrap();
     let (nine, ten) = (installed.days_ago(3, 9), installed.days_ago(3, 10));
     installed
         .count(&[nine, nine + MINUTE_MS, ten, installed.days_ago(2, 1), installed.now_ms])
@@ -388,7 +388,7 @@ async fn hours_and_days_are_compared_with_minutes_and_mended() {
 /// it compresses, PostgreSQL for views. When this fails, migration 14 can be simpler.
 #[tokio::test]
 async fn row_level_security_can_not_be_had_on_counts() {
-    let installed = Installation::start().await.unwrap();
+    let installed = Deployment::start().await.unwrap();
     let (compressed, aggregated) = (
         "not supported on hypertables that have columnstore",
         "ENABLE ROW SECURITY cannot be performed on relation",
@@ -408,7 +408,7 @@ async fn row_level_security_can_not_be_had_on_counts() {
 
 #[tokio::test]
 async fn unique_users_are_folded_into_hours_before_their_minutes_go() {
-    let mut installed = Installation::start().await.unwrap();
+    let mut installed = Deployment::start().await.unwrap();
     // A minute of today, and one so long ago that only its hour is kept.
     installed.count(&[installed.now_ms, installed.days_ago(10, 9)]).await.unwrap();
     let copied = sqlx::query(
@@ -441,8 +441,8 @@ async fn unique_users_are_folded_into_hours_before_their_minutes_go() {
 /// There is no scheduler, so jobs are in whatever state this says.
 #[tokio::test]
 async fn background_jobs_that_do_not_work_are_seen() {
-    let mut installed = Installation::start().await.unwrap();
-    let idle = async |installed: &Installation| {
+    let mut installed = Deployment::start().await.unwrap();
+    let idle = async |installed: &Deployment| {
         let mut connection = installed.database.acquire().await.unwrap();
         timescaledb::idle_jobs(&mut connection).await.unwrap()
     };

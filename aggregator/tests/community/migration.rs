@@ -7,7 +7,7 @@ use clap::Parser as _;
 use clickwire_aggregator::config::Config;
 use clickwire_ledger::Ledger;
 
-use crate::{DAY_MS, Installation, pglite};
+use crate::{DAY_MS, Deployment, pglite};
 
 /// The version that brings the roll-ups.
 const ROLLUPS: &str = "0018";
@@ -66,7 +66,7 @@ async fn continuous_aggregates_become_roll_ups_that_are_right() {
     .unwrap();
     assert_eq!(jobs, 0);
     let config = Config::parse_from(["clickwire-aggregator"]);
-    let installed = Installation {
+    let installed = Deployment {
         ledger: Ledger::new(database.clone(), config.ledger(), 0),
         config,
         database,

@@ -1,13 +1,13 @@
 //! Retention takes minutes, leaves hours and days, and nothing comes back to where it took them.
 
 use clickwire_ledger::{Received, at, retention};
-use clickwire_protocol::MINUTE_MS;
+use clickwire_protocol::{MINUTE_MS, times::UnixMs};
 
-use crate::{HOUR_MS, Installation, fixture::click};
+use crate::{Deployment, HOUR_MS, fixture::click};
 
 #[tokio::test]
 async fn retention_takes_minutes_that_are_rolled_up_and_leaves_hours_and_days() {
-    let mut installed = Installation::start().await.unwrap();
+    let mut installed = Deployment::start().await.unwrap();
     let retention_days = i64::from(installed.config.minutes_retention_days);
     let times = [installed.days_ago(retention_days + 5, 9), installed.days_ago(2, 9)];
     installed.count(&times).await.unwrap();
@@ -43,7 +43,7 @@ async fn retention_takes_minutes_that_are_rolled_up_and_leaves_hours_and_days() 
 /// receipt; received too long ago, it is a dead letter. And what gets there by hand changes no hour.
 #[tokio::test]
 async fn no_click_gets_where_retention_dropped_minutes() {
-    let mut installed = Installation::start().await.unwrap();
+    let mut installed = Deployment::start().await.unwrap();
     let retention_days = i64::from(installed.config.minutes_retention_days);
     let (now, long_ago) = (installed.now_ms, installed.days_ago(retention_days + 5, 9));
     installed.count(&[long_ago, long_ago + MINUTE_MS, long_ago + 2 * MINUTE_MS, now]).await.unwrap();
@@ -54,18 +54,18 @@ async fn no_click_gets_where_retention_dropped_minutes() {
     let late = click(100, long_ago, now);
     let committed = installed.ledger.commit(&[Received { click: late, stream_seq: 100 }]).await.unwrap();
     let cell = &committed.cells["adv_001"][0];
-    assert_eq!((cell.minute, cell.counts.defective), (now.div_euclid(MINUTE_MS), 1));
-    let oldest_ms = now - installed.config.stream_max_age().as_millis() as i64 - HOUR_MS;
+    assert_eq!((cell.minute, cell.counts.defective), (UnixMs(now).minute(), 1));
+    let oldest = UnixMs(now) - installed.config.stream_max_age().as_millis() as i64 - HOUR_MS;
     let replayed = serde_json::to_vec(&click(101, long_ago, long_ago)).unwrap();
     assert_eq!(
-        clickwire_dead_letters::message::read(&replayed, now, oldest_ms).unwrap_err().code(),
+        clickwire_dead_letters::message::read(&replayed, UnixMs(now), oldest).unwrap_err().code(),
         "too_old"
     );
     sqlx::query(
         "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid) \
          VALUES ($1, 'adv_001', 'camp_001', 'ad_001', 'DE', 'mobile', 1)",
     )
-    .bind(at(long_ago))
+    .bind(at(UnixMs(long_ago)))
     .execute(&installed.database)
     .await
     .unwrap();

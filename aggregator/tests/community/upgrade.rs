@@ -1,4 +1,4 @@
-//! An installation that has compressed chunks already takes the migrations that change the ledger.
+//! A deployment that has compressed chunks already takes the migrations that change the ledger.
 
 use sqlx::{AssertSqlSafe, PgPool};
 

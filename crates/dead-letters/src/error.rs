@@ -7,6 +7,7 @@ use async_nats::jetstream::{
     context::{GetStreamError, PublishError},
     stream::{DeleteMessageError, RawMessageError},
 };
+use clickwire_protocol::ids::AdvertiserId;
 use thiserror::Error;
 
 use crate::replay::Refusal;
@@ -25,7 +26,7 @@ pub enum Error {
     Done,
     /// An edit that names the advertiser must give a reason.
     #[error("a reason is needed: the message does not say that the click is {0}'s")]
-    ReasonMissing(String),
+    ReasonMissing(AdvertiserId),
     /// The message would only come back.
     #[error(transparent)]
     Refused(#[from] Refusal),

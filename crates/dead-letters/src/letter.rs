@@ -10,6 +10,7 @@ use async_nats::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use clickwire_protocol::ids::{AdId, AdvertiserId};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
@@ -107,13 +108,13 @@ pub(crate) fn found(answer: Result<StreamMessage, RawMessageError>) -> Result<Op
 
 impl DeadLetter {
     /// The advertiser that the message names, if that can be read.
-    pub(crate) fn advertiser_id(&self) -> Option<String> {
-        text_in(&self.payload, "advertiser_id")
+    pub(crate) fn advertiser_id(&self) -> Option<AdvertiserId> {
+        text_in(&self.payload, "advertiser_id").map(AdvertiserId::unchecked)
     }
 
     /// The ad that the message speaks of, if that can be read.
-    pub(crate) fn ad_id(&self) -> Option<String> {
-        text_in(&self.payload, "ad_id")
+    pub(crate) fn ad_id(&self) -> Option<AdId> {
+        text_in(&self.payload, "ad_id").map(AdId::unchecked)
     }
 }
 

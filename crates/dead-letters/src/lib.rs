@@ -149,7 +149,7 @@ impl DeadLetters {
                 return Err(error);
             }
         };
-        let named_advertiser = named_advertiser.as_deref();
+        let named_advertiser = named_advertiser.as_ref();
         let action = Action::Replay { edited: edited.as_deref(), replayed: &replayed, named_advertiser };
         claim.record(&letter, actor.name, reason, &action).await?;
         self.delete(sequence).await?;

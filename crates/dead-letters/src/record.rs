@@ -1,6 +1,6 @@
 //! The record of what was done with dead letters: appended to, never changed, one row for each letter.
 
-use clickwire_protocol::reason::Reason;
+use clickwire_protocol::{ids::AdvertiserId, reason::Reason};
 use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 
@@ -15,7 +15,7 @@ pub(crate) enum Action<'a> {
         /// Where it went.
         replayed: &'a Replayed,
         /// The advertiser that the click was said to be of, if the message did not say so.
-        named_advertiser: Option<&'a str>,
+        named_advertiser: Option<&'a AdvertiserId>,
     },
     /// The message is not to be counted.
     Dismiss,
@@ -98,7 +98,7 @@ impl Claim {
         .bind(&letter.payload[..])
         .bind(edited)
         .bind(replayed.map(|replayed| replayed.stream_sequence as i64))
-        .bind(named_advertiser)
+        .bind(named_advertiser.map(AdvertiserId::as_str))
         .execute(&mut *self.transaction)
         .await;
         match recorded {

@@ -5,8 +5,10 @@ use bytes::Bytes;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::{Click, Rejection},
+    ids::AdvertiserId,
     reason::Reason,
     stream::{Names, partition_of},
+    times::UnixMs,
 };
 use serde::Serialize;
 use thiserror::Error as ThisError;
@@ -32,7 +34,7 @@ pub enum Refusal {
     OtherId(Uuid),
     /// Another advertiser would be billed for it.
     #[error("whose click it is only an administrator says where the message does not: not {0}'s")]
-    OtherAdvertiser(String),
+    OtherAdvertiser(AdvertiserId),
 }
 
 fn listed(rejection: &Rejection) -> String {
@@ -69,12 +71,12 @@ pub(crate) async fn publish(
     edited: Option<&Bytes>,
     actor: Actor<'_>,
     reason: Option<&Reason>,
-) -> Result<(Replayed, Option<String>), Error> {
+) -> Result<(Replayed, Option<AdvertiserId>), Error> {
     let stream = nats.get_stream(names.stream()).await?;
     let config = &stream.cached_info().config;
     let payload = edited.unwrap_or(&letter.payload);
-    let now_ms = now_ms();
-    let click = check(letter, payload, now_ms, message::oldest_ms(now_ms, config.max_age))?;
+    let now = UnixMs(now_ms());
+    let click = check(letter, payload, now, message::oldest(now, config.max_age))?;
     let named_advertiser = named(letter, &click, actor, reason)?;
     let subject = subject(names, letter, &click, &config.subjects);
     let id = format!("{}-{}", names.dead_letter_stream(), letter.summary.sequence);
@@ -95,7 +97,7 @@ fn named(
     click: &Click,
     actor: Actor<'_>,
     reason: Option<&Reason>,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<AdvertiserId>, Error> {
     if letter.advertiser_id().as_ref() == Some(&click.advertiser_id) {
         return Ok(None);
     }
@@ -109,8 +111,8 @@ fn named(
 
 /// Reads a message as the aggregator will read it, and more sternly: nothing that is known to fail
 /// goes round again.
-fn check(letter: &DeadLetter, payload: &[u8], now_ms: i64, oldest_ms: i64) -> Result<Click, Refusal> {
-    let click = message::read(payload, now_ms, oldest_ms)?;
+fn check(letter: &DeadLetter, payload: &[u8], now: UnixMs, oldest: UnixMs) -> Result<Click, Refusal> {
+    let click = message::read(payload, now, oldest)?;
     click.check().map_err(Refusal::Rejected)?;
     match letter.summary.click_id {
         Some(id) if id != click.click_id => Err(Refusal::OtherId(id)),
@@ -136,15 +138,15 @@ mod tests {
     use super::*;
     use crate::letter::tests::letter;
 
-    const NOW_MS: i64 = 1_800_000_000_000;
+    const NOW: UnixMs = UnixMs(1_800_000_000_000);
 
     fn click(ad_id: &str) -> Value {
         json!({"click_id": Uuid::from_u128(7), "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": ad_id,
-            "country": "DE", "device_type": "mobile", "clicked_at_ms": NOW_MS, "received_at_ms": NOW_MS})
+            "country": "DE", "device_type": "mobile", "clicked_at_ms": NOW, "received_at_ms": NOW})
     }
 
     fn checked(original: &[u8], payload: &Value) -> Result<Click, Refusal> {
-        check(&letter(original), payload.to_string().as_bytes(), NOW_MS, NOW_MS - 1_000)
+        check(&letter(original), payload.to_string().as_bytes(), NOW, NOW - 1_000)
     }
 
     #[test]
@@ -159,7 +161,7 @@ mod tests {
         assert!(checked(b"{", &with("click_id", json!(Uuid::from_u128(8)))).is_ok(), "no id was readable");
         for (edited, reason) in [
             (click("ad\u{0}1"), "ad_id: Only letters"),
-            (with("received_at_ms", json!(NOW_MS - 2_000)), "too long ago"),
+            (with("received_at_ms", json!(NOW - 2_000)), "too long ago"),
             (with("received_at_ms", json!("now")), "not a click"),
             (with("click_id", json!(Uuid::from_u128(8))), "keeps its id"),
         ] {
@@ -188,7 +190,7 @@ mod tests {
             let actor = Actor { name: "tester", is_administrator };
             let said = named(&letter(original.as_bytes()), &edited, actor, reason);
             match expected {
-                Ok(advertiser) => assert_eq!(said.unwrap().as_deref(), advertiser),
+                Ok(advertiser) => assert_eq!(said.unwrap().as_ref().map(AdvertiserId::as_str), advertiser),
                 Err(why) => assert!(said.unwrap_err().to_string().contains(why), "{original} {payload}"),
             }
         }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_protocol::feed::{Keys, era_key};
+use clickwire_protocol::{
+    feed::{Keys, generation_key},
+    ids::AdvertiserId,
+};
 use clickwire_services::{Port, Program, Programs, Reservation, Supervisor};
 use redis::{Cmd, FromRedisValue, cmd};
 use tempfile::TempDir;
@@ -43,8 +46,8 @@ struct Node {
 }
 
 impl RedisCluster {
-    /// Starts the nodes and returns when all know each other. The first master, which may fail, has the era
-    /// of the installation with this `prefix`.
+    /// Starts the nodes and returns when all know each other. The first master, which may fail, has the feed generation
+    /// of the deployment with this `prefix`.
     pub async fn start(prefix: &str) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(|| Programs::ensure(&|_| ())).await??;
         let folder = TempDir::new()?;
@@ -86,7 +89,7 @@ impl RedisCluster {
             })
             .await?;
         }
-        self.first_third = self.slot_of(&era_key(&self.prefix)).await? * MASTERS / SLOTS;
+        self.first_third = self.slot_of(&generation_key(&self.prefix)).await? * MASTERS / SLOTS;
         for (number, node) in self.nodes.iter().enumerate() {
             let mut epoch = cmd("CLUSTER");
             self.ask::<()>(number, epoch.arg("SET-CONFIG-EPOCH").arg(number + 1)).await?;
@@ -140,7 +143,7 @@ impl RedisCluster {
     }
 
     fn head_of(&self, advertiser_id: &str) -> String {
-        Keys::new(&self.prefix, advertiser_id).head
+        Keys::new(&self.prefix, &AdvertiserId::unchecked(advertiser_id)).high_water_mark
     }
 
     async fn slot_of(&self, key: &str) -> Result<usize> {
@@ -170,7 +173,7 @@ impl RedisCluster {
         self.ask::<()>(from, &set("MIGRATING", &target)).await?;
         let keys: Vec<String> =
             self.ask(from, cmd("CLUSTER").arg("GETKEYSINSLOT").arg(slot).arg(1_000)).await?;
-        ensure!(!keys.is_empty(), "the feed has no head");
+        ensure!(!keys.is_empty(), "the feed has no high-water mark");
         let mut migrate = cmd("MIGRATE");
         migrate.arg("127.0.0.1").arg(self.nodes[to].port.port()).arg("").arg(0).arg(5_000);
         self.ask::<()>(from, migrate.arg("KEYS").arg(keys)).await?;

@@ -12,6 +12,7 @@ use clickwire_ledger::counts::RECEIVED;
 use clickwire_load::http::{Connection, Server};
 use clickwire_protocol::{
     click::Click,
+    ids::AdvertiserId,
     live::{Filters, View},
     stream::{DEFAULT_PARTITIONS, Names, partition_of},
 };
@@ -389,7 +390,7 @@ impl Stack {
     /// All clicks of an advertiser in the last hours.
     pub fn view(advertiser_id: &str) -> View {
         View {
-            advertiser_id: advertiser_id.to_owned(),
+            advertiser_id: AdvertiserId::unchecked(advertiser_id),
             filters: Filters::default(),
             group_by: Vec::new(),
             window_minutes: 240,

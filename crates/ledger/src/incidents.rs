@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use clickwire_protocol::alerts::{Kind, Severity};
+use clickwire_protocol::{
+    alerts::{Kind, Severity},
+    ids::{AdvertiserId, CampaignId},
+};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -27,9 +30,9 @@ pub struct Observation {
     /// What of that kind: an address, `advertiser/campaign` and the like. One is open for each kind and subject.
     pub subject: String,
     /// The advertiser that it is about, if it is about one.
-    pub advertiser: Option<String>,
+    pub advertiser: Option<AdvertiserId>,
     /// The advertiser's campaign, if it is about one.
-    pub campaign: Option<String>,
+    pub campaign: Option<CampaignId>,
     /// How bad it is.
     pub severity: Severity,
     /// What was measured. `clicks` of a burst add up while it lasts; the rest is as it is now.
@@ -57,8 +60,8 @@ pub async fn observe(connection: &mut PgConnection, observations: &[Observation]
         )
         .bind(rows.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.subject.as_str()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.advertiser.as_deref()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.campaign.as_deref()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.advertiser.as_ref()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.campaign.as_ref()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.severity.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.details.to_string()).collect::<Vec<_>>())
         .execute(&mut *connection)

@@ -11,6 +11,7 @@ use clickwire_protocol::{
     click::{Click, IdFault},
     counts::Disposition,
     rules::{Mode, Rule},
+    times::UnixMs,
 };
 
 use crate::rules::Rules;
@@ -55,8 +56,8 @@ impl Evidence {
 /// What is known of a click by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Examined {
-    /// The time that the click is counted under; Unix time in milliseconds.
-    pub(crate) counted_at_ms: i64,
+    /// The time that the click is counted under.
+    pub(crate) counted_at_ms: UnixMs,
     /// Decided already: no rule is asked, and the click speaks against no other.
     pub(crate) outside: Option<Outside>,
     /// The rules that apply to the click alone.
@@ -86,7 +87,7 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     /// The verdict on a click that was examined, before it is seen beside others.
-    pub(crate) fn alone(examined: &Examined, received_at_ms: i64, rules: &Rules) -> Self {
+    pub(crate) fn alone(examined: &Examined, received_at_ms: UnixMs, rules: &Rules) -> Self {
         match examined.outside {
             Some(Outside::Test) => Self { disposition: Disposition::Test, rule: None },
             Some(Outside::TooLate) => Self { disposition: Disposition::Defective, rule: Some((TOO_LATE, 1)) },
@@ -96,7 +97,7 @@ impl Verdict {
     }
 
     /// The first rule of the evidence that flags decides.
-    pub(crate) fn from_evidence(evidence: Evidence, received_at_ms: i64, rules: &Rules) -> Self {
+    pub(crate) fn from_evidence(evidence: Evidence, received_at_ms: UnixMs, rules: &Rules) -> Self {
         evidence
             .rules()
             .find_map(|rule| {
@@ -205,7 +206,11 @@ mod tests {
             (now + 300_001, now, Disposition::Valid),
         ] {
             let click = click(1, claimed, now);
-            assert_eq!(judge().examine(&click, &defaults()).counted_at_ms, counted_at_ms, "{claimed}");
+            assert_eq!(
+                judge().examine(&click, &defaults()).counted_at_ms,
+                UnixMs(counted_at_ms),
+                "{claimed}"
+            );
             assert_eq!(disposition(&click, &defaults()), expected, "{claimed}");
         }
     }
@@ -240,13 +245,13 @@ mod tests {
         let names: Vec<&str> = evidence.rules().map(Rule::as_str).collect();
         assert_eq!(names, ["user_agent", "data_center", "ip_velocity"]);
         assert_eq!(Evidence::named(names), evidence);
-        let verdict = |rules: &Rules| Verdict::from_evidence(evidence, 0, rules);
+        let verdict = |rules: &Rules| Verdict::from_evidence(evidence, UnixMs(0), rules);
         assert_eq!(
             verdict(&rules),
             Verdict { disposition: Disposition::Givt, rule: Some(("user_agent", 1)) }
         );
         for rule in [Rule::UserAgent, Rule::DataCenter] {
-            let mut version = *rules.at(rule, 0).unwrap();
+            let mut version = *rules.at(rule, UnixMs(0)).unwrap();
             version.setting.mode = Mode::ReportOnly;
             rules.add(rule, Version { number: 2, ..version });
         }
@@ -263,7 +268,7 @@ mod tests {
             let mut click = click(1, 0, 0);
             change(&mut click);
             let examined = judge().examine(&click, &rules);
-            let verdict = Verdict::alone(&examined, 0, &rules);
+            let verdict = Verdict::alone(&examined, UnixMs(0), &rules);
             (verdict.disposition, verdict.rule.map(|(name, _)| name))
         };
         assert_eq!(judged(&|click| click.prefetch = true), (Disposition::Givt, Some("prefetch")));
@@ -273,7 +278,7 @@ mod tests {
         assert_eq!(judged(&expired), (Disposition::Defective, Some("expired")));
         let late = |click: &mut Click| {
             expired(click);
-            click.clicked_at_ms = -DAY_MS - 1;
+            click.clicked_at_ms = UnixMs(-DAY_MS - 1);
         };
         assert_eq!(judged(&late), (Disposition::Defective, Some("too_late")));
         let test = |click: &mut Click| {

@@ -38,6 +38,7 @@ pub mod watermark;
 #[cfg(test)]
 mod fixture;
 
+use clickwire_protocol::times::UnixMs;
 use time::OffsetDateTime;
 
 pub use crate::{
@@ -49,9 +50,9 @@ pub use crate::{
 /// Rows in one statement: measured best, 100 and 5,000 are slower.
 const ROWS: usize = 1_000;
 
-/// Unix milliseconds as the database's time. What has none is at the epoch, where nothing is counted:
+/// A time as the database has it. What has none is at the epoch, where nothing is counted:
 /// the judge counts nothing under such a time.
-pub fn at(unix_ms: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000)
+pub fn at(time: UnixMs) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

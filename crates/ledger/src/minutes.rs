@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use clickwire_protocol::{
-    MINUTE_MS,
     counts::{Counts, DeviceType, Dimensions, Disposition, MinuteCell},
+    ids::AdvertiserId,
+    times::{Minute, UnixMs},
 };
 use sqlx::{AssertSqlSafe, FromRow as _, PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
@@ -14,8 +15,8 @@ use crate::{
     counts::{COLUMNS, CountsRow, each},
 };
 
-/// Names one bucket: advertiser, minutes since the Unix epoch, dimensions.
-pub type CellKey = (String, i64, Dimensions);
+/// Names one bucket: advertiser, minute, dimensions.
+pub type CellKey = (AdvertiserId, Minute, Dimensions);
 
 /// `$1` to `$6` are the keys of [`bind_keys`]; then comes what is added to each column.
 static ADD: LazyLock<String> = LazyLock::new(|| {
@@ -34,7 +35,7 @@ static ADD: LazyLock<String> = LazyLock::new(|| {
 pub(crate) async fn add(
     connection: &mut PgConnection,
     increments: &BTreeMap<CellKey, Counts>,
-) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
+) -> Result<Vec<(AdvertiserId, MinuteCell)>, sqlx::Error> {
     let increments: Vec<(&CellKey, &Counts)> = increments.iter().collect();
     let mut cells = Vec::with_capacity(increments.len());
     for rows in increments.chunks(ROWS) {
@@ -72,7 +73,7 @@ pub(crate) async fn raise(connection: &mut PgConnection, keys: &[CellKey]) -> Re
 pub(crate) async fn read(
     connection: &mut PgConnection,
     keys: &[CellKey],
-) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
+) -> Result<Vec<(AdvertiserId, MinuteCell)>, sqlx::Error> {
     let mut cells = Vec::with_capacity(keys.len());
     for keys in keys.chunks(ROWS) {
         let keys: Vec<&CellKey> = keys.iter().collect();
@@ -96,16 +97,16 @@ fn bind_keys<'q>(query: Query<'q>, keys: &[&CellKey]) -> Query<'q> {
     }
     query
         .bind(column(keys, |(advertiser, _, _)| advertiser.as_str()))
-        .bind(column(keys, |(_, minute, _)| at(minute * MINUTE_MS)))
+        .bind(column(keys, |(_, minute, _)| at(minute.start())))
         .bind(column(keys, |(_, _, dimensions)| dimensions.campaign_id.as_str()))
         .bind(column(keys, |(_, _, dimensions)| dimensions.ad_id.as_str()))
         .bind(column(keys, |(_, _, dimensions)| dimensions.country.as_str()))
         .bind(column(keys, |(_, _, dimensions)| dimensions.device_type.as_str()))
 }
 
-fn cell(row: &PgRow) -> Result<(String, MinuteCell), sqlx::Error> {
+fn cell(row: &PgRow) -> Result<(AdvertiserId, MinuteCell), sqlx::Error> {
     let bucket: OffsetDateTime = row.try_get("bucket")?;
-    let (advertiser_id, minute, dimensions) = cell_key(row, bucket.unix_timestamp() * 1_000)?;
+    let (advertiser_id, minute, dimensions) = cell_key(row, UnixMs(bucket.unix_timestamp() * 1_000))?;
     let cell = MinuteCell {
         minute,
         dimensions,
@@ -115,8 +116,8 @@ fn cell(row: &PgRow) -> Result<(String, MinuteCell), sqlx::Error> {
     Ok((advertiser_id, cell))
 }
 
-/// The bucket of a row that has the dimensions' columns, at a time in Unix milliseconds.
-pub(crate) fn cell_key(row: &PgRow, at_ms: i64) -> Result<CellKey, sqlx::Error> {
+/// The bucket of a row that has the dimensions' columns, at a time.
+pub(crate) fn cell_key(row: &PgRow, at: UnixMs) -> Result<CellKey, sqlx::Error> {
     let device_type: DeviceType = row.try_get::<&str, _>("device_type")?.parse().map_err(|error| {
         sqlx::Error::ColumnDecode { index: "device_type".into(), source: Box::new(error) }
     })?;
@@ -126,11 +127,11 @@ pub(crate) fn cell_key(row: &PgRow, at_ms: i64) -> Result<CellKey, sqlx::Error> 
         country: row.try_get("country")?,
         device_type,
     };
-    Ok((row.try_get("advertiser_id")?, at_ms.div_euclid(MINUTE_MS), dimensions))
+    Ok((row.try_get("advertiser_id")?, at.minute(), dimensions))
 }
 
-/// A time of the database in Unix milliseconds.
-pub(crate) fn unix_ms(row: &PgRow, column: &str) -> Result<i64, sqlx::Error> {
+/// A time of the database.
+pub(crate) fn unix_ms(row: &PgRow, column: &str) -> Result<UnixMs, sqlx::Error> {
     let time: OffsetDateTime = row.try_get(column)?;
-    Ok((time.unix_timestamp_nanos() / 1_000_000) as i64)
+    Ok(UnixMs((time.unix_timestamp_nanos() / 1_000_000) as i64))
 }

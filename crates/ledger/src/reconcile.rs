@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use clickwire_protocol::{
     counts::{Counts, Disposition, MinuteCell},
+    ids::AdvertiserId,
     stream::Names,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -94,7 +95,7 @@ pub async fn mend(
     names: &Names,
     from: OffsetDateTime,
     to: OffsetDateTime,
-) -> Result<Vec<(String, MinuteCell)>, sqlx::Error> {
+) -> Result<Vec<(AdvertiserId, MinuteCell)>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     lock(&mut transaction, names.deployment_lock()).await?;
     // What was found before the lock may have changed; and a batch that waits for the lock adds to

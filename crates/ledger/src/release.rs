@@ -4,7 +4,7 @@
 //! ever, and no rule convicts the click again. It is about one row of the ledger, under the lock under which
 //! batches change verdicts and buckets.
 
-use clickwire_protocol::{finality, stream::Names};
+use clickwire_protocol::{finality, ids::AdvertiserId, stream::Names, times::Minute};
 use sqlx::{PgConnection, Postgres, postgres::PgArguments};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ pub struct ClickKey {
     /// The time that it is counted under.
     pub clicked_at: OffsetDateTime,
     /// Its advertiser.
-    pub advertiser_id: String,
+    pub advertiser_id: AdvertiserId,
 }
 
 /// What came of an attempt to release a click.
@@ -46,7 +46,7 @@ pub enum Outcome {
     Missing,
 }
 
-/// Makes a click valid; `connection` must be in a transaction, which holds the installation's lock from here on.
+/// Makes a click valid; `connection` must be in a transaction, which holds the deployment's lock from here on.
 /// `actor` and `reason` stand in the record.
 ///
 /// # Errors
@@ -80,10 +80,9 @@ pub async fn release(
         (false, true, _) => return Ok(Outcome::ReleasedBefore),
         (false, false, _) => return Ok(Outcome::NotConvicted),
     }
-    let watermark_ms = watermark::installation_ms(&mut *connection, partitions).await?;
-    let is_correction = watermark_ms.is_some_and(|watermark_ms| {
-        finality::is_final(click.minute(), finality::final_before_ms(watermark_ms))
-    });
+    let watermark = watermark::of_deployment(&mut *connection, partitions).await?;
+    let is_correction = watermark
+        .is_some_and(|watermark| finality::is_final(click.minute(), finality::final_before(watermark)));
     let record = click.bind(RECORD).bind(actor).bind(reason);
     for change in [record, click.bind(MOVE), click.bind(RELEASE)] {
         change.execute(&mut *connection).await?;
@@ -99,9 +98,9 @@ impl ClickKey {
         sqlx::query(sql).bind(self.click_id).bind(self.clicked_at).bind(&self.advertiser_id)
     }
 
-    /// Its minute, counted from the Unix epoch.
-    fn minute(&self) -> i64 {
-        self.clicked_at.unix_timestamp().div_euclid(60)
+    /// Its minute.
+    fn minute(&self) -> Minute {
+        Minute(self.clicked_at.unix_timestamp().div_euclid(60))
     }
 }
 

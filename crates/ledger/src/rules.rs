@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, error::Error};
 
 use clickwire_process::now_ms;
-use clickwire_protocol::rules::{Mode, Rule, Setting};
+use clickwire_protocol::{
+    rules::{Mode, Rule, Setting},
+    times::UnixMs,
+};
 use clickwire_robots::NEWEST;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -24,8 +27,8 @@ pub(crate) struct Rules(BTreeMap<Rule, Vec<Version>>);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Version {
     pub(crate) number: i32,
-    /// Judges clicks received from here on; Unix time in milliseconds.
-    pub(crate) effective_at_ms: i64,
+    /// Judges clicks received from here on.
+    pub(crate) effective_at_ms: UnixMs,
     pub(crate) setting: Setting,
 }
 
@@ -40,7 +43,7 @@ pub(crate) struct Reach {
 impl Rules {
     /// Reads the rules.
     pub(crate) async fn load(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let rows: Vec<(String, i32, String, String, i64)> = sqlx::query_as(
+        let rows: Vec<(String, i32, String, String, UnixMs)> = sqlx::query_as(
             "SELECT rule, version, mode, parameters::text, (extract(epoch FROM effective_at) * 1000)::bigint \
                FROM fraud_rules ORDER BY rule, effective_at",
         )
@@ -56,12 +59,12 @@ impl Rules {
                 Err(error) => tracing::error!(rule = rule.as_str(), version = number, %error, "rule ignored"),
             }
         }
-        rules.forget_before(now_ms() - JUDGED_FOR_MS);
+        rules.forget_before(UnixMs(now_ms()) - JUDGED_FOR_MS);
         Ok(rules)
     }
 
     /// Forgets what judged only clicks that were received before this time.
-    fn forget_before(&mut self, received_at_ms: i64) {
+    fn forget_before(&mut self, received_at_ms: UnixMs) {
         for versions in self.0.values_mut() {
             let superseded = versions.windows(2).take_while(|pair| pair[1].effective_at_ms <= received_at_ms);
             versions.drain(..superseded.count());
@@ -74,7 +77,7 @@ impl Rules {
     }
 
     /// The version that judges a click received at this time, unless it is off.
-    pub(crate) fn at(&self, rule: Rule, received_at_ms: i64) -> Option<&Version> {
+    pub(crate) fn at(&self, rule: Rule, received_at_ms: UnixMs) -> Option<&Version> {
         let versions = self.0.get(&rule)?;
         let in_force = versions.iter().rev().find(|version| version.effective_at_ms <= received_at_ms)?;
         (in_force.setting.mode != Mode::Off).then_some(in_force)
@@ -122,7 +125,7 @@ pub(crate) mod tests {
             (Rule::UserVelocity, json!({"threshold": 50, "window_seconds": 60})),
         ] {
             let setting = Setting::new(rule, Mode::Flag, &parameters).unwrap();
-            rules.add(rule, Version { number: 1, effective_at_ms: 0, setting });
+            rules.add(rule, Version { number: 1, effective_at_ms: UnixMs(0), setting });
         }
         rules
     }
@@ -132,13 +135,13 @@ pub(crate) mod tests {
         let mut rules = defaults();
         let version = |number, effective_at_ms, mode, threshold| Version {
             number,
-            effective_at_ms,
+            effective_at_ms: UnixMs(effective_at_ms),
             setting: Setting { mode, threshold, window_seconds: 60, list: 0 },
         };
         rules.add(Rule::IpVelocity, version(2, 1_000, Mode::Off, 500));
         rules.add(Rule::IpVelocity, version(3, 2_000, Mode::ReportOnly, 20));
         let at = |rules: &Rules, received_at_ms| {
-            rules.at(Rule::IpVelocity, received_at_ms).map(|version| version.number)
+            rules.at(Rule::IpVelocity, UnixMs(received_at_ms)).map(|version| version.number)
         };
         assert_eq!(
             [at(&rules, 0), at(&rules, 999), at(&rules, 1_000), at(&rules, 1_999), at(&rules, 2_000)],
@@ -152,10 +155,10 @@ pub(crate) mod tests {
         );
         assert!(Rules::default().reach(Rule::Duplicate).is_none());
 
-        rules.forget_before(1_999);
+        rules.forget_before(UnixMs(1_999));
         let reach = rules.reach(Rule::IpVelocity).unwrap();
         assert_eq!((at(&rules, 1_999), at(&rules, 2_000), reach.highest_threshold), (None, Some(3), 20));
-        rules.forget_before(i64::MAX);
+        rules.forget_before(UnixMs(i64::MAX));
         assert_eq!(at(&rules, i64::MAX), Some(3), "the last one stays in force");
     }
 }

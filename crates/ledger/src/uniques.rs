@@ -6,11 +6,11 @@
 //! there: where there is none, nobody knows.
 //!
 //! A sketch is read, merged and written back, which is safe because everybody who does so holds the
-//! installation's lock. Merging twice is merging once, so folding may be repeated, too.
+//! deployment's lock. Merging twice is merging once, so folding may be repeated, too.
 
 use std::collections::{BTreeMap, HashMap};
 
-use clickwire_protocol::{MINUTE_MS, stream::Names};
+use clickwire_protocol::{MINUTE_MS, stream::Names, times::UnixMs};
 use clickwire_uniques::{MINUTES_KEPT, Sketch};
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
@@ -111,11 +111,11 @@ pub(crate) async fn add(connection: &mut PgConnection, fresh: &[&Entry<'_>]) -> 
     let kept_from_ms = unix_ms(OffsetDateTime::now_utc() - MINUTES_KEPT);
     let (mut minutes, mut hours) = (BTreeMap::new(), BTreeMap::new());
     for entry in fresh.iter().filter(|entry| entry.examined.outside.is_none()) {
-        let (click, at_ms) = (entry.click(), entry.examined.counted_at_ms);
+        let (click, at_ms) = (entry.click(), entry.examined.counted_at_ms.0);
         let (users, width_ms) =
             if at_ms < kept_from_ms { (&mut hours, HOUR_MS) } else { (&mut minutes, MINUTE_MS) };
         let bucket_ms = at_ms - at_ms.rem_euclid(width_ms);
-        let key: Key<'_> = (&click.advertiser_id, &click.dimensions.campaign_id, bucket_ms);
+        let key: Key<'_> = (click.advertiser_id.as_str(), click.dimensions.campaign_id.as_str(), bucket_ms);
         let users: &mut Vec<&str> = users.entry(key).or_default();
         users.extend(click.user_id.as_deref());
     }
@@ -183,8 +183,8 @@ async fn merge<A>(
     let buckets = || additions.keys().map(|(_, _, bucket_ms)| *bucket_ms);
     let (Some(first), Some(last)) = (buckets().min(), buckets().max()) else { return Ok(()) };
     let stored: HashMap<i64, Vec<u8>> = bind_keys(sqlx::query(table.read), additions.keys().copied())
-        .bind(at(first))
-        .bind(at(last))
+        .bind(at(UnixMs(first)))
+        .bind(at(UnixMs(last)))
         .try_map(|row: PgRow| Ok((row.try_get(0)?, row.try_get(1)?)))
         .fetch_all(&mut *connection)
         .await?
@@ -217,7 +217,7 @@ fn bind_keys<'q, 'k>(query: Query<'q>, keys: impl Iterator<Item = Key<'k>>) -> Q
     for (advertiser_id, campaign_id, bucket_ms) in keys {
         advertisers.push(advertiser_id.to_owned());
         campaigns.push(campaign_id.to_owned());
-        buckets.push(at(bucket_ms));
+        buckets.push(at(UnixMs(bucket_ms)));
     }
     query.bind(advertisers).bind(campaigns).bind(buckets)
 }

@@ -3,7 +3,7 @@
 //! A watermark never goes back, whoever writes it, and is never ahead of the database's clock,
 //! whatever a message says about when it was received.
 
-use clickwire_protocol::finality;
+use clickwire_protocol::{finality, times::UnixMs};
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
@@ -27,21 +27,21 @@ pub async fn advance(
     Ok(())
 }
 
-/// The installation's watermark, in Unix milliseconds: the least of all `partitions`; `None` as long as one of
+/// The deployment's watermark: the least of all `partitions`; `None` as long as one of
 /// them has none.
 ///
 /// # Errors
 /// What the database says.
-pub async fn installation_ms(
+pub async fn of_deployment(
     database: impl PgExecutor<'_>,
     partitions: u16,
-) -> Result<Option<i64>, sqlx::Error> {
-    let by_partition: Vec<(i32, i64)> = sqlx::query_as(
+) -> Result<Option<UnixMs>, sqlx::Error> {
+    let by_partition: Vec<(i32, UnixMs)> = sqlx::query_as(
         "SELECT partition, floor(extract(epoch FROM counted_until) * 1000)::bigint FROM watermarks",
     )
     .fetch_all(database)
     .await?;
-    Ok(finality::watermark_ms(&by_partition, partitions))
+    Ok(finality::watermark(&by_partition, partitions))
 }
 
 /// The database's time, and the partitions whose watermarks are more than a second behind it.

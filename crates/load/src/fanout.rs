@@ -16,11 +16,12 @@ use bytes::{Buf as _, BytesMut};
 use clap::Args;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
-    MINUTE_MS,
     analytics::Dimension,
     counts::{Counts, DeviceType, Dimensions, MinuteCell},
     feed::{Keys, PUBLISH},
+    ids::{AdId, AdvertiserId, CampaignId},
     live::{ClientMessage, Filters, MAX_WINDOW_MINUTES, SUBPROTOCOL, Topic, View},
+    times::UnixMs,
 };
 use hdrhistogram::Histogram;
 use serde_json::json;
@@ -64,7 +65,7 @@ pub struct Options {
     redis_prefix: String,
     /// Whose feed.
     #[arg(long, default_value = "adv_001")]
-    advertiser_id: String,
+    advertiser_id: AdvertiserId,
     /// Connections.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     sessions: u32,
@@ -246,7 +247,7 @@ async fn publish(options: &Options, shared: &Shared) -> anyhow::Result<()> {
             (0..options.cells).map(|number| cell(number, first_version, update as i64)).collect();
         published.store(shared.started.elapsed().as_micros() as u64, Ordering::Relaxed);
         let mut call = script.prepare_invoke();
-        call.key(&keys.head)
+        call.key(&keys.high_water_mark)
             .key(&keys.channel)
             .arg(serde_json::to_string(&cells)?)
             .arg(&epoch)
@@ -259,10 +260,10 @@ async fn publish(options: &Options, shared: &Shared) -> anyhow::Result<()> {
 
 fn cell(number: u32, first_version: i64, update: i64) -> MinuteCell {
     MinuteCell {
-        minute: now_ms().div_euclid(MINUTE_MS),
+        minute: UnixMs(now_ms()).minute(),
         dimensions: Dimensions {
-            campaign_id: "bench".into(),
-            ad_id: format!("bench_{number}"),
+            campaign_id: CampaignId::unchecked("bench"),
+            ad_id: AdId::unchecked(format!("bench_{number}")),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
@@ -275,7 +276,7 @@ impl Options {
     fn view(&self, number: u32) -> View {
         View {
             advertiser_id: self.advertiser_id.clone(),
-            filters: Filters { campaign_id: Some("bench".into()), ..Filters::default() },
+            filters: Filters { campaign_id: Some(CampaignId::unchecked("bench")), ..Filters::default() },
             group_by: vec![Dimension::AdId],
             window_minutes: MAX_WINDOW_MINUTES - number,
         }
@@ -315,7 +316,7 @@ impl Session {
                     id,
                     view: Topic::Clicks(view.clone()),
                     since: None,
-                    every_ms: None,
+                    min_interval_ms: None,
                 })
                 .await?;
         }

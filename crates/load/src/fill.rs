@@ -13,7 +13,9 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::{Click, message_id},
     counts::Dimensions,
+    ids::{AdId, AdvertiserId, CampaignId},
     stream::{DEFAULT_PARTITIONS, Names, partition_of},
+    times::UnixMs,
 };
 use rand::{Rng, RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio_util::sync::CancellationToken;
@@ -118,16 +120,16 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
     random.fill_bytes(&mut random_bytes);
     Click {
         // As the server makes them for posts without an id.
-        advertiser_id: format!("bench_adv_{:03}", ad / 100),
+        advertiser_id: AdvertiserId::unchecked(format!("bench_adv_{:03}", ad / 100)),
         dimensions: Dimensions {
-            campaign_id: format!("bench_camp_{:04}", ad / 10),
-            ad_id: format!("bench_ad_{ad:05}"),
+            campaign_id: CampaignId::unchecked(format!("bench_camp_{:04}", ad / 10)),
+            ad_id: AdId::unchecked(format!("bench_ad_{ad:05}")),
             country: traffic::country(random).to_owned(),
             device_type: device_type.parse().unwrap_or_default(),
         },
         user_id: Some(format!("user_{user}")),
-        clicked_at_ms,
-        received_at_ms,
+        clicked_at_ms: UnixMs(clicked_at_ms),
+        received_at_ms: UnixMs(received_at_ms),
         user_agent: user_agent.to_owned(),
         ip_hash: Some(address(user)),
         ..Click::bare(Builder::from_unix_timestamp_millis(received_at_ms as u64, &random_bytes).into_uuid())
@@ -162,7 +164,7 @@ mod tests {
         let ids: BTreeSet<Uuid> = made.iter().map(|click| click.click_id).collect();
         assert_eq!(ids.len(), made.len());
         for click in &made {
-            assert!((1_799_999_939_500..=1_800_000_000_000).contains(&click.clicked_at_ms));
+            assert!((1_799_999_939_500..=1_800_000_000_000).contains(&click.clicked_at_ms.0));
             assert!((0..TRAVEL_MS).contains(&(click.received_at_ms - click.clicked_at_ms)));
             assert_eq!(click.ip_hash.as_ref().map(String::len), Some(32));
         }
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn a_viral_ad_takes_its_share() {
         let share = |clicks: &[Click]| {
-            clicks.iter().filter(|click| click.dimensions.ad_id == "bench_ad_00000").count() * 100
+            clicks.iter().filter(|click| click.dimensions.ad_id.as_str() == "bench_ad_00000").count() * 100
                 / clicks.len()
         };
         assert_eq!(share(&clicks(0.0)), 0);

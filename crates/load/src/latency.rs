@@ -13,6 +13,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use clickwire_protocol::{
     analytics::Dimension,
+    ids::AdvertiserId,
     live::{Filters, View},
 };
 use hdrhistogram::Histogram;
@@ -59,7 +60,7 @@ const PROBE_EVERY: u64 = 10;
 /// Measures and prints; an error if a probe never arrived.
 pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<()> {
     let run = Uuid::now_v7().simple().to_string();
-    let advertiser = format!("probe-{}", &run[20..]);
+    let advertiser = AdvertiserId::unchecked(format!("probe-{}", &run[20..]));
     let view = View {
         advertiser_id: advertiser.clone(),
         filters: Filters::default(),
@@ -144,7 +145,7 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
 struct Share {
     every: Duration,
     clicks: u64,
-    advertiser: String,
+    advertiser: AdvertiserId,
     prefix: String,
 }
 

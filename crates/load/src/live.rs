@@ -142,7 +142,8 @@ impl Client {
 
     async fn subscribe(&mut self) -> anyhow::Result<()> {
         let (view, since) = (Topic::Clicks(self.view.clone()), self.state.position.clone());
-        let message = text(&ClientMessage::Subscribe { id: SUBSCRIPTION, view, since, every_ms: None })?;
+        let message =
+            text(&ClientMessage::Subscribe { id: SUBSCRIPTION, view, since, min_interval_ms: None })?;
         if let Some(socket) = &mut self.socket
             && socket.send(message).await.is_err()
         {

@@ -13,7 +13,10 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use clickwire_protocol::live::{Filters, View};
+use clickwire_protocol::{
+    ids::AdvertiserId,
+    live::{Filters, View},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::{
@@ -49,7 +52,7 @@ pub struct Options {
     redis_pid: i32,
     /// Whose feed.
     #[arg(long, default_value = "adv_001")]
-    advertiser_id: String,
+    advertiser_id: AdvertiserId,
     /// Dashboards.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     sessions: u32,

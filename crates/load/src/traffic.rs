@@ -118,7 +118,7 @@ mod tests {
             let body = click(&mut random, 0.1);
             let posted = PostedClick::parse(body.to_string().as_bytes(), UnknownFields::Refused).unwrap();
             let number = |id: &str| id.rsplit('_').next().unwrap().parse::<u32>().unwrap();
-            assert_eq!(number(&posted.ad_id).div_ceil(2), number(&posted.campaign_id));
+            assert_eq!(number(posted.ad_id.as_str()).div_ceil(2), number(posted.campaign_id.as_str()));
         }
     }
 }

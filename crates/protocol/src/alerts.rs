@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::ids::{AdvertiserId, CampaignId};
+
 /// What an incident is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertKind))]
@@ -90,9 +92,11 @@ pub struct Alert {
     /// The subject: an address's hash, a user, a campaign, a stream.
     pub subject: String,
     /// Whose clicks, where they are one advertiser's.
-    pub advertiser_id: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub advertiser_id: Option<AdvertiserId>,
     /// Which campaign's clicks, where they are one campaign's.
-    pub campaign_id: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub campaign_id: Option<CampaignId>,
     /// How bad it has been so far.
     pub severity: Severity,
     /// When it was first seen.

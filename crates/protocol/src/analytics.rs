@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    click, country,
+    country,
     counts::{Counts, DeviceType},
+    ids,
 };
 
 /// The width of a bucket.
@@ -54,7 +55,7 @@ impl Dimension {
     /// A value of this dimension as it is stored, out of a question; or what is wrong with it.
     pub fn value(self, text: &str) -> Result<String, String> {
         match self {
-            Self::CampaignId | Self::AdId => click::id(text),
+            Self::CampaignId | Self::AdId => ids::check(text).map(|()| text.to_owned()),
             Self::Country => country::asked(text),
             Self::DeviceType => text
                 .parse::<DeviceType>()

@@ -24,10 +24,10 @@ pub use crate::country::UNKNOWN as UNKNOWN_COUNTRY;
 use crate::{
     attribution::{self, MAX_REFERRER_BYTES, Params},
     counts::{DeviceType, Dimensions},
+    ids::{self, AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 
-/// Longest `advertiser_id`, `campaign_id`, `ad_id`, in bytes.
-pub const MAX_ID_BYTES: usize = 64;
 /// Longest `user_id`, in bytes.
 pub const MAX_USER_ID_BYTES: usize = 128;
 /// Longest signature in a `click_id`, in bytes; a redirect's has 22.
@@ -45,17 +45,17 @@ pub struct Click {
     /// Names the click among its advertiser's; an exact resend has the same.
     pub click_id: Uuid,
     /// The advertiser, who pays.
-    pub advertiser_id: String,
+    pub advertiser_id: AdvertiserId,
     /// What it is counted under.
     #[serde(flatten)]
     pub dimensions: Dimensions,
     /// The user, if the client told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// When the user clicked, as the client says; Unix time in milliseconds.
-    pub clicked_at_ms: i64,
-    /// When the server took the click in; Unix time in milliseconds.
-    pub received_at_ms: i64,
+    /// When the user clicked, as the client says.
+    pub clicked_at_ms: UnixMs,
+    /// When the server took the click in.
+    pub received_at_ms: UnixMs,
     /// What the user's browser says of itself; empty if unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user_agent: String,
@@ -102,16 +102,16 @@ impl Click {
     pub fn bare(click_id: Uuid) -> Self {
         Self {
             click_id,
-            advertiser_id: String::new(),
+            advertiser_id: AdvertiserId::default(),
             dimensions: Dimensions {
-                campaign_id: String::new(),
-                ad_id: String::new(),
+                campaign_id: CampaignId::default(),
+                ad_id: AdId::default(),
                 country: UNKNOWN_COUNTRY.to_owned(),
                 device_type: DeviceType::Other,
             },
             user_id: None,
-            clicked_at_ms: 0,
-            received_at_ms: 0,
+            clicked_at_ms: UnixMs::default(),
+            received_at_ms: UnixMs::default(),
             user_agent: String::new(),
             own_agent: false,
             os: None,
@@ -152,9 +152,9 @@ impl Click {
             |text: &String| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
         let wrong = [
             ("click_id", self.click_id.is_nil().then(|| "Expected a UUID.".to_owned())),
-            ("advertiser_id", id(&self.advertiser_id).err()),
-            ("campaign_id", id(&self.dimensions.campaign_id).err()),
-            ("ad_id", id(&self.dimensions.ad_id).err()),
+            ("advertiser_id", ids::check(self.advertiser_id.as_str()).err()),
+            ("campaign_id", ids::check(self.dimensions.campaign_id.as_str()).err()),
+            ("ad_id", ids::check(self.dimensions.ad_id.as_str()).err()),
             (
                 "country",
                 (!is_country(&self.dimensions.country)).then(|| "Expected two capital letters.".to_owned()),
@@ -188,15 +188,15 @@ impl Click {
 #[derive(Deserialize)]
 struct FlatClick {
     click_id: Uuid,
-    advertiser_id: String,
-    campaign_id: String,
-    ad_id: String,
+    advertiser_id: AdvertiserId,
+    campaign_id: CampaignId,
+    ad_id: AdId,
     country: String,
     device_type: DeviceType,
     #[serde(default)]
     user_id: Option<String>,
-    clicked_at_ms: i64,
-    received_at_ms: i64,
+    clicked_at_ms: UnixMs,
+    received_at_ms: UnixMs,
     #[serde(default)]
     user_agent: String,
     #[serde(default)]
@@ -251,7 +251,7 @@ impl From<FlatClick> for Click {
 
 /// The `Nats-Msg-Id` of a click, by which the broker drops a resend. Ids are names within an advertiser, so
 /// nobody can make another's click vanish by using its id first.
-pub fn message_id(click_id: Uuid, advertiser_id: &str) -> String {
+pub fn message_id(click_id: Uuid, advertiser_id: &AdvertiserId) -> String {
     format!("{}.{advertiser_id}", click_id.hyphenated())
 }
 
@@ -278,20 +278,6 @@ impl Rejection {
 
     fn is_empty(&self) -> bool {
         self.form_errors.is_empty() && self.field_errors.is_empty()
-    }
-}
-
-/// An id of advertiser, campaign or ad: 1 to [`MAX_ID_BYTES`] of `A–Z a–z 0–9 _ - . :`.
-pub fn id(text: &str) -> Result<String, String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
-    if text.is_empty() {
-        Err("Must not be empty.".to_owned())
-    } else if text.len() > MAX_ID_BYTES {
-        Err(format!("At most {MAX_ID_BYTES} characters."))
-    } else if !text.bytes().all(allowed) {
-        Err("Only letters, digits and _ - . : are allowed.".to_owned())
-    } else {
-        Ok(text.to_owned())
     }
 }
 

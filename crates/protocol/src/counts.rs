@@ -9,6 +9,10 @@ mod device_type;
 use serde::{Deserialize, Serialize};
 
 pub use self::device_type::{DeviceType, UnknownDeviceType};
+use crate::{
+    ids::{AdId, CampaignId},
+    times::Minute,
+};
 
 /// How a received click was judged. Precedence when several apply: `Test`, `Defective`, `Givt`,
 /// `Duplicate`, `Sivt`, `Valid`.
@@ -172,9 +176,9 @@ impl std::iter::Sum for Counts {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Dimensions {
     /// The campaign the ad belongs to.
-    pub campaign_id: String,
+    pub campaign_id: CampaignId,
     /// The ad that was clicked.
-    pub ad_id: String,
+    pub ad_id: AdId,
     /// ISO 3166-1 alpha-2, `ZZ` where unknown (CLDR's code for an unknown region).
     pub country: String,
     /// What the user clicked on.
@@ -185,8 +189,8 @@ pub struct Dimensions {
 /// advertiser in whose feed or table it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MinuteCell {
-    /// Minutes since the Unix epoch.
-    pub minute: i64,
+    /// The minute.
+    pub minute: Minute,
     /// What is counted.
     #[serde(flatten)]
     pub dimensions: Dimensions,
@@ -224,10 +228,10 @@ mod tests {
     #[test]
     fn a_cell_leaves_zeroes_out_and_reads_back() {
         let cell = MinuteCell {
-            minute: 29_000_000,
+            minute: Minute(29_000_000),
             dimensions: Dimensions {
-                campaign_id: "camp_001".into(),
-                ad_id: "ad_001".into(),
+                campaign_id: CampaignId::unchecked("camp_001"),
+                ad_id: AdId::unchecked("ad_001"),
                 country: "DE".into(),
                 device_type: DeviceType::Mobile,
             },

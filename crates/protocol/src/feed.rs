@@ -1,6 +1,6 @@
 //! What the aggregator publishes over Redis, one feed an advertiser.
 //!
-//! A feed is a sharded Pub/Sub channel and a head with the feed's epoch and last sequence number.
+//! A feed is a sharded Pub/Sub channel and a high-water mark: the feed's epoch and last sequence number.
 //! Messages carry absolute values with versions, so losing, repeating or reordering them is harmless: a
 //! reader that sees a gap in `seq`, or another `epoch`, reads the database again.
 //!
@@ -9,34 +9,35 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::counts::MinuteCell;
+use crate::{counts::MinuteCell, ids::AdvertiserId, times::UnixMs};
 
 /// Redis keys and channel of one advertiser's feed. All share a hash tag, so a cluster keeps them
 /// on one node and a script may touch them together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
-    /// Hash with the fields `epoch`, `seq` and `era`.
-    pub head: String,
+    /// Hash with the fields `epoch`, `seq` and `era` (the feed generation). Its key ends in `head`.
+    pub high_water_mark: String,
     /// Sharded Pub/Sub channel.
     pub channel: String,
 }
 
 impl Keys {
-    /// The keys of `advertiser_id` under `prefix` (different installations on one Redis take
+    /// The keys of `advertiser_id` under `prefix` (different deployments on one Redis take
     /// different prefixes).
-    pub fn new(prefix: &str, advertiser_id: &str) -> Self {
+    pub fn new(prefix: &str, advertiser_id: &AdvertiserId) -> Self {
         let key = |name| format!("{prefix}:{{{advertiser_id}}}:{name}");
-        Self { head: key("head"), channel: key("live") }
+        Self { high_water_mark: key("head"), channel: key("live") }
     }
 }
 
-/// A head that nobody has used for so long is forgotten.
-pub const HEAD_LIFETIME_SECONDS: u64 = 24 * 3_600;
+/// A high-water mark that has not been used for this long is forgotten.
+pub const HIGH_WATER_MARK_LIFETIME_SECONDS: u64 = 24 * 3_600;
 
 /// A script for Redis that gives a message its place in the feed and publishes it, in one step.
 ///
-/// Keys: the head, the channel. Arguments: the cells as JSON, the epoch to begin if there is none, how
-/// long the head is remembered, in seconds, and the time: Unix time in milliseconds. Returns the message's sequence number.
+/// Keys: the high-water mark, the channel. Arguments: the cells as JSON, the epoch to begin if there is none, how
+/// long the mark is remembered, in seconds, and the time: Unix time in milliseconds. Returns the message's
+/// sequence number.
 pub const PUBLISH: &str = r#"
 redis.call('HSETNX', KEYS[1], 'epoch', ARGV[2])
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
@@ -46,26 +47,27 @@ redis.call('SPUBLISH', KEYS[2], string.format('{"epoch":"%s","seq":%d,"published
 return seq
 "#;
 
-/// A script for Redis that reads a feed's head, and begins it if there is none or if it is of another era.
+/// A script for Redis that reads a feed's high-water mark, and begins it if there is none or if it is of another
+/// feed generation.
 ///
-/// Key: the head. Arguments: the era, empty if it is not known; the epoch to begin; how long the head is
-/// remembered, in seconds. Returns the epoch and the sequence number.
+/// Key: the high-water mark. Arguments: the generation, empty if it is not known; the epoch to begin; how long
+/// the mark is remembered, in seconds. Returns the epoch and the sequence number.
 ///
-/// A head of no era is one that a message has begun since the last was deleted. It becomes one of this
-/// era: nobody has read the database for it before, or it would have an era. Who does not know the era
-/// leaves the head's as it is, or has it begun anew by the next who does.
+/// A mark of no generation is one that a message has begun since the last was deleted. It becomes one of this
+/// generation: no gateway has read the database for it before, or it would have one. A gateway that does not know
+/// the generation leaves the mark's as it is, or has it begun anew by the next that does.
 pub const BEGIN: &str = r#"
-local era = redis.call('HGET', KEYS[1], 'era')
-if era and ARGV[1] ~= '' and era ~= ARGV[1] then redis.call('DEL', KEYS[1]) end
+local generation = redis.call('HGET', KEYS[1], 'era')
+if generation and ARGV[1] ~= '' and generation ~= ARGV[1] then redis.call('DEL', KEYS[1]) end
 redis.call('HSETNX', KEYS[1], 'epoch', ARGV[2])
 redis.call('HSETNX', KEYS[1], 'era', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[3], 'NX')
 return {redis.call('HGET', KEYS[1], 'epoch'), redis.call('HGET', KEYS[1], 'seq') or '0'}
 "#;
 
-/// The key of the era: of all feeds of an installation together. Messages of any of them may have been
+/// The key of the feed generation: of all feeds of a deployment together. Messages of any of them may have been
 /// lost when it changes.
-pub fn era_key(prefix: &str) -> String {
+pub fn generation_key(prefix: &str) -> String {
     format!("{prefix}:era")
 }
 
@@ -82,9 +84,9 @@ pub struct Delta {
     pub epoch: String,
     /// Counts messages of this epoch, from 1.
     pub seq: u64,
-    /// When it was published, by the aggregator's clock: Unix time in milliseconds.
+    /// When it was published, by the aggregator's clock.
     #[serde(default)]
-    pub published_at_ms: Option<i64>,
+    pub published_at_ms: Option<UnixMs>,
     /// The cells that changed, as they are now.
     pub cells: Vec<MinuteCell>,
 }

@@ -3,6 +3,7 @@
 //! Plain data and pure functions: no I/O, no async runtime, so that everything here compiles to
 //! WebAssembly and can be tested by itself.
 //!
+//! - [`ids`]: ids of advertisers, campaigns and ads, a type each
 //! - [`click`]: what a client posts and what travels on the stream
 //! - [`attribution`]: where a click came from, as its link says
 //! - [`elements`]: the elements of a batch that arrives in pieces
@@ -14,12 +15,12 @@
 //! - [`alerts`]: incidents that operations must hear of
 //! - [`finality`]: when a minute is final
 //! - [`rules`]: fraud rules, their modes and parameters
-//! - [`settings`]: how an installation judges numbers, for pages
+//! - [`settings`]: how a deployment judges numbers, for pages
 //! - [`stream`]: subjects and partitions of the JetStream stream
 //! - [`feed`]: what the aggregator publishes over Redis
 //! - [`live`]: the WebSocket protocol between gateway and dashboards
 //! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`, and what clicks are filtered and grouped by
-//! - [`instant`]: times as clients write them
+//! - [`times`]: times as programs tell them to each other; [`instant`]: as clients write them
 //! - [`object`]: JSON objects, with what is wrong said under the field's name
 
 pub mod alerts;
@@ -33,6 +34,7 @@ pub mod elements;
 pub mod feed;
 pub mod finality;
 pub mod idempotency;
+pub mod ids;
 pub mod instant;
 pub mod live;
 pub mod object;
@@ -41,6 +43,7 @@ pub mod report;
 pub mod rules;
 pub mod settings;
 pub mod stream;
+pub mod times;
 
 /// Milliseconds in a minute, the width of the smallest bucket.
 pub const MINUTE_MS: i64 = 60_000;

@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     alerts::{Alert, Change},
     analytics::Dimension,
-    click,
     counts::{Counts, DeviceType, Dimensions},
     feed::Position,
+    ids::{self, AdId, AdvertiserId, CampaignId},
     object::{self, Fault},
+    times::Minute,
 };
 
 pub use reading::Unreadable;
@@ -79,8 +80,8 @@ pub mod close {
     }
 }
 
-/// The slowest that a client may ask to be told, in milliseconds.
-pub const MAX_EVERY_MS: u32 = 60_000;
+/// The longest `min_interval_ms` that a client may ask for.
+pub const MAX_INTERVAL_MS: u32 = 60_000;
 
 /// From the dashboard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,10 +104,10 @@ pub enum ClientMessage {
         /// incidents a snapshot is sent anyway.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::optional")]
         since: Option<Position>,
-        /// Be told of changes only so often, in milliseconds, up to [`MAX_EVERY_MS`]; else as often as the
-        /// gateway tells anybody.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        every_ms: Option<u32>,
+        /// The time between two messages about changes, in milliseconds, at least; up to [`MAX_INTERVAL_MS`].
+        /// Without it changes come as often as the gateway tells anybody. `every_ms` is its old name.
+        #[serde(default, skip_serializing_if = "Option::is_none", alias = "every_ms")]
+        min_interval_ms: Option<u32>,
     },
     /// Stop watching.
     Unsubscribe {
@@ -129,7 +130,8 @@ pub enum ServerMessage {
         /// The gateway pings this often, in milliseconds, and closes when two stay unanswered.
         heartbeat_ms: u64,
         /// The advertisers whose data the session may watch; `None`: all.
-        advertisers: Option<Vec<String>>,
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
+        advertisers: Option<Vec<AdvertiserId>>,
     },
     /// The whole state of a view; replaces what the client has.
     Snapshot {
@@ -218,7 +220,8 @@ pub enum Topic {
 #[serde(deny_unknown_fields)]
 pub struct View {
     /// Whose clicks.
-    pub advertiser_id: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub advertiser_id: AdvertiserId,
     /// Only clicks that match all of these.
     #[serde(default, deserialize_with = "object::object")]
     pub filters: Filters,
@@ -236,10 +239,12 @@ pub struct View {
 pub struct Filters {
     /// This campaign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub campaign_id: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub campaign_id: Option<CampaignId>,
     /// This ad.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ad_id: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub ad_id: Option<AdId>,
     /// This country.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
@@ -251,10 +256,9 @@ pub struct Filters {
 impl Filters {
     /// Whether all conditions hold for `dimensions`.
     pub fn admit(&self, dimensions: &Dimensions) -> bool {
-        let equal = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-        equal(&self.campaign_id, &dimensions.campaign_id)
-            && equal(&self.ad_id, &dimensions.ad_id)
-            && equal(&self.country, &dimensions.country)
+        self.campaign_id.as_ref().is_none_or(|wanted| *wanted == dimensions.campaign_id)
+            && self.ad_id.as_ref().is_none_or(|wanted| *wanted == dimensions.ad_id)
+            && self.country.as_ref().is_none_or(|wanted| *wanted == dimensions.country)
             && self.device_type.is_none_or(|wanted| wanted == dimensions.device_type)
     }
 }
@@ -264,14 +268,16 @@ impl View {
     /// the field that is wrong.
     pub fn checked(mut self) -> Result<Self, Fault> {
         let wrong = |field: &str, message: String| Fault { field: Some(field.to_owned()), message };
-        click::id(&self.advertiser_id).map_err(|message| wrong("advertiser_id", message))?;
         let Filters { campaign_id, ad_id, country, device_type: _ } = &mut self.filters;
-        for (dimension, value) in
-            [(Dimension::CampaignId, campaign_id), (Dimension::AdId, ad_id), (Dimension::Country, country)]
-        {
-            if let Some(text) = value {
-                *text = dimension.value(text).map_err(|message| wrong(dimension.as_str(), message))?;
-            }
+        for (field, id) in [
+            ("advertiser_id", Some(self.advertiser_id.as_str())),
+            ("campaign_id", campaign_id.as_ref().map(CampaignId::as_str)),
+            ("ad_id", ad_id.as_ref().map(AdId::as_str)),
+        ] {
+            id.map_or(Ok(()), ids::check).map_err(|message| wrong(field, message))?;
+        }
+        if let Some(text) = country {
+            *text = Dimension::Country.value(text).map_err(|message| wrong("country", message))?;
         }
         Dimension::each_once(&self.group_by).map_err(|message| wrong("group_by", message))?;
         if !(1..=MAX_WINDOW_MINUTES).contains(&self.window_minutes) {
@@ -285,8 +291,8 @@ impl View {
         self.group_by
             .iter()
             .map(|dimension| match dimension {
-                Dimension::CampaignId => dimensions.campaign_id.clone(),
-                Dimension::AdId => dimensions.ad_id.clone(),
+                Dimension::CampaignId => dimensions.campaign_id.as_str().to_owned(),
+                Dimension::AdId => dimensions.ad_id.as_str().to_owned(),
                 Dimension::Country => dimensions.country.clone(),
                 Dimension::DeviceType => dimensions.device_type.as_str().to_owned(),
             })
@@ -294,7 +300,7 @@ impl View {
     }
 
     /// The first minute of the window when the present minute is `now_minute`.
-    pub fn first_minute(&self, now_minute: i64) -> i64 {
+    pub fn first_minute(&self, now_minute: Minute) -> Minute {
         now_minute - i64::from(self.window_minutes) + 1
     }
 }
@@ -304,7 +310,8 @@ impl View {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ViewCell {
     /// Minutes since the Unix epoch.
-    pub minute: i64,
+    #[cfg_attr(feature = "openapi", schema(value_type = i64))]
+    pub minute: Minute,
     /// The values of the view's `group_by`, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group: Vec<String>,
@@ -330,7 +337,7 @@ pub struct ViewState {
     /// Up to where the state is complete; `None` before the first snapshot.
     pub position: Option<Position>,
     /// Counts by minute and group.
-    pub cells: BTreeMap<(i64, Vec<String>), Counts>,
+    pub cells: BTreeMap<(Minute, Vec<String>), Counts>,
     /// Clicks by the second in which they were counted, of the last [`RATE_SECONDS`] in which any were.
     pub rates: BTreeMap<i64, i64>,
 }
@@ -372,7 +379,7 @@ impl ViewState {
     }
 
     /// Forgets minutes before `first_minute`, which have left the window.
-    pub fn forget_before(&mut self, first_minute: i64) {
+    pub fn forget_before(&mut self, first_minute: Minute) {
         self.cells = self.cells.split_off(&(first_minute, Vec::new()));
     }
 
@@ -387,7 +394,7 @@ mod tests {
     use super::*;
 
     fn cell(minute: i64, valid: i64) -> ViewCell {
-        ViewCell { minute, group: vec![], counts: Counts { valid, ..Counts::default() } }
+        ViewCell { minute: Minute(minute), group: vec![], counts: Counts { valid, ..Counts::default() } }
     }
 
     #[test]
@@ -409,7 +416,7 @@ mod tests {
                 .unwrap();
         let Topic::Clicks(view) = topic else { panic!("{topic:?}") };
         assert_eq!(view.filters, Filters::default());
-        assert_eq!(view.first_minute(100), 41);
+        assert_eq!(view.first_minute(Minute(100)), Minute(41));
     }
 
     #[test]
@@ -456,7 +463,7 @@ mod tests {
         assert_eq!(state.apply("e", 4, 6, vec![cell(2, 7)]), Applied::Gap);
         assert_eq!(state.apply("other", 6, 7, vec![]), Applied::Gap);
         assert_eq!(state.total().valid, 8);
-        state.forget_before(2);
+        state.forget_before(Minute(2));
         assert_eq!(state.total().valid, 7);
     }
 

@@ -1,11 +1,11 @@
-//! What a page must know of its installation to say what its numbers mean: the answer of
+//! What a page must know of its deployment to say what its numbers mean: the answer of
 //! `GET /api/v1/settings`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::alerts::FraudRate;
 
-/// How an installation judges numbers, at this moment.
+/// How a deployment judges numbers, at this moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Settings {

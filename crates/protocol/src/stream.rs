@@ -3,6 +3,8 @@
 //! Clicks of one ad always take the same subject, so they keep their order and meet the same
 //! consumer.
 
+use crate::ids::AdId;
+
 /// How many partitions a stream has unless configured otherwise.
 pub const DEFAULT_PARTITIONS: u16 = 4;
 
@@ -11,11 +13,16 @@ pub const DEFAULT_PARTITIONS: u16 = 4;
 /// Changing this function, or the number of partitions of a stream that holds clicks, sends an ad's
 /// older and newer clicks to different consumers. Before the number is made smaller, the stream must
 /// be empty: nobody reads the partitions that fall away.
-pub fn partition_of(ad_id: &str, partitions: u16) -> u16 {
+pub fn partition_of(ad_id: &AdId, partitions: u16) -> u16 {
+    hash(ad_id.as_str(), partitions)
+}
+
+/// 64-bit FNV-1a of a text, modulo `below`.
+fn hash(text: &str, below: u16) -> u16 {
     const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let hash = ad_id.bytes().fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-    (hash % u64::from(partitions.max(1))) as u16
+    let hash = text.bytes().fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    (hash % u64::from(below.max(1))) as u16
 }
 
 /// Names of a stream, its subjects, its consumers and its dead-letter stream, all from the
@@ -86,7 +93,7 @@ impl Names {
 
     /// The first number of each of its locks.
     fn locks(&self) -> i32 {
-        i32::from(partition_of(&self.stream.to_ascii_uppercase(), u16::MAX))
+        i32::from(hash(&self.stream.to_ascii_uppercase(), u16::MAX))
     }
 
     /// The stream of messages that could not be read.
@@ -104,12 +111,17 @@ impl Names {
 mod tests {
     use super::*;
 
+    /// The partition of an ad, of four.
+    fn ad(ad_id: &str) -> u16 {
+        partition_of(&AdId::unchecked(ad_id), 4)
+    }
+
     #[test]
     fn partitions_are_stable_across_releases() {
         // Pinned, for a change would move ads to other consumers.
-        let partitions: Vec<u16> = (1..=8).map(|n| partition_of(&format!("ad_{n:03}"), 4)).collect();
+        let partitions: Vec<u16> = (1..=8).map(|n| ad(&format!("ad_{n:03}"))).collect();
         assert_eq!(partitions, [0, 1, 2, 3, 0, 1, 2, 3]);
-        assert_eq!(partition_of("anything", 0), 0);
+        assert_eq!(partition_of(&AdId::unchecked("anything"), 0), 0);
     }
 
     #[test]
@@ -134,7 +146,7 @@ mod tests {
     fn ads_spread_over_partitions() {
         let mut load = [0_u32; 4];
         for n in 0..4000 {
-            load[usize::from(partition_of(&format!("ad_{n}"), 4))] += 1;
+            load[usize::from(ad(&format!("ad_{n}")))] += 1;
         }
         assert!(load.iter().all(|&ads| (800..1200).contains(&ads)), "{load:?}");
     }

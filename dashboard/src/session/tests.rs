@@ -10,13 +10,13 @@ fn welcome(advertisers: Option<&[&str]>) -> Event {
     Event::Received(ServerMessage::Welcome {
         session: "s".into(),
         heartbeat_ms: 20_000,
-        advertisers: advertisers.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()),
+        advertisers: advertisers.map(|ids| ids.iter().map(|id| AdvertiserId::unchecked(*id)).collect()),
     })
 }
 
 fn cell(valid: i64) -> ViewCell {
     ViewCell {
-        minute: NOW / MINUTE_MS,
+        minute: UnixMs(NOW).minute(),
         group: vec!["camp_001".into()],
         counts: Counts { valid, ..Counts::default() },
     }
@@ -72,11 +72,11 @@ fn connects_authenticates_and_watches_the_first_advertiser() {
     let effects = session.take(Event::Opened, NOW, 0.5);
     assert_eq!(effects, [Effect::Send(ClientMessage::Auth { token: Some("secret".into()) })]);
     let effects = session.take(welcome(Some(&["adv_002", "adv_001"])), NOW, 0.5);
-    assert_eq!(session.advertiser_id.as_deref(), Some("adv_002"));
+    assert_eq!(session.advertiser_id.as_ref().map(AdvertiserId::as_str), Some("adv_002"));
     assert_eq!(subscriptions(&effects), [(1, None)]);
     assert!(effects.contains(&Effect::Stop(Timer::Handshake)));
     assert!(effects.contains(&Effect::Set(Timer::Heartbeat, 20_000)));
-    assert!(effects.contains(&Effect::ListCampaigns("adv_002".into())));
+    assert!(effects.contains(&Effect::ListCampaigns(AdvertiserId::unchecked("adv_002"))));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn the_administrator_chooses_first() {
     let effects = session.take(welcome(None), NOW, 0.5);
     assert_eq!(subscriptions(&effects), []);
     assert!(effects.contains(&Effect::ListAdvertisers));
-    let effects = session.take(Event::ChooseAdvertiser("adv_003".into()), NOW, 0.5);
+    let effects = session.take(Event::ChooseAdvertiser(AdvertiserId::unchecked("adv_003")), NOW, 0.5);
     assert_eq!(subscriptions(&effects), [(1, None)]);
 }
 
@@ -143,7 +143,7 @@ fn another_window_keeps_the_cells_another_advertiser_does_not() {
     assert_eq!(subscriptions(&effects), [(2, None)]);
     assert_eq!(session.state.total().valid, 10);
     assert_eq!(session.take(Event::ChooseWindow(240), NOW, 0.5), []);
-    session.take(Event::ChooseAdvertiser("adv_002".into()), NOW, 0.5);
+    session.take(Event::ChooseAdvertiser(AdvertiserId::unchecked("adv_002")), NOW, 0.5);
     assert_eq!(session.state.total().valid, 0);
     assert!(!session.settled);
 }
@@ -273,7 +273,9 @@ fn who_is_refused_over_http_asks_no_more() {
     session.take(Event::Fired(Timer::Retry), NOW, 0.5);
     let effects = session.take(Event::Fired(Timer::Handshake), NOW, 0.5);
     assert!(effects.contains(&Effect::ListAdvertisers) && question(&effects).is_none(), "of whom?");
-    let (number, _) = question(&session.take(Event::ChooseAdvertiser("adv_001".into()), NOW, 0.5)).unwrap();
+    let (number, _) =
+        question(&session.take(Event::ChooseAdvertiser(AdvertiserId::unchecked("adv_001")), NOW, 0.5))
+            .unwrap();
     let effects = session.take(Event::Polled(number, Polled::Refused), NOW, 0.5);
     assert_eq!(session.phase, Phase::Refused(close::UNAUTHORIZED));
     for timer in [Timer::Poll, Timer::Retry, Timer::Handshake] {

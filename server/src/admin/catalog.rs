@@ -11,7 +11,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
-use clickwire_protocol::click;
+use clickwire_protocol::ids::{self, AdId, AdvertiserId, CampaignId};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool, Postgres, postgres::PgArguments, query::Query};
 use utoipa::ToSchema;
@@ -59,7 +59,8 @@ pub(super) struct Ad {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WantedAd {
-    campaign_id: String,
+    #[schema(value_type = String)]
+    campaign_id: CampaignId,
     name: String,
     /// May have macros.
     target_url: String,
@@ -104,7 +105,8 @@ pub(super) struct Campaign {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WantedCampaign {
-    advertiser_id: String,
+    #[schema(value_type = String)]
+    advertiser_id: AdvertiserId,
     name: String,
 }
 
@@ -118,7 +120,7 @@ pub(super) async fn show_ad(
     _operator: Operator,
     ad_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Ad>, Error> {
-    Ok(Json(ad(&state.reading, &id("ad_id", ad_id)?).await?.ok_or(Error::NotFound)?))
+    Ok(Json(ad(&state.reading, &id("ad_id", ad_id, AdId::new)?).await?.ok_or(Error::NotFound)?))
 }
 
 /// Registers an ad or changes it.
@@ -133,7 +135,7 @@ pub(super) async fn put_ad(
     ad_id: Result<Path<String>, PathRejection>,
     body: Result<Object<WantedAd>, Error>,
 ) -> Result<Json<Ad>, Error> {
-    let ad_id = id("ad_id", ad_id)?;
+    let ad_id = id("ad_id", ad_id, AdId::new)?;
     let Object(wanted) = body?;
     let (target, hosts) = wanted.check()?;
     let put = sqlx::query(
@@ -153,7 +155,7 @@ pub(super) async fn put_ad(
         .map_err(orphan(|| Error::field("campaign_id", "There is no such campaign.")))?;
     answer(transaction.commit()).await?;
     let ad = ad(&state.writing, &ad_id).await?.ok_or(Error::NotFound)?;
-    tracing::info!(ad_id, "ad registered");
+    tracing::info!(ad_id = ad_id.as_str(), "ad registered");
     state.ads.announce(&[ad_id]).await?;
     Ok(Json(ad))
 }
@@ -172,7 +174,7 @@ pub(super) async fn show_advertiser(
     let advertiser = sqlx::query_as(
         "SELECT advertiser_id, name, click_id_template, forwarded_params FROM advertisers WHERE advertiser_id = $1",
     )
-    .bind(id("advertiser_id", advertiser_id)?);
+    .bind(id("advertiser_id", advertiser_id, AdvertiserId::new)?);
     Ok(Json(answer(advertiser.fetch_optional(&state.reading)).await?.ok_or(Error::NotFound)?))
 }
 
@@ -188,7 +190,7 @@ pub(super) async fn put_advertiser(
     advertiser_id: Result<Path<String>, PathRejection>,
     body: Result<Object<WantedAdvertiser>, Error>,
 ) -> Result<Json<Advertiser>, Error> {
-    let advertiser_id = id("advertiser_id", advertiser_id)?;
+    let advertiser_id = id("advertiser_id", advertiser_id, AdvertiserId::new)?;
     let Object(wanted) = body?;
     name(&wanted.name).map_err(|message| Error::field("name", message))?;
     let template: Option<Template> = wanted
@@ -218,8 +220,8 @@ pub(super) async fn put_advertiser(
         "SELECT ad_id FROM ads JOIN campaigns USING (campaign_id) WHERE advertiser_id = $1",
     )
     .bind(&advertiser_id);
-    let ads: Vec<String> = answer(ads.fetch_all(&state.writing)).await?;
-    tracing::info!(advertiser_id, ads = ads.len(), "advertiser changed");
+    let ads: Vec<AdId> = answer(ads.fetch_all(&state.writing)).await?;
+    tracing::info!(advertiser_id = advertiser_id.as_str(), ads = ads.len(), "advertiser changed");
     state.ads.announce(&ads).await?;
     Ok(Json(put))
 }
@@ -235,7 +237,7 @@ pub(super) async fn delete_advertiser(
     admin: Admin,
     advertiser_id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Error> {
-    let advertiser_id = id("advertiser_id", advertiser_id)?;
+    let advertiser_id = id("advertiser_id", advertiser_id, AdvertiserId::new)?;
     let delete = sqlx::query("DELETE FROM advertisers WHERE advertiser_id = $1").bind(advertiser_id);
     deleted(&state, &admin, delete).await
 }
@@ -252,7 +254,7 @@ pub(super) async fn show_campaign(
 ) -> Result<Json<Campaign>, Error> {
     let campaign =
         sqlx::query_as("SELECT campaign_id, advertiser_id, name FROM campaigns WHERE campaign_id = $1")
-            .bind(id("campaign_id", campaign_id)?);
+            .bind(id("campaign_id", campaign_id, CampaignId::new)?);
     Ok(Json(answer(campaign.fetch_optional(&state.reading)).await?.ok_or(Error::NotFound)?))
 }
 
@@ -268,10 +270,10 @@ pub(super) async fn put_campaign(
     campaign_id: Result<Path<String>, PathRejection>,
     body: Result<Object<WantedCampaign>, Error>,
 ) -> Result<Json<Campaign>, Error> {
-    let campaign_id = id("campaign_id", campaign_id)?;
+    let campaign_id = id("campaign_id", campaign_id, CampaignId::new)?;
     let Object(wanted) = body?;
     let wrong = [
-        ("advertiser_id", click::id(&wanted.advertiser_id).err()),
+        ("advertiser_id", ids::check(wanted.advertiser_id.as_str()).err()),
         ("name", name(&wanted.name).err().map(str::to_owned)),
     ];
     Error::fields(wrong)?;
@@ -303,7 +305,7 @@ pub(super) async fn delete_campaign(
     admin: Admin,
     campaign_id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Error> {
-    let campaign_id = id("campaign_id", campaign_id)?;
+    let campaign_id = id("campaign_id", campaign_id, CampaignId::new)?;
     let delete = sqlx::query("DELETE FROM campaigns WHERE campaign_id = $1").bind(campaign_id);
     deleted(&state, &admin, delete).await
 }
@@ -318,7 +320,7 @@ pub(super) async fn list_ads(
     campaign_id: Result<Path<String>, PathRejection>,
     mut parameters: Parameters,
 ) -> Result<Json<Page<Ad>>, Error> {
-    let campaign_id = id("campaign_id", campaign_id)?;
+    let campaign_id = id("campaign_id", campaign_id, CampaignId::new)?;
     let asked: Asked<String> = Asked::read(&mut parameters);
     let asked = parameters.finish(asked)?;
     let ads = sqlx::query_as(
@@ -345,7 +347,7 @@ pub(super) async fn delete_ad(
     admin: Admin,
     ad_id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Error> {
-    let ad_id = id("ad_id", ad_id)?;
+    let ad_id = id("ad_id", ad_id, AdId::new)?;
     let gone =
         deleted(&state, &admin, sqlx::query("DELETE FROM ads WHERE ad_id = $1").bind(ad_id.clone())).await?;
     state.ads.announce(&[ad_id]).await?;
@@ -374,12 +376,17 @@ fn orphan(said: impl FnOnce() -> Error) -> impl FnOnce(sqlx::Error) -> Error {
     }
 }
 
-fn id(name: &str, path: Result<Path<String>, PathRejection>) -> Result<String, Error> {
+/// An id that stands in the path.
+fn id<T>(
+    name: &str,
+    path: Result<Path<String>, PathRejection>,
+    read: fn(&str) -> Result<T, String>,
+) -> Result<T, Error> {
     let Path(text) = path.map_err(|_| Error::NotFound)?;
-    click::id(&text).map_err(|message| Error::field(name, &message))
+    read(&text).map_err(|message| Error::field(name, &message))
 }
 
-async fn ad(database: &PgPool, ad_id: &str) -> Result<Option<Ad>, Error> {
+async fn ad(database: &PgPool, ad_id: &AdId) -> Result<Option<Ad>, Error> {
     let ad = sqlx::query_as(
         "SELECT ad_id, advertiser_id, campaign_id, ads.name, target_url, landing_hosts \
            FROM ads JOIN campaigns USING (campaign_id) WHERE ad_id = $1",
@@ -394,7 +401,7 @@ impl WantedAd {
         let target = self.target_url.parse::<Target>();
         let hosts = listed::<LandingHost>(self.landing_hosts.as_deref());
         let wrong = [
-            ("campaign_id", click::id(&self.campaign_id).err()),
+            ("campaign_id", ids::check(self.campaign_id.as_str()).err()),
             ("name", name(&self.name).err().map(str::to_owned)),
             ("target_url", target.as_ref().err().map(ToString::to_string)),
             ("landing_hosts", hosts.as_ref().err().cloned()),

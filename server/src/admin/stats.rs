@@ -1,10 +1,11 @@
-//! `GET /api/v1/admin/stats`: whether the installation counts, and counts right.
+//! `GET /api/v1/admin/stats`: whether the deployment counts, and counts right.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use clickwire_ledger::counts::{RECEIVED, each};
 use clickwire_process::now_ms;
+use clickwire_protocol::times::UnixMs;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgPool};
 use time::OffsetDateTime;
@@ -55,7 +56,7 @@ struct Today {
     defective: i64,
 }
 
-/// Whether the installation counts, and counts right.
+/// Whether the deployment counts, and counts right.
 #[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "operator",
     responses((status = 200, body = Stats), Refused<(crate::identity::error::Scoped, crate::store::error::Database)>))]
 pub(super) async fn stats(
@@ -74,7 +75,7 @@ pub(super) async fn stats(
         today: today(&state.reading).await?,
         watermark: watermark.rfc3339(),
         final_before: watermark.final_before(),
-        watermark_lag_ms: watermark.ms().map(|watermark_ms| now_ms() - watermark_ms),
+        watermark_lag_ms: watermark.time().map(|watermark| UnixMs(now_ms()) - watermark),
     }))
 }
 

@@ -11,7 +11,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
 };
 use clickwire_ledger::release::{self, ClickKey, Outcome};
-use clickwire_protocol::{click, feed::Keys};
+use clickwire_protocol::{feed::Keys, ids::AdvertiserId};
 use redis::AsyncCommands as _;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
@@ -43,7 +43,8 @@ struct Judged {
     clicked_at: String,
     #[schema(format = DateTime)]
     received_at: String,
-    advertiser_id: String,
+    #[schema(value_type = String)]
+    advertiser_id: AdvertiserId,
     campaign_id: String,
     ad_id: String,
     country: String,
@@ -99,7 +100,8 @@ pub(super) struct Order {
 #[into_params(parameter_in = Query)]
 struct Which {
     /// The advertiser of the click.
-    advertiser_id: Option<String>,
+    #[param(value_type = Option<String>)]
+    advertiser_id: Option<AdvertiserId>,
     /// The time that it is counted under, as answers have it; RFC 3339.
     #[param(value_type = Option<String>, format = DateTime)]
     clicked_at: Option<OffsetDateTime>,
@@ -108,7 +110,7 @@ struct Which {
 impl Which {
     fn read(mut given: Parameters) -> Result<Self, Error> {
         let which = Self {
-            advertiser_id: given.take("advertiser_id", click::id),
+            advertiser_id: given.take("advertiser_id", AdvertiserId::new),
             clicked_at: given.take("clicked_at", instant),
         };
         given.finish(which)
@@ -124,7 +126,7 @@ async fn find(connection: &mut PgConnection, click_id: Uuid, which: &Which) -> R
     .bind(click_id)
     .bind(which.clicked_at)
     .bind(&which.advertiser_id);
-    let mut found: Vec<(OffsetDateTime, String)> = answer(found.fetch_all(connection)).await?;
+    let mut found: Vec<(OffsetDateTime, AdvertiserId)> = answer(found.fetch_all(connection)).await?;
     match (found.pop(), found.pop()) {
         (None, _) => Err(Error::NotFound),
         (Some((clicked_at, advertiser_id)), None) => Ok(ClickKey { click_id, clicked_at, advertiser_id }),
@@ -198,9 +200,9 @@ pub(super) async fn release(
         metrics::counter!("clickwire_corrections_total").increment(1);
     }
     tracing::info!(%click_id, "click released");
-    // A feed without a head begins a new epoch: gateways read the database again.
-    let head = Keys::new(&state.redis_prefix, &after.click.advertiser_id).head;
-    let renewed: redis::RedisResult<()> = state.redis.clone().unlink(head).await;
+    // A feed without a high-water mark begins a new epoch: gateways read the database again.
+    let mark = Keys::new(&state.redis_prefix, &after.click.advertiser_id).high_water_mark;
+    let renewed: redis::RedisResult<()> = state.redis.clone().unlink(mark).await;
     renewed.map_err(|error| RedirectError::RedisAway(error.to_string()))?;
     Ok(Json(after))
 }

@@ -104,81 +104,98 @@ struct Parts {
     hub: Hub,
 }
 
-impl Parts {
-    fn compose(self, config: &Config, sessions: &Sessions, health: HealthState) -> anyhow::Result<AppState> {
-        let Self { files, pools, redis, intake, hub } = self;
-        let document = openapi::document(routes::api(&intake::routes(), &config.roles).into_openapi());
+/// What more than one wing uses.
+struct Shared {
+    access: Arc<Access>,
+    addresses: Arc<Addresses>,
+    ads: Ads,
+    click_ids: Arc<Signer>,
+    enricher: Enricher,
+    hasher: Arc<Hasher>,
+    keys: Ring,
+    redis_prefix: Arc<str>,
+}
+
+impl Shared {
+    fn new(
+        config: &Config,
+        files: Files,
+        pools: &Pools,
+        redis: &Connection,
+        hub: &Hub,
+    ) -> anyhow::Result<Self> {
         let hasher = Arc::new(Hasher::new(&config.ip_hash_key, config.ip_hash_key_next.as_ref()));
         let lifetime = Duration::from_secs(u64::from(config.click_id_hours) * 3_600);
         let click_ids = Arc::new(Signer::new(&config.click_id_keys, config.ip_hash_key.as_bytes(), lifetime));
-        let access = Arc::new(Access::new(config, pools.following.clone())?);
-        let addresses = Arc::new(Addresses::new(Rate::per_second(config.address_rate, config.address_burst)));
-        let keys = Ring::new(&config.ingest_keys, pools.following);
-        let ads = Ads::start(&hub, redis.clone(), pools.ads.clone(), &config.redis_prefix);
-        let names = Names::new(&config.stream);
-        let redis_prefix: Arc<str> = config.redis_prefix.as_str().into();
-        let enricher =
-            Enricher::new(Arc::clone(&hasher), files.data_centers, files.countries, Arc::clone(&click_ids));
-        let http = HttpState {
-            proxies: Proxies::new(config.trusted_proxies.iter().copied().collect(), config.forwarded_header),
-            document: document.context("the OpenAPI document")?,
-        };
-        let identity = IdentityState {
-            access: Arc::clone(&access),
-            attempts: Attempts::new(),
+        let Files { data_centers, countries, tls: _ } = files;
+        Ok(Self {
+            access: Arc::new(Access::new(config, pools.following.clone())?),
+            addresses: Arc::new(Addresses::new(Rate::per_second(config.address_rate, config.address_burst))),
+            ads: Ads::start(hub, redis.clone(), pools.ads.clone(), &config.redis_prefix),
+            enricher: Enricher::new(Arc::clone(&hasher), data_centers, countries, Arc::clone(&click_ids)),
+            click_ids,
             hasher,
-            database: pools.sign_in,
-            turns: Quota::new(1),
-        };
-        let query = QueryState {
-            tenants: Tenants::questions(config)?,
-            exports: Tenants::exports(config)?,
-            database: pools.reading.clone(),
-            partitions: config.partitions,
-        };
-        let posts = IntakeState {
-            intake: intake.clone(),
-            keys: keys.clone(),
-            addresses: Arc::clone(&addresses),
-            enricher: enricher.clone(),
-            idempotency: Idempotency::new(
-                redis.clone(),
-                Arc::clone(&redis_prefix),
-                config.ip_hash_key.as_bytes(),
-            ),
-            hints: Hints::new(redis.clone(), &config.redis_prefix),
-            batches: Batches::default(),
-            owners: Owners::new(pools.ads),
-        };
-        let live = LiveState {
-            access: Arc::clone(&access),
-            addresses: Arc::clone(&addresses),
-            hub: hub.clone(),
-            sessions: sessions.clone(),
-            polled: Polled::default(),
-        };
-        let admin = AdminState {
-            access,
-            keys,
-            ads: ads.clone(),
-            reading: pools.reading,
-            writing: pools.writing,
-            dead_letters: DeadLetters::new(intake.jetstream().clone(), names.clone()),
-            names,
-            redis,
-            redis_prefix,
-            partitions: config.partitions,
-            hub,
-            sessions: sessions.clone(),
-        };
+            keys: Ring::new(&config.ingest_keys, pools.following.clone()),
+            redis_prefix: config.redis_prefix.as_str().into(),
+        })
+    }
+}
+
+impl Parts {
+    fn compose(self, config: &Config, sessions: &Sessions, health: HealthState) -> anyhow::Result<AppState> {
+        let Self { files, pools, redis, intake, hub } = self;
+        let shared = Shared::new(config, files, &pools, &redis, &hub)?;
+        let Shared { access, addresses, ads, click_ids, enricher, hasher, keys, redis_prefix } = shared;
+        let document = openapi::document(routes::api(&intake::routes(), &config.roles).into_openapi());
+        let proxies = Proxies::new(config.trusted_proxies.iter().copied().collect(), config.forwarded_header);
+        let (names, secret) = (Names::new(&config.stream), config.ip_hash_key.as_bytes());
         Ok(AppState(Arc::new(States {
-            http: Arc::new(http),
-            identity: Arc::new(identity),
-            query: Arc::new(query),
-            intake: Arc::new(posts),
-            live: Arc::new(live),
+            http: Arc::new(HttpState { proxies, document: document.context("the OpenAPI document")? }),
+            identity: Arc::new(IdentityState {
+                access: Arc::clone(&access),
+                attempts: Attempts::new(),
+                hasher,
+                database: pools.sign_in,
+                turns: Quota::new(1),
+            }),
+            query: Arc::new(QueryState {
+                tenants: Tenants::questions(config)?,
+                exports: Tenants::exports(config)?,
+                database: pools.reading.clone(),
+                partitions: config.partitions,
+            }),
+            intake: Arc::new(IntakeState {
+                intake: intake.clone(),
+                keys: keys.clone(),
+                addresses: Arc::clone(&addresses),
+                enricher: enricher.clone(),
+                idempotency: Idempotency::new(redis.clone(), Arc::clone(&redis_prefix), secret),
+                hints: Hints::new(redis.clone(), &config.redis_prefix),
+                batches: Batches::default(),
+                owners: Owners::new(pools.ads),
+            }),
+            live: Arc::new(LiveState {
+                access: Arc::clone(&access),
+                addresses: Arc::clone(&addresses),
+                hub: hub.clone(),
+                sessions: sessions.clone(),
+                polled: Polled::default(),
+            }),
+            admin: Arc::new(AdminState {
+                access,
+                keys,
+                ads: ads.clone(),
+                reading: pools.reading,
+                writing: pools.writing,
+                dead_letters: DeadLetters::new(intake.jetstream().clone(), names.clone()),
+                names,
+                redis,
+                redis_prefix,
+                partitions: config.partitions,
+                hub,
+                sessions: sessions.clone(),
+            }),
             redirect: Arc::new(RedirectState { ads, addresses, enricher, click_ids, intake }),
-            admin: Arc::new(admin),
             health: Arc::new(health),
         })))
     }

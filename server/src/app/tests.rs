@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use clickwire_protocol::click::{MAX_ID_BYTES, MAX_USER_ID_BYTES, PostedClick, UnknownFields};
+use clickwire_protocol::{
+    click::{MAX_USER_ID_BYTES, PostedClick, UnknownFields},
+    ids::MAX_ID_BYTES,
+};
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema as _;
 

@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
+use clickwire_protocol::ids::AdvertiserId;
 use serde::Serialize;
 
 use crate::{
@@ -36,7 +37,7 @@ pub enum Order {
         role: Role,
         /// An advertiser that it sees; may be given again. For the role `advertiser`.
         #[arg(long = "advertiser")]
-        advertisers: Vec<String>,
+        advertisers: Vec<AdvertiserId>,
         /// Takes the password from the first line of the standard input instead of making one.
         #[arg(long)]
         password_stdin: bool,

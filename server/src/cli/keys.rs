@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use clap::Subcommand;
+use clickwire_protocol::ids::AdvertiserId;
 use serde::Serialize;
 
 use crate::{
@@ -27,7 +28,7 @@ pub enum Order {
         test: bool,
         /// An advertiser that it may post for; may be given again. Without it: every advertiser.
         #[arg(long = "advertiser")]
-        advertisers: Vec<String>,
+        advertisers: Vec<AdvertiserId>,
         /// The key may name users' addresses and browsers: for programs that post for their users.
         #[arg(long)]
         speaks_for_users: bool,

@@ -9,10 +9,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use clickwire_protocol::{
-    click::{MAX_ID_BYTES, Rejection},
-    object::NUL,
-};
+use clickwire_protocol::{click::Rejection, ids::MAX_ID_BYTES, object::NUL};
 use time::OffsetDateTime;
 
 use crate::http::error::Error;

@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use clickwire_protocol::ids::AdvertiserId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ pub(crate) enum Holder {
     /// All that look after the whole; their share is theirs together.
     Operators,
     /// All callers that ask about this advertiser and are no operators.
-    Advertiser(Arc<str>),
+    Advertiser(AdvertiserId),
     /// An account, with its browsers and its programs.
     Account(Uuid),
     /// A token of the configuration; the advertisers that it opens.

@@ -21,6 +21,7 @@ use axum::{
     },
 };
 use clickwire_process::now_ms;
+use clickwire_protocol::{ids::AdvertiserId, times::UnixMs};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -209,14 +210,14 @@ impl Caller {
     /// All those whose shares a question about one advertiser, or all of the caller's, uses up: the caller's
     /// own and, unless it looks after the whole, the advertiser's, which is one however many accounts and
     /// tokens open it.
-    pub(crate) fn holders(&self, advertiser_id: Option<&str>) -> Vec<Holder> {
+    pub(crate) fn holders(&self, advertiser_id: Option<&AdvertiserId>) -> Vec<Holder> {
         let advertiser_id = match (self.scope.advertisers(), advertiser_id) {
             (None, _) => None,
             (Some(_), Some(named)) => Some(named),
-            (Some([only]), None) => Some(only.as_str()),
+            (Some([only]), None) => Some(only),
             (Some(_), None) => None,
         };
-        let advertiser = advertiser_id.map(|id| Holder::Advertiser(id.into()));
+        let advertiser = advertiser_id.cloned().map(Holder::Advertiser);
         [Some(self.holder()), advertiser].into_iter().flatten().collect()
     }
 }
@@ -248,7 +249,7 @@ where
 impl Actor {
     /// A caller, and where it asks from.
     pub(crate) fn new(caller: &Caller, visitor: &Visitor, state: &IdentityState) -> Self {
-        Self::known(caller, state.hasher.hash(visitor.address, now_ms()))
+        Self::known(caller, state.hasher.hash(visitor.address, UnixMs(now_ms())))
     }
 }
 
@@ -340,23 +341,24 @@ mod tests {
             ..Caller::configured(
                 "viewer",
                 Role::Advertiser,
-                Scope::Advertisers(ids.iter().map(|&id| id.to_owned()).collect()),
+                Scope::Advertisers(ids.iter().map(|&id| AdvertiserId::unchecked(id)).collect()),
             )
         };
         let account_id = Uuid::from_u128(7);
-        let advertiser = || Holder::Advertiser("adv_001".into());
+        let adv_001 = AdvertiserId::unchecked("adv_001");
+        let advertiser = || Holder::Advertiser(adv_001.clone());
         let token = |ids: &str| Holder::Token(ids.into());
         for (caller, named, holders) in [
             (viewer(&["adv_001"], None), None, vec![token("adv_001"), advertiser()]),
-            (viewer(&["adv_001"], None), Some("adv_001"), vec![token("adv_001"), advertiser()]),
+            (viewer(&["adv_001"], None), Some(&adv_001), vec![token("adv_001"), advertiser()]),
             (viewer(&["adv_001"], Some(account_id)), None, vec![Holder::Account(account_id), advertiser()]),
             (viewer(&["adv_001", "adv_002"], None), None, vec![token("adv_001,adv_002")]),
             (
                 viewer(&["adv_001", "adv_002"], Some(account_id)),
-                Some("adv_001"),
+                Some(&adv_001),
                 vec![Holder::Account(account_id), advertiser()],
             ),
-            (Caller::configured("admin", Role::Admin, Scope::All), Some("adv_001"), vec![Holder::Operators]),
+            (Caller::configured("admin", Role::Admin, Scope::All), Some(&adv_001), vec![Holder::Operators]),
             (Caller::configured("admin", Role::Admin, Scope::All), None, vec![Holder::Operators]),
         ] {
             assert_eq!(caller.holders(named), holders, "{caller:?}");
@@ -365,14 +367,15 @@ mod tests {
 
     #[test]
     fn a_viewer_sees_one_advertiser_and_an_administrator_must_name_one() {
-        let viewer = Scope::Advertisers(vec!["adv_001".into()]);
-        assert_eq!(viewer.advertiser(None).unwrap(), "adv_001");
-        assert_eq!(viewer.advertiser(Some("adv_001")).unwrap(), "adv_001");
-        assert!(matches!(viewer.advertiser(Some("adv_002")), Err(Error::Forbidden)));
-        assert_eq!(Scope::All.advertiser(Some("adv_002")).unwrap(), "adv_002");
+        let [own, other] = ["adv_001", "adv_002"].map(AdvertiserId::unchecked);
+        let viewer = Scope::Advertisers(vec![own.clone()]);
+        assert_eq!(viewer.advertiser(None).unwrap(), &own);
+        assert_eq!(viewer.advertiser(Some(&own)).unwrap(), &own);
+        assert!(matches!(viewer.advertiser(Some(&other)), Err(Error::Forbidden)));
+        assert_eq!(Scope::All.advertiser(Some(&other)).unwrap(), &other);
         assert!(matches!(Scope::All.advertiser(None), Err(Error::Invalid(_))));
         assert_eq!(Scope::All.advertiser_or_all(None).unwrap(), None);
-        assert_eq!(viewer.advertiser_or_all(None).unwrap(), Some("adv_001"));
-        assert!(matches!(viewer.advertiser_or_all(Some("adv_002")), Err(Error::Forbidden)));
+        assert_eq!(viewer.advertiser_or_all(None).unwrap(), Some(&own));
+        assert!(matches!(viewer.advertiser_or_all(Some(&other)), Err(Error::Forbidden)));
     }
 }

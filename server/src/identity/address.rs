@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use clickwire_protocol::times::UnixMs;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -15,19 +16,19 @@ const KEPT_BYTES: usize = 16;
 /// too fast just then is judged by either part alone.
 pub(crate) struct Hasher {
     keyed: Hmac<Sha256>,
-    next: Option<(i64, Hmac<Sha256>)>,
+    next: Option<(UnixMs, Hmac<Sha256>)>,
 }
 
 impl Hasher {
     pub(crate) fn new(key: &str, next: Option<&NextKey>) -> Self {
-        Self { keyed: keyed(key), next: next.map(|next| (next.from_ms, keyed(&next.key))) }
+        Self { keyed: keyed(key), next: next.map(|next| (next.from, keyed(&next.key))) }
     }
 
     /// The hash of an IPv4 address, or of the /64 network of an IPv6 address (one customer's, by
     /// RFC 6177), in hexadecimal, under the key of the time at which its click was received.
-    pub(crate) fn hash(&self, address: IpAddr, received_at_ms: i64) -> String {
+    pub(crate) fn hash(&self, address: IpAddr, received_at: UnixMs) -> String {
         let mut keyed = match &self.next {
-            Some((from_ms, next)) if received_at_ms >= *from_ms => next.clone(),
+            Some((from, next)) if received_at >= *from => next.clone(),
             Some(_) | None => self.keyed.clone(),
         };
         match address.to_canonical() {
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn the_hash_depends_on_key_and_network_only() {
         let (one, other) = (Hasher::new("key one", None), Hasher::new("key two", None));
-        let hash = |hasher: &Hasher, address: &str| hasher.hash(address.parse().unwrap(), 0);
+        let hash = |hasher: &Hasher, address: &str| hasher.hash(address.parse().unwrap(), UnixMs(0));
         assert_eq!(hash(&one, "192.0.2.1").len(), 32);
         assert_eq!(hash(&one, "192.0.2.1"), hash(&one, "::ffff:192.0.2.1"));
         assert_ne!(hash(&one, "192.0.2.1"), hash(&one, "192.0.2.2"));
@@ -66,11 +67,11 @@ mod tests {
 
     #[test]
     fn a_key_is_replaced_at_its_time() {
-        let next = NextKey { from_ms: 1_000, key: "key two".to_owned() };
+        let next = NextKey { from: UnixMs(1_000), key: "key two".to_owned() };
         let (before, after) = (Hasher::new("key one", None), Hasher::new("key two", None));
         let both = Hasher::new("key one", Some(&next));
         let address = "192.0.2.1".parse().unwrap();
-        assert_eq!(both.hash(address, 999), before.hash(address, 999));
-        assert_eq!(both.hash(address, 1_000), after.hash(address, 1_000));
+        assert_eq!(both.hash(address, UnixMs(999)), before.hash(address, UnixMs(999)));
+        assert_eq!(both.hash(address, UnixMs(1_000)), after.hash(address, UnixMs(1_000)));
     }
 }

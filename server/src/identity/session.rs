@@ -85,7 +85,7 @@ impl Tokens {
 
     /// When a token stops being good: Unix time in milliseconds.
     pub(crate) fn expires_at_ms(&self, token: &Token) -> i64 {
-        let began_at_ms = time_inside(&token.session_id).unwrap_or_default();
+        let began_at_ms = time_inside(&token.session_id).unwrap_or_default().0;
         let after = |at_ms: i64, lifetime: Duration| at_ms.saturating_add(lifetime.as_millis() as i64);
         after(token.issued_at_ms, self.token).min(after(began_at_ms, self.session))
     }

@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use clickwire_process::now_ms;
+use clickwire_protocol::{ids::AdvertiserId, times::UnixMs};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -51,7 +52,8 @@ pub(crate) struct Session {
     name: String,
     role: Role,
     /// The advertisers that it may see; `None`: all.
-    advertisers: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>)]
+    advertisers: Option<Vec<AdvertiserId>>,
     /// Until when the browser's token is good unless it is replaced; `None` for other tokens.
     #[serde(with = "time::serde::rfc3339::option")]
     expires_at: Option<OffsetDateTime>,
@@ -70,7 +72,7 @@ pub(super) fn answer(state: &IdentityState, caller: &Caller, new: Option<Token>)
     let session = Session {
         name: caller.name.to_string(),
         role: caller.role,
-        advertisers: caller.scope.advertisers().map(<[String]>::to_vec),
+        advertisers: caller.scope.advertisers().map(<[AdvertiserId]>::to_vec),
         expires_at,
     };
     let mut response = Json(session).into_response();
@@ -108,7 +110,7 @@ pub(super) async fn sign_in(
         Some(known) if is_right => known,
         tried => {
             metrics::counter!("clickwire_sign_ins_total", "outcome" => "refused").increment(1);
-            let origin = state.hasher.hash(visitor.address, now_ms());
+            let origin = state.hasher.hash(visitor.address, UnixMs(now_ms()));
             // What was typed may be a password in the wrong field: it is not logged.
             tracing::info!(origin, "a sign-in was refused");
             if let Some(tried) = tried {

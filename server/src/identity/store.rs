@@ -1,6 +1,6 @@
 //! The tables of accounts, their tokens, and the sessions that ended before their time.
 
-use clickwire_protocol::click::id;
+use clickwire_protocol::ids::{self, AdvertiserId};
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -50,7 +50,8 @@ pub(crate) struct Profile {
     pub(crate) role: Role,
     /// The advertisers that it sees; for `advertiser` alone, which needs one at least.
     #[serde(default)]
-    pub(crate) advertisers: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub(crate) advertisers: Vec<AdvertiserId>,
 }
 
 /// What may be known of an account.
@@ -61,7 +62,8 @@ pub(crate) struct Account {
     pub(crate) name: String,
     #[schema(value_type = Role)]
     pub(crate) role: String,
-    pub(crate) advertisers: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub(crate) advertisers: Vec<AdvertiserId>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     /// Since when nobody can sign in to it.
@@ -106,7 +108,7 @@ pub(crate) struct Valid {
     pub(crate) account_id: Uuid,
     pub(crate) login: String,
     pub(crate) role: String,
-    pub(crate) advertisers: Vec<String>,
+    pub(crate) advertisers: Vec<AdvertiserId>,
     pub(crate) generation: i32,
 }
 
@@ -141,7 +143,7 @@ impl Profile {
     fn wrong(&self) -> [(&'static str, Option<String>); 2] {
         let advertisers = match (self.role, self.advertisers.len()) {
             (Role::Advertiser, 1..=ADVERTISERS_MAX) => {
-                self.advertisers.iter().find_map(|named| id(named).err())
+                self.advertisers.iter().find_map(|named| ids::check(named.as_str()).err())
             }
             (Role::Advertiser, _) => Some(format!("Expected 1 to {ADVERTISERS_MAX}.")),
             (Role::Ops | Role::Admin, 0) => None,

@@ -25,6 +25,7 @@ use async_nats::{
 use bytes::Bytes;
 use clickwire_protocol::{
     click::message_id,
+    ids::{AdId, AdvertiserId},
     stream::{Names, partition_of},
 };
 use thiserror::Error as ThisError;
@@ -63,8 +64,8 @@ impl From<PublishError> for Failure {
 /// partition.
 #[derive(Clone, Copy)]
 pub(super) struct Whose<'a> {
-    pub(super) advertiser_id: &'a str,
-    pub(super) ad_id: &'a str,
+    pub(super) advertiser_id: &'a AdvertiserId,
+    pub(super) ad_id: &'a AdId,
 }
 
 /// A connection that is made in the background and for ever again; cheap to clone.

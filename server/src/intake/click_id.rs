@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use clickwire_protocol::click::IdFault;
+use clickwire_protocol::{click::IdFault, ids::AdId, times::UnixMs};
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
@@ -32,18 +32,18 @@ impl Signer {
     }
 
     /// The id as text, good for this ad.
-    pub(crate) fn sign(&self, id: Uuid, ad_id: &str) -> String {
-        let code = self.keys.code(&[id.as_bytes(), ad_id.as_bytes()], KEPT_BYTES);
+    pub(crate) fn sign(&self, id: Uuid, ad_id: &AdId) -> String {
+        let code = self.keys.code(&[id.as_bytes(), ad_id.as_str().as_bytes()], KEPT_BYTES);
         format!("{id}.{}", BASE64_URL_SAFE_NO_PAD.encode(code))
     }
 
     /// What is wrong with an id that is posted for an ad, if anything.
-    pub(crate) fn fault(&self, id: Uuid, signature: &str, ad_id: &str, now_ms: i64) -> Option<IdFault> {
+    pub(crate) fn fault(&self, id: Uuid, signature: &str, ad_id: &AdId, now: UnixMs) -> Option<IdFault> {
         let Ok(mac) = BASE64_URL_SAFE_NO_PAD.decode(signature) else { return Some(IdFault::Forged) };
-        let is_signed = self.keys.verify(&[id.as_bytes(), ad_id.as_bytes()], &mac, KEPT_BYTES);
+        let is_signed = self.keys.verify(&[id.as_bytes(), ad_id.as_str().as_bytes()], &mac, KEPT_BYTES);
         match time_inside(&id) {
-            Some(at_ms) if is_signed => {
-                let age_ms = i128::from(now_ms) - i128::from(at_ms);
+            Some(at) if is_signed => {
+                let age_ms = i128::from(now.0) - i128::from(at.0);
                 (age_ms > self.lifetime.as_millis() as i128).then_some(IdFault::Expired)
             }
             Some(_) | None => Some(IdFault::Forged),
@@ -53,11 +53,11 @@ impl Signer {
 
 /// The id that a click with a forged id is counted under: it must not take the place of the click whose
 /// id it bears. The same for the same forgery, so it is counted once.
-pub(crate) fn of_forgery(id: Uuid, signature: &str, ad_id: &str) -> Uuid {
+pub(crate) fn of_forgery(id: Uuid, signature: &str, ad_id: &AdId) -> Uuid {
     let hash = Sha256::new()
         .chain_update(b"clickwire forged click id")
         .chain_update(id.as_bytes())
-        .chain_update(ad_id)
+        .chain_update(ad_id.as_str())
         .chain_update([0])
         .chain_update(signature)
         .finalize();
@@ -84,15 +84,19 @@ mod tests {
         Builder::from_unix_timestamp_millis(at_ms as u64, &random).into_uuid()
     }
 
-    fn fault(signer: &Signer, text: &str, ad_id: &str) -> Option<IdFault> {
+    fn ad() -> AdId {
+        AdId::unchecked("ad_001")
+    }
+
+    fn fault(signer: &Signer, text: &str) -> Option<IdFault> {
         let (id, signature) = text.split_once('.').unwrap();
-        signer.fault(id.parse().unwrap(), signature, ad_id, NOW_MS)
+        signer.fault(id.parse().unwrap(), signature, &ad(), UnixMs(NOW_MS))
     }
 
     #[test]
     fn a_uuidv7_carries_its_time() {
         let id = Uuid::parse_str("017f22e2-79b0-7cc3-98c4-dc0c0c07398f").unwrap();
-        assert_eq!(time_inside(&id), Some(1_645_557_742_000));
+        assert_eq!(time_inside(&id), Some(UnixMs(1_645_557_742_000)));
         assert_eq!(time_inside(&Uuid::from_u128(0x4000 << 64)), None);
     }
 
@@ -102,7 +106,7 @@ mod tests {
     fn the_text_is_pinned() {
         let id = Uuid::parse_str("017f22e2-79b0-7cc3-98c4-dc0c0c07398f").unwrap();
         assert_eq!(
-            signer(&["key of the test!"]).sign(id, "ad_001"),
+            signer(&["key of the test!"]).sign(id, &ad()),
             "017f22e2-79b0-7cc3-98c4-dc0c0c07398f.XDEAIh7nOUAwHpA7t_b_4g"
         );
     }
@@ -114,8 +118,8 @@ mod tests {
         for (at_ms, expected) in
             [(NOW_MS, None), (NOW_MS - day_ms, None), (NOW_MS - day_ms - 1, Some(IdFault::Expired))]
         {
-            let text = signer.sign(id(at_ms, [7; 10]), "ad_001");
-            assert_eq!(fault(&signer, &text, "ad_001"), expected, "{at_ms}");
+            let text = signer.sign(id(at_ms, [7; 10]), &ad());
+            assert_eq!(fault(&signer, &text), expected, "{at_ms}");
         }
     }
 
@@ -123,20 +127,20 @@ mod tests {
     fn keys_can_be_changed_without_a_gap() {
         let (old, both, new) = (signer(&["old"]), signer(&["new", "old"]), signer(&["new"]));
         let id = id(NOW_MS, [7; 10]);
-        let (by_old, by_both) = (old.sign(id, "ad_001"), both.sign(id, "ad_001"));
-        assert_eq!(fault(&both, &by_old, "ad_001"), None);
-        assert_eq!(fault(&both, &by_both, "ad_001"), None);
-        assert_eq!(by_both, new.sign(id, "ad_001"), "the first key signs");
-        assert_eq!(fault(&new, &by_old, "ad_001"), Some(IdFault::Forged));
+        let (by_old, by_both) = (old.sign(id, &ad()), both.sign(id, &ad()));
+        assert_eq!(fault(&both, &by_old), None);
+        assert_eq!(fault(&both, &by_both), None);
+        assert_eq!(by_both, new.sign(id, &ad()), "the first key signs");
+        assert_eq!(fault(&new, &by_old), Some(IdFault::Forged));
     }
 
     #[test]
     fn without_keys_one_is_made_from_the_other_secret() {
         let (made, other) = (signer(&[]), Signer::new(&[], b"yet another secret", DAY));
-        let text = made.sign(id(NOW_MS, [7; 10]), "ad_001");
-        assert_eq!(fault(&made, &text, "ad_001"), None);
-        assert_eq!(fault(&other, &text, "ad_001"), Some(IdFault::Forged));
-        assert_eq!(fault(&signer(&["some other secret"]), &text, "ad_001"), Some(IdFault::Forged));
+        let text = made.sign(id(NOW_MS, [7; 10]), &ad());
+        assert_eq!(fault(&made, &text), None);
+        assert_eq!(fault(&other, &text), Some(IdFault::Forged));
+        assert_eq!(fault(&signer(&["some other secret"]), &text), Some(IdFault::Forged));
     }
 
     proptest! {
@@ -144,12 +148,13 @@ mod tests {
         fn what_is_signed_is_good_for_its_ad_and_nothing_else_is(
             random: [u8; 10], ad in "[a-z0-9_.:-]{1,64}", other in "[a-z0-9_.:-]{1,64}", bit in 0..128_usize, cut in 0..22_usize,
         ) {
+            let [ad, other] = [ad, other].map(AdId::unchecked);
             let signer = signer(&["one", "two"]);
             let id = id(NOW_MS, random);
             let text = signer.sign(id, &ad);
             let (_, signature) = text.split_once('.').unwrap();
             prop_assert_eq!(signature.len(), 22);
-            let fault = |id, signature: &str, ad: &str| signer.fault(id, signature, ad, NOW_MS);
+            let fault = |id, signature: &str, ad: &AdId| signer.fault(id, signature, ad, UnixMs(NOW_MS));
             prop_assert_eq!(fault(id, signature, &ad), None);
             prop_assert_eq!(fault(Uuid::from_u128(id.as_u128() ^ (1 << bit)), signature, &ad), Some(IdFault::Forged));
             let mut mac = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
@@ -163,12 +168,13 @@ mod tests {
 
         #[test]
         fn no_signature_panics(signature in "\\PC{0,70}", id: u128, ad in "\\PC{0,70}") {
-            prop_assert_eq!(signer(&["one"]).fault(Uuid::from_u128(id), &signature, &ad, NOW_MS), Some(IdFault::Forged));
+            let ad = AdId::unchecked(ad);
+            prop_assert_eq!(signer(&["one"]).fault(Uuid::from_u128(id), &signature, &ad, UnixMs(NOW_MS)), Some(IdFault::Forged));
         }
 
         #[test]
         fn a_forgery_has_an_id_of_its_own(id: u128, signature in "[a-z]{0,8}", ad in "[a-z]{1,8}", other in "[a-z]{1,8}") {
-            let id = Uuid::from_u128(id);
+            let (id, [ad, other]) = (Uuid::from_u128(id), [ad, other].map(AdId::unchecked));
             let forged = of_forgery(id, &signature, &ad);
             prop_assert_ne!(forged, id);
             prop_assert_eq!(forged, of_forgery(id, &signature, &ad));

@@ -7,6 +7,8 @@ use clickwire_protocol::{
     attribution::Params,
     click::{Click, IdFault, PostedClick, UNKNOWN_COUNTRY},
     counts::Dimensions,
+    ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use uuid::Uuid;
 
@@ -23,9 +25,9 @@ use crate::{
 
 /// The ad of a link, and what a click on it comes with.
 pub(crate) struct Arrival {
-    pub(crate) advertiser_id: String,
-    pub(crate) campaign_id: String,
-    pub(crate) ad_id: String,
+    pub(crate) advertiser_id: AdvertiserId,
+    pub(crate) campaign_id: CampaignId,
+    pub(crate) ad_id: AdId,
     /// No person has clicked.
     pub(crate) is_ahead: bool,
     pub(crate) params: Params,
@@ -64,7 +66,7 @@ impl Enricher {
     /// UUIDv7 is the one inside it, so that a resend has the same; for an id of a redirect, whatever the
     /// poster says: under that time it has been counted. A forged id names nothing.
     pub(crate) fn posted(&self, posted: PostedClick, visitor: Visitor, poster: &Poster) -> Click {
-        let received_at_ms = now_ms();
+        let received_at_ms = UnixMs(now_ms());
         let is_data_center = (posted.ip_address.is_some() || !poster.speaks_for_users)
             && self.data_centers.contain(posted.ip_address.unwrap_or(visitor.address));
         let own_agent =
@@ -117,7 +119,7 @@ impl Enricher {
     /// A click on a redirect link. Its time is the one inside its id, so that the landing page, which
     /// may post the same click, has the same.
     pub(crate) fn redirected(&self, visitor: Visitor, arrival: Arrival) -> Click {
-        let received_at_ms = now_ms();
+        let received_at_ms = UnixMs(now_ms());
         let click_id = Uuid::now_v7();
         let browser = self.browsers.read(&visitor.user_agent);
         let country = self.countries.of(visitor.address);

@@ -19,6 +19,7 @@ use clickwire_process::redis::{Connection, within};
 use clickwire_protocol::{
     click::{Click, IdFault},
     rules::{Mode, Rule, Setting},
+    times::UnixMs,
 };
 use redis::Script;
 use serde_json::Value;
@@ -128,12 +129,12 @@ impl Hints {
         let (by_address, by_user) = (rules.setting(Rule::IpVelocity), rules.setting(Rule::UserVelocity));
         let repeats = rules.setting(Rule::Duplicate);
         let Shared { prefix, .. } = &*self.0;
-        let advertiser = digest(&[&click.advertiser_id]);
+        let advertiser = digest(&[click.advertiser_id.as_str()]);
         let mut tenant = Windows::default();
         let mut vouched = Windows::default();
         let user = click.user_id.as_deref().inspect(|user| {
             if let Some(repeats) = repeats {
-                let pair = digest(&[user, &click.dimensions.ad_id]);
+                let pair = digest(&[user, click.dimensions.ad_id.as_str()]);
                 tenant.add(format!("{prefix}:hint:{{{advertiser}}}:d:{pair}"), repeats, true);
             }
             if let Some(setting) = by_user {
@@ -167,12 +168,12 @@ impl Hints {
 }
 
 impl Shared {
-    async fn count(&self, windows: &Windows, click_id: Uuid, at: i64) -> redis::RedisResult<Vec<i64>> {
+    async fn count(&self, windows: &Windows, click_id: Uuid, at: UnixMs) -> redis::RedisResult<Vec<i64>> {
         if windows.0.is_empty() {
             return Ok(Vec::new());
         }
         let mut call = self.windows.prepare_invoke();
-        call.arg(click_id.to_string()).arg(at);
+        call.arg(click_id.to_string()).arg(at.0);
         for (key, length_ms, cap, adds) in &windows.0 {
             call.key(key).arg(length_ms).arg(cap).arg(i32::from(*adds));
         }

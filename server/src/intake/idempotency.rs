@@ -6,7 +6,7 @@
 //! is answered alike, has the first one's time, and is refused while the first is in flight or if its
 //! body is another.
 //!
-//! Redis learns no key and no body, only hashes under the installation's secret. It holds a post up
+//! Redis learns no key and no body, only hashes under the deployment's secret. It holds a post up
 //! for [`PATIENCE`] at most, both ways together; without it the post goes on.
 
 use std::{sync::Arc, time::Duration};
@@ -16,7 +16,10 @@ use clickwire_process::{
     now_ms,
     redis::{Connection, within},
 };
-use clickwire_protocol::idempotency::{HEADER, Key, Malformed};
+use clickwire_protocol::{
+    idempotency::{HEADER, Key, Malformed},
+    times::UnixMs,
+};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use tokio::time::Instant;
@@ -95,7 +98,7 @@ pub(super) struct Begun {
     /// The id of its click, if the body names none.
     pub(super) click_id: Uuid,
     /// The time of its click, if the body names none.
-    pub(super) first_received_at_ms: i64,
+    pub(super) first_received_at_ms: UnixMs,
 }
 
 impl Idempotency {
@@ -120,7 +123,7 @@ impl Idempotency {
             body: self.hash("body", &[body]),
             patience: PATIENCE,
             click_id: self.click_id(&post),
-            first_received_at_ms: now_ms(),
+            first_received_at_ms: UnixMs(now_ms()),
         });
         let asked = Instant::now();
         let found = begun.begin().await;
@@ -130,7 +133,7 @@ impl Idempotency {
             Some(("in_flight", _)) => Err(IntakeError::KeyInFlight.into()),
             Some(("answered", answer)) => Ok(Found::Answer(Bytes::copy_from_slice(answer))),
             Some(("first", at_ms)) => {
-                let at_ms = std::str::from_utf8(at_ms).ok().and_then(|at_ms| at_ms.parse().ok());
+                let at_ms = std::str::from_utf8(at_ms).ok().and_then(|at_ms| at_ms.parse().ok()).map(UnixMs);
                 begun.first_received_at_ms = at_ms.unwrap_or(begun.first_received_at_ms);
                 Ok(Found::Nothing(begun))
             }
@@ -162,7 +165,7 @@ impl Idempotency {
 impl Begun {
     async fn begin(&self) -> Option<(String, Vec<u8>)> {
         let mut command = redis::cmd("EVAL");
-        command.arg(BEGIN).arg(1).arg(&self.name).arg(&self.body[..]).arg(self.first_received_at_ms);
+        command.arg(BEGIN).arg(1).arg(&self.name).arg(&self.body[..]).arg(self.first_received_at_ms.0);
         command.arg(IN_FLIGHT.as_millis() as u64).arg(KEPT.as_millis() as u64);
         let mut redis = self.redis.clone();
         within(self.patience, async move { command.query_async(&mut redis).await }).await
@@ -180,7 +183,7 @@ impl Begun {
 
     async fn end(self, field: &'static str, value: &[u8]) {
         let mut command = redis::cmd("EVAL");
-        command.arg(END).arg(1).arg(&self.name).arg(&self.body[..]).arg(self.first_received_at_ms);
+        command.arg(END).arg(1).arg(&self.name).arg(&self.body[..]).arg(self.first_received_at_ms.0);
         command.arg(field).arg(value).arg(KEPT.as_millis() as u64);
         let mut redis = self.redis.clone();
         // The count is right without it; repetitions are refused until the mark of the first expires.

@@ -11,11 +11,15 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use clickwire_protocol::click::{Click, PostedClick};
+use clickwire_protocol::{
+    click::{Click, PostedClick},
+    ids::{AdId, AdvertiserId, CampaignId},
+};
 use quick_cache::sync::Cache;
 use sqlx::PgPool;
 use tokio::{
@@ -43,22 +47,22 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// After a question without an answer nobody asks for so long.
 const RETRY: Duration = Duration::from_secs(1);
 
-const QUERY: &str = "SELECT true AS is_ad, a.ad_id, c.advertiser_id FROM ads a JOIN campaigns c USING (campaign_id) \
+const QUERY: &str = "SELECT a.ad_id, NULL AS campaign_id, c.advertiser_id FROM ads a JOIN campaigns c USING (campaign_id) \
       WHERE a.ad_id = ANY($1) \
-     UNION ALL SELECT false, campaign_id, advertiser_id FROM campaigns WHERE campaign_id = ANY($2)";
+     UNION ALL SELECT NULL, campaign_id, advertiser_id FROM campaigns WHERE campaign_id = ANY($2)";
 
 /// What a click names.
 #[derive(Clone, Copy)]
 pub(crate) struct Named<'a> {
-    advertiser_id: &'a str,
-    campaign_id: &'a str,
-    ad_id: &'a str,
+    advertiser_id: &'a AdvertiserId,
+    campaign_id: &'a CampaignId,
+    ad_id: &'a AdId,
 }
 
 /// The advertisers that have registered ads and campaigns.
 pub(crate) struct Owners {
-    ads: Cache<String, Known>,
-    campaigns: Cache<String, Known>,
+    ads: Cache<AdId, Known>,
+    campaigns: Cache<CampaignId, Known>,
     database: PgPool,
     questions: Semaphore,
     /// Since when the database has not answered.
@@ -68,7 +72,7 @@ pub(crate) struct Owners {
 #[derive(Clone)]
 struct Known {
     /// `None`: nobody has registered it.
-    owner: Option<Arc<str>>,
+    owner: Option<Arc<AdvertiserId>>,
     read_at: Instant,
 }
 
@@ -142,18 +146,22 @@ impl Owners {
         if unknown.is_empty() {
             return Ok(());
         }
-        let (ads, campaigns): (Vec<&str>, Vec<&str>) =
-            (unknown.ads.into_iter().collect(), unknown.campaigns.into_iter().collect());
-        let rows: Vec<(bool, String, String)> =
+        let ads: Vec<&AdId> = unknown.ads.into_iter().collect();
+        let campaigns: Vec<&CampaignId> = unknown.campaigns.into_iter().collect();
+        let rows: Vec<(Option<AdId>, Option<CampaignId>, AdvertiserId)> =
             sqlx::query_as(QUERY).bind(&ads).bind(&campaigns).fetch_all(&self.database).await?;
-        let mut owners: HashMap<(bool, String), Arc<str>> =
-            rows.into_iter().map(|(is_ad, id, owner)| ((is_ad, id), owner.into())).collect();
+        let (mut of_ads, mut of_campaigns) = (HashMap::new(), HashMap::new());
+        for (ad_id, campaign_id, owner) in rows {
+            let owner = Arc::new(owner);
+            of_ads.extend(ad_id.map(|id| (id, Arc::clone(&owner))));
+            of_campaigns.extend(campaign_id.map(|id| (id, owner)));
+        }
         let read_at = Instant::now();
-        for (cache, ids, is_ad) in [(&self.ads, ads, true), (&self.campaigns, campaigns, false)] {
-            for id in ids {
-                let owner = owners.remove(&(is_ad, id.to_owned()));
-                cache.insert(id.to_owned(), Known { owner, read_at });
-            }
+        for id in ads {
+            self.ads.insert(id.clone(), Known { owner: of_ads.remove(id), read_at });
+        }
+        for id in campaigns {
+            self.campaigns.insert(id.clone(), Known { owner: of_campaigns.remove(id), read_at });
         }
         Ok(())
     }
@@ -182,8 +190,8 @@ impl Owners {
 
 #[derive(Default)]
 struct Unknown<'a> {
-    ads: BTreeSet<&'a str>,
-    campaigns: BTreeSet<&'a str>,
+    ads: BTreeSet<&'a AdId>,
+    campaigns: BTreeSet<&'a CampaignId>,
 }
 
 impl Unknown<'_> {
@@ -192,7 +200,12 @@ impl Unknown<'_> {
     }
 }
 
-fn said(cache: &Cache<String, Known>, id: &str, advertiser_id: &str, now: Instant) -> Said {
+fn said<Id: Eq + Hash>(
+    cache: &Cache<Id, Known>,
+    id: &Id,
+    advertiser_id: &AdvertiserId,
+    now: Instant,
+) -> Said {
     let Some(Known { owner, read_at }) = cache.get(id) else { return Said::Nothing };
     let (said, lasts) = match owner {
         Some(owner) if *owner != *advertiser_id => (Said::Refused, REFUSES),
@@ -208,10 +221,15 @@ mod tests {
     #[test]
     fn what_is_known_refuses_for_a_second_and_lets_through_for_longer() {
         let (cache, read_at) = (Cache::new(8), Instant::now());
-        let known = |owner: Option<&str>| Known { owner: owner.map(Into::into), read_at };
-        cache.insert("ad_001".to_owned(), known(Some("adv_001")));
-        cache.insert("ad_999".to_owned(), known(None));
-        let said = |id, advertiser_id, after| said(&cache, id, advertiser_id, read_at + after);
+        let known = |owner: Option<&str>| Known {
+            owner: owner.map(|owner| Arc::new(AdvertiserId::unchecked(owner))),
+            read_at,
+        };
+        cache.insert(AdId::unchecked("ad_001"), known(Some("adv_001")));
+        cache.insert(AdId::unchecked("ad_999"), known(None));
+        let said = |id, advertiser_id, after| {
+            said(&cache, &AdId::unchecked(id), &AdvertiserId::unchecked(advertiser_id), read_at + after)
+        };
         assert_eq!(said("ad_001", "adv_001", Duration::ZERO), Said::LetThrough);
         assert_eq!(said("ad_001", "adv_002", Duration::ZERO), Said::Refused);
         assert_eq!(said("ad_999", "adv_002", Duration::ZERO), Said::LetThrough);
@@ -228,7 +246,11 @@ mod tests {
             .connect_lazy("postgres://nobody@127.0.0.1:1/nothing")
             .unwrap();
         let owners = Owners::new(database);
-        let named = Named { advertiser_id: "adv_002", campaign_id: "camp_001", ad_id: "ad_001" };
+        let named = Named {
+            advertiser_id: &AdvertiserId::unchecked("adv_002"),
+            campaign_id: &CampaignId::unchecked("camp_001"),
+            ad_id: &AdId::unchecked("ad_001"),
+        };
         assert_eq!(owners.are_foreign(&[named, named]).await, [false, false]);
         assert!(owners.is_silent());
         let began = Instant::now();

@@ -4,6 +4,8 @@ use clap::Parser as _;
 use clickwire_protocol::{
     click::{Click, UNKNOWN_COUNTRY},
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -36,15 +38,15 @@ async fn intake(folder: &TempDir, flags: &[&str]) -> Intake {
 
 fn click(number: u128) -> Click {
     Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: format!("ad_{number:03}"),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked(format!("ad_{number:03}")),
             country: UNKNOWN_COUNTRY.into(),
             device_type: DeviceType::Other,
         },
-        clicked_at_ms: number as i64,
-        received_at_ms: number as i64,
+        clicked_at_ms: UnixMs(number as i64),
+        received_at_ms: UnixMs(number as i64),
         user_agent: "Mozilla/5.0".into(),
         ..Click::bare(Uuid::from_u128(number + 1))
     }

@@ -21,7 +21,8 @@ use clickwire_protocol::{
     analytics::Dimension,
     counts::DeviceType,
     feed::Position,
-    live::{Filters, MAX_EVERY_MS, MAX_WINDOW_MINUTES, ServerMessage, View},
+    ids::{AdId, AdvertiserId, CampaignId},
+    live::{Filters, MAX_INTERVAL_MS, MAX_WINDOW_MINUTES, ServerMessage, View},
 };
 use futures_util::stream;
 use rand::RngExt as _;
@@ -84,7 +85,8 @@ const MAX_KEPT_EACH: usize = 100;
         ("device_type" = Option<DeviceType>, Query),
         ("group_by" = Option<String>, Query, description = "Any of `campaign_id`, `ad_id`, `country`, `device_type`, separated by commas."),
         ("window_minutes" = Option<u32>, Query, description = "1 to 240; by default 60."),
-        ("every_ms" = Option<u32>, Query, description = "1 to 60000: be told of changes only so often."),
+        ("min_interval_ms" = Option<u32>, Query, description = "1 to 60000: milliseconds between two events about changes, at least."),
+        ("every_ms" = Option<u32>, Query, deprecated, description = "The old name of `min_interval_ms`."),
         ("since" = Option<String>, Query, description = "`epoch:seq`: where the client's state ends."),
         ("Last-Event-ID" = Option<String>, Header, description = "The same, by a client that comes back; it goes before `since`."),
     ),
@@ -99,7 +101,7 @@ pub(crate) async fn events(
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Response, Error> {
-    let ViewQuery { view, since, every_ms } = asked(parameters, &caller.scope)?;
+    let ViewQuery { view, since, min_interval_ms } = asked(parameters, &caller.scope)?;
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
     let permit = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
     let share = match caller.account_id {
@@ -107,7 +109,7 @@ pub(crate) async fn events(
         None => None,
     };
     let watched = state.hub.watch(view, &caller).ok_or(LiveError::Full)?;
-    let clicks = ViewSubscription::new(watched, since, Arc::clone(&caller.name), every_ms);
+    let clicks = ViewSubscription::new(watched, since, Arc::clone(&caller.name), min_interval_ms);
     let mut news = clicks.subscribe();
     if *news.borrow() > 0 {
         news.mark_changed();
@@ -222,9 +224,9 @@ pub(crate) async fn poll(
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Response, Error> {
-    let ViewQuery { view, since, every_ms } = asked(parameters, &caller.scope)?;
-    if every_ms.is_some() {
-        return Err(Error::field("every_ms", "Only for events; ask as often as you like."));
+    let ViewQuery { view, since, min_interval_ms } = asked(parameters, &caller.scope)?;
+    if min_interval_ms.is_some() {
+        return Err(Error::field("min_interval_ms", "Only for events; ask as often as you like."));
     }
     let _permit = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
     let watched =
@@ -232,7 +234,7 @@ pub(crate) async fn poll(
     let start = async {
         let mut news = lock(&watched.view).subscribe();
         loop {
-            news.wait_for(|revision| *revision > 0).await.ok()?;
+            news.wait_for(|version| *version > 0).await.ok()?;
             if let Some(start) = lock(&watched.view).start(since.as_ref()) {
                 return Some(start);
             }
@@ -321,28 +323,34 @@ struct ViewQuery {
     view: View,
     /// Where the client's state ends.
     since: Option<Position>,
-    every_ms: Option<u32>,
+    min_interval_ms: Option<u32>,
 }
 
 fn asked(mut parameters: Parameters, scope: &Scope) -> Result<ViewQuery, Error> {
-    let advertiser_id = parameters.text("advertiser_id");
+    let advertiser_id = parameters.text("advertiser_id").map(AdvertiserId::unchecked);
     // What the values are as they are stored is said by `watched`, as of a view from a socket.
     let filters = Filters {
-        campaign_id: parameters.text("campaign_id"),
-        ad_id: parameters.text("ad_id"),
+        campaign_id: parameters.text("campaign_id").map(CampaignId::unchecked),
+        ad_id: parameters.text("ad_id").map(AdId::unchecked),
         country: parameters.text("country"),
         device_type: parameters.take("device_type", str::parse::<DeviceType>),
     };
     let group_by = parameters.take("group_by", Dimension::list).unwrap_or_default();
     let window_minutes =
         parameters.number("window_minutes", 1..=MAX_WINDOW_MINUTES).unwrap_or(WINDOW_MINUTES);
-    let every_ms = parameters.number("every_ms", 1..=MAX_EVERY_MS);
+    let min_interval_ms = parameters.number("min_interval_ms", 1..=MAX_INTERVAL_MS);
+    let under_old_name = parameters.number("every_ms", 1..=MAX_INTERVAL_MS);
+    if min_interval_ms.is_some() && under_old_name.is_some() {
+        parameters.reject("every_ms", "The old name of min_interval_ms: give one of them.");
+    }
+    let min_interval_ms = min_interval_ms.or(under_old_name);
     let since = parameters.take("since", |text| position(text).ok_or("Expected epoch:seq."));
-    let asked = (advertiser_id, filters, group_by, window_minutes, since, every_ms);
-    let (advertiser_id, filters, group_by, window_minutes, since, every_ms) = parameters.finish(asked)?;
-    let advertiser_id = scope.advertiser(advertiser_id.as_deref())?.to_owned();
+    let asked = (advertiser_id, filters, group_by, window_minutes, since, min_interval_ms);
+    let (advertiser_id, filters, group_by, window_minutes, since, min_interval_ms) =
+        parameters.finish(asked)?;
+    let advertiser_id = scope.advertiser(advertiser_id.as_ref())?.clone();
     let view = watched(View { advertiser_id, filters, group_by, window_minutes }, scope)?;
-    Ok(ViewQuery { view, since, every_ms })
+    Ok(ViewQuery { view, since, min_interval_ms })
 }
 
 fn position(text: &str) -> Option<Position> {
@@ -359,20 +367,21 @@ mod tests {
     fn question(query: &str) -> Result<ViewQuery, Error> {
         let uri = format!("http://localhost/?{query}").parse().unwrap();
         let Query(given) = Query::try_from_uri(&uri).unwrap();
-        asked(Parameters::new(given), &Scope::Advertisers(vec!["adv_001".into()]))
+        asked(Parameters::new(given), &Scope::Advertisers(vec![AdvertiserId::unchecked("adv_001")]))
     }
 
     #[test]
     fn a_query_names_a_view_and_a_place() {
-        let ViewQuery { view, since, every_ms } = question(
-            "campaign_id=c&device_type=tv&group_by=ad_id,country&window_minutes=5&since=e-1:7&every_ms=900",
+        let ViewQuery { view, since, min_interval_ms } = question(
+            "campaign_id=c&device_type=tv&group_by=ad_id,country&window_minutes=5&since=e-1:7&min_interval_ms=900",
         )
         .unwrap();
         assert_eq!((view.advertiser_id.as_str(), view.window_minutes), ("adv_001", 5));
         assert_eq!(view.group_by, [Dimension::AdId, Dimension::Country]);
         assert_eq!(view.filters.device_type, Some(DeviceType::Tv));
-        assert_eq!((since, every_ms), (Some(Position { epoch: "e-1".into(), seq: 7 }), Some(900)));
+        assert_eq!((since, min_interval_ms), (Some(Position { epoch: "e-1".into(), seq: 7 }), Some(900)));
         assert_eq!(question("").unwrap().view.window_minutes, WINDOW_MINUTES);
+        assert_eq!(question("every_ms=900").unwrap().min_interval_ms, Some(900), "the old name");
     }
 
     #[test]
@@ -389,8 +398,10 @@ mod tests {
             ("window_minutes=241", "window_minutes"),
             ("window_minutes=x", "window_minutes"),
             ("window_minutes=18446744073709551616", "window_minutes"),
+            ("min_interval_ms=0", "min_interval_ms"),
+            ("min_interval_ms=60001", "min_interval_ms"),
             ("every_ms=0", "every_ms"),
-            ("every_ms=60001", "every_ms"),
+            ("every_ms=5&min_interval_ms=5", "every_ms"),
             ("group_by=os", "group_by"),
             ("group_by=ad_id,ad_id", "group_by"),
             ("device_type=fridge", "device_type"),

@@ -8,7 +8,8 @@ use std::{
 
 use clickwire_process::redis::Connection;
 use clickwire_protocol::{
-    feed::{Keys, alerts_channel, era_key},
+    feed::{Keys, alerts_channel, generation_key},
+    ids::AdvertiserId,
     live::View,
 };
 use redis::AsyncCommands as _;
@@ -40,8 +41,8 @@ use crate::{
 /// database again.
 const MAX_EVENTS: usize = 256;
 
-/// How often it is asked which era it is.
-const CHECK_ERA: Duration = Duration::from_secs(1);
+/// How often the feed generation is asked for.
+const CHECK_GENERATION: Duration = Duration::from_secs(1);
 
 /// Hands out views; cheap to clone.
 #[derive(Clone)]
@@ -55,7 +56,7 @@ pub(crate) struct Hub {
 }
 
 /// By advertiser.
-type Feeds = Arc<Mutex<HashMap<String, Weak<Feed>>>>;
+type Feeds = Arc<Mutex<HashMap<AdvertiserId, Weak<Feed>>>>;
 
 impl Hub {
     /// Starts to listen to Redis, until `stop`.
@@ -70,10 +71,11 @@ impl Hub {
         let (requests, received) = mpsc::unbounded_channel();
         let subscriber = Subscriber::new(redis.clone(), received);
         let feeds = Feeds::default();
-        let eras = follow_eras(Arc::clone(&feeds), redis.clone(), era_key(&config.redis_prefix));
+        let generations =
+            follow_generations(Arc::clone(&feeds), redis.clone(), generation_key(&config.redis_prefix));
         let stop = stop.clone();
         tokio::spawn(async move {
-            tokio::select! { () = subscriber.run() => {}, () = eras => {}, () = stop.cancelled() => {} }
+            tokio::select! { () = subscriber.run() => {}, () = generations => {}, () = stop.cancelled() => {} }
         });
         let source = Source {
             tenants,
@@ -110,14 +112,14 @@ impl Hub {
 
     /// Whose views are watched by how many.
     pub(crate) fn watchers(&self) -> Vec<Advertiser> {
-        let feeds: Vec<(String, Arc<Feed>)> = {
+        let feeds: Vec<(AdvertiserId, Arc<Feed>)> = {
             let feeds = lock(&self.feeds);
             feeds.iter().filter_map(|(id, feed)| Some((id.clone(), feed.upgrade()?))).collect()
         };
         feeds.into_iter().map(|(id, feed)| Advertiser::new(id, feed.watchers())).collect()
     }
 
-    fn feed(&self, advertiser_id: &str, watcher: &Caller) -> Arc<Feed> {
+    fn feed(&self, advertiser_id: &AdvertiserId, watcher: &Caller) -> Arc<Feed> {
         let mut feeds = lock(&self.feeds);
         if let Some(feed) = feeds.get(advertiser_id).and_then(Weak::upgrade) {
             return feed;
@@ -129,7 +131,7 @@ impl Hub {
             Feed::start(advertiser_id, source, watcher, events, needs_resync)
         });
         feeds.retain(|_, feed| feed.strong_count() > 0);
-        feeds.insert(advertiser_id.to_owned(), Arc::downgrade(&feed));
+        feeds.insert(advertiser_id.clone(), Arc::downgrade(&feed));
         feed
     }
 
@@ -159,23 +161,23 @@ impl Hub {
     }
 }
 
-fn lock(feeds: &Feeds) -> MutexGuard<'_, HashMap<String, Weak<Feed>>> {
+fn lock(feeds: &Feeds) -> MutexGuard<'_, HashMap<AdvertiserId, Weak<Feed>>> {
     feeds.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has all feeds read the database again when an aggregator says, by a new era, that messages of any may
-/// have been lost; also when the era is first known, for those that began before.
-async fn follow_eras(feeds: Feeds, mut redis: Connection, key: String) {
-    let mut every = interval(CHECK_ERA);
+/// Has all feeds read the database again when an aggregator says, by a new feed generation, that messages of any
+/// may have been lost; also when the generation is first known, for those that began before.
+async fn follow_generations(feeds: Feeds, mut redis: Connection, key: String) {
+    let mut every = interval(CHECK_GENERATION);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known: Option<Option<String>> = None;
     loop {
         every.tick().await;
         // Away: feeds are read again when it is back.
-        let Ok(era) = redis.get::<_, Option<String>>(&key).await else { continue };
-        if known.as_ref() != Some(&era) {
+        let Ok(generation) = redis.get::<_, Option<String>>(&key).await else { continue };
+        if known.as_ref() != Some(&generation) {
             lock(&feeds).values().filter_map(Weak::upgrade).for_each(|feed| feed.invalidate());
-            known = Some(era);
+            known = Some(generation);
         }
     }
 }

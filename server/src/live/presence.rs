@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use clickwire_protocol::live::View;
+use clickwire_protocol::{ids::AdvertiserId, live::View};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,7 +12,8 @@ pub(crate) const LISTED: usize = 100;
 /// What is watched of one advertiser.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Advertiser {
-    advertiser_id: String,
+    #[schema(value_type = String)]
+    advertiser_id: AdvertiserId,
     /// Subscriptions to any of its views.
     watchers: usize,
     /// The views, the most watched first; their filters say which campaign.
@@ -54,7 +55,7 @@ impl Advertiser {
     }
 
     /// From its views and who watches each.
-    pub(crate) fn new(advertiser_id: String, views: Vec<(View, BTreeMap<Arc<str>, usize>)>) -> Self {
+    pub(crate) fn new(advertiser_id: AdvertiserId, views: Vec<(View, BTreeMap<Arc<str>, usize>)>) -> Self {
         let views = views.into_iter().map(|(view, present)| WatchedView::new(view, present));
         let mut views: Vec<_> = views.filter(|view| view.watchers > 0).collect();
         let watchers = views.iter().map(|view| view.watchers).sum();

@@ -5,6 +5,7 @@ use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use clickwire_protocol::{
     feed::Position,
+    ids::AdvertiserId,
     live::{ClientMessage, ServerMessage, Topic, Unreadable, close},
     object::Fault,
 };
@@ -173,7 +174,7 @@ impl Session {
         self.connection.answer(&ServerMessage::Welcome {
             session: self.id.to_string(),
             heartbeat_ms: self.sessions.heartbeat.as_millis() as u64,
-            advertisers: caller.scope.advertisers().map(<[String]>::to_vec),
+            advertisers: caller.scope.advertisers().map(<[AdvertiserId]>::to_vec),
         })?;
         Ok(caller)
     }
@@ -210,8 +211,8 @@ impl Session {
             ClientMessage::Auth { .. } => Err(End::close(close::PROTOCOL_ERROR, "authenticated already")),
             ClientMessage::Ping {} => self.connection.answer(&ServerMessage::Pong),
             ClientMessage::Unsubscribe { id } => self.connection.unsubscribe(id),
-            ClientMessage::Subscribe { id, view, since, every_ms } => {
-                match self.source(id, view, since, every_ms, caller) {
+            ClientMessage::Subscribe { id, view, since, min_interval_ms } => {
+                match self.source(id, view, since, min_interval_ms, caller) {
                     Ok(source) => self.connection.subscribe(id, source),
                     Err(refused) => self.refuse(id, refused),
                 }
@@ -228,7 +229,7 @@ impl Session {
         id: u32,
         topic: Topic,
         since: Option<Position>,
-        every_ms: Option<u32>,
+        min_interval_ms: Option<u32>,
         caller: &Caller,
     ) -> Result<Box<dyn Source>, Refused> {
         if self.connection.others(id) >= MAX_SUBSCRIPTIONS {
@@ -240,7 +241,7 @@ impl Session {
                 let watched = self.hub.watch(view, caller).ok_or_else(|| {
                     Refused::new("too_many", "You watch this advertiser in too many different ways.")
                 })?;
-                Ok(Box::new(ViewSubscription::new(watched, since, Arc::clone(&caller.name), every_ms)))
+                Ok(Box::new(ViewSubscription::new(watched, since, Arc::clone(&caller.name), min_interval_ms)))
             }
             Topic::Alerts {} if caller.scope != Scope::All => {
                 Err(Refused::new("forbidden", "Only operators watch incidents."))

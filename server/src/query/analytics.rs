@@ -13,8 +13,9 @@ use axum::{Json, extract::State};
 use clickwire_ledger::counts::{CountsRow, SUMS};
 use clickwire_protocol::{
     analytics::{Aggregate, AggregateRow, Dimension, Granularity},
-    click::{self, Rejection},
+    click::Rejection,
     counts::DeviceType,
+    ids::AdvertiserId,
 };
 use sqlx::{FromRow as _, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
@@ -39,7 +40,7 @@ const MAX_ROWS: usize = 50_000;
 /// What is asked, checked.
 #[derive(Debug, PartialEq)]
 struct AggregateQuery {
-    advertiser_id: Option<String>,
+    advertiser_id: Option<AdvertiserId>,
     granularity: Granularity,
     start: OffsetDateTime,
     end: OffsetDateTime,
@@ -67,7 +68,7 @@ pub(crate) async fn aggregate(
     parameters: Parameters,
 ) -> Result<Json<Aggregate>, Error> {
     let question = AggregateQuery::read(parameters, OffsetDateTime::now_utc())?;
-    let advertiser_id = caller.scope.advertiser_or_all(question.advertiser_id.as_deref())?;
+    let advertiser_id = caller.scope.advertiser_or_all(question.advertiser_id.as_ref())?;
 
     let started = Instant::now();
     let mut tenants = state.tenants.begin(&caller.scope, caller.holders(advertiser_id)).await?;
@@ -110,7 +111,7 @@ impl AggregateQuery {
             .take("start_time", instant)
             .unwrap_or_else(|| end.saturating_sub(default_range(granularity)));
         let group_by = given.take("group_by", Dimension::list).unwrap_or_default();
-        let advertiser_id = given.take("advertiser_id", click::id);
+        let advertiser_id = given.take("advertiser_id", AdvertiserId::new);
         let mut filters = Vec::new();
         for dimension in Dimension::ALL {
             let value = given.take(dimension.as_str(), |text| dimension.value(text));
@@ -131,7 +132,7 @@ impl AggregateQuery {
         (floor(self.start, seconds), last.saturating_add(width(self.granularity)))
     }
 
-    fn sql(&self, advertiser_id: Option<&str>) -> QueryBuilder<Postgres> {
+    fn sql(&self, advertiser_id: Option<&AdvertiserId>) -> QueryBuilder<Postgres> {
         let table = match self.granularity {
             Granularity::Minute => "click_minutes",
             Granularity::Hour => "click_hours",
@@ -144,7 +145,7 @@ impl AggregateQuery {
         sql.push(format!(", {SUMS} FROM {table} WHERE bucket >= ")).push_bind(self.buckets().0);
         sql.push(" AND bucket < ").push_bind(self.end);
         if let Some(advertiser_id) = advertiser_id {
-            sql.push(" AND advertiser_id = ").push_bind(advertiser_id.to_owned());
+            sql.push(" AND advertiser_id = ").push_bind(advertiser_id.clone());
         }
         for (dimension, value) in &self.filters {
             sql.push(format!(" AND {} = ", dimension.as_str())).push_bind(value.clone());
@@ -241,7 +242,7 @@ mod tests {
                 prop_assert!(first <= question.start && question.end <= last, "{question:?}: {first} to {last}");
                 // As they are bound: a time that is not in UTC would be converted then.
                 prop_assert!(question.start.offset().is_utc() && question.end.offset().is_utc());
-                question.sql(Some("adv_001"));
+                question.sql(Some(&AdvertiserId::unchecked("adv_001")));
                 question.sketches(None, OffsetDateTime::now_utc());
             }
         }
@@ -276,7 +277,7 @@ mod tests {
             ("group_by", "campaign_id,device_type"),
         ])
         .unwrap();
-        let sql = question.sql(Some("adv_001")).into_sql();
+        let sql = question.sql(Some(&AdvertiserId::unchecked("adv_001"))).into_sql();
         assert!(
             sql.as_str()
                 .contains("FROM click_hours WHERE bucket >= $1 AND bucket < $2 AND advertiser_id = $3"),

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use axum::{Json, extract::State};
-use clickwire_protocol::{click, counts::Disposition, report::Dimension, rules::Rule};
+use clickwire_protocol::{counts::Disposition, ids::AdvertiserId, report::Dimension, rules::Rule};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row as _};
 use time::{Duration, OffsetDateTime};
@@ -43,7 +43,8 @@ pub(crate) struct FoundClick {
     clicked_at: String,
     #[schema(format = DateTime)]
     received_at: String,
-    advertiser_id: String,
+    #[schema(value_type = String)]
+    advertiser_id: AdvertiserId,
     campaign_id: String,
     ad_id: String,
     country: String,
@@ -119,7 +120,7 @@ pub(crate) struct Search {
 /// A search, checked.
 pub(super) struct Wanted {
     click_id: Option<Uuid>,
-    pub(super) advertiser_id: Option<String>,
+    pub(super) advertiser_id: Option<AdvertiserId>,
     start: Option<OffsetDateTime>,
     end: Option<OffsetDateTime>,
     dimensions: Vec<(Dimension, String)>,
@@ -130,7 +131,7 @@ pub(super) struct Wanted {
 }
 
 /// The place of a click in the order of pages.
-type Cursor = (i64, Uuid, String);
+type Cursor = (i64, Uuid, AdvertiserId);
 
 /// Clicks, the latest first.
 #[utoipa::path(get, path = "/api/v1/clicks", operation_id = "find_clicks", tag = "viewer", params(Search, InPages),
@@ -142,7 +143,7 @@ pub(crate) async fn find(
 ) -> Result<Json<Page<FoundClick>>, Error> {
     let asked: Asked<Cursor> = Asked::read(&mut parameters);
     let wanted = Wanted::read(parameters, OffsetDateTime::now_utc())?;
-    let advertiser_id = caller.scope.advertiser_or_all(wanted.advertiser_id.as_deref())?;
+    let advertiser_id = caller.scope.advertiser_or_all(wanted.advertiser_id.as_ref())?;
     let started = Instant::now();
     let mut tenants = state.tenants.begin(&caller.scope, caller.holders(advertiser_id)).await?;
     let mut sql = wanted.page(advertiser_id, &asked);
@@ -175,7 +176,7 @@ impl Wanted {
         }
         let wanted = Self {
             click_id,
-            advertiser_id: given.take("advertiser_id", click::id),
+            advertiser_id: given.take("advertiser_id", AdvertiserId::new),
             start,
             end,
             dimensions,
@@ -191,7 +192,7 @@ impl Wanted {
     }
 
     /// A page of clicks.
-    fn page(&self, advertiser_id: Option<&str>, asked: &Asked<Cursor>) -> QueryBuilder<Postgres> {
+    fn page(&self, advertiser_id: Option<&AdvertiserId>, asked: &Asked<Cursor>) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new(format!(
             "SELECT click_id, {} AS clicked_at, {} AS received_at, advertiser_id, campaign_id, ad_id, country, \
                     device_type, os, browser, user_id, {}::text AS disposition, rule, rule_version, evidence, robot, \
@@ -213,7 +214,7 @@ impl Wanted {
     }
 
     /// Declares the cursor `exported` of all clicks, the earliest first.
-    pub(super) fn cursor(&self, advertiser_id: Option<&str>) -> QueryBuilder<Postgres> {
+    pub(super) fn cursor(&self, advertiser_id: Option<&AdvertiserId>) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new(format!(
             "DECLARE exported NO SCROLL CURSOR FOR SELECT click_id::text, c.clicked_at, c.received_at, advertiser_id, \
                     campaign_id, ad_id, country, device_type, os, browser, user_id, {}::text AS disposition, rule, \
@@ -226,7 +227,7 @@ impl Wanted {
     }
 
     /// The number of clicks, up to `max`.
-    pub(super) fn count(&self, advertiser_id: Option<&str>, max: i64) -> QueryBuilder<Postgres> {
+    pub(super) fn count(&self, advertiser_id: Option<&AdvertiserId>, max: i64) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT");
         self.push_from(&mut sql, advertiser_id);
         sql.push(format!(" LIMIT {max}) AS some"));
@@ -238,7 +239,7 @@ impl Wanted {
     }
 
     /// Tables and conditions.
-    fn push_from(&self, sql: &mut QueryBuilder<Postgres>, advertiser_id: Option<&str>) {
+    fn push_from(&self, sql: &mut QueryBuilder<Postgres>, advertiser_id: Option<&AdvertiserId>) {
         sql.push(" FROM clicks AS c");
         if let Some(as_of) = self.as_of {
             past::join(sql, as_of, |sql| self.push_bounds(sql, "", advertiser_id));
@@ -266,7 +267,7 @@ impl Wanted {
         }
     }
 
-    fn push_bounds(&self, sql: &mut QueryBuilder<Postgres>, of: &str, advertiser_id: Option<&str>) {
+    fn push_bounds(&self, sql: &mut QueryBuilder<Postgres>, of: &str, advertiser_id: Option<&AdvertiserId>) {
         if let Some(start) = self.start {
             sql.push(format!(" AND {of}clicked_at >= ")).push_bind(start);
         }
@@ -274,7 +275,7 @@ impl Wanted {
             sql.push(format!(" AND {of}clicked_at < ")).push_bind(end);
         }
         if let Some(advertiser_id) = advertiser_id {
-            sql.push(format!(" AND {of}advertiser_id = ")).push_bind(advertiser_id.to_owned());
+            sql.push(format!(" AND {of}advertiser_id = ")).push_bind(advertiser_id.clone());
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use clickwire_protocol::ids::AdvertiserId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -62,10 +63,10 @@ pub(crate) async fn campaigns(
     caller: Caller,
     mut parameters: Parameters,
 ) -> Result<Json<Page<Campaign>>, Error> {
-    let advertiser_id = parameters.text("advertiser_id");
+    let advertiser_id = parameters.text("advertiser_id").map(AdvertiserId::unchecked);
     let asked: Asked<String> = Asked::read(&mut parameters);
     let asked = parameters.finish(asked)?;
-    let advertiser_id = caller.scope.advertiser(advertiser_id.as_deref())?;
+    let advertiser_id = caller.scope.advertiser(advertiser_id.as_ref())?;
     let data = sqlx::query_as(
         "SELECT campaign_id, name FROM campaigns \
          WHERE advertiser_id = $1 AND ($2::text IS NULL OR campaign_id > $2) ORDER BY campaign_id LIMIT $3",

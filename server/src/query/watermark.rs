@@ -2,21 +2,21 @@
 //! [`clickwire_protocol::finality`].
 
 use clickwire_ledger::watermark;
-use clickwire_protocol::finality;
+use clickwire_protocol::{finality, times::UnixMs};
 use sqlx::PgExecutor;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// The least of all partitions' watermarks, in Unix milliseconds; `None` before all have counted.
-pub(crate) struct Watermark(Option<i64>);
+/// The least of all partitions' watermarks; `None` before all have counted.
+pub(crate) struct Watermark(Option<UnixMs>);
 
 impl Watermark {
     /// The watermark of an installation with this number of partitions.
     pub(crate) async fn read(database: impl PgExecutor<'_>, partitions: u16) -> Result<Self, sqlx::Error> {
-        Ok(Self(watermark::installation_ms(database, partitions).await?))
+        Ok(Self(watermark::of_deployment(database, partitions).await?))
     }
 
-    /// Unix milliseconds.
-    pub(crate) fn ms(&self) -> Option<i64> {
+    /// The time.
+    pub(crate) fn time(&self) -> Option<UnixMs> {
         self.0
     }
 
@@ -27,11 +27,11 @@ impl Watermark {
 
     /// Minutes that end at or before this are final; RFC 3339.
     pub(crate) fn final_before(&self) -> Option<String> {
-        self.0.map(finality::final_before_ms).and_then(rfc3339)
+        self.0.map(finality::final_before).and_then(rfc3339)
     }
 }
 
-fn rfc3339(unix_ms: i64) -> Option<String> {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000).ok()?;
+fn rfc3339(time: UnixMs) -> Option<String> {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000_000).ok()?;
     time.format(&Rfc3339).ok()
 }

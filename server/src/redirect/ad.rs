@@ -1,5 +1,6 @@
 //! An ad as redirects need it, and as the database and Redis have it.
 
+use clickwire_protocol::ids::{AdId, AdvertiserId, CampaignId};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,8 +13,8 @@ use super::{
 /// Where an ad leads and whose it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Ad {
-    pub(crate) advertiser_id: String,
-    pub(crate) campaign_id: String,
+    pub(crate) advertiser_id: AdvertiserId,
+    pub(crate) campaign_id: CampaignId,
     pub(crate) target: Target,
     pub(crate) template: Template,
     /// Where else a link may lead.
@@ -38,8 +39,8 @@ impl Ad {
 /// The same before it is read.
 #[derive(Serialize, Deserialize, sqlx::FromRow)]
 pub(super) struct Row {
-    advertiser_id: String,
-    campaign_id: String,
+    advertiser_id: AdvertiserId,
+    campaign_id: CampaignId,
     target_url: String,
     click_id_template: String,
     /// Left out by servers of an earlier version, as the next.
@@ -56,13 +57,14 @@ fn everything() -> Vec<String> {
 
 impl Row {
     /// The ad; `None` if somebody has registered round the API what can't be redirected to.
-    pub(super) fn read(self, ad_id: &str) -> Option<Ad> {
-        let target = Target::stored(&self.target_url)
-            .inspect_err(|error| tracing::error!(ad_id, %error, "the ad's target can't be used"));
+    pub(super) fn read(self, ad_id: &AdId) -> Option<Ad> {
+        let target = Target::stored(&self.target_url).inspect_err(
+            |error| tracing::error!(ad_id = ad_id.as_str(), %error, "the ad's target can't be used"),
+        );
         let template = self
             .click_id_template
             .parse()
-            .inspect_err(|error| tracing::error!(ad_id, %error, "the advertiser's template can't be used"));
+            .inspect_err(|error| tracing::error!(ad_id = ad_id.as_str(), %error, "the advertiser's template can't be used"));
         Some(Ad {
             advertiser_id: self.advertiser_id,
             campaign_id: self.campaign_id,

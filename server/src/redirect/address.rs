@@ -7,14 +7,14 @@
 use std::borrow::Cow;
 
 use axum::http::{HeaderMap, header::ACCEPT};
-use clickwire_protocol::click;
+use clickwire_protocol::ids::AdId;
 use percent_encoding::percent_decode_str;
 
 /// Ids that a text may mean, the likeliest first.
-pub(super) fn ad_ids(text: &str) -> Vec<String> {
+pub(super) fn ad_ids(text: &str) -> Vec<AdId> {
     let trimmed = text.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let other = (trimmed != text).then_some(trimmed);
-    [Some(text), other].into_iter().flatten().filter_map(|text| click::id(text).ok()).collect()
+    [Some(text), other].into_iter().flatten().filter_map(|text| AdId::new(text).ok()).collect()
 }
 
 /// What stands in the place of the ad's id, if the path is a link's but for slashes; `Some(None)` if that is no
@@ -62,7 +62,7 @@ mod tests {
             (")", &[]),
             ("", &[]),
         ] {
-            assert_eq!(ad_ids(text), ids, "{text}");
+            assert!(ad_ids(text).iter().map(AdId::as_str).eq(ids.iter().copied()), "{text}");
         }
     }
 

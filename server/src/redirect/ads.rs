@@ -20,6 +20,7 @@ use std::{
 };
 
 use clickwire_process::redis::Connection;
+use clickwire_protocol::ids::AdId;
 use quick_cache::sync::Cache;
 use sqlx::PgPool;
 use tokio::{
@@ -65,7 +66,7 @@ const QUERY: &str = "SELECT a.campaign_id, c.advertiser_id, a.target_url, a.land
 pub(crate) struct Ads(Arc<Inner>);
 
 struct Inner {
-    slots: Cache<String, Arc<Slot>>,
+    slots: Cache<AdId, Arc<Slot>>,
     shared: Shared,
     database: PgPool,
     queries: Semaphore,
@@ -114,16 +115,16 @@ impl Ads {
         };
         let ads = Self(Arc::new(inner));
         let inner = Arc::clone(&ads.0);
-        hub.follow(channel, |events, suspect| (ads, tokio::spawn(follow(inner, events, suspect))))
+        hub.follow(channel, |events, needs_resync| (ads, tokio::spawn(follow(inner, events, needs_resync))))
     }
 
     /// The ad of this id, if there is one.
-    pub(crate) async fn find(&self, ad_id: &str) -> Result<Option<Arc<Ad>>, Error> {
+    pub(crate) async fn find(&self, ad_id: &AdId) -> Result<Option<Arc<Ad>>, Error> {
         let slot = self.0.slot(ad_id);
         let found = match slot.serve(self.0.stamp(&slot)) {
             Served::Fresh(found) => counted("cache", found),
             Served::Due(found) => {
-                let (inner, ad_id) = (Arc::clone(&self.0), ad_id.to_owned());
+                let (inner, ad_id) = (Arc::clone(&self.0), ad_id.clone());
                 // Ends within the look-up's own limits, and nothing waits for it.
                 tokio::spawn(async move { inner.refresh(&ad_id, &slot).await });
                 counted("cache", found)
@@ -138,7 +139,7 @@ impl Ads {
     }
 
     /// The ad, if it is in this server's memory; it may be due.
-    pub(crate) fn remembered(&self, ad_id: &str) -> Option<Arc<Ad>> {
+    pub(crate) fn remembered(&self, ad_id: &AdId) -> Option<Arc<Ad>> {
         match &self.0.slots.get(ad_id)?.known().as_ref()?.found {
             Found::Ad(ad) => Some(Arc::clone(ad)),
             Found::Nothing | Found::Unreachable(_) => None,
@@ -146,7 +147,7 @@ impl Ads {
     }
 
     /// Tells every server that these ads have changed; to be called after the commit.
-    pub(crate) async fn announce(&self, ad_ids: &[String]) -> Result<(), Error> {
+    pub(crate) async fn announce(&self, ad_ids: &[AdId]) -> Result<(), Error> {
         ad_ids.iter().for_each(|ad_id| self.0.note_change(ad_id));
         self.0
             .shared
@@ -157,18 +158,20 @@ impl Ads {
 }
 
 /// Notes what other servers have changed, or may have.
-async fn follow(inner: Arc<Inner>, mut events: mpsc::Receiver<Event>, suspect: Arc<AtomicBool>) {
+async fn follow(inner: Arc<Inner>, mut events: mpsc::Receiver<Event>, needs_resync: Arc<AtomicBool>) {
     while let Some(event) = events.recv().await {
         match event {
-            _ if suspect.swap(false, Ordering::Relaxed) => inner.note_any_change(),
+            _ if needs_resync.swap(false, Ordering::Relaxed) => inner.note_any_change(),
             Event::Subscribed => inner.note_any_change(),
-            Event::Message(ad_id) => inner.note_change(&String::from_utf8_lossy(&ad_id)),
+            Event::Message(ad_id) => {
+                inner.note_change(&AdId::unchecked(String::from_utf8_lossy(&ad_id)));
+            }
         }
     }
 }
 
 impl Inner {
-    fn slot(&self, ad_id: &str) -> Arc<Slot> {
+    fn slot(&self, ad_id: &AdId) -> Arc<Slot> {
         if let Some(slot) = self.slots.get(ad_id) {
             return slot;
         }
@@ -181,7 +184,7 @@ impl Inner {
         self.generation.load(Ordering::Acquire) + slot.changes.load(Ordering::Acquire)
     }
 
-    fn note_change(&self, ad_id: &str) {
+    fn note_change(&self, ad_id: &AdId) {
         if let Some(slot) = self.slots.peek(ad_id) {
             slot.changes.fetch_add(1, Ordering::AcqRel);
         }
@@ -192,7 +195,7 @@ impl Inner {
     }
 
     /// Looks an ad up, unless another request has just done that.
-    async fn load(&self, ad_id: &str, slot: &Slot) -> Found {
+    async fn load(&self, ad_id: &AdId, slot: &Slot) -> Found {
         let _turn = slot.turn.lock().await;
         match slot.serve(self.stamp(slot)) {
             Served::Fresh(found) | Served::Due(found) => counted("cache", found),
@@ -201,12 +204,12 @@ impl Inner {
     }
 
     /// Looks an ad up again.
-    async fn refresh(&self, ad_id: &str, slot: &Slot) {
+    async fn refresh(&self, ad_id: &AdId, slot: &Slot) {
         let _turn = slot.turn.lock().await;
         self.look_up(ad_id, slot).await;
     }
 
-    async fn look_up(&self, ad_id: &str, slot: &Slot) -> Found {
+    async fn look_up(&self, ad_id: &AdId, slot: &Slot) -> Found {
         // Before anything is read: what changes meanwhile is not contained.
         let stamp = self.stamp(slot);
         let before = slot.known().clone();
@@ -215,7 +218,7 @@ impl Inner {
             (Ok(Some(ad)), _) => (Found::Ad(Arc::new(ad)), FRESH),
             (Ok(None), _) => (Found::Nothing, ABSENT),
             (Err(error), Some(Found::Ad(ad))) => {
-                tracing::debug!(ad_id, %error, "an old answer is served");
+                tracing::debug!(ad_id = ad_id.as_str(), %error, "an old answer is served");
                 (Found::Ad(ad), RETRY)
             }
             (Err(error), _) => (Found::Unreachable(error.to_string().into()), RETRY_UNKNOWN),
@@ -224,7 +227,7 @@ impl Inner {
         found
     }
 
-    async fn read(&self, ad_id: &str, has_changed: bool) -> Result<Option<Ad>, sqlx::Error> {
+    async fn read(&self, ad_id: &AdId, has_changed: bool) -> Result<Option<Ad>, sqlx::Error> {
         if has_changed {
             self.shared.hold_empty(ad_id).await;
         } else if let Some(row) = self.shared.get(ad_id).await
@@ -241,7 +244,7 @@ impl Inner {
         Ok(row.read(ad_id))
     }
 
-    async fn query(&self, ad_id: &str) -> Result<Option<Row>, sqlx::Error> {
+    async fn query(&self, ad_id: &AdId) -> Result<Option<Row>, sqlx::Error> {
         let _permit = self.queries.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
         sqlx::query_as(QUERY).bind(ad_id).fetch_optional(&self.database).await
     }
@@ -282,6 +285,8 @@ fn counted<T>(from: &'static str, answer: T) -> T {
 
 #[cfg(test)]
 mod tests {
+    use clickwire_protocol::ids::{AdvertiserId, CampaignId};
+
     use super::*;
     use crate::redirect::query::Forwarded;
 
@@ -292,8 +297,8 @@ mod tests {
     #[test]
     fn what_is_due_is_served_and_looked_up_by_the_first_who_asks() {
         let ad = Ad {
-            advertiser_id: "adv_001".into(),
-            campaign_id: "camp_001".into(),
+            advertiser_id: AdvertiserId::unchecked("adv_001"),
+            campaign_id: CampaignId::unchecked("camp_001"),
             target: "https://example.com/".parse().unwrap(),
             template: "".parse().unwrap(),
             landing_hosts: Vec::new(),

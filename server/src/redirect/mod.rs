@@ -34,7 +34,10 @@ use axum::{
     http::{HeaderMap, Method, Uri, header::REFERER},
     response::{IntoResponse as _, Response},
 };
-use clickwire_protocol::attribution::{self, Params};
+use clickwire_protocol::{
+    attribution::{self, Params},
+    ids::AdId,
+};
 
 use self::ad::Ad;
 use self::{macros::ClickMacros, query::Query};
@@ -177,25 +180,25 @@ async fn follow(
     state.intake.take(&click, ClientRetry::FireAndForget).await?;
     let told = ClickMacros {
         click_id: &state.click_ids.sign(click.click_id, &click.dimensions.ad_id),
-        ad_id: &click.dimensions.ad_id,
-        campaign_id: &click.dimensions.campaign_id,
-        advertiser_id: &click.advertiser_id,
+        ad_id: click.dimensions.ad_id.as_str(),
+        campaign_id: click.dimensions.campaign_id.as_str(),
+        advertiser_id: click.advertiser_id.as_str(),
         country: &click.dimensions.country,
         device_type: click.dimensions.device_type.as_str(),
         os: click.os.as_deref().unwrap_or_default(),
-        timestamp: click.clicked_at_ms.div_euclid(1_000),
+        timestamp: click.clicked_at_ms.0.div_euclid(1_000),
         query,
     };
     Ok(Followed::Taken(ad.leads_to(&told, true)))
 }
 
 /// Where a click goes on to that nothing is to be known of.
-fn uncounted(ad: &Ad, ad_id: &str, query: &Query<'_>) -> String {
+fn uncounted(ad: &Ad, ad_id: &AdId, query: &Query<'_>) -> String {
     let told = ClickMacros {
         click_id: "",
-        ad_id,
-        campaign_id: &ad.campaign_id,
-        advertiser_id: &ad.advertiser_id,
+        ad_id: ad_id.as_str(),
+        campaign_id: ad.campaign_id.as_str(),
+        advertiser_id: ad.advertiser_id.as_str(),
         country: "",
         device_type: "",
         os: "",

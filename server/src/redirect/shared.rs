@@ -6,6 +6,7 @@
 //! the database is asked.
 
 use clickwire_process::redis::Connection;
+use clickwire_protocol::ids::AdId;
 use futures_util::future::try_join_all;
 use redis::{AsyncCommands as _, ExistenceCheck, RedisResult, SetExpiry, SetOptions};
 
@@ -36,19 +37,19 @@ impl Shared {
         format!("{}:ads", self.prefix)
     }
 
-    fn key(&self, ad_id: &str) -> String {
+    fn key(&self, ad_id: &AdId) -> String {
         format!("{}:ad:{ad_id}", self.prefix)
     }
 
     /// What Redis has; `None` also if it is away or holds the ad empty.
-    pub(super) async fn get(&self, ad_id: &str) -> Option<Row> {
+    pub(super) async fn get(&self, ad_id: &AdId) -> Option<Row> {
         let kept: RedisResult<Option<String>> = self.redis.clone().get(self.key(ad_id)).await;
         let kept = kept.inspect_err(|error| tracing::debug!(%error, "redis: no ad")).ok().flatten();
         kept.filter(|text| !text.is_empty()).and_then(|text| serde_json::from_str(&text).ok())
     }
 
     /// Keeps an ad that the database has, unless something is there.
-    pub(super) async fn put(&self, ad_id: &str, row: &Row) {
+    pub(super) async fn put(&self, ad_id: &AdId, row: &Row) {
         let Ok(text) = serde_json::to_string(row) else { return };
         let options = SetOptions::default()
             .conditional_set(ExistenceCheck::NX)
@@ -60,7 +61,7 @@ impl Shared {
     }
 
     /// Makes everybody ask the database.
-    pub(super) async fn hold_empty(&self, ad_id: &str) {
+    pub(super) async fn hold_empty(&self, ad_id: &AdId) {
         let held: RedisResult<()> = self.redis.clone().set_ex(self.key(ad_id), "", HELD_SECONDS).await;
         if let Err(error) = held {
             tracing::debug!(%error, "redis: an ad is not held empty");
@@ -68,7 +69,7 @@ impl Shared {
     }
 
     /// Tells every server that ads have changed.
-    pub(super) async fn announce(&self, ad_ids: &[String]) -> RedisResult<()> {
+    pub(super) async fn announce(&self, ad_ids: &[AdId]) -> RedisResult<()> {
         let channel = self.channel();
         for ad_ids in ad_ids.chunks(CHUNK) {
             // First: who hears of it must not find what was there before.
@@ -78,7 +79,7 @@ impl Shared {
             try_join_all(held).await?;
             let mut announced = redis::pipe();
             for ad_id in ad_ids {
-                announced.spublish(&channel, ad_id).ignore();
+                announced.spublish(&channel, ad_id.as_str()).ignore();
             }
             announced.query_async::<()>(&mut self.redis.clone()).await?;
         }

@@ -25,6 +25,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clickwire_protocol::ids::AdvertiserId;
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -167,12 +168,12 @@ impl Tenants {
     /// share as long as it takes.
     pub(crate) async fn begin_load(
         &self,
-        advertiser_id: &str,
+        advertiser_id: &AdvertiserId,
         watcher: &[Holder],
     ) -> Result<TenantTransaction, sqlx::Error> {
         let shares = self.take(watcher.to_vec(), usize::MAX).await.unwrap_or_default();
         // Whoever watches has been asked whether it may: the feed is of this one advertiser.
-        self.transaction(&Scope::Advertisers(vec![advertiser_id.to_owned()]), shares).await
+        self.transaction(&Scope::Advertisers(vec![advertiser_id.clone()]), shares).await
     }
 
     async fn take(&self, holders: Vec<Holder>, waiting_max: usize) -> Option<Vec<QuotaGuard<Holder>>> {

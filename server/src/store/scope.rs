@@ -1,5 +1,7 @@
 //! The advertisers whose data a caller may see: every way to an advertiser's id leads through here.
 
+use clickwire_protocol::ids::AdvertiserId;
+
 use crate::http::error::Error;
 
 /// Whose data a caller may see.
@@ -8,21 +10,24 @@ pub(crate) enum Scope {
     /// Everybody's.
     All,
     /// These advertisers'.
-    Advertisers(Vec<String>),
+    Advertisers(Vec<AdvertiserId>),
 }
 
 impl Scope {
     /// Whether data of this advertiser may be seen.
-    pub(crate) fn includes(&self, advertiser_id: &str) -> bool {
+    pub(crate) fn includes(&self, advertiser_id: &AdvertiserId) -> bool {
         match self {
             Self::All => true,
-            Self::Advertisers(ids) => ids.iter().any(|id| id == advertiser_id),
+            Self::Advertisers(ids) => ids.contains(advertiser_id),
         }
     }
 
     /// The advertiser that a request is about: the one it names, if that may be seen, else the only
     /// one there is to see.
-    pub(crate) fn advertiser<'a>(&'a self, named: Option<&'a str>) -> Result<&'a str, Error> {
+    pub(crate) fn advertiser<'a>(
+        &'a self,
+        named: Option<&'a AdvertiserId>,
+    ) -> Result<&'a AdvertiserId, Error> {
         match (named, self) {
             (Some(named), scope) if scope.includes(named) => Ok(named),
             (Some(_), _) => Err(Error::Forbidden),
@@ -32,7 +37,10 @@ impl Scope {
     }
 
     /// Like [`Scope::advertiser`], but who may see everybody and names nobody asks about all: `None`.
-    pub(crate) fn advertiser_or_all<'a>(&'a self, named: Option<&'a str>) -> Result<Option<&'a str>, Error> {
+    pub(crate) fn advertiser_or_all<'a>(
+        &'a self,
+        named: Option<&'a AdvertiserId>,
+    ) -> Result<Option<&'a AdvertiserId>, Error> {
         match (named, self) {
             (None, Self::All) => Ok(None),
             (named, scope) => scope.advertiser(named).map(Some),
@@ -40,7 +48,7 @@ impl Scope {
     }
 
     /// The advertisers that may be seen; `None`: all.
-    pub(crate) fn advertisers(&self) -> Option<&[String]> {
+    pub(crate) fn advertisers(&self) -> Option<&[AdvertiserId]> {
         match self {
             Self::All => None,
             Self::Advertisers(ids) => Some(ids),

@@ -13,7 +13,7 @@ use clickwire_services::Services;
 
 use super::aggregator::{Aggregator, Metrics};
 use super::{TemporaryFolder, usage};
-use crate::installation::Installation;
+use crate::deployment::Deployment;
 use crate::interrupt::Interrupt;
 use crate::steps::{Steps, print};
 use crate::up::{self, launch::Launch};
@@ -80,18 +80,18 @@ pub(super) fn run(options: &Options) -> Result<()> {
 /// On services of its own, as durable as those of `up`, once the stream is full.
 fn measure(options: &Options, viral: &str, steps: &Steps, interrupt: &Interrupt) -> Result<Usage> {
     let folder = TemporaryFolder::new()?;
-    let installation = Installation::locate(Some(folder.0.clone()))?;
-    installation.create()?;
-    let durable = clickwire_services::Options::persistent(installation.services());
+    let deployment = Deployment::locate(Some(folder.0.clone()))?;
+    deployment.create()?;
+    let durable = clickwire_services::Options::persistent(deployment.services());
     // Filling is not what is measured: there the broker need not wait for the disk.
     let quick = clickwire_services::Options { nats_sync_interval: "2m".to_owned(), ..durable.clone() };
     let say = |step: &str| steps.say(step);
 
     let services = Services::start(&quick, &say)?;
-    fill(options, viral, &Launch { installation: &installation, services: &services, steps, interrupt })?;
+    fill(options, viral, &Launch { deployment: &deployment, services: &services, steps, interrupt })?;
     services.stop();
     let services = Services::start(&durable, &say)?;
-    let launch = Launch { installation: &installation, services: &services, steps, interrupt };
+    let launch = Launch { deployment: &deployment, services: &services, steps, interrupt };
     let usage = aggregate(options, &launch)?;
     let rows = services.psql("clickwire", "SELECT count(*) FROM clicks")?;
     ensure!(rows == options.clicks.to_string(), "the ledger holds {rows} clicks of {}", options.clicks);

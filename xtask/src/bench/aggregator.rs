@@ -27,7 +27,7 @@ impl Aggregator {
         let port = Port::Free.reserve("the aggregator")?;
         let listen = [("CLICKWIRE_AGGREGATOR_LISTEN", loopback(port.port()))];
         let program = launch.program("aggregator", "clickwire-aggregator", &[], &listen)?;
-        let log = launch.installation.logs().join("supervisor.log");
+        let log = launch.deployment.logs().join("supervisor.log");
         let supervisor = Supervisor::start(&log, None, None)?;
         let pid = supervisor.spawn(&program)?;
         Ok(Self { program, pid, port, _supervisor: supervisor })

@@ -14,7 +14,7 @@ use clickwire_services::{Folder, Port, Server, Services};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{TemporaryFolder, usage};
-use crate::installation::Installation;
+use crate::deployment::Deployment;
 use crate::interrupt::Interrupt;
 use crate::status::Status;
 use crate::steps::{Steps, print};
@@ -284,12 +284,12 @@ fn with_server<T: DeserializeOwned>(
     run: impl FnOnce(&Services, &Status, &mut Command) -> Result<ExitStatus>,
 ) -> Result<T> {
     let folder = TemporaryFolder::new()?;
-    let installation = Installation::locate(Some(folder.0.clone()))?;
-    installation.create()?;
+    let deployment = Deployment::locate(Some(folder.0.clone()))?;
+    deployment.create()?;
     let services =
         clickwire_services::Options { folder: Folder::Temporary, ..clickwire_services::Options::temporary() };
     let services = Services::start(&services, &|step| steps.say(step))?;
-    let launch = Launch { installation: &installation, services: &services, steps, interrupt };
+    let launch = Launch { deployment: &deployment, services: &services, steps, interrupt };
     launch.migrate(true)?;
     let settings = [
         ("CLICKWIRE_LIVE_TICK_MS", tick_ms.to_string()),
@@ -300,7 +300,7 @@ fn with_server<T: DeserializeOwned>(
     ];
     let running = launch.programs(Port::Free.reserve("the server")?, false, &settings)?;
     let status = running.status(&launch)?;
-    let secrets = installation.secrets()?;
+    let secrets = deployment.secrets()?;
     let answer = folder.0.join("load.json");
     let mut load = Command::new(release_program("clickwire-load")?);
     load.args([command, "--server", &status.server])

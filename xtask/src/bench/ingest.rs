@@ -11,7 +11,7 @@ use clickwire_services::{Folder, Port, Services};
 use serde::Deserialize;
 
 use super::{TemporaryFolder, aggregator::Metrics, processes, usage};
-use crate::installation::Installation;
+use crate::deployment::Deployment;
 use crate::interrupt::Interrupt;
 use crate::steps::{Steps, print};
 use crate::up::{self, launch::Launch};
@@ -123,15 +123,15 @@ fn measure(
     interrupt: &Interrupt,
 ) -> Result<Vec<(String, f64)>> {
     let folder = TemporaryFolder::new()?;
-    let installation = Installation::locate(Some(folder.0.clone()))?;
-    installation.create()?;
+    let deployment = Deployment::locate(Some(folder.0.clone()))?;
+    deployment.create()?;
     let services = clickwire_services::Options {
         folder: Folder::Temporary,
         nats_sync_interval: options.sync_interval.clone(),
         ..clickwire_services::Options::persistent(folder.0.clone())
     };
     let services = Services::start(&services, &|step| steps.say(step))?;
-    let launch = Launch { installation: &installation, services: &services, steps, interrupt };
+    let launch = Launch { deployment: &deployment, services: &services, steps, interrupt };
     // Redirects need ads.
     launch.migrate(true)?;
     // All the load comes from one address.
@@ -146,7 +146,7 @@ fn measure(
     load.args(["intake", "--kind", kind.name(), "--server", &status.server, "--rate", &rate.to_string()]);
     let connections = if kind == Kind::Batches { BATCH_CONNECTIONS } else { options.connections };
     load.args(["--seconds", &options.seconds.to_string(), "--connections", &connections.to_string()]);
-    load.env("CLICKWIRE_INGEST_KEY", installation.secrets()?.ingest_key).stdout(File::create(&answer)?);
+    load.env("CLICKWIRE_INGEST_KEY", deployment.secrets()?.ingest_key).stdout(File::create(&answer)?);
     let before = processes(&status)?;
     let own_before = usage::cpu_seconds(std::process::id())?;
     if !interrupt.run(&mut load)?.success() {

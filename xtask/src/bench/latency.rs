@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clickwire_services::{Folder, Port, Services};
 
 use super::{TemporaryFolder, processes, usage};
-use crate::installation::{Installation, Secrets};
+use crate::deployment::{Deployment, Secrets};
 use crate::interrupt::Interrupt;
 use crate::status::Status;
 use crate::steps::{Steps, print};
@@ -34,8 +34,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
     up::build(&up::PACKAGES, &steps, &interrupt)?;
 
     let folder = TemporaryFolder::new()?;
-    let installation = Installation::locate(Some(folder.0.clone()))?;
-    installation.create()?;
+    let deployment = Deployment::locate(Some(folder.0.clone()))?;
+    deployment.create()?;
     // As `up` has it, but for the data's place: what the broker acknowledges is on disk.
     let services = clickwire_services::Options {
         folder: Folder::Temporary,
@@ -43,9 +43,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     };
     let services = Services::start(&services, &|step| steps.say(step))?;
     let launch =
-        Launch { installation: &installation, services: &services, steps: &steps, interrupt: &interrupt };
+        Launch { deployment: &deployment, services: &services, steps: &steps, interrupt: &interrupt };
     let running = launch.programs(Port::Free.reserve("the server")?, false, &[])?;
-    measure(&running.status(&launch)?, &installation.secrets()?, options, &steps, &interrupt)?;
+    measure(&running.status(&launch)?, &deployment.secrets()?, options, &steps, &interrupt)?;
     drop(running);
     services.stop();
     Ok(())

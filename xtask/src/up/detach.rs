@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::installation::Installation;
+use crate::deployment::Deployment;
 use crate::interrupt::{Interrupt, Interrupted, terminate};
 
-pub(crate) fn run(installation: &Installation, interrupt: &Interrupt) -> Result<()> {
-    if installation.holder()?.is_some() {
-        bail!(super::already_running(installation));
+pub(crate) fn run(deployment: &Deployment, interrupt: &Interrupt) -> Result<()> {
+    if deployment.holder()?.is_some() {
+        bail!(super::already_running(deployment));
     }
     // Not among the other logs: `--fresh` deletes those while this one is written.
-    let path = installation.detached_log();
+    let path = deployment.detached_log();
     let log = OpenOptions::new()
         .create(true)
         .write(true)
@@ -40,7 +40,7 @@ pub(crate) fn run(installation: &Installation, interrupt: &Interrupt) -> Result<
     let mut shown = File::open(&path)?;
     loop {
         let ended = background.try_wait()?;
-        let is_ready = installation.holder()? == Some(background.id()) && installation.status()?.is_some();
+        let is_ready = deployment.holder()? == Some(background.id()) && deployment.status()?.is_some();
         show(&mut shown)?;
         if let Some(status) = ended {
             bail!("starting failed ({status}); see {}", path.display());

@@ -14,7 +14,7 @@ use clickwire_services::{
 
 use super::ask::is_ready_process;
 use super::deaths::{self, Deaths};
-use crate::installation::{ACCOUNTS, ADVERTISERS, Installation, Secrets};
+use crate::deployment::{ACCOUNTS, ADVERTISERS, Deployment, Secrets};
 use crate::interrupt::Interrupt;
 use crate::status::{Demo, Pids, SignIn, Status, TimescaleDb, without_password};
 use crate::steps::Steps;
@@ -33,7 +33,7 @@ const DATABASE_PORT: u16 = 25_432;
 
 /// Everything at hand while programs are started.
 pub(crate) struct Launch<'a> {
-    pub(crate) installation: &'a Installation,
+    pub(crate) deployment: &'a Deployment,
     pub(crate) services: &'a Services,
     pub(crate) steps: &'a Steps,
     pub(crate) interrupt: &'a Interrupt,
@@ -56,7 +56,7 @@ pub(crate) struct Running {
 }
 
 /// The servers to start: those that the environment doesn't name.
-pub(crate) fn services(installation: &Installation) -> Options {
+pub(crate) fn services(deployment: &Deployment) -> Options {
     let source = |variable: &str, port: u16| match std::env::var(variable) {
         Ok(url) if !url.is_empty() => Source::Use(url),
         _ => Source::Start(Port::Prefer(port)),
@@ -65,7 +65,7 @@ pub(crate) fn services(installation: &Installation) -> Options {
         nats: source("CLICKWIRE_NATS_URL", NATS_PORT),
         redis: source("CLICKWIRE_REDIS_URL", REDIS_PORT),
         database: source("CLICKWIRE_DATABASE_URL", DATABASE_PORT),
-        ..Options::persistent(installation.services())
+        ..Options::persistent(deployment.services())
     }
 }
 
@@ -78,9 +78,9 @@ impl Launch<'_> {
         is_demo: bool,
         settings: &[(&'static str, String)],
     ) -> Result<Running> {
-        let secrets = self.installation.secrets()?;
+        let secrets = self.deployment.secrets()?;
         self.migrate(is_demo)?;
-        let supervisor = Supervisor::start(&self.installation.logs().join("supervisor.log"), None, None)?;
+        let supervisor = Supervisor::start(&self.deployment.logs().join("supervisor.log"), None, None)?;
         let mut running = Running {
             supervisor,
             started: Vec::new(),
@@ -96,7 +96,7 @@ impl Launch<'_> {
 
         let mut server = [&server_environment(server_port, &secrets), settings].concat();
         server.push(("CLICKWIRE_METRICS_LISTEN", loopback(running.metrics_port.port())));
-        server.push(("CLICKWIRE_SPOOL", self.installation.spool().display().to_string()));
+        server.push(("CLICKWIRE_SPOOL", self.deployment.spool().display().to_string()));
         let environment = server.clone();
         let server = self.program("server", "clickwire-server", &[], &server)?;
         running.start(self, server, Some(server_port))?;
@@ -117,7 +117,7 @@ impl Launch<'_> {
 
     pub(crate) fn migrate(&self, is_demo: bool) -> Result<()> {
         self.steps.say("Migrating the database");
-        let log = self.installation.logs().join("migrate.log");
+        let log = self.deployment.logs().join("migrate.log");
         let output = std::fs::File::create(&log)?;
         let mut command = Command::new(release_program("clickwire-aggregator")?);
         command.arg("migrate").args(is_demo.then_some("--demo")).envs(self.servers());
@@ -130,7 +130,7 @@ impl Launch<'_> {
 
     /// Makes the demo's accounts, unless an earlier run has.
     fn accounts(&self, environment: &[(&'static str, String)], password: &str) -> Result<()> {
-        let log = self.installation.logs().join("accounts.log");
+        let log = self.deployment.logs().join("accounts.log");
         for (login, role, advertiser) in ACCOUNTS {
             let (reader, mut writer) = std::io::pipe()?;
             writeln!(writer, "{password}")?;
@@ -169,7 +169,7 @@ impl Launch<'_> {
             path: release_program(executable)?,
             args: args.iter().map(OsString::from).collect(),
             env: servers.into_iter().chain(own).collect(),
-            log: self.installation.logs().join(format!("{name}.log")),
+            log: self.deployment.logs().join(format!("{name}.log")),
         })
     }
 
@@ -298,7 +298,7 @@ impl Running {
         let pid =
             |name: &str| self.started.iter().find(|(program, _)| program.name == name).map(|&(_, pid)| pid);
         let demo = || {
-            let secrets = launch.installation.secrets()?;
+            let secrets = launch.deployment.secrets()?;
             let [viewer_token, ..] = secrets.viewer_tokens;
             anyhow::Ok(Demo {
                 ingest_key: secrets.ingest_key,
@@ -321,7 +321,7 @@ impl Running {
             database: without_password(launch.services.database_url()),
             timescaledb: timescaledb(launch.services),
             demo: pid("load").map(|_| demo()).transpose()?,
-            secrets: launch.installation.secrets_file().display().to_string(),
+            secrets: launch.deployment.secrets_file().display().to_string(),
             pids: Pids {
                 server: pid("server").context("the server was not started")?,
                 aggregator: pid("aggregator").context("the aggregator was not started")?,
@@ -330,7 +330,7 @@ impl Running {
                 redis: servers.redis,
                 database: servers.database,
             },
-            logs: launch.installation.logs().display().to_string(),
+            logs: launch.deployment.logs().display().to_string(),
         })
     }
 }
@@ -375,8 +375,8 @@ mod tests {
     fn with_program(script: &str, test: impl FnOnce(&Launch<'_>, &mut Running)) {
         let folder =
             std::env::temp_dir().join(format!("clickwire-up-{}", clickwire_services::secret().unwrap()));
-        let installation = Installation::locate(Some(folder.clone())).unwrap();
-        installation.create().unwrap();
+        let deployment = Deployment::locate(Some(folder.clone())).unwrap();
+        deployment.create().unwrap();
         let elsewhere = || Source::Use("nats://127.0.0.1:1".to_owned());
         let options = Options {
             nats: elsewhere(),
@@ -388,7 +388,7 @@ mod tests {
         let services = Services::start(&options, &|_| ()).unwrap();
         let (steps, interrupt) = (Steps::start(), Interrupt::listen().unwrap());
         let launch =
-            Launch { installation: &installation, services: &services, steps: &steps, interrupt: &interrupt };
+            Launch { deployment: &deployment, services: &services, steps: &steps, interrupt: &interrupt };
         let program = Program {
             name: "server",
             stop_signal: "TERM",

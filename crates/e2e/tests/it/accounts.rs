@@ -274,7 +274,7 @@ async fn a_cookie_vouches_for_nothing_that_another_sites_page_sends() -> Result<
     assert_eq!((answer.status, code(&answer)), (403, "cross_site"));
     assert_eq!(answer.header("access-control-allow-origin"), None);
 
-    // Nor does a cookie that was changed, or is another installation's.
+    // Nor does a cookie that was changed, or is another deployment's.
     let middle = root.cookie.len() / 2;
     let changed = format!("{}x{}", &root.cookie[..middle], &root.cookie[middle + 1..]);
     for cookie in [changed.as_str(), "clickwire=", "clickwire=a.b", "clickwire"] {

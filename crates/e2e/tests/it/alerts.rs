@@ -18,6 +18,8 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
@@ -37,15 +39,15 @@ const SECRET: &str = "webhook-secret-of-the-tests";
 
 fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
     Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: campaign_id.into(),
-            ad_id: format!("ad of {campaign_id}"),
+            campaign_id: CampaignId::unchecked(campaign_id),
+            ad_id: AdId::unchecked(format!("ad of {campaign_id}")),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        clicked_at_ms,
-        received_at_ms: now_ms(),
+        clicked_at_ms: UnixMs(clicked_at_ms),
+        received_at_ms: UnixMs(now_ms()),
         user_agent: PERSON.into(),
         ..Click::bare(Uuid::new_v4())
     }

@@ -11,7 +11,7 @@ use async_nats::{
 use clickwire_e2e::{Buckets, Program, Stack, eventually, people::Person};
 use clickwire_load::http::Server;
 use clickwire_process::now_ms;
-use clickwire_protocol::click::message_id;
+use clickwire_protocol::{click::message_id, ids::AdvertiserId};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -138,7 +138,7 @@ async fn what_is_edited_and_replayed_is_counted_once_under_its_id() -> Result<()
     lacking.as_object_mut().context("an object")?.remove("click_id");
     // The broker remembers the click's id, as it does after a post.
     let mut headers = HeaderMap::new();
-    headers.insert("Nats-Msg-Id", message_id(id, "adv_001"));
+    headers.insert("Nats-Msg-Id", message_id(id, &AdvertiserId::unchecked("adv_001")));
     let message = bad.to_string().into_bytes().into();
     nats.publish_with_headers(names.subject(3), headers, message).await?.await?;
     wait_for_the_stream(&stack, &nats).await?;

@@ -10,6 +10,8 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::{Value, json};
@@ -213,16 +215,16 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
     let now = now_ms();
     let clicks: Vec<Click> = (0..CLICKS as u128)
         .map(|number| Click {
-            advertiser_id: "adv_001".into(),
+            advertiser_id: AdvertiserId::unchecked("adv_001"),
             dimensions: Dimensions {
-                campaign_id: "camp_001".into(),
-                ad_id: "ad_001".into(),
+                campaign_id: CampaignId::unchecked("camp_001"),
+                ad_id: AdId::unchecked("ad_001"),
                 country: "DE".into(),
                 device_type: DeviceType::Mobile,
             },
             user_id: Some(format!("user_{number}")),
-            clicked_at_ms: now,
-            received_at_ms: now,
+            clicked_at_ms: UnixMs(now),
+            received_at_ms: UnixMs(now),
             ip_hash: Some(format!("{number:032X}")),
             data_center: number == 0,
             ..Click::bare(Uuid::from_u128(number + 1))

@@ -9,6 +9,8 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -76,16 +78,16 @@ async fn a_crash_at_any_point_changes_no_count() -> Result<()> {
 fn click(user: u32, after_ms: i64) -> Click {
     let now = now_ms();
     Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: format!("ad_{user:03}"),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked(format!("ad_{user:03}")),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
         user_id: Some(format!("user_{user}")),
-        clicked_at_ms: now - now % 60_000 - 60_000 + after_ms,
-        received_at_ms: now,
+        clicked_at_ms: UnixMs(now - now % 60_000 - 60_000 + after_ms),
+        received_at_ms: UnixMs(now),
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{user:032x}")),
         ..Click::bare(Uuid::new_v4())

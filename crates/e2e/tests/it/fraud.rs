@@ -11,7 +11,9 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::{Click, IdFault},
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
     stream::{DEFAULT_PARTITIONS, partition_of},
+    times::UnixMs,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use uuid::Uuid;
@@ -27,16 +29,16 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
         |at_ms: i64, user: Option<u32>, ad: u32, address: u32, bound: f64, random: &mut StdRng| {
             clicks.push(Click {
                 click_id: Uuid::from_u128(random.random()),
-                advertiser_id: format!("adv_{:03}", ad % 3 + 1),
+                advertiser_id: AdvertiserId::unchecked(format!("adv_{:03}", ad % 3 + 1)),
                 dimensions: Dimensions {
-                    campaign_id: format!("camp_{:03}", ad % 8 + 1),
-                    ad_id: format!("ad_{ad:03}"),
+                    campaign_id: CampaignId::unchecked(format!("camp_{:03}", ad % 8 + 1)),
+                    ad_id: AdId::unchecked(format!("ad_{ad:03}")),
                     country: "DE".into(),
                     device_type: DeviceType::Mobile,
                 },
                 user_id: user.map(|user| format!("user_{user}")),
-                clicked_at_ms: at_ms,
-                received_at_ms: now,
+                clicked_at_ms: UnixMs(at_ms),
+                received_at_ms: UnixMs(now),
                 user_agent: if random.random_bool(0.05) { String::new() } else { PERSON.into() },
                 ip_hash: Some(format!("{address:032x}")),
                 os: None,
@@ -93,9 +95,10 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
     // What other advertisers' keys post about the same ids, users, ads and addresses.
     let named: Vec<Click> = clicks.iter().filter(|_| random.random_bool(0.3)).cloned().collect();
     for mut click in named {
-        let others = ["adv_001", "adv_002", "adv_003"].into_iter().filter(|of| *of != click.advertiser_id);
-        click.advertiser_id = others.collect::<Vec<_>>()[random.random_range(0..2)].to_owned();
-        click.clicked_at_ms += random.random_range(-2_000..2_000);
+        let others =
+            ["adv_001", "adv_002", "adv_003"].into_iter().filter(|of| *of != click.advertiser_id.as_str());
+        click.advertiser_id = AdvertiserId::unchecked(others.collect::<Vec<_>>()[random.random_range(0..2)]);
+        click.clicked_at_ms = click.clicked_at_ms + random.random_range(-2_000..2_000_i64);
         click.bound = random.random_bool(0.8);
         if random.random_bool(0.5) {
             click.click_id = Uuid::from_u128(random.random());
@@ -109,15 +112,15 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
 fn recount(clicks: &[Click]) -> BTreeMap<Name, &'static str> {
     let evidence = |click: &Click| Evidence {
         click_id: click.click_id,
-        advertiser_id: click.advertiser_id.clone(),
+        advertiser_id: click.advertiser_id.to_string(),
         is_bound: click.bound,
-        clicked_at_ms: click.clicked_at_ms,
+        clicked_at_ms: click.clicked_at_ms.0,
         is_test: click.test,
         is_late: click.id_fault == Some(IdFault::Expired),
         is_robot: click.user_agent.is_empty() || click.data_center || click.prefetch,
         is_forged: click.id_fault == Some(IdFault::Forged),
         user_id: click.user_id.clone(),
-        ad_id: click.dimensions.ad_id.clone(),
+        ad_id: click.dimensions.ad_id.to_string(),
         address: click.ip_hash.clone(),
     };
     let clicks: Vec<Evidence> = clicks.iter().map(evidence).collect();
@@ -223,7 +226,7 @@ async fn the_start_of_a_burst_is_corrected_on_screens_and_adjustments_stay() -> 
         clickwire_load::live::Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     let mut random = StdRng::seed_from_u64(5);
     let mut template = clicks(&mut random).into_iter().find(|click| !click.test).context("no click")?;
-    template.advertiser_id = "adv_001".into();
+    template.advertiser_id = AdvertiserId::unchecked("adv_001");
     template.user_agent = PERSON.into();
     template.data_center = false;
     template.prefetch = false;
@@ -270,22 +273,22 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
     stack.has_chunks().await?;
     first.kill().await?;
     let now = now_ms();
-    let click = |number: usize, ad: &str| Click {
-        advertiser_id: "adv_001".into(),
+    let click = |number: usize, ad: &AdId| Click {
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: ad.into(),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: ad.clone(),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        clicked_at_ms: now - number as i64,
-        received_at_ms: now,
+        clicked_at_ms: UnixMs(now - number as i64),
+        received_at_ms: UnixMs(now),
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{:032x}", 7)),
         ..Click::bare(Uuid::new_v4())
     };
     let ad = |partition: u16| {
-        let named = |number: u32| format!("ad_{number:03}");
+        let named = |number: u32| AdId::unchecked(format!("ad_{number:03}"));
         (0..).map(named).find(|ad| partition_of(ad, DEFAULT_PARTITIONS) == partition).context("no ad")
     };
     let turn = stack.names().deployment_lock();

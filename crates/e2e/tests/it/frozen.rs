@@ -10,7 +10,9 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
     stream::AdvisoryLock,
+    times::UnixMs,
 };
 use tokio::{
     net::TcpListener,
@@ -56,27 +58,27 @@ async fn publish_on_each(stack: &Stack, partitions: u16, clicks: usize) -> Resul
 
 fn click(partition: u16) -> Click {
     Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: format!("ad of partition {partition}"),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked(format!("ad of partition {partition}")),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        clicked_at_ms: now_ms(),
-        received_at_ms: now_ms(),
+        clicked_at_ms: UnixMs(now_ms()),
+        received_at_ms: UnixMs(now_ms()),
         user_agent: PERSON.into(),
         ..Click::bare(Uuid::new_v4())
     }
 }
 
-/// Waits until so many transactions that hold their partition's lock wait for the installation's.
+/// Waits until so many transactions that hold their partition's lock wait for the deployment's.
 async fn queued(stack: &Stack, at_least: i64) -> Result<()> {
     let waiting = "SELECT count(*) FROM pg_locks AS turn JOIN pg_locks AS partition USING (database, pid) \
                     WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
                       AND turn.locktype = 'advisory' AND NOT turn.granted \
                       AND partition.locktype = 'advisory' AND partition.granted";
-    eventually("partitions wait for the installation's lock", Duration::from_secs(20), async || {
+    eventually("partitions wait for the deployment's lock", Duration::from_secs(20), async || {
         let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(stack.database()).await.ok()?;
         (waiting >= at_least).then_some(())
     })
@@ -106,7 +108,7 @@ async fn longest_standstill(stack: &Stack, watched: Duration) -> Result<Duration
     Ok(longest)
 }
 
-/// All of its partitions stand before the installation's lock when it freezes, and all of another's behind
+/// All of its partitions stand before the deployment's lock when it freezes, and all of another's behind
 /// them. However many they are, the others are waited for once.
 async fn frozen_in_the_line(partitions: u16) -> Result<()> {
     let mut stack = Stack::new().await?;

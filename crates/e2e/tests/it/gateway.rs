@@ -187,14 +187,18 @@ async fn a_client_is_told_as_seldom_as_it_asks() -> Result<()> {
     let _aggregator = stack.start_aggregator().await?;
     let server = stack.start_server().await?;
     let mut sockets = Vec::new();
-    for every_ms in [None, Some(1_000)] {
+    for min_interval_ms in [None, Some(1_000)] {
         let mut socket = connect(&stack).await?;
         say(&mut socket, json!({"type": "auth", "token": Stack::viewer_token("adv_001")})).await?;
         let view = json!({"kind": "clicks", "advertiser_id": "adv_001", "window_minutes": 240});
-        say(&mut socket, json!({"type": "subscribe", "id": 1, "view": view, "every_ms": every_ms})).await?;
+        say(
+            &mut socket,
+            json!({"type": "subscribe", "id": 1, "view": view, "min_interval_ms": min_interval_ms}),
+        )
+        .await?;
         sockets.push(socket);
     }
-    let mut events = Events::open_with(&stack, "&every_ms=1000", "").await?;
+    let mut events = Events::open_with(&stack, "&min_interval_ms=1000", "").await?;
     let began = Instant::now();
     for _ in 0..CLICKS {
         post(&stack, 1).await?;

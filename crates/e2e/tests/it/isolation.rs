@@ -10,7 +10,10 @@ use clickwire_e2e::{
     raw,
 };
 use clickwire_load::live::Client;
-use clickwire_protocol::counts::{Counts, Disposition};
+use clickwire_protocol::{
+    counts::{Counts, Disposition},
+    times::Minute,
+};
 use serde_json::{Value, json};
 use time::{Duration as Span, OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
@@ -204,7 +207,7 @@ struct Seen {
     buckets: Vec<String>,
     adjustments: i64,
     answer: Value,
-    live: BTreeMap<(i64, Vec<String>), Counts>,
+    live: BTreeMap<(Minute, Vec<String>), Counts>,
 }
 
 async fn seen(stack: &Stack, live: &mut Client, since: OffsetDateTime) -> Result<Seen> {

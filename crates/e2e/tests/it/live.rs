@@ -7,6 +7,7 @@ use clickwire_e2e::{Buckets, Stack, Wire, eventually};
 use clickwire_load::{http::Server, live::Client, traffic};
 use clickwire_protocol::{
     feed::Keys,
+    ids::AdvertiserId,
     live::{SUBPROTOCOL, close},
 };
 use clickwire_services::Server as Service;
@@ -89,14 +90,14 @@ async fn a_lost_message_and_a_new_aggregator_are_made_up_for() -> Result<()> {
     post(&stack, 5).await?;
     shows(&mut dashboard, 5, SOON).await?;
 
-    // What a lost publish leaves behind: the database and the feed's head moved, no message came.
+    // What a lost publish leaves behind: the database and the feed's high-water mark moved, no message came.
     sqlx::query("UPDATE click_minutes SET valid = valid + 1, version = version + 1 WHERE ctid = (SELECT min(ctid) FROM click_minutes)")
         .execute(stack.database())
         .await?;
     let mut redis =
         redis::Client::open(stack.services().redis_url())?.get_multiplexed_async_connection().await?;
-    let head = format!("{}:{{adv_001}}:head", stack.redis_prefix());
-    let _: i64 = redis::cmd("HINCRBY").arg(&head).arg("seq").arg(1).query_async(&mut redis).await?;
+    let mark = format!("{}:{{adv_001}}:head", stack.redis_prefix());
+    let _: i64 = redis::cmd("HINCRBY").arg(&mark).arg("seq").arg(1).query_async(&mut redis).await?;
     shows(&mut dashboard, 6, SOON).await?;
 
     // An aggregator that died between commit and publish: its successor makes screens read again.
@@ -109,7 +110,7 @@ async fn a_lost_message_and_a_new_aggregator_are_made_up_for() -> Result<()> {
     Ok(())
 }
 
-/// As when Redis drops a subscriber's messages: the feed's head moves on, and nothing comes. Of more than
+/// As when Redis drops a subscriber's messages: the feed's high-water mark moves on, and nothing comes. Of more than
 /// would ever be lost, so that some surely are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn screens_equal_the_database_while_a_quarter_of_the_messages_is_lost() -> Result<()> {
@@ -370,8 +371,8 @@ async fn a_feed_whose_head_goes_back_begins_anew() -> Result<()> {
 
     let redis = redis::Client::open(stack.services().redis_url())?;
     let mut redis = redis.get_multiplexed_async_connection().await?;
-    let head = Keys::new(stack.redis_prefix(), "adv_001").head;
-    let _: () = redis::cmd("HSET").arg(head).arg("seq").arg(0).query_async(&mut redis).await?;
+    let mark = Keys::new(stack.redis_prefix(), &AdvertiserId::unchecked("adv_001")).high_water_mark;
+    let _: () = redis::cmd("HSET").arg(mark).arg("seq").arg(0).query_async(&mut redis).await?;
     let _: () = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("PUBSUB").query_async(&mut redis).await?;
     let begun = timeout(SOON, async {
         while dashboard.state().position.as_ref().is_none_or(|position| position.epoch == before.epoch) {

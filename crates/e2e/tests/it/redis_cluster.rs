@@ -74,7 +74,7 @@ async fn screens_equal_the_database_when_a_shard_fails_over_and_a_slot_moves() -
     let mut shards = Shards::open(stack, &cluster).await?;
     shards.are_pushed_to(&server).await?;
 
-    // While a shard is away the others go on, and counting with them, although the era is known to that
+    // While a shard is away the others go on, and counting with them, although the feed generation is known to that
     // one alone.
     let failing_over = cluster.fail_over();
     let others = async {

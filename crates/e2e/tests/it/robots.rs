@@ -9,6 +9,8 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -156,15 +158,15 @@ async fn a_program_in_a_data_centre_posts_clicks_of_people() -> Result<()> {
 
 fn curl(received_at_ms: i64) -> Click {
     Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: "ad_001".into(),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked("ad_001"),
             country: "DE".into(),
             device_type: DeviceType::Other,
         },
-        clicked_at_ms: received_at_ms,
-        received_at_ms,
+        clicked_at_ms: UnixMs(received_at_ms),
+        received_at_ms: UnixMs(received_at_ms),
         user_agent: "curl/8.5.0".into(),
         ..Click::bare(Uuid::new_v4())
     }
@@ -196,7 +198,7 @@ async fn a_click_is_judged_by_the_list_in_force_when_it_was_received_however_lat
     stack.publish(&clicks[1..]).await?;
     for (click, expected) in clicks.iter().zip(["valid", "givt", "valid"]) {
         let (disposition, _, robot) = judged(&stack, click.click_id).await?;
-        assert_eq!(disposition, expected, "{}", click.received_at_ms - late);
+        assert_eq!(disposition, expected, "{}", click.received_at_ms.0 - late);
         assert_eq!(robot, json!((expected == "givt").then_some("http-library")));
     }
     Ok(())

@@ -12,6 +12,8 @@ use clickwire_protocol::{
     MINUTE_MS,
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
@@ -56,16 +58,16 @@ static DIFFERENCES: LazyLock<String> = LazyLock::new(|| {
 fn click(advertiser: u32, user: u32, age_ms: i64) -> Click {
     let now = now_ms();
     Click {
-        advertiser_id: format!("adv_{advertiser:03}"),
+        advertiser_id: AdvertiserId::unchecked(format!("adv_{advertiser:03}")),
         dimensions: Dimensions {
-            campaign_id: format!("camp_{advertiser:03}"),
-            ad_id: format!("ad_{advertiser:03}_{}", user % 7),
+            campaign_id: CampaignId::unchecked(format!("camp_{advertiser:03}")),
+            ad_id: AdId::unchecked(format!("ad_{advertiser:03}_{}", user % 7)),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
         user_id: Some(format!("user_{user}")),
-        clicked_at_ms: now - age_ms,
-        received_at_ms: now,
+        clicked_at_ms: UnixMs(now - age_ms),
+        received_at_ms: UnixMs(now),
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{user:032x}")),
         ..Click::bare(Uuid::new_v4())

@@ -9,7 +9,9 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
     stream::DEFAULT_PARTITIONS,
+    times::UnixMs,
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -22,16 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn burst(address: u32, clicks: u32) -> Vec<Click> {
     let now = now_ms();
     let click = |number: u32| Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: "ad_001".into(),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked("ad_001"),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
         user_id: Some(Uuid::new_v4().to_string()),
-        clicked_at_ms: now - 2_000 + i64::from(number),
-        received_at_ms: now,
+        clicked_at_ms: UnixMs(now - 2_000 + i64::from(number)),
+        received_at_ms: UnixMs(now),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0".into(),
         ip_hash: Some(format!("{address:032x}")),
         ..Click::bare(Uuid::new_v4())
@@ -255,7 +257,9 @@ async fn a_release_is_about_one_click_of_those_with_its_id() -> Result<()> {
     let _aggregator = stack.start_aggregator().await?;
     let admin = stack.as_admin()?;
     let clicks = burst(1, 101);
-    let others = clicks.iter().map(|click| Click { advertiser_id: "adv_002".into(), ..click.clone() });
+    let others = clicks
+        .iter()
+        .map(|click| Click { advertiser_id: AdvertiserId::unchecked("adv_002"), ..click.clone() });
     stack.publish(&clicks.iter().cloned().chain(others).collect::<Vec<_>>()).await?;
     let id = clicks[0].click_id;
     eventually("both advertisers' clicks are convicted", PATIENCE, async || {

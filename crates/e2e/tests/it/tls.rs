@@ -105,7 +105,7 @@ async fn everything_goes_over_tls_and_the_certificate_is_renewed_under_way() -> 
             id: 1,
             view: Topic::Clicks(Stack::view("adv_001")),
             since: None,
-            every_ms: None,
+            min_interval_ms: None,
         },
     ] {
         live.send(Message::text(serde_json::to_string(&message)?)).await?;

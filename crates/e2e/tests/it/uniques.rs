@@ -13,6 +13,8 @@ use clickwire_protocol::{
     analytics::Aggregate,
     click::Click,
     counts::{DeviceType, Dimensions},
+    ids::{AdId, AdvertiserId, CampaignId},
+    times::UnixMs,
 };
 use clickwire_uniques::Sketch;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
@@ -40,16 +42,16 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
         let user: u32 = random.random_range(0..150);
         let who = if test || too_late { "nobody_counts" } else { "user" };
         clicks.push(Click {
-            advertiser_id: "adv_001".into(),
+            advertiser_id: AdvertiserId::unchecked("adv_001"),
             dimensions: Dimensions {
-                campaign_id: format!("camp_{:03}", random.random_range(1..=3)),
-                ad_id: format!("ad_{:03}", random.random_range(1..=12)),
+                campaign_id: CampaignId::unchecked(format!("camp_{:03}", random.random_range(1..=3))),
+                ad_id: AdId::unchecked(format!("ad_{:03}", random.random_range(1..=12))),
                 country: "DE".into(),
                 device_type: DeviceType::Mobile,
             },
             user_id: (number % 15 != 0).then(|| format!("{who}_{user}")),
-            clicked_at_ms: if too_late { now - 30 * HOUR_MS } else { now - age_ms },
-            received_at_ms: if too_late { now } else { now - age_ms },
+            clicked_at_ms: UnixMs(if too_late { now - 30 * HOUR_MS } else { now - age_ms }),
+            received_at_ms: UnixMs(if too_late { now } else { now - age_ms }),
             user_agent: if random.random_bool(0.05) { String::new() } else { PERSON.into() },
             test,
             ..Click::bare(Uuid::from_u128(random.random()))
@@ -62,8 +64,8 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
 fn expected(clicks: &[Click], width_ms: i64, by_campaign: bool) -> BTreeMap<(i64, Option<String>), i64> {
     let mut users: BTreeMap<_, HashSet<&str>> = BTreeMap::new();
     for click in clicks.iter().filter(|click| is_counted(click)) {
-        let bucket_ms = click.clicked_at_ms - click.clicked_at_ms.rem_euclid(width_ms);
-        let campaign = by_campaign.then(|| click.dimensions.campaign_id.clone());
+        let bucket_ms = click.clicked_at_ms.0 - click.clicked_at_ms.0.rem_euclid(width_ms);
+        let campaign = by_campaign.then(|| click.dimensions.campaign_id.to_string());
         users.entry((bucket_ms, campaign)).or_default().extend(click.user_id.as_deref());
     }
     users.into_iter().map(|(key, users)| (key, users.len() as i64)).collect()
@@ -107,8 +109,9 @@ async fn assert_answers(stack: &Stack, clicks: &[Click]) -> Result<()> {
             }
         }
     }
-    let of_one =
-        clicks.iter().filter(|click| is_counted(click) && click.dimensions.campaign_id == "camp_002");
+    let of_one = clicks
+        .iter()
+        .filter(|click| is_counted(click) && click.dimensions.campaign_id.as_str() == "camp_002");
     let of_one: HashSet<&str> = of_one.filter_map(|click| click.user_id.as_deref()).collect();
     let answer = ask(stack, 75, "granularity=hour&campaign_id=camp_002").await?;
     assert_eq!(answer.total_unique_users, Some(of_one.len() as i64));
@@ -207,8 +210,11 @@ async fn unique_users_are_exact_for_small_sets_however_clicks_come() -> Result<(
     assert_silent_where_nobody_knows(&stack).await?;
 
     // A user of an hour whose day is folded, three days ago; and a version that knows of no days writes an hour.
-    let mut late =
-        clicks.iter().find(|click| now_ms() - click.clicked_at_ms > 60 * HOUR_MS).context("none")?.clone();
+    let mut late = clicks
+        .iter()
+        .find(|click| UnixMs(now_ms()) - click.clicked_at_ms > 60 * HOUR_MS)
+        .context("none")?
+        .clone();
     (late.click_id, late.user_id) = (Uuid::from_u128(random.random()), Some("late".into()));
     late.user_agent = PERSON.into();
     let clicks: Vec<Click> = clicks.into_iter().chain([late.clone()]).collect();

@@ -12,7 +12,9 @@ use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
     finality::{self, ALLOWANCE_MS},
+    ids::{AdId, AdvertiserId, CampaignId},
     stream::{DEFAULT_PARTITIONS, partition_of},
+    times::UnixMs,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
@@ -22,41 +24,42 @@ const AD: &str = "ad_001";
 
 async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Result<()> {
     let click = Click {
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: AD.into(),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked(AD),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        clicked_at_ms,
-        received_at_ms,
+        clicked_at_ms: UnixMs(clicked_at_ms),
+        received_at_ms: UnixMs(received_at_ms),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0".into(),
         ..Click::bare(Uuid::now_v7())
     };
     let nats = async_nats::jetstream::new(async_nats::connect(stack.services().nats_url()).await?);
-    let subject = stack.names().subject(partition_of(AD, DEFAULT_PARTITIONS));
+    let subject = stack.names().subject(partition_of(&AdId::unchecked(AD), DEFAULT_PARTITIONS));
     nats.publish(subject, serde_json::to_vec(&click)?.into()).await?.await?;
     Ok(())
 }
 
 /// By partition; programs and database share one clock here.
-async fn watermarks(stack: &Stack) -> Result<Vec<(i32, i64)>> {
+async fn watermarks(stack: &Stack) -> Result<Vec<(i32, UnixMs)>> {
     let query = sqlx::query_as(
         "SELECT partition, (extract(epoch FROM counted_until) * 1000)::bigint FROM watermarks ORDER BY partition",
     );
-    Ok(query.fetch_all(stack.database()).await?)
+    let rows: Vec<(i32, i64)> = query.fetch_all(stack.database()).await?;
+    Ok(rows.into_iter().map(|(partition, at_ms)| (partition, UnixMs(at_ms))).collect())
 }
 
-async fn installation_ms(stack: &Stack) -> Option<i64> {
-    finality::watermark_ms(&watermarks(stack).await.ok()?, DEFAULT_PARTITIONS)
+async fn deployment_ms(stack: &Stack) -> Option<i64> {
+    finality::watermark(&watermarks(stack).await.ok()?, DEFAULT_PARTITIONS).map(|watermark| watermark.0)
 }
 
 /// Waits until the watermark is past now.
 async fn follows_the_clock(stack: &Stack) -> Result<i64> {
     let now = now_ms();
     eventually("an idle stream's watermark follows the clock", Duration::from_secs(15), async || {
-        installation_ms(stack).await.filter(|&watermark_ms| watermark_ms > now)
+        deployment_ms(stack).await.filter(|&watermark_ms| watermark_ms > now)
     })
     .await
 }
@@ -80,7 +83,7 @@ async fn clocks_ahead_do_not_move_it_and_an_uncounted_click_holds_it_back() -> R
     publish(&stack, now, now + 60 * MINUTE_MS).await?;
     is_counted(&stack, 2).await?;
     let seen = watermarks(&stack).await?;
-    let latest = seen.iter().map(|&(_, counted_until_ms)| counted_until_ms).max().context("no watermark")?;
+    let latest = seen.iter().map(|&(_, counted_until)| counted_until.0).max().context("no watermark")?;
     assert!((now..=now_ms()).contains(&latest), "{seen:?}");
     follows_the_clock(&stack).await?;
 
@@ -91,10 +94,10 @@ async fn clocks_ahead_do_not_move_it_and_an_uncounted_click_holds_it_back() -> R
     let stored_at_ms = now_ms();
     eventually("the other partitions go on", Duration::from_secs(20), async || {
         let seen = watermarks(&stack).await.ok()?;
-        seen.iter().all(|&(partition, at_ms)| partition == 0 || at_ms > stored_at_ms + 4_000).then_some(())
+        seen.iter().all(|&(partition, at)| partition == 0 || at.0 > stored_at_ms + 4_000).then_some(())
     })
     .await?;
-    let held_at_ms = installation_ms(&stack).await.context("no watermark")?;
+    let held_at_ms = deployment_ms(&stack).await.context("no watermark")?;
     assert!(held_at_ms <= stored_at_ms, "{held_at_ms} is past what is not counted: {stored_at_ms}");
     blocking.rollback().await?;
     is_counted(&stack, 3).await?;
@@ -116,9 +119,9 @@ async fn a_click_into_a_final_minute_is_a_correction_that_shows_at_once() -> Res
 
     let late_ms = now - ALLOWANCE_MS - 2 * MINUTE_MS;
     let final_before = final_before(&stack).await?;
-    let minute = late_ms.div_euclid(MINUTE_MS);
-    assert!(finality::is_final(minute, final_before.unix_timestamp() * 1_000), "{final_before}");
-    assert!(!finality::is_final(now.div_euclid(MINUTE_MS), final_before.unix_timestamp() * 1_000));
+    let is_final =
+        |at_ms| finality::is_final(UnixMs(at_ms).minute(), UnixMs(final_before.unix_timestamp() * 1_000));
+    assert!(is_final(late_ms) && !is_final(now), "{final_before}");
     publish(&stack, late_ms, now_ms()).await?;
     is_counted(&stack, 2).await?;
     for table in [Buckets::Minutes, Buckets::Hours, Buckets::Days] {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use clickwire_protocol::{
     alerts::{Kind, Severity},
+    ids::AdvertiserId,
     rules::Rule,
 };
 use serde_json::json;
@@ -15,7 +16,7 @@ use crate::{incidents::Observation, judge::Evidence};
 /// Clicks that were convicted now and not before, by address or user. A user is an advertiser's, and so is
 /// an address that only its own keys tell of.
 #[derive(Default)]
-pub(super) struct Bursts(BTreeMap<(Kind, Option<String>, String), u64>);
+pub(super) struct Bursts(BTreeMap<(Kind, Option<AdvertiserId>, String), u64>);
 
 impl Bursts {
     /// Takes note of what is known against a click now, and was not `before`.
@@ -28,7 +29,7 @@ impl Bursts {
                 && !before.contains(rule)
                 && let Some(subject) = subject
             {
-                let advertiser = is_advertisers.then(|| click.advertiser_id().to_owned());
+                let advertiser = is_advertisers.then(|| click.advertiser_id().clone());
                 *self.0.entry((kind, advertiser, subject.clone())).or_default() += 1;
             }
         }

@@ -3,9 +3,10 @@
 //!
 //! That takes longer than everything else that is done about verdicts, so it is done before the batch's
 //! turn to judge, while other batches are. What these bring until then can't have been seen; so each
-//! batch leaves the hashes of its users and addresses in the table `judged`, in the order of commits,
-//! and whoever of ours is named by a later one is a candidate, too. Candidates are only asked about; the
-//! rules, under the installation's lock, decide. So an address is named whoever vouches for it: whom a click
+//! batch leaves the hashes of its users and addresses among the recent commits, in their order, and a click of
+//! ours that a later one names is a candidate, too. (Their table is called `judged`, for older versions that run
+//! beside this one.) Candidates are only asked about; the
+//! rules, under the deployment's lock, decide. So an address is named whoever vouches for it: whom a click
 //! of it concerns is for the rule to say.
 
 use std::{collections::HashSet, iter};
@@ -19,13 +20,13 @@ use crate::{at, rules::Rules};
 /// Clicks of a user that are looked through, if no threshold says how many.
 const LOOKED_THROUGH: u32 = 50;
 
-/// Batches that are remembered. Who finds that it has waited for more asks again.
-const REMEMBERED: i64 = 64;
+/// Recent commits that are kept. A batch that has waited for more asks again.
+const RECENT_COMMITS: i64 = 64;
 
 /// New clicks, by the rules that are to be asked: places in the batch's list of them.
 pub(super) struct Candidates {
-    /// The last batch whose clicks were in the ledger, judged, when we asked.
-    judged: i64,
+    /// The last commit whose clicks were in the ledger, judged, when we asked.
+    latest_commit: i64,
     /// The user may have clicked the same ad before or after.
     repeated: HashSet<usize>,
     /// The user may have clicked more often than a threshold allows.
@@ -63,12 +64,12 @@ impl Candidates {
                   gone AS (DELETE FROM judged WHERE number <= $1 - $2) \
              SELECT number, subjects FROM judged WHERE number > $1 ORDER BY number",
         )
-        .bind(self.judged)
-        .bind(REMEMBERED)
+        .bind(self.latest_commit)
+        .bind(RECENT_COMMITS)
         .bind(named)
         .fetch_all(&mut *connection)
         .await?;
-        if since.first().is_some_and(|&(number, _)| number != self.judged + 1) {
+        if since.first().is_some_and(|&(number, _)| number != self.latest_commit + 1) {
             // Some are forgotten already. Nobody else judges now, so what we find is all there is.
             *self = find(connection, fresh, rules).await?;
             return Ok(());
@@ -96,7 +97,7 @@ pub(super) async fn find(
     rules: &Rules,
 ) -> Result<Candidates, sqlx::Error> {
     // First: what is judged while we ask may or may not be seen.
-    let latest =
+    let latest_commit =
         sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM judged").fetch_one(&mut *connection).await?;
     let (repeated, fast_users) = by_user(connection, fresh, rules).await?;
     let crowds = velocity::crowds(connection, Rule::IpVelocity, fresh, rules).await?;
@@ -104,7 +105,7 @@ pub(super) async fn find(
         velocity::subject(Rule::IpVelocity, entry).is_some_and(|subject| crowds.contains(&subject))
     };
     let fast_addresses = judged(fresh).filter(is_crowded).map(|(place, _)| place).collect();
-    Ok(Candidates { judged: latest, repeated, fast_users, fast_addresses })
+    Ok(Candidates { latest_commit, repeated, fast_users, fast_addresses })
 }
 
 /// Clicks whose user has clicked the same ad in a rule's reach, and clicks with more around them than
@@ -167,7 +168,7 @@ fn judged<'a>(fresh: &[&'a Entry<'a>]) -> impl Iterator<Item = (usize, &'a Entry
 
 /// The hashes of a click's user and address.
 fn subjects(entry: &Entry<'_>) -> impl Iterator<Item = u64> {
-    let advertiser = || entry.click().advertiser_id.bytes().chain(iter::once(0));
+    let advertiser = || entry.click().advertiser_id.as_str().bytes().chain(iter::once(0));
     let user = entry.click().user_id.iter().map(move |user| hash(1, advertiser().chain(user.bytes())));
     // The ledger knows the bytes, not how they were written.
     let address = |address: &String| hash(2, address.bytes().map(|digit| digit.to_ascii_lowercase()));

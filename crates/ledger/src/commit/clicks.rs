@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use clickwire_protocol::rules::Rule;
+use clickwire_protocol::{ids::AdvertiserId, rules::Rule};
 use sqlx::{PgConnection, error::DatabaseError};
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ pub(super) async fn known<'a>(
     let ids: Vec<Uuid> = entries.keys().map(|&(click_id, _)| click_id).collect();
     // One descent into each chunk's index for all ids that are neighbours there, as those of one time
     // are. As a value of its own the array is not weighed id by id, which takes longer than the search.
-    let mut found: Vec<(Uuid, String)> = sqlx::query_as(
+    let mut found: Vec<(Uuid, AdvertiserId)> = sqlx::query_as(
         "SELECT click_id, advertiser_id FROM clicks WHERE click_id = ANY ((SELECT $1)::uuid[]) AND clicked_at BETWEEN $2 AND $3",
     )
     .bind(&ids)
@@ -45,7 +45,7 @@ pub(super) async fn known<'a>(
     // What comes too late may be a resend of what was counted in time, under the time it claims.
     let late: Vec<&Entry<'_>> = entries.values().filter(|entry| entry.is_moved()).collect();
     if !late.is_empty() {
-        let counted: Vec<(Uuid, String)> = sqlx::query_as(
+        let counted: Vec<(Uuid, AdvertiserId)> = sqlx::query_as(
             "SELECT click_id, advertiser_id FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) \
                AS late (click_id, clicked_at, advertiser_id) JOIN clicks USING (click_id, clicked_at, advertiser_id)",
         )
@@ -58,7 +58,7 @@ pub(super) async fn known<'a>(
     }
     // What another advertiser has counted under the same id is another click.
     let found: HashSet<Name<'_>> =
-        found.iter().map(|(click_id, advertiser_id)| (*click_id, advertiser_id.as_str())).collect();
+        found.iter().map(|(click_id, advertiser_id)| (*click_id, advertiser_id)).collect();
     Ok(entries.keys().copied().filter(|name| found.contains(name)).collect())
 }
 
@@ -116,9 +116,9 @@ fn encoded(clicks: &[&Entry<'_>]) -> Option<Vec<u8>> {
         rows.uuid(click.click_id);
         rows.time(entry.examined.counted_at_ms);
         rows.time(click.received_at_ms);
-        rows.text(&click.advertiser_id);
-        rows.text(&click.dimensions.campaign_id);
-        rows.text(&click.dimensions.ad_id);
+        rows.text(click.advertiser_id.as_str());
+        rows.text(click.dimensions.campaign_id.as_str());
+        rows.text(click.dimensions.ad_id.as_str());
         rows.text(&click.dimensions.country);
         rows.text(click.dimensions.device_type.as_str());
         rows.optional(click.os.as_deref(), Rows::text);
@@ -168,11 +168,11 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 async fn insert_new(
     connection: &mut PgConnection,
     rows: &[&Entry<'_>],
-) -> Result<HashMap<Uuid, Vec<String>>, sqlx::Error> {
+) -> Result<HashMap<Uuid, Vec<AdvertiserId>>, sqlx::Error> {
     fn column<'a, T>(rows: &'a [&'a Entry<'a>], value: impl Fn(&'a Entry<'a>) -> T) -> Vec<T> {
         rows.iter().map(|entry| value(entry)).collect()
     }
-    let inserted: Vec<(Uuid, String)> = sqlx::query_as(
+    let inserted: Vec<(Uuid, AdvertiserId)> = sqlx::query_as(
         "INSERT INTO clicks (click_id, clicked_at, received_at, advertiser_id, campaign_id, ad_id, country, \
            device_type, os, browser, user_id, ip_hash, bound, disposition, rule, rule_version, evidence, stream_seq, \
            params, referrer, robot) \
@@ -210,7 +210,7 @@ async fn insert_new(
     .bind(column(rows, |entry| entry.examined.robot))
     .fetch_all(connection)
     .await?;
-    let mut by_id: HashMap<Uuid, Vec<String>> = HashMap::with_capacity(inserted.len());
+    let mut by_id: HashMap<Uuid, Vec<AdvertiserId>> = HashMap::with_capacity(inserted.len());
     for (click_id, advertiser_id) in inserted {
         by_id.entry(click_id).or_default().push(advertiser_id);
     }

@@ -2,6 +2,7 @@
 //!
 //! [1]: https://www.postgresql.org/docs/17/sql-copy.html#SQL-COPY-FILE-FORMATS
 
+use clickwire_protocol::times::UnixMs;
 use uuid::Uuid;
 
 /// Midnight of 2000-01-01, from which PostgreSQL counts, in Unix milliseconds.
@@ -66,9 +67,9 @@ impl Rows {
         self.bytes(&value.to_be_bytes());
     }
 
-    /// A `timestamptz`, from Unix milliseconds.
-    pub(super) fn time(&mut self, unix_ms: i64) {
-        self.bigint(unix_ms.saturating_sub(EPOCH_MS).saturating_mul(1_000));
+    /// A `timestamptz`.
+    pub(super) fn time(&mut self, time: UnixMs) {
+        self.bigint(time.0.saturating_sub(EPOCH_MS).saturating_mul(1_000));
     }
 
     /// A `text[]` with at least one element.

@@ -6,7 +6,7 @@
 //! makes a duplicate of the one right after it, whose other predecessors are farther away. Clicks at
 //! the same millisecond follow each other by id.
 
-use clickwire_protocol::rules::Rule;
+use clickwire_protocol::{rules::Rule, times::UnixMs};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ pub(super) async fn find(
     let mut convictions = Vec::new();
     for (entry, neighbours) in neighbours(connection, asked, reach.window_ms).await? {
         let counted_at_ms = entry.examined.counted_at_ms;
-        let is_within = |gap_ms: i64, received_at_ms: i64| {
+        let is_within = |gap_ms: i64, received_at_ms: UnixMs| {
             rules.at(Rule::Duplicate, received_at_ms).is_some_and(|rule| gap_ms < rule.setting.window_ms())
         };
         if let Some(before_ms) = neighbours.before_ms
@@ -44,17 +44,17 @@ pub(super) async fn find(
 
 /// The clicks right before and right after one, by the same user on the same ad.
 struct Neighbours {
-    before_ms: Option<i64>,
+    before_ms: Option<UnixMs>,
     after: Option<After>,
 }
 
 struct After {
     click_id: Uuid,
-    clicked_at_ms: i64,
-    received_at_ms: i64,
+    clicked_at_ms: UnixMs,
+    received_at_ms: UnixMs,
 }
 
-type NeighbourRow = (i64, Option<i64>, Option<Uuid>, Option<i64>, Option<i64>);
+type NeighbourRow = (i64, Option<UnixMs>, Option<Uuid>, Option<UnixMs>, Option<UnixMs>);
 
 async fn neighbours<'a>(
     connection: &mut PgConnection,

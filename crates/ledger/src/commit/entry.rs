@@ -1,6 +1,6 @@
 //! A click of the batch in hand, and what clicks are known by in the ledger.
 
-use clickwire_protocol::{MINUTE_MS, click::Click, rules::Rule};
+use clickwire_protocol::{click::Click, ids::AdvertiserId, rules::Rule, times::UnixMs};
 use uuid::Uuid;
 
 use crate::{
@@ -35,18 +35,18 @@ impl Entry<'_> {
     }
 
     pub(super) fn cell(&self) -> CellKey {
-        let minute = self.examined.counted_at_ms.div_euclid(MINUTE_MS);
+        let minute = self.examined.counted_at_ms.minute();
         (self.click().advertiser_id.clone(), minute, self.click().dimensions.clone())
     }
 }
 
 /// What a click is known by: its id, a name among its advertiser's. The id first, for the ledger has clicks
 /// in the order of ids.
-pub(super) type Name<'a> = (Uuid, &'a str);
+pub(super) type Name<'a> = (Uuid, &'a AdvertiserId);
 
 /// What identifies one row of the ledger: id, time and advertiser. An id may have come back under another
 /// time after days.
-pub(super) type RowKey = (Uuid, i64, String);
+pub(super) type RowKey = (Uuid, UnixMs, AdvertiserId);
 
 /// A rule applies to a click, because of others.
 pub(super) struct Conviction {

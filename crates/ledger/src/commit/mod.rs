@@ -5,7 +5,7 @@
 //! 2. which ids does the ledger know already, under whatever time ([`clicks`]);
 //! 3. insert the others, with the verdict that each has by itself, and ask which of them may be seen
 //!    beside others by a rule ([`candidates`]);
-//! 4. a lock on the installation: from here on commits of all partitions follow each other, so of
+//! 4. a lock on the deployment: from here on commits of all partitions follow each other, so of
 //!    two clicks that convict each other the later commit sees both;
 //! 5. ask the rules that see clicks beside each other, about candidates and what these change of
 //!    older ones ([`duplicates`], [`velocity`]); rewrite verdicts, record adjustments, and open or
@@ -36,8 +36,10 @@ use clickwire_process::failpoint;
 use clickwire_protocol::{
     counts::{Counts, MinuteCell},
     finality,
+    ids::AdvertiserId,
     rules::Rule,
     stream::Names,
+    times::UnixMs,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -66,7 +68,7 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest pause inside a transaction that a slow host is granted.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What the ledger must know of its installation; the same for every program of it.
+/// What the ledger must know of its deployment; the same for every program of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Locks are named after the stream.
@@ -100,7 +102,7 @@ pub struct Committed {
     /// Buckets of final minutes that changed.
     pub corrections: usize,
     /// The buckets that the batch touched, as they are now, by advertiser.
-    pub cells: BTreeMap<String, Vec<MinuteCell>>,
+    pub cells: BTreeMap<AdvertiserId, Vec<MinuteCell>>,
 }
 
 impl Ledger {
@@ -171,10 +173,10 @@ impl Ledger {
         stopwatch.ended(Stage::Judge);
 
         // Before the watermark advances: what was final when this batch came.
-        let watermark_ms = watermark::installation_ms(&mut *transaction, self.settings.partitions).await?;
-        let final_before_ms = watermark_ms.map_or(i64::MIN, finality::final_before_ms);
+        let watermark = watermark::of_deployment(&mut *transaction, self.settings.partitions).await?;
+        let final_before = watermark.map_or(UnixMs(i64::MIN), finality::final_before);
         let corrections =
-            changes.keys().filter(|&&(_, minute, _)| finality::is_final(minute, final_before_ms)).count();
+            changes.keys().filter(|&&(_, minute, _)| finality::is_final(minute, final_before)).count();
         let mut cells = minutes::add(&mut transaction, &changes).await?;
         stopwatch.ended(Stage::Minutes);
         uniques::add(&mut transaction, &fresh).await?;
@@ -190,9 +192,9 @@ impl Ledger {
         failpoint::reached("minutes_added");
         stopwatch.ended(Stage::Uniques);
         // Last, for the row stays locked until the commit.
-        let newest_ms = entries.values().map(|entry| entry.click().received_at_ms).max();
-        if let Some(newest_ms) = newest_ms {
-            watermark::advance(&mut transaction, self.partition, at(newest_ms)).await?;
+        let newest = entries.values().map(|entry| entry.click().received_at_ms).max();
+        if let Some(newest) = newest {
+            watermark::advance(&mut transaction, self.partition, at(newest)).await?;
         }
         failpoint::reached("before_commit");
         transaction.commit().await?;
@@ -259,11 +261,9 @@ async fn reconsider(
     stored::rewrite(connection, &rewritten).await?;
     incidents::observe(connection, &bursts.observations()).await?;
 
-    let is_fresh: HashSet<(Uuid, i64, &str)> = fresh
+    let is_fresh: HashSet<(Uuid, UnixMs, &AdvertiserId)> = fresh
         .iter()
-        .map(|entry| {
-            (entry.click().click_id, entry.examined.counted_at_ms, entry.click().advertiser_id.as_str())
-        })
+        .map(|entry| (entry.click().click_id, entry.examined.counted_at_ms, &entry.click().advertiser_id))
         .collect();
     let mut adjusted = Vec::new();
     for &(click, verdict) in

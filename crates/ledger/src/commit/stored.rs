@@ -1,6 +1,6 @@
 //! Clicks that the ledger holds already, and verdicts on them that change.
 
-use clickwire_protocol::{counts::Disposition, rules::Rule};
+use clickwire_protocol::{counts::Disposition, ids::AdvertiserId, rules::Rule, times::UnixMs};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -15,8 +15,8 @@ use crate::{
 /// A click in the ledger whose verdict may change.
 pub(super) struct StoredClick {
     pub(super) click_id: Uuid,
-    pub(super) clicked_at_ms: i64,
-    pub(super) received_at_ms: i64,
+    pub(super) clicked_at_ms: UnixMs,
+    pub(super) received_at_ms: UnixMs,
     pub(super) cell: CellKey,
     pub(super) disposition: Disposition,
     pub(super) evidence: Evidence,
@@ -30,17 +30,17 @@ pub(super) struct StoredClick {
 }
 
 impl StoredClick {
-    pub(super) fn advertiser_id(&self) -> &str {
+    pub(super) fn advertiser_id(&self) -> &AdvertiserId {
         &self.cell.0
     }
 
     /// A [`RowKey`], borrowed.
-    pub(super) fn key(&self) -> (Uuid, i64, &str) {
+    pub(super) fn key(&self) -> (Uuid, UnixMs, &AdvertiserId) {
         (self.click_id, self.clicked_at_ms, self.advertiser_id())
     }
 
     pub(super) fn row_key(&self) -> RowKey {
-        (self.click_id, self.clicked_at_ms, self.advertiser_id().to_owned())
+        (self.click_id, self.clicked_at_ms, self.advertiser_id().clone())
     }
 
     /// What the click is counted as, with everything that is known against it.
@@ -119,7 +119,7 @@ pub(super) async fn rewrite(
         .bind(clicks.iter().map(|(click, _)| listed(click.evidence)).collect::<Vec<_>>())
         .bind(times().min().map(at))
         .bind(times().max().map(at))
-        .bind(clicks.iter().map(|(click, _)| click.advertiser_id()).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(click, _)| click.advertiser_id().as_str()).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await?;
     }
@@ -142,7 +142,7 @@ pub(super) async fn adjust(
         )
         .bind(clicks.iter().map(|(click, _)| click.click_id).collect::<Vec<_>>())
         .bind(clicks.iter().map(|(click, _)| at(click.clicked_at_ms)).collect::<Vec<_>>())
-        .bind(clicks.iter().map(|(click, _)| click.advertiser_id()).collect::<Vec<_>>())
+        .bind(clicks.iter().map(|(click, _)| click.advertiser_id().as_str()).collect::<Vec<_>>())
         .bind(clicks.iter().map(|(click, _)| click.disposition.as_str()).collect::<Vec<_>>())
         .bind(clicks.iter().map(|(_, verdict)| verdict.disposition.as_str()).collect::<Vec<_>>())
         .bind(clicks.iter().map(|(_, verdict)| verdict.rule.map(|(name, _)| name)).collect::<Vec<_>>())

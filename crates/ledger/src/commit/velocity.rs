@@ -17,7 +17,7 @@ use std::{
     collections::{BTreeMap, HashSet},
 };
 
-use clickwire_protocol::{MINUTE_MS, rules::Rule};
+use clickwire_protocol::{MINUTE_MS, ids::AdvertiserId, rules::Rule, times::UnixMs};
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 /// A subject whose clicks are counted together: an address (a user), and the advertiser that the pool or the user
 /// belongs to; `None` for the clicks of an address that are vouched for.
-pub(super) type Subject<'a> = (&'a str, Option<&'a str>);
+pub(super) type Subject<'a> = (&'a str, Option<&'a AdvertiserId>);
 
 /// Neighbouring new clicks of one address or user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,18 +42,18 @@ struct Cluster<'a> {
     /// Of the new clicks.
     subject: Subject<'a>,
     /// The advertiser of the pool that they are looked at in; vouched clicks may concern several.
-    pool: Option<Cow<'a, str>>,
-    first_ms: i64,
-    last_ms: i64,
+    pool: Option<Cow<'a, AdvertiserId>>,
+    first_ms: UnixMs,
+    last_ms: UnixMs,
 }
 
 /// A click of a cluster or beside it.
 #[derive(Clone, Debug)]
 struct Click {
     click_id: Uuid,
-    clicked_at_ms: i64,
-    received_at_ms: i64,
-    advertiser_id: String,
+    clicked_at_ms: UnixMs,
+    received_at_ms: UnixMs,
+    advertiser_id: AdvertiserId,
 }
 
 /// Those of new clicks, which are in the ledger already, that have more clicks around them than any
@@ -84,7 +84,7 @@ pub(super) async fn find(
         let clicks = surroundings.remove(&number).unwrap_or_default();
         let limit = |click: &Click| {
             // In an advertiser's pool the others' clicks count, and are judged in theirs.
-            if cluster.pool.as_ref().is_some_and(|of| *of != click.advertiser_id) {
+            if cluster.pool.as_ref().is_some_and(|of| **of != click.advertiser_id) {
                 return None;
             }
             let version = rules.at(rule, click.received_at_ms)?;
@@ -103,15 +103,13 @@ pub(super) async fn find(
 pub(super) fn subject<'a>(rule: Rule, entry: &'a Entry<'_>) -> Option<Subject<'a>> {
     let click = entry.click();
     match rule {
-        Rule::IpVelocity => {
-            Some((click.ip_hash.as_deref()?, click.bound.then_some(click.advertiser_id.as_str())))
-        }
+        Rule::IpVelocity => Some((click.ip_hash.as_deref()?, click.bound.then_some(&click.advertiser_id))),
         _ => Some((click.user_id.as_deref()?, Some(&click.advertiser_id))),
     }
 }
 
 /// Subjects and times of clicks that rules judge.
-fn keyed<'a>(rule: Rule, clicks: &[&'a Entry<'a>]) -> impl Iterator<Item = (Subject<'a>, i64)> {
+fn keyed<'a>(rule: Rule, clicks: &[&'a Entry<'a>]) -> impl Iterator<Item = (Subject<'a>, UnixMs)> {
     let judged = clicks.iter().copied().filter(|entry| entry.examined.outside.is_none());
     judged.filter_map(move |entry| Some((subject(rule, entry)?, entry.examined.counted_at_ms)))
 }
@@ -129,10 +127,10 @@ fn matches(rule: Rule) -> &'static [&'static str] {
     }
 }
 
-fn clusters<'a>(clicks: impl Iterator<Item = (Subject<'a>, i64)>) -> Vec<Cluster<'a>> {
-    let mut clicks: Vec<(Subject<'a>, i64)> = clicks.collect();
+fn clusters<'a>(clicks: impl Iterator<Item = (Subject<'a>, UnixMs)>) -> Vec<Cluster<'a>> {
+    let mut clicks: Vec<(Subject<'a>, UnixMs)> = clicks.collect();
     clicks.sort_unstable();
-    let is_near = |before: &(Subject<'_>, i64), after: &(Subject<'_>, i64)| {
+    let is_near = |before: &(Subject<'_>, UnixMs), after: &(Subject<'_>, UnixMs)| {
         before.0 == after.0 && after.1 - before.1 <= TOGETHER_MS
     };
     let mut clusters = Vec::with_capacity(clicks.len());
@@ -156,7 +154,7 @@ fn bind<'q, O>(query: Query<'q, O>, clusters: &'q [Cluster<'q>], reach: Reach) -
     let (earliest, latest) = span(clusters, reach);
     query
         .bind(clusters.iter().map(|cluster| cluster.subject.0).collect::<Vec<_>>())
-        .bind(clusters.iter().map(|cluster| cluster.pool.as_deref()).collect::<Vec<_>>())
+        .bind(clusters.iter().map(|cluster| cluster.pool.as_ref().map(|of| of.as_str())).collect::<Vec<_>>())
         .bind(clusters.iter().map(|cluster| at(cluster.first_ms)).collect::<Vec<_>>())
         .bind(clusters.iter().map(|cluster| at(cluster.last_ms)).collect::<Vec<_>>())
         .bind(reach.window_ms as f64)
@@ -165,7 +163,7 @@ fn bind<'q, O>(query: Query<'q, O>, clusters: &'q [Cluster<'q>], reach: Reach) -
 }
 
 /// The time that clusters and their windows reach over.
-fn span(clusters: &[Cluster<'_>], reach: Reach) -> (i64, i64) {
+fn span(clusters: &[Cluster<'_>], reach: Reach) -> (UnixMs, UnixMs) {
     let earliest = clusters.iter().map(|cluster| cluster.first_ms).min().unwrap_or_default();
     let latest = clusters.iter().map(|cluster| cluster.last_ms).max().unwrap_or_default();
     (earliest - reach.window_ms, latest + reach.window_ms)
@@ -225,7 +223,7 @@ async fn pools<'a>(
         return Ok(Vec::new());
     }
     let (earliest, latest) = span(clusters, reach);
-    let rows: Vec<(i64, String)> = sqlx::query_as(
+    let rows: Vec<(i64, AdvertiserId)> = sqlx::query_as(
         "SELECT k.n, pool.advertiser_id FROM unnest($1::text[]) WITH ORDINALITY AS k (key, n) \
          CROSS JOIN LATERAL (SELECT c.advertiser_id FROM clicks c WHERE c.ip_hash = decode(k.key, 'hex') AND c.bound \
              AND c.clicked_at >= $2 AND c.clicked_at < $3 ORDER BY c.advertiser_id LIMIT 1) AS first \
@@ -239,11 +237,11 @@ async fn pools<'a>(
              AND c.clicked_at >= $2 AND c.clicked_at < $3)",
     )
     .bind(vouched.iter().map(|cluster| cluster.subject.0).collect::<Vec<_>>())
-    .bind(at(earliest.div_euclid(DAY_MS) * DAY_MS))
-    .bind(at((latest.div_euclid(DAY_MS) + 1) * DAY_MS))
+    .bind(at(UnixMs(earliest.0.div_euclid(DAY_MS) * DAY_MS)))
+    .bind(at(UnixMs((latest.0.div_euclid(DAY_MS) + 1) * DAY_MS)))
     .fetch_all(connection)
     .await?;
-    let cluster = |(number, advertiser_id): (i64, String)| {
+    let cluster = |(number, advertiser_id): (i64, AdvertiserId)| {
         let vouched = *vouched.get(usize::try_from(number - 1).ok()?)?;
         Some(Cluster { pool: Some(Cow::Owned(advertiser_id)), ..vouched.clone() })
     };
@@ -280,7 +278,11 @@ async fn surroundings(
            FROM {CLUSTERS} CROSS JOIN LATERAL ({near}) AS c ORDER BY k.n, clicked_at_ms",
         near = near.collect::<Vec<_>>().join(" UNION ALL "),
     );
-    let query = bind(sqlx::query_as::<_, (i64, Uuid, i64, i64, String)>(AssertSqlSafe(sql)), clusters, reach);
+    let query = bind(
+        sqlx::query_as::<_, (i64, Uuid, UnixMs, UnixMs, AdvertiserId)>(AssertSqlSafe(sql)),
+        clusters,
+        reach,
+    );
     let rows = query.bind(i64::from(reach.highest_threshold)).fetch_all(connection).await?;
     for (number, click_id, clicked_at_ms, received_at_ms, advertiser_id) in rows {
         let click = Click { click_id, clicked_at_ms, received_at_ms, advertiser_id };

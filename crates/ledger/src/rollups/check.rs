@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use clickwire_protocol::ids::AdvertiserId;
 use sqlx::{AssertSqlSafe, PgConnection};
 use time::{Duration, OffsetDateTime};
 
@@ -89,7 +90,7 @@ impl Level {
         &self,
         connection: &mut PgConnection,
         start: OffsetDateTime,
-    ) -> Result<Vec<(String, OffsetDateTime)>, sqlx::Error> {
+    ) -> Result<Vec<(AdvertiserId, OffsetDateTime)>, sqlx::Error> {
         let Level { view, below, width, key } = self;
         let seconds = width.whole_seconds();
         let sql = format!(
@@ -105,8 +106,11 @@ impl Level {
 }
 
 /// Has the hours stored anew; a day's first hour stands for the day.
-async fn mark(connection: &mut PgConnection, found: &[(String, OffsetDateTime)]) -> Result<(), sqlx::Error> {
-    let found: BTreeSet<&(String, OffsetDateTime)> = found.iter().collect();
+async fn mark(
+    connection: &mut PgConnection,
+    found: &[(AdvertiserId, OffsetDateTime)],
+) -> Result<(), sqlx::Error> {
+    let found: BTreeSet<&(AdvertiserId, OffsetDateTime)> = found.iter().collect();
     let (advertisers, buckets): (Vec<&str>, Vec<OffsetDateTime>) =
         found.into_iter().map(|(advertiser_id, bucket)| (advertiser_id.as_str(), *bucket)).unzip();
     sqlx::query(

@@ -7,6 +7,7 @@
 //! anew here all the same: a mark may stand for a grain that was found wrong ([`check`](super::check)), while the
 //! rows that it is the sum of are right and do not change.
 
+use clickwire_protocol::ids::AdvertiserId;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 use time::{Duration, OffsetDateTime};
 
@@ -74,7 +75,7 @@ fn all(table: &str, below: &str, width: &str) -> Vec<String> {
 /// Advertisers and the beginnings of their buckets.
 #[derive(Debug, Default)]
 struct Buckets {
-    advertisers: Vec<String>,
+    advertisers: Vec<AdvertiserId>,
     times: Vec<OffsetDateTime>,
 }
 
@@ -91,7 +92,7 @@ pub async fn store(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     )
     .execute(&mut *transaction)
     .await?;
-    let rows: Vec<(String, OffsetDateTime, OffsetDateTime, bool)> = sqlx::query_as(
+    let rows: Vec<(AdvertiserId, OffsetDateTime, OffsetDateTime, bool)> = sqlx::query_as(
         "SELECT s.advertiser_id, s.bucket, min(s.day), bool_or(s.day < p.days_before) \
            FROM stale_hours AS s JOIN rollup_progress AS p ON s.bucket < p.hours_before \
           GROUP BY s.advertiser_id, s.bucket ORDER BY min(s.stale_since) LIMIT $1",

@@ -3,15 +3,15 @@
 #![no_main]
 
 use clickwire_protocol::{
-    click::{MAX_USER_AGENT_BYTES, MAX_USER_ID_BYTES, PostedClick, UnknownFields, id},
-    country,
+    click::{MAX_USER_AGENT_BYTES, MAX_USER_ID_BYTES, PostedClick, UnknownFields},
+    country, ids,
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
     let Ok(posted) = PostedClick::parse(body, UnknownFields::Ignored) else { return };
-    for text in [&posted.advertiser_id, &posted.campaign_id, &posted.ad_id] {
-        assert_eq!(id(text).as_ref(), Ok(text));
+    for id in [posted.advertiser_id.as_str(), posted.campaign_id.as_str(), posted.ad_id.as_str()] {
+        assert_eq!(ids::check(id), Ok(()));
     }
     for (text, max_bytes) in
         [(&posted.user_id, MAX_USER_ID_BYTES), (&posted.user_agent, MAX_USER_AGENT_BYTES)]

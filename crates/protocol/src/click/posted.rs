@@ -8,9 +8,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 use super::{
-    MAX_ID_BYTES, MAX_SIGNATURE_BYTES, MAX_USER_AGENT_BYTES, MAX_USER_ID_BYTES, Rejection,
+    MAX_SIGNATURE_BYTES, MAX_USER_AGENT_BYTES, MAX_USER_ID_BYTES, Rejection,
     body::{Body, Field},
-    cleaned, id,
+    cleaned,
     mend::{REPLACED, mended},
     plain,
 };
@@ -19,6 +19,8 @@ use crate::{
     country,
     counts::DeviceType,
     elements::BYTE_ORDER_MARK,
+    ids::{AdId, AdvertiserId, CampaignId, MAX_ID_BYTES},
+    times::UnixMs,
 };
 
 /// Unknown fields that a rejection names, at most: it must not become many times the body that it is
@@ -37,15 +39,15 @@ pub struct PostedClick {
     /// the key must say whether it is good.
     pub signature: Option<String>,
     /// The advertiser, who pays.
-    pub advertiser_id: String,
+    pub advertiser_id: AdvertiserId,
     /// What the advertiser pays for.
-    pub campaign_id: String,
+    pub campaign_id: CampaignId,
     /// What was clicked.
-    pub ad_id: String,
+    pub ad_id: AdId,
     /// The user who clicked.
     pub user_id: Option<String>,
-    /// When; Unix time in milliseconds.
-    pub clicked_at_ms: Option<i64>,
+    /// When.
+    pub clicked_at_ms: Option<UnixMs>,
     /// Where from.
     pub ip_address: Option<IpAddr>,
     /// With which browser.
@@ -130,9 +132,9 @@ impl PostedClick {
         let posted = Self {
             click_id,
             signature: signature.flatten(),
-            advertiser_id: fields.required("advertiser_id", id),
-            campaign_id: fields.required("campaign_id", id),
-            ad_id: fields.required("ad_id", id),
+            advertiser_id: fields.required("advertiser_id", AdvertiserId::new),
+            campaign_id: fields.required("campaign_id", CampaignId::new),
+            ad_id: fields.required("ad_id", AdId::new),
             user_id: fields.optional("user_id", |text| plain(text, MAX_USER_ID_BYTES)),
             clicked_at_ms: fields.optional("clicked_at", unix_ms),
             ip_address: fields.optional("ip_address", |text| {
@@ -249,8 +251,8 @@ fn click_id(text: &str) -> Result<(Uuid, Option<String>), String> {
     }
 }
 
-fn unix_ms(text: &str) -> Result<i64, String> {
+fn unix_ms(text: &str) -> Result<UnixMs, String> {
     let at = OffsetDateTime::parse(text, &Rfc3339)
         .map_err(|_| "Expected an RFC 3339 time, such as 2026-01-31T12:00:00Z.".to_owned())?;
-    Ok((at.unix_timestamp_nanos() / 1_000_000) as i64)
+    Ok(UnixMs((at.unix_timestamp_nanos() / 1_000_000) as i64))
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{posted::BROKEN_TEXT, *};
+use crate::ids::MAX_ID_BYTES;
 
 fn parse(body: &Value) -> Result<PostedClick, Rejection> {
     PostedClick::parse(body.to_string().as_bytes(), UnknownFields::Refused)
@@ -43,7 +44,7 @@ fn every_field_is_read() {
         "referrer": "https://user@news.example/a?b#c",
     }))
     .unwrap();
-    assert_eq!(posted.clicked_at_ms, Some(1_769_860_800_250));
+    assert_eq!(posted.clicked_at_ms, Some(UnixMs(1_769_860_800_250)));
     assert_eq!(posted.country.as_deref(), Some("DE"));
     assert_eq!(posted.device_type, Some(DeviceType::Mobile));
     assert!(posted.ip_address.is_some_and(|address| address.is_ipv6()));
@@ -208,16 +209,16 @@ fn a_click_id_may_be_signed() {
 fn a_click_survives_the_stream() {
     let click = Click {
         click_id: Uuid::from_u128(7),
-        advertiser_id: "adv_001".into(),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
-            campaign_id: "camp_001".into(),
-            ad_id: "ad_001".into(),
+            campaign_id: CampaignId::unchecked("camp_001"),
+            ad_id: AdId::unchecked("ad_001"),
             country: UNKNOWN_COUNTRY.into(),
             device_type: DeviceType::Other,
         },
         user_id: None,
-        clicked_at_ms: -5,
-        received_at_ms: 6,
+        clicked_at_ms: UnixMs(-5),
+        received_at_ms: UnixMs(6),
         user_agent: String::new(),
         os: Some("Android".into()),
         browser: None,
@@ -242,7 +243,7 @@ fn a_click_survives_the_stream() {
         referrer: Some(String::new()),
         ..click
     };
-    wrong.dimensions.ad_id = "a\u{0}b".into();
+    wrong.dimensions.ad_id = AdId::unchecked("a\u{0}b");
     wrong.dimensions.country = "de".into();
     let named: Vec<_> = wrong.check().unwrap_err().field_errors.into_keys().collect();
     assert_eq!(named, ["ad_id", "country", "ip_hash", "os", "params", "referrer", "user_id"]);
@@ -260,7 +261,7 @@ proptest! {
             "advertiser_id": "a", "campaign_id": "c", "ad_id": ad, "user_id": user, "user_agent": agent,
         });
         if let Ok(posted) = parse(&body) {
-            let texts = [posted.user_id.as_deref(), posted.user_agent.as_deref(), Some(&posted.ad_id)];
+            let texts = [posted.user_id.as_deref(), posted.user_agent.as_deref(), Some(posted.ad_id.as_str())];
             for text in texts.into_iter().flatten() {
                 prop_assert!(!text.chars().any(char::is_control));
                 prop_assert!(text.len() <= MAX_USER_AGENT_BYTES);

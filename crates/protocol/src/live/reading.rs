@@ -48,7 +48,10 @@ fn wrong_in(message: &Map<String, Value>) -> Option<Fault> {
         field: Some(fault.field.map_or_else(|| "since".to_owned(), |field| format!("since.{field}"))),
         ..fault
     });
-    view.or(since).or_else(|| number("every_ms")).or_else(|| plain::<u32>(message, "id"))
+    view.or(since)
+        .or_else(|| number("min_interval_ms"))
+        .or_else(|| number("every_ms"))
+        .or_else(|| plain::<u32>(message, "id"))
 }
 
 fn wrong_in_view(view: &Value) -> Option<Fault> {
@@ -106,6 +109,11 @@ mod tests {
                 Some("since.seq"),
             ),
             (
+                r#"{"type":"subscribe","id":7,"view":{"kind":"alerts"},"min_interval_ms":-1}"#.into(),
+                Some(7),
+                Some("min_interval_ms"),
+            ),
+            (
                 r#"{"type":"subscribe","id":7,"view":{"kind":"alerts"},"every_ms":-1}"#.into(),
                 Some(7),
                 Some("every_ms"),
@@ -126,6 +134,15 @@ mod tests {
     }
 
     #[test]
+    fn the_old_name_of_the_interval_is_read() {
+        let read = |name: &str| {
+            let text = format!(r#"{{"type":"subscribe","id":1,"view":{{"kind":"alerts"}},"{name}":100}}"#);
+            ClientMessage::read(&text).unwrap()
+        };
+        assert_eq!(read("every_ms"), read("min_interval_ms"));
+    }
+
+    #[test]
     fn what_is_sent_is_read() {
         for message in [
             ClientMessage::Auth { token: None },
@@ -134,7 +151,7 @@ mod tests {
                 id: 1,
                 view: super::super::Topic::Alerts {},
                 since: Some(Position { epoch: "e".into(), seq: 1 }),
-                every_ms: Some(100),
+                min_interval_ms: Some(100),
             },
         ] {
             let text = serde_json::to_string(&message).unwrap();

@@ -8,7 +8,10 @@ pub(crate) mod store;
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use clickwire_protocol::click::{PostedClick, UnknownFields};
+use clickwire_protocol::{
+    click::{PostedClick, UnknownFields},
+    ids::AdvertiserId,
+};
 
 use crate::{
     http::{
@@ -34,7 +37,7 @@ pub(crate) struct Poster {
     /// The key is told at once which of its clicks look fraudulent.
     pub(crate) gets_hints: bool,
     /// The advertisers that it may post for; `None`: all.
-    advertisers: Option<Arc<[String]>>,
+    advertisers: Option<Arc<[AdvertiserId]>>,
     /// `None`: no limit.
     allowance: Option<Arc<Allowance>>,
 }

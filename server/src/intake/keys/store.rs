@@ -1,6 +1,6 @@
 //! The table of keys: created, listed, rotated, revoked.
 
-use clickwire_protocol::click::id;
+use clickwire_protocol::ids::{self, AdvertiserId};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -52,7 +52,8 @@ pub(crate) struct Wanted {
     pub(crate) name: String,
     pub(crate) mode: Mode,
     /// The advertisers that it may post for; not given: all.
-    pub(crate) advertisers: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>)]
+    pub(crate) advertisers: Option<Vec<AdvertiserId>>,
     /// May name users' addresses and browsers.
     #[serde(default)]
     pub(crate) speaks_for_users: bool,
@@ -84,7 +85,8 @@ pub(crate) struct Key {
     pub(crate) key_id: String,
     pub(crate) name: String,
     pub(crate) mode: String,
-    pub(crate) advertisers: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>)]
+    pub(crate) advertisers: Option<Vec<AdvertiserId>>,
     pub(crate) speaks_for_users: bool,
     pub(crate) ignores_unknown_fields: bool,
     pub(crate) hints: bool,
@@ -135,7 +137,9 @@ impl Wanted {
                 "advertisers",
                 (!is_some || advertisers.len() > ADVERTISERS_MAX)
                     .then(|| format!("Expected 1 to {ADVERTISERS_MAX}, or none at all for every advertiser."))
-                    .or_else(|| advertisers.iter().find_map(|advertiser| id(advertiser).err())),
+                    .or_else(|| {
+                        advertisers.iter().find_map(|advertiser| ids::check(advertiser.as_str()).err())
+                    }),
             ),
             ("rate_per_second", (self.rate_per_second < 1).then(|| "At least 1.".to_owned())),
             ("burst", (self.burst < 1).then(|| "At least 1.".to_owned())),

@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use async_nats::jetstream::context::PublishAckFuture;
 use clickwire_process::{Backoff, now_ms};
+use clickwire_protocol::{
+    ids::{AdId, AdvertiserId},
+    times::UnixMs,
+};
 use futures_util::future::join_all;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
@@ -79,9 +83,9 @@ impl Drain {
     /// Sends the oldest clicks.
     async fn round(&mut self) -> Result<(), Interruption> {
         let oldest = self.spool.oldest(WINDOW).await?;
-        let earliest_ms = now_ms() - self.max_age.as_millis() as i64;
+        let earliest = UnixMs(now_ms()) - self.max_age.as_millis() as i64;
         let (too_old, due): (Vec<_>, Vec<_>) =
-            oldest.into_iter().partition(|(_, click)| click.received_at_ms < earliest_ms);
+            oldest.into_iter().partition(|(_, click)| click.received_at_ms < earliest);
         if !too_old.is_empty() {
             let dropped = too_old.len();
             self.spool.remove(numbers(too_old)).await?;
@@ -126,8 +130,8 @@ impl Drain {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Names {
-            advertiser_id: String,
-            ad_id: String,
+            advertiser_id: AdvertiserId,
+            ad_id: AdId,
         }
         let Names { advertiser_id, ad_id } = serde_json::from_slice(&click.payload).unwrap_or_default();
         let of = Whose { advertiser_id: &advertiser_id, ad_id: &ad_id };

@@ -23,6 +23,7 @@ use std::{
 
 use bytes::Bytes;
 use clickwire_process::now_ms;
+use clickwire_protocol::times::UnixMs;
 use thiserror::Error as ThisError;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -43,7 +44,7 @@ const QUEUE: usize = 1_024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub(super) click_id: Uuid,
-    pub(super) received_at_ms: i64,
+    pub(super) received_at_ms: UnixMs,
     /// As it travels on the stream.
     pub(super) payload: Bytes,
 }
@@ -81,13 +82,13 @@ pub(crate) struct State {
     pub(crate) clicks: u64,
     pub(crate) bytes: u64,
     /// When the oldest of them was received; Unix time in milliseconds.
-    pub(crate) oldest_ms: Option<i64>,
+    pub(crate) oldest: Option<UnixMs>,
 }
 
 impl State {
     /// Seconds since the oldest was received; 0 if there is none.
     pub(crate) fn oldest_age_seconds(&self) -> i64 {
-        self.oldest_ms.map_or(0, |oldest_ms| ((now_ms() - oldest_ms) / 1_000).max(0))
+        self.oldest.map_or(0, |oldest| ((UnixMs(now_ms()) - oldest) / 1_000).max(0))
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use clickwire_process::now_ms;
+use clickwire_protocol::times::UnixMs;
 use redb::{Database, ReadableDatabase as _, StorageBackend, TableDefinition, backends::FileBackend};
 use thiserror::Error as ThisError;
 use uuid::Uuid;
@@ -117,7 +118,7 @@ impl Store {
             if bytes + size_bytes > self.max_bytes {
                 break;
             }
-            table.insert(next, (click.click_id.as_u128(), click.received_at_ms, &*click.payload))?;
+            table.insert(next, (click.click_id.as_u128(), click.received_at_ms.0, &*click.payload))?;
             next += 1;
             clicks += 1;
             bytes += size_bytes;
@@ -139,7 +140,7 @@ impl Store {
         for row in table.range::<u64>(..)?.take(limit) {
             let (number, row) = row?;
             let (click_id, received_at_ms, payload) = row.value();
-            let click_id = Uuid::from_u128(click_id);
+            let (click_id, received_at_ms) = (Uuid::from_u128(click_id), UnixMs(received_at_ms));
             oldest.push((
                 number.value(),
                 Waiting { click_id, received_at_ms, payload: Bytes::copy_from_slice(payload) },

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use clickwire_protocol::times::UnixMs;
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tempfile::TempDir;
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn waiting(number: u128) -> Waiting {
     Waiting {
         click_id: Uuid::from_u128(number + 1),
-        received_at_ms: number as i64,
+        received_at_ms: UnixMs(number as i64),
         payload: Bytes::from(vec![7; 400]),
     }
 }
@@ -78,7 +79,7 @@ async fn closing_commits_and_answers_what_waits() {
     assert_eq!(spool.add(waiting(200), PATIENCE).await, Err(Refusal::Broken));
     let spool = open(&path);
     let mut kept: Vec<_> =
-        spool.oldest(usize::MAX).await.unwrap().iter().map(|(_, click)| click.received_at_ms).collect();
+        spool.oldest(usize::MAX).await.unwrap().iter().map(|(_, click)| click.received_at_ms.0).collect();
     kept.sort_unstable();
     let taken: Vec<_> =
         answers.iter().filter(|(_, answer)| answer.is_ok()).map(|(number, _)| *number as i64).collect();
@@ -96,7 +97,7 @@ async fn what_is_removed_is_gone_and_the_state_says_so() {
     assert!(spool.has_work().await);
     let oldest = spool.oldest(2).await.unwrap();
     spool.remove(oldest.into_iter().map(|(number, _)| number).collect()).await.unwrap();
-    assert_eq!((spool.state().clicks, spool.state().oldest_ms), (1, Some(2)));
+    assert_eq!((spool.state().clicks, spool.state().oldest), (1, Some(UnixMs(2))));
 }
 
 /// A disk that fails is tried again, and what was taken before is still there.

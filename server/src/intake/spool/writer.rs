@@ -58,7 +58,7 @@ struct Group {
 impl Writer {
     pub(super) fn new(open: Opener) -> Result<(Self, watch::Receiver<State>), store::Error> {
         let store = Some(open()?);
-        let nothing = State { condition: Condition::Up, clicks: 0, bytes: 0, oldest_ms: None };
+        let nothing = State { condition: Condition::Up, clicks: 0, bytes: 0, oldest: None };
         let (state, watched) = watch::channel(nothing);
         let mut writer = Self { open, store, broken_at: None, next: 0, state };
         writer.tell();
@@ -160,7 +160,7 @@ impl Writer {
                 condition: if store.is_full() { Condition::Full } else { Condition::Up },
                 clicks: store.clicks(),
                 bytes: store.bytes(),
-                oldest_ms: oldest.first().map(|(_, click)| click.received_at_ms),
+                oldest: oldest.first().map(|(_, click)| click.received_at_ms),
             },
             // What it held it may still hold.
             _ => State { condition: Condition::Broken, ..*self.state.borrow() },

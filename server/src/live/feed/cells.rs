@@ -11,6 +11,7 @@ use clickwire_protocol::{
     counts::{Counts, Dimensions, MinuteCell},
     feed::{Delta, Position},
     live::{MAX_WINDOW_MINUTES, View},
+    times::{Minute, UnixMs},
 };
 
 use crate::{
@@ -29,10 +30,10 @@ const MAX_OPERATORS_VIEWS: usize = 32;
 /// The recent minute cells of one advertiser, and the views computed from them.
 #[derive(Default)]
 pub(crate) struct Cells {
-    minutes: BTreeMap<i64, HashMap<Dimensions, Versioned>>,
+    minutes: BTreeMap<Minute, HashMap<Dimensions, Versioned>>,
     count: usize,
     /// Minutes before it were given up for want of room.
-    floor_minute: i64,
+    floor_minute: Minute,
     position: Position,
     /// The last contiguous messages that came after others were missing.
     ahead: Option<Run>,
@@ -42,8 +43,8 @@ pub(crate) struct Cells {
     views: HashMap<View, Viewed>,
     /// What is encoded for sessions counts here.
     in_flight: InFlight,
-    /// When the oldest message since the last tick was published: Unix time in milliseconds.
-    published_ms: Option<i64>,
+    /// When the oldest message since the last tick was published.
+    published_at: Option<UnixMs>,
 }
 
 /// What came of a tick.
@@ -51,8 +52,8 @@ pub(crate) struct Cells {
 pub(crate) struct Ticked {
     /// A view has something to tell.
     pub(crate) has_news: bool,
-    /// When the oldest message that it is about was published: Unix time in milliseconds.
-    pub(crate) published_ms: Option<i64>,
+    /// When the oldest message that it is about was published.
+    pub(crate) published_at: Option<UnixMs>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl Cells {
 
     /// The state of `view`, shared with every other session that watches an equal one; `None` if its first
     /// watcher has more views than it leaves to others.
-    pub(crate) fn view(&mut self, view: View, holder: Holder, now_minute: i64) -> Option<SharedView> {
+    pub(crate) fn view(&mut self, view: View, holder: Holder, now_minute: Minute) -> Option<SharedView> {
         if let Some(viewed) = self.views.get(&view) {
             return Some(Arc::clone(&viewed.shared));
         }
@@ -141,7 +142,7 @@ impl Cells {
         for cell in delta.cells {
             self.set(cell, seq, second);
         }
-        self.published_ms = self.published_ms.or(delta.published_at_ms);
+        self.published_at = self.published_at.or(delta.published_at_ms);
         if follows {
             self.advance(Position { epoch: delta.epoch, seq });
             return true;
@@ -163,7 +164,7 @@ impl Cells {
     }
 
     /// Takes what the database has as the truth, but for what was published since it was asked; views hear of
-    /// the differences. `position` is the feed's head before it was asked. `false` if messages are missing
+    /// the differences. `position` is the feed's high-water mark before it was asked. `false` if messages are missing
     /// between what was read and what has come.
     pub(crate) fn replace(&mut self, position: Position, cells: Vec<MinuteCell>) -> bool {
         let (position, is_complete) = self.reached(position);
@@ -220,7 +221,14 @@ impl Cells {
     }
 
     /// Tells views of a difference, and of when it came about, if that is known.
-    fn tell(&self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64, second: Option<i64>) {
+    fn tell(
+        &self,
+        minute: Minute,
+        dimensions: &Dimensions,
+        difference: Counts,
+        seq: u64,
+        second: Option<i64>,
+    ) {
         for viewed in self.views.values() {
             let mut view = lock(&viewed.shared);
             if view.add(minute, dimensions, difference, seq)
@@ -258,7 +266,7 @@ impl Cells {
     }
 
     /// Forgets what has left every window, and has views note what they have to tell.
-    pub(crate) fn tick(&mut self, now_minute: i64, cells_max: usize) -> Ticked {
+    pub(crate) fn tick(&mut self, now_minute: Minute, cells_max: usize) -> Ticked {
         let first = now_minute - i64::from(MAX_WINDOW_MINUTES) + 1;
         while let Some((&oldest, cells)) = self.minutes.first_key_value() {
             if oldest >= first && self.count <= cells_max {
@@ -274,7 +282,7 @@ impl Cells {
             for viewed in self.views.values() {
                 ticked.has_news |= lock(&viewed.shared).tick(now_minute, self.floor_minute);
             }
-            ticked.published_ms = self.published_ms.take().filter(|_| ticked.has_news);
+            ticked.published_at = self.published_at.take().filter(|_| ticked.has_news);
         }
         ticked
     }
@@ -288,6 +296,7 @@ impl Cells {
 mod tests {
     use clickwire_protocol::{
         counts::DeviceType,
+        ids::{AdId, AdvertiserId, CampaignId},
         live::{Filters, ServerMessage},
     };
 
@@ -295,12 +304,17 @@ mod tests {
 
     fn cell(minute: i64, version: i64, valid: i64) -> MinuteCell {
         let dimensions = Dimensions {
-            campaign_id: "c".into(),
-            ad_id: "a".into(),
+            campaign_id: CampaignId::unchecked("c"),
+            ad_id: AdId::unchecked("a"),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         };
-        MinuteCell { minute, dimensions, version, counts: Counts { valid, ..Counts::default() } }
+        MinuteCell {
+            minute: Minute(minute),
+            dimensions,
+            version,
+            counts: Counts { valid, ..Counts::default() },
+        }
     }
 
     fn position(seq: u64) -> Position {
@@ -314,7 +328,7 @@ mod tests {
     /// A loaded state with one view of everything.
     fn state(cells: Vec<MinuteCell>) -> (Cells, SharedView) {
         let view = View {
-            advertiser_id: "adv_001".into(),
+            advertiser_id: AdvertiserId::unchecked("adv_001"),
             filters: Filters::default(),
             group_by: vec![],
             window_minutes: MAX_WINDOW_MINUTES,
@@ -356,7 +370,7 @@ mod tests {
     fn shown(view: &SharedView) -> Vec<(i64, i64)> {
         match lock(view).everything().0 {
             ServerMessage::Snapshot { cells, .. } => {
-                cells.iter().map(|cell| (cell.minute, cell.counts.valid)).collect()
+                cells.iter().map(|cell| (cell.minute.0, cell.counts.valid)).collect()
             }
             other => panic!("{other:?}"),
         }
@@ -393,10 +407,10 @@ mod tests {
     #[test]
     fn minutes_that_were_given_up_for_room_do_not_come_back_in_part() {
         let (mut state, view) = state(vec![cell(100, 1, 7), cell(101, 1, 1), cell(102, 1, 1)]);
-        state.tick(102, 2);
+        state.tick(Minute(102), 2);
         assert_eq!(shown(&view), [(101, 1), (102, 1)]);
         state.apply(delta(2, cell(100, 2, 8)), 6_000);
-        state.tick(102, 2);
+        state.tick(Minute(102), 2);
         assert_eq!(shown(&view), [(101, 1), (102, 1)]);
     }
 }

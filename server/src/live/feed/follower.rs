@@ -11,7 +11,10 @@ use std::{
 };
 
 use clickwire_process::now_ms;
-use clickwire_protocol::feed::{Delta, Keys, Position};
+use clickwire_protocol::{
+    feed::{Delta, Keys, Position},
+    ids::AdvertiserId,
+};
 use rand::RngExt as _;
 use redis::{AsyncCommands as _, RedisError};
 use tokio::{sync::mpsc, time::timeout};
@@ -25,10 +28,10 @@ use super::{
 };
 use crate::live::session::subscribers::Subscribers;
 
-/// How often the feed's head is compared with what has come: a lost last message leaves no gap.
-const CHECK_HEAD: Duration = Duration::from_millis(1_500);
+/// How often the feed's high-water mark is compared with what has come: a lost last message leaves no gap.
+const CHECK_HIGH_WATER_MARK: Duration = Duration::from_millis(1_500);
 
-/// A message that the head counts may still be on its way to us for so long.
+/// A message that the high-water mark counts may still be on its way to us for so long.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
 /// Subscribing takes less when Redis is there.
@@ -36,7 +39,7 @@ const SUBSCRIBED_WITHIN: Duration = Duration::from_millis(250);
 
 /// The task that keeps a feed's state up to date.
 pub(super) struct Follower {
-    pub(super) advertiser_id: String,
+    pub(super) advertiser_id: AdvertiserId,
     pub(super) feed: Weak<Feed>,
     pub(super) subscribers: Subscribers,
     pub(super) source: Source,
@@ -51,7 +54,7 @@ impl Follower {
         let mut tick = tokio::time::interval(self.source.tick);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let share: f64 = rand::rng().random_range(0.7..1.0);
-        let mut check = tokio::time::interval(CHECK_HEAD.mul_f64(share));
+        let mut check = tokio::time::interval(CHECK_HIGH_WATER_MARK.mul_f64(share));
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut loading: Option<Loading> = None;
         let mut resync = Resync::default();
@@ -91,17 +94,18 @@ impl Follower {
                     if ticked.has_news || is_waited_for {
                         is_waited_for = self.subscribers.tell().await;
                     }
-                    if let Some(published_ms) = ticked.published_ms {
-                        self.lag.record(now_ms().saturating_sub(published_ms).max(0) as f64 / 1e3);
+                    if let Some(published_at) = ticked.published_at {
+                        let lag_ms = now_ms().saturating_sub(published_at.0).max(0);
+                        self.lag.record(lag_ms as f64 / 1e3);
                     }
                     false
                 }
                 // What is read now will say as much.
                 _ = check.tick(), if loading.is_none() => {
-                    let head = if resync.expects() { None } else { self.head().await.ok() };
+                    let mark = if resync.expects() { None } else { self.high_water_mark().await.ok() };
                     let Some(feed) = self.feed.upgrade() else { return };
                     let ours = feed.cells().position().clone();
-                    let is_gap = resync.checked(head, &ours);
+                    let is_gap = resync.checked(mark, &ours);
                     if resync.expects() {
                         check.reset_after(ON_ITS_WAY);
                     }
@@ -131,8 +135,8 @@ impl Follower {
         }
     }
 
-    async fn head(&self) -> Result<Position, RedisError> {
-        let key = Keys::new(&self.source.prefix, &self.advertiser_id).head;
+    async fn high_water_mark(&self) -> Result<Position, RedisError> {
+        let key = Keys::new(&self.source.prefix, &self.advertiser_id).high_water_mark;
         let (epoch, seq): (Option<String>, Option<u64>) =
             self.source.redis.clone().hmget(key, &["epoch", "seq"]).await?;
         Ok(Position { epoch: epoch.unwrap_or_default(), seq: seq.unwrap_or_default() })

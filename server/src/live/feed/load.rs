@@ -1,7 +1,7 @@
 //! One reading of an advertiser's recent minutes, in a task of its own: what is published meanwhile is applied
 //! by the feed, whose screens go on, and what was read is laid beneath it.
 //!
-//! The order makes it right: note where the feed is, read the head, read the database. What is published
+//! The order makes it right: note where the feed is, read the high-water mark, read the database. What is published
 //! later comes with a higher version than what was read.
 
 use std::sync::{
@@ -9,12 +9,17 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use clickwire_ledger::counts::{COLUMNS, CountsRow};
+use clickwire_ledger::{
+    at,
+    counts::{COLUMNS, CountsRow},
+};
 use clickwire_process::{Backoff, redis::Connection};
 use clickwire_protocol::{
     counts::{Dimensions, MinuteCell},
-    feed::{BEGIN, HEAD_LIFETIME_SECONDS, Keys, Position, era_key},
+    feed::{BEGIN, HIGH_WATER_MARK_LIFETIME_SECONDS, Keys, Position, generation_key},
+    ids::{AdId, AdvertiserId, CampaignId},
     live::MAX_WINDOW_MINUTES,
+    times::Minute,
 };
 use redis::{AsyncCommands as _, RedisError};
 use sqlx::{AssertSqlSafe, FromRow as _};
@@ -30,7 +35,7 @@ use crate::{
     store::database,
 };
 
-/// What was read: cells, and the feed's head before them.
+/// What was read: cells, and the feed's high-water mark before them.
 pub(in crate::live) struct Loaded {
     pub(in crate::live) position: Position,
     pub(in crate::live) cells: Vec<MinuteCell>,
@@ -42,7 +47,7 @@ pub(in crate::live) type Loading = AbortOnDropHandle<Option<Loaded>>;
 /// Reads one advertiser's minutes; cheap to clone.
 #[derive(Clone)]
 pub(in crate::live) struct Loader {
-    pub(in crate::live) advertiser_id: Arc<str>,
+    pub(in crate::live) advertiser_id: AdvertiserId,
     pub(in crate::live) feed: Weak<Feed>,
     pub(in crate::live) source: Source,
     /// Set when what is read now is not enough.
@@ -81,30 +86,34 @@ impl Loader {
         AbortOnDropHandle::new(tokio::spawn(reading.in_current_span()))
     }
 
-    /// The feed's head, which is begun if there is none: else a feed that an aggregator begins anew, by
-    /// deleting the head, would look like one that has not begun yet. One of an older era is begun anew:
-    /// who comes from there must not resume as if nothing had been lost since.
-    async fn begin_head(&self) -> Result<Position, RedisError> {
+    /// The feed's high-water mark, which is begun if there is none: else a feed that an aggregator begins anew, by
+    /// deleting the mark, would look like one that has not begun yet. One of an older feed generation is begun
+    /// anew: a client that comes from there must not resume as if nothing had been lost since.
+    async fn begin_high_water_mark(&self) -> Result<Position, RedisError> {
         let mut redis: Connection = self.source.redis.clone();
         // A cluster may have it on a shard that is away while the feed's own is not.
-        let era: Option<String> = redis.get(era_key(&self.source.prefix)).await.unwrap_or_default();
+        let generation: Option<String> =
+            redis.get(generation_key(&self.source.prefix)).await.unwrap_or_default();
         let mut begin = redis::cmd("EVAL");
-        begin.arg(BEGIN).arg(1).arg(Keys::new(&self.source.prefix, &self.advertiser_id).head);
-        begin.arg(era.unwrap_or_default()).arg(Uuid::now_v7().to_string()).arg(HEAD_LIFETIME_SECONDS);
+        begin.arg(BEGIN).arg(1).arg(Keys::new(&self.source.prefix, &self.advertiser_id).high_water_mark);
+        begin
+            .arg(generation.unwrap_or_default())
+            .arg(Uuid::now_v7().to_string())
+            .arg(HIGH_WATER_MARK_LIFETIME_SECONDS);
         let (epoch, seq): (String, u64) = begin.query_async(&mut redis).await?;
         Ok(Position { epoch, seq })
     }
 
-    /// Like [`Self::begin_head`], but never behind where we have been: a Redis that lost its last messages gives
+    /// Like [`Self::begin_high_water_mark`], but never behind where we have been: a Redis that lost its last messages gives
     /// their numbers to others, and who saw the first must not resume as if they were the second.
     async fn begin_where_we_are(&self, ours: &Position) -> Result<Position, RedisError> {
-        let head = self.begin_head().await?;
-        if head.epoch != ours.epoch || head.seq >= ours.seq {
-            return Ok(head);
+        let mark = self.begin_high_water_mark().await?;
+        if mark.epoch != ours.epoch || mark.seq >= ours.seq {
+            return Ok(mark);
         }
-        let key = Keys::new(&self.source.prefix, &self.advertiser_id).head;
+        let key = Keys::new(&self.source.prefix, &self.advertiser_id).high_water_mark;
         let _: () = self.source.redis.clone().unlink(key).await?;
-        self.begin_head().await
+        self.begin_high_water_mark().await
     }
 
     /// Reads everything that a window can hold. Without Redis the state has no position: it can't be
@@ -121,14 +130,13 @@ impl Loader {
         };
         metrics::counter!("clickwire_live_loads_total").increment(1);
         let first_minute = now_minute() - i64::from(MAX_WINDOW_MINUTES) + 1;
-        let since =
-            OffsetDateTime::from_unix_timestamp(first_minute * 60).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let since = at(first_minute.start());
         let sql = format!(
             "SELECT bucket, campaign_id, ad_id, country, device_type, version, {COLUMNS} \
                FROM click_minutes WHERE advertiser_id = $1 AND bucket >= $2 ORDER BY bucket DESC LIMIT $3"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(&*self.advertiser_id)
+            .bind(&self.advertiser_id)
             .bind(since)
             .bind(self.source.cells_max as i64);
         let mut tenants = self.source.tenants.begin_load(&self.advertiser_id, &self.watcher).await?;
@@ -149,8 +157,8 @@ impl Loader {
 #[derive(sqlx::FromRow)]
 struct CellRow {
     bucket: OffsetDateTime,
-    campaign_id: String,
-    ad_id: String,
+    campaign_id: CampaignId,
+    ad_id: AdId,
     country: String,
     device_type: String,
     version: i64,
@@ -167,7 +175,7 @@ impl TryFrom<CellRow> for MinuteCell {
             source: Box::<clickwire_protocol::counts::UnknownDeviceType>::new(error),
         })?;
         Ok(Self {
-            minute: row.bucket.unix_timestamp().div_euclid(60),
+            minute: Minute(row.bucket.unix_timestamp().div_euclid(60)),
             dimensions: Dimensions {
                 campaign_id: row.campaign_id,
                 ad_id: row.ad_id,

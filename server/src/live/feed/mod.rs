@@ -1,9 +1,9 @@
 //! One advertiser's live state: the recent minute cells, and the views computed from them.
 //!
 //! The state is loaded from the database once, however many dashboards arrive, and kept up by the
-//! feed over Redis. The order makes it right: subscribe, read the feed's head, read the database
+//! feed over Redis. The order makes it right: subscribe, read the feed's high-water mark, read the database
 //! ([`load`]). Whenever something may have been missed (a gap, another epoch, a new connection
-//! to Redis, a head that is ahead of us) the database is read again; only differences are passed on. However
+//! to Redis, a high-water mark that is ahead of us) the database is read again; only differences are passed on. However
 //! long that takes, what is published is shown meanwhile.
 //!
 //! - [`subscriber`]: what is heard from Redis, for all feeds
@@ -36,7 +36,12 @@ use std::{
 };
 
 use clickwire_process::{now_ms, redis::Connection};
-use clickwire_protocol::{MINUTE_MS, feed::Position, live::View};
+use clickwire_protocol::{
+    feed::Position,
+    ids::AdvertiserId,
+    live::View,
+    times::{Minute, UnixMs},
+};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument as _;
@@ -89,7 +94,7 @@ impl Feed {
     /// Starts to follow an advertiser, on the account of those that have begun to watch it. `needs_resync` is set when
     /// events were dropped.
     pub(crate) fn start(
-        advertiser_id: &str,
+        advertiser_id: &AdvertiserId,
         source: Source,
         watcher: Vec<Holder>,
         events: mpsc::Receiver<Event>,
@@ -106,14 +111,14 @@ impl Feed {
             _stop: stop.clone().drop_guard(),
         });
         let loader = Loader {
-            advertiser_id: advertiser_id.into(),
+            advertiser_id: advertiser_id.clone(),
             feed: Arc::downgrade(&feed),
             source: source.clone(),
             needs_resync: Arc::clone(&needs_resync),
             watcher: watcher.into(),
         };
         let follower = Follower {
-            advertiser_id: advertiser_id.to_owned(),
+            advertiser_id: advertiser_id.clone(),
             feed: Arc::downgrade(&feed),
             subscribers,
             lag: metrics::histogram!("clickwire_live_lag_seconds"),
@@ -124,7 +129,9 @@ impl Feed {
         let following = async move {
             tokio::select! { () = follower.run(events) => {}, () = stop.cancelled() => {} }
         };
-        let ended = tokio::spawn(following.instrument(tracing::error_span!("feed", advertiser_id)));
+        let ended = tokio::spawn(
+            following.instrument(tracing::error_span!("feed", advertiser_id = advertiser_id.as_str())),
+        );
         (feed, ended)
     }
 
@@ -169,6 +176,6 @@ impl Feed {
     }
 }
 
-pub(in crate::live) fn now_minute() -> i64 {
-    now_ms().div_euclid(MINUTE_MS)
+pub(in crate::live) fn now_minute() -> Minute {
+    UnixMs(now_ms()).minute()
 }

@@ -10,16 +10,16 @@ pub(in crate::live) struct Rates(BTreeMap<i64, Second>);
 
 struct Second {
     clicks: i64,
-    /// The revision that changed it last.
-    revision: u64,
+    /// The view's version that changed it last.
+    version: u64,
 }
 
 impl Rates {
-    /// Adds clicks, of which the next revision tells. Fewer than none are some that were judged anew.
-    pub(in crate::live) fn count(&mut self, second: i64, clicks: i64, revision: u64) {
-        let counted = self.0.entry(second).or_insert(Second { clicks: 0, revision });
+    /// Adds clicks, of which the next version of the view tells. Fewer than none are some that were judged anew.
+    pub(in crate::live) fn count(&mut self, second: i64, clicks: i64, version: u64) {
+        let counted = self.0.entry(second).or_insert(Second { clicks: 0, version });
         counted.clicks += clicks;
-        counted.revision = revision;
+        counted.version = version;
         while let Some(oldest) = self.0.first_entry()
             && *oldest.key() <= second - RATE_SECONDS
         {
@@ -27,9 +27,9 @@ impl Rates {
         }
     }
 
-    /// What changed after a revision.
-    pub(in crate::live) fn after(&self, revision: u64) -> Vec<Rate> {
-        let changed = self.0.iter().filter(|(_, counted)| counted.revision > revision);
+    /// What changed after a version of the view.
+    pub(in crate::live) fn after(&self, version: u64) -> Vec<Rate> {
+        let changed = self.0.iter().filter(|(_, counted)| counted.version > version);
         changed.map(|(&second, counted)| Rate { second, clicks: counted.clicks.max(0) }).collect()
     }
 }
@@ -45,8 +45,8 @@ mod tests {
         rates.count(100, 3, 2);
         rates.count(101, -1, 2);
         rates.count(103, 4, 3);
-        let told = |rates: &Rates, revision| -> Vec<(i64, i64)> {
-            rates.after(revision).iter().map(|rate| (rate.second, rate.clicks)).collect()
+        let told = |rates: &Rates, version| -> Vec<(i64, i64)> {
+            rates.after(version).iter().map(|rate| (rate.second, rate.clicks)).collect()
         };
         assert_eq!(told(&rates, 0), [(100, 5), (101, 0), (103, 4)]);
         assert_eq!(told(&rates, 2), [(103, 4)]);

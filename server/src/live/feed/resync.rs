@@ -2,7 +2,7 @@
 //! what has happened, and begins to read when it says so.
 //!
 //! Whatever may have been missed leads to a reading: a message that does not follow the last one, one that the
-//! head in Redis counts and that does not come, or a mark from outside (a new connection, dropped events).
+//! high-water mark in Redis counts and that does not come, or a mark from outside (a new connection, dropped events).
 //! While the database is being read, gaps say nothing new: what was read is laid beneath what has come, and if
 //! the two don't meet, it is read once more.
 
@@ -14,7 +14,7 @@ pub(super) struct Resync {
     /// Something was missed since the last reading began.
     is_needed: bool,
     is_loading: bool,
-    /// The head was ahead of us; what was on its way must have come when it is looked at again.
+    /// The high-water mark was ahead of us; what was on its way must have come when it is looked at again.
     expected: Option<Position>,
 }
 
@@ -42,15 +42,15 @@ impl Resync {
         !fits
     }
 
-    /// Whether the next look compares with what was on its way, not with a new head.
+    /// Whether the next look compares with what was on its way, not with a new mark.
     pub(super) fn expects(&self) -> bool {
         self.expected.is_some()
     }
 
-    /// The position was compared with the head, if Redis has told one; whether messages are missing. A head that
-    /// is ahead is only believed when what was on its way has had time to come.
-    pub(super) fn checked(&mut self, head: Option<Position>, ours: &Position) -> bool {
-        let is_ahead = |head: &Position| head.epoch != ours.epoch || head.seq > ours.seq;
+    /// The position was compared with the high-water mark, if Redis has told one; whether messages are missing. A
+    /// mark that is ahead is only believed when what was on its way has had time to come.
+    pub(super) fn checked(&mut self, mark: Option<Position>, ours: &Position) -> bool {
+        let is_ahead = |mark: &Position| mark.epoch != ours.epoch || mark.seq > ours.seq;
         match self.expected.take() {
             Some(expected) => {
                 let is_gap = is_ahead(&expected);
@@ -58,7 +58,7 @@ impl Resync {
                 is_gap
             }
             None => {
-                self.expected = head.filter(is_ahead);
+                self.expected = mark.filter(is_ahead);
                 false
             }
         }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_head_that_is_ahead_is_believed_at_the_second_look() {
-        for (head, ours_then, is_gap) in [
+        for (mark, ours_then, is_gap) in [
             (None, at("a", 5), false),
             (Some(at("a", 5)), at("a", 5), false),
             (Some(at("a", 4)), at("a", 5), false),
@@ -114,12 +114,12 @@ mod tests {
             (Some(at("b", 1)), at("a", 5), true),
         ] {
             let mut resync = loaded();
-            assert!(!resync.checked(head.clone(), &at("a", 5)), "{head:?}: at the first look");
+            assert!(!resync.checked(mark.clone(), &at("a", 5)), "{mark:?}: at the first look");
             if !resync.expects() {
                 assert!(!is_gap);
                 continue;
             }
-            assert_eq!(resync.checked(None, &ours_then), is_gap, "{head:?} and then {ours_then:?}");
+            assert_eq!(resync.checked(None, &ours_then), is_gap, "{mark:?} and then {ours_then:?}");
             assert!(!resync.expects(), "it is looked at anew");
             assert_eq!(resync.begins(false), is_gap);
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use clickwire_protocol::{
     feed::Position,
-    live::{MAX_EVERY_MS, ServerMessage},
+    live::{MAX_INTERVAL_MS, ServerMessage},
 };
 use tokio::sync::watch;
 
@@ -23,8 +23,7 @@ pub(in crate::live) struct ViewSubscription {
     who: Arc<str>,
     told: Option<Cursor>,
     since: Option<Position>,
-    /// Only so often, in milliseconds.
-    every_ms: Option<i64>,
+    min_interval_ms: Option<i64>,
     /// Nothing is told before: Unix time in milliseconds.
     not_before_ms: i64,
 }
@@ -35,11 +34,12 @@ impl ViewSubscription {
         watched: Watched,
         since: Option<Position>,
         who: Arc<str>,
-        every_ms: Option<u32>,
+        min_interval_ms: Option<u32>,
     ) -> Self {
         lock(&watched.view).viewer_joined(&who);
-        let every_ms = every_ms.map(|every_ms| every_ms.clamp(1, MAX_EVERY_MS).into());
-        Self { watched, who, told: None, since, every_ms, not_before_ms: 0 }
+        let min_interval_ms =
+            min_interval_ms.map(|min_interval_ms| min_interval_ms.clamp(1, MAX_INTERVAL_MS).into());
+        Self { watched, who, told: None, since, min_interval_ms, not_before_ms: 0 }
     }
 
     /// Wakes when there is something to tell; 0 until the state is loaded.
@@ -88,9 +88,9 @@ impl ViewSubscription {
         };
         frames.push(step.body.frame(id));
         self.told = Some(step.to);
-        if let Some(every_ms) = self.every_ms {
+        if let Some(min_interval_ms) = self.min_interval_ms {
             // Periods are the same for all, so that those who ask for the same are told by the same frames.
-            self.not_before_ms = (now_ms / every_ms + 1) * every_ms;
+            self.not_before_ms = (now_ms / min_interval_ms + 1) * min_interval_ms;
         }
     }
 

@@ -12,6 +12,7 @@ use clickwire_protocol::{
     counts::{Counts, Dimensions},
     feed::Position,
     live::{ServerMessage, View, ViewCell},
+    times::Minute,
 };
 use tokio::sync::watch;
 
@@ -34,10 +35,10 @@ pub(crate) fn lock(view: &SharedView) -> MutexGuard<'_, ViewState> {
 /// What an equal view's sessions share.
 pub(crate) struct ViewState {
     view: View,
-    cells: BTreeMap<(i64, Vec<String>), Cell>,
+    cells: BTreeMap<(Minute, Vec<String>), Cell>,
     rates: Rates,
     /// What is before has left the window.
-    first_minute: i64,
+    first_minute: Minute,
     /// The state contains everything up to here.
     position: Position,
     /// The position's epoch, to be shared with every session.
@@ -45,7 +46,7 @@ pub(crate) struct ViewState {
     /// Sessions at this sequence number or later can be brought up to date by a delta.
     resumable_from: u64,
     /// Counts ticks with changes; sessions wait for it to grow.
-    revision: u64,
+    version: u64,
     changed: bool,
     /// A session is ahead of us, at this sequence number or later.
     awaited: u64,
@@ -86,8 +87,8 @@ struct Cell {
     counts: Counts,
     /// The message of the feed that changed it last.
     seq: u64,
-    /// The revision that changed it last.
-    revision: u64,
+    /// The view's version that changed it last.
+    version: u64,
 }
 
 /// How far a session has been told.
@@ -95,13 +96,13 @@ struct Cell {
 pub(crate) struct Cursor {
     epoch: Arc<str>,
     seq: u64,
-    revision: u64,
+    version: u64,
 }
 
 impl Cursor {
     /// Ticks with changes between an earlier place and this one that were told of as one.
     pub(crate) fn conflated_since(&self, earlier: &Self) -> u64 {
-        (self.revision - earlier.revision).saturating_sub(1)
+        (self.version - earlier.version).saturating_sub(1)
     }
 
     /// Where the session's state ends.
@@ -116,11 +117,11 @@ impl ViewState {
             view,
             cells: BTreeMap::new(),
             rates: Rates::default(),
-            first_minute: i64::MIN,
+            first_minute: Minute(i64::MIN),
             position: Position::default(),
             epoch: Arc::default(),
             resumable_from: 0,
-            revision: 0,
+            version: 0,
             changed: false,
             awaited: u64::MAX,
             announce: watch::channel(0).0,
@@ -158,32 +159,38 @@ impl ViewState {
     }
 
     /// Adds the difference that a cell of the feed made, if the view admits it; whether it does.
-    pub(crate) fn add(&mut self, minute: i64, dimensions: &Dimensions, difference: Counts, seq: u64) -> bool {
+    pub(crate) fn add(
+        &mut self,
+        minute: Minute,
+        dimensions: &Dimensions,
+        difference: Counts,
+        seq: u64,
+    ) -> bool {
         if minute < self.first_minute || !self.view.filters.admit(dimensions) {
             return false;
         }
         let cell = self.cells.entry((minute, self.view.group_of(dimensions))).or_insert(Cell {
             counts: Counts::default(),
             seq: 0,
-            revision: 0,
+            version: 0,
         });
         cell.counts += difference;
         cell.seq = seq;
-        cell.revision = self.revision + 1;
+        cell.version = self.version + 1;
         self.changed = true;
         true
     }
 
     /// Clicks were counted in this second since the Unix epoch.
     pub(crate) fn count(&mut self, second: i64, clicks: i64) {
-        self.rates.count(second, clicks, self.revision + 1);
+        self.rates.count(second, clicks, self.version + 1);
     }
 
     /// Everything up to `position` is contained.
     pub(crate) fn advance(&mut self, position: &Position) {
         // Sessions are told of cells; a position alone waits for the next one that changes. A new epoch
         // they must hear of, for what they have can't be followed on.
-        self.changed |= self.revision == 0 || self.position.epoch != position.epoch;
+        self.changed |= self.version == 0 || self.position.epoch != position.epoch;
         if self.position.epoch != position.epoch {
             self.epoch = position.epoch.as_str().into();
         }
@@ -201,7 +208,7 @@ impl ViewState {
     }
 
     /// Forgets what has left the window; whether there is something to tell since the last tick.
-    pub(crate) fn tick(&mut self, now_minute: i64, floor_minute: i64) -> bool {
+    pub(crate) fn tick(&mut self, now_minute: Minute, floor_minute: Minute) -> bool {
         self.first_minute = self.view.first_minute(now_minute).max(floor_minute);
         self.cells = self.cells.split_off(&(self.first_minute, Vec::new()));
         // Kept for longer, they would take room from what is told next.
@@ -209,16 +216,16 @@ impl ViewState {
         self.snapshot = None;
         let is_waited_for = std::mem::take(&mut self.is_waited_for);
         let changed = std::mem::take(&mut self.changed);
-        self.revision += u64::from(changed);
+        self.version += u64::from(changed);
         if changed || is_waited_for {
-            self.announce.send_replace(self.revision);
+            self.announce.send_replace(self.version);
         }
         changed || is_waited_for
     }
 
     /// Whether there is something to tell who was told up to there; nothing is until the state is loaded.
     pub(crate) fn has_news(&self, told: Option<&Cursor>) -> bool {
-        self.revision > told.map_or(0, |told| told.revision)
+        self.version > told.map_or(0, |told| told.version)
     }
 
     /// What brings a session that is at `since` up to date: what changed, where that can be told, else
@@ -243,11 +250,11 @@ impl ViewState {
     pub(crate) fn next(&mut self, told: &Cursor) -> Option<Step> {
         let is_followed = told.epoch == self.epoch;
         is_followed.then(|| {
-            let revision = told.revision;
+            let version = told.version;
             // All that keep up share this one, which is small; others may each need one of their own.
-            let keeps_up = revision + 1 >= self.revision;
+            let keeps_up = version + 1 >= self.version;
             let place = From::Cursor(told.clone());
-            self.delta(place, told.seq, revision, keeps_up, |cell| cell.revision > revision)
+            self.delta(place, told.seq, version, keeps_up, |cell| cell.version > version)
         })?
     }
 
@@ -306,7 +313,7 @@ impl ViewState {
     }
 
     fn told(&self) -> Cursor {
-        Cursor { epoch: Arc::clone(&self.epoch), seq: self.position.seq, revision: self.revision }
+        Cursor { epoch: Arc::clone(&self.epoch), seq: self.position.seq, version: self.version }
     }
 
     fn cells(&self, wanted: impl Fn(&Cell) -> bool) -> Vec<ViewCell> {

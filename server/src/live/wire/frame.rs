@@ -228,6 +228,7 @@ pub(in crate::live) mod tests {
     use clickwire_protocol::{
         alerts::{Alert, Change, Kind, News, Severity},
         live::{Rate, ViewCell},
+        times::Minute,
     };
     use uuid::Uuid;
 
@@ -265,7 +266,7 @@ pub(in crate::live) mod tests {
         let alert = incident();
         let change = Change { seq: 1, change: News::Opened, changed_at: String::new(), alert: alert.clone() };
         let cells = |n: usize| {
-            vec![ViewCell { minute: 1, group: vec!["ä\"".repeat(n)], counts: Default::default() }]
+            vec![ViewCell { minute: Minute(1), group: vec!["ä\"".repeat(n)], counts: Default::default() }]
         };
         let rates = vec![Rate { second: 1, clicks: 2 }];
         vec![

@@ -6,7 +6,10 @@
 
 use std::collections::HashMap;
 
-use clickwire_protocol::analytics::{Aggregate, Dimension, Granularity};
+use clickwire_protocol::{
+    analytics::{Aggregate, Dimension, Granularity},
+    ids::AdvertiserId,
+};
 use clickwire_uniques::{MINUTES_KEPT, Sketch};
 use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
@@ -24,7 +27,7 @@ type Group = (OffsetDateTime, Option<String>);
 pub(super) async fn fill(
     answer: &mut Aggregate,
     question: &AggregateQuery,
-    advertiser_id: Option<&str>,
+    advertiser_id: Option<&AdvertiserId>,
     database: &mut PgConnection,
 ) -> Result<(), sqlx::Error> {
     if !question.is_by_campaign() {
@@ -45,7 +48,7 @@ pub(super) async fn fill(
 /// are too many sketches.
 async fn merged(
     question: &AggregateQuery,
-    advertiser_id: Option<&str>,
+    advertiser_id: Option<&AdvertiserId>,
     database: &mut PgConnection,
 ) -> Result<Option<(HashMap<(String, Option<String>), i64>, Sketch)>, sqlx::Error> {
     let mut query = question.sketches(advertiser_id, OffsetDateTime::now_utc());
@@ -87,7 +90,7 @@ impl AggregateQuery {
     /// The sketches of the answer's buckets, whole ones as in the counts.
     pub(super) fn sketches(
         &self,
-        advertiser_id: Option<&str>,
+        advertiser_id: Option<&AdvertiserId>,
         now: OffsetDateTime,
     ) -> QueryBuilder<Postgres> {
         let width_seconds = width(self.granularity).whole_seconds();
@@ -118,7 +121,7 @@ impl AggregateQuery {
         sql: &mut QueryBuilder<Postgres>,
         table: &str,
         not_before: OffsetDateTime,
-        advertiser_id: Option<&str>,
+        advertiser_id: Option<&AdvertiserId>,
     ) {
         let width_seconds = width(self.granularity).whole_seconds();
         let (start, end) = self.buckets();
@@ -127,7 +130,7 @@ impl AggregateQuery {
             .push_bind(start);
         sql.push(" AND bucket < ").push_bind(end);
         if let Some(advertiser_id) = advertiser_id {
-            sql.push(" AND advertiser_id = ").push_bind(advertiser_id.to_owned());
+            sql.push(" AND advertiser_id = ").push_bind(advertiser_id.clone());
         }
         for (dimension, value) in &self.filters {
             sql.push(format!(" AND {} = ", dimension.as_str())).push_bind(value.clone());

@@ -4,6 +4,7 @@
 use anyhow::Context as _;
 use axum::body::Body;
 use bytes::Bytes;
+use clickwire_protocol::ids::AdvertiserId;
 use futures_util::{StreamExt as _, stream};
 use sqlx::{Executor as _, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
@@ -44,7 +45,7 @@ pub(super) const COLUMNS: [Column; 18] = [
 pub(super) async fn body(
     mut tenants: TenantTransaction,
     wanted: &Wanted,
-    advertiser_id: Option<&str>,
+    advertiser_id: Option<&AdvertiserId>,
     encoder: Box<dyn Encoder>,
 ) -> Result<Body, sqlx::Error> {
     tenants.execute("SET LOCAL statement_timeout = '60s'").await?;

@@ -111,7 +111,7 @@ pub(crate) async fn clicks(
 ) -> Result<Response, Error> {
     let (format, bom) = file(&mut parameters);
     let wanted = Wanted::read(parameters, OffsetDateTime::now_utc())?;
-    let advertiser_id = caller.scope.advertiser_or_all(wanted.advertiser_id.as_deref())?;
+    let advertiser_id = caller.scope.advertiser_or_all(wanted.advertiser_id.as_ref())?;
     let encoder = format.encoder(clicks::COLUMNS.to_vec(), bom).map_err(failed)?;
     let mut tenants = state.exports.begin(&caller.scope, caller.holders(advertiser_id)).await?;
     if format == Format::Xlsx {

@@ -4,6 +4,7 @@ use std::{cmp::Ordering, collections::HashMap, sync::Arc, time::Instant};
 
 use clickwire_protocol::{
     click::Rejection,
+    ids::AdvertiserId,
     report::{
         Basis, Breakdown, BreakdownRow, Comparison, Granularity, Group, Numbers, Summary, Timeseries,
         TimeseriesComparison, TimeseriesRow,
@@ -38,7 +39,7 @@ const LEDGER_FROM: &str = "SELECT min(range_start) FROM timescaledb_information.
 /// What a question is answered from: one snapshot of what the caller may see.
 pub(crate) struct Asker {
     tenants: TenantTransaction,
-    advertiser_id: Option<String>,
+    advertiser_id: Option<AdvertiserId>,
     kept: Kept,
     final_before: Option<String>,
     started: Instant,
@@ -65,14 +66,14 @@ impl Asker {
         caller: &Caller,
         question: &Question,
     ) -> Result<Self, Error> {
-        let advertiser_id = caller.scope.advertiser_or_all(question.advertiser_id.as_deref())?;
+        let advertiser_id = caller.scope.advertiser_or_all(question.advertiser_id.as_ref())?;
         let started = Instant::now();
         let mut tenants = state.tenants.begin(&caller.scope, caller.holders(advertiser_id)).await?;
         // Before the rows: what is called final is in them.
         let watermark = answer(Watermark::read(&mut *tenants, state.partitions)).await?;
         let kept = sqlx::query_as("SELECT hours_before, minutes_from FROM kept");
         let kept = answer(kept.fetch_one(&mut *tenants)).await?;
-        let advertiser_id = advertiser_id.map(str::to_owned);
+        let advertiser_id = advertiser_id.cloned();
         Ok(Self { tenants, advertiser_id, kept, final_before: watermark.final_before(), started })
     }
 
@@ -207,8 +208,7 @@ impl Asker {
             }
         }
         let plan = self.plan(question, range)?;
-        let statement =
-            Statement { question, plan: &plan, advertiser_id: self.advertiser_id.as_deref(), top };
+        let statement = Statement { question, plan: &plan, advertiser_id: self.advertiser_id.as_ref(), top };
         let rows = answer(Rows::read(&statement, &mut self.tenants)).await.map_err(of_question)?;
         let mut rows = rows.map_err(|TooMany| too_many_rows())?;
         if question.unique_users
@@ -227,7 +227,7 @@ impl Asker {
         top: Option<&Top>,
     ) -> Result<Option<uniques::Users>, Error> {
         let advertiser_id = self.advertiser_id.clone();
-        let statement = Statement { question, plan, advertiser_id: advertiser_id.as_deref(), top };
+        let statement = Statement { question, plan, advertiser_id: advertiser_id.as_ref(), top };
         let sketched = answer(uniques::sketched(&statement, &mut self.tenants)).await.map_err(of_question)?;
         if sketched.is_some() {
             return Ok(sketched);
@@ -256,12 +256,8 @@ impl Asker {
         let question = question.estimate();
         let plan = self.plan(&question, range)?;
         let advertiser_id = self.advertiser_id.clone();
-        let statement = Statement {
-            question: &question,
-            plan: &plan,
-            advertiser_id: advertiser_id.as_deref(),
-            top: None,
-        };
+        let statement =
+            Statement { question: &question, plan: &plan, advertiser_id: advertiser_id.as_ref(), top: None };
         let rows = answer(Rows::read(&statement, &mut self.tenants)).await.map_err(of_question)?;
         Ok(rows.map_or(i64::MAX, |rows| rows.totals.received))
     }

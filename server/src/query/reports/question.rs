@@ -1,7 +1,7 @@
 //! What a report is asked for, checked.
 
 use clickwire_protocol::{
-    click,
+    ids::AdvertiserId,
     report::{Compare, Dimension, Granularity, Metric},
 };
 use time::{Duration, OffsetDateTime};
@@ -27,7 +27,7 @@ const MAX_LIMIT: usize = 1_000;
 /// A report as it is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
-    pub(super) advertiser_id: Option<String>,
+    pub(super) advertiser_id: Option<AdvertiserId>,
     /// Whole minutes.
     pub(super) range: Range,
     pub(super) calendar: Calendar,
@@ -137,7 +137,7 @@ impl Question {
             given.reject("order_by", "Ask for unique_users=true, too.");
         }
         let as_of_ms = given.take("as_of", instant).map(|at| unix_ms(at).min(unix_ms(now)));
-        let advertiser_id = given.take("advertiser_id", click::id);
+        let advertiser_id = given.take("advertiser_id", AdvertiserId::new);
         let compare = given.take("compare", compare);
         given.finish(Self {
             advertiser_id,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use clickwire_ledger::counts::{COLUMNS, SUMS, each};
+use clickwire_protocol::ids::AdvertiserId;
 use clickwire_protocol::report::{Dimension, Group, Source};
 use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
@@ -21,7 +22,7 @@ pub(super) struct Statement<'a> {
     pub(super) question: &'a Question,
     pub(super) plan: &'a Plan,
     /// `None`: all that the transaction shows.
-    pub(super) advertiser_id: Option<&'a str>,
+    pub(super) advertiser_id: Option<&'a AdvertiserId>,
     /// The groups that are told apart; the others are one. `None`: all are.
     pub(super) top: Option<&'a Top>,
 }
@@ -164,7 +165,7 @@ impl Statement<'_> {
 
     fn push_advertiser(&self, sql: &mut QueryBuilder<Postgres>, column: &str) {
         if let Some(advertiser_id) = self.advertiser_id {
-            sql.push(format!(" AND {column} = ")).push_bind(advertiser_id.to_owned());
+            sql.push(format!(" AND {column} = ")).push_bind(advertiser_id.clone());
         }
     }
 }

@@ -5,9 +5,9 @@ use super::*;
 fn clicks(times: &[i64]) -> Vec<Click> {
     let click = |(number, &clicked_at_ms): (usize, &i64)| Click {
         click_id: Uuid::from_u128(number as u128),
-        clicked_at_ms,
-        received_at_ms: clicked_at_ms,
-        advertiser_id: "adv_001".into(),
+        clicked_at_ms: UnixMs(clicked_at_ms),
+        received_at_ms: UnixMs(clicked_at_ms),
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
     };
     times.iter().enumerate().map(click).collect()
 }
@@ -42,7 +42,7 @@ fn runs_convict_exactly_what_windows_convict() {
 #[test]
 fn a_click_is_convicted_by_its_own_limit_and_counts_for_the_others() {
     let clicks = clicks(&[0, 10, 20, 30]);
-    let limit = |click: &Click| match click.clicked_at_ms {
+    let limit = |click: &Click| match click.clicked_at_ms.0 {
         0 => None,
         10 => Some((5, 100)),
         _ => Some((3, 100)),
@@ -52,9 +52,11 @@ fn a_click_is_convicted_by_its_own_limit_and_counts_for_the_others() {
 
 #[test]
 fn clicks_of_one_key_that_are_near_each_other_make_a_cluster() {
-    let (a, b, bound) = (("a", None), ("b", None), ("a", Some("adv_001")));
+    let adv_001 = AdvertiserId::unchecked("adv_001");
+    let (a, b, bound) = (("a", None), ("b", None), ("a", Some(&adv_001)));
     let clicks = [(b, 5_000), (a, 2_500), (a, 1_000), (bound, 2_600), (a, 2_000), (a, 4_000)];
-    let found = clusters(clicks.into_iter());
-    let found: Vec<_> = found.iter().map(|found| (found.subject, found.first_ms, found.last_ms)).collect();
+    let found = clusters(clicks.into_iter().map(|(subject, at)| (subject, UnixMs(at))));
+    let found: Vec<_> =
+        found.iter().map(|found| (found.subject, found.first_ms.0, found.last_ms.0)).collect();
     assert_eq!(found, [(a, 1_000, 2_500), (a, 4_000, 4_000), (bound, 2_600, 2_600), (b, 5_000, 5_000)]);
 }

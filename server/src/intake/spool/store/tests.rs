@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use clickwire_protocol::times::UnixMs;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -20,7 +21,7 @@ const PLENTY: u64 = 1 << 30;
 /// The click of this number; they are of several sizes.
 pub(super) fn waiting(number: u128) -> Waiting {
     let payload = Bytes::from(vec![number as u8; 200 + (number as usize * 37) % 700]);
-    Waiting { click_id: Uuid::from_u128(number + 1), received_at_ms: number as i64, payload }
+    Waiting { click_id: Uuid::from_u128(number + 1), received_at_ms: UnixMs(number as i64), payload }
 }
 
 pub(super) fn contents(store: &Store) -> Vec<Waiting> {

@@ -1,11 +1,16 @@
-use clickwire_protocol::{counts::DeviceType, live::Filters};
+use clickwire_protocol::{
+    counts::DeviceType,
+    ids::{AdId, AdvertiserId, CampaignId},
+    live::Filters,
+    times::Minute,
+};
 
 use super::*;
 
 fn view(group_by: Vec<clickwire_protocol::analytics::Dimension>) -> ViewState {
     ViewState::new(
         View {
-            advertiser_id: "adv_001".into(),
+            advertiser_id: AdvertiserId::unchecked("adv_001"),
             filters: Filters { country: Some("DE".into()), ..Filters::default() },
             group_by,
             window_minutes: 10,
@@ -29,7 +34,12 @@ fn next(state: &mut ViewState, told: &Cursor) -> (ServerMessage, Cursor) {
 }
 
 fn dimensions(country: &str, device_type: DeviceType) -> Dimensions {
-    Dimensions { campaign_id: "c".into(), ad_id: "a".into(), country: country.into(), device_type }
+    Dimensions {
+        campaign_id: CampaignId::unchecked("c"),
+        ad_id: AdId::unchecked("a"),
+        country: country.into(),
+        device_type,
+    }
 }
 
 fn valid(valid: i64) -> Counts {
@@ -43,7 +53,7 @@ fn position(epoch: &str, seq: u64) -> Position {
 fn cells(message: &ServerMessage) -> Vec<(i64, i64)> {
     match message {
         ServerMessage::Snapshot { cells, .. } | ServerMessage::Delta { cells, .. } => {
-            cells.iter().map(|cell| (cell.minute, cell.counts.valid)).collect()
+            cells.iter().map(|cell| (cell.minute.0, cell.counts.valid)).collect()
         }
         other => panic!("{other:?}"),
     }
@@ -52,14 +62,14 @@ fn cells(message: &ServerMessage) -> Vec<(i64, i64)> {
 #[test]
 fn what_the_filter_admits_is_summed_by_group_and_leaves_with_the_window() {
     let mut state = view(vec![]);
-    state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
-    state.add(100, &dimensions("DE", DeviceType::Tablet), valid(2), 1);
-    state.add(100, &dimensions("FR", DeviceType::Tablet), valid(4), 1);
-    state.add(95, &dimensions("DE", DeviceType::Tablet), valid(8), 1);
+    state.add(Minute(100), &dimensions("DE", DeviceType::Mobile), valid(1), 1);
+    state.add(Minute(100), &dimensions("DE", DeviceType::Tablet), valid(2), 1);
+    state.add(Minute(100), &dimensions("FR", DeviceType::Tablet), valid(4), 1);
+    state.add(Minute(95), &dimensions("DE", DeviceType::Tablet), valid(8), 1);
     state.advance(&position("e", 1));
-    state.tick(100, 0);
+    state.tick(Minute(100), Minute(0));
     assert_eq!(cells(&state.everything().0), [(95, 8), (100, 3)]);
-    state.tick(105, 0);
+    state.tick(Minute(105), Minute(0));
     assert_eq!(cells(&state.everything().0), [(100, 3)]);
 }
 
@@ -67,9 +77,9 @@ fn what_the_filter_admits_is_summed_by_group_and_leaves_with_the_window() {
 fn a_minute_that_has_left_the_window_is_not_told_of_between_ticks_either() {
     let mut state = view(vec![]);
     state.advance(&position("e", 0));
-    state.tick(100, 0);
+    state.tick(Minute(100), Minute(0));
     let (_, told) = state.everything();
-    state.add(90, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
+    state.add(Minute(90), &dimensions("DE", DeviceType::Mobile), valid(1), 1);
     state.advance(&position("e", 1));
     assert_eq!(cells(&state.everything().0), [], "to who arrives");
     assert_eq!(cells(&next(&mut state, &told).0), [], "to who was busy");
@@ -80,13 +90,13 @@ fn a_session_that_was_busy_gets_the_present_once() {
     let mut state = view(vec![]);
     assert!(!state.has_news(None), "it is not loaded");
     state.advance(&position("e", 0));
-    assert!(state.tick(100, 0) && state.has_news(None));
+    assert!(state.tick(Minute(100), Minute(0)) && state.has_news(None));
     let (_, told) = state.everything();
-    assert!(!state.tick(100, 0) && !state.has_news(Some(&told)));
+    assert!(!state.tick(Minute(100), Minute(0)) && !state.has_news(Some(&told)));
     for seq in 1..=3 {
-        state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), seq);
+        state.add(Minute(100), &dimensions("DE", DeviceType::Mobile), valid(1), seq);
         state.advance(&position("e", seq));
-        state.tick(100, 0);
+        state.tick(Minute(100), Minute(0));
     }
     assert!(state.has_news(Some(&told)));
     let (message, told) = next(&mut state, &told);
@@ -99,13 +109,13 @@ fn a_session_that_was_busy_gets_the_present_once() {
 fn a_frame_that_was_encoded_before_says_where_it_ends() {
     let mut state = view(vec![]);
     state.advance(&position("e", 0));
-    state.tick(100, 0);
+    state.tick(Minute(100), Minute(0));
     let (_, told) = state.everything();
-    state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
+    state.add(Minute(100), &dimensions("DE", DeviceType::Mobile), valid(1), 1);
     state.advance(&position("e", 1));
-    state.tick(100, 0);
+    state.tick(Minute(100), Minute(0));
     let (first, _) = next(&mut state, &told);
-    state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 2);
+    state.add(Minute(100), &dimensions("DE", DeviceType::Mobile), valid(1), 2);
     state.advance(&position("e", 2));
     let (second, told) = next(&mut state, &told);
     assert_eq!(first, second);
@@ -115,10 +125,10 @@ fn a_frame_that_was_encoded_before_says_where_it_ends() {
 #[test]
 fn sessions_share_what_they_are_told_whatever_their_ids() {
     let mut state = view(vec![]);
-    state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 5);
+    state.add(Minute(100), &dimensions("DE", DeviceType::Mobile), valid(1), 5);
     state.advance(&position("e", 5));
     state.start_history(&position("e", 5));
-    state.tick(100, 0);
+    state.tick(Minute(100), Minute(0));
     let shared = |state: &mut ViewState, since: Option<&Position>| {
         let [one, other] = [3, 4_000_000].map(|id| state.start(since).unwrap().body.frame(id));
         assert_eq!(one.payload().1.as_ptr(), other.payload().1.as_ptr());
@@ -127,9 +137,9 @@ fn sessions_share_what_they_are_told_whatever_their_ids() {
     shared(&mut state, None);
     shared(&mut state, Some(&position("e", 5)));
     let told = state.start(None).unwrap().to;
-    state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 6);
+    state.add(Minute(100), &dimensions("DE", DeviceType::Mobile), valid(1), 6);
     state.advance(&position("e", 6));
-    state.tick(100, 0);
+    state.tick(Minute(100), Minute(0));
     let [one, other] = [3, 4_000_000].map(|id| state.next(&told).unwrap().body.frame(id));
     assert_eq!(one.payload().1.as_ptr(), other.payload().1.as_ptr());
 }
@@ -139,36 +149,36 @@ fn with_too_much_in_flight_large_messages_wait_and_small_ones_go_on() {
     let in_flight = InFlight::limited(300, usize::MAX);
     let mut state = ViewState { in_flight: in_flight.clone(), ..view(vec![]) };
     state.advance(&position("e", 1));
-    state.tick(100, 0);
+    state.tick(Minute(100), Minute(0));
     let told = state.start(None).unwrap().to;
     let held = Body::new(
         &ServerMessage::Error { id: None, code: "x".repeat(400), field: None, message: String::new() },
         &in_flight,
     );
     for seq in 2..4 {
-        state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), seq);
+        state.add(Minute(100), &dimensions("DE", DeviceType::Mobile), valid(1), seq);
         state.advance(&position("e", seq));
-        assert!(state.tick(100, 0));
+        assert!(state.tick(Minute(100), Minute(0)));
         assert_eq!(state.next(&told).is_some(), seq == 2, "who keeps up is told");
     }
     assert!(state.start(None).is_none() && state.start(Some(&position("e", 3))).is_none());
     let news = state.subscribe();
-    assert!(state.tick(100, 0) && news.has_changed().unwrap(), "it is worth another try");
+    assert!(state.tick(Minute(100), Minute(0)) && news.has_changed().unwrap(), "it is worth another try");
     drop(held);
     assert!(state.start(None).is_some() && state.next(&told).is_some());
-    assert!(!state.tick(100, 0));
+    assert!(!state.tick(Minute(100), Minute(0)));
 }
 
 #[test]
 fn a_session_that_starts_between_ticks_follows_on() {
     let mut state = view(vec![]);
     state.advance(&position("e", 0));
-    state.tick(100, 0);
+    state.tick(Minute(100), Minute(0));
     let (_, early) = state.everything();
-    state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 1);
+    state.add(Minute(100), &dimensions("DE", DeviceType::Mobile), valid(1), 1);
     state.advance(&position("e", 1));
     let (_, late) = state.everything();
-    state.tick(100, 0);
+    state.tick(Minute(100), Minute(0));
     for (told, expected) in [(early, 0), (late, 1)] {
         let ServerMessage::Delta { from, .. } = next(&mut state, &told).0 else { panic!("no delta") };
         assert_eq!(from, expected);
@@ -178,13 +188,13 @@ fn a_session_that_starts_between_ticks_follows_on() {
 #[test]
 fn a_position_resumes_in_its_own_epoch_and_range_only() {
     let mut state = view(vec![]);
-    state.add(100, &dimensions("DE", DeviceType::Mobile), valid(1), 5);
+    state.add(Minute(100), &dimensions("DE", DeviceType::Mobile), valid(1), 5);
     state.advance(&position("e", 5));
     state.start_history(&position("e", 5));
-    state.tick(100, 0);
-    state.add(101, &dimensions("DE", DeviceType::Mobile), valid(2), 6);
+    state.tick(Minute(100), Minute(0));
+    state.add(Minute(101), &dimensions("DE", DeviceType::Mobile), valid(2), 6);
     state.advance(&position("e", 6));
-    state.tick(101, 0);
+    state.tick(Minute(101), Minute(0));
     let mut since = |epoch, seq| state.start(Some(&position(epoch, seq))).unwrap().body.frame(1).message();
     assert_eq!(cells(&since("e", 5)), [(101, 2)]);
     assert!(matches!(since("e", 6), ServerMessage::Delta { .. }));
@@ -193,7 +203,7 @@ fn a_position_resumes_in_its_own_epoch_and_range_only() {
     }
     let (_, told) = state.everything();
     state.advance(&position("f", 1));
-    state.tick(101, 0);
+    state.tick(Minute(101), Minute(0));
     assert!(state.next(&told).is_none() && state.has_begun_anew_since(&told));
 }
 
@@ -201,14 +211,14 @@ fn a_position_resumes_in_its_own_epoch_and_range_only() {
 fn who_comes_from_a_gateway_that_is_ahead_is_not_taken_back() {
     let mut state = view(vec![]);
     state.advance(&position("e", 5));
-    state.tick(100, 0);
+    state.tick(Minute(100), Minute(0));
     let mut news = state.subscribe();
     news.mark_unchanged();
     let ahead = position("e", 7);
     assert!(state.start(Some(&ahead)).is_none());
     for (seq, announced) in [(6, false), (7, true), (8, false)] {
         state.advance(&position("e", seq));
-        state.tick(100, 0);
+        state.tick(Minute(100), Minute(0));
         assert_eq!(news.has_changed().unwrap(), announced, "{seq}");
         news.mark_unchanged();
     }

@@ -23,7 +23,7 @@ pub(crate) const ACCOUNTS: [(&str, &str, Option<&str>); 2] =
     [("demo", "advertiser", Some(ADVERTISERS[0])), ("root", "admin", None)];
 
 /// A data folder.
-pub(crate) struct Installation {
+pub(crate) struct Deployment {
     folder: PathBuf,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Lock {
     _file: File,
 }
 
-impl Installation {
+impl Deployment {
     pub(crate) fn locate(wanted: Option<PathBuf>) -> Result<Self> {
         let folder = match wanted {
             Some(folder) => folder,
@@ -229,22 +229,22 @@ mod tests {
     #[test]
     fn one_up_at_a_time_and_keys_that_stay() {
         let folder = std::env::temp_dir().join(format!("clickwire-xtask-{}", secret().unwrap()));
-        let installation = Installation::locate(Some(folder.clone())).unwrap();
-        assert_eq!(installation.holder().unwrap(), None);
-        installation.create().unwrap();
+        let deployment = Deployment::locate(Some(folder.clone())).unwrap();
+        assert_eq!(deployment.holder().unwrap(), None);
+        deployment.create().unwrap();
 
-        let lock = installation.lock().unwrap();
-        assert!(lock.is_some() && installation.lock().unwrap().is_none());
-        assert_eq!(installation.holder().unwrap(), Some(std::process::id()));
+        let lock = deployment.lock().unwrap();
+        assert!(lock.is_some() && deployment.lock().unwrap().is_none());
+        assert_eq!(deployment.holder().unwrap(), Some(std::process::id()));
         drop(lock);
-        assert_eq!(installation.holder().unwrap(), None);
+        assert_eq!(deployment.holder().unwrap(), None);
 
-        let secrets = installation.secrets().unwrap();
-        assert_eq!(installation.secrets().unwrap(), secrets);
-        let mode = fs::metadata(installation.secrets_file()).unwrap().permissions().mode();
+        let secrets = deployment.secrets().unwrap();
+        assert_eq!(deployment.secrets().unwrap(), secrets);
+        let mode = fs::metadata(deployment.secrets_file()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        installation.wipe().unwrap();
-        assert_ne!(installation.secrets().unwrap(), secrets);
+        deployment.wipe().unwrap();
+        assert_ne!(deployment.secrets().unwrap(), secrets);
         fs::remove_dir_all(folder).unwrap();
     }
 }
