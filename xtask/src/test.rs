@@ -12,6 +12,10 @@ use crate::steps::Steps;
 use crate::{docs, supply_chain, toolbox, wasm, workspace};
 use suite::Suite;
 
+/// Packages that wait for the page: it is embedded in the server, whose answers the aggregator's tests read; the page's
+/// own lints come with its tests.
+const OF_THE_PAGE: [&str; 3] = ["clickwire-server", "clickwire-aggregator", "clickwire-dashboard"];
+
 /// Which of the checks to run; without an option all of them.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -76,8 +80,14 @@ impl Checks {
         self.steps.say(&format!("Bills of materials are in {}", bills.display()));
         self.interrupt.check()?;
 
-        // Before anything else is compiled: the server embeds what this builds.
-        self.page()?;
+        // The last step of the page's build has one thread, and lints take the other core; but for those of the server,
+        // which embeds the page.
+        std::thread::scope(|scope| {
+            let page = scope.spawn(|| self.page());
+            let others = OF_THE_PAGE.iter().flat_map(|package| ["--exclude", package]);
+            let lints = self.lints_of(&["--workspace"].into_iter().chain(others).collect::<Vec<_>>());
+            page.join().unwrap_or_else(|_| bail!("the build of the page died")).and(lints)
+        })?;
         self.lints()?;
         self.compile()?;
         let mut suite = Suite::new(&self.steps, &self.interrupt);
@@ -98,7 +108,13 @@ impl Checks {
     }
 
     fn lints(&self) -> Result<()> {
-        self.cargo("Lints", &["clippy", "--quiet", "--all-targets", "--", "--deny", "warnings"])
+        self.lints_of(&[])
+    }
+
+    /// Lints of the packages that cargo is told to select.
+    fn lints_of(&self, packages: &[&str]) -> Result<()> {
+        let (before, behind) = (["clippy", "--quiet", "--all-targets"], ["--", "--deny", "warnings"]);
+        self.cargo("Lints", &[&before, packages, &behind].concat())
     }
 
     fn compile(&self) -> Result<()> {
