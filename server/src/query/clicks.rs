@@ -230,7 +230,7 @@ impl Wanted {
     pub(super) fn count(&self, advertiser_id: Option<&AdvertiserId>, max: i64) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT");
         self.push_from(&mut sql, advertiser_id);
-        sql.push(format!(" LIMIT {max}) AS some"));
+        sql.push(format!(" LIMIT {max}) AS found"));
         sql
     }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually};
 use clickwire_load::http::Server;
-use clickwire_protocol::report::{Breakdown, Group, Numbers, Source, Summary, Timeseries};
+use clickwire_protocol::report::{Breakdown, Granularity, Group, Numbers, Source, Summary, Timeseries};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -50,6 +50,14 @@ fn named(group: &Group, group_by: &[&str]) -> String {
     group_by.iter().map(text).collect::<Vec<_>>().join("|")
 }
 
+/// The time of a bucket as [`oracle`] has it: in UTC, or the local date.
+fn named_bucket(text: &str, granularity: Granularity) -> Result<String> {
+    match granularity {
+        Granularity::Minute | Granularity::Hour => utc(text),
+        Granularity::Day | Granularity::Week | Granularity::Month => Ok(format!("{}T00:00:00Z", &text[..10])),
+    }
+}
+
 fn utc(text: &str) -> Result<String> {
     let at = OffsetDateTime::parse(text, &Rfc3339)?.to_offset(time::UtcOffset::UTC);
     Ok(at.format(&Rfc3339)?)
@@ -59,7 +67,7 @@ fn table(answer: &Timeseries, group_by: &[&str]) -> Result<Table> {
     let mut table = Table::new();
     for row in &answer.rows {
         if row.numbers.received > 0 {
-            let key = (utc(&row.time_bucket)?, named(&row.group, group_by));
+            let key = (named_bucket(&row.time_bucket, answer.granularity)?, named(&row.group, group_by));
             ensure!(table.insert(key.clone(), numbers(&row.numbers)).is_none(), "{key:?} comes twice");
         }
     }
@@ -77,10 +85,12 @@ async fn oracle(
 ) -> Result<Table> {
     let bucket = match unit {
         // The hour that comes twice is two.
+        Some("minute") => "bucket AT TIME ZONE 'UTC'".to_owned(),
         Some("hour") => format!(
             "date_trunc('hour', bucket AT TIME ZONE '{zone}') - ((bucket AT TIME ZONE '{zone}') - (bucket AT TIME ZONE 'UTC'))"
         ),
-        Some(unit) => format!("date_trunc('{unit}', bucket, '{zone}') AT TIME ZONE 'UTC'"),
+        // By its date: where midnight comes twice, PostgreSQL names the second one.
+        Some(unit) => format!("date_trunc('{unit}', bucket AT TIME ZONE '{zone}')"),
         None => "'2000-01-01'::timestamp".to_owned(),
     };
     let columns: Vec<_> = group_by

@@ -106,7 +106,7 @@ async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> 
     }
     let denied = COUNTS.iter().map(|table| format!("SELECT FROM public.{table}")).chain(
         [
-            "SELECT ip_hash FROM clicks",
+            "SELECT ip_hash FROM public.clicks",
             "SELECT FROM accounts",
             "SELECT FROM account_tokens",
             "SELECT FROM api_keys",
