@@ -107,8 +107,9 @@ fn compiled_in(package: &str) -> Result<BTreeSet<String>> {
 fn tools() -> Result<PathBuf> {
     let root = cache_folder()?.join("tools");
     let mut install = workspace::cargo();
-    // They run for seconds: not worth being optimised.
+    // They run for seconds: not worth being optimised, or debugged.
     install.args(["install", "--quiet", "--debug", "--locked", "--root"]).arg(&root).args(TOOLS);
+    install.env("CARGO_PROFILE_DEV_DEBUG", "false").env("CARGO_INCREMENTAL", "0");
     quietly(&mut install)?;
     Ok(root)
 }
