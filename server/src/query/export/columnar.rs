@@ -48,8 +48,8 @@ pub(super) struct Parquet {
 }
 
 impl Parquet {
-    pub(super) fn new(columns: Vec<Column>) -> Result<Self> {
-        let (schema, buffer) = (schema(&columns), Buffer::default());
+    pub(super) fn new(columns: &[Column]) -> Result<Self> {
+        let (schema, buffer) = (schema(columns), Buffer::default());
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(ROW_GROUP))
@@ -79,8 +79,8 @@ pub(super) struct ArrowStream {
 }
 
 impl ArrowStream {
-    pub(super) fn new(columns: Vec<Column>) -> Result<Self> {
-        let (schema, buffer) = (schema(&columns), Buffer::default());
+    pub(super) fn new(columns: &[Column]) -> Result<Self> {
+        let (schema, buffer) = (schema(columns), Buffer::default());
         let writer = StreamWriter::try_new(buffer.clone(), &schema)?;
         Ok(Self { schema, buffer, writer })
     }

@@ -68,11 +68,11 @@ impl Format {
     /// An encoder of rows with these columns; `bom`: Excel takes the CSV file for UTF-8 then.
     pub(super) fn encoder(self, columns: Vec<Column>, bom: bool) -> Result<Box<dyn Encoder>> {
         Ok(match self {
-            Self::Csv => Box::new(Csv::new(columns, bom)?),
+            Self::Csv => Box::new(Csv::new(&columns, bom)?),
             Self::Ndjson => Box::new(Ndjson::new(columns)),
-            Self::Parquet => Box::new(Parquet::new(columns)?),
-            Self::Arrow => Box::new(ArrowStream::new(columns)?),
-            Self::Xlsx => Box::new(Workbook::new(columns)?),
+            Self::Parquet => Box::new(Parquet::new(&columns)?),
+            Self::Arrow => Box::new(ArrowStream::new(&columns)?),
+            Self::Xlsx => Box::new(Workbook::new(&columns)?),
         })
     }
 }

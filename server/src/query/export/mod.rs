@@ -112,7 +112,7 @@ pub(crate) async fn clicks(
     let (format, bom) = file(&mut parameters);
     let wanted = Wanted::read(parameters, OffsetDateTime::now_utc())?;
     let advertiser_id = caller.scope.advertiser_or_all(wanted.advertiser_id.as_ref())?;
-    let encoder = format.encoder(clicks::COLUMNS.to_vec(), bom).map_err(failed)?;
+    let encoder = format.encoder(clicks::COLUMNS.to_vec(), bom).map_err(|error| failed(&error))?;
     let mut tenants = state.exports.begin(&caller.scope, caller.holders(advertiser_id)).await?;
     if format == Format::Xlsx {
         let mut count = wanted.count(advertiser_id, workbook::MAX_ROWS + 1);
@@ -150,10 +150,10 @@ fn whole(format: Format, bom: bool, columns: Vec<sheet::Column>, rows: &[sheet::
         bytes.extend(encoder.finish()?);
         Ok(bytes)
     });
-    encoded.map(Body::from).map_err(failed)
+    encoded.map(Body::from).map_err(|error| failed(&error))
 }
 
-fn failed(error: anyhow::Error) -> Error {
+fn failed(error: &anyhow::Error) -> Error {
     tracing::error!(error = format!("{error:#}"), "an export could not be encoded");
     Error::Panicked
 }

@@ -20,7 +20,7 @@ pub(super) struct Csv {
 }
 
 impl Csv {
-    pub(super) fn new(columns: Vec<Column>, bom: bool) -> Result<Self> {
+    pub(super) fn new(columns: &[Column], bom: bool) -> Result<Self> {
         let mut writer =
             csv::Writer::from_writer(if bom { "\u{feff}".as_bytes().to_vec() } else { Vec::new() });
         writer.write_record(columns.iter().map(|column| column.name))?;

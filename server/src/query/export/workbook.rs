@@ -18,12 +18,12 @@ pub(super) struct Workbook {
 }
 
 impl Workbook {
-    pub(super) fn new(columns: Vec<Column>) -> Result<Self> {
+    pub(super) fn new(columns: &[Column]) -> Result<Self> {
         let mut workbook = rust_xlsxwriter::Workbook::new();
         let sheet = workbook.add_worksheet_with_constant_memory()?;
         let bold = rust_xlsxwriter::Format::new().set_bold();
         sheet.set_freeze_panes(1, 0)?;
-        for (n, column) in (0..).zip(&columns) {
+        for (n, column) in (0..).zip(columns) {
             sheet.set_column_width(n, 20)?;
             sheet.write_with_format(0, n, column.name, &bold)?;
         }

@@ -267,13 +267,14 @@ fn flag(text: &str) -> Result<bool, String> {
 
 /// As many buckets as make a readable chart: 60 to 500.
 fn automatic(range: Range) -> Granularity {
-    match range.seconds() {
-        ..=28_800 => Granularity::Minute,
-        ..=864_000 => Granularity::Hour,
-        ..=15_552_000 => Granularity::Day,
-        ..=94_608_000 => Granularity::Week,
-        _ => Granularity::Month,
-    }
+    let widths = [
+        (8 * HOUR, Granularity::Minute),
+        (10 * DAY, Granularity::Hour),
+        (180 * DAY, Granularity::Day),
+        (1_095 * DAY, Granularity::Week),
+    ];
+    let seconds = range.seconds();
+    widths.iter().find(|(longest, _)| seconds <= *longest).map_or(Granularity::Month, |(_, width)| *width)
 }
 
 /// The range of whole buckets up to the present one, where no start is named.

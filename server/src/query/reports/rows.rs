@@ -77,17 +77,17 @@ pub(super) fn key_of(statement: &Statement<'_>, row: &PgRow) -> Result<Key, sqlx
             }
         }
     }
-    Ok(key(statement, label, columns))
+    Ok(key(statement, label, &columns))
 }
 
 /// The key of a label and the values of columns: the others' if it is not one of the top.
-pub(super) fn key(statement: &Statement<'_>, label: i32, columns: Group) -> Key {
+pub(super) fn key(statement: &Statement<'_>, label: i32, columns: &Group) -> Key {
     let labels = &statement.plan.labels;
     let label = usize::try_from(label).ok().and_then(|label| labels.get(label)).copied().unwrap_or_default();
     let group = Group { hour_of_day: label.hour_of_day, weekday: label.weekday, ..columns.clone() };
     let is_told_apart = |top: &super::statements::Top| {
         // A time series tells columns apart, and has all of their times.
-        let named = if statement.question.granularity.is_some() { &columns } else { &group };
+        let named = if statement.question.granularity.is_some() { columns } else { &group };
         top.places.contains_key(named)
     };
     let group = match statement.top {

@@ -54,7 +54,7 @@ pub(super) async fn sketched(
         }
         let label: i32 = row.try_get("label")?;
         let campaign_id: Option<String> = is_grouped.then(|| row.try_get("campaign_id")).transpose()?;
-        let key = rows::key(statement, label, Group { campaign_id, ..Group::default() });
+        let key = rows::key(statement, label, &Group { campaign_id, ..Group::default() });
         // Of a label that is past nothing more comes; of a group neither, but of the others.
         let is_past = |known: &Key| known.bucket != key.bucket || (*known != key && !known.group.other);
         users
