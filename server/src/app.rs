@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::state::AdminState,
     config::Config,
+    graphql::GraphqlState,
     health::HealthState,
     http::{serve, state::HttpState, tls::Tls},
     identity::state::IdentityState,
@@ -58,6 +59,7 @@ struct States {
     query: Arc<QueryState>,
     intake: Arc<IntakeState>,
     live: Arc<LiveState>,
+    graphql: Arc<GraphqlState>,
     redirect: Arc<RedirectState>,
     admin: Arc<AdminState>,
     health: Arc<HealthState>,
@@ -74,7 +76,7 @@ macro_rules! parts {
 }
 parts!(
     http: HttpState, identity: IdentityState, query: QueryState, intake: IntakeState, live: LiveState,
-    redirect: RedirectState, admin: AdminState, health: HealthState
+    graphql: GraphqlState, redirect: RedirectState, admin: AdminState, health: HealthState
 );
 
 /// A server that has been built.

@@ -5,6 +5,7 @@
 //! - [`cli`]: commands beside serving
 //! - [`admin`]: what operators and administrators do
 //! - [`redirect`]: a click on an ad's link
+//! - [`graphql`]: questions and live data in GraphQL
 //! - [`live`]: the gateway that dashboards are connected to
 //! - [`intake`]: a click is answered 202 only when the broker, or the spool, has it on the disk
 //! - [`query`]: questions to the database
@@ -20,6 +21,7 @@ mod admin;
 mod app;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod graphql;
 mod health;
 mod http;
 mod identity;

@@ -8,9 +8,9 @@ use std::{
 };
 
 /// From the top to the bottom.
-const WINGS: [&str; 13] = [
-    "fuzzing", "app", "health", "cli", "admin", "redirect", "live", "intake", "query", "identity", "store",
-    "config", "http",
+const WINGS: [&str; 14] = [
+    "fuzzing", "app", "health", "cli", "admin", "redirect", "graphql", "live", "intake", "query", "identity",
+    "store", "config", "http",
 ];
 
 /// The layers of the gateway, from the top to the bottom.

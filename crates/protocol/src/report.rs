@@ -191,6 +191,16 @@ pub enum Compare {
     Year,
 }
 
+impl Compare {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Previous => "previous",
+            Self::Year => "year",
+        }
+    }
+}
+
 /// The numbers of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -13,6 +13,7 @@ use super::{App, AppState, GRACE, States, routes};
 use crate::{
     admin::state::AdminState,
     config::Config,
+    graphql::GraphqlState,
     health::{Checks, HealthState, Probe},
     http::{
         networks::Networks,
@@ -149,6 +150,20 @@ impl Parts {
         let document = openapi::document(routes::api(&intake::routes(), &config.roles).into_openapi());
         let proxies = Proxies::new(config.trusted_proxies.iter().copied().collect(), config.forwarded_header);
         let (names, secret) = (Names::new(&config.stream), config.ip_hash_key.as_bytes());
+        let query = Arc::new(QueryState {
+            tenants: Tenants::questions(config)?,
+            exports: Tenants::exports(config)?,
+            database: pools.reading.clone(),
+            partitions: config.partitions,
+        });
+        let live = Arc::new(LiveState {
+            access: Arc::clone(&access),
+            addresses: Arc::clone(&addresses),
+            hub: hub.clone(),
+            sessions: sessions.clone(),
+            polled: Polled::default(),
+        });
+        let graphql = Arc::new(GraphqlState::new(Arc::clone(&access), Arc::clone(&query), Arc::clone(&live)));
         Ok(AppState(Arc::new(States {
             http: Arc::new(HttpState { proxies, document: document.context("the OpenAPI document")? }),
             identity: Arc::new(IdentityState {
@@ -158,12 +173,7 @@ impl Parts {
                 database: pools.sign_in,
                 turns: Quota::new(1),
             }),
-            query: Arc::new(QueryState {
-                tenants: Tenants::questions(config)?,
-                exports: Tenants::exports(config)?,
-                database: pools.reading.clone(),
-                partitions: config.partitions,
-            }),
+            query,
             intake: Arc::new(IntakeState {
                 intake: intake.clone(),
                 keys: keys.clone(),
@@ -174,13 +184,8 @@ impl Parts {
                 batches: Batches::default(),
                 owners: Owners::new(pools.ads),
             }),
-            live: Arc::new(LiveState {
-                access: Arc::clone(&access),
-                addresses: Arc::clone(&addresses),
-                hub: hub.clone(),
-                sessions: sessions.clone(),
-                polled: Polled::default(),
-            }),
+            graphql,
+            live,
             admin: Arc::new(AdminState {
                 access,
                 keys,

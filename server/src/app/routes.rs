@@ -8,7 +8,7 @@ use super::AppState;
 use crate::{
     admin,
     config::ServerRole,
-    health,
+    graphql, health,
     http::{self, MAX_BODY_BYTES, error::Error},
     identity, intake, live, query, redirect,
 };
@@ -52,8 +52,8 @@ pub(super) fn api(posts: &OpenApiRouter<AppState>, roles: &[ServerRole]) -> Open
         api = match role {
             ServerRole::Intake => api.merge(posts.clone()),
             ServerRole::Redirect => api.merge(redirect::routes()),
-            ServerRole::Query => api.merge(query::routes()),
-            ServerRole::Live => api.merge(live::routes()),
+            ServerRole::Query => api.merge(query::routes()).merge(graphql::questions()),
+            ServerRole::Live => api.merge(live::routes()).merge(graphql::subscriptions()),
             ServerRole::Admin => api.merge(admin::routes()),
         };
     }

@@ -74,6 +74,11 @@ impl<K: Serialize + DeserializeOwned> Asked<K> {
 }
 
 impl<T> Page<T> {
+    /// Its rows, and what the next page is `after`.
+    pub(crate) fn into_rows(self) -> (Vec<T>, Option<String>) {
+        (self.data, self.next)
+    }
+
     /// Its rows, and what asks for the next page.
     pub(crate) fn into_parts<K: DeserializeOwned>(self) -> (Vec<T>, Option<Asked<K>>) {
         let next = self.next.as_deref().and_then(decode);

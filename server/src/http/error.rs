@@ -200,6 +200,15 @@ impl Error {
         problem.downcast_ref()
     }
 
+    /// Counts it, and logs the cause of what is the server's fault: once, where it is answered.
+    pub(crate) fn record(&self) {
+        let code = self.code();
+        metrics::counter!("clickwire_refused_total", "code" => code).increment(1);
+        if self.status().is_server_error() && !matches!(self, Self::Panicked) {
+            tracing::warn!(code, error = %self, "request failed");
+        }
+    }
+
     fn problem(&self) -> Option<&dyn Problem> {
         if let Self::Wing(problem) = self { Some(&**problem) } else { None }
     }
@@ -294,11 +303,8 @@ impl From<BytesRejection> for Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        self.record();
         let Kind(status, code, message) = self.kind();
-        metrics::counter!("clickwire_refused_total", "code" => code).increment(1);
-        if status.is_server_error() && !matches!(self, Self::Panicked) {
-            tracing::warn!(code, error = %self, "request failed");
-        }
         let header = self.header();
         let left = if let Self::TooMany { left, .. } = &self { Some(*left) } else { None };
         // RFC 9110, section 15.5.16: by this the sender knows that it is not the media type.

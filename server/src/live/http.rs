@@ -16,7 +16,6 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use clickwire_process::now_ms;
 use clickwire_protocol::{
     analytics::Dimension,
     counts::DeviceType,
@@ -26,22 +25,18 @@ use clickwire_protocol::{
 };
 use futures_util::stream;
 use rand::RngExt as _;
-use tokio::{
-    sync::watch,
-    time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout},
-};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 use uuid::Uuid;
 
 use super::{
     feed::{
-        subscription::ViewSubscription,
         view::{Step, lock},
         watched::Watched,
     },
     session::permit::SessionPermit,
+    updates::Updates,
     watched,
-    wire::frame::Frame,
 };
 use crate::{
     http::{
@@ -108,12 +103,7 @@ pub(crate) async fn events(
         Some(account_id) => Some(state.sessions.by_account.try_take(account_id).ok_or(LiveError::Full)?),
         None => None,
     };
-    let watched = state.hub.watch(view, &caller).ok_or(LiveError::Full)?;
-    let clicks = ViewSubscription::new(watched, since, Arc::clone(&caller.name), min_interval_ms);
-    let mut news = clicks.subscribe();
-    if *news.borrow() > 0 {
-        news.mark_changed();
-    }
+    let updates = Updates::watch(&state, &caller, view, since, min_interval_ms)?;
     let mut heartbeat = interval(state.sessions.heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset();
@@ -128,8 +118,7 @@ pub(crate) async fn events(
         }
     });
     let events = Events {
-        clicks,
-        news,
+        updates,
         heartbeat,
         leave,
         _permit: permit,
@@ -156,8 +145,7 @@ pub(crate) async fn events(
 
 /// One client's events. Nothing queues: what changed is asked for when the connection takes it.
 struct Events {
-    clicks: ViewSubscription,
-    news: watch::Receiver<u64>,
+    updates: Updates,
     heartbeat: Interval,
     leave: Pin<Box<dyn Future<Output = ()> + Send>>,
     _permit: SessionPermit,
@@ -173,13 +161,12 @@ impl Events {
             // First: who may not go on is not told what has changed meanwhile.
             biased;
             () = &mut self.leave => return None,
-            changed = Self::changed(&mut self.news, &self.clicks) => changed?,
+            changed = self.updates.changed() => changed?,
             _ = self.heartbeat.tick() => return Some(vec![Bytes::from_static(b":\n\n")]),
         }
-        let mut frames: Vec<Frame> = Vec::new();
-        self.clicks.add_frames(SUBSCRIPTION, now_ms(), &mut frames);
+        let frames = self.updates.frames();
         // Before the last of them: what came before it is whole only with it.
-        let id = self.clicks.told().map(|told| format!("id: {}:{}\n", told.epoch, told.seq));
+        let id = self.updates.told().map(|told| format!("id: {}:{}\n", told.epoch, told.seq));
         let mut pieces = Vec::with_capacity(frames.len() * 3);
         for (left, frame) in (0..frames.len()).rev().zip(&frames) {
             let (own, shared) = frame.payload();
@@ -190,12 +177,6 @@ impl Events {
             pieces.extend([start.into(), shared, Bytes::from_static(b"\n\n")]);
         }
         Some(pieces)
-    }
-
-    /// Ends when there is something new, and its time has come.
-    async fn changed(news: &mut watch::Receiver<u64>, clicks: &ViewSubscription) -> Option<()> {
-        sleep(clicks.time_left(now_ms())).await;
-        news.changed().await.ok()
     }
 }
 

@@ -6,7 +6,8 @@
 //!   ([`session::Source`])
 //! - [`feed`]: one advertiser's live state, the views computed from it, and news about incidents
 //!
-//! Above them are the doors: [`websocket`]; [`http`]: server-sent events, and asking now and then; [`hub`]: a feed
+//! Above them are the doors: [`websocket`]; [`http`]: server-sent events, and asking now and then; [`updates`]: a
+//! view's changes, for these and for GraphQL; [`hub`]: a feed
 //! for each advertiser that is watched; [`presence`]: what is watched, and by whom.
 
 pub(crate) mod error;
@@ -16,6 +17,7 @@ mod hub;
 pub(crate) mod presence;
 mod session;
 pub(crate) mod state;
+pub(crate) mod updates;
 mod websocket;
 mod wire;
 
@@ -29,17 +31,25 @@ use axum::{
     response::Response,
 };
 
-use clickwire_protocol::{live::View, object::Fault};
+use clickwire_protocol::{
+    live::{SUBPROTOCOL, View},
+    object::Fault,
+};
 
 pub(crate) use feed::Event;
 pub(crate) use hub::Hub;
+pub(crate) use session::permit::SessionPermit;
 #[cfg(any(test, fuzzing))]
 pub(crate) use websocket::heard;
+pub(crate) use wire::{
+    frame::Frame,
+    socket::{Socket, Upgrade},
+};
 
 use crate::{
     http::{error::Error, openapi::Refused, visitor::Visitor},
     identity::access::Scope,
-    live::{session::permit::SessionPermit, state::LiveState, websocket::Session, wire::socket::Upgrade},
+    live::{state::LiveState, websocket::Session},
 };
 
 /// Opens a WebSocket for live data.
@@ -52,7 +62,7 @@ pub(crate) async fn upgrade(
     visitor: Visitor,
     mut request: Request,
 ) -> Result<Response, Error> {
-    let (answer, upgrade) = Upgrade::answer(&mut request)?;
+    let (answer, upgrade) = Upgrade::answer(&mut request, SUBPROTOCOL)?;
     if !state.access.is_allowed_origin(request.headers()) {
         return Err(Error::CrossSite);
     }
@@ -71,7 +81,7 @@ pub(crate) async fn upgrade(
 }
 
 /// Why a view is not to be watched.
-enum Refusal {
+pub(crate) enum Refusal {
     /// The caller may not see that advertiser.
     Forbidden,
     /// There is no such view.
@@ -79,7 +89,7 @@ enum Refusal {
 }
 
 /// The view that a caller is to watch, the same through every door; or why not.
-fn watched(view: View, scope: &Scope) -> Result<View, Refusal> {
+pub(crate) fn watched(view: View, scope: &Scope) -> Result<View, Refusal> {
     if scope.includes(&view.advertiser_id) {
         view.checked().map_err(Refusal::Invalid)
     } else {

@@ -37,40 +37,40 @@ const MAX_USER_ID_BYTES: usize = 512;
 /// A click of the ledger.
 #[derive(Clone, Serialize, ToSchema, FromRow)]
 pub(crate) struct FoundClick {
-    click_id: Uuid,
+    pub(crate) click_id: Uuid,
     /// The time that it is counted under.
     #[schema(format = DateTime)]
-    clicked_at: String,
+    pub(crate) clicked_at: String,
     #[schema(format = DateTime)]
-    received_at: String,
+    pub(crate) received_at: String,
     #[schema(value_type = String)]
-    advertiser_id: AdvertiserId,
-    campaign_id: String,
-    ad_id: String,
-    country: String,
-    device_type: String,
-    os: Option<String>,
-    browser: Option<String>,
-    user_id: Option<String>,
+    pub(crate) advertiser_id: AdvertiserId,
+    pub(crate) campaign_id: String,
+    pub(crate) ad_id: String,
+    pub(crate) country: String,
+    pub(crate) device_type: String,
+    pub(crate) os: Option<String>,
+    pub(crate) browser: Option<String>,
+    pub(crate) user_id: Option<String>,
     /// `valid`, `duplicate`, `givt`, `sivt`, `test` or `defective`.
-    disposition: String,
+    pub(crate) disposition: String,
     /// The rule that decided, and its version.
-    rule: Option<String>,
-    rule_version: Option<i32>,
+    pub(crate) rule: Option<String>,
+    pub(crate) rule_version: Option<i32>,
     /// Every rule that applies.
-    evidence: Option<Vec<String>>,
+    pub(crate) evidence: Option<Vec<String>>,
     /// The kind of robot that the user agent declares, such as `ai-crawler` or `http-library`.
-    robot: Option<String>,
-    released: bool,
+    pub(crate) robot: Option<String>,
+    pub(crate) released: bool,
     /// What its link came with: networks' click ids and the like.
     #[schema(value_type = BTreeMap<String, String>)]
     #[sqlx(try_from = "Option<String>")]
-    params: StoredParams,
+    pub(crate) params: StoredParams,
     /// The page that it came from, without query.
-    referrer: Option<String>,
+    pub(crate) referrer: Option<String>,
     /// Changes of its verdict, the first one first.
     #[sqlx(skip)]
-    adjustments: Vec<Change>,
+    pub(crate) adjustments: Vec<Change>,
     #[serde(skip)]
     at: OffsetDateTime,
 }
@@ -79,14 +79,14 @@ pub(crate) struct FoundClick {
 #[derive(Clone, Serialize, ToSchema, FromRow)]
 pub(crate) struct Change {
     #[schema(format = DateTime)]
-    adjusted_at: String,
-    from_disposition: String,
-    to_disposition: String,
-    rule: Option<String>,
-    rule_version: Option<i32>,
+    pub(crate) adjusted_at: String,
+    pub(crate) from_disposition: String,
+    pub(crate) to_disposition: String,
+    pub(crate) rule: Option<String>,
+    pub(crate) rule_version: Option<i32>,
     /// `rules`, or the person who released it; for tenants, `operator`.
-    actor: String,
-    reason: String,
+    pub(crate) actor: String,
+    pub(crate) reason: String,
 }
 
 /// What clicks are searched by.
@@ -139,8 +139,17 @@ type Cursor = (i64, Uuid, AdvertiserId);
 pub(crate) async fn find(
     State(state): State<Arc<QueryState>>,
     caller: Caller,
-    mut parameters: Parameters,
+    parameters: Parameters,
 ) -> Result<Json<Page<FoundClick>>, Error> {
+    search(&state, &caller, parameters).await.map(Json)
+}
+
+/// A page of clicks, for whichever door asks.
+pub(crate) async fn search(
+    state: &QueryState,
+    caller: &Caller,
+    mut parameters: Parameters,
+) -> Result<Page<FoundClick>, Error> {
     let asked: Asked<Cursor> = Asked::read(&mut parameters);
     let wanted = Wanted::read(parameters, OffsetDateTime::now_utc())?;
     let advertiser_id = caller.scope.advertiser_or_all(wanted.advertiser_id.as_ref())?;
@@ -152,7 +161,7 @@ pub(crate) async fn find(
     let sees_people = caller.scope.advertisers().is_none();
     answer(add_changes(&mut found, sees_people, &mut tenants)).await.map_err(of_question)?;
     metrics::histogram!("clickwire_query_seconds", "query" => "clicks").record(started.elapsed());
-    Ok(Json(asked.page(found, |click| (micros(click.at), click.click_id, click.advertiser_id.clone()))))
+    Ok(asked.page(found, |click| (micros(click.at), click.click_id, click.advertiser_id.clone())))
 }
 
 impl Wanted {

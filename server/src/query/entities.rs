@@ -21,14 +21,14 @@ use crate::{
 
 #[derive(Serialize, ToSchema, sqlx::FromRow)]
 pub(crate) struct Advertiser {
-    advertiser_id: String,
-    name: String,
+    pub(crate) advertiser_id: String,
+    pub(crate) name: String,
 }
 
 #[derive(Serialize, ToSchema, sqlx::FromRow)]
 pub(crate) struct Campaign {
-    campaign_id: String,
-    name: String,
+    pub(crate) campaign_id: String,
+    pub(crate) name: String,
 }
 
 /// Advertisers that the caller may see.
@@ -37,8 +37,17 @@ pub(crate) struct Campaign {
 pub(crate) async fn advertisers(
     State(state): State<Arc<QueryState>>,
     caller: Caller,
-    mut parameters: Parameters,
+    parameters: Parameters,
 ) -> Result<Json<Page<Advertiser>>, Error> {
+    list_advertisers(&state, &caller, parameters).await.map(Json)
+}
+
+/// A page of advertisers, for whichever door asks.
+pub(crate) async fn list_advertisers(
+    state: &QueryState,
+    caller: &Caller,
+    mut parameters: Parameters,
+) -> Result<Page<Advertiser>, Error> {
     let asked: Asked<String> = Asked::read(&mut parameters);
     let asked = parameters.finish(asked)?;
     let data = sqlx::query_as(
@@ -51,7 +60,7 @@ pub(crate) async fn advertisers(
     .bind(asked.limit());
     let mut tenants = state.tenants.begin(&caller.scope, caller.holders(None)).await?;
     let data: Vec<Advertiser> = database::answer(data.fetch_all(&mut *tenants)).await?;
-    Ok(Json(asked.page(data, |advertiser| advertiser.advertiser_id.clone())))
+    Ok(asked.page(data, |advertiser| advertiser.advertiser_id.clone()))
 }
 
 /// An advertiser's campaigns.
@@ -61,8 +70,17 @@ pub(crate) async fn advertisers(
 pub(crate) async fn campaigns(
     State(state): State<Arc<QueryState>>,
     caller: Caller,
-    mut parameters: Parameters,
+    parameters: Parameters,
 ) -> Result<Json<Page<Campaign>>, Error> {
+    list_campaigns(&state, &caller, parameters).await.map(Json)
+}
+
+/// A page of an advertiser's campaigns, for whichever door asks.
+pub(crate) async fn list_campaigns(
+    state: &QueryState,
+    caller: &Caller,
+    mut parameters: Parameters,
+) -> Result<Page<Campaign>, Error> {
     let advertiser_id = parameters.text("advertiser_id").map(AdvertiserId::unchecked);
     let asked: Asked<String> = Asked::read(&mut parameters);
     let asked = parameters.finish(asked)?;
@@ -76,5 +94,5 @@ pub(crate) async fn campaigns(
     .bind(asked.limit());
     let mut tenants = state.tenants.begin(&caller.scope, caller.holders(Some(advertiser_id))).await?;
     let data: Vec<Campaign> = database::answer(data.fetch_all(&mut *tenants)).await?;
-    Ok(Json(asked.page(data, |campaign| campaign.campaign_id.clone())))
+    Ok(asked.page(data, |campaign| campaign.campaign_id.clone()))
 }

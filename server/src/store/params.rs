@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// Parameters out of a column of JSON that is read as text.
 #[derive(Clone, Serialize)]
-pub(crate) struct StoredParams(Params);
+pub(crate) struct StoredParams(pub(crate) Params);
 
 impl TryFrom<Option<String>> for StoredParams {
     type Error = serde_json::Error;

@@ -21,6 +21,7 @@ mod failpoints;
 mod fraud;
 mod frozen;
 mod gateway;
+mod graphql;
 mod hints;
 mod idempotency;
 mod ingest;

@@ -20,7 +20,7 @@ use axum::{
 };
 use bytes::Bytes;
 use clickwire_process::now_ms;
-use clickwire_protocol::live::{MAX_CLIENT_MESSAGE_BYTES, SUBPROTOCOL};
+use clickwire_protocol::live::MAX_CLIENT_MESSAGE_BYTES;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade};
 use tokio_tungstenite::tungstenite::{
@@ -53,15 +53,19 @@ const AT_ONCE: usize = 8;
 pub(crate) struct Upgrade(OnUpgrade);
 
 impl Upgrade {
-    /// The answer to a request for a WebSocket (RFC 6455, section 4.2), and the connection to be.
-    pub(crate) fn answer(request: &mut Request) -> Result<(Response, Self), error::Error> {
+    /// The answer to a request for a WebSocket (RFC 6455, section 4.2), and the connection to be; the answer names
+    /// `subprotocol` if the client offers it.
+    pub(crate) fn answer(
+        request: &mut Request,
+        subprotocol: &'static str,
+    ) -> Result<(Response, Self), error::Error> {
         let refused = |reason: String| LiveError::Upgrade(reason);
         let upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let mut response =
             create_response_with_body(request, Body::empty).map_err(|error| refused(error.to_string()))?;
         let upgrade = upgrade.ok_or_else(|| refused("the connection can't be upgraded".to_owned()))?;
-        if offers_ours(request.headers()) {
-            let ours = HeaderValue::from_static(SUBPROTOCOL);
+        if offers(request.headers(), subprotocol) {
+            let ours = HeaderValue::from_static(subprotocol);
             response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, ours);
         }
         Ok((response, Self(upgrade)))
@@ -75,12 +79,12 @@ impl Upgrade {
     }
 }
 
-fn offers_ours(headers: &HeaderMap) -> bool {
+fn offers(headers: &HeaderMap, subprotocol: &str) -> bool {
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     offered
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(','))
-        .any(|name| name.trim() == SUBPROTOCOL)
+        .any(|name| name.trim() == subprotocol)
 }
 
 /// A server's end of RFC 6455, within our limits.

@@ -119,8 +119,7 @@ pub(crate) async fn summary(
     caller: Caller,
     parameters: Parameters,
 ) -> Result<Json<Summary>, Error> {
-    let question = Question::read(Kind::Summary, parameters, OffsetDateTime::now_utc())?;
-    Asker::begin(&state, &caller, &question).await?.summary(&question).await.map(Json)
+    ask_summary(&state, &caller, parameters).await.map(Json)
 }
 
 /// Numbers of a range by group.
@@ -131,8 +130,7 @@ pub(crate) async fn breakdown(
     caller: Caller,
     parameters: Parameters,
 ) -> Result<Json<Breakdown>, Error> {
-    let question = Question::read(Kind::Breakdown, parameters, OffsetDateTime::now_utc())?;
-    Asker::begin(&state, &caller, &question).await?.breakdown(&question).await.map(Json)
+    ask_breakdown(&state, &caller, parameters).await.map(Json)
 }
 
 /// Numbers of a range by bucket of time, and by group.
@@ -150,8 +148,37 @@ pub(crate) async fn timeseries(
     caller: Caller,
     parameters: Parameters,
 ) -> Result<Json<Timeseries>, Error> {
+    ask_timeseries(&state, &caller, parameters).await.map(Json)
+}
+
+/// The numbers of a range, for whichever door asks.
+pub(crate) async fn ask_summary(
+    state: &Arc<QueryState>,
+    caller: &Caller,
+    parameters: Parameters,
+) -> Result<Summary, Error> {
+    let question = Question::read(Kind::Summary, parameters, OffsetDateTime::now_utc())?;
+    Asker::begin(state, caller, &question).await?.summary(&question).await
+}
+
+/// The numbers of a range by group, for whichever door asks.
+pub(crate) async fn ask_breakdown(
+    state: &Arc<QueryState>,
+    caller: &Caller,
+    parameters: Parameters,
+) -> Result<Breakdown, Error> {
+    let question = Question::read(Kind::Breakdown, parameters, OffsetDateTime::now_utc())?;
+    Asker::begin(state, caller, &question).await?.breakdown(&question).await
+}
+
+/// The numbers of a range by bucket of time, for whichever door asks.
+pub(crate) async fn ask_timeseries(
+    state: &Arc<QueryState>,
+    caller: &Caller,
+    parameters: Parameters,
+) -> Result<Timeseries, Error> {
     let question = Question::read(Kind::Timeseries, parameters, OffsetDateTime::now_utc())?;
-    Asker::begin(&state, &caller, &question).await?.timeseries(&question).await.map(Json)
+    Asker::begin(state, caller, &question).await?.timeseries(&question).await
 }
 
 #[cfg(test)]

@@ -140,6 +140,11 @@ async fn anybody(caller: &mut Caller<'_>) -> Result<()> {
         connect_async(format!("{}/api/v1/live", caller.url.replace("http", "ws"))).await?;
     assert_eq!(response.status().as_u16(), 101);
     caller.done.insert("GET /api/v1/live".to_owned());
+    caller.call("GET /api/v1/graphql", "", "", 426).await?;
+    let (_socket, response) =
+        connect_async(format!("{}/api/v1/graphql", caller.url.replace("http", "ws"))).await?;
+    assert_eq!(response.status().as_u16(), 101);
+    caller.done.insert("GET /api/v1/graphql".to_owned());
     Ok(())
 }
 
@@ -197,6 +202,10 @@ async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
     for (request, status) in calls {
         caller.call(&request, &viewer, "", status).await?;
     }
+    let graphql = "POST /api/v1/graphql";
+    caller.json(graphql, &viewer, &json!({"query": "{ summary { totals { clicks } } }"}), 200).await?;
+    caller.json(graphql, &viewer, &json!({"query": "{ nothing }"}), 200).await?;
+    caller.json(graphql, &viewer, &json!([]), 400).await?;
     Ok(())
 }
 

@@ -1,0 +1,144 @@
+//! What can be asked.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Object};
+
+use super::{
+    click::{AdvertiserPage, CampaignPage, ClickPage},
+    input::{ClickSearch, Given, Grouping, ReportInput, granularity},
+    refused::Refused,
+    report::{Breakdown, Granularity, Summary, Timeseries},
+    scalar::Long,
+};
+use crate::{
+    http::error::Error,
+    identity::access::Caller,
+    query::{clicks, entities, reports, state::QueryState},
+};
+
+/// What a question counts in a document's complexity beside its fields.
+pub(super) const COST: usize = 30;
+
+/// Rows of one answer, at most: each field of each is a value in memory. REST sends more.
+const MAX_ROWS: usize = 10_000;
+
+/// Questions.
+pub(super) struct Query;
+
+#[Object]
+impl Query {
+    /// Numbers of a range.
+    #[graphql(complexity = "COST + child_complexity")]
+    async fn summary(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default)] report: ReportInput,
+    ) -> Result<Summary, Refused> {
+        let (state, caller) = asked(context)?;
+        let mut given = Given::default();
+        report.add_to(&mut given)?;
+        Ok(reports::ask_summary(state, caller, given.parameters()).await?.into())
+    }
+
+    /// Numbers of a range by group.
+    #[graphql(complexity = "COST + child_complexity")]
+    async fn breakdown(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default)] report: ReportInput,
+        group: Grouping,
+    ) -> Result<Breakdown, Refused> {
+        let (state, caller) = asked(context)?;
+        let mut given = Given::default();
+        report.add_to(&mut given)?;
+        group.add_to(&mut given)?;
+        let breakdown = reports::ask_breakdown(state, caller, given.parameters()).await?;
+        check(breakdown.rows.len())?;
+        Ok(breakdown.into())
+    }
+
+    /// Numbers of a range by bucket of time, and by group.
+    #[graphql(complexity = "COST + child_complexity")]
+    async fn timeseries(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default)] report: ReportInput,
+        #[graphql(desc = "By default one that makes 60 to 500 buckets.")] granularity: Option<Granularity>,
+        #[graphql(default)] group: Grouping,
+    ) -> Result<Timeseries, Refused> {
+        let (state, caller) = asked(context)?;
+        let mut given = Given::default();
+        report.add_to(&mut given)?;
+        group.add_to(&mut given)?;
+        given.add("granularity", granularity.map(self::granularity));
+        let timeseries = reports::ask_timeseries(state, caller, given.parameters()).await?;
+        let compared = timeseries.comparison.as_ref().map_or(0, |comparison| comparison.rows.len());
+        check(timeseries.rows.len() + compared)?;
+        Ok(timeseries.into())
+    }
+
+    /// Clicks, the latest first.
+    #[graphql(complexity = "COST + child_complexity")]
+    async fn clicks(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default)] search: ClickSearch,
+        #[graphql(desc = "The `next` of the page before.")] after: Option<String>,
+        #[graphql(desc = "1 to 1000; by default 100.", default_with = "Long(100)")] limit: Long,
+    ) -> Result<ClickPage, Refused> {
+        let (state, caller) = asked(context)?;
+        let mut given = page(after, limit);
+        search.add_to(&mut given)?;
+        Ok(clicks::search(state, caller, given.parameters()).await?.into())
+    }
+
+    /// Advertisers that the caller may see.
+    #[graphql(complexity = "COST + child_complexity")]
+    async fn advertisers(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The `next` of the page before.")] after: Option<String>,
+        #[graphql(desc = "1 to 1000; by default 100.", default_with = "Long(100)")] limit: Long,
+    ) -> Result<AdvertiserPage, Refused> {
+        let (state, caller) = asked(context)?;
+        Ok(entities::list_advertisers(state, caller, page(after, limit).parameters()).await?.into())
+    }
+
+    /// An advertiser's campaigns.
+    #[graphql(complexity = "COST + child_complexity")]
+    async fn campaigns(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Required of a caller that sees more than one.")] advertiser_id: Option<String>,
+        #[graphql(desc = "The `next` of the page before.")] after: Option<String>,
+        #[graphql(desc = "1 to 1000; by default 100.", default_with = "Long(100)")] limit: Long,
+    ) -> Result<CampaignPage, Refused> {
+        let (state, caller) = asked(context)?;
+        let mut given = page(after, limit);
+        given.add("advertiser_id", advertiser_id);
+        Ok(entities::list_campaigns(state, caller, given.parameters()).await?.into())
+    }
+}
+
+/// What an answer is made from, and who asks.
+fn asked<'a>(context: &Context<'a>) -> Result<(&'a Arc<QueryState>, &'a Caller), Error> {
+    let caller = context.data_opt::<Caller>().ok_or(Error::Unauthorized)?;
+    Ok((context.data_opt::<Arc<QueryState>>().ok_or(Error::Panicked)?, caller))
+}
+
+fn page(after: Option<String>, limit: Long) -> Given {
+    let mut given = Given::default();
+    given.add("after", after);
+    given.add("limit", Some(limit.0.to_string()));
+    given
+}
+
+fn check(rows: usize) -> Result<(), Error> {
+    if rows > MAX_ROWS {
+        let message =
+            format!("The answer has {rows} rows, and may have {MAX_ROWS}: set a limit, or ask over REST.");
+        return Err(Error::field("limit", &message));
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! What can be watched.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, SimpleObject, Subscription as Subscribable};
+use clickwire_protocol::{
+    analytics::Dimension,
+    counts::DeviceType,
+    feed::Position,
+    ids::{AdId, AdvertiserId, CampaignId},
+    live::{Filters, ServerMessage, View, ViewCell},
+};
+use futures_util::{Stream, StreamExt as _, stream};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{
+    input::{PositionInput, ViewInput},
+    refused::Refused,
+    scalar::{DateTime, Long},
+};
+use crate::{
+    http::error::Error,
+    identity::access::Caller,
+    live::{self, state::LiveState, updates::Updates},
+};
+
+/// What can be watched.
+pub(super) struct Subscription;
+
+/// News about a view.
+#[derive(SimpleObject)]
+pub(super) struct Update {
+    kind: UpdateKind,
+    /// The feed's life.
+    epoch: Option<String>,
+    /// Of a delta: the `seq` that the client must have.
+    from: Option<Long>,
+    /// The last feed message contained.
+    seq: Option<Long>,
+    /// Counts as they are now, never differences.
+    cells: Vec<Cell>,
+}
+
+/// What news do to what a client has.
+#[derive(Enum, Copy, Clone, Eq, PartialEq)]
+pub(super) enum UpdateKind {
+    /// Replaces everything.
+    Snapshot,
+    /// Replaces the cells that it holds.
+    Delta,
+    /// The feed began a new life: a snapshot follows.
+    Reset,
+}
+
+/// One minute of one group of a view.
+#[derive(SimpleObject)]
+struct Cell {
+    /// Begin of the minute.
+    minute: DateTime,
+    /// The values of the view's `groupBy`, in its order.
+    group: Vec<String>,
+    valid: Long,
+    duplicate: Long,
+    givt: Long,
+    sivt: Long,
+    test: Long,
+    defective: Long,
+}
+
+#[Subscribable]
+impl Subscription {
+    /// Clicks by minute: a snapshot first, then what changes.
+    async fn clicks(
+        &self,
+        context: &Context<'_>,
+        view: ViewInput,
+        #[graphql(
+            desc = "Where the client's state of this same view ends, to be told only what changed since."
+        )]
+        since: Option<PositionInput>,
+        #[graphql(desc = "Milliseconds between two updates, at least: 1 to 60000.")] min_interval_ms: Option<
+            u32,
+        >,
+    ) -> Result<impl Stream<Item = Update> + use<>, Refused> {
+        let state = context.data_opt::<Arc<LiveState>>().ok_or(Error::Panicked)?;
+        let caller = context.data_opt::<Caller>().ok_or(Error::Unauthorized)?;
+        let view = live::watched(checked(view, caller)?, &caller.scope)?;
+        let since = since.map(position).transpose()?;
+        let updates = Updates::watch(state, caller, view, since, min_interval_ms)?;
+        let updates = stream::unfold(updates, |mut updates| async move {
+            let messages = updates.next().await?;
+            Some((stream::iter(messages.into_iter().filter_map(update)), updates))
+        });
+        Ok(updates.flatten())
+    }
+}
+
+fn checked(view: ViewInput, caller: &Caller) -> Result<View, Error> {
+    let device_type = view.device_type.map(|text| text.parse::<DeviceType>()).transpose();
+    let advertiser_id = view.advertiser_id.map(AdvertiserId::unchecked);
+    Ok(View {
+        advertiser_id: caller.scope.advertiser(advertiser_id.as_ref())?.clone(),
+        filters: Filters {
+            campaign_id: view.campaign_id.map(CampaignId::unchecked),
+            ad_id: view.ad_id.map(AdId::unchecked),
+            country: view.country,
+            device_type: device_type.map_err(|message| Error::field("device_type", &message.to_string()))?,
+        },
+        group_by: view.group_by.into_iter().map(Dimension::from).collect(),
+        window_minutes: view.window_minutes,
+    })
+}
+
+fn position(PositionInput { epoch, seq }: PositionInput) -> Result<Position, Error> {
+    let seq = u64::try_from(seq.0).map_err(|_| Error::field("since", "Expected the place of an update."))?;
+    Ok(Position { epoch, seq })
+}
+
+fn update(message: ServerMessage) -> Option<Update> {
+    let long = |number: u64| Some(Long(i64::try_from(number).unwrap_or(i64::MAX)));
+    match message {
+        ServerMessage::Snapshot { epoch, seq, cells, .. } => Some(Update {
+            kind: UpdateKind::Snapshot,
+            epoch: Some(epoch),
+            from: None,
+            seq: long(seq),
+            cells: cells.into_iter().map(Cell::from).collect(),
+        }),
+        ServerMessage::Delta { epoch, from, seq, cells, .. } => Some(Update {
+            kind: UpdateKind::Delta,
+            epoch: Some(epoch),
+            from: long(from),
+            seq: long(seq),
+            cells: cells.into_iter().map(Cell::from).collect(),
+        }),
+        ServerMessage::Reset { .. } => {
+            Some(Update { kind: UpdateKind::Reset, epoch: None, from: None, seq: None, cells: Vec::new() })
+        }
+        _ => None,
+    }
+}
+
+impl From<ViewCell> for Cell {
+    fn from(ViewCell { minute, group, counts }: ViewCell) -> Self {
+        let at = OffsetDateTime::from_unix_timestamp(minute.0.saturating_mul(60));
+        let text = at.ok().and_then(|at| at.format(&Rfc3339).ok());
+        Self {
+            minute: DateTime(text.unwrap_or_default()),
+            group,
+            valid: Long(counts.valid),
+            duplicate: Long(counts.duplicate),
+            givt: Long(counts.givt),
+            sivt: Long(counts.sivt),
+            test: Long(counts.test),
+            defective: Long(counts.defective),
+        }
+    }
+}
