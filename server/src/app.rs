@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::state::AdminState,
-    config::Config,
+    config::{Config, ServerRole},
     graphql::GraphqlState,
     health::HealthState,
     http::{serve, state::HttpState, tls::Tls},
     identity::state::IdentityState,
     intake::{Intake, state::IntakeState},
     live::state::{LiveState, Sessions},
-    query::state::QueryState,
+    query::{self, state::QueryState},
     redirect::state::RedirectState,
 };
 
@@ -101,6 +101,11 @@ impl App {
             tokio::spawn(Arc::clone(tls).follow(self.drained.clone()));
         }
         self.sessions.tracker.spawn(self.state.0.live.polled.clone().sweep(self.sessions.stop.clone()));
+        if self.config.roles.contains(&ServerRole::Query) {
+            let exports =
+                query::export::jobs::work(Arc::clone(&self.state.0.query), self.sessions.stop.clone());
+            self.sessions.tracker.spawn(exports);
+        }
         let draining = tokio::spawn(self.sessions.clone().drain(GRACE, self.drained.clone()));
         let limits = build::limits(&self.config);
         let metrics = routes::operators(&self.state);

@@ -27,9 +27,9 @@ pub const TABLES: [&str; 20] = [
     "watermarks",
 ];
 
-/// The tables that others write: the handlers that are about accounts, keys, rules and the catalogue, the dead
+/// The tables that others write: the handlers that are about accounts, keys, rules, exports and the catalogue, the dead
 /// letters' crate, and the database's own triggers.
-pub const OTHERS: [&str; 12] = [
+pub const OTHERS: [&str; 14] = [
     "account_tokens",
     "accounts",
     "accounts_version",
@@ -41,5 +41,7 @@ pub const OTHERS: [&str; 12] = [
     "campaigns",
     "dead_letter_actions",
     "ended_sessions",
+    "export_jobs",
+    "export_pieces",
     "fraud_rules",
 ];

@@ -153,6 +153,7 @@ impl Parts {
         let query = Arc::new(QueryState {
             tenants: Tenants::questions(config)?,
             exports: Tenants::exports(config)?,
+            jobs: pools.jobs,
             database: pools.reading.clone(),
             partitions: config.partitions,
         });

@@ -9,6 +9,7 @@
 pub(crate) mod analytics;
 pub(crate) mod clicks;
 pub(crate) mod entities;
+pub(crate) mod error;
 pub(crate) mod export;
 pub(crate) mod incidents;
 mod past;
@@ -37,6 +38,9 @@ where
         .routes(routes!(export::breakdown))
         .routes(routes!(export::timeseries))
         .routes(routes!(export::clicks))
+        .routes(routes!(export::jobs::list, export::jobs::begin))
+        .routes(routes!(export::jobs::show, export::jobs::delete))
+        .routes(routes!(export::jobs::file))
         .routes(routes!(entities::advertisers))
         .routes(routes!(entities::campaigns))
         .routes(routes!(settings::show))

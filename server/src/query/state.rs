@@ -10,6 +10,8 @@ pub(crate) struct QueryState {
     pub(crate) tenants: Tenants,
     /// Answers exports, which take longer.
     pub(crate) exports: Tenants,
+    /// Exports that nobody waits for, and their files; can write.
+    pub(crate) jobs: PgPool,
     /// Can only read.
     pub(crate) database: PgPool,
     pub(crate) partitions: u16,

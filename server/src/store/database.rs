@@ -14,6 +14,7 @@
 //! | [`Pools::sign_in`] | people who sign in and out, and what they change of their own account | yes: attempts are limited, accounts have one request at a time |
 //! | [`Pools::reading`] | what operators and administrators ask | theirs |
 //! | [`Pools::writing`] | what they change | theirs |
+//! | [`Pools::jobs`] | exports that nobody waits for, and their files | yes: each caller may keep five |
 //!
 //! The other end of a connection may be gone without a word (a dead network, a frozen host). The
 //! server's own `statement_timeout` does not help then: whoever waits must have a limit, too.
@@ -66,6 +67,7 @@ const ADS: u32 = 4;
 const SIGN_IN: u32 = 2;
 const READING: u32 = 2;
 const WRITING: u32 = 2;
+const JOBS: u32 = 2;
 
 /// Of a server that is frozen or gone without a word: what it has locked, counting may wait for.
 const FROZEN_AFTER: [(&str, &str); 1] = [("idle_in_transaction_session_timeout", "2s")];
@@ -89,6 +91,8 @@ pub(crate) struct Pools {
     pub(crate) reading: PgPool,
     /// Can write.
     pub(crate) writing: PgPool,
+    /// Can write: files of exports.
+    pub(crate) jobs: PgPool,
 }
 
 impl Pools {
@@ -101,6 +105,7 @@ impl Pools {
             sign_in: pool(own(config)?.options(FROZEN_AFTER), SIGN_IN),
             reading: pool(reader, READING),
             writing: connect_to_write(config)?,
+            jobs: pool(own(config)?.options(FROZEN_AFTER), JOBS),
         })
     }
 }

@@ -106,7 +106,8 @@ fn number(name: &str) -> Result<u16> {
     Ok(found.with_context(|| format!("StatusCode::{name} is not in xtask/src/docs/codes.rs"))?.1)
 }
 
-/// Close codes: `pub const NAME: u16 = 3…;` of the shared crates.
+/// Close codes of our own protocol: `const NAME: u16 = 3…;`. Those above 4000 are of `graphql-transport-ws`, which has
+/// its own page.
 pub(super) fn closes(sources: &Sources) -> Result<Table> {
     let mut codes = BTreeMap::new();
     for source in sources.deployed() {
@@ -125,7 +126,7 @@ pub(super) fn closes(sources: &Sources) -> Result<Table> {
                 && keyword == "const"
                 && kind == "u16"
                 && let Ok(code) = code.replace('_', "").parse::<u16>()
-                && (3000..5000).contains(&code)
+                && (3000..4000).contains(&code)
             {
                 let again = if code < 3500 { "yes, with jitter" } else { "no" };
                 codes.insert(code, vec![code.to_string(), format!("`{name}`"), again.to_owned()]);

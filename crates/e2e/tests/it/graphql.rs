@@ -331,7 +331,8 @@ async fn the_protocols_own_client_sees_what_the_database_has() -> Result<()> {
     .fetch_all(stack.database())
     .await?;
     for (country, received) in rows {
-        let here = shown.iter().filter(|((_, group), _)| *group == json!([country]).to_string());
+        let of_country = json!([country]).to_string();
+        let here = shown.iter().filter(|((_, group), _)| *group == of_country);
         assert_eq!(here.map(|(_, received)| received).sum::<i64>(), received, "{country}");
     }
     // A server that stops sends it away with a code after which clients come back.

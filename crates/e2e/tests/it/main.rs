@@ -16,6 +16,7 @@ mod described;
 mod doors;
 mod exactly_once;
 mod examples;
+mod export_jobs;
 mod exports;
 mod failpoints;
 mod fraud;

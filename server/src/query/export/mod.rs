@@ -1,11 +1,14 @@
 //! `GET /api/v1/exports/…`: any report, and clicks one by one, as files.
 //!
+//! - [`make`]: an export, checked and made; [`jobs`]: those that nobody waits for
 //! - [`sheet`]: what is exported; [`format`]: as what ([`text`], [`columnar`], [`workbook`])
 //! - [`clicks`]: clicks in any number, in the memory of a batch
 
 mod clicks;
 mod columnar;
 mod format;
+pub(crate) mod jobs;
+mod make;
 mod sheet;
 mod text;
 mod workbook;
@@ -21,14 +24,13 @@ use axum::{
 use time::OffsetDateTime;
 use utoipa::IntoParams;
 
-use self::format::Format;
+use self::{
+    format::Format,
+    make::{Export, Subject},
+};
 use super::{
-    clicks::{Search, Wanted},
-    reports::{
-        Common, Grouped,
-        ask::Asker,
-        question::{Kind, Question},
-    },
+    clicks::Search,
+    reports::{Common, Grouped},
 };
 use crate::{
     http::{
@@ -38,7 +40,6 @@ use crate::{
     },
     identity::access::Caller,
     query::state::QueryState,
-    store::{database::answer, error::of_question},
 };
 
 /// What every export takes.
@@ -63,14 +64,11 @@ pub(crate) struct File {
 pub(crate) async fn breakdown(
     State(state): State<Arc<QueryState>>,
     caller: Caller,
-    mut parameters: Parameters,
+    parameters: Parameters,
 ) -> Result<Response, Error> {
-    let (format, bom) = file(&mut parameters);
-    let question = question(Kind::Breakdown, parameters)?;
-    let report = Asker::begin(&state, &caller, &question).await?.breakdown(&question).await?;
-    let (columns, rows) = sheet::of_breakdown(&report, &question.group_by, question.unique_users);
-    let body = whole(format, bom, columns, &rows)?;
-    Ok(download(format, "breakdown", body))
+    let export = Export::read(Subject::Breakdown, parameters)?;
+    let body = export.body(&state, &caller).await?;
+    Ok(download(export.format, Subject::Breakdown.as_str(), body))
 }
 
 /// A time series as a file.
@@ -84,14 +82,11 @@ pub(crate) async fn breakdown(
 pub(crate) async fn timeseries(
     State(state): State<Arc<QueryState>>,
     caller: Caller,
-    mut parameters: Parameters,
+    parameters: Parameters,
 ) -> Result<Response, Error> {
-    let (format, bom) = file(&mut parameters);
-    let question = question(Kind::Timeseries, parameters)?;
-    let report = Asker::begin(&state, &caller, &question).await?.timeseries(&question).await?;
-    let (columns, rows) = sheet::of_timeseries(&report, &question.group_by, question.unique_users);
-    let body = whole(format, bom, columns, &rows)?;
-    Ok(download(format, "timeseries", body))
+    let export = Export::read(Subject::Timeseries, parameters)?;
+    let body = export.body(&state, &caller).await?;
+    Ok(download(export.format, Subject::Timeseries.as_str(), body))
 }
 
 /// Clicks of a range as a file, the earliest first.
@@ -107,50 +102,11 @@ pub(crate) async fn timeseries(
 pub(crate) async fn clicks(
     State(state): State<Arc<QueryState>>,
     caller: Caller,
-    mut parameters: Parameters,
+    parameters: Parameters,
 ) -> Result<Response, Error> {
-    let (format, bom) = file(&mut parameters);
-    let wanted = Wanted::read(parameters, OffsetDateTime::now_utc())?;
-    let advertiser_id = caller.scope.advertiser_or_all(wanted.advertiser_id.as_ref())?;
-    let encoder = format.encoder(clicks::COLUMNS.to_vec(), bom).map_err(|error| failed(&error))?;
-    let mut tenants = state.exports.begin(&caller.scope, caller.holders(advertiser_id)).await?;
-    if format == Format::Xlsx {
-        let mut count = wanted.count(advertiser_id, workbook::MAX_ROWS + 1);
-        let count: i64 =
-            answer(count.build_query_scalar().fetch_one(&mut *tenants)).await.map_err(of_question)?;
-        if count > workbook::MAX_ROWS {
-            let message = format!(
-                "A workbook has at most {} clicks: ask for another format or for fewer.",
-                workbook::MAX_ROWS
-            );
-            return Err(Error::field("format", &message));
-        }
-    }
-    let body = answer(clicks::body(tenants, &wanted, advertiser_id, encoder)).await.map_err(of_question)?;
-    Ok(download(format, "clicks", body))
-}
-
-fn file(parameters: &mut Parameters) -> (Format, bool) {
-    let format = parameters.take("format", Format::named).unwrap_or(Format::Csv);
-    let bom = parameters.take("bom", |text| text.parse::<bool>().map_err(|_| "Expected true or false."));
-    (format, bom.unwrap_or(false))
-}
-
-fn question(kind: Kind, mut parameters: Parameters) -> Result<Question, Error> {
-    if parameters.text("compare").is_some() {
-        parameters.reject("compare", "Is not exported: export the other period by itself.");
-    }
-    Question::read(kind, parameters, OffsetDateTime::now_utc())
-}
-
-/// Rows that are in memory anyway.
-fn whole(format: Format, bom: bool, columns: Vec<sheet::Column>, rows: &[sheet::Row]) -> Result<Body, Error> {
-    let encoded = format.encoder(columns, bom).and_then(|mut encoder| {
-        let mut bytes = encoder.encode(rows)?;
-        bytes.extend(encoder.finish()?);
-        Ok(bytes)
-    });
-    encoded.map(Body::from).map_err(|error| failed(&error))
+    let export = Export::read(Subject::Clicks, parameters)?;
+    let body = export.body(&state, &caller).await?;
+    Ok(download(export.format, Subject::Clicks.as_str(), body))
 }
 
 fn failed(error: &anyhow::Error) -> Error {

@@ -27,7 +27,7 @@ const MAX_LIMIT: usize = 1_000;
 /// A report as it is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
-    pub(super) advertiser_id: Option<AdvertiserId>,
+    pub(crate) advertiser_id: Option<AdvertiserId>,
     /// Whole minutes.
     pub(super) range: Range,
     pub(super) calendar: Calendar,

@@ -206,6 +206,34 @@ async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
     caller.json(graphql, &viewer, &json!({"query": "{ summary { totals { clicks } } }"}), 200).await?;
     caller.json(graphql, &viewer, &json!({"query": "{ nothing }"}), 200).await?;
     caller.json(graphql, &viewer, &json!([]), 400).await?;
+    export_jobs(caller, &viewer).await
+}
+
+async fn export_jobs(caller: &mut Caller<'_>, viewer: &str) -> Result<()> {
+    let jobs = "/api/v1/exports/jobs";
+    let wanted = json!({"kind": "breakdown", "parameters": {"group_by": "country", "format": "ndjson"}});
+    let job = caller.json(&format!("POST {jobs}"), viewer, &wanted, 202).await?;
+    let job = format!("{jobs}/{}", text(&job, "/job_id")?);
+    eventually("the export is done", PATIENCE, async || {
+        let job = raw::send(caller.url, &format!("GET {job}"), viewer, b"").await.ok()?;
+        (job.body["status"] == "done").then_some(())
+    })
+    .await?;
+    let nobody = format!("{jobs}/01890a5d-ac96-774b-bcce-b302099a8057");
+    let calls = [
+        (format!("GET {jobs}"), Value::Null, 200),
+        (format!("POST {jobs}"), json!({"kind": "summary"}), 400),
+        (format!("POST {jobs}"), json!({"kind": "clicks", "parameters": {"advertiser_id": "adv_002"}}), 403),
+        (format!("GET {job}"), Value::Null, 200),
+        (format!("GET {nobody}"), Value::Null, 404),
+        (format!("GET {job}/file"), Value::Null, 200),
+        (format!("GET {nobody}/file"), Value::Null, 404),
+        (format!("DELETE {job}"), Value::Null, 204),
+        (format!("DELETE {job}"), Value::Null, 404),
+    ];
+    for (request, body, status) in calls {
+        caller.json(&request, viewer, &body, status).await?;
+    }
     Ok(())
 }
 

@@ -1,0 +1,251 @@
+//! Jobs and their files in the database: any server can make one, and any can send it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use clickwire_protocol::ids::AdvertiserId;
+use sqlx::{FromRow, PgPool, types::Json};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{super::format::Format, owner};
+use crate::{
+    identity::{
+        Role,
+        access::{Caller, Credential, Scope},
+    },
+    query::export::make::Subject,
+};
+
+/// A job and its file are kept for so long.
+const KEPT: Duration = Duration::DAY;
+
+/// Bytes of a piece of a file.
+pub(super) const PIECE: usize = 1 << 20;
+
+/// A job whose server has not been heard of for so long is another's.
+const DEAD_AFTER: &str = "30 seconds";
+
+/// So often a job is begun, at most: what makes servers fail shall not make them all fail, again and again.
+const MAX_ATTEMPTS: i32 = 3;
+
+/// A job.
+#[derive(Clone, FromRow)]
+pub(super) struct Job {
+    pub(super) job_id: Uuid,
+    pub(super) created_at: OffsetDateTime,
+    pub(super) expires_at: OffsetDateTime,
+    owner: String,
+    owner_name: String,
+    account_id: Option<Uuid>,
+    advertisers: Option<Vec<String>>,
+    pub(super) kind: String,
+    pub(super) parameters: Json<BTreeMap<String, String>>,
+    pub(super) extension: String,
+    pub(super) status: String,
+    pub(super) bytes: i64,
+    pub(super) error: Option<String>,
+}
+
+const COLUMNS: &str = "job_id, created_at, expires_at, owner, owner_name, account_id, advertisers, kind, parameters, \
+     extension, status, bytes, error";
+
+impl Job {
+    /// A job that a caller has asked for.
+    pub(super) fn new(
+        caller: &Caller,
+        subject: Subject,
+        parameters: BTreeMap<String, String>,
+        format: Format,
+    ) -> Self {
+        let created_at = OffsetDateTime::now_utc();
+        let advertisers = caller.scope.advertisers();
+        Self {
+            job_id: Uuid::now_v7(),
+            created_at,
+            expires_at: created_at + KEPT,
+            owner: owner(caller),
+            owner_name: caller.name.to_string(),
+            account_id: caller.account_id,
+            advertisers: advertisers.map(|ids| ids.iter().map(ToString::to_string).collect()),
+            kind: subject.as_str().to_owned(),
+            parameters: Json(parameters),
+            extension: format.extension().to_owned(),
+            status: "queued".to_owned(),
+            bytes: 0,
+            error: None,
+        }
+    }
+
+    /// Queues it, unless its owner has `max` already.
+    pub(super) async fn queue(&self, jobs: &PgPool, max: i64) -> Result<bool, sqlx::Error> {
+        let queued = sqlx::query(
+            "INSERT INTO export_jobs (job_id, created_at, expires_at, owner, owner_name, account_id, advertisers, kind, parameters, extension) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 \
+              WHERE (SELECT count(*) FROM export_jobs WHERE owner = $4 AND expires_at > $2) < $11",
+        )
+        .bind(self.job_id)
+        .bind(self.created_at)
+        .bind(self.expires_at)
+        .bind(&self.owner)
+        .bind(&self.owner_name)
+        .bind(self.account_id)
+        .bind(&self.advertisers)
+        .bind(&self.kind)
+        .bind(&self.parameters)
+        .bind(&self.extension)
+        .bind(max)
+        .execute(jobs)
+        .await?;
+        Ok(queued.rows_affected() == 1)
+    }
+
+    /// All of an owner, the latest first.
+    pub(super) async fn all(jobs: &PgPool, owner: &str) -> Result<Vec<Self>, sqlx::Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM export_jobs WHERE owner = $1 AND expires_at > now() ORDER BY created_at DESC LIMIT 100"
+        );
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(owner).fetch_all(jobs).await
+    }
+
+    /// One, if it is the owner's; `None`: whoever owns it.
+    pub(super) async fn find(
+        jobs: &PgPool,
+        job_id: Uuid,
+        owner: Option<&str>,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM export_jobs WHERE job_id = $1 AND expires_at > now() AND ($2::text IS NULL OR owner = $2)"
+        );
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job_id).bind(owner).fetch_optional(jobs).await
+    }
+
+    pub(super) async fn delete(&self, jobs: &PgPool) -> Result<(), sqlx::Error> {
+        sqlx::query("DELETE FROM export_jobs WHERE job_id = $1").bind(self.job_id).execute(jobs).await?;
+        Ok(())
+    }
+
+    /// The caller that asked for it, as far as an export asks.
+    pub(super) fn caller(&self) -> Caller {
+        Caller {
+            name: self.owner_name.as_str().into(),
+            role: if self.advertisers.is_some() { Role::Advertiser } else { Role::Ops },
+            scope: self.advertisers().map_or(Scope::All, Scope::Advertisers),
+            account_id: self.account_id,
+            credential: Credential::Configured,
+        }
+    }
+
+    /// The advertisers that its owner could see; `None`: all.
+    pub(super) fn advertisers(&self) -> Option<Vec<AdvertiserId>> {
+        let ids = self.advertisers.as_ref()?;
+        Some(ids.iter().map(|id| AdvertiserId::unchecked(id.as_str())).collect())
+    }
+
+    /// Pieces of its file.
+    pub(super) fn pieces(&self) -> i32 {
+        i32::try_from(self.bytes.div_euclid(PIECE as i64) + 1).unwrap_or(i32::MAX)
+    }
+
+    /// The one whose turn it is, for this attempt: owners take turns, and none has two made at once. What an attempt
+    /// before has written is deleted.
+    pub(super) async fn claim(jobs: &PgPool, claim: Uuid) -> Result<Option<Self>, sqlx::Error> {
+        let mut transaction = jobs.begin().await?;
+        let sql = format!(
+            "UPDATE export_jobs SET status = 'running', claim = $1, beat_at = now(), attempts = attempts + 1, bytes = 0 \
+              WHERE job_id = (SELECT job_id FROM export_jobs AS j \
+                    WHERE expires_at > now() AND attempts < {MAX_ATTEMPTS} \
+                      AND (status = 'queued' OR status = 'running' AND beat_at < now() - INTERVAL '{DEAD_AFTER}') \
+                      AND NOT EXISTS (SELECT FROM export_jobs AS o WHERE o.owner = j.owner AND o.job_id <> j.job_id \
+                                         AND o.status = 'running' AND o.beat_at >= now() - INTERVAL '{DEAD_AFTER}') \
+                    ORDER BY (SELECT count(*) FROM export_jobs AS o WHERE o.owner = j.owner \
+                                 AND o.created_at < j.created_at AND o.status = 'queued'), created_at \
+                    FOR UPDATE SKIP LOCKED LIMIT 1) \
+             RETURNING {COLUMNS}"
+        );
+        let job: Option<Self> =
+            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(claim).fetch_optional(&mut *transaction).await?;
+        if let Some(job) = &job {
+            let pieces = sqlx::query("DELETE FROM export_pieces WHERE job_id = $1").bind(job.job_id);
+            pieces.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(job)
+    }
+
+    /// Adds a piece to the file; whether this attempt may go on.
+    pub(super) async fn add(
+        &self,
+        jobs: &PgPool,
+        claim: Uuid,
+        number: i32,
+        piece: &[u8],
+    ) -> Result<bool, sqlx::Error> {
+        let added = sqlx::query(
+            "WITH mine AS (UPDATE export_jobs SET beat_at = now(), bytes = bytes + octet_length($4) \
+                            WHERE job_id = $1 AND claim = $2 AND status = 'running' RETURNING job_id) \
+             INSERT INTO export_pieces (job_id, number, piece) SELECT job_id, $3, $4 FROM mine",
+        )
+        .bind(self.job_id)
+        .bind(claim)
+        .bind(number)
+        .bind(piece)
+        .execute(jobs)
+        .await?;
+        Ok(added.rows_affected() == 1)
+    }
+
+    /// Ends this attempt: with an error's code, or well.
+    pub(super) async fn end(
+        &self,
+        jobs: &PgPool,
+        claim: Uuid,
+        error: Option<&str>,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "UPDATE export_jobs SET status = CASE WHEN $3::text IS NULL THEN 'done' ELSE 'failed' END, error = $3 \
+              WHERE job_id = $1 AND claim = $2 AND status = 'running'",
+        )
+        .bind(self.job_id)
+        .bind(claim)
+        .bind(error)
+        .execute(jobs)
+        .await?;
+        Ok(())
+    }
+
+    /// Gives it up for now, as if it had not been begun.
+    pub(super) async fn release(&self, jobs: &PgPool, claim: Uuid) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "UPDATE export_jobs SET status = 'queued', attempts = attempts - 1 \
+              WHERE job_id = $1 AND claim = $2 AND status = 'running'",
+        )
+        .bind(self.job_id)
+        .bind(claim)
+        .execute(jobs)
+        .await?;
+        Ok(())
+    }
+}
+
+/// A piece of a file.
+pub(super) async fn piece(jobs: &PgPool, job_id: Uuid, number: i32) -> Result<Option<Bytes>, sqlx::Error> {
+    let piece: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT piece FROM export_pieces WHERE job_id = $1 AND number = $2")
+            .bind(job_id)
+            .bind(number)
+            .fetch_optional(jobs)
+            .await?;
+    Ok(piece.map(Bytes::from))
+}
+
+/// Deletes what has expired, and gives up what has failed too often.
+pub(super) async fn sweep(jobs: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM export_jobs WHERE expires_at <= now()").execute(jobs).await?;
+    let sql = format!(
+        "UPDATE export_jobs SET status = 'failed', error = 'internal' \
+          WHERE status = 'running' AND attempts >= {MAX_ATTEMPTS} AND beat_at < now() - INTERVAL '{DEAD_AFTER}'"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(jobs).await?;
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Who makes exports that nobody waits for: one at a time on each server.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::StreamExt as _;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    MAX_BYTES, given,
+    store::{self, Job, PIECE},
+};
+use crate::{
+    http::error::Error,
+    query::{
+        error::QueryError,
+        export::make::{Export, Subject},
+        state::QueryState,
+    },
+    store::database::answer,
+};
+
+/// How often it is looked whether there is something to do.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// An export may take so long.
+const MADE_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// Makes exports until `stop`.
+pub(crate) async fn work(state: Arc<QueryState>, stop: CancellationToken) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_away = false;
+    loop {
+        tokio::select! { _ = ticks.tick() => {}, () = stop.cancelled() => return }
+        let done = make_all(&state, &stop).await;
+        if let (Err(error), false) = (&done, is_away) {
+            tracing::warn!(%error, "exports can't be made; they stay queued");
+        }
+        is_away = done.is_err();
+    }
+}
+
+async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(), sqlx::Error> {
+    answer(store::sweep(&state.jobs)).await?;
+    while !stop.is_cancelled() {
+        let claim = Uuid::now_v7();
+        let Some(job) = answer(Job::claim(&state.jobs, claim)).await? else { return Ok(()) };
+        let made = tokio::select! {
+            made = timeout(MADE_WITHIN, make(state, &job, claim)) => made,
+            () = stop.cancelled() => return answer(job.release(&state.jobs, claim)).await,
+        };
+        let error = match made {
+            // It has another owner, or none.
+            Ok(Ok(false)) => continue,
+            Ok(Ok(true)) => None,
+            // A turn later its share is free.
+            Ok(Err(Error::TooManyAtOnce)) => return answer(job.release(&state.jobs, claim)).await,
+            Ok(Err(error)) => {
+                error.record();
+                // Nothing is wrong with the export: it is begun anew when this attempt counts as dead.
+                if error.status().is_server_error() {
+                    return Ok(());
+                }
+                Some(error.code())
+            }
+            Err(_) => Some("too_slow"),
+        };
+        answer(job.end(&state.jobs, claim, error)).await?;
+    }
+    Ok(())
+}
+
+/// Writes a job's file; whether it was this attempt's to the end.
+async fn make(state: &Arc<QueryState>, job: &Job, claim: Uuid) -> Result<bool, Error> {
+    let subject = Subject::named(&job.kind).ok_or(Error::NotFound)?;
+    let export = Export::read(subject, given(&job.parameters))?;
+    let mut body = export.body(state, &job.caller()).await?.into_data_stream();
+    let (mut piece, mut number, mut bytes) = (Vec::with_capacity(PIECE), 0, 0);
+    while let Some(chunk) = body.next().await {
+        let mut chunk = chunk.map_err(|_| QueryError::CutOff)?;
+        bytes += chunk.len() as i64;
+        if bytes > MAX_BYTES {
+            return Err(QueryError::FileTooLarge.into());
+        }
+        while !chunk.is_empty() {
+            piece.extend_from_slice(&chunk.split_to(chunk.len().min(PIECE - piece.len())));
+            if piece.len() == PIECE {
+                if !answer(job.add(&state.jobs, claim, number, &piece)).await? {
+                    return Ok(false);
+                }
+                piece.clear();
+                number += 1;
+            }
+        }
+    }
+    // The last piece may be empty: the number of pieces follows from the bytes.
+    Ok(answer(job.add(&state.jobs, claim, number, &piece)).await?)
+}
