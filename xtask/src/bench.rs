@@ -7,6 +7,7 @@ mod aggregator;
 mod fanout;
 mod ingest;
 mod latency;
+mod query;
 mod usage;
 
 use std::fs;
@@ -27,6 +28,8 @@ pub(crate) enum Measurement {
     Fanout(fanout::Options),
     /// From a full stream into the ledger: clicks a second, and what each costs.
     Aggregate(aggregate::Options),
+    /// From a question to its answer, over HTTP: 30 days of some advertisers, beside other engines.
+    Query(query::Options),
 }
 
 pub(crate) fn run(measurement: &Measurement) -> Result<()> {
@@ -35,6 +38,7 @@ pub(crate) fn run(measurement: &Measurement) -> Result<()> {
         Measurement::Ingest(options) => ingest::run(options),
         Measurement::Fanout(options) => fanout::run(options),
         Measurement::Aggregate(options) => aggregate::run(options),
+        Measurement::Query(options) => query::run(options),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `clickwire-load`: demonstration traffic and measurements.
 
 use clap::{Parser, Subcommand};
-use clickwire_load::{demo, fanout, fill, intake, latency, outage, writes};
+use clickwire_load::{demo, fanout, fill, intake, latency, outage, questions, writes};
 
 /// Sends clicks to a Clickwire server, for demonstrations and measurements.
 #[derive(Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Writes(writes::Options),
     /// Fills the stream as servers would, for an aggregator that is to be measured.
     Fill(fill::Options),
+    /// Measures how long answers to questions take.
+    Ask(questions::Options),
 }
 
 #[tokio::main]
@@ -41,5 +43,6 @@ async fn main() -> anyhow::Result<()> {
         Command::Outage(options) => outage::run(&options, &stop).await,
         Command::Writes(options) => writes::run(&options).await,
         Command::Fill(options) => fill::run(&options, &stop).await,
+        Command::Ask(options) => questions::run(&options, &stop).await,
     }
 }

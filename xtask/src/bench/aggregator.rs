@@ -24,9 +24,15 @@ pub(super) struct Metrics(String);
 
 impl Aggregator {
     pub(super) fn start(launch: &Launch<'_>) -> Result<Self> {
+        Self::start_with(launch, &[])
+    }
+
+    /// With settings of its own.
+    pub(super) fn start_with(launch: &Launch<'_>, settings: &[(&'static str, String)]) -> Result<Self> {
         let port = Port::Free.reserve("the aggregator")?;
-        let listen = [("CLICKWIRE_AGGREGATOR_LISTEN", loopback(port.port()))];
-        let program = launch.program("aggregator", "clickwire-aggregator", &[], &listen)?;
+        let listen = ("CLICKWIRE_AGGREGATOR_LISTEN", loopback(port.port()));
+        let settings = [settings, &[listen]].concat();
+        let program = launch.program("aggregator", "clickwire-aggregator", &[], &settings)?;
         let log = launch.deployment.logs().join("supervisor.log");
         let supervisor = Supervisor::start(&log, None, None)?;
         let pid = supervisor.spawn(&program)?;

@@ -182,7 +182,8 @@ impl Launch<'_> {
     }
 }
 
-fn server_environment(port: u16, secrets: &Secrets) -> [(&'static str, String); 5] {
+/// What a server is told beside where the others are.
+pub(crate) fn server_environment(port: u16, secrets: &Secrets) -> [(&'static str, String); 5] {
     let viewers: Vec<String> = ADVERTISERS
         .iter()
         .zip(&secrets.viewer_tokens)
