@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Object};
+use async_graphql::{Context, Object, SelectionField};
 
 use super::{
     click::{AdvertiserPage, CampaignPage, ClickPage},
@@ -20,8 +20,8 @@ use crate::{
 /// What a question counts in a document's complexity beside its fields.
 pub(super) const COST: usize = 30;
 
-/// Rows of one answer, at most: each field of each is a value in memory. REST sends more.
-const MAX_ROWS: usize = 10_000;
+/// Values of one answer, at most: each field of each row is one in memory, however often it is named. REST sends more.
+pub(super) const MAX_VALUES: usize = 250_000;
 
 /// Questions.
 pub(super) struct Query;
@@ -54,7 +54,7 @@ impl Query {
         report.add_to(&mut given)?;
         group.add_to(&mut given)?;
         let breakdown = reports::ask_breakdown(state, caller, given.parameters()).await?;
-        check(breakdown.rows.len())?;
+        check(context, breakdown.rows.len())?;
         Ok(breakdown.into())
     }
 
@@ -74,7 +74,7 @@ impl Query {
         given.add("granularity", granularity.map(self::granularity));
         let timeseries = reports::ask_timeseries(state, caller, given.parameters()).await?;
         let compared = timeseries.comparison.as_ref().map_or(0, |comparison| comparison.rows.len());
-        check(timeseries.rows.len() + compared)?;
+        check(context, timeseries.rows.len() + compared)?;
         Ok(timeseries.into())
     }
 
@@ -88,6 +88,7 @@ impl Query {
         #[graphql(desc = "1 to 1000; by default 100.", default_with = "Long(100)")] limit: Long,
     ) -> Result<ClickPage, Refused> {
         let (state, caller) = asked(context)?;
+        check(context, usize::try_from(limit.0).unwrap_or(0))?;
         let mut given = page(after, limit);
         search.add_to(&mut given)?;
         Ok(clicks::search(state, caller, given.parameters()).await?.into())
@@ -134,11 +135,19 @@ fn page(after: Option<String>, limit: Long) -> Given {
     given
 }
 
-fn check(rows: usize) -> Result<(), Error> {
-    if rows > MAX_ROWS {
-        let message =
-            format!("The answer has {rows} rows, and may have {MAX_ROWS}: set a limit, or ask over REST.");
+/// Whether so many rows of what is selected are an answer.
+fn check(context: &Context<'_>, rows: usize) -> Result<(), Error> {
+    let each = selected(context.field());
+    if rows.saturating_mul(each) > MAX_VALUES {
+        let message = format!(
+            "The answer has {rows} rows of {each} fields, and may have {MAX_VALUES} values: set a limit, or ask over REST."
+        );
         return Err(Error::field("limit", &message));
     }
     Ok(())
+}
+
+/// The fields below one, each as often as it is named.
+pub(super) fn selected(field: SelectionField<'_>) -> usize {
+    field.selection_set().map(|field| 1 + selected(field)).sum()
 }

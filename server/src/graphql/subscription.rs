@@ -15,6 +15,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     input::{PositionInput, ViewInput},
+    question::{MAX_VALUES, selected},
     refused::Refused,
     scalar::{DateTime, Long},
 };
@@ -81,17 +82,25 @@ impl Subscription {
         #[graphql(desc = "Milliseconds between two updates, at least: 1 to 60000.")] min_interval_ms: Option<
             u32,
         >,
-    ) -> Result<impl Stream<Item = Update> + use<>, Refused> {
+    ) -> Result<impl Stream<Item = async_graphql::Result<Update>> + use<>, Refused> {
         let state = context.data_opt::<Arc<LiveState>>().ok_or(Error::Panicked)?;
         let caller = context.data_opt::<Caller>().ok_or(Error::Unauthorized)?;
         let view = live::watched(checked(view, caller)?, &caller.scope)?;
         let since = since.map(position).transpose()?;
         let updates = Updates::watch(state, caller, view, since, min_interval_ms)?;
-        let updates = stream::unfold(updates, |mut updates| async move {
-            let messages = updates.next().await?;
-            Some((stream::iter(messages.into_iter().filter_map(update)), updates))
+        let most = MAX_VALUES / selected(context.field()).max(1);
+        // After an error there is nothing more.
+        let updates = stream::unfold(Some(updates), move |updates| async move {
+            let mut updates = updates?;
+            let news: Vec<Update> = updates.next().await?.into_iter().filter_map(update).collect();
+            if news.iter().all(|update| update.cells.len() <= most) {
+                return Some((news.into_iter().map(Ok).collect::<Vec<_>>(), Some(updates)));
+            }
+            let message = format!("The view has more than {most} cells: group by less, or use /api/v1/live.");
+            let refused = Refused::from(Error::field("group_by", &message));
+            Some((vec![Err(refused.into())], None))
         });
-        Ok(updates.flatten())
+        Ok(updates.flat_map(stream::iter))
     }
 }
 

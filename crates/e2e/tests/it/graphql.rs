@@ -210,6 +210,9 @@ async fn what_is_refused_is_refused_with_a_code_and_nothing_else() -> Result<()>
         assert_eq!(answer["errors"][0]["extensions"]["code"], "forbidden", "{document}: {answer}");
         ensure!(!answer.to_string().contains("SELECT"), "{answer}");
     }
+    // A page of a thousand clicks is an answer; three hundred values of each are not.
+    let aliases: String = (0..300).map(|n| format!("a{n}: clickId ")).collect();
+    let aliases = format!("{{ clicks(limit: 1000) {{ nodes {{ {aliases} }} }} }}");
     for (document, field) in [
         ("{ summary(report: {timeZone: \"Nowhere\"}) { totals { clicks } } }", "timeZone"),
         ("{ summary(report: {startTime: \"then\"}) { totals { clicks } } }", "startTime"),
@@ -220,6 +223,7 @@ async fn what_is_refused_is_refused_with_a_code_and_nothing_else() -> Result<()>
             "adId",
         ),
         ("{ clicks(limit: 1001) { next } }", "limit"),
+        (aliases.as_str(), "limit"),
         ("{ clicks(search: {clickId: \"1\"}) { next } }", "clickId"),
         ("{ advertisers(after: \"?\") { next } }", "after"),
     ] {
