@@ -29,7 +29,7 @@ pub const TABLES: [&str; 20] = [
 
 /// The tables that others write: the handlers that are about accounts, keys, rules, exports and the catalogue, the dead
 /// letters' crate, and the database's own triggers.
-pub const OTHERS: [&str; 14] = [
+pub const OTHERS: [&str; 15] = [
     "account_tokens",
     "accounts",
     "accounts_version",
@@ -44,4 +44,5 @@ pub const OTHERS: [&str; 14] = [
     "export_jobs",
     "export_pieces",
     "fraud_rules",
+    "report_schedules",
 ];

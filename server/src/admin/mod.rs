@@ -4,6 +4,7 @@
 //!
 //! - [`accounts`], [`keys`]: people and programs; [`catalog`]: advertisers, campaigns, ads
 //! - [`rules`]: thresholds of the fraud rules; [`verdicts`]: releases; [`dead_letters`]: what could not be read
+//! - [`schedules`]: exports that are made again and again
 //! - [`incidents`]: alerts; [`connections`]: live sessions; [`stats`]: the whole in numbers
 //! - [`audit`]: who has changed what
 
@@ -16,6 +17,7 @@ pub(crate) mod error;
 pub(crate) mod incidents;
 pub(crate) mod keys;
 mod rules;
+mod schedules;
 pub(crate) mod state;
 mod stats;
 mod verdicts;
@@ -69,6 +71,8 @@ where
         .nest("/rules", rules)
         .nest("/clicks", clicks)
         .merge(catalog)
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(schedules::delete))
         .routes(routes!(audit::list))
         .routes(routes!(stats::stats))
         .routes(routes!(connections::show));

@@ -238,3 +238,77 @@ async fn what_a_server_has_left_is_begun_anew_and_what_is_old_is_deleted() -> Re
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schedules_make_an_export_for_each_day_and_their_tenants_fetch_it() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _servers = [stack.start_server().await?, stack.start_server().await?];
+    post_for(&stack, "adv_001", 8).await?;
+    post_for(&stack, "adv_002", 2).await?;
+    counted(&stack, 10).await?;
+    let admin = bearer(stack.as_admin()?.token());
+    let (tenant, other) = (stack.as_viewer("adv_001")?, stack.as_viewer("adv_002")?);
+    let (viewer, others) = (bearer(tenant.token()), bearer(other.token()));
+    let url = stack.server_url();
+    let schedules = "/api/v1/admin/report-schedules";
+    let wanted = |advertiser: Value| {
+        json!({"name": "Clicks of the day", "advertiser_id": advertiser, "kind": "clicks", "parameters": {"format": "ndjson"},
+            "every": "day", "time_zone": "Pacific/Kiritimati", "hour": 0})
+    };
+    for advertiser in [json!("adv_001"), json!(null)] {
+        let body = wanted(advertiser).to_string();
+        let created = raw::post(url, schedules, &admin, body.as_bytes()).await?;
+        ensure!(created.status == 201, "{created:?}");
+        assert_eq!(raw::post(url, schedules, &viewer, body.as_bytes()).await?.status, 403);
+    }
+    let mut wrong = wanted(json!("adv_001"));
+    wrong["parameters"]["start_time"] = json!("2026-01-01T00:00:00Z");
+    assert_eq!(raw::post(url, schedules, &admin, wrong.to_string().as_bytes()).await?.status, 400);
+
+    let day = "SELECT count(*) FROM export_jobs WHERE owner LIKE 'schedule:%'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(day).fetch_one(stack.database()).await?, 0, "not its hour");
+    // As if it were just after the last midnight of that zone, which is 14 hours ahead of UTC. Two servers look.
+    sqlx::query(
+        "UPDATE report_schedules SET next_at = date_trunc('day', now() + INTERVAL '14 hours', 'UTC') - INTERVAL '14 hours'",
+    )
+    .execute(stack.database())
+    .await?;
+    eventually("both schedules have made one", PATIENCE, async || {
+        let made = "SELECT count(*) FROM export_jobs WHERE owner LIKE 'schedule:%' AND status = 'done'";
+        let made: i64 = sqlx::query_scalar(made).fetch_one(stack.database()).await.ok()?;
+        (made == 2).then_some(())
+    })
+    .await?;
+    let next: i64 = sqlx::query_scalar("SELECT count(*) FROM report_schedules WHERE next_at > now()")
+        .fetch_one(stack.database())
+        .await?;
+    assert_eq!(next, 2, "each has moved on");
+    let listed = ask(&stack, &viewer, &format!("GET {JOBS}")).await?.body;
+    let jobs = listed["data"].as_array().context("no list")?;
+    assert_eq!(jobs.len(), 1, "everybody's is not a tenant's: {listed}");
+    let parameters = &jobs[0]["parameters"];
+    let (start, end) = (parameters["start_time"].as_str(), parameters["end_time"].as_str());
+    let at = |text: Option<&str>| {
+        time::OffsetDateTime::parse(text.unwrap_or_default(), &time::format_description::well_known::Rfc3339)
+    };
+    assert_eq!(at(end)? - at(start)?, time::Duration::DAY, "{parameters}");
+    let path = jobs[0]["file"].as_str().context("no file")?;
+    let (status, file) = bytes(&tenant, path).await?;
+    // Yesterday there were none, unless this runs around that midnight.
+    ensure!(status == 200 && file.len() < 10_000, "{status} {}", String::from_utf8_lossy(&file));
+    assert_eq!(bytes(&other, path).await?.0, 404);
+    assert_eq!(ask(&stack, &others, &format!("GET {JOBS}")).await?.body["data"], json!([]));
+    // A schedule's exports are no tenant's to delete.
+    let own = format!("DELETE {}", path.trim_end_matches("/file"));
+    assert_eq!(ask(&stack, &viewer, &own).await?.status, 403);
+    assert_eq!(ask(&stack, &admin, &own).await?.status, 204);
+    for schedule in
+        ask(&stack, &admin, &format!("GET {schedules}")).await?.body["data"].as_array().into_iter().flatten()
+    {
+        let delete = format!("DELETE {schedules}/{}", schedule["schedule_id"].as_str().context("no id")?);
+        assert_eq!(ask(&stack, &admin, &delete).await?.status, 204);
+        assert_eq!(ask(&stack, &admin, &delete).await?.status, 404);
+    }
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! `GET /api/v1/exports/…`: any report, and clicks one by one, as files.
 //!
 //! - [`make`]: an export, checked and made; [`jobs`]: those that nobody waits for
+//! - [`schedules`]: those that are made again and again
 //! - [`sheet`]: what is exported; [`format`]: as what ([`text`], [`columnar`], [`workbook`])
 //! - [`clicks`]: clicks in any number, in the memory of a batch
 
@@ -9,6 +10,7 @@ mod columnar;
 mod format;
 pub(crate) mod jobs;
 mod make;
+pub(crate) mod schedules;
 mod sheet;
 mod text;
 mod workbook;

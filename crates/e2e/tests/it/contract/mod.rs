@@ -279,11 +279,24 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
             json!({"mode": "flag", "parameters": {}, "reason": "a test"}),
             400,
         ),
+        ("GET /api/v1/admin/report-schedules", Value::Null, 200),
+        (
+            "POST /api/v1/admin/report-schedules",
+            json!({"name": "", "kind": "clicks", "every": "day", "time_zone": "UTC", "hour": 6}),
+            400,
+        ),
+        ("DELETE /api/v1/admin/report-schedules/nobody", Value::Null, 404),
         ("POST /api/v1/admin/keys", json!({"name": "", "mode": "live"}), 400),
         ("POST /api/v1/admin/keys/nobody/rotate", json!({}), 404),
         ("POST /api/v1/admin/keys/nobody/revoke", Value::Null, 404),
     ];
     caller.all(admin, &calls).await?;
+    let wanted = json!({"name": "Days", "kind": "breakdown", "parameters": {"group_by": "country"}, "every": "week",
+        "time_zone": "Europe/Berlin", "hour": 6});
+    let schedules = "/api/v1/admin/report-schedules";
+    let schedule = caller.json(&format!("POST {schedules}"), admin, &wanted, 201).await?;
+    let delete = format!("DELETE {schedules}/{}", text(&schedule, "/schedule_id")?);
+    caller.json(&delete, admin, &Value::Null, 204).await?;
     let wanted = json!({"name": "a shop", "mode": "test", "advertisers": ["adv_001"], "speaks_for_users": true,
         "rate_per_second": 10, "burst": 10});
     let issued = caller.json("POST /api/v1/admin/keys", admin, &wanted, 201).await?;

@@ -109,14 +109,14 @@ pub(crate) async fn begin(
     if is_queued { Ok((StatusCode::ACCEPTED, Json(job.into()))) } else { Err(QueryError::TooManyJobs.into()) }
 }
 
-/// Exports that the caller has had made.
+/// Exports that the caller has had made, and what schedules have made of what it may see.
 #[utoipa::path(get, path = "/api/v1/exports/jobs", operation_id = "list_exports", tag = "viewer",
     responses((status = 200, body = ExportJobs), Refused<(crate::identity::error::Viewer, crate::store::error::Database)>))]
 pub(crate) async fn list(
     State(state): State<Arc<QueryState>>,
     caller: Caller,
 ) -> Result<Json<ExportJobs>, Error> {
-    let jobs = answer(Job::all(&state.jobs, &owner(&caller))).await?;
+    let jobs = answer(Job::all(&state.jobs, &caller)).await?;
     Ok(Json(ExportJobs { data: jobs.into_iter().map(ExportJob::from).collect() }))
 }
 
@@ -187,6 +187,10 @@ pub(crate) async fn delete(
     job_id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Response, Error> {
     let job = find(&state, &caller, job_id).await?;
+    // What a schedule has made is there for all who may see it.
+    if caller.scope.advertisers().is_some() && !job.is_of(&caller) {
+        return Err(Error::Forbidden);
+    }
     answer(job.delete(&state.jobs)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -198,8 +202,7 @@ async fn find(
     job_id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Job, Error> {
     let Path(job_id) = job_id.map_err(|_| Error::NotFound)?;
-    let owner = caller.scope.advertisers().map(|_| owner(caller));
-    answer(Job::find(&state.jobs, job_id, owner.as_deref())).await?.ok_or(Error::NotFound)
+    answer(Job::find(&state.jobs, job_id, caller)).await?.ok_or(Error::NotFound)
 }
 
 /// Whose share a job uses up, as it is stored.

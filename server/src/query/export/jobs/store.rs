@@ -50,6 +50,14 @@ pub(super) struct Job {
 const COLUMNS: &str = "job_id, created_at, expires_at, owner, owner_name, account_id, advertisers, kind, parameters, \
      extension, status, bytes, error";
 
+/// Made by a schedule, of what a caller may see: `$2`, `NULL` for all.
+const SCHEDULED: &str = "owner LIKE 'schedule:%' AND ($2::text[] IS NULL OR advertisers <@ $2)";
+
+/// The advertisers that a caller may see; `None`: all.
+fn seen(caller: &Caller) -> Option<Vec<String>> {
+    Some(caller.scope.advertisers()?.iter().map(ToString::to_string).collect())
+}
+
 impl Job {
     /// A job that a caller has asked for.
     pub(super) fn new(
@@ -100,24 +108,36 @@ impl Job {
         Ok(queued.rows_affected() == 1)
     }
 
-    /// All of an owner, the latest first.
-    pub(super) async fn all(jobs: &PgPool, owner: &str) -> Result<Vec<Self>, sqlx::Error> {
+    /// A caller's own, and what schedules have made of what it may see, the latest first.
+    pub(super) async fn all(jobs: &PgPool, caller: &Caller) -> Result<Vec<Self>, sqlx::Error> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM export_jobs WHERE owner = $1 AND expires_at > now() ORDER BY created_at DESC LIMIT 100"
+            "SELECT {COLUMNS} FROM export_jobs WHERE (owner = $1 OR {SCHEDULED}) AND expires_at > now() \
+              ORDER BY created_at DESC LIMIT 100"
         );
-        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(owner).fetch_all(jobs).await
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(owner(caller)).bind(seen(caller)).fetch_all(jobs).await
     }
 
-    /// One, if it is the owner's; `None`: whoever owns it.
+    /// One of those; of operators' any.
     pub(super) async fn find(
         jobs: &PgPool,
         job_id: Uuid,
-        owner: Option<&str>,
+        caller: &Caller,
     ) -> Result<Option<Self>, sqlx::Error> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM export_jobs WHERE job_id = $1 AND expires_at > now() AND ($2::text IS NULL OR owner = $2)"
+            "SELECT {COLUMNS} FROM export_jobs WHERE job_id = $3 AND expires_at > now() \
+                AND (owner = $1 OR $2::text[] IS NULL OR {SCHEDULED})"
         );
-        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job_id).bind(owner).fetch_optional(jobs).await
+        sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(owner(caller))
+            .bind(seen(caller))
+            .bind(job_id)
+            .fetch_optional(jobs)
+            .await
+    }
+
+    /// Whether the caller has asked for it.
+    pub(super) fn is_of(&self, caller: &Caller) -> bool {
+        self.owner == owner(caller)
     }
 
     pub(super) async fn delete(&self, jobs: &PgPool) -> Result<(), sqlx::Error> {

@@ -15,7 +15,10 @@ use crate::{
     http::error::Error,
     query::{
         error::QueryError,
-        export::make::{Export, Subject},
+        export::{
+            make::{Export, Subject},
+            schedules,
+        },
         state::QueryState,
     },
     store::database::answer,
@@ -44,6 +47,7 @@ pub(crate) async fn work(state: Arc<QueryState>, stop: CancellationToken) {
 
 async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(), sqlx::Error> {
     answer(store::sweep(&state.jobs)).await?;
+    while answer(schedules::queue_due(&state.jobs)).await? {}
     while !stop.is_cancelled() {
         let claim = Uuid::now_v7();
         let Some(job) = answer(Job::claim(&state.jobs, claim)).await? else { return Ok(()) };

@@ -1,0 +1,221 @@
+//! Exports that are made again and again: about each day, or each week from Monday, of a time zone.
+//!
+//! When its hour has come, whichever server sees it first queues the export and moves the schedule on, in one
+//! transaction. What was missed while no server ran is made up for, one export after the other.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, ToSpan as _, civil::Weekday, tz::TimeZone};
+use sqlx::{FromRow, PgPool, types::Json};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::make::{Export, Subject};
+use crate::http::{error::Error, parameters::Parameters};
+
+/// What a schedule has made is kept for so long.
+const KEPT: Duration = Duration::days(8);
+
+/// How often, and at which hour of which clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Turns {
+    is_weekly: bool,
+    zone: TimeZone,
+    hour: i8,
+}
+
+/// A schedule whose hour has come.
+#[derive(FromRow)]
+struct Due {
+    schedule_id: Uuid,
+    name: String,
+    advertiser_id: Option<String>,
+    kind: String,
+    parameters: Json<BTreeMap<String, String>>,
+    every: String,
+    time_zone: String,
+    hour: i16,
+    next_at: OffsetDateTime,
+}
+
+impl Turns {
+    /// Turns by their names in the API; or what is wrong, by field.
+    pub(crate) fn new(every: &str, time_zone: &str, hour: i16) -> Result<Self, Error> {
+        let zone =
+            jiff::tz::db().get(time_zone).ok().filter(|zone| time_zone.len() <= 64 && !zone.is_unknown());
+        let known_hour = i8::try_from(hour).ok().filter(|hour| (0..24).contains(hour));
+        Error::fields([
+            ("every", (!["day", "week"].contains(&every)).then(|| "Expected day or week.".to_owned())),
+            (
+                "time_zone",
+                zone.is_none().then(|| "Expected an IANA time zone, such as Europe/Berlin.".to_owned()),
+            ),
+            ("hour", known_hour.is_none().then(|| "Expected a number from 0 to 23.".to_owned())),
+        ])?;
+        let zone = zone.unwrap_or(TimeZone::UTC);
+        Ok(Self { is_weekly: every == "week", zone, hour: known_hour.unwrap_or_default() })
+    }
+
+    /// The first turn after a moment. Where the clock leaves the hour out, it is the one after.
+    pub(crate) fn next(&self, after: OffsetDateTime) -> Option<OffsetDateTime> {
+        let after = Timestamp::from_second(after.unix_timestamp()).ok()?;
+        let mut date = self.zone.to_datetime(after).date();
+        for _ in 0..9 {
+            let at = date.at(self.hour, 0, 0, 0).to_zoned_datetime(self.zone.clone()).ok()?;
+            if at.timestamp() > after && (!self.is_weekly || date.weekday() == Weekday::Monday) {
+                return OffsetDateTime::from_unix_timestamp(at.timestamp().as_second()).ok();
+            }
+            date = date.tomorrow().ok()?;
+        }
+        None
+    }
+
+    /// The day or week before a turn: begin and end, RFC 3339.
+    pub(crate) fn range(&self, turn: OffsetDateTime) -> Option<[String; 2]> {
+        let turn = Timestamp::from_second(turn.unix_timestamp()).ok()?;
+        let end = self.zone.to_datetime(turn).date();
+        let start = end.checked_sub(if self.is_weekly { 7.days() } else { 1.days() }).ok()?;
+        let midnight = |date: jiff::civil::Date| {
+            Some(date.to_zoned_datetime(self.zone.clone()).ok()?.timestamp().to_string())
+        };
+        Some([midnight(start)?, midnight(end)?])
+    }
+}
+
+/// Checks what is to be exported: parameters as over HTTP, without times, and no advertiser.
+pub(crate) fn check(kind: &str, parameters: &BTreeMap<String, String>) -> Result<(), Error> {
+    let subject = Subject::named(kind)
+        .ok_or_else(|| Error::field("kind", "Expected breakdown, timeseries or clicks."))?;
+    let own = ["start_time", "end_time", "time_zone", "advertiser_id", "as_of"];
+    let own = own.into_iter().filter(|name| parameters.contains_key(*name));
+    Error::fields(own.map(|name| (name, Some("Is the schedule's.".to_owned()))))?;
+    Export::read(subject, Parameters::new(parameters.clone().into_iter().collect())).map(drop)
+}
+
+/// Queues the export of a schedule whose hour has come; whether there was one.
+pub(super) async fn queue_due(jobs: &PgPool) -> Result<bool, sqlx::Error> {
+    let mut transaction = jobs.begin().await?;
+    let due: Option<Due> = sqlx::query_as(
+        "SELECT schedule_id, name, advertiser_id, kind, parameters, every, time_zone, hour, next_at FROM report_schedules \
+          WHERE next_at <= now() ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(due) = due else { return Ok(false) };
+    let turns = Turns::new(&due.every, &due.time_zone, due.hour).ok();
+    let turn = turns.as_ref().and_then(|turns| Some((turns.range(due.next_at)?, turns.next(due.next_at)?)));
+    let Some(([start, end], next_at)) = turn else {
+        // It was checked when it was made: a newer time zone database lacks its zone. Tomorrow it may be back.
+        tracing::error!(schedule_id = %due.schedule_id, "a schedule's turn can't be told");
+        let later = "UPDATE report_schedules SET next_at = now() + INTERVAL '1 day' WHERE schedule_id = $1";
+        sqlx::query(later).bind(due.schedule_id).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        return Ok(true);
+    };
+    let mut parameters = due.parameters.0;
+    parameters.extend([("start_time".to_owned(), start), ("end_time".to_owned(), end)]);
+    if due.kind != "clicks" {
+        parameters.insert("time_zone".to_owned(), due.time_zone);
+    }
+    let format = parameters.get("format").cloned().unwrap_or_else(|| "csv".to_owned());
+    sqlx::query(
+        "INSERT INTO export_jobs (job_id, expires_at, owner, owner_name, advertisers, kind, parameters, extension) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(Uuid::now_v7())
+    .bind(OffsetDateTime::now_utc() + KEPT)
+    .bind(format!("schedule:{}", due.schedule_id))
+    .bind(&due.name)
+    .bind(due.advertiser_id.map(|id| vec![id]))
+    .bind(&due.kind)
+    .bind(Json(parameters))
+    .bind(format)
+    .execute(&mut *transaction)
+    .await?;
+    let next = sqlx::query("UPDATE report_schedules SET next_at = $2 WHERE schedule_id = $1");
+    next.bind(due.schedule_id).bind(next_at).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::format_description::well_known::Rfc3339;
+
+    use super::*;
+
+    fn at(text: &str) -> OffsetDateTime {
+        OffsetDateTime::parse(text, &Rfc3339).unwrap()
+    }
+
+    #[test]
+    fn turns_follow_the_clock_of_their_zone() {
+        for (every, zone, hour, after, turn, start, end) in [
+            // Summer time begins on the 29th: the day has 23 hours.
+            (
+                "day",
+                "Europe/Berlin",
+                6,
+                "2026-03-29T04:00:00Z",
+                "2026-03-30T04:00:00Z",
+                "2026-03-28T23:00:00Z",
+                "2026-03-29T22:00:00Z",
+            ),
+            // The hour that is left out.
+            (
+                "day",
+                "Europe/Berlin",
+                2,
+                "2026-03-28T12:00:00Z",
+                "2026-03-29T01:00:00Z",
+                "2026-03-27T23:00:00Z",
+                "2026-03-28T23:00:00Z",
+            ),
+            // The hour that comes twice is one turn.
+            (
+                "day",
+                "America/New_York",
+                1,
+                "2026-11-01T05:00:00Z",
+                "2026-11-02T06:00:00Z",
+                "2026-11-01T04:00:00Z",
+                "2026-11-02T05:00:00Z",
+            ),
+            (
+                "week",
+                "Asia/Kolkata",
+                0,
+                "2026-11-28T12:00:00Z",
+                "2026-11-29T18:30:00Z",
+                "2026-11-22T18:30:00Z",
+                "2026-11-29T18:30:00Z",
+            ),
+        ] {
+            let turns = Turns::new(every, zone, hour).unwrap();
+            let next = turns.next(at(after)).unwrap();
+            assert_eq!(next, at(turn), "{every} {zone} {hour}");
+            assert_eq!(turns.range(next).unwrap(), [start, end], "{every} {zone} {hour}");
+            assert!(turns.next(next).unwrap() > next);
+        }
+    }
+
+    #[test]
+    fn what_is_no_schedule_is_named() {
+        for (every, zone, hour, field) in [
+            ("month", "UTC", 0, "every"),
+            ("day", "Berlin", 0, "time_zone"),
+            ("day", "UTC", 24, "hour"),
+            ("day", "UTC", -1, "hour"),
+        ] {
+            let Err(Error::Invalid(rejection)) = Turns::new(every, zone, hour) else { panic!("{field}") };
+            assert_eq!(rejection.field_errors.into_keys().collect::<Vec<_>>(), [field]);
+        }
+        let given = |name: &str| [(name.to_owned(), "csv".to_owned())].into();
+        assert!(check("clicks", &given("format")).is_ok());
+        for (kind, name) in
+            [("summary", "format"), ("clicks", "start_time"), ("clicks", "nothing"), ("breakdown", "format")]
+        {
+            assert!(check(kind, &given(name)).is_err(), "{kind} {name}");
+        }
+    }
+}
