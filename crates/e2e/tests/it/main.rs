@@ -8,6 +8,7 @@ mod batch;
 mod broker;
 mod browser;
 mod chaos;
+mod client;
 mod connections;
 mod contract;
 mod dead_letters;
