@@ -5,6 +5,7 @@
 //! Beside the roll-ups stand the plain views that the Apache licence had, made by the same migration:
 //! always right, so what both say can be compared.
 
+mod erasure;
 mod migration;
 mod pglite;
 mod retention;

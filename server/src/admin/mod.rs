@@ -5,13 +5,14 @@
 //! - [`accounts`], [`keys`]: people and programs; [`catalog`]: advertisers, campaigns, ads
 //! - [`rules`]: thresholds of the fraud rules; [`verdicts`]: releases; [`dead_letters`]: what could not be read
 //! - [`incidents`]: alerts; [`connections`]: live sessions; [`stats`]: the whole in numbers
-//! - [`audit`]: who has changed what
+//! - [`erasures`]: users who are forgotten; [`audit`]: who has changed what
 
 pub(crate) mod accounts;
 mod audit;
 mod catalog;
 pub(crate) mod connections;
 mod dead_letters;
+pub(crate) mod erasures;
 pub(crate) mod error;
 pub(crate) mod incidents;
 pub(crate) mod keys;
@@ -69,6 +70,7 @@ where
         .nest("/rules", rules)
         .nest("/clicks", clicks)
         .merge(catalog)
+        .routes(routes!(erasures::create))
         .routes(routes!(audit::list))
         .routes(routes!(stats::stats))
         .routes(routes!(connections::show));

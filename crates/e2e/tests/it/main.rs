@@ -15,6 +15,7 @@ mod dead_letters;
 mod deployment;
 mod described;
 mod doors;
+mod erasures;
 mod exactly_once;
 mod examples;
 mod exports;
