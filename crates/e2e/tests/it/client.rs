@@ -173,9 +173,7 @@ async fn exports(viewer: &Server, first: &NewClick) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_say_what_is_wrong_and_whether_to_come_again() -> Result<()> {
     let mut stack = Stack::new().await?;
-    // One click a second and no more at once; nobody else has this address.
-    stack.set("CLICKWIRE_ADDRESS_RATE", "1");
-    stack.set("CLICKWIRE_ADDRESS_BURST", "3");
+    let _aggregator = stack.start_aggregator().await?;
     let mut server = stack.start_server().await?;
 
     let wrong = NewClick { country: None, campaign_id: CampaignId::unchecked(""), ..click("not an id") };
@@ -193,7 +191,7 @@ async fn errors_say_what_is_wrong_and_whether_to_come_again() -> Result<()> {
     let mut viewer = stack.as_viewer("adv_001")?.connection();
     assert!(code(viewer.summary(&elsewhere).await)?.starts_with("403 "));
 
-    let issued = serde_json::json!({"name": "slow", "mode": "live", "rate_per_second": 1, "burst": 2});
+    let issued = serde_json::json!({"name": "slow", "mode": "live", "speaks_for_users": true, "rate_per_second": 1, "burst": 2});
     let admin = &mut stack.as_admin()?.connection();
     let (status, issued) = admin.post("/api/v1/admin/keys", issued.to_string().into()).await?;
     anyhow::ensure!(status.is_success(), "{status}");

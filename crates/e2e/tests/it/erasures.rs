@@ -9,7 +9,10 @@ use clickwire_e2e::{
     naive::{self, Evidence},
 };
 use clickwire_ledger::erasure::{self, Order};
-use clickwire_protocol::ids::{AdId, AdvertiserId, CampaignId};
+use clickwire_protocol::{
+    ids::{AdId, AdvertiserId, CampaignId},
+    stream::DEFAULT_PARTITIONS,
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
 use time::OffsetDateTime;
@@ -175,6 +178,12 @@ async fn an_erased_user_is_in_no_table_and_everything_counts_as_before() -> Resu
     .await?;
     let address = address.context("no address")?;
 
+    eventually("all partitions have counted", Duration::from_secs(20), async || {
+        let partitions = "SELECT count(*) FROM watermarks";
+        let partitions: i64 = sqlx::query_scalar(partitions).fetch_one(stack.database()).await.ok()?;
+        (partitions == i64::from(DEFAULT_PARTITIONS)).then_some(())
+    })
+    .await?;
     let erased = erase(&stack, "adv_001", USER).await?;
     assert_eq!((&erased["finished"], &erased["clicks"]), (&json!(true), &json!(of_user)), "{erased}");
     assert_eq!((&erased["incidents"], &erased["dead_letters"]), (&json!(1), &json!(2)), "{erased}");
