@@ -24,6 +24,7 @@ mod uniques;
 pub mod counts;
 pub mod deliveries;
 pub mod deployment;
+pub mod disk;
 pub mod erasure;
 pub mod incidents;
 pub mod reconcile;

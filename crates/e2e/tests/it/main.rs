@@ -28,6 +28,7 @@ mod idempotency;
 mod ingest;
 mod isolation;
 mod keys;
+mod life_cycle;
 mod live;
 mod neighbours;
 mod outages;
