@@ -27,6 +27,6 @@ async fn main() -> Result<()> {
     let mut watch = Watch::new(Server::new(&url, &token)?, view);
     loop {
         watch.update().await?;
-        println!("{} billable clicks in the last hour", watch.state().total().valid);
+        println!("now: {} billable clicks in the last hour", watch.state().total().valid);
     }
 }

@@ -69,16 +69,16 @@ impl File {
     fn path(&self, format: Format) -> Result<String, Error> {
         let (path, asked) = match self {
             Self::Breakdown(query, grouping) => {
-                ("/api/v1/exports/breakdown", query.parameters()?.and(grouping.parameters()))
+                ("/api/v1/exports/breakdown", query.parameters()?.and(&grouping.parameters()))
             }
             Self::Timeseries(query, granularity, grouping) => {
-                let asked = query.parameters()?.and(grouping.parameters());
+                let asked = query.parameters()?.and(&grouping.parameters());
                 let asked = asked.text("granularity", granularity.map(Granularity::as_str));
                 ("/api/v1/exports/timeseries", asked)
             }
             Self::Clicks(query) => ("/api/v1/exports/clicks", query.parameters()?),
         };
-        Ok(format.parameters().and(asked).of(path))
+        Ok(format.parameters().and(&asked).of(path))
     }
 }
 

@@ -110,7 +110,7 @@ impl Connection {
     /// # Errors
     /// See [`Error`].
     pub async fn breakdown(&mut self, query: &ReportQuery, grouping: &Grouping) -> Result<Breakdown, Error> {
-        self.question("/api/v1/analytics/breakdown", query.parameters()?.and(grouping.parameters())).await
+        self.question("/api/v1/analytics/breakdown", query.parameters()?.and(&grouping.parameters())).await
     }
 
     /// Numbers of a range by bucket and group; without a granularity the server chooses one.
@@ -123,7 +123,7 @@ impl Connection {
         granularity: Option<Granularity>,
         grouping: &Grouping,
     ) -> Result<Timeseries, Error> {
-        let parameters = query.parameters()?.and(grouping.parameters());
+        let parameters = query.parameters()?.and(&grouping.parameters());
         let parameters = parameters.text("granularity", granularity.map(Granularity::as_str));
         self.question("/api/v1/analytics/timeseries", parameters).await
     }
@@ -172,7 +172,7 @@ impl Parameters {
         if values.is_empty() { self } else { self.text(name, Some(&values.join(","))) }
     }
 
-    pub(crate) fn and(mut self, more: Self) -> Self {
+    pub(crate) fn and(mut self, more: &Self) -> Self {
         if !self.0.is_empty() && !more.0.is_empty() {
             self.0.push('&');
             self.0.push_str(&more.0[1..]);
@@ -284,7 +284,7 @@ mod tests {
         };
         let grouping =
             Grouping { group_by: vec![Dimension::AdId, Dimension::Weekday], order_by: None, limit: Some(3) };
-        let path = query.parameters().unwrap().and(grouping.parameters()).of("/p");
+        let path = query.parameters().unwrap().and(&grouping.parameters()).of("/p");
         assert_eq!(
             path,
             "/p?advertiser_id=adv%5F001&start_time=2026%2D11%2D01T00%3A00%3A00%2B01%3A00&time_zone=Europe%2FBerlin\
@@ -295,9 +295,9 @@ mod tests {
     #[test]
     fn what_is_left_out_is_not_sent() {
         assert_eq!(ReportQuery::default().parameters().unwrap().of("/p"), "/p");
-        assert_eq!(ClickQuery::default().parameters().unwrap().and(Parameters::default()).of("/p"), "/p");
+        assert_eq!(ClickQuery::default().parameters().unwrap().and(&Parameters::default()).of("/p"), "/p");
         let grouping = Grouping { limit: Some(1), ..Grouping::default() };
-        assert_eq!(Parameters::default().and(grouping.parameters()).of("/p"), "/p?limit=1");
+        assert_eq!(Parameters::default().and(&grouping.parameters()).of("/p"), "/p?limit=1");
         assert_eq!(AggregateQuery::default().parameters().unwrap().of("/p"), "/p?granularity=minute");
     }
 }

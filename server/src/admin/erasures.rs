@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn an_order_names_an_advertiser_and_a_user_and_does_not_name_the_user_twice() {
-        let fields = |advertiser, user, reason| match checked(advertiser, user, reason) {
+        let fields = |advertiser: &str, user: &str, reason: &str| match checked(advertiser, user, reason) {
             Ok(_) => Vec::new(),
             Err(Error::Invalid(rejection)) => rejection.field_errors.into_keys().collect(),
             Err(other) => panic!("{other}"),

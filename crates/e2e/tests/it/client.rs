@@ -27,7 +27,7 @@ use super::live::{SOON, counted, shows};
 fn click(ad: &str) -> NewClick {
     NewClick {
         user_id: Some(format!("user-{}", Uuid::new_v4())),
-        ip_address: Some("203.0.113.7".parse().unwrap()),
+        ip_address: "203.0.113.7".parse().ok(),
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0".to_owned()),
         country: Some("DE".to_owned()),
         ..NewClick::new(

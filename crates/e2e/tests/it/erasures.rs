@@ -29,7 +29,7 @@ const BURST: usize = 60;
 fn click(advertiser: &str, ad: &str, user: &str) -> NewClick {
     NewClick {
         user_id: Some(user.to_owned()),
-        ip_address: Some(ADDRESS.parse().unwrap()),
+        ip_address: ADDRESS.parse().ok(),
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0".to_owned()),
         clicked_at: Some(OffsetDateTime::now_utc()),
         referrer: Some(format!("https://example.org/of/{USER}")),
@@ -265,7 +265,7 @@ async fn recorded(stack: &Stack) -> Result<()> {
     ] {
         let mut transaction = stack.database().begin().await?;
         let refused = sqlx::raw_sql(sql).execute(&mut *transaction).await;
-        let refused = refused.map(drop).map_err(|error| error.to_string()).unwrap_err();
+        let refused = refused.err().context(sql)?.to_string();
         ensure!(refused.contains(says), "{sql}: {refused}");
     }
     Ok(())
