@@ -5,7 +5,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::ensure;
 use axum::http::Uri;
 use clap::{Parser, Subcommand};
-use clickwire_ledger::{Settings, retention::Kept, schema::COMPRESSION_DAYS};
+use clickwire_ledger::{
+    Settings, incidents,
+    retention::{Kept, UNIQUE_MINUTES_MIN_DAYS},
+    schema::COMPRESSION_DAYS,
+};
 use clickwire_process::LogFormat;
 use clickwire_protocol::{
     instant::instant,
@@ -122,6 +126,18 @@ pub struct Config {
     /// How long hours and days are kept, in days; 0: for ever.
     #[arg(long, env = "CLICKWIRE_ROLLUPS_RETENTION_DAYS", default_value_t = 0)]
     pub rollups_retention_days: u32,
+
+    /// How long minutes of unique users are kept that are folded into hours, in days.
+    #[arg(long, env = "CLICKWIRE_UNIQUE_MINUTES_RETENTION_DAYS", default_value_t = UNIQUE_MINUTES_MIN_DAYS)]
+    pub unique_minutes_retention_days: u32,
+
+    /// How long incidents are kept after their end, in days.
+    #[arg(long, env = "CLICKWIRE_INCIDENTS_RETENTION_DAYS", default_value_t = 90)]
+    pub incidents_retention_days: u32,
+
+    /// How long news about incidents is kept, in days: a dashboard or webhook that was away for longer misses some.
+    #[arg(long, env = "CLICKWIRE_INCIDENT_NEWS_RETENTION_DAYS", default_value_t = 7)]
+    pub incident_news_retention_days: u32,
 
     /// How often hours and days are rolled up, chunks are made and dropped and counted clicks removed from the stream, in seconds.
     #[arg(long, env = "CLICKWIRE_HOUSEKEEPING_SECONDS", default_value_t = 60)]
@@ -254,13 +270,40 @@ impl Config {
              at {COMPRESSION_DAYS}, and many clicks can't be counted into one that is",
             COMPRESSION_DAYS - 3
         );
+        self.validate_retention()
+    }
+
+    /// What is made from something else outlives it: clicks, their minutes, their hours and days. A click that comes
+    /// late finds what it is counted into.
+    fn validate_retention(&self) -> anyhow::Result<()> {
+        let Self { ledger_retention_days: ledger, minutes_retention_days: minutes, .. } = *self;
         ensure!(
-            self.minutes_retention_days > COMPRESSION_DAYS && self.ledger_retention_days > COMPRESSION_DAYS,
-            "retention must be longer than {COMPRESSION_DAYS} days, the age at which chunks are compressed"
+            ledger > COMPRESSION_DAYS,
+            "CLICKWIRE_LEDGER_RETENTION_DAYS ({ledger}): longer than {COMPRESSION_DAYS} days, the age at which chunks \
+             are compressed, and so than any click can be late"
         );
         ensure!(
-            self.rollups_retention_days == 0 || self.rollups_retention_days >= self.minutes_retention_days,
-            "CLICKWIRE_ROLLUPS_RETENTION_DAYS: not shorter than CLICKWIRE_MINUTES_RETENTION_DAYS"
+            minutes >= ledger,
+            "CLICKWIRE_MINUTES_RETENTION_DAYS ({minutes}): not shorter than CLICKWIRE_LEDGER_RETENTION_DAYS ({ledger}), \
+             or clicks would outlive what they are counted in"
+        );
+        let rollups = self.rollups_retention_days;
+        ensure!(
+            rollups == 0 || rollups >= minutes,
+            "CLICKWIRE_ROLLUPS_RETENTION_DAYS ({rollups}): 0, or not shorter than CLICKWIRE_MINUTES_RETENTION_DAYS \
+             ({minutes}), or minutes would outlive their hours and days"
+        );
+        let uniques = self.unique_minutes_retention_days;
+        ensure!(
+            (UNIQUE_MINUTES_MIN_DAYS..=minutes).contains(&uniques),
+            "CLICKWIRE_UNIQUE_MINUTES_RETENTION_DAYS ({uniques}): from {UNIQUE_MINUTES_MIN_DAYS}, a day after the last \
+             click that is counted into them, to CLICKWIRE_MINUTES_RETENTION_DAYS ({minutes}), which their hours have"
+        );
+        let (incidents, news) = (self.incidents_retention_days, self.incident_news_retention_days);
+        ensure!(
+            (1..=incidents).contains(&news),
+            "CLICKWIRE_INCIDENT_NEWS_RETENTION_DAYS ({news}): from 1 to CLICKWIRE_INCIDENTS_RETENTION_DAYS ({incidents}), \
+             for news goes with its incident"
         );
         Ok(())
     }
@@ -295,6 +338,15 @@ impl Config {
             ledger_days: self.ledger_retention_days,
             minutes_days: self.minutes_retention_days,
             rollups_days: (self.rollups_retention_days > 0).then_some(self.rollups_retention_days),
+            unique_minutes_days: self.unique_minutes_retention_days,
+        }
+    }
+
+    /// How long incidents are kept.
+    pub fn incidents_kept(&self) -> incidents::Kept {
+        incidents::Kept {
+            incidents_days: self.incidents_retention_days,
+            news_days: self.incident_news_retention_days,
         }
     }
 
@@ -343,6 +395,43 @@ mod tests {
             ["--alert-webhook-url", "alerts.example"],
         ] {
             assert!(config(&flags).validate().is_err(), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_order_of_retentions_is_refused_by_the_name_of_the_setting() {
+        for (flags, setting) in [
+            (&["--ledger-retention-days", "12"][..], "CLICKWIRE_LEDGER_RETENTION_DAYS"),
+            (&["--ledger-retention-days", "401"], "CLICKWIRE_MINUTES_RETENTION_DAYS"),
+            (&["--minutes-retention-days", "29"], "CLICKWIRE_MINUTES_RETENTION_DAYS"),
+            (&["--rollups-retention-days", "399"], "CLICKWIRE_ROLLUPS_RETENTION_DAYS"),
+            (&["--unique-minutes-retention-days", "2"], "CLICKWIRE_UNIQUE_MINUTES_RETENTION_DAYS"),
+            (&["--unique-minutes-retention-days", "401"], "CLICKWIRE_UNIQUE_MINUTES_RETENTION_DAYS"),
+            (&["--incident-news-retention-days", "0"], "CLICKWIRE_INCIDENT_NEWS_RETENTION_DAYS"),
+            (&["--incident-news-retention-days", "91"], "CLICKWIRE_INCIDENT_NEWS_RETENTION_DAYS"),
+            (&["--incidents-retention-days", "6"], "CLICKWIRE_INCIDENT_NEWS_RETENTION_DAYS"),
+            (
+                &["--horizon-hours", "72", "--stream-max-age-days", "6"],
+                "horizon and CLICKWIRE_STREAM_MAX_AGE_DAYS",
+            ),
+        ] {
+            let error = config(flags).validate().unwrap_err().to_string();
+            assert!(error.starts_with(setting), "{flags:?}: {error}");
+        }
+        for flags in [
+            &[
+                "--ledger-retention-days",
+                "13",
+                "--minutes-retention-days",
+                "13",
+                "--rollups-retention-days",
+                "13",
+            ][..],
+            &["--ledger-retention-days", "400"],
+            &["--rollups-retention-days", "400"],
+            &["--incidents-retention-days", "1", "--incident-news-retention-days", "1"],
+        ] {
+            config(flags).validate().unwrap();
         }
     }
 

@@ -11,16 +11,19 @@ use async_nats::jetstream::{
     stream::{LastRawMessageErrorKind, Stream},
 };
 use clickwire_dead_letters::DeadLetters;
-use clickwire_ledger::{retention, timescaledb};
+use clickwire_ledger::{disk, retention, timescaledb};
 use futures_util::TryStreamExt as _;
 use sqlx::PgPool;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, health::Health};
 
 /// Dropping chunks waits for whoever reads them; what takes longer is given up until the next round.
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Every chunk's size is asked for.
+const MEASURED_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs at once and then again and again until `stop` is cancelled.
 pub(crate) async fn run(
@@ -45,14 +48,16 @@ async fn rounds(
     health: &Health,
 ) {
     let dead_letters = DeadLetters::new(nats.clone(), config.names());
+    let mut disk = Disk::default();
     let mut every = tokio::time::interval(Duration::from_secs(config.housekeeping_seconds));
     loop {
         every.tick().await;
         for (task, outcome) in [
             ("chunks ahead", within(retention::create_chunks(database)).await),
             ("retention", within(retention::drop_chunks(database, config.kept())).await),
-            ("unique users", within(retention::fold_uniques(database, &config.names())).await),
+            ("unique users", within(retention::fold_uniques(database, &config.names(), config.kept())).await),
             ("stream", within(forget_counted(nats, config)).await),
+            ("disk", within(disk.measure(database)).await),
             ("background jobs", within(watch_jobs(database, health)).await),
             ("dead letters", within(count_waiting(&dead_letters, dead_letters_waiting)).await),
         ] {
@@ -95,6 +100,28 @@ async fn forget_counted(nats: &Context, config: &Config) -> anyhow::Result<()> {
         stream.purge().sequence(counted + 1).await?;
     }
     Ok(())
+}
+
+/// The disk that tables take, measured now and then.
+#[derive(Default)]
+struct Disk {
+    measured: Option<Instant>,
+}
+
+impl Disk {
+    async fn measure(&mut self, database: &PgPool) -> anyhow::Result<()> {
+        if self.measured.is_some_and(|at| at.elapsed() < MEASURED_EVERY) {
+            return Ok(());
+        }
+        for table in disk::usage(&mut *database.acquire().await?).await? {
+            if let Some(chunks) = table.chunks {
+                metrics::gauge!("clickwire_table_chunks", "table" => table.table.clone()).set(chunks as f64);
+            }
+            metrics::gauge!("clickwire_table_bytes", "table" => table.table).set(table.bytes as f64);
+        }
+        self.measured = Some(Instant::now());
+        Ok(())
+    }
 }
 
 async fn watch_jobs(database: &PgPool, health: &Health) -> anyhow::Result<()> {

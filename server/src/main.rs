@@ -20,6 +20,9 @@ async fn main() -> anyhow::Result<()> {
         Some(Command::Accounts { order, actor }) => {
             return cli::accounts::run(&config, order, &actor).await;
         }
+        Some(Command::EraseUser { order, actor }) => {
+            return cli::erase_user::run(&config, &order, &actor).await;
+        }
         Some(Command::Keys { order, actor }) => return cli::keys::run(&config, order, &actor).await,
         None => {}
     }

@@ -145,7 +145,7 @@ impl Watch {
         if rounds.since.elapsed() >= quiet {
             incidents::resolve(&mut transaction, &seen, quiet).await?;
         }
-        incidents::forget(&mut transaction).await?;
+        incidents::forget(&mut transaction, self.config.incidents_kept()).await?;
         let (open, latest) = incidents::open(&mut transaction).await?;
         transaction.commit().await?;
 

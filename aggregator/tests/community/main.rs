@@ -5,6 +5,7 @@
 //! Beside the roll-ups stand the plain views that the Apache licence had, made by the same migration:
 //! always right, so what both say can be compared.
 
+mod erasure;
 mod migration;
 mod pglite;
 mod retention;
@@ -420,9 +421,8 @@ async fn unique_users_are_folded_into_hours_before_their_minutes_go() {
     clickwire_ledger::retention::create_chunks(&installed.database).await.unwrap();
     // The second time nothing is left to do.
     for _ in 0..2 {
-        clickwire_ledger::retention::fold_uniques(&installed.database, &installed.config.names())
-            .await
-            .unwrap();
+        let (names, kept) = (installed.config.names(), installed.config.kept());
+        clickwire_ledger::retention::fold_uniques(&installed.database, &names, kept).await.unwrap();
         let (minutes, unfolded, hours, days): (i64, i64, i64, i64) = sqlx::query_as(
             "SELECT (SELECT count(*) FROM unique_minutes), (SELECT count(*) FROM unique_minutes WHERE NOT folded), \
                     (SELECT count(*) FROM unique_hours), (SELECT count(*) FROM unique_days)",

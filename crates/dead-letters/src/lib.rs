@@ -13,6 +13,7 @@
 //! The message says which advertiser's click it is. Where it does not, or an edit says another, an administrator must
 //! say so, with a reason, and the record has it.
 
+pub mod erase;
 mod error;
 mod letter;
 pub mod message;

@@ -90,7 +90,7 @@ impl Program {
     /// Where the operator's programs ask.
     pub fn http(&self) -> Result<Server> {
         let port = self.metrics_port.as_ref().unwrap_or(&self.port).port();
-        Server::new(&format!("http://127.0.0.1:{port}"), "")
+        Ok(Server::new(&format!("http://127.0.0.1:{port}"), "")?)
     }
 
     /// One of its metrics; 0 before it was first recorded.
@@ -222,6 +222,8 @@ fn build() -> Result<PathBuf> {
         "clickwire-aggregator",
         "-p",
         "clickwire-e2e",
+        "-p",
+        "clickwire-client",
         "-p",
         "clickwire-load",
     ]);

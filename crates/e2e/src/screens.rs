@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result};
-use clickwire_load::live::Client;
+use clickwire_client::Watch;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::{Sent, Stack};
@@ -20,7 +20,7 @@ impl Screens {
         let (mut shown, mut tasks) = (BTreeMap::new(), JoinSet::new());
         for advertiser_id in advertisers {
             let (shows, shown_here) = watch::channel(0);
-            let mut client = Client::new(stack.as_admin()?, Stack::view(advertiser_id));
+            let mut client = Watch::new(stack.as_admin()?, Stack::view(advertiser_id));
             tasks.spawn(async move {
                 // A dashboard that is closed for good drops its sender, which says so below.
                 while client.update().await.is_ok() {

@@ -379,12 +379,12 @@ impl Stack {
 
     /// The server as an administrator sees it.
     pub fn as_admin(&self) -> Result<Server> {
-        Server::new(&self.server_url, ADMIN_TOKEN)
+        Ok(Server::new(&self.server_url, ADMIN_TOKEN)?)
     }
 
     /// The server as an advertiser sees it.
     pub fn as_viewer(&self, advertiser_id: &str) -> Result<Server> {
-        Server::new(&self.server_url, &Self::viewer_token(advertiser_id))
+        Ok(Server::new(&self.server_url, &Self::viewer_token(advertiser_id))?)
     }
 
     /// All clicks of an advertiser in the last hours.

@@ -86,6 +86,11 @@ impl Certificate {
         Ok(Self(cert.der().clone()))
     }
 
+    /// Its bytes, DER.
+    pub fn der(&self) -> Vec<u8> {
+        self.0.to_vec()
+    }
+
     /// A client's end of TLS.
     pub async fn connect(
         &self,

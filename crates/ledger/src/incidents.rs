@@ -16,11 +16,14 @@ use uuid::Uuid;
 /// Incidents in one statement, at most.
 const ROWS: usize = 1_000;
 
-/// How long what is over is kept.
-const KEPT_DAYS: i32 = 90;
-
-/// How long news is kept for gateways and webhooks.
-const NEWS_KEPT_DAYS: i32 = 7;
+/// How long incidents are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// After their end, in days.
+    pub incidents_days: u32,
+    /// News about them, for gateways and webhooks, in days.
+    pub news_days: u32,
+}
 
 /// Something is the matter now.
 #[derive(Clone, Debug)]
@@ -114,12 +117,12 @@ pub async fn acknowledge(
 ///
 /// # Errors
 /// What the database says.
-pub async fn forget(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn forget(connection: &mut PgConnection, kept: Kept) -> Result<(), sqlx::Error> {
     for (sql, days) in [
-        ("DELETE FROM alert_changes WHERE changed_at < now() - make_interval(days => $1)", NEWS_KEPT_DAYS),
-        ("DELETE FROM alerts WHERE resolved_at < now() - make_interval(days => $1)", KEPT_DAYS),
+        ("DELETE FROM alert_changes WHERE changed_at < now() - make_interval(days => $1)", kept.news_days),
+        ("DELETE FROM alerts WHERE resolved_at < now() - make_interval(days => $1)", kept.incidents_days),
     ] {
-        sqlx::query(sql).bind(days).execute(&mut *connection).await?;
+        sqlx::query(sql).bind(days as i32).execute(&mut *connection).await?;
     }
     Ok(())
 }

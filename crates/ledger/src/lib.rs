@@ -1,7 +1,7 @@
 //! The ledger: the one writer of clicks and of everything that is counted from them.
 //!
 //! The tables of [`tables::TABLES`] change here and nowhere else: in the transaction that counts a batch
-//! ([`Ledger::commit`]), when a person releases a click ([`release`]), when hours and days are rolled up
+//! ([`Ledger::commit`]), when a person releases a click ([`release`]) or erases a user ([`erasure`]), when hours and days are rolled up
 //! ([`rollups`]), when buckets are compared with the ledger and mended ([`reconcile`]), when time has passed
 //! ([`retention`], [`watermark`]), and where incidents are opened and closed ([`incidents`], [`deliveries`]). A
 //! test walks the sources of the workspace and fails where another crate writes one of them
@@ -24,6 +24,8 @@ mod uniques;
 pub mod counts;
 pub mod deliveries;
 pub mod deployment;
+pub mod disk;
+pub mod erasure;
 pub mod incidents;
 pub mod reconcile;
 pub mod release;

@@ -11,9 +11,9 @@ use crate::{rollups, uniques};
 /// Advisory lock: "clickwire housekeeping", an arbitrary number.
 const LOCK: i64 = 0x636c_6b68;
 
-/// Folded minutes of unique users are dropped after so many days: a day after the last click that is
+/// Folded minutes of unique users are kept for so many days at least: a day after the last click that is
 /// counted into them.
-const UNIQUE_MINUTES_RETENTION_DAYS: u32 = 3;
+pub const UNIQUE_MINUTES_MIN_DAYS: u32 = 3;
 
 /// How long what is counted is kept.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub struct Kept {
     pub minutes_days: u32,
     /// Hours and days, in days; `None`: for ever.
     pub rollups_days: Option<u32>,
+    /// Folded minutes of unique users, in days.
+    pub unique_minutes_days: u32,
 }
 
 /// Makes the chunks from yesterday to the day after tomorrow, before a click needs them: a
@@ -104,9 +106,9 @@ pub async fn drop_chunks(database: &PgPool, kept: Kept) -> Result<(), sqlx::Erro
 ///
 /// # Errors
 /// What the database says.
-pub async fn fold_uniques(database: &PgPool, names: &Names) -> Result<(), sqlx::Error> {
+pub async fn fold_uniques(database: &PgPool, names: &Names, kept: Kept) -> Result<(), sqlx::Error> {
     uniques::fold(database, names).await?;
-    drop_older(database, "unique_minutes", UNIQUE_MINUTES_RETENTION_DAYS).await
+    drop_older(database, "unique_minutes", kept.unique_minutes_days).await
 }
 
 async fn drop_older(database: &PgPool, hypertable: &str, days: u32) -> Result<(), sqlx::Error> {

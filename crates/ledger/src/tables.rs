@@ -4,7 +4,7 @@
 /// far that is, and incidents with the news about them.
 ///
 /// Every other table of `migrations/` is in [`OTHERS`]; `tests/one_writer.rs` says so when one is in neither.
-pub const TABLES: [&str; 20] = [
+pub const TABLES: [&str; 21] = [
     "adjustments",
     "alert_changes",
     "alerts",
@@ -14,6 +14,7 @@ pub const TABLES: [&str; 20] = [
     "day_counts_by_campaign",
     "day_counts_by_place",
     "deployment",
+    "erasures",
     "hour_counts",
     "hour_counts_by_campaign",
     "hour_counts_by_place",

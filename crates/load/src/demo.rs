@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use clickwire_protocol::analytics::Aggregate;
+use clickwire_client::AggregateQuery;
+use clickwire_protocol::ids::AdvertiserId;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{
@@ -13,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    http::{Connection, Intake, Server},
+    http::{Intake, Server},
     traffic,
 };
 
@@ -58,8 +59,8 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
         owed += options.rate * wave(seconds) * STEP.as_secs_f64();
         while owed >= 1.0 {
             owed -= 1.0;
-            let body = traffic::click(&mut random, robots(seconds));
-            if post(&mut connection, body.to_string()).await.is_err() {
+            let click = traffic::click(&mut random, robots(seconds));
+            if connection.post_click(&click).await.is_err() {
                 // Nothing is owed for the time that the server was away.
                 owed = 0.0;
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -68,17 +69,11 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
     }
 }
 
-async fn post(connection: &mut Connection, body: String) -> anyhow::Result<()> {
-    let (status, _) = connection.post("/api/v1/clicks", body.into_bytes()).await?;
-    anyhow::ensure!(status.is_success(), "{status}");
-    Ok(())
-}
-
 /// Whether the last hour holds no clicks.
 async fn is_empty(server: &Server) -> anyhow::Result<bool> {
-    let (status, body) = server.connection().get("/api/v1/analytics/aggregate?advertiser_id=adv_001").await?;
-    anyhow::ensure!(status.is_success(), "{status}");
-    Ok(serde_json::from_slice::<Aggregate>(&body)?.total_clicks == 0)
+    let advertiser_id = Some(AdvertiserId::unchecked("adv_001"));
+    let query = AggregateQuery { advertiser_id, ..AggregateQuery::default() };
+    Ok(server.connection().aggregate(&query).await?.total_clicks == 0)
 }
 
 /// Posts clicks of the last `minutes`, as many as would have come at `rate`.
@@ -96,7 +91,7 @@ pub async fn history(server: Server, rate: f64, minutes: u32) -> anyhow::Result<
                     let mut click = traffic::click(&mut random, robots(-ago));
                     let at = now - time::Duration::seconds_f64(ago - random.random_range(0.0..60.0));
                     click["clicked_at"] = at.format(&Rfc3339)?.into();
-                    post(&mut connection, click.to_string()).await?;
+                    connection.post_click(&click).await?;
                 }
             }
             anyhow::Ok(())

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use clickwire_client::Watch;
 use clickwire_protocol::{
     analytics::Dimension,
     ids::AdvertiserId,
@@ -28,7 +29,6 @@ use uuid::Uuid;
 
 use crate::{
     http::{Intake, Server},
-    live::Client,
     traffic,
 };
 
@@ -67,7 +67,7 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
         group_by: vec![Dimension::AdId],
         window_minutes: 60,
     };
-    let mut client = Client::new(options.intake.opened_by(&options.admin_token)?, view);
+    let mut client = Watch::new(options.intake.opened_by(&options.admin_token)?, view);
     timeout(Duration::from_secs(10), client.update()).await.context("no snapshot within 10 s")??;
 
     let (answered, stop) = (Answered::default(), stop.child_token());

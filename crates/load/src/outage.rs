@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use clickwire_client::Watch;
 use clickwire_protocol::{
     ids::AdvertiserId,
     live::{Filters, View},
@@ -26,10 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{
-    http::{Intake, Server},
-    live::Client,
-};
+use crate::http::{Intake, Server};
 
 /// The number of viewers, and what is killed.
 #[derive(Args)]
@@ -88,7 +86,7 @@ async fn measure(options: &Options) -> anyhow::Result<Value> {
     let shown: Arc<[AtomicI64]> = (0..options.sessions).map(|_| AtomicI64::new(-1)).collect();
     let mut dashboards = JoinSet::new();
     for number in 0..options.sessions as usize {
-        let (mut client, shown) = (Client::new(server.clone(), options.view()), Arc::clone(&shown));
+        let (mut client, shown) = (Watch::new(server.clone(), options.view()), Arc::clone(&shown));
         dashboards.spawn(async move {
             loop {
                 client.update().await?;

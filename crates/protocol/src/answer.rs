@@ -1,4 +1,4 @@
-//! What whoever posts clicks is answered.
+//! What whoever posts clicks is answered, and what everybody is told of an error.
 
 use std::borrow::Cow;
 
@@ -76,4 +76,38 @@ pub enum Refusal {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         click_id: Option<Uuid>,
     },
+}
+
+/// The body of an answer to bad input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = Invalid))]
+pub struct InvalidBody {
+    /// Everything that is wrong with it.
+    pub error: Rejection,
+}
+
+/// The body of an answer to anything else that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = Problem))]
+pub struct ProblemBody {
+    /// The error.
+    pub error: ProblemDetails,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProblemDetails {
+    /// For programs.
+    pub code: Cow<'static, str>,
+    /// For people.
+    pub message: Cow<'static, str>,
+    /// To send a click again under that was not acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub click_id: Option<Uuid>,
+    /// Why a message can't be replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }

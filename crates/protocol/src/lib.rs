@@ -18,6 +18,7 @@
 //! - [`settings`]: how a deployment judges numbers, for pages
 //! - [`stream`]: subjects and partitions of the JetStream stream
 //! - [`feed`]: what the aggregator publishes over Redis
+//! - [`ledger`]: clicks as the ledger has them
 //! - [`live`]: the WebSocket protocol between gateway and dashboards
 //! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`, and what clicks are filtered and grouped by
 //! - [`times`]: times as programs tell them to each other; [`instant`]: as clients write them
@@ -36,6 +37,7 @@ pub mod finality;
 pub mod idempotency;
 pub mod ids;
 pub mod instant;
+pub mod ledger;
 pub mod live;
 pub mod object;
 pub mod reason;

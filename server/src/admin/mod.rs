@@ -6,13 +6,14 @@
 //! - [`rules`]: thresholds of the fraud rules; [`verdicts`]: releases; [`dead_letters`]: what could not be read
 //! - [`schedules`]: exports that are made again and again
 //! - [`incidents`]: alerts; [`connections`]: live sessions; [`stats`]: the whole in numbers
-//! - [`audit`]: who has changed what
+//! - [`erasures`]: users who are forgotten; [`audit`]: who has changed what
 
 pub(crate) mod accounts;
 mod audit;
 mod catalog;
 pub(crate) mod connections;
 mod dead_letters;
+pub(crate) mod erasures;
 pub(crate) mod error;
 pub(crate) mod incidents;
 pub(crate) mod keys;
@@ -73,6 +74,7 @@ where
         .merge(catalog)
         .routes(routes!(schedules::list, schedules::create))
         .routes(routes!(schedules::delete))
+        .routes(routes!(erasures::create))
         .routes(routes!(audit::list))
         .routes(routes!(stats::stats))
         .routes(routes!(connections::show));

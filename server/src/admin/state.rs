@@ -8,7 +8,7 @@ use clickwire_protocol::stream::Names;
 use sqlx::PgPool;
 
 use crate::{
-    identity::access::Access,
+    identity::{access::Access, signing::Keys},
     intake::keys::ring::Ring,
     live::{Hub, state::Sessions},
     redirect::ads::Ads,
@@ -24,6 +24,8 @@ pub(crate) struct AdminState {
     /// Can write.
     pub(crate) writing: PgPool,
     pub(crate) dead_letters: DeadLetters,
+    /// Makes the codes that stand for erased users in records.
+    pub(crate) erasures: Keys,
     pub(crate) names: Names,
     pub(crate) redis: Connection,
     pub(crate) redis_prefix: Arc<str>,

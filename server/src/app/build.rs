@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, AppState, GRACE, States, routes};
 use crate::{
-    admin::state::AdminState,
+    admin::{erasures, state::AdminState},
     config::Config,
     graphql::GraphqlState,
     health::{Checks, HealthState, Probe},
@@ -193,6 +193,7 @@ impl Parts {
                 ads: ads.clone(),
                 reading: pools.reading,
                 writing: pools.writing,
+                erasures: erasures::codes(secret),
                 dead_letters: DeadLetters::new(intake.jetstream().clone(), names.clone()),
                 names,
                 redis,

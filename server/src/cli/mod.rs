@@ -1,6 +1,7 @@
 //! Commands of the program beside serving: the first accounts and keys, before anybody can sign in.
 
 pub mod accounts;
+pub mod erase_user;
 pub mod keys;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +32,15 @@ pub enum Command {
         order: accounts::Order,
         /// The person who does it, for the record.
         #[arg(long, env = "USER", default_value = "unknown", global = true)]
+        actor: String,
+    },
+    /// Erases a user from the ledger: its clicks keep what is counted and judged.
+    EraseUser {
+        /// Whom, and why.
+        #[command(flatten)]
+        order: erase_user::Order,
+        /// The person who does it, for the record.
+        #[arg(long, env = "USER", default_value = "unknown")]
         actor: String,
     },
     /// Keys that clicks are posted with: made, listed, replaced, ended.

@@ -20,10 +20,11 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use clickwire_protocol::{answer::Refusal, click::Rejection};
-use serde::Serialize;
+use clickwire_protocol::{
+    answer::{InvalidBody, ProblemBody, ProblemDetails, Refusal},
+    click::Rejection,
+};
 use thiserror::Error as ThisError;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::http::{encoding::UNDERSTOOD, rate_limit::Left};
@@ -106,35 +107,6 @@ impl<P: Problem> From<P> for Error {
     fn from(problem: P) -> Self {
         Self::Wing(Box::new(problem))
     }
-}
-
-/// The body of an answer to bad input.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Invalid)]
-pub(crate) struct InvalidBody {
-    error: Rejection,
-}
-
-/// The body of an answer to anything else that goes wrong.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Problem)]
-pub(crate) struct ProblemBody {
-    error: ProblemDetails,
-}
-
-/// What went wrong.
-#[derive(Serialize, ToSchema)]
-struct ProblemDetails {
-    /// For programs.
-    code: &'static str,
-    /// For people.
-    message: &'static str,
-    /// To send a click again under that was not acknowledged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    click_id: Option<Uuid>,
-    /// Why a message can't be replayed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
 }
 
 impl Error {
@@ -314,8 +286,10 @@ impl IntoResponse for Error {
             error => {
                 let (click_id, reason) =
                     error.problem().map_or((None, None), |problem| (problem.click_id(), problem.reason()));
-                Json(ProblemBody { error: ProblemDetails { code, message, click_id, reason } })
-                    .into_response()
+                Json(ProblemBody {
+                    error: ProblemDetails { code: code.into(), message: message.into(), click_id, reason },
+                })
+                .into_response()
             }
         };
         let mut response = (status, body).into_response();

@@ -313,6 +313,11 @@ impl Admin {
         &self.0.name
     }
 
+    /// The author of what is done.
+    pub(crate) fn author(&self) -> &Actor {
+        &self.0
+    }
+
     /// Begins a transaction; what it changes is recorded under this administrator's name.
     pub(crate) async fn begin(&self, database: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
         self.0.begin(database).await

@@ -21,7 +21,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use clickwire_protocol::{
-    answer::{BatchAnswer, BatchResult},
+    answer::{BatchAnswer, BatchResult, InvalidBody, ProblemBody},
     click::{Click, NotRead, PostedClick, Rejection, UnknownFields},
     elements::{Element, Format, Malformed, Splitter},
     idempotency,
@@ -45,7 +45,7 @@ use crate::{
         MAX_BODY_BYTES,
         content_type::essence,
         encoding::Encoding,
-        error::{Error, InvalidBody, ProblemBody, RETRY_AFTER_SECONDS},
+        error::{Error, RETRY_AFTER_SECONDS},
         openapi::{self, Refused},
         visitor::Visitor,
     },

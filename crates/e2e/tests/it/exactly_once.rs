@@ -4,8 +4,9 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use async_nats::jetstream::consumer::PullConsumer;
+use clickwire_client::Watch;
 use clickwire_e2e::{Buckets, Stack, eventually};
-use clickwire_load::{live::Client, traffic};
+use clickwire_load::traffic;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
@@ -71,7 +72,7 @@ async fn resends_and_killed_aggregators_change_nothing() -> Result<()> {
     let mut stack = Stack::new().await?;
     let _server = stack.start_server().await?;
     let mut aggregators = vec![stack.start_aggregator().await?, stack.start_aggregator().await?];
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
 
     let clicks = Arc::new(clicks(distinct_clicks())?);
     let distinct: HashSet<&str> = clicks.iter().filter_map(|click| click["click_id"].as_str()).collect();

@@ -101,15 +101,19 @@ async fn says(lines: &mut tokio::io::Lines<BufReader<tokio::process::ChildStdout
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_dashboard_shows_a_click_and_goes_on_after_a_restart() -> Result<()> {
+async fn dashboards_show_a_click_and_go_on_after_a_restart() -> Result<()> {
+    for (interpreter, file) in [("node", "dashboard.mjs"), ("", "watch_clicks.rs")] {
+        shows_a_click_and_goes_on(interpreter, file).await.context(file)?;
+    }
+    Ok(())
+}
+
+async fn shows_a_click_and_goes_on(interpreter: &str, file: &str) -> Result<()> {
     let mut stack = Stack::new().await?;
     let _aggregator = stack.start_aggregator().await?;
     let mut server = stack.start_server().await?;
-    let mut dashboard: Child = example(&stack, "node", "dashboard.mjs")
-        .await?
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let mut dashboard: Child =
+        example(&stack, interpreter, file).await?.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut lines = BufReader::new(dashboard.stdout.take().context("no output")?).lines();
     says(&mut lines, ": 0 billable clicks in the last hour").await?;
     for (clicks, restart) in [(1, false), (2, true)] {

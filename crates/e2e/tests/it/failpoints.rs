@@ -3,8 +3,8 @@
 use std::{os::unix::process::ExitStatusExt as _, pin::pin, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clickwire_client::Watch;
 use clickwire_e2e::{Load, Screens, Sent, Stack, conservation, eventually};
-use clickwire_load::live::Client;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
@@ -103,7 +103,7 @@ async fn what_a_crash_kept_from_being_published_of_other_minutes_is_shown_all_th
     let _survivor = stack.start_aggregator().await?;
     let users = 0..40;
     stack.publish(&users.clone().map(|user| click(user, 2_000)).collect::<Vec<_>>()).await?;
-    let mut client = Client::new(stack.as_admin()?, Stack::view("adv_001"));
+    let mut client = Watch::new(stack.as_admin()?, Stack::view("adv_001"));
     timeout(Duration::from_secs(20), async {
         while client.state().total().valid < 40 {
             client.update().await?;
@@ -144,7 +144,7 @@ async fn what_a_commit_without_an_answer_changed_of_other_minutes_is_shown_all_t
     let mut stack = Stack::new().await?;
     let server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator_with_failpoint("unanswered=1*off->1*return->off").await?;
-    let mut client = Client::new(stack.as_admin()?, Stack::view("adv_001"));
+    let mut client = Watch::new(stack.as_admin()?, Stack::view("adv_001"));
     stack.publish(&[click(1, 2_000)]).await?;
     let mut shows = async |duplicates: i64| {
         let shown = timeout(Duration::from_secs(10), async {

@@ -222,8 +222,7 @@ async fn the_start_of_a_burst_is_corrected_on_screens_and_adjustments_stay() -> 
     let mut stack = Stack::new().await?;
     let _server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator().await?;
-    let mut dashboard =
-        clickwire_load::live::Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = clickwire_client::Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     let mut random = StdRng::seed_from_u64(5);
     let mut template = clicks(&mut random).into_iter().find(|click| !click.test).context("no click")?;
     template.advertiser_id = AdvertiserId::unchecked("adv_001");

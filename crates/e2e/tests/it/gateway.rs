@@ -9,8 +9,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use clickwire_client::Watch;
 use clickwire_e2e::{Program, Stack, eventually};
-use clickwire_load::{http::Server, live::Client, traffic};
+use clickwire_load::{http::Server, traffic};
 use clickwire_protocol::live::{Applied, ServerMessage, ViewState, close};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -121,7 +122,7 @@ async fn events_carry_the_same_view_and_resume() -> Result<()> {
     let _aggregator = stack.start_aggregator().await?;
     let server = stack.start_server().await?;
     // Somebody stays, so that the gateway remembers what has changed.
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     shows(&mut dashboard, 0, SOON).await?;
     let mut events = Events::open(&stack, "").await?;
     post(&stack, 3).await?;
@@ -157,7 +158,7 @@ async fn administrators_see_what_is_watched_and_by_how_many() -> Result<()> {
     assert_eq!(connections().await?["sessions"], 0);
     let mut dashboards = Vec::new();
     for advertiser in ["adv_001", "adv_001", "adv_002"] {
-        let mut dashboard = Client::new(stack.as_viewer(advertiser)?, Stack::view(advertiser));
+        let mut dashboard = Watch::new(stack.as_viewer(advertiser)?, Stack::view(advertiser));
         shows(&mut dashboard, 0, SOON).await?;
         dashboards.push(dashboard);
     }
@@ -414,7 +415,7 @@ async fn a_rolling_restart_of_two_gateways_loses_no_update() -> Result<()> {
     let mut dashboards = JoinSet::new();
     for _ in 0..DASHBOARDS {
         let viewer = Server::new(&balancer.address, &Stack::viewer_token("adv_001"))?;
-        let mut dashboard = Client::new(viewer, Stack::view("adv_001"));
+        let mut dashboard = Watch::new(viewer, Stack::view("adv_001"));
         let done = Arc::clone(&done);
         dashboards.spawn(async move {
             let mut shown = 0;

@@ -4,12 +4,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use clickwire_client::Watch;
 use clickwire_e2e::{
     Stack, eventually,
     naive::{self, Evidence, Name},
     raw,
 };
-use clickwire_load::live::Client;
 use clickwire_protocol::{
     counts::{Counts, Disposition},
     times::Minute,
@@ -210,7 +210,7 @@ struct Seen {
     live: BTreeMap<(Minute, Vec<String>), Counts>,
 }
 
-async fn seen(stack: &Stack, live: &mut Client, since: OffsetDateTime) -> Result<Seen> {
+async fn seen(stack: &Stack, live: &mut Watch, since: OffsetDateTime) -> Result<Seen> {
     let rows = async |sql: &'static str| {
         sqlx::query_scalar::<_, String>(sql).bind(VICTIM).fetch_all(stack.database()).await
     };
@@ -294,7 +294,7 @@ async fn nothing_that_a_bound_key_posts_changes_what_another_advertiser_has() ->
     })
     .await?;
     let start = OffsetDateTime::now_utc() - Span::minutes(20);
-    let mut live = Client::new(stack.as_viewer(VICTIM)?, Stack::view(VICTIM));
+    let mut live = Watch::new(stack.as_viewer(VICTIM)?, Stack::view(VICTIM));
     let (mut victims, mut attackers) = (0, 0);
     // Whoever is first: the attacker.
     for (number, attack) in ATTACKS.into_iter().enumerate() {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clickwire_client::Watch;
 use clickwire_e2e::{Buckets, Stack, Wire, eventually};
-use clickwire_load::{http::Server, live::Client, traffic};
+use clickwire_load::{http::Server, traffic};
 use clickwire_protocol::{
     feed::Keys,
     ids::AdvertiserId,
@@ -22,7 +23,7 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 pub(super) const SOON: Duration = Duration::from_secs(3);
 
 /// Waits until a dashboard shows `expected` clicks received.
-pub(super) async fn shows(dashboard: &mut Client, expected: i64, within: Duration) -> Result<()> {
+pub(super) async fn shows(dashboard: &mut Watch, expected: i64, within: Duration) -> Result<()> {
     let reached = timeout(within, async {
         while dashboard.state().position.is_none() || dashboard.state().total().received() != expected {
             dashboard.update().await?;
@@ -62,9 +63,9 @@ async fn a_click_reaches_the_screens_that_may_see_it() -> Result<()> {
     let mut stack = Stack::new().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
-    let mut ours = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
-    let mut by_admin = Client::new(stack.as_admin()?, Stack::view("adv_001"));
-    let mut anothers = Client::new(stack.as_viewer("adv_002")?, Stack::view("adv_002"));
+    let mut ours = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut by_admin = Watch::new(stack.as_admin()?, Stack::view("adv_001"));
+    let mut anothers = Watch::new(stack.as_viewer("adv_002")?, Stack::view("adv_002"));
     for dashboard in [&mut ours, &mut by_admin, &mut anothers] {
         shows(dashboard, 0, SOON).await?;
     }
@@ -86,7 +87,7 @@ async fn a_lost_message_and_a_new_aggregator_are_made_up_for() -> Result<()> {
     let mut stack = Stack::new().await?;
     let aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     post(&stack, 5).await?;
     shows(&mut dashboard, 5, SOON).await?;
 
@@ -119,7 +120,7 @@ async fn screens_equal_the_database_while_a_quarter_of_the_messages_is_lost() ->
     let server = stack.start_server().await?;
     let mut dashboards = Vec::new();
     for _ in 0..3 {
-        let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+        let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
         shows(&mut dashboard, 0, SOON).await?;
         dashboards.push(dashboard);
     }
@@ -140,7 +141,7 @@ async fn what_an_aggregator_lost_is_shown_to_a_dashboard_that_comes_back() -> Re
     let mut stack = Stack::new().await?;
     let aggregator = stack.start_aggregator().await?;
     let mut server = stack.start_server().await?;
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     post(&stack, 5).await?;
     shows(&mut dashboard, 5, SOON).await?;
     server.crash().await?;
@@ -161,7 +162,7 @@ async fn what_an_aggregator_committed_before_anything_was_published_is_shown() -
     let mut stack = Stack::new().await?;
     let aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     shows(&mut dashboard, 0, SOON).await?;
     // It dies between commit and publish, its first.
     aggregator.kill().await?;
@@ -198,7 +199,7 @@ async fn redis_killed_and_back_empty_under_load() -> Result<()> {
     let mut stack = Stack::alone().await?;
     let _aggregator = stack.start_aggregator().await?;
     let server = stack.start_server().await?;
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     post(&stack, 5).await?;
     shows(&mut dashboard, 5, SOON).await?;
 
@@ -239,7 +240,7 @@ async fn a_stopped_server_says_so_and_its_dashboards_go_on_at_the_next() -> Resu
     let _second = stack.start_server().await?;
     post(&stack, 4).await?;
     counted(&stack, 4).await?;
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     shows(&mut dashboard, 4, SOON).await
 }
 
@@ -362,7 +363,7 @@ async fn a_feed_whose_head_goes_back_begins_anew() -> Result<()> {
     let mut stack = Stack::alone().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     shows(&mut dashboard, 0, SOON).await?;
     post(&stack, 3).await?;
     shows(&mut dashboard, 3, SOON).await?;
@@ -391,7 +392,7 @@ async fn what_an_aggregator_could_not_publish_before_it_stopped_is_shown() -> Re
     let mut stack = Stack::new().await?;
     let _staying = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     stack.wire().await?;
     let leaving = stack.start_aggregator().await?;
     shows(&mut dashboard, 0, SOON).await?;

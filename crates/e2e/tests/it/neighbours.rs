@@ -12,8 +12,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use axum::body::{Body, Bytes};
+use clickwire_client::Watch;
 use clickwire_e2e::{Stack, Wire, eventually, people::Person, raw};
-use clickwire_load::live::Client;
 use clickwire_services::Server as Service;
 use futures_util::stream;
 use hyper_util::{client::legacy, rt::TokioExecutor};
@@ -119,7 +119,7 @@ impl Flood {
 /// What everybody else is promised, whatever one tenant or a stranger does.
 async fn others_have_what_they_are_promised(
     stack: &Stack,
-    screen: &mut Client,
+    screen: &mut Watch,
     shown: i64,
     key: &Key,
     password: &str,
@@ -203,7 +203,7 @@ async fn a_tenant_that_floods_questions_holds_up_itself_alone() -> Result<()> {
     weigh(&stack).await?;
     let password = stack.account("anna", "advertiser", &["adv_003"]).await?;
     let key = Key::make(&stack).await?;
-    let mut screen = Client::new(stack.as_viewer("adv_002")?, Stack::view("adv_002"));
+    let mut screen = Watch::new(stack.as_viewer("adv_002")?, Stack::view("adv_002"));
     shows(&mut screen, 0, SOON).await?;
 
     let week = time::OffsetDateTime::now_utc() - time::Duration::days(6);
@@ -271,7 +271,7 @@ async fn a_stranger_that_floods_health_makes_the_server_ask_nothing() -> Result<
     let server = stack.start_server().await?;
     let password = stack.account("anna", "advertiser", &["adv_003"]).await?;
     let key = Key::make(&stack).await?;
-    let mut screen = Client::new(stack.as_viewer("adv_002")?, Stack::view("adv_002"));
+    let mut screen = Watch::new(stack.as_viewer("adv_002")?, Stack::view("adv_002"));
     shows(&mut screen, 0, SOON).await?;
     let first = server.health().await?;
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clickwire_client::Watch;
 use clickwire_e2e::{Buckets, Stack, eventually};
-use clickwire_load::{live::Client, traffic};
+use clickwire_load::traffic;
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -65,7 +66,7 @@ async fn reconcile(stack: &Stack, repair: bool) -> Result<(i32, String)> {
     Ok((output.status.code().context("ended by a signal")?, printed))
 }
 
-async fn shows(dashboard: &mut Client, valid: i64) -> Result<()> {
+async fn shows(dashboard: &mut Watch, valid: i64) -> Result<()> {
     let shown = tokio::time::timeout(Duration::from_secs(10), async {
         while dashboard.state().total().valid != valid {
             dashboard.update().await?;
@@ -89,7 +90,7 @@ async fn a_wrong_a_missing_and_an_invented_bucket_are_found_and_mended_on_screen
     count(&stack, &[("ad_001", 5), ("ad_002", 3), ("ad_003", 2)]).await?;
     assert_eq!(reconcile(&stack, false).await?.0, 0);
     corrupt(&stack).await?;
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     shows(&mut dashboard, 5 + 40 + 2 + 7).await?;
     eventually("the schedule finds three differences", Duration::from_secs(30), async || {
         (aggregator.metric(DIFFERENCES).await.ok()? == 3.0).then_some(())

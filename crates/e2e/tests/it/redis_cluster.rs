@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use clickwire_client::Watch;
 use clickwire_e2e::{Program, RedisCluster, Stack};
-use clickwire_load::live::Client;
 
 use super::{
     idempotency,
@@ -15,7 +15,7 @@ use super::{
 /// A dashboard for each of the three shards.
 struct Shards<'a> {
     stack: &'a Stack,
-    dashboards: Vec<(String, Client)>,
+    dashboards: Vec<(String, Watch)>,
     /// Clicks posted for each of them.
     posted: i64,
 }
@@ -25,7 +25,7 @@ impl<'a> Shards<'a> {
         let mut shards = Self { stack, dashboards: Vec::new(), posted: 0 };
         for master in 0..3 {
             let advertiser_id = cluster.advertiser_of(master).await?;
-            let client = Client::new(stack.as_admin()?, Stack::view(&advertiser_id));
+            let client = Watch::new(stack.as_admin()?, Stack::view(&advertiser_id));
             shards.dashboards.push((advertiser_id, client));
         }
         shards.show(&[0, 1, 2], SOON).await?;

@@ -381,6 +381,7 @@ async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<(
 async fn hours_and_days_outlive_their_minutes_and_are_not_made_of_what_is_left() -> Result<()> {
     let mut stack = Stack::new().await?;
     stack.set("CLICKWIRE_MINUTES_RETENTION_DAYS", "13");
+    stack.set("CLICKWIRE_LEDGER_RETENTION_DAYS", "13");
     let long_ago = "date_trunc('day', now(), 'UTC') - INTERVAL '20 days' + INTERVAL '9 hours'";
     let insert = format!(
         "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid) \

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clickwire_client::Watch;
 use clickwire_e2e::{Stack, eventually};
-use clickwire_load::{http::Server, live::Client};
+use clickwire_load::http::Server;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
@@ -190,7 +191,7 @@ async fn a_released_click_is_valid_on_screens_and_stays_so() -> Result<()> {
     let _server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator().await?;
     let admin = stack.as_admin()?;
-    let mut dashboard = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     let clicks = burst(1, 101);
     assert_eq!(judged(&stack, &clicks).await?.0, "sivt");
     let click = format!("clicks/{}", clicks[0].click_id);

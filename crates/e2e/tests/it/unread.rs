@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use clickwire_client::Watch;
 use clickwire_e2e::{Stack, eventually};
-use clickwire_load::live::Client;
 use clickwire_protocol::live::MAX_WINDOW_MINUTES;
 use serde_json::json;
 
@@ -36,7 +36,7 @@ async fn sessions_that_read_nothing_fill_no_memory_and_hold_up_nobody() -> Resul
     stack.set("CLICKWIRE_LIVE_SESSIONS_PER_ADDRESS", "1000");
     let aggregator = stack.start_aggregator().await?;
     let server = stack.start_server().await?;
-    let mut healthy = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut healthy = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     shows(&mut healthy, 0, SOON).await?;
     let mut silent = Vec::new();
     for number in 0..SILENT {
@@ -68,7 +68,7 @@ async fn sessions_that_read_nothing_fill_no_memory_and_hold_up_nobody() -> Resul
     ensure!(most < HELD_MIB, "{most} MiB more for what nobody reads");
 
     // One that comes late is served, and those that read nothing are not kept for as long as they please.
-    let mut late = Client::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut late = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
     shows(&mut late, filled + 10, SOON).await?;
     eventually("they are given up", Duration::from_secs(60), async || {
         (server.metric("clickwire_live_sessions").await.ok()? < f64::from(SILENT / 2)).then_some(())

@@ -46,7 +46,7 @@ pub(crate) const ROLES: [(&str, &[&str]); 6] = [
         description = "Every click counted once, on the wire within a second.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(crate::http::error::ProblemBody, crate::http::error::InvalidBody)),
+    components(schemas(clickwire_protocol::answer::ProblemBody, clickwire_protocol::answer::InvalidBody)),
     tags(
         (name = "poster", description = "Takes a key that clicks are posted with."),
         (name = "viewer", description = "For everybody who may see some advertiser's data."),

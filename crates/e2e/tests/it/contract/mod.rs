@@ -286,6 +286,12 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
             400,
         ),
         ("DELETE /api/v1/admin/report-schedules/nobody", Value::Null, 404),
+        (
+            "POST /api/v1/admin/erasures",
+            json!({"advertiser_id": "adv_001", "user_id": "nobody-of-ours", "reason": "a test"}),
+            200,
+        ),
+        ("POST /api/v1/admin/erasures", json!({"advertiser_id": "", "user_id": "", "reason": ""}), 400),
         ("POST /api/v1/admin/keys", json!({"name": "", "mode": "live"}), 400),
         ("POST /api/v1/admin/keys/nobody/rotate", json!({}), 404),
         ("POST /api/v1/admin/keys/nobody/revoke", Value::Null, 404),
