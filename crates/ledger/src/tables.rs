@@ -28,8 +28,8 @@ pub const TABLES: [&str; 20] = [
 ];
 
 /// The tables that others write: the handlers that are about accounts, keys, rules and the catalogue, the dead
-/// letters' crate, and the database's own triggers.
-pub const OTHERS: [&str; 12] = [
+/// letters' crate, the lake, and the database's own triggers.
+pub const OTHERS: [&str; 17] = [
     "account_tokens",
     "accounts",
     "accounts_version",
@@ -42,4 +42,9 @@ pub const OTHERS: [&str; 12] = [
     "dead_letter_actions",
     "ended_sessions",
     "fraud_rules",
+    "iceberg_namespace_properties",
+    "iceberg_tables",
+    "lake_attachment",
+    "lake_metadata",
+    "lake_ranges",
 ];

@@ -26,6 +26,7 @@ mod idempotency;
 mod ingest;
 mod isolation;
 mod keys;
+mod lake;
 mod live;
 mod neighbours;
 mod outages;
