@@ -50,6 +50,6 @@ CREATE TABLE lake_ranges (
 
 -- A row while a lake is in use: the stream then forgets nothing that the lake has not read.
 CREATE TABLE lake_attachment (
-    only        boolean     PRIMARY KEY DEFAULT true CHECK (only),
+    is_attached boolean     PRIMARY KEY DEFAULT true CHECK (is_attached),
     attached_at timestamptz NOT NULL DEFAULT now()
 );
