@@ -11,7 +11,7 @@ use clickwire_process::now_ms;
 use iceberg::{
     io::FileIO,
     spec::{
-        DataFile, FormatVersion, Literal, MAIN_BRANCH, Manifest, ManifestFile, ManifestList,
+        DataFile, DataFileBuilder, FormatVersion, Literal, MAIN_BRANCH, Manifest, ManifestFile, ManifestList,
         ManifestListWriter, ManifestWriterBuilder, Operation, PrimitiveLiteral, Snapshot, Struct, Summary,
         TableMetadata,
     },
@@ -279,7 +279,7 @@ impl Table {
                 if removed.contains(entry.file_path()) {
                     found += 1;
                     removed_rows += file.record_count();
-                    rewritten.writer.add_delete_file(file, sequence, Some(file_sequence))?;
+                    rewritten.writer.add_delete_file(bare(&file)?, sequence, Some(file_sequence))?;
                 } else {
                     let added_by = entry.snapshot_id().unwrap_or(manifest.added_snapshot_id);
                     rewritten.writer.add_existing_file(file, added_by, sequence, Some(file_sequence))?;
@@ -359,6 +359,19 @@ impl Manifests {
         objects.put(&self.location, self.memory.new_input(&self.location)?.read().await?).await?;
         Ok(manifest)
     }
+}
+
+/// A data file without what is said of its content: the bounds of a column may be a user's name.
+fn bare(file: &DataFile) -> Result<DataFile, Unavailable> {
+    DataFileBuilder::default()
+        .content(file.content_type())
+        .file_path(file.file_path().to_owned())
+        .file_format(file.file_format())
+        .partition(file.partition().clone())
+        .record_count(file.record_count())
+        .file_size_in_bytes(file.file_size_in_bytes())
+        .build()
+        .map_err(|error| Unavailable::Rows(error.to_string()))
 }
 
 async fn read_list(objects: &Objects, snapshot: &Snapshot) -> Result<Vec<ManifestFile>, Unavailable> {

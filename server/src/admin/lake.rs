@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::header::CONTENT_TYPE,
     response::IntoResponse,
 };
@@ -118,8 +118,9 @@ fn finish_page(mut parameters: Parameters) -> Result<(), Error> {
 pub(crate) async fn namespace(
     State(state): State<Arc<AdminState>>,
     _operator: Operator,
-    Path(namespace): Path<String>,
+    namespace: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Namespace>, Error> {
+    let Path(namespace) = namespace.map_err(|_| Error::NotFound)?;
     names(&state, &namespace).await?;
     Ok(Json(Namespace { namespace: vec![namespace], properties: BTreeMap::new() }))
 }
@@ -133,9 +134,10 @@ pub(crate) async fn namespace(
 pub(crate) async fn tables(
     State(state): State<Arc<AdminState>>,
     _operator: Operator,
-    Path(namespace): Path<String>,
+    namespace: Result<Path<String>, PathRejection>,
     parameters: Parameters,
 ) -> Result<Json<Tables>, Error> {
+    let Path(namespace) = namespace.map_err(|_| Error::NotFound)?;
     finish_page(parameters)?;
     let names = names(&state, &namespace).await?;
     let identifier = |name| TableName { namespace: vec![namespace.clone()], name };
@@ -160,9 +162,10 @@ async fn names(state: &AdminState, namespace: &str) -> Result<Vec<String>, Error
 pub(crate) async fn table(
     State(state): State<Arc<AdminState>>,
     _operator: Operator,
-    Path((namespace, table)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     mut parameters: Parameters,
 ) -> Result<impl IntoResponse, Error> {
+    let Path((namespace, table)) = path.map_err(|_| Error::NotFound)?;
     let _any = parameters.text("snapshots");
     parameters.finish(())?;
     let found = sqlx::query_as(

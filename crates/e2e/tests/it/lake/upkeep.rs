@@ -4,6 +4,8 @@ use std::{fs, io, path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
 use clickwire_e2e::{Stack, eventually};
+use clickwire_services::python_path;
+use tokio::process::Command;
 
 use super::{PATIENCE, click};
 
@@ -23,9 +25,26 @@ fn files(folder: &Path) -> io::Result<Vec<Vec<u8>>> {
     Ok(found)
 }
 
-/// Whether a text is in any object: data files have their texts packed, so engines' way in is tried, too.
+/// Whether a text is in the bytes of an object.
 fn has(content: &[u8], text: &[u8]) -> bool {
     content.windows(text.len()).any(|window| window == text)
+}
+
+/// Users in any data file below a folder: what is packed in it does not show in its bytes.
+const USERS: &str = r#"
+import glob, json, sys
+import pyarrow.parquet as parquet
+files = glob.glob(f"{sys.argv[1]}/**/*.parquet", recursive=True)
+print(json.dumps(sorted({user for file in files for user in parquet.ParquetFile(file).read(["user_id"])["user_id"].to_pylist() if user})))
+"#;
+
+async fn users(stack: &Stack) -> Result<Vec<String>> {
+    let path = tokio::task::spawn_blocking(|| python_path(&["pyarrow==26.0.1", "openpyxl==3.1.5"])).await??;
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", path).args(["-c", USERS]).arg(stack.lake_folder());
+    let output = python.output().await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 async fn archived(stack: &Stack, clicks: i64) -> Result<()> {
@@ -88,12 +107,15 @@ async fn an_erased_user_is_in_no_object_after_the_grace() -> Result<()> {
     let is_there =
         || anyhow::Ok(files(&stack.lake_folder())?.iter().any(|file| has(file, b"somebody-to-forget")));
     ensure!(is_there()?, "the test would not see the user");
+    ensure!(users(&stack).await?.iter().any(|user| user == "somebody-to-forget"));
 
     let erase = ["erase-user", "--advertiser", "adv_001", "--user", "somebody-to-forget"];
     let erased = stack.lake_command(&erase).await?;
     ensure!(erased.status.success(), "{}", String::from_utf8_lossy(&erased.stderr));
     assert!(String::from_utf8(erased.stdout)?.starts_with("7 rows erased"));
     eventually("no object has the user", SOON, async || (!is_there().ok()?).then_some(())).await?;
+    let users = users(&stack).await?;
+    ensure!(users.len() == 24 && !users.iter().any(|user| user == "somebody-to-forget"), "{users:?}");
     stack.lake_equals_ledger(PATIENCE).await?;
     // And it goes on.
     stack.publish(&[click(200)]).await?;
