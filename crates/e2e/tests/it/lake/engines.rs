@@ -158,6 +158,7 @@ async fn sail(url: &str, token: &str) -> Result<Counts> {
         .args(["-c", "from pysail.cli import main; main()", "flight", "server", "--port", &port_number])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
     let counts = counts(SAIL, SAIL_SCRIPT, &[&port_number]).await;
