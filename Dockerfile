@@ -1,4 +1,4 @@
-# Two images, by target: server and aggregator.
+# Three images, by target: server, aggregator and lake.
 
 FROM rust:1.95-bookworm AS build
 RUN rustup target add wasm32-unknown-unknown
@@ -11,8 +11,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/clickwire/target-wasm \
     cargo xtask dashboard \
     && cargo build --release --locked --package clickwire-server --package clickwire-aggregator \
+        --package clickwire-lake \
     && install -D --target-directory /programs \
-        target/release/clickwire-server target/release/clickwire-aggregator
+        target/release/clickwire-server target/release/clickwire-aggregator target/release/clickwire-lake
 
 # Countries of addresses (ip-location-db, CC0). A newer version is a build argument; another file, a mount
 # and CLICKWIRE_GEOIP_FILE.
@@ -38,6 +39,20 @@ EXPOSE 8081
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s \
     CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8081/readyz"]
 ENTRYPOINT ["clickwire-aggregator"]
+
+FROM runtime AS lake
+COPY --from=build /programs/clickwire-lake /usr/local/bin/
+# A volume takes this folder's owner over.
+USER root
+RUN install -d -o clickwire /var/lib/clickwire
+USER clickwire
+VOLUME /var/lib/clickwire
+ENV CLICKWIRE_LAKE_LISTEN=0.0.0.0:8083
+EXPOSE 8083
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s \
+    CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8083/readyz"]
+ENTRYPOINT ["clickwire-lake"]
+CMD ["run"]
 
 FROM runtime AS server
 COPY --from=build /programs/clickwire-server /usr/local/bin/

@@ -12,6 +12,7 @@ use async_nats::jetstream::{
 };
 use clickwire_dead_letters::DeadLetters;
 use clickwire_ledger::{disk, retention, timescaledb};
+use clickwire_protocol::stream::Names;
 use futures_util::TryStreamExt as _;
 use sqlx::PgPool;
 use tokio::{sync::watch, time::Instant};
@@ -56,7 +57,7 @@ async fn rounds(
             ("chunks ahead", within(retention::create_chunks(database)).await),
             ("retention", within(retention::drop_chunks(database, config.kept())).await),
             ("unique users", within(retention::fold_uniques(database, &config.names(), config.kept())).await),
-            ("stream", within(forget_counted(nats, config)).await),
+            ("stream", within(forget_counted(database, nats, config)).await),
             ("disk", within(disk.measure(database)).await),
             ("background jobs", within(watch_jobs(database, health)).await),
             ("dead letters", within(count_waiting(&dead_letters, dead_letters_waiting)).await),
@@ -76,8 +77,9 @@ async fn within<E: Into<anyhow::Error>>(task: impl Future<Output = Result<(), E>
 
 /// Removes from the stream what is counted, so that a stream which refuses when full holds only what
 /// is still to be counted. Unless each of the stream's subjects has its consumer, nobody knows what is
-/// counted, and nothing is removed. Consumers of others, such as an archiver, are waited for.
-async fn forget_counted(nats: &Context, config: &Config) -> anyhow::Result<()> {
+/// counted, and nothing is removed. Consumers of others are waited for; where a lake is in use its consumer must
+/// be there, which it is not at once when the stream was made anew.
+async fn forget_counted(database: &PgPool, nats: &Context, config: &Config) -> anyhow::Result<()> {
     let mut stream = nats.get_stream(config.names().stream()).await?;
     // The order matters: whatever arrives after this has a higher number.
     let info = stream.info().await?.clone();
@@ -85,7 +87,10 @@ async fn forget_counted(nats: &Context, config: &Config) -> anyhow::Result<()> {
     let consumers: Vec<_> = stream.consumers().try_collect().await?;
     let is_read =
         |subject: &String| consumers.iter().any(|consumer| consumer.config.filter_subject == *subject);
-    if !info.config.subjects.iter().all(is_read) {
+    let has_lake: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM lake_attachment)").fetch_one(database).await?;
+    let is_archived = consumers.iter().any(|consumer| consumer.name.starts_with(Names::LAKE_CONSUMER));
+    if !info.config.subjects.iter().all(is_read) || (has_lake && !is_archived) {
         return Ok(());
     }
     let mut counted = last;

@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 }
 
 /// Programs that are built for it, by package. Debug builds: the tests' programs, not those of `up`.
-const PACKAGES: [&str; 3] = ["clickwire-server", "clickwire-aggregator", "clickwire-e2e"];
+const PACKAGES: [&str; 4] = ["clickwire-server", "clickwire-aggregator", "clickwire-lake", "clickwire-e2e"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let interrupt = Interrupt::listen()?;

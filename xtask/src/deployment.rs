@@ -89,10 +89,16 @@ impl Deployment {
         self.folder.join("spool.redb")
     }
 
+    /// The lake's files.
+    pub(crate) fn lake(&self) -> PathBuf {
+        self.folder.join("lake")
+    }
+
     /// Removes data and keys.
     pub(crate) fn wipe(&self) -> Result<()> {
         let data = self.services();
         absent(fs::remove_dir_all(&data)).with_context(|| format!("cannot remove {}", data.display()))?;
+        absent(fs::remove_dir_all(self.lake())).context("cannot remove the lake")?;
         absent(fs::remove_file(self.spool())).context("cannot remove the spool")?;
         absent(fs::remove_file(self.secrets_file())).context("cannot remove the keys")
     }

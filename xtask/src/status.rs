@@ -24,6 +24,7 @@ pub(crate) struct Status {
     /// Where the server tells its metrics.
     pub(crate) metrics: String,
     pub(crate) aggregator: String,
+    pub(crate) lake: String,
     pub(crate) nats: String,
     pub(crate) redis: String,
     pub(crate) database: String,
@@ -71,6 +72,7 @@ pub(crate) struct TimescaleDb {
 pub(crate) struct Pids {
     pub(crate) server: u32,
     pub(crate) aggregator: u32,
+    pub(crate) lake: u32,
     pub(crate) load: Option<u32>,
     pub(crate) nats: Option<u32>,
     pub(crate) redis: Option<u32>,
@@ -133,6 +135,7 @@ impl Status {
             ("server", self.server.clone(), pid(Some(self.pids.server))),
             ("metrics", self.metrics.clone(), pid(Some(self.pids.server))),
             ("aggregator", self.aggregator.clone(), pid(Some(self.pids.aggregator))),
+            ("lake", self.lake.clone(), pid(Some(self.pids.lake))),
             ("nats", self.nats.clone(), pid(self.pids.nats)),
             ("redis", self.redis.clone(), pid(self.pids.redis)),
             ("database", self.database.clone(), pid(self.pids.database)),
@@ -171,13 +174,22 @@ mod tests {
             server: "http://127.0.0.1:1".to_owned(),
             metrics: String::new(),
             aggregator: String::new(),
+            lake: String::new(),
             nats: String::new(),
             redis: String::new(),
             database: without_password("postgres://us:pass@db:5432/clicks?sslmode=require"),
             timescaledb: TimescaleDb::default(),
             demo,
             secrets: "/data/secrets.json".to_owned(),
-            pids: Pids { server: 1, aggregator: 2, load: None, nats: None, redis: None, database: None },
+            pids: Pids {
+                server: 1,
+                aggregator: 2,
+                lake: 3,
+                load: None,
+                nats: None,
+                redis: None,
+                database: None,
+            },
             logs: String::new(),
         }
     }

@@ -21,9 +21,10 @@ use crate::workspace;
 const TOOLS: [&str; 2] = ["cargo-deny@0.20.2", "cargo-cyclonedx@0.5.9"];
 
 /// What is delivered: package and folder.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("clickwire-server", "server"),
     ("clickwire-aggregator", "aggregator"),
+    ("clickwire-lake", "lake"),
     ("clickwire-dashboard", "dashboard"),
 ];
 
@@ -85,7 +86,7 @@ pub(crate) fn bills_of_materials() -> Result<PathBuf> {
 fn collect(root: &Path, name: &str, wanted: &str, to: &Path) -> Result<()> {
     fs::rename(root.join(wanted).join(name), to).with_context(|| format!("no {name}"))?;
     let crates = fs::read_dir(root.join("crates"))?.filter_map(Result::ok).map(|entry| entry.path());
-    let others = ["server", "aggregator", "dashboard", "xtask"].map(|member| root.join(member));
+    let others = ["server", "aggregator", "lake", "dashboard", "xtask"].map(|member| root.join(member));
     for path in crates.chain(others).map(|member| member.join(name)).filter(|path| path.exists()) {
         fs::remove_file(path)?;
     }

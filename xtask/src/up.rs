@@ -36,7 +36,8 @@ pub(crate) struct Arguments {
 const DEFAULT_PORT: u16 = 8080;
 
 /// Programs that are built for `up`, by package.
-pub(crate) const PACKAGES: [&str; 3] = ["clickwire-server", "clickwire-aggregator", "clickwire-load"];
+pub(crate) const PACKAGES: [&str; 4] =
+    ["clickwire-server", "clickwire-aggregator", "clickwire-lake", "clickwire-load"];
 
 pub(crate) fn run(arguments: &Arguments, deployment: &Deployment) -> Result<()> {
     let interrupt = Interrupt::listen()?;

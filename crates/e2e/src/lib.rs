@@ -9,6 +9,7 @@ pub mod people;
 pub mod raw;
 pub mod way;
 
+mod lake;
 mod program;
 mod proxy;
 mod redis_cluster;

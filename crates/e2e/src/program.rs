@@ -28,6 +28,7 @@ pub struct Program {
     /// Where it tells its metrics, if that is elsewhere.
     metrics_port: Option<Reservation>,
     name: &'static str,
+    arguments: &'static [&'static str],
     listen: &'static str,
     environment: Vec<(&'static str, String)>,
 }
@@ -53,8 +54,20 @@ impl Program {
         metrics_port: Option<Reservation>,
         environment: Vec<(&'static str, String)>,
     ) -> Result<Self> {
-        let child = spawn(name, listen, &port, &environment).await?;
-        Ok(Self { child, port, metrics_port, name, listen, environment })
+        let child = spawn(name, &[], listen, &port, &environment).await?;
+        Ok(Self { child, port, metrics_port, name, arguments: &[], listen, environment })
+    }
+
+    /// The same with arguments.
+    pub(crate) async fn begin_with(
+        name: &'static str,
+        arguments: &'static [&'static str],
+        listen: &'static str,
+        port: Reservation,
+        environment: Vec<(&'static str, String)>,
+    ) -> Result<Self> {
+        let child = spawn(name, arguments, listen, &port, &environment).await?;
+        Ok(Self { child, port, metrics_port: None, name, arguments, listen, environment })
     }
 
     /// Ends it as a crash would; [`Program::revive`] starts it again.
@@ -64,7 +77,7 @@ impl Program {
 
     /// Starts it again at the same address, and does not wait until it is ready.
     pub async fn revive(&mut self) -> Result<()> {
-        self.child = spawn(self.name, self.listen, &self.port, &self.environment).await?;
+        self.child = spawn(self.name, self.arguments, self.listen, &self.port, &self.environment).await?;
         Ok(())
     }
 
@@ -180,12 +193,14 @@ pub(crate) async fn output(
 
 async fn spawn(
     name: &str,
+    arguments: &[&str],
     listen: &str,
     port: &Reservation,
     environment: &[(&'static str, String)],
 ) -> Result<Child> {
     let path = tokio::task::spawn_blocking(programs).await??.join(name);
     Command::new(&path)
+        .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .env(listen, format!("127.0.0.1:{}", port.port()))
         .stdin(Stdio::null())
@@ -220,6 +235,8 @@ fn build() -> Result<PathBuf> {
         "clickwire-server",
         "-p",
         "clickwire-aggregator",
+        "-p",
+        "clickwire-lake",
         "-p",
         "clickwire-e2e",
         "-p",

@@ -36,14 +36,14 @@ const DATABASE_URL: &str = "CLICKWIRE_E2E_DATABASE_URL";
 /// A system under test; everything it started ends with it.
 pub struct Stack {
     services: Shared,
-    environment: Vec<(&'static str, String)>,
+    pub(crate) environment: Vec<(&'static str, String)>,
     server_url: String,
     stream: String,
     prefix: String,
     database_url: String,
     database: PgPool,
     wires: Vec<(Service, Proxy)>,
-    spools: TempDir,
+    pub(crate) spools: TempDir,
     certificate: Option<(Certificate, TempDir)>,
     servers: u32,
 }

@@ -29,8 +29,8 @@ pub const TABLES: [&str; 21] = [
 ];
 
 /// The tables that others write: the handlers that are about accounts, keys, rules, exports and the catalogue, the dead
-/// letters' crate, and the database's own triggers.
-pub const OTHERS: [&str; 15] = [
+/// letters' crate, the lake, and the database's own triggers.
+pub const OTHERS: [&str; 20] = [
     "account_tokens",
     "accounts",
     "accounts_version",
@@ -45,5 +45,10 @@ pub const OTHERS: [&str; 15] = [
     "export_jobs",
     "export_pieces",
     "fraud_rules",
+    "iceberg_namespace_properties",
+    "iceberg_tables",
+    "lake_attachment",
+    "lake_metadata",
+    "lake_ranges",
     "report_schedules",
 ];

@@ -48,6 +48,9 @@ impl Names {
     /// What a name may be, for messages.
     pub const RULE: &str = "from 1 to 64 letters, digits, _ and -";
 
+    /// What the names of the lake's consumers begin with.
+    pub const LAKE_CONSUMER: &str = "lake-";
+
     /// Whether a stream, or whatever else names a deployment, may be called so. JetStream allows no dots,
     /// spaces or wildcards.
     pub fn is_name(name: &str) -> bool {
@@ -89,6 +92,11 @@ impl Names {
     /// The lock of the aggregator that compares buckets with the ledger on schedule.
     pub fn reconciliation_lock(&self) -> AdvisoryLock {
         AdvisoryLock { deployment: self.locks(), work: -2 }
+    }
+
+    /// The lock of the process that archives.
+    pub fn lake_lock(&self) -> AdvisoryLock {
+        AdvisoryLock { deployment: self.locks(), work: -3 }
     }
 
     /// The first number of each of its locks.

@@ -1,4 +1,4 @@
-//! `/api/v1/admin` and `/api/v1/alerts`: what only operators and administrators may see and do. Every handler
+//! `/api/v1/admin`, `/api/v1/alerts` and `/iceberg/v1`: what only operators and administrators may see and do. Every handler
 //! below asks for [`Operator`](crate::identity::access::Operator) or [`Admin`](crate::identity::access::Admin);
 //! changes go through [`AdminState::writing`].
 //!
@@ -6,6 +6,7 @@
 //! - [`rules`]: thresholds of the fraud rules; [`verdicts`]: releases; [`dead_letters`]: what could not be read
 //! - [`schedules`]: exports that are made again and again
 //! - [`incidents`]: alerts; [`connections`]: live sessions; [`stats`]: the whole in numbers
+//! - [`lake`]: the catalog of the archive's tables, for engines
 //! - [`erasures`]: users who are forgotten; [`audit`]: who has changed what
 
 pub(crate) mod accounts;
@@ -17,6 +18,7 @@ pub(crate) mod erasures;
 pub(crate) mod error;
 pub(crate) mod incidents;
 pub(crate) mod keys;
+mod lake;
 mod rules;
 mod schedules;
 pub(crate) mod state;
@@ -35,7 +37,7 @@ use crate::{
     identity::state::IdentityState,
 };
 
-/// Everything below `/api/v1/admin` and `/api/v1/alerts`.
+/// Everything below `/api/v1/admin`, `/api/v1/alerts` and `/iceberg/v1`.
 pub(crate) fn routes<S>() -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -80,7 +82,13 @@ where
         .routes(routes!(connections::show));
     let alerts =
         OpenApiRouter::default().routes(routes!(incidents::list)).routes(routes!(incidents::acknowledge));
-    OpenApiRouter::default().nest("/api/v1/admin", admin).nest("/api/v1/alerts", alerts)
+    let lake = OpenApiRouter::default()
+        .routes(routes!(lake::config))
+        .routes(routes!(lake::namespaces))
+        .routes(routes!(lake::namespace))
+        .routes(routes!(lake::tables))
+        .routes(routes!(lake::table));
+    OpenApiRouter::default().nest("/api/v1/admin", admin).nest("/api/v1/alerts", alerts).merge(lake)
 }
 
 /// An administrator's reason for what it does; a bad one is refused.

@@ -100,10 +100,13 @@ pub(crate) fn instant(text: &str) -> Result<OffsetDateTime, String> {
     clickwire_protocol::instant::instant(&text.replace(' ', "+"))
 }
 
+/// What the paths of the API begin with.
+const API: [&str; 2] = ["/api/", "/iceberg/"];
+
 /// Refuses a path of the API with NUL in it, which names nothing that PostgreSQL could hold.
 pub(crate) async fn refuse_nul_in_path(request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if path.starts_with("/api/") && path.contains("%00") {
+    if API.iter().any(|api| path.starts_with(api)) && path.contains("%00") {
         return Error::Invalid(Rejection::form(NUL)).into_response();
     }
     next.run(request).await

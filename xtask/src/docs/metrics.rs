@@ -39,6 +39,7 @@ fn collect(Source { part, tokens }: &Source, metrics: &mut BTreeMap<String, Metr
     let programs: &[&str] = match part {
         Part::Server => &["server"],
         Part::Aggregator => &["aggregator"],
+        Part::Lake => &["lake"],
         Part::Shared | Part::Tool => &["aggregator", "server"],
     };
     for (at, kind) in tokens.iter().enumerate().filter_map(|(at, token)| Some((at, token.word()?))) {

@@ -25,8 +25,9 @@ struct Setting {
 
 pub(super) fn tables(sources: &Sources) -> Result<Vec<Table>> {
     let (server, aggregator) = (program(sources, Part::Server)?, program(sources, Part::Aggregator)?);
+    let lake = program(sources, Part::Lake)?;
     let deployed: BTreeSet<_> =
-        server.iter().chain(&aggregator).map(|setting| setting.variable.clone()).collect();
+        server.iter().chain(&aggregator).chain(&lake).map(|setting| setting.variable.clone()).collect();
     let texts = sources.of(Part::Tool).flat_map(|source| source.tokens.iter()).filter_map(Token::text);
     let tools: BTreeSet<_> = texts.filter(|text| is_variable(text) && !deployed.contains(*text)).collect();
     let table = |name, settings: Vec<Setting>| Table {
@@ -39,6 +40,7 @@ pub(super) fn tables(sources: &Sources) -> Result<Vec<Table>> {
     Ok(vec![
         table("clickwire-server", server),
         table("clickwire-aggregator", aggregator),
+        table("clickwire-lake", lake),
         Table {
             page: PAGE,
             name: "tools",

@@ -31,6 +31,7 @@ pub(super) enum Token {
 pub(super) enum Part {
     Server,
     Aggregator,
+    Lake,
     /// A crate of which both programs consist.
     Shared,
     /// A tool or a test.
@@ -69,6 +70,7 @@ impl Sources {
         let mut sources = Vec::new();
         let mut folders = vec![(root.join("server/src"), Part::Server)];
         folders.push((root.join("aggregator/src"), Part::Aggregator));
+        folders.push((root.join("lake/src"), Part::Lake));
         for folder in sorted(&root.join("crates"))? {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let part = if TOOLS.contains(&&*name) { Part::Tool } else { Part::Shared };

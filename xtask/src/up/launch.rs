@@ -27,6 +27,7 @@ const LOG_LINES: usize = 20;
 /// Ports of earlier runs if they are free, so that what a developer noted down stays true.
 const AGGREGATOR_PORT: u16 = 8081;
 const METRICS_PORT: u16 = 8082;
+const LAKE_PORT: u16 = 8083;
 const NATS_PORT: u16 = 24_222;
 const REDIS_PORT: u16 = 26_379;
 const DATABASE_PORT: u16 = 25_432;
@@ -46,13 +47,14 @@ enum Dead {
     Server(Server),
 }
 
-/// Programs that run. Dropping it stops them: demo traffic, server, aggregator.
+/// Programs that run. Dropping it stops them: demo traffic, server, lake, aggregator.
 pub(crate) struct Running {
     supervisor: Supervisor,
     started: Vec<(Program, u32)>,
     server_port: Reservation,
     metrics_port: Reservation,
     aggregator_port: Reservation,
+    lake_port: Reservation,
 }
 
 /// The servers to start: those that the environment doesn't name.
@@ -87,12 +89,16 @@ impl Launch<'_> {
             server_port,
             metrics_port: Port::Prefer(METRICS_PORT).reserve("the server's metrics")?,
             aggregator_port: Port::Prefer(AGGREGATOR_PORT).reserve("the aggregator")?,
+            lake_port: Port::Prefer(LAKE_PORT).reserve("the lake")?,
         };
 
         let (server_port, aggregator_port) = (running.server_port.port(), running.aggregator_port.port());
         let aggregator = [("CLICKWIRE_AGGREGATOR_LISTEN", loopback(aggregator_port))];
         let aggregator = self.program("aggregator", "clickwire-aggregator", &[], &aggregator)?;
         running.start(self, aggregator, Some(aggregator_port))?;
+        let lake_port = running.lake_port.port();
+        let lake = self.lake(lake_port)?;
+        running.start(self, lake, Some(lake_port))?;
 
         let mut server = [&server_environment(server_port, &secrets), settings].concat();
         server.push(("CLICKWIRE_METRICS_LISTEN", loopback(running.metrics_port.port())));
@@ -113,6 +119,15 @@ impl Launch<'_> {
             running.start(self, load, None)?;
         }
         Ok(running)
+    }
+
+    /// The lake, in a folder of this deployment unless the environment names another place.
+    fn lake(&self, port: u16) -> Result<Program> {
+        let mut settings = vec![("CLICKWIRE_LAKE_LISTEN", loopback(port))];
+        if std::env::var_os("CLICKWIRE_LAKE_URL").is_none() {
+            settings.push(("CLICKWIRE_LAKE_URL", format!("file://{}", self.deployment.lake().display())));
+        }
+        self.program("lake", "clickwire-lake", &["run"], &settings)
     }
 
     pub(crate) fn migrate(&self, is_demo: bool) -> Result<()> {
@@ -317,6 +332,7 @@ impl Running {
             server: format!("http://{}", loopback(self.server_port.port())),
             metrics: format!("http://{}", loopback(self.metrics_port.port())),
             aggregator: format!("http://{}", loopback(self.aggregator_port.port())),
+            lake: format!("http://{}", loopback(self.lake_port.port())),
             nats: without_password(launch.services.nats_url()),
             redis: without_password(launch.services.redis_url()),
             database: without_password(launch.services.database_url()),
@@ -326,6 +342,7 @@ impl Running {
             pids: Pids {
                 server: pid("server").context("the server was not started")?,
                 aggregator: pid("aggregator").context("the aggregator was not started")?,
+                lake: pid("lake").context("the lake was not started")?,
                 load: pid("load"),
                 nats: servers.nats,
                 redis: servers.redis,
@@ -362,6 +379,7 @@ fn described(name: &'static str) -> &'static str {
         "load" => "the demo traffic",
         "server" => "the server",
         "aggregator" => "the aggregator",
+        "lake" => "the lake",
         other => other,
     }
 }
@@ -405,6 +423,7 @@ mod tests {
             started: vec![(program, pid)],
             server_port: Port::Free.reserve("a test").unwrap(),
             aggregator_port: Port::Free.reserve("a test").unwrap(),
+            lake_port: Port::Free.reserve("a test").unwrap(),
             metrics_port: Port::Free.reserve("a test").unwrap(),
         };
         test(&launch, &mut running);

@@ -31,6 +31,7 @@ mod ingest;
 mod isolation;
 mod keys;
 mod life_cycle;
+mod lake;
 mod live;
 mod neighbours;
 mod outages;

@@ -76,6 +76,8 @@ async fn every_operation_answers_what_the_document_says() -> Result<()> {
     let mut stack = Stack::new().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
+    // It makes the table of clicks.
+    let _lake = stack.start_lake().await?;
     let document = Document::served_by(stack.server_url()).await?;
     let mut caller = Caller { url: stack.server_url(), document: &document, done: BTreeSet::new() };
 
@@ -265,6 +267,14 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
         ("GET /api/v1/admin/audit?limit=0", Value::Null, 400),
         ("GET /api/v1/admin/advertisers/adv_001", Value::Null, 200),
         ("GET /api/v1/admin/stats", Value::Null, 200),
+        ("GET /iceberg/v1/config?warehouse=any", Value::Null, 200),
+        ("GET /iceberg/v1/config?unknown=1", Value::Null, 400),
+        ("GET /iceberg/v1/namespaces", Value::Null, 200),
+        ("GET /iceberg/v1/namespaces/nothing", Value::Null, 404),
+        ("GET /iceberg/v1/namespaces/clickwire", Value::Null, 200),
+        ("GET /iceberg/v1/namespaces/clickwire/tables", Value::Null, 200),
+        ("GET /iceberg/v1/namespaces/clickwire/tables/nothing", Value::Null, 404),
+        ("GET /iceberg/v1/namespaces/clickwire/tables/clicks", Value::Null, 200),
         ("GET /api/v1/admin/connections", Value::Null, 200),
         ("GET /api/v1/admin/rules", Value::Null, 200),
         ("GET /api/v1/admin/rules/ip_velocity", Value::Null, 200),

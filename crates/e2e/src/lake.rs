@@ -1,0 +1,78 @@
+//! The lake of a stack, in a folder of its own.
+
+use std::{path::PathBuf, process::Output, time::Duration};
+
+use anyhow::{Result, ensure};
+use clickwire_services::Port;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{Program, Stack, eventually};
+
+/// Clicks of the tests are received in this time around now.
+const AROUND: time::Duration = time::Duration::hours(26);
+
+impl Stack {
+    /// The folder with the lake's files.
+    pub fn lake_folder(&self) -> PathBuf {
+        self.spools.path().join("lake")
+    }
+
+    fn lake_environment(&self) -> Vec<(&'static str, String)> {
+        let mut environment = self.environment.clone();
+        if !environment.iter().any(|(name, _)| *name == "CLICKWIRE_LAKE_URL") {
+            environment.push(("CLICKWIRE_LAKE_URL", format!("file://{}", self.lake_folder().display())));
+        }
+        environment.push(("CLICKWIRE_LAKE_FLUSH_SECONDS", "1".to_owned()));
+        environment
+    }
+
+    /// Starts a lake and returns when it reads the stream.
+    pub async fn start_lake(&self) -> Result<Program> {
+        let mut lake = self.begin_lake(None).await?;
+        lake.await_ready().await?;
+        Ok(lake)
+    }
+
+    /// Starts a lake that fails at a point, and does not wait until it is ready.
+    pub async fn begin_lake(&self, point: Option<&str>) -> Result<Program> {
+        let port = Port::Free.reserve("clickwire-lake")?;
+        let mut environment = self.lake_environment();
+        environment.extend(point.map(|point| ("FAILPOINTS", point.to_owned())));
+        Program::begin_with("clickwire-lake", &["run"], "CLICKWIRE_LAKE_LISTEN", port, environment).await
+    }
+
+    /// Runs one of the lake's commands to its end.
+    pub async fn lake_command(&self, arguments: &[&str]) -> Result<Output> {
+        crate::program::output("clickwire-lake", arguments, &self.lake_environment()).await
+    }
+
+    /// Runs one of the lake's commands about the time around now.
+    pub async fn lake_command_around_now(&self, command: &str) -> Result<Output> {
+        let hour = |time: OffsetDateTime| time.truncate_to_hour().format(&Rfc3339);
+        let now = OffsetDateTime::now_utc();
+        let (from, to) = (hour(now - AROUND)?, hour(now + AROUND)?);
+        self.lake_command(&[command, "--from", &from, "--to", &to]).await
+    }
+
+    /// Rows that ranges of the stream have brought into the lake.
+    pub async fn archived(&self) -> Result<i64> {
+        let rows = "SELECT coalesce(sum(rows), 0)::bigint FROM lake_ranges";
+        Ok(sqlx::query_scalar(rows).fetch_one(self.database()).await?)
+    }
+
+    /// Waits until the lake has as many clicks as the ledger, then compares which.
+    pub async fn lake_equals_ledger(&self, within: Duration) -> Result<()> {
+        let archived = eventually("the lake has what the ledger has", within, async || {
+            (self.archived().await.ok()? == self.ledger().await.ok()?).then_some(())
+        })
+        .await;
+        if archived.is_err() {
+            let (lake, ledger) = (self.archived().await?, self.ledger().await?);
+            ensure!(false, "after {within:?} the lake holds {lake} clicks, the ledger {ledger}");
+        }
+        let compared = self.lake_command_around_now("verify").await?;
+        let text = |output: &[u8]| String::from_utf8_lossy(output).into_owned();
+        ensure!(compared.status.success(), "{}{}", text(&compared.stdout), text(&compared.stderr));
+        Ok(())
+    }
+}

@@ -1,0 +1,320 @@
+//! The loop of the archive: read, write, commit, acknowledge. An error of any kind ends the session; the next
+//! one begins behind the last range that the database has.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_nats::jetstream::Context;
+use clickwire_dead_letters::message;
+use clickwire_process::{Backoff, failpoint, now_ms};
+use clickwire_protocol::times::UnixMs;
+use iceberg::spec::Operation;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    catalog::{self, Catalog, Range},
+    config::Config,
+    counted::{self, Outcome, Read},
+    error::{Unavailable, answered},
+    health::{Health, Service},
+    objects::Objects,
+    rows::{self, Row},
+    stream::{Delivered, Reader, Source},
+    table::{self, Change, Prepared, Table},
+    upkeep,
+};
+
+/// Bytes of messages in one commit, at most; a batch is held in memory some four times.
+const BATCH_BYTES: usize = 32 << 20;
+
+/// How often the ledger is asked again for clicks that it has not counted.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Waiting longer for the aggregators is reported.
+const NOTICEABLE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the consumer is still there, when nothing comes.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// Everything that the archive needs.
+pub(crate) struct Archive {
+    pub(crate) nats: Context,
+    pub(crate) catalog: Catalog,
+    pub(crate) objects: Objects,
+    pub(crate) health: Arc<Health>,
+    pub(crate) config: Config,
+}
+
+/// What a session has.
+struct Session<'a> {
+    archive: &'a Archive,
+    lock: sqlx::pool::PoolConnection<sqlx::Postgres>,
+    source: Source,
+    reader: Reader,
+    table: Table,
+    /// The first message that is in no range.
+    next: u64,
+    /// When the table is to be looked after again.
+    upkeep_at: Instant,
+}
+
+/// Messages from the next one on, without a gap.
+#[derive(Default)]
+struct Batch {
+    clicks: Vec<Read>,
+    last: Option<u64>,
+    messages: usize,
+    bytes: usize,
+}
+
+impl Archive {
+    /// Archives until `stop` is cancelled; outages are waited out.
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut backoff = Backoff::default();
+        loop {
+            let session = Box::pin(self.session(&mut backoff));
+            match stop.run_until_cancelled(session).await {
+                None => return Ok(()),
+                Some(Ok(never)) => match never {},
+                Some(Err(error)) => self.health.waiting_for(error.service(), &error),
+            }
+            tokio::select! { () = backoff.wait() => {}, () = stop.cancelled() => return Ok(()) }
+        }
+    }
+
+    async fn session(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Unavailable> {
+        let mut session = self.begin().await?;
+        self.health.reading();
+        backoff.reset();
+        loop {
+            let (batch, error) = session.gather().await;
+            if batch.last.is_some() {
+                failpoint::reached("lake_read");
+                session.archive(batch).await?;
+            }
+            match error {
+                Some(error) => return Err(error),
+                None => self.health.reading(),
+            }
+            session.look_after_the_table().await?;
+        }
+    }
+
+    async fn begin(&self) -> Result<Session<'_>, Unavailable> {
+        let names = self.config.names();
+        let lock = answered(self.catalog.lock(names.lake_lock())).await?;
+        answered(self.catalog.attach()).await?;
+        let source = Source::open(&self.nats, &names).await?;
+        let after = answered(self.catalog.next(names.stream(), source.created_us)).await?;
+        let next = after.unwrap_or(source.first);
+        if source.first > next {
+            let messages = source.first - next;
+            metrics::counter!("clickwire_lake_missed_total").increment(messages);
+            tracing::error!(messages, "the stream has forgotten messages that were not archived");
+        }
+        let reader = source.read_from(next).await?;
+        let table = Table::clicks(&self.catalog, &self.objects).await?;
+        self.health.works(Service::Objects);
+        let upkeep_at = Instant::now() + Duration::from_secs(self.config.upkeep_seconds);
+        Ok(Session { archive: self, lock, source, reader, table, next, upkeep_at })
+    }
+}
+
+impl Session<'_> {
+    /// Reads until a batch is full or old enough. With an error there may be a batch, too: what was read of a
+    /// stream that is gone can't be read again.
+    async fn gather(&mut self) -> (Batch, Option<Unavailable>) {
+        let config = &self.archive.config;
+        let mut batch = Batch::default();
+        let mut until = None;
+        let mut looked_at = Instant::now();
+        while batch.messages < config.batch_max && batch.bytes < BATCH_BYTES {
+            if batch.last.is_none() && Instant::now() >= self.upkeep_at {
+                break;
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                break;
+            }
+            if looked_at.elapsed() >= LOOK_EVERY {
+                looked_at = Instant::now();
+                if let Err(error) = self.look().await {
+                    return (batch, Some(error));
+                }
+            }
+            let (messages, error) = self.reader.next(config.batch_max - batch.messages).await;
+            messages.into_iter().for_each(|message| batch.add(message, config));
+            if error.is_some() {
+                return (batch, error);
+            }
+            if batch.last.is_some() && until.is_none() {
+                until = Some(Instant::now() + Duration::from_secs(config.flush_seconds));
+            }
+        }
+        (batch, None)
+    }
+
+    async fn look_after_the_table(&mut self) -> Result<(), Unavailable> {
+        let Archive { catalog, objects, config, .. } = self.archive;
+        if Instant::now() >= self.upkeep_at {
+            self.upkeep_at = Instant::now() + Duration::from_secs(config.upkeep_seconds);
+            upkeep::round(catalog, objects, &mut self.table, config).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether lock and consumer are still ours.
+    async fn look(&mut self) -> Result<(), Unavailable> {
+        answered(sqlx::query("SELECT 1").execute(&mut *self.lock)).await?;
+        self.archive.health.pending(self.reader.pending().await?);
+        Ok(())
+    }
+
+    async fn archive(&mut self, batch: Batch) -> Result<(), Unavailable> {
+        let Some(last) = batch.last.filter(|&last| last >= self.next) else { return Ok(()) };
+        let range = Range { stream_created_us: self.source.created_us, first: self.next, last };
+        let started = Instant::now();
+        let rows = self.settle(batch.clicks).await?;
+        failpoint::reached("lake_settled");
+        let prepared = if rows.is_empty() { None } else { Some(self.write(range, &rows).await?) };
+        failpoint::reached("lake_written");
+        answered(self.commit(range, rows.len(), prepared.as_ref())).await?;
+        failpoint::reached("lake_committed");
+        if let Some(prepared) = prepared {
+            self.table.advance(prepared);
+        }
+        self.next = last + 1;
+        self.archive.health.works(Service::Objects);
+        metrics::counter!("clickwire_lake_clicks_total").increment(rows.len() as u64);
+        metrics::counter!("clickwire_lake_commits_total").increment(1);
+        metrics::histogram!("clickwire_lake_commit_seconds").record(started.elapsed().as_secs_f64());
+        let newest = rows.iter().map(|row| row.click.received_at_ms.0).max().unwrap_or_else(now_ms);
+        metrics::gauge!("clickwire_lake_archived_unix_seconds").set(newest as f64 / 1_000.0);
+        self.reader.acknowledge().await?;
+        failpoint::reached("lake_acknowledged");
+        Ok(())
+    }
+
+    /// The rows that the ledger has counted by these messages, when it has dealt with all of them.
+    async fn settle(&mut self, mut waiting: Vec<Read>) -> Result<Vec<Row>, Unavailable> {
+        let (mut rows, began) = (Vec::with_capacity(waiting.len()), Instant::now());
+        let database = self.archive.catalog.database();
+        while !waiting.is_empty() {
+            let floors = self.floors(&waiting).await;
+            let outcomes = answered(counted::outcomes(database, self.source.created_us, &waiting)).await?;
+            let mut unknown = Vec::new();
+            for (read, outcome) in waiting.into_iter().zip(outcomes) {
+                match outcome {
+                    Outcome::Counted(row) => rows.push(*row),
+                    Outcome::Resend => skipped("resend"),
+                    Outcome::Unknown => unknown.push(read),
+                }
+            }
+            if !unknown.is_empty() {
+                let floors = match floors {
+                    // What an aggregator has in hand of a stream that is gone, it counts.
+                    Err(_) if began.elapsed() < NOTICEABLE => HashMap::new(),
+                    floors => floors?,
+                };
+                unknown.retain(|read| floors.get(&read.partition).is_none_or(|&to| read.stream_seq > to));
+            }
+            waiting = unknown;
+            if !waiting.is_empty() {
+                if began.elapsed() >= NOTICEABLE {
+                    let clicks = format!("{} clicks are not counted yet", waiting.len());
+                    self.archive.health.waiting_for(Service::Aggregator, &clicks);
+                }
+                sleep(ASK_AGAIN).await;
+                answered(sqlx::query("SELECT 1").execute(&mut *self.lock)).await?;
+            }
+        }
+        self.archive.health.works(Service::Aggregator);
+        Ok(rows)
+    }
+
+    /// How far aggregators are in the partitions of these messages.
+    async fn floors(&self, waiting: &[Read]) -> Result<HashMap<u16, u64>, Unavailable> {
+        let names = self.archive.config.names();
+        let partitions: HashSet<u16> = waiting.iter().map(|read| read.partition).collect();
+        let mut floors = HashMap::new();
+        for partition in partitions {
+            if let Some(floor) = self.source.counted_to(&names.consumer(partition)).await? {
+                floors.insert(partition, floor);
+            }
+        }
+        Ok(floors)
+    }
+
+    /// Puts rows into files, one for each day of receipt.
+    async fn write(&self, range: Range, rows: &[Row]) -> Result<Prepared, Unavailable> {
+        let mut days: BTreeMap<i32, Vec<&Row>> = BTreeMap::new();
+        for row in rows {
+            days.entry(row.day()).or_default().push(row);
+        }
+        let objects = &self.archive.objects;
+        let mut added = Vec::new();
+        for (day, rows) in days {
+            let batch = rows::batch(self.table.metadata.current_schema(), rows)?;
+            added.push(self.table.write(objects, day, &batch).await?);
+            failpoint::reached("lake_file_written");
+        }
+        let summary = vec![
+            (table::STREAM_CREATED, range.stream_created_us.to_string()),
+            (table::FIRST_SEQ, range.first.to_string()),
+            (table::LAST_SEQ, range.last.to_string()),
+        ];
+        let change = Change { operation: Operation::Append, added, removed: HashSet::new(), summary };
+        self.table.prepare(objects, change).await
+    }
+
+    async fn commit(
+        &self,
+        range: Range,
+        rows: usize,
+        prepared: Option<&Prepared>,
+    ) -> Result<(), Unavailable> {
+        let names = self.archive.config.names();
+        let mut transaction = self.archive.catalog.begin().await?;
+        let snapshot_id = prepared.map(|prepared| prepared.snapshot_id);
+        catalog::record(&mut transaction, names.stream(), range, rows, snapshot_id).await?;
+        if let Some(prepared) = prepared {
+            catalog::move_pointer(&mut transaction, self.table.name, prepared).await?;
+        }
+        failpoint::reached("lake_before_commit");
+        transaction.commit().await?;
+        if failpoint::is_hit("lake_unanswered") {
+            return Err(sqlx::Error::WorkerCrashed.into());
+        }
+        Ok(())
+    }
+}
+
+fn skipped(reason: &'static str) {
+    metrics::counter!("clickwire_lake_skipped_total", "reason" => reason).increment(1);
+}
+
+impl Batch {
+    fn add(&mut self, delivered: Delivered, config: &Config) {
+        let Delivered { message, stream_seq, stored_at_ms } = delivered;
+        self.last = Some(stream_seq);
+        self.messages += 1;
+        self.bytes += message.payload.len();
+        let is_restored = message.headers.as_ref().is_some_and(|headers| headers.get(RESTORED).is_some());
+        if is_restored {
+            return skipped("restored");
+        }
+        let partition = message.subject.rsplit('.').next().and_then(|number| number.parse().ok());
+        let oldest = message::oldest(UnixMs(stored_at_ms), config.stream_max_age());
+        match (message::read(&message.payload, UnixMs(stored_at_ms), oldest), partition) {
+            (Ok(click), Some(partition)) => self.clicks.push(Read { click, stream_seq, partition }),
+            // The aggregator sets it aside, too.
+            _ => skipped("unreadable"),
+        }
+    }
+}
+
+/// The header of a message that was made from a row of the lake: it is no new one.
+pub(crate) const RESTORED: &str = "Clickwire-Restored";

@@ -1,0 +1,267 @@
+//! Pointers to tables and ranges of the stream, in PostgreSQL.
+//!
+//! A commit is one transaction: it moves the pointer from the metadata that the new ones were made from, and
+//! writes down the range of messages that they hold. Either is refused if another has done it before.
+
+use std::{str::FromStr as _, time::Duration};
+
+use clickwire_protocol::stream::AdvisoryLock;
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{
+    config::Config,
+    error::Unavailable,
+    schema::{CATALOG, NAMESPACE},
+    table::Prepared,
+};
+
+/// Connections: for the lock, for commits, for questions.
+const CONNECTIONS: u32 = 4;
+
+/// A statement that takes longer is given up, and what it was to do is tried again.
+const STATEMENT_TIMEOUT: &str = "30s";
+
+/// A lake that is frozen for longer loses its lock, and its open transaction much sooner.
+const IDLE_TIMEOUT: &str = "20s";
+const FROZEN_AFTER: &str = "2s";
+
+/// How long a connection that comes back to the pool may take to answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The database; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Catalog {
+    database: PgPool,
+}
+
+/// Messages of one stream, from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// When the stream was made, in microseconds.
+    pub(crate) stream_created_us: i64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Catalog {
+    /// Connects when first used.
+    pub(crate) fn connect(config: &Config) -> Result<Self, sqlx::Error> {
+        let options = PgConnectOptions::from_str(&config.database_url)?
+            .application_name("clickwire-lake")
+            .options([
+                ("statement_timeout", STATEMENT_TIMEOUT),
+                ("idle_in_transaction_session_timeout", FROZEN_AFTER),
+                ("plan_cache_mode", "force_custom_plan"),
+            ])
+            .log_slow_statements(log::LevelFilter::Off, Duration::ZERO);
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(Duration::from_secs(5))
+            .after_release(|connection, _| Box::pin(is_alive(connection)))
+            .connect_lazy_with(options);
+        Ok(Self { database: pool })
+    }
+
+    /// The database itself, for questions.
+    pub(crate) fn database(&self) -> &PgPool {
+        &self.database
+    }
+
+    /// A connection that holds the lake's lock for as long as it lives and is used.
+    pub(crate) async fn lock(&self, lock: AdvisoryLock) -> Result<PoolConnection<Postgres>, Unavailable> {
+        let mut connection = self.database.acquire().await?;
+        // It is never given back: the lock ends with it.
+        connection.close_on_drop();
+        sqlx::query("SELECT set_config('idle_session_timeout', $1, false)")
+            .bind(IDLE_TIMEOUT)
+            .execute(&mut *connection)
+            .await?;
+        let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
+            .bind(lock.deployment)
+            .bind(lock.work)
+            .fetch_one(&mut *connection)
+            .await?;
+        if is_ours { Ok(connection) } else { Err(Unavailable::Another) }
+    }
+
+    /// From now on the stream forgets nothing that the lake has not read.
+    pub(crate) async fn attach(&self) -> Result<(), sqlx::Error> {
+        sqlx::query("INSERT INTO lake_attachment DEFAULT VALUES ON CONFLICT DO NOTHING")
+            .execute(&self.database)
+            .await?;
+        Ok(())
+    }
+
+    /// The stream need not wait for the lake any more.
+    pub(crate) async fn detach(&self) -> Result<(), sqlx::Error> {
+        sqlx::query("DELETE FROM lake_attachment").execute(&self.database).await?;
+        Ok(())
+    }
+
+    /// The message behind the last range of a stream; `None` before its first.
+    pub(crate) async fn next(
+        &self,
+        stream: &str,
+        stream_created_us: i64,
+    ) -> Result<Option<u64>, sqlx::Error> {
+        let last: Option<i64> = sqlx::query_scalar(
+            "SELECT max(last_seq) FROM lake_ranges WHERE stream = $1 AND stream_created_us = $2",
+        )
+        .bind(stream)
+        .bind(stream_created_us)
+        .fetch_one(&self.database)
+        .await?;
+        Ok(last.map(|last| last as u64 + 1))
+    }
+
+    /// Where a table's metadata are; `None` if there is no such table.
+    pub(crate) async fn pointer(&self, table: &str) -> Result<Option<String>, sqlx::Error> {
+        sqlx::query_scalar(
+            "SELECT metadata_location FROM iceberg_tables \
+              WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3",
+        )
+        .bind(CATALOG)
+        .bind(NAMESPACE)
+        .bind(table)
+        .fetch_optional(&self.database)
+        .await
+    }
+
+    /// A transaction for a commit.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.database.begin().await
+    }
+}
+
+/// Whether a connection that comes back to the pool still answers: one whose other end is gone without a word
+/// must not hold its place.
+async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let ping = tokio::time::timeout(PING_TIMEOUT, connection.ping());
+    ping.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    Ok(true)
+}
+
+/// Puts a new table into the catalog.
+pub(crate) async fn create(
+    transaction: &mut PgConnection,
+    table: &str,
+    location: &str,
+    metadata: &str,
+) -> Result<(), Unavailable> {
+    sqlx::query(
+        "INSERT INTO iceberg_namespace_properties (catalog_name, namespace, property_key, property_value) \
+         VALUES ($1, $2, 'exists', 'true') ON CONFLICT DO NOTHING",
+    )
+    .bind(CATALOG)
+    .bind(NAMESPACE)
+    .execute(&mut *transaction)
+    .await?;
+    let created = sqlx::query(
+        "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(CATALOG)
+    .bind(NAMESPACE)
+    .bind(table)
+    .bind(location)
+    .execute(&mut *transaction)
+    .await?;
+    if created.rows_affected() != 1 {
+        return Err(Unavailable::Another);
+    }
+    show(transaction, table, location, metadata).await
+}
+
+/// Moves a table's pointer, unless another has moved it since.
+pub(crate) async fn move_pointer(
+    transaction: &mut PgConnection,
+    table: &str,
+    prepared: &Prepared,
+) -> Result<(), Unavailable> {
+    let moved = sqlx::query(
+        "UPDATE iceberg_tables SET metadata_location = $5, previous_metadata_location = $4 \
+          WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3 AND metadata_location = $4",
+    )
+    .bind(CATALOG)
+    .bind(NAMESPACE)
+    .bind(table)
+    .bind(&prepared.previous)
+    .bind(&prepared.location)
+    .execute(&mut *transaction)
+    .await?;
+    if moved.rows_affected() != 1 {
+        return Err(Unavailable::Another);
+    }
+    show(transaction, table, &prepared.location, &prepared.text).await
+}
+
+/// What servers show of a table.
+async fn show(
+    transaction: &mut PgConnection,
+    table: &str,
+    location: &str,
+    metadata: &str,
+) -> Result<(), Unavailable> {
+    sqlx::query(
+        "INSERT INTO lake_metadata (table_namespace, table_name, metadata_location, metadata) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT (table_namespace, table_name) \
+         DO UPDATE SET metadata_location = excluded.metadata_location, metadata = excluded.metadata",
+    )
+    .bind(NAMESPACE)
+    .bind(table)
+    .bind(location)
+    .bind(metadata)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Writes down a range that a snapshot names, unless it is known.
+pub(crate) async fn restore(
+    transaction: &mut PgConnection,
+    stream: &str,
+    range: Range,
+    rows: usize,
+    snapshot_id: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO lake_ranges (stream, stream_created_us, first_seq, last_seq, rows, snapshot_id) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+    )
+    .bind(stream)
+    .bind(range.stream_created_us)
+    .bind(range.first as i64)
+    .bind(range.last as i64)
+    .bind(rows as i64)
+    .bind(snapshot_id)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Writes down that a range of the stream is archived, in so many rows.
+pub(crate) async fn record(
+    transaction: &mut PgConnection,
+    stream: &str,
+    range: Range,
+    rows: usize,
+    snapshot_id: Option<i64>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO lake_ranges (stream, stream_created_us, first_seq, last_seq, rows, snapshot_id) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(stream)
+    .bind(range.stream_created_us)
+    .bind(range.first as i64)
+    .bind(range.last as i64)
+    .bind(rows as i64)
+    .bind(snapshot_id)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
