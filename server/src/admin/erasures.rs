@@ -26,6 +26,7 @@ use crate::{
         openapi::{self, Refused},
     },
     identity::{access::Admin, actor::Actor, signing::Keys},
+    query::export::jobs,
 };
 
 /// How long a request goes on erasing; the same order again goes on where it ended.
@@ -66,6 +67,8 @@ pub(crate) struct Erased {
     incidents: i64,
     /// Recorded dead letters that had the user in them.
     dead_letters: i64,
+    /// Kept exports of clicks that the user may have been in: they are deleted.
+    exports: i64,
     /// Clicks taken in before it are in the ledger, so erased; RFC 3339. Later ones may still be on their way: order
     /// again when the watermark has passed them. `null` until every partition has counted something.
     #[schema(format = DateTime)]
@@ -85,7 +88,8 @@ pub(crate) struct Left {
 }
 
 /// Said in every answer: docs/operate/erasure.md has the same.
-const LEFT: [Left; 6] = [
+const LEFT: [Left; 7] = [
+    Left { place: "the lake", what: "Its files, if one is in use. Run `clickwire-lake erase-user`." },
     Left {
         place: "sketches of unique users",
         what: "A few bits of a hash among those of everybody else. No user can be read from them or taken out; they end with their retention.",
@@ -107,7 +111,7 @@ const LEFT: [Left; 6] = [
         what: "Hashes of posts, for a day, and of users, for minutes.",
     },
     Left {
-        place: "backups, exports, advertisers' own systems",
+        place: "backups, files that were fetched, advertisers' own systems",
         what: "What was copied out before. Restore a backup, then order again.",
     },
 ];
@@ -191,6 +195,7 @@ impl Task<'_> {
         let erasure = within(erasure::begin(&mut transaction, &order)).await?;
         within(transaction.commit()).await?;
         let counted_before = counted.and_then(|at| shown(clickwire_ledger::at(at)));
+        let mut exports = 0;
         let (clicks, is_through) = self.sweep(actor, &order, &erasure, deadline).await?;
         let totals = if is_through {
             let mut transaction = self.begin(actor).await?;
@@ -198,6 +203,7 @@ impl Task<'_> {
             let erased =
                 clickwire_dead_letters::erase::erase(&mut transaction, advertiser_id, user_id, &stand_in);
             let dead_letters = within(erased).await?;
+            exports = within(jobs::forget(&mut transaction, advertiser_id, user_id)).await? as i64;
             let totals = within(erasure::finish(&mut transaction, &order, &erasure, dead_letters)).await?;
             within(transaction.commit()).await?;
             totals
@@ -212,6 +218,7 @@ impl Task<'_> {
             clicks,
             incidents,
             dead_letters,
+            exports,
             counted_before,
             left: LEFT.to_vec(),
         })

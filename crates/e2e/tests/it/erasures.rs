@@ -131,8 +131,21 @@ async fn traffic(stack: &Stack) -> Result<usize> {
     Ok(of_user)
 }
 
+/// A kept export with the user in it.
+async fn export(stack: &Stack) -> Result<()> {
+    let mut admin = stack.as_admin()?.connection();
+    let wanted = json!({"kind": "clicks", "parameters": {"advertiser_id": "adv_001", "format": "ndjson"}});
+    let (status, body) = admin.post("/api/v1/exports/jobs", wanted.to_string().into_bytes()).await?;
+    ensure!(status == 202, "{status}: {}", String::from_utf8_lossy(&body));
+    eventually("the export has the user", Duration::from_secs(10), async || {
+        tables_with(stack, USER).await.ok()?.contains(&"export_pieces".to_owned()).then_some(())
+    })
+    .await
+}
+
 /// An incident about the user, acknowledged, which is recorded, and a dead letter with the user in it.
 async fn records(stack: &Stack) -> Result<()> {
+    export(stack).await?;
     let alert: Uuid = eventually("the burst is an incident", Duration::from_secs(10), async || {
         let alert = "SELECT alert_id FROM alerts WHERE kind = 'user_burst' AND subject = 'adv_001/' || $1";
         sqlx::query_scalar(alert).bind(USER).fetch_optional(stack.database()).await.ok()?

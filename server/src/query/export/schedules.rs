@@ -89,6 +89,9 @@ pub(crate) fn check(kind: &str, parameters: &BTreeMap<String, String>) -> Result
     let own = ["start_time", "end_time", "time_zone", "advertiser_id", "as_of"];
     let own = own.into_iter().filter(|name| parameters.contains_key(*name));
     Error::fields(own.map(|name| (name, Some("Is the schedule's.".to_owned()))))?;
+    // It would stand in the audit log for ever.
+    let user = parameters.contains_key("user_id").then(|| "A schedule names no user.".to_owned());
+    Error::fields([("user_id", user)])?;
     Export::read(subject, Parameters::new(parameters.clone().into_iter().collect())).map(drop)
 }
 
@@ -212,9 +215,13 @@ mod tests {
         }
         let given = |name: &str| [(name.to_owned(), "csv".to_owned())].into();
         assert!(check("clicks", &given("format")).is_ok());
-        for (kind, name) in
-            [("summary", "format"), ("clicks", "start_time"), ("clicks", "nothing"), ("breakdown", "format")]
-        {
+        for (kind, name) in [
+            ("summary", "format"),
+            ("clicks", "start_time"),
+            ("clicks", "user_id"),
+            ("clicks", "nothing"),
+            ("breakdown", "format"),
+        ] {
             assert!(check(kind, &given(name)).is_err(), "{kind} {name}");
         }
     }

@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::store::Job;
-pub(crate) use self::work::work;
+pub(crate) use self::{store::forget, work::work};
 use super::{
     download,
     format::Format,

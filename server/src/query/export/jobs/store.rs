@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use clickwire_protocol::ids::AdvertiserId;
-use sqlx::{FromRow, PgPool, types::Json};
+use sqlx::{FromRow, PgConnection, PgPool, types::Json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -257,6 +257,19 @@ pub(super) async fn piece(jobs: &PgPool, job_id: Uuid, number: i32) -> Result<Op
             .fetch_optional(jobs)
             .await?;
     Ok(piece.map(Bytes::from))
+}
+
+/// Deletes the exports that a user of an advertiser may be in, those that are being made among them.
+pub(crate) async fn forget(
+    database: &mut PgConnection,
+    advertiser_id: &AdvertiserId,
+    user_id: &str,
+) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM export_jobs WHERE (advertisers IS NULL OR $1 = ANY(advertisers)) \
+            AND (kind = 'clicks' OR parameters ->> 'user_id' = $2)",
+    );
+    Ok(deleted.bind(advertiser_id).bind(user_id).execute(database).await?.rows_affected())
 }
 
 /// Deletes what has expired, and gives up what has failed too often.
