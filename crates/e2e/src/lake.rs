@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Output, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result};
 use clickwire_services::Port;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -60,19 +60,22 @@ impl Stack {
         Ok(sqlx::query_scalar(rows).fetch_one(self.database()).await?)
     }
 
-    /// Waits until the lake has as many clicks as the ledger, then compares which.
+    /// Waits until the lake has as many clicks as the ledger, and the same. Clicks may still be counted meanwhile;
+    /// a click too many or too few stays.
     pub async fn lake_equals_ledger(&self, within: Duration) -> Result<()> {
-        let archived = eventually("the lake has what the ledger has", within, async || {
-            (self.archived().await.ok()? == self.ledger().await.ok()?).then_some(())
+        let mut difference = String::new();
+        let equal = eventually("the lake has what the ledger has", within, async || {
+            let (lake, ledger) = (self.archived().await.ok()?, self.ledger().await.ok()?);
+            if lake != ledger {
+                difference = format!("the lake holds {lake} clicks, the ledger {ledger}");
+                return None;
+            }
+            let compared = self.lake_command_around_now("verify").await.ok()?;
+            difference =
+                [compared.stdout, compared.stderr].iter().map(|text| String::from_utf8_lossy(text)).collect();
+            compared.status.success().then_some(())
         })
         .await;
-        if archived.is_err() {
-            let (lake, ledger) = (self.archived().await?, self.ledger().await?);
-            ensure!(false, "after {within:?} the lake holds {lake} clicks, the ledger {ledger}");
-        }
-        let compared = self.lake_command_around_now("verify").await?;
-        let text = |output: &[u8]| String::from_utf8_lossy(output).into_owned();
-        ensure!(compared.status.success(), "{}{}", text(&compared.stdout), text(&compared.stderr));
-        Ok(())
+        equal.with_context(|| difference)
     }
 }

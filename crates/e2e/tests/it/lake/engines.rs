@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_e2e::{Load, Sent, Stack, conservation};
+use clickwire_e2e::{Load, Sent, Stack, conservation, eventually};
 use clickwire_services::{Port, python_path};
 use serde_json::{Value, json};
 use tokio::{process::Command, time::timeout};
@@ -65,7 +65,12 @@ async fn filled(stack: &mut Stack) -> Result<Counts> {
     }
     // Commits without rows, too.
     let clicks: Vec<_> = (0..20).map(click).collect();
+    let before = stack.ledger().await?;
     stack.publish(&clicks).await?;
+    eventually("they are counted", PATIENCE, async || {
+        (stack.ledger().await.ok()? == before + 20).then_some(())
+    })
+    .await?;
     stack.lake_equals_ledger(PATIENCE).await?;
     stack.publish(&clicks).await?;
     let rows: Vec<(String, String, i64)> =
@@ -120,10 +125,8 @@ async fn the_catalog_shows_what_the_last_commit_has_left() -> Result<()> {
     let _aggregator = stack.start_aggregator().await?;
     let _lake = stack.start_lake().await?;
     stack.publish(&(0..10).map(click).collect::<Vec<_>>()).await?;
-    clickwire_e2e::eventually("they are archived", PATIENCE, async || {
-        (stack.archived().await.ok()? == 10).then_some(())
-    })
-    .await?;
+    eventually("they are archived", PATIENCE, async || (stack.archived().await.ok()? == 10).then_some(()))
+        .await?;
     assert_eq!(get("/iceberg/v1/namespaces").await?, (200, json!({"namespaces": [["clickwire"]]})));
     assert_eq!(get("/iceberg/v1/namespaces?parent=clickwire").await?, (200, json!({"namespaces": []})));
     assert_eq!(get("/iceberg/v1/namespaces/clickwire").await?.0, 200);
