@@ -1,4 +1,4 @@
--- Erasures of users: what they were, what they have said. Why so: docs/decisions/0065-erasure-of-a-user.md.
+-- Erasures of users: what they were, what they have said. Why so: docs/decisions/0061-erasure-of-a-user.md.
 CREATE TABLE erasures (
     erasure_id    uuid        PRIMARY KEY,
     requested_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
