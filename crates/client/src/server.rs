@@ -38,7 +38,10 @@ impl Server {
         if !matches!(parsed.scheme_str(), Some("http" | "https")) {
             return Err(wrong("must begin with http:// or https://"));
         }
-        if parsed.host().is_none_or(str::is_empty) || !matches!(parsed.path(), "" | "/") {
+        if parsed.host().is_none_or(str::is_empty)
+            || !matches!(parsed.path(), "" | "/")
+            || parsed.query().is_some()
+        {
             return Err(wrong(
                 "must be a host, with a port if it is not the usual one, and nothing behind it",
             ));
