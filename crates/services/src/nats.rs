@@ -15,7 +15,7 @@ pub(crate) fn program(path: &Path, folder: &Path, port: u16, sync_interval: &str
     let text = format!(
         "listen: \"127.0.0.1:{port}\"\n\
          server_name: clickwire\n\
-         jetstream {{\n  store_dir: {store:?}\n  max_memory_store: 64MB\n  max_file_store: 16GB\n  \
+         jetstream {{\n  store_dir: {store:?}\n  max_memory_store: 64MB\n  max_file_store: 64GB\n  \
          sync_interval: \"{sync_interval}\"\n}}\n"
     );
     std::fs::write(&config, text).map_err(Error::io(|| format!("cannot write {}", config.display())))?;

@@ -6,10 +6,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::apt::run;
 use crate::install::{cache_folder, open_folder};
 use crate::{Error, wheel};
+
+/// Attempts of this process, which may be under way at once.
+static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
 
 /// A package in one version.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +36,9 @@ impl Package {
         if folder.exists() {
             return Ok(folder);
         }
-        // Of this process alone: it appears under its name all at once.
-        let work = cache.join(format!("{named}.{}", std::process::id()));
+        // Of this attempt alone: it appears under its name all at once.
+        let attempt = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
+        let work = cache.join(format!("{named}.{}.{attempt}", std::process::id()));
         open_folder(&work)?;
         let placed = self.unpack(&work).and_then(|unpacked| match fs::rename(&unpacked, &folder) {
             // Another process was quicker.

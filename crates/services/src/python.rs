@@ -3,9 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::apt::run;
 use crate::{Error, cache_folder};
+
+/// Attempts of this process, which may be under way at once.
+static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
 
 /// A folder to put on `PYTHONPATH` that has these packages, each named with its release as `name==1.2.3`, and what
 /// they need; installed with pip unless an earlier run has done it.
@@ -17,8 +21,9 @@ pub fn python_path(packages: &[&str]) -> Result<PathBuf, Error> {
     if place.exists() {
         return Ok(place);
     }
-    // Of this process alone: it appears under its name all at once.
-    let partial = cache_folder()?.join(format!("packages-{}", std::process::id()));
+    // Of this attempt alone: it appears under its name all at once.
+    let attempt = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
+    let partial = cache_folder()?.join(format!("packages-{}-{attempt}", std::process::id()));
     run(Command::new("python3")
         .args([
             "-m",

@@ -284,7 +284,8 @@ impl Wanted {
             sql.push(format!(" AND {of}clicked_at < ")).push_bind(end);
         }
         if let Some(advertiser_id) = advertiser_id {
-            sql.push(format!(" AND {of}advertiser_id = ")).push_bind(advertiser_id.clone());
+            // As the ledger's index has it (migration 27).
+            sql.push(format!(" AND {of}advertiser_id COLLATE \"C\" = ")).push_bind(advertiser_id.clone());
         }
     }
 }

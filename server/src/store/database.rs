@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_documents_say_how_many_connections_a_server_has() {
-        let others = FEEDS + EXPORTS + FOLLOWING + ADS + SIGN_IN + READING + WRITING;
+        let others = FEEDS + EXPORTS + JOBS + FOLLOWING + ADS + SIGN_IN + READING + WRITING;
         let settings = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/configuration.md"));
         let scaling = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/scaling.md"));
         assert!(

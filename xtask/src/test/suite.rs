@@ -1,5 +1,4 @@
-//! The programs that hold tests: compiled by cargo, run in two lanes, with the time that each test takes. The tests of
-//! the whole take longest, and mostly wait: the others run beside them, one after the other.
+//! The programs that hold tests: compiled by cargo, run one after the other, with the time that each test takes.
 //!
 //! What passes is told in a line a program, and so is each test that takes long; of a program with a test that
 //! fails everything is shown.
@@ -9,15 +8,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::interrupt::{Interrupt, POLL_EVERY, terminate};
 use crate::steps::{Steps, print};
 use crate::workspace;
-
-/// The program with the tests of the whole.
-const OF_THE_WHOLE: &str = "e2e: it";
 
 /// Tests that are listed when all are done.
 const SLOWEST: usize = 10;
@@ -61,23 +57,6 @@ struct TestProgram {
     executable: PathBuf,
 }
 
-/// Runs programs with tests.
-#[derive(Clone, Copy)]
-struct Runner<'a> {
-    steps: &'a Steps,
-    interrupt: &'a Interrupt,
-    /// What the names of tests must contain.
-    name: Option<&'a str>,
-}
-
-/// What became of a program's tests.
-struct Outcome {
-    program: String,
-    passed: bool,
-    /// Seconds, and the test's name.
-    took: Vec<(f64, String)>,
-}
-
 /// A line that the test harness prints about a test that has ended.
 #[derive(Debug, PartialEq)]
 struct Ended<'a> {
@@ -95,23 +74,14 @@ impl<'a> Suite<'a> {
     /// names contain `name`; returns how many there were.
     pub(super) fn run(&mut self, headline: &str, targets: &[&str], name: Option<&str>) -> Result<usize> {
         self.steps.say(headline);
-        let (of_the_whole, others): (Vec<_>, Vec<_>) =
-            self.programs(targets)?.into_iter().partition(|program| program.name == OF_THE_WHOLE);
-        let runner = Runner { steps: self.steps, interrupt: self.interrupt, name };
-        let lanes = std::thread::scope(|scope| {
-            let beside = scope.spawn(|| runner.run(&others));
-            [
-                runner.run(&of_the_whole),
-                beside.join().unwrap_or_else(|_| Err(anyhow!("a lane of tests died"))),
-            ]
-        });
         let (mut ran, mut failed) = (0, Vec::new());
-        for lane in lanes {
-            for outcome in lane? {
-                ran += outcome.took.len();
-                self.took.extend(outcome.took);
-                failed.extend((!outcome.passed).then_some(outcome.program));
+        for program in self.programs(targets)? {
+            self.interrupt.check()?;
+            let before = self.took.len();
+            if !self.run_program(&program, name)? {
+                failed.push(program.name);
             }
+            ran += self.took.len() - before;
         }
         if !failed.is_empty() {
             bail!("tests failed in {}", failed.join(", "));
@@ -164,20 +134,13 @@ impl<'a> Suite<'a> {
         }
         Ok(programs)
     }
-}
 
-impl Runner<'_> {
-    /// Runs programs one after the other.
-    fn run(&self, programs: &[TestProgram]) -> Result<Vec<Outcome>> {
-        programs.iter().map(|program| self.run_program(program)).collect()
-    }
-
-    fn run_program(&self, program: &TestProgram) -> Result<Outcome> {
-        self.interrupt.check()?;
+    /// Whether all tests of a program pass.
+    fn run_program(&mut self, program: &TestProgram, name: Option<&str>) -> Result<bool> {
         let mut command = Command::new(&program.executable);
         command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
         // The stable harness tells times if it is asked like this.
-        command.env("RUSTC_BOOTSTRAP", "1").args(["-Zunstable-options", "--report-time"]).args(self.name);
+        command.env("RUSTC_BOOTSTRAP", "1").args(["-Zunstable-options", "--report-time"]).args(name);
         // Tests of the whole start the programs that were built with them.
         command.env("CLICKWIRE_PROGRAMS", workspace::debug_programs()?);
         // Errors say what failed; where they came from is known by their texts.
@@ -197,11 +160,11 @@ impl Runner<'_> {
             }
             Ok(())
         });
-        let (mut said, mut took) = (Vec::new(), Vec::new());
+        let mut said = Vec::new();
         for line in BufReader::new(child.stdout.take().context("no standard output")?).lines() {
             let line = line?;
             if let Some(Ended { name, passed, seconds }) = ended(&line) {
-                took.push((seconds, format!("{}: {name}", program.name)));
+                self.took.push((seconds, format!("{}: {name}", program.name)));
                 if seconds >= LONG_SECONDS || !passed {
                     self.steps.say(&line);
                 }
@@ -226,7 +189,7 @@ impl Runner<'_> {
                 print(&errors);
             }
         }
-        Ok(Outcome { program: program.name.clone(), passed, took })
+        Ok(passed)
     }
 }
 

@@ -145,7 +145,7 @@ impl Statement<'_> {
         if !more.is_empty() {
             sql.push(format!(" AND {disposition} NOT IN ('test', 'defective')"));
         }
-        self.push_advertiser(sql, "c.advertiser_id");
+        self.push_advertiser(sql, OF_LEDGER);
         for filter in &self.question.filters {
             let not = if filter.is_exclusion { "NOT " } else { "" };
             sql.push(format!(" AND {not}{} = ANY(", of_click(filter.dimension)));
@@ -169,6 +169,9 @@ impl Statement<'_> {
         }
     }
 }
+
+/// An advertiser in the ledger, as its index has it (migration 27).
+const OF_LEDGER: &str = r#"c.advertiser_id COLLATE "C""#;
 
 pub(super) fn push_range(sql: &mut QueryBuilder<Postgres>, column: &str, range: Range) {
     sql.push(format!("{column} >= ")).push_bind(instant(range.start));
