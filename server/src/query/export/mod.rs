@@ -2,8 +2,8 @@
 //!
 //! - [`make`]: an export, checked and made; [`jobs`]: those that nobody waits for
 //! - [`schedules`]: those that are made again and again
-//! - [`sheet`]: what is exported; [`format`]: as what ([`text`], [`columnar`], [`workbook`])
-//! - [`clicks`]: clicks in any number, in the memory of a batch
+//! - [`sheet`]: what is exported; [`mod@format`]: as what ([`text`], [`columnar`], [`workbook`])
+//! - [`mod@clicks`]: clicks in any number, in the memory of a batch
 
 mod clicks;
 mod columnar;

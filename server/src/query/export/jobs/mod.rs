@@ -1,6 +1,6 @@
 //! `/api/v1/exports/jobs`: exports that are made while nobody waits, and kept for a day.
 //!
-//! - [`store`]: jobs and their files in the database; [`work`]: who makes them
+//! - [`store`]: jobs and their files in the database; [`mod@work`]: who makes them
 
 mod store;
 mod work;
