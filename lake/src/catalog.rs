@@ -243,7 +243,7 @@ pub(crate) async fn restore(
     Ok(())
 }
 
-/// Writes down that a range of the stream is archived, in so many rows.
+/// Writes down that a range of the stream is archived, and the number of its rows.
 pub(crate) async fn record(
     transaction: &mut PgConnection,
     stream: &str,

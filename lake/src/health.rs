@@ -87,7 +87,7 @@ impl Health {
         self.works(Service::Database);
     }
 
-    /// So many messages are still to be read.
+    /// The number of messages that are still to be read.
     pub(crate) fn pending(&self, messages: u64) {
         metrics::gauge!("clickwire_lake_pending").set(messages as f64);
         self.state().pending = Some(messages);

@@ -30,7 +30,7 @@ use crate::{
 /// Longest name, in bytes.
 const MAX_NAME_BYTES: usize = 200;
 
-/// Schedules of an installation, at most.
+/// Schedules of a deployment, at most.
 const MAX_SCHEDULES: i64 = 1_000;
 
 /// An export that is to be made again and again.

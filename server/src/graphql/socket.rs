@@ -68,7 +68,7 @@ pub(super) struct Session {
     schema: Questions,
     access: Arc<Access>,
     sessions: Sessions,
-    /// Who the handshake says it is, until `connection_init`.
+    /// The caller that the handshake names, until `connection_init`.
     known: Result<Caller, Error>,
     caller: Option<Caller>,
     operations: Operations,

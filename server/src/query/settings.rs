@@ -1,4 +1,4 @@
-//! `GET /api/v1/settings`: how this installation judges numbers, for pages that show them.
+//! `GET /api/v1/settings`: how this deployment judges numbers, for pages that show them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     store::database::answer,
 };
 
-/// How this installation judges numbers: the fraud rate's thresholds, and how long a minute is provisional.
+/// How this deployment judges numbers: the fraud rate's thresholds, and how long a minute is provisional.
 ///
 /// A change of the rule is in it as soon as it is in force.
 #[utoipa::path(get, path = "/api/v1/settings", operation_id = "show_settings", tag = "viewer",

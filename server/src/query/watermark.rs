@@ -1,4 +1,4 @@
-//! Up to when the installation is counted, as the ledger has it: see
+//! Up to when the deployment is counted, as the ledger has it: see
 //! [`clickwire_protocol::finality`].
 
 use clickwire_ledger::watermark;
@@ -10,7 +10,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub(crate) struct Watermark(Option<UnixMs>);
 
 impl Watermark {
-    /// The watermark of an installation with this number of partitions.
+    /// The watermark of a deployment with this number of partitions.
     pub(crate) async fn read(database: impl PgExecutor<'_>, partitions: u16) -> Result<Self, sqlx::Error> {
         Ok(Self(watermark::of_deployment(database, partitions).await?))
     }

@@ -241,7 +241,7 @@ async fn an_erased_user_is_in_no_table_and_everything_counts_as_before() -> Resu
     Ok(())
 }
 
-/// Who has ordered what stands in the log, and no secret.
+/// The log names who has ordered what, and no secret.
 async fn recorded(stack: &Stack) -> Result<()> {
     let (_, body) = stack.as_admin()?.connection().get("/api/v1/admin/audit?subject=erasures").await?;
     let log: Value = serde_json::from_slice(&body)?;

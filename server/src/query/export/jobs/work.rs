@@ -1,4 +1,4 @@
-//! Who makes exports that nobody waits for: one at a time on each server.
+//! The maker of exports that nobody waits for: one at a time on each server.
 
 use std::{sync::Arc, time::Duration};
 
