@@ -147,6 +147,11 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_ALERT_LAG_SECONDS", default_value_t = 30)]
     pub alert_lag_seconds: u32,
 
+    /// How old the oldest click that the lake has not archived must be for an alert, in seconds, where a lake is in
+    /// use. Longer than a commit of the lake takes.
+    #[arg(long, env = "CLICKWIRE_ALERT_LAKE_SECONDS", default_value_t = 600)]
+    pub alert_lake_seconds: u32,
+
     /// How long nothing must be seen of an incident before it is over, in seconds.
     #[arg(long, env = "CLICKWIRE_ALERT_QUIET_SECONDS", default_value_t = 120)]
     pub alert_quiet_seconds: u64,
@@ -259,6 +264,7 @@ impl Config {
         ensure!(self.stream_max_bytes > 0, "CLICKWIRE_STREAM_MAX_BYTES: must be positive");
         ensure!(self.dead_letters_max_bytes > 0, "CLICKWIRE_DEAD_LETTERS_MAX_BYTES: must be positive");
         ensure!(self.alert_lag_seconds > 0, "CLICKWIRE_ALERT_LAG_SECONDS: must be positive");
+        ensure!(self.alert_lake_seconds > 0, "CLICKWIRE_ALERT_LAKE_SECONDS: must be positive");
         ensure!(self.alert_quiet_seconds > 0, "CLICKWIRE_ALERT_QUIET_SECONDS: must be positive");
         self.validate_webhook()?;
         // Less than a day more in a server's spool: `spool_max_age_seconds` there. The oldest day begins up to
@@ -391,6 +397,7 @@ mod tests {
             ["--ledger-retention-days", "5"],
             ["--dead-letters-max-bytes", "0"],
             ["--alert-quiet-seconds", "0"],
+            ["--alert-lake-seconds", "0"],
             ["--alert-webhook-url", "https://alerts.example/"],
             ["--alert-webhook-url", "alerts.example"],
         ] {

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -12,19 +13,24 @@ use clickwire_dead_letters::message;
 use clickwire_process::{Backoff, failpoint, now_ms};
 use clickwire_protocol::times::UnixMs;
 use iceberg::spec::Operation;
+use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    adjustments,
     catalog::{self, Catalog, Range},
     config::Config,
     counted::{self, Outcome, Read},
+    days,
+    erasures::{self, Sweep},
     error::{Unavailable, answered},
     health::{Health, Service},
     objects::Objects,
     rows::{self, Row},
     stream::{Delivered, Reader, Source},
     table::{self, Change, Prepared, Table},
+    tables::Tables,
     upkeep,
 };
 
@@ -39,6 +45,8 @@ const NOTICEABLE: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether the consumer is still there, when nothing comes.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+const DAY_MS: i64 = 86_400_000;
 
 /// Everything that the archive needs.
 pub(crate) struct Archive {
@@ -55,11 +63,15 @@ struct Session<'a> {
     lock: sqlx::pool::PoolConnection<sqlx::Postgres>,
     source: Source,
     reader: Reader,
-    table: Table,
+    tables: Tables,
     /// The first message that is in no range.
     next: u64,
-    /// When the table is to be looked after again.
+    /// When it is looked again for adjustments and erasures.
+    follow_at: Instant,
+    /// When the tables are to be looked after again.
     upkeep_at: Instant,
+    /// Erasures that are being carried out.
+    sweep: Sweep,
 }
 
 /// Messages from the next one on, without a gap.
@@ -80,9 +92,19 @@ impl Archive {
             match stop.run_until_cancelled(session).await {
                 None => return Ok(()),
                 Some(Ok(never)) => match never {},
-                Some(Err(error)) => self.health.waiting_for(error.service(), &error),
+                Some(Err(error)) => self.wait(&error).await,
             }
             tokio::select! { () = backoff.wait() => {}, () = stop.cancelled() => return Ok(()) }
+        }
+    }
+
+    /// Says what is waited for, here and, if that is possible, in the database.
+    async fn wait(&self, error: &Unavailable) {
+        let service = error.service();
+        self.health.waiting_for(service, error);
+        if service != Service::Database {
+            // Who watches sees a lake that stands still, whether or not it could say why.
+            drop(answered(self.catalog.waits(Some(service.name()))).await);
         }
     }
 
@@ -100,8 +122,36 @@ impl Archive {
                 Some(error) => return Err(error),
                 None => self.health.reading(),
             }
-            session.look_after_the_table().await?;
+            session.look_after_tables().await?;
         }
+    }
+
+    /// Does what is due now, and says when it is due again.
+    async fn look_after(
+        &self,
+        tables: &mut Tables,
+        (source, next): (&Source, u64),
+        (follow_at, upkeep_at): (&mut Instant, &mut Instant),
+        sweep: &mut Sweep,
+    ) -> Result<(), Unavailable> {
+        let Self { catalog, objects, config, .. } = self;
+        if Instant::now() >= *follow_at {
+            *follow_at = Instant::now() + Duration::from_secs(config.flush_seconds);
+            adjustments::copy(catalog, objects, &mut tables.adjustments).await?;
+            sweep.go_on((catalog, objects), &mut tables.clicks, source, next).await?;
+        }
+        if Instant::now() >= *upkeep_at {
+            *upkeep_at = Instant::now() + Duration::from_secs(config.upkeep_seconds);
+            let clicks = (config, config.retention_days());
+            let counts = (config, config.counts_retention_days());
+            let first = counts.1.map(|days| counted::at(upkeep::first_day(days) * DAY_MS));
+            days::write(catalog, objects, &mut tables.daily_counts, first).await?;
+            upkeep::round(catalog, objects, &mut tables.daily_counts, counts).await?;
+            upkeep::round(catalog, objects, &mut tables.adjustments, clicks).await?;
+            let swept_before_ms = upkeep::round(catalog, objects, &mut tables.clicks, clicks).await?;
+            erasures::finish(catalog, &tables.clicks, counted::at(swept_before_ms)).await?;
+        }
+        Ok(())
     }
 
     async fn begin(&self) -> Result<Session<'_>, Unavailable> {
@@ -117,10 +167,12 @@ impl Archive {
             tracing::error!(messages, "the stream has forgotten messages that were not archived");
         }
         let reader = source.read_from(next).await?;
-        let table = Table::clicks(&self.catalog, &self.objects).await?;
+        let tables = Tables::open(&self.catalog, &self.objects).await?;
         self.health.works(Service::Objects);
-        let upkeep_at = Instant::now() + Duration::from_secs(self.config.upkeep_seconds);
-        Ok(Session { archive: self, lock, source, reader, table, next, upkeep_at })
+        let follow_at = Instant::now();
+        let upkeep_at = follow_at + Duration::from_secs(self.config.upkeep_seconds);
+        let sweep = Sweep::default();
+        Ok(Session { archive: self, lock, source, reader, tables, next, follow_at, upkeep_at, sweep })
     }
 }
 
@@ -133,7 +185,7 @@ impl Session<'_> {
         let mut until = None;
         let mut looked_at = Instant::now();
         while batch.messages < config.batch_max && batch.bytes < BATCH_BYTES {
-            if batch.last.is_none() && Instant::now() >= self.upkeep_at {
+            if batch.last.is_none() && Instant::now() >= self.follow_at.min(self.upkeep_at) {
                 break;
             }
             if until.is_some_and(|until| Instant::now() >= until) {
@@ -157,13 +209,11 @@ impl Session<'_> {
         (batch, None)
     }
 
-    async fn look_after_the_table(&mut self) -> Result<(), Unavailable> {
-        let Archive { catalog, objects, config, .. } = self.archive;
-        if Instant::now() >= self.upkeep_at {
-            self.upkeep_at = Instant::now() + Duration::from_secs(config.upkeep_seconds);
-            upkeep::round(catalog, objects, &mut self.table, config).await?;
-        }
-        Ok(())
+    /// Does what is due beside clicks.
+    async fn look_after_tables(&mut self) -> Result<(), Unavailable> {
+        let Self { archive, lock, source, tables, next, follow_at, upkeep_at, sweep, .. } = self;
+        let work = archive.look_after(tables, (source, *next), (follow_at, upkeep_at), sweep);
+        holding(lock, work).await
     }
 
     /// Whether lock and consumer are still ours.
@@ -179,15 +229,21 @@ impl Session<'_> {
         let started = Instant::now();
         let rows = self.settle(batch.clicks).await?;
         failpoint::reached("lake_settled");
-        let prepared = if rows.is_empty() { None } else { Some(self.write(range, &rows).await?) };
+        let prepared = if rows.is_empty() {
+            None
+        } else {
+            let Self { archive, lock, tables, .. } = self;
+            Some(holding(lock, write(&archive.objects, &tables.clicks, range, &rows)).await?)
+        };
         failpoint::reached("lake_written");
         answered(self.commit(range, rows.len(), prepared.as_ref())).await?;
         failpoint::reached("lake_committed");
         if let Some(prepared) = prepared {
-            self.table.advance(prepared);
+            self.tables.clicks.advance(prepared);
         }
         self.next = last + 1;
         self.archive.health.works(Service::Objects);
+        answered(self.archive.catalog.waits(None)).await?;
         metrics::counter!("clickwire_lake_clicks_total").increment(rows.len() as u64);
         metrics::counter!("clickwire_lake_commits_total").increment(1);
         metrics::histogram!("clickwire_lake_commit_seconds").record(started.elapsed().as_secs_f64());
@@ -248,28 +304,6 @@ impl Session<'_> {
         Ok(floors)
     }
 
-    /// Puts rows into files, one for each day of receipt.
-    async fn write(&self, range: Range, rows: &[Row]) -> Result<Prepared, Unavailable> {
-        let mut days: BTreeMap<i32, Vec<&Row>> = BTreeMap::new();
-        for row in rows {
-            days.entry(row.day()).or_default().push(row);
-        }
-        let objects = &self.archive.objects;
-        let mut added = Vec::new();
-        for (day, rows) in days {
-            let batch = rows::batch(self.table.metadata.current_schema(), rows)?;
-            added.push(self.table.write(objects, day, &batch).await?);
-            failpoint::reached("lake_file_written");
-        }
-        let summary = vec![
-            (table::STREAM_CREATED, range.stream_created_us.to_string()),
-            (table::FIRST_SEQ, range.first.to_string()),
-            (table::LAST_SEQ, range.last.to_string()),
-        ];
-        let change = Change { operation: Operation::Append, added, removed: HashSet::new(), summary };
-        self.table.prepare(objects, change).await
-    }
-
     async fn commit(
         &self,
         range: Range,
@@ -281,7 +315,7 @@ impl Session<'_> {
         let snapshot_id = prepared.map(|prepared| prepared.snapshot_id);
         catalog::record(&mut transaction, names.stream(), range, rows, snapshot_id).await?;
         if let Some(prepared) = prepared {
-            catalog::move_pointer(&mut transaction, self.table.name, prepared).await?;
+            catalog::move_pointer(&mut transaction, self.tables.clicks.definition.name, prepared).await?;
         }
         failpoint::reached("lake_before_commit");
         transaction.commit().await?;
@@ -290,6 +324,46 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// Does something that may take long, and uses the lock meanwhile: it is lost when it is not used.
+async fn holding<T>(
+    lock: &mut PgConnection,
+    work: impl Future<Output = Result<T, Unavailable>>,
+) -> Result<T, Unavailable> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = sleep(LOOK_EVERY) => answered(sqlx::query("SELECT 1").execute(&mut *lock)).await?,
+        };
+    }
+}
+
+/// Puts rows into files, one for each day of receipt.
+async fn write(
+    objects: &Objects,
+    table: &Table,
+    range: Range,
+    rows: &[Row],
+) -> Result<Prepared, Unavailable> {
+    let mut days: BTreeMap<i32, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        days.entry(row.day()).or_default().push(row);
+    }
+    let mut added = Vec::new();
+    for (day, rows) in days {
+        let batch = rows::batch(table.metadata.current_schema(), rows)?;
+        added.push(table.write(objects, day, &batch).await?);
+        failpoint::reached("lake_file_written");
+    }
+    let summary = vec![
+        (table::STREAM_CREATED, range.stream_created_us.to_string()),
+        (table::FIRST_SEQ, range.first.to_string()),
+        (table::LAST_SEQ, range.last.to_string()),
+    ];
+    let change = Change { operation: Operation::Append, added, removed: HashSet::new(), summary };
+    table.prepare(objects, change).await
 }
 
 fn skipped(reason: &'static str) {

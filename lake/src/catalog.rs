@@ -96,6 +96,13 @@ impl Catalog {
         Ok(())
     }
 
+    /// Notes what the lake waits for, for whoever watches; `None`: for nothing.
+    pub(crate) async fn waits(&self, service: Option<&str>) -> Result<(), sqlx::Error> {
+        let noted = "UPDATE lake_attachment SET waiting_for = $1 WHERE waiting_for IS DISTINCT FROM $1";
+        sqlx::query(noted).bind(service).execute(&self.database).await?;
+        Ok(())
+    }
+
     /// The stream need not wait for the lake any more.
     pub(crate) async fn detach(&self) -> Result<(), sqlx::Error> {
         sqlx::query("DELETE FROM lake_attachment").execute(&self.database).await?;

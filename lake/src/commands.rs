@@ -13,7 +13,7 @@ use crate::{
     catalog::Catalog,
     config::{self, Command, Config},
     objects::Objects,
-    schema,
+    schema::CLICKS,
     stream::Source,
     table::Table,
 };
@@ -51,6 +51,6 @@ async fn broker(config: &Config) -> anyhow::Result<async_nats::jetstream::Contex
 /// The table of clicks, which must be there.
 async fn clicks(config: &Config, catalog: &Catalog) -> anyhow::Result<(Table, Objects)> {
     let objects = Objects::open(&config.url, config::object_store_options())?;
-    let table = Table::load(catalog, &objects, schema::CLICKS).await?;
+    let table = Table::load(catalog, &objects, &CLICKS).await?;
     Ok((table.context("nothing is archived yet")?, objects))
 }

@@ -84,9 +84,13 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LAKE_COMPACT_FILES", default_value_t = 30, global = true)]
     pub compact_files: usize,
 
-    /// How long the lake keeps clicks, in days of receipt; 0: for ever.
+    /// How long the lake keeps clicks, in days of receipt, and adjustments; 0: for ever.
     #[arg(long, env = "CLICKWIRE_LAKE_RETENTION_DAYS", default_value_t = 0, global = true)]
     pub retention_days: u32,
+
+    /// How long the lake keeps counts of days, in days; 0: for ever. Not shorter than clicks.
+    #[arg(long, env = "CLICKWIRE_LAKE_COUNTS_RETENTION_DAYS", default_value_t = 0, global = true)]
+    pub counts_retention_days: u32,
 
     /// What to log: a level, or `target=level` pairs.
     #[arg(long, env = "CLICKWIRE_LOG", default_value = "info", global = true)]
@@ -154,6 +158,13 @@ impl Config {
         ensure!(self.keep_snapshots_seconds > 0, "CLICKWIRE_LAKE_KEEP_SNAPSHOTS_SECONDS: must be positive");
         ensure!(self.upkeep_seconds > 0, "CLICKWIRE_LAKE_UPKEEP_SECONDS: must be positive");
         ensure!(self.compact_files >= 2, "CLICKWIRE_LAKE_COMPACT_FILES: at least 2");
+        let days = |days: Option<u32>| days.unwrap_or(u32::MAX);
+        ensure!(
+            days(self.counts_retention_days()) >= days(self.retention_days()),
+            "CLICKWIRE_LAKE_COUNTS_RETENTION_DAYS ({}): must not be shorter than CLICKWIRE_LAKE_RETENTION_DAYS ({})",
+            self.counts_retention_days,
+            self.retention_days
+        );
         Ok(())
     }
 
@@ -170,6 +181,11 @@ impl Config {
     /// How long clicks are kept, in days; `None`: for ever.
     pub(crate) fn retention_days(&self) -> Option<u32> {
         (self.retention_days > 0).then_some(self.retention_days)
+    }
+
+    /// How long counts of days are kept, in days; `None`: for ever.
+    pub(crate) fn counts_retention_days(&self) -> Option<u32> {
+        (self.counts_retention_days > 0).then_some(self.counts_retention_days)
     }
 
     /// Age of the oldest message that the stream can hold.
@@ -204,6 +220,8 @@ mod tests {
             ["--batch-max", "0"],
             ["--flush-seconds", "0"],
             ["--url", "ftp://a/b"],
+            // Clicks for ever, and counts not.
+            ["--counts-retention-days", "30"],
         ] {
             assert!(config(&flags).validate().is_err(), "{flags:?}");
         }

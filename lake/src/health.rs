@@ -26,7 +26,8 @@ pub(crate) enum Service {
 impl Service {
     const ALL: [Self; 4] = [Self::Broker, Self::Database, Self::Objects, Self::Aggregator];
 
-    fn name(self) -> &'static str {
+    /// The name in `/health` and in the database.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Broker => "nats",
             Self::Database => "database",

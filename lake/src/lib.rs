@@ -15,20 +15,30 @@
 //! A row is a click that the ledger holds, as it was counted. A resend is no second row: its message is not the
 //! one that the ledger has counted. What the aggregator sets aside is none either; when it is replayed, it comes
 //! as a new message.
+//!
+//! Two more tables follow the ledger: verdicts that change later ([`adjustments`]) and counts of whole days
+//! ([`days`]). How far they are is stored in the transactions that move their pointers, too.
 
 pub mod commands;
 pub mod config;
 
+mod adjustments;
 mod archive;
 mod catalog;
+mod columns;
 mod counted;
+mod days;
+mod erase;
+mod erasures;
 mod error;
 mod health;
+mod manifests;
 mod objects;
 mod rows;
 mod schema;
 mod stream;
 mod table;
+mod tables;
 mod upkeep;
 
 use std::sync::Arc;

@@ -7,12 +7,13 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use clickwire_process::failpoint;
 use futures_util::TryStreamExt as _;
 use object_store::{
     ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, local::LocalFileSystem,
     parse_url_opts, path::Path,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 use crate::error::Unavailable;
@@ -60,6 +61,13 @@ impl Objects {
 
     /// Puts a file where none is.
     pub(crate) async fn put(&self, location: &str, content: Bytes) -> Result<(), Unavailable> {
+        if failpoint::is_hit("lake_store_slow") {
+            sleep(PATIENCE / 20).await;
+        }
+        if failpoint::is_hit("lake_store_full") {
+            let source = Box::new(std::io::Error::from(std::io::ErrorKind::StorageFull));
+            return Err(object_store::Error::Generic { store: "failpoint", source }.into());
+        }
         let path = self.path(location);
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let put = self.store.put_opts(&path, PutPayload::from_bytes(content), options);

@@ -95,6 +95,11 @@ impl Source {
         Ok(Self { created_us, first, stream })
     }
 
+    /// The stream's last message, as it is now.
+    pub(crate) async fn last(&self) -> Result<u64, Unavailable> {
+        Ok(within(self.stream.get_info()).await?.state.last_sequence)
+    }
+
     /// A new consumer that begins with a message, in place of those of earlier sessions.
     pub(crate) async fn read_from(&self, first: u64) -> Result<Reader, Unavailable> {
         let name = format!("{}{}", Names::LAKE_CONSUMER, Uuid::new_v4().simple());

@@ -7,13 +7,12 @@ use std::collections::{HashMap, HashSet};
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use clickwire_process::now_ms;
+use clickwire_process::{failpoint, now_ms};
 use iceberg::{
     io::FileIO,
     spec::{
-        DataFile, DataFileBuilder, FormatVersion, Literal, MAIN_BRANCH, Manifest, ManifestFile, ManifestList,
-        ManifestListWriter, ManifestWriterBuilder, Operation, PrimitiveLiteral, Snapshot, Struct, Summary,
-        TableMetadata,
+        DataFile, Literal, MAIN_BRANCH, ManifestFile, ManifestListWriter, Operation, PrimitiveLiteral,
+        Snapshot, Struct, Summary, TableMetadata,
     },
     writer::file_writer::{FileWriter as _, FileWriterBuilder as _, ParquetWriterBuilder},
 };
@@ -27,8 +26,9 @@ use uuid::Uuid;
 use crate::{
     catalog::{self, Catalog},
     error::{Unavailable, answered},
+    manifests::{self, Manifests},
     objects::Objects,
-    schema::{self, NAMESPACE},
+    schema::Definition,
 };
 
 /// Rows that a reader can skip together.
@@ -41,9 +41,12 @@ pub(crate) const STREAM_CREATED: &str = "clickwire.stream-created-us";
 pub(crate) const FIRST_SEQ: &str = "clickwire.first-seq";
 pub(crate) const LAST_SEQ: &str = "clickwire.last-seq";
 
+/// More manifests than these are put together by the next change.
+const MANIFESTS: usize = 100;
+
 /// A table as one metadata file describes it.
 pub(crate) struct Table {
-    pub(crate) name: &'static str,
+    pub(crate) definition: &'static Definition,
     pub(crate) metadata: TableMetadata,
     /// Where the metadata are.
     location: String,
@@ -70,32 +73,36 @@ pub(crate) struct Prepared {
 }
 
 impl Table {
-    /// The table of clicks, made if it is missing.
-    pub(crate) async fn clicks(catalog: &Catalog, objects: &Objects) -> Result<Self, Unavailable> {
-        if let Some(table) = Self::load(catalog, objects, schema::CLICKS).await? {
+    /// A table, made if it is missing.
+    pub(crate) async fn open(
+        catalog: &Catalog,
+        objects: &Objects,
+        definition: &'static Definition,
+    ) -> Result<Self, Unavailable> {
+        if let Some(table) = Self::load(catalog, objects, definition).await? {
             return Ok(table);
         }
-        let metadata = schema::new_clicks(objects.location(&format!("{NAMESPACE}/{}", schema::CLICKS)))?;
+        let metadata = definition.metadata(objects.location(&definition.folder()))?;
         let (location, text) = put_metadata(objects, &metadata, 0).await?;
         answered(async {
             let mut transaction = catalog.begin().await?;
-            catalog::create(&mut transaction, schema::CLICKS, &location, &text).await?;
+            catalog::create(&mut transaction, definition.name, &location, &text).await?;
             transaction.commit().await.map_err(Unavailable::from)
         })
         .await?;
-        Ok(Self { name: schema::CLICKS, metadata, location })
+        Ok(Self { definition, metadata, location })
     }
 
     /// A table, if there is one.
     pub(crate) async fn load(
         catalog: &Catalog,
         objects: &Objects,
-        name: &'static str,
+        definition: &'static Definition,
     ) -> Result<Option<Self>, Unavailable> {
-        let Some(location) = answered(catalog.pointer(name)).await? else { return Ok(None) };
+        let Some(location) = answered(catalog.pointer(definition.name)).await? else { return Ok(None) };
         let metadata = serde_json::from_slice(&objects.get(&location).await?)
             .map_err(|error| Unavailable::Rows(format!("{location}: {error}")))?;
-        Ok(Some(Self { name, metadata, location }))
+        Ok(Some(Self { definition, metadata, location }))
     }
 
     /// The table as it is after a commit.
@@ -104,14 +111,14 @@ impl Table {
         self.location = prepared.location;
     }
 
-    /// Puts rows of one day of receipt into a new data file. The day is counted from 1970.
+    /// Puts rows of one day into a new data file. The day is counted from 1970.
     pub(crate) async fn write(
         &self,
         objects: &Objects,
         day: i32,
         rows: &RecordBatch,
     ) -> Result<DataFile, Unavailable> {
-        let name = format!("data/received_day={}/{}.parquet", date(day), Uuid::now_v7());
+        let name = format!("data/{}={}/{}.parquet", self.definition.partition(), date(day), Uuid::now_v7());
         let location = format!("{}/{name}", self.metadata.location());
         let memory = FileIO::new_with_memory();
         let output = memory.new_output(&location)?;
@@ -139,14 +146,14 @@ impl Table {
     pub(crate) async fn files(&self, objects: &Objects) -> Result<Vec<DataFile>, Unavailable> {
         let mut files = Vec::new();
         for manifest in self.manifests(objects).await? {
-            let entries = read_manifest(objects, &manifest).await?;
+            let entries = manifests::read(objects, &manifest).await?;
             let alive = entries.entries().iter().filter(|entry| entry.is_alive());
             files.extend(alive.map(|entry| entry.data_file().clone()));
         }
         Ok(files)
     }
 
-    /// The data files of the current snapshot with days of receipt in a range of times.
+    /// The data files of the current snapshot with days in a range of times.
     pub(crate) async fn files_between(
         &self,
         objects: &Objects,
@@ -162,7 +169,7 @@ impl Table {
     /// The manifests of the current snapshot that have a living file.
     async fn manifests(&self, objects: &Objects) -> Result<Vec<ManifestFile>, Unavailable> {
         let Some(snapshot) = self.metadata.current_snapshot() else { return Ok(Vec::new()) };
-        let mut manifests = read_list(objects, snapshot).await?;
+        let mut manifests = manifests::read_list(objects, snapshot).await?;
         manifests.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
         Ok(manifests)
     }
@@ -173,9 +180,9 @@ impl Table {
         named.extend(self.metadata.metadata_log().iter().map(|log| log.metadata_file.clone()));
         for snapshot in self.metadata.snapshots() {
             named.insert(snapshot.manifest_list().to_owned());
-            for manifest in read_list(objects, snapshot).await? {
+            for manifest in manifests::read_list(objects, snapshot).await? {
                 if named.insert(manifest.manifest_path.clone()) {
-                    let entries = read_manifest(objects, &manifest).await?;
+                    let entries = manifests::read(objects, &manifest).await?;
                     let alive = entries.entries().iter().filter(|entry| entry.is_alive());
                     named.extend(alive.map(|entry| entry.file_path().to_owned()));
                 }
@@ -188,7 +195,7 @@ impl Table {
     pub(crate) async fn publish(&mut self, catalog: &Catalog, prepared: Prepared) -> Result<(), Unavailable> {
         answered(async {
             let mut transaction = catalog.begin().await?;
-            catalog::move_pointer(&mut transaction, self.name, &prepared).await?;
+            catalog::move_pointer(&mut transaction, self.definition.name, &prepared).await?;
             transaction.commit().await.map_err(Unavailable::from)
         })
         .await?;
@@ -215,7 +222,15 @@ impl Table {
         let (location, text) = put_metadata(objects, &metadata, metadata.last_sequence_number()).await?;
         let snapshot_id = metadata.current_snapshot_id().unwrap_or_default();
         let prepared = Prepared { previous: self.location.clone(), location, text, metadata, snapshot_id };
-        self.publish(catalog, prepared).await
+        failpoint::reached("lake_expiry_written");
+        self.publish(catalog, prepared).await?;
+        failpoint::reached("lake_expired");
+        Ok(())
+    }
+
+    /// The sequence number of the oldest snapshot that is kept; none without a snapshot.
+    pub(crate) fn oldest_kept(&self) -> Option<i64> {
+        self.metadata.snapshots().map(|snapshot| snapshot.sequence_number()).min()
     }
 
     /// Puts everything that a change needs but the pointer into the object store.
@@ -223,14 +238,14 @@ impl Table {
         let snapshot_id = rand::rng().random_range(1..i64::MAX);
         let mut manifests = self.manifests(objects).await?;
         let mut removed_rows = 0;
-        if !change.removed.is_empty() {
+        if !change.removed.is_empty() || manifests.len() > MANIFESTS {
             (manifests, removed_rows) =
                 self.without(objects, manifests, &change.removed, snapshot_id).await?;
         }
         let added_rows: u64 = change.added.iter().map(DataFile::record_count).sum();
         let counts = self.counts(&change, added_rows, removed_rows);
         if !change.added.is_empty() {
-            let mut writer = Manifests::begin(self, snapshot_id)?;
+            let mut writer = Manifests::begin(&self.metadata, snapshot_id)?;
             for file in change.added {
                 writer.writer.add_file(file, -1)?;
             }
@@ -254,7 +269,8 @@ impl Table {
         Ok(Prepared { previous: self.location.clone(), location, text, metadata, snapshot_id })
     }
 
-    /// The manifests without some files: those that have one of them are put into a new one, without it.
+    /// The manifests without some files: those that have one of them are put into a new one, without it. Of many
+    /// manifests all are.
     async fn without(
         &self,
         objects: &Objects,
@@ -263,12 +279,13 @@ impl Table {
         snapshot_id: i64,
     ) -> Result<(Vec<ManifestFile>, u64), Unavailable> {
         let mut kept = Vec::new();
-        let mut rewritten = Manifests::begin(self, snapshot_id)?;
+        let mut rewritten = Manifests::begin(&self.metadata, snapshot_id)?;
+        let are_many = manifests.len() > MANIFESTS;
         let (mut found, mut removed_rows) = (0, 0);
         for manifest in manifests {
-            let entries = read_manifest(objects, &manifest).await?;
+            let entries = manifests::read(objects, &manifest).await?;
             let alive: Vec<_> = entries.entries().iter().filter(|entry| entry.is_alive()).collect();
-            if !alive.iter().any(|entry| removed.contains(entry.file_path())) {
+            if !are_many && !alive.iter().any(|entry| removed.contains(entry.file_path())) {
                 kept.push(manifest);
                 continue;
             }
@@ -279,7 +296,11 @@ impl Table {
                 if removed.contains(entry.file_path()) {
                     found += 1;
                     removed_rows += file.record_count();
-                    rewritten.writer.add_delete_file(bare(&file)?, sequence, Some(file_sequence))?;
+                    rewritten.writer.add_delete_file(
+                        manifests::bare(&file)?,
+                        sequence,
+                        Some(file_sequence),
+                    )?;
                 } else {
                     let added_by = entry.snapshot_id().unwrap_or(manifest.added_snapshot_id);
                     rewritten.writer.add_existing_file(file, added_by, sequence, Some(file_sequence))?;
@@ -334,56 +355,6 @@ impl Table {
     }
 }
 
-/// A manifest that is being written.
-struct Manifests {
-    memory: FileIO,
-    location: String,
-    writer: iceberg::spec::ManifestWriter,
-}
-
-impl Manifests {
-    fn begin(table: &Table, snapshot_id: i64) -> Result<Self, Unavailable> {
-        let memory = FileIO::new_with_memory();
-        let location = format!("{}/metadata/{}-m0.avro", table.metadata.location(), Uuid::now_v7());
-        let builder = ManifestWriterBuilder::new(
-            memory.new_output(&location)?,
-            Some(snapshot_id),
-            table.metadata.current_schema().clone(),
-            table.metadata.default_partition_spec().as_ref().clone(),
-        );
-        Ok(Self { memory, location, writer: builder.build_v2_data() })
-    }
-
-    async fn finish(self, objects: &Objects) -> Result<ManifestFile, Unavailable> {
-        let manifest = self.writer.write_manifest_file().await?;
-        objects.put(&self.location, self.memory.new_input(&self.location)?.read().await?).await?;
-        Ok(manifest)
-    }
-}
-
-/// A data file without what is said of its content: the bounds of a column may be a user's name.
-fn bare(file: &DataFile) -> Result<DataFile, Unavailable> {
-    DataFileBuilder::default()
-        .content(file.content_type())
-        .file_path(file.file_path().to_owned())
-        .file_format(file.file_format())
-        .partition(file.partition().clone())
-        .record_count(file.record_count())
-        .file_size_in_bytes(file.file_size_in_bytes())
-        .build()
-        .map_err(|error| Unavailable::Rows(error.to_string()))
-}
-
-async fn read_list(objects: &Objects, snapshot: &Snapshot) -> Result<Vec<ManifestFile>, Unavailable> {
-    let list = objects.get(snapshot.manifest_list()).await?;
-    let list = ManifestList::parse_with_version(&list, FormatVersion::V2)?;
-    Ok(list.consume_entries().into_iter().collect())
-}
-
-async fn read_manifest(objects: &Objects, manifest: &ManifestFile) -> Result<Manifest, Unavailable> {
-    Ok(Manifest::parse_avro(&objects.get(&manifest.manifest_path).await?)?)
-}
-
 async fn put_metadata(
     objects: &Objects,
     metadata: &TableMetadata,
@@ -395,12 +366,17 @@ async fn put_metadata(
     Ok((location, text))
 }
 
-/// The day of receipt of a data file's rows, counted from 1970.
+/// The day of a data file's rows, counted from 1970.
 pub(crate) fn day(file: &DataFile) -> Option<i32> {
     match file.partition().iter().next()?? {
         Literal::Primitive(PrimitiveLiteral::Int(day)) => Some(*day),
         _ => None,
     }
+}
+
+/// The day of a time in microseconds, counted from 1970.
+pub(crate) fn day_of(time_us: i64) -> i32 {
+    i32::try_from(time_us.div_euclid(DAY_US)).unwrap_or_default()
 }
 
 /// A day counted from 1970, as `2026-11-28`.

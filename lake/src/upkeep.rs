@@ -1,4 +1,4 @@
-//! What keeps the table in shape: small files are put together, snapshots expire, days beyond the retention are
+//! What keeps a table in shape: small files are put together, snapshots expire, days beyond the retention are
 //! deleted, and files that nothing names are removed.
 //!
 //! Each is a commit of its own by the one who archives, between two batches; a crash anywhere leaves files that
@@ -13,7 +13,7 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_ord::sort::{SortColumn, lexsort_to_indices};
 use arrow_select::{concat::concat_batches, take::take_record_batch};
-use clickwire_process::now_ms;
+use clickwire_process::{failpoint, now_ms};
 use iceberg::{
     arrow::schema_to_arrow_schema,
     spec::{DataFile, Operation},
@@ -21,11 +21,10 @@ use iceberg::{
 
 use crate::{
     catalog::Catalog,
+    columns,
     config::Config,
     error::Unavailable,
     objects::Objects,
-    rows,
-    schema::{self, NAMESPACE},
     table::{Change, Table, day},
 };
 
@@ -38,28 +37,36 @@ const TOGETHER_ROWS: u64 = 1_000_000;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Everything once.
+/// Everything once; rows are kept for `retention_days`, or for ever. Returns the time before which files were put
+/// that are removed if no kept snapshot names them.
 pub(crate) async fn round(
     catalog: &Catalog,
     objects: &Objects,
     table: &mut Table,
-    config: &Config,
-) -> Result<(), Unavailable> {
-    forget_days(catalog, objects, table, config).await?;
+    (config, retention_days): (&Config, Option<u32>),
+) -> Result<i64, Unavailable> {
+    if let Some(days) = retention_days {
+        forget_days(catalog, objects, table, first_day(days)).await?;
+    }
     compact(catalog, objects, table, config).await?;
-    table.expire(catalog, objects, now_ms() - config.keep_snapshots_ms()).await?;
-    sweep(objects, table, config).await
+    let before_ms = now_ms() - config.keep_snapshots_ms();
+    table.expire(catalog, objects, before_ms).await?;
+    sweep(objects, table, before_ms).await?;
+    Ok(before_ms)
 }
 
-/// Deletes the rows of days beyond the retention.
+/// The first day that a retention keeps, counted from 1970.
+pub(crate) fn first_day(retention_days: u32) -> i64 {
+    now_ms() / DAY_MS - i64::from(retention_days)
+}
+
+/// Deletes the rows of days before the first.
 async fn forget_days(
     catalog: &Catalog,
     objects: &Objects,
     table: &mut Table,
-    config: &Config,
+    first: i64,
 ) -> Result<(), Unavailable> {
-    let Some(days) = config.retention_days() else { return Ok(()) };
-    let first = now_ms() / DAY_MS - i64::from(days);
     let files = table.files(objects).await?;
     let old = files.iter().filter(|file| day(file).is_some_and(|day| i64::from(day) < first));
     let removed: HashSet<String> = old.map(|file| file.file_path().to_owned()).collect();
@@ -68,7 +75,10 @@ async fn forget_days(
     }
     let change = Change { operation: Operation::Delete, added: Vec::new(), removed, summary: Vec::new() };
     let prepared = table.prepare(objects, change).await?;
-    table.publish(catalog, prepared).await
+    failpoint::reached("lake_retention_written");
+    table.publish(catalog, prepared).await?;
+    failpoint::reached("lake_retention_committed");
+    Ok(())
 }
 
 /// Puts small files of a day together, when there are many, or when the day has ended.
@@ -117,13 +127,16 @@ async fn put_together(
     let mut batches = Vec::new();
     for file in files {
         let content = objects.get(file.file_path()).await?;
-        batches.extend(rows::batches(content)?.collect::<Result<Vec<_>, _>>()?);
+        batches.extend(columns::batches(content)?.collect::<Result<Vec<_>, _>>()?);
     }
     let added = vec![table.write(objects, day, &sorted(table, &batches)?).await?];
+    failpoint::reached("lake_compaction_file_written");
     let removed = files.iter().map(|file| file.file_path().to_owned()).collect();
     let change = Change { operation: Operation::Replace, added, removed, summary: Vec::new() };
     let prepared = table.prepare(objects, change).await?;
+    failpoint::reached("lake_compaction_written");
     table.publish(catalog, prepared).await?;
+    failpoint::reached("lake_compaction_committed");
     metrics::counter!("clickwire_lake_compacted_files_total").increment(files.len() as u64);
     Ok(())
 }
@@ -134,7 +147,9 @@ fn sorted(table: &Table, batches: &[RecordBatch]) -> Result<RecordBatch, Unavail
     let schema = Arc::new(schema_to_arrow_schema(table.metadata.current_schema())?);
     let all = batches.first().map(RecordBatch::schema).unwrap_or_else(|| Arc::clone(&schema));
     let all = concat_batches(&all, batches).map_err(wrong)?;
-    let keys: Vec<SortColumn> = schema::ORDER
+    let keys: Vec<SortColumn> = table
+        .definition
+        .order
         .iter()
         .filter_map(|name| all.column_by_name(name))
         .map(|column| SortColumn { values: Arc::clone(column), options: None })
@@ -144,17 +159,17 @@ fn sorted(table: &Table, batches: &[RecordBatch]) -> Result<RecordBatch, Unavail
     RecordBatch::try_new(schema, all.columns().to_vec()).map_err(wrong)
 }
 
-/// Removes files that no kept snapshot names.
-async fn sweep(objects: &Objects, table: &Table, config: &Config) -> Result<(), Unavailable> {
+/// Removes files that no kept snapshot names and that were put before a time.
+async fn sweep(objects: &Objects, table: &Table, before_ms: i64) -> Result<(), Unavailable> {
     // The list first: what is named later was put later.
-    let files = objects.list(&format!("{NAMESPACE}/{}", schema::CLICKS)).await?;
+    let files = objects.list(&table.definition.folder()).await?;
     let named = table.named(objects).await?;
-    let before_us = (now_ms() - config.keep_snapshots_ms()) * 1_000;
     let mut removed = 0_u64;
     for (name, put_at_us) in files {
         let location = objects.location(&name);
-        if put_at_us < before_us && !named.contains(&location) {
+        if put_at_us < before_ms * 1_000 && !named.contains(&location) {
             objects.delete(&location).await?;
+            failpoint::reached("lake_file_removed");
             removed += 1;
         }
     }

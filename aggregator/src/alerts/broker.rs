@@ -1,4 +1,4 @@
-//! What the broker holds that nobody counts: clicks that wait too long, and dead letters.
+//! What the broker holds that nobody counts or archives: clicks that wait too long, and dead letters.
 
 use std::time::Duration;
 
@@ -13,16 +13,27 @@ use futures_util::TryStreamExt as _;
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::lake::Attachment;
 use crate::config::Config;
 
 /// A broker that does not answer by then is away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is the matter with the streams.
-pub(super) async fn observe(nats: &Context, config: &Config) -> anyhow::Result<Vec<Observation>> {
-    let asked = async { anyhow::Ok((lag(nats, config).await?, dead_letters(nats, config).await?)) };
-    let (lag, dead_letters) = timeout(PATIENCE, asked).await??;
-    Ok(lag.into_iter().chain(dead_letters).collect())
+/// What is the matter with the streams, and with the lake, if one is in use.
+pub(super) async fn observe(
+    nats: &Context,
+    config: &Config,
+    lake: Option<Attachment>,
+) -> anyhow::Result<Vec<Observation>> {
+    let asked = async {
+        let mut observations: Vec<Observation> = lag(nats, config).await?.into_iter().collect();
+        observations.extend(dead_letters(nats, config).await?);
+        if let Some(lake) = lake {
+            observations.extend(lake.observe(nats, config).await?);
+        }
+        anyhow::Ok(observations)
+    };
+    timeout(PATIENCE, asked).await?
 }
 
 /// The oldest click that nobody has counted, if it is too old.
@@ -53,7 +64,11 @@ async fn lag(nats: &Context, config: &Config) -> anyhow::Result<Option<Observati
 }
 
 /// When the first message after `floor` was stored; `None` if there is none.
-async fn stored_after(stream: &Stream<Info>, subject: &str, floor: u64) -> anyhow::Result<Option<i64>> {
+pub(super) async fn stored_after(
+    stream: &Stream<Info>,
+    subject: &str,
+    floor: u64,
+) -> anyhow::Result<Option<i64>> {
     match stream.get_first_raw_message_by_subject(subject, floor + 1).await {
         Ok(message) => Ok(Some((message.time.unix_timestamp_nanos() / 1_000_000) as i64)),
         Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),

@@ -8,6 +8,7 @@
 mod broker;
 mod campaigns;
 mod database;
+mod lake;
 mod share;
 mod webhook;
 
@@ -116,7 +117,8 @@ impl Watch {
             Kind::BackgroundJob,
             Kind::Rollups,
         ];
-        let mut asked = pin!(broker::observe(&self.nats, &self.config));
+        let attachment = lake::attachment(connection).await?;
+        let mut asked = pin!(broker::observe(&self.nats, &self.config, attachment));
         let observed = loop {
             match timeout(ROUND_EVERY, &mut asked).await {
                 Ok(observed) => break observed,
@@ -126,7 +128,7 @@ impl Watch {
         };
         let mut observations = match observed {
             Ok(observations) => {
-                seen.extend([Kind::Lag, Kind::DeadLetters]);
+                seen.extend([Kind::Lag, Kind::DeadLetters, Kind::LakeStalled]);
                 observations
             }
             Err(error) => {

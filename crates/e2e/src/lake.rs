@@ -1,6 +1,6 @@
 //! The lake of a stack, in a folder of its own.
 
-use std::{path::PathBuf, process::Output, time::Duration};
+use std::{os::unix::fs::symlink, path::PathBuf, process::Output, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clickwire_services::Port;
@@ -12,9 +12,20 @@ use crate::{Program, Stack, eventually};
 const AROUND: time::Duration = time::Duration::hours(26);
 
 impl Stack {
-    /// The folder with the lake's files.
+    /// The folder with the lake's files, by a link.
     pub fn lake_folder(&self) -> PathBuf {
         self.spools.path().join("lake")
+    }
+
+    /// Takes the object store away from the lake, in one moment, or gives it back: what is in it stays.
+    pub fn object_store(&self, is_there: bool) -> Result<()> {
+        let folder = self.lake_folder();
+        let (files, no_folder) = (folder.with_extension("files"), folder.with_extension("away"));
+        std::fs::create_dir_all(&files)?;
+        std::fs::write(&no_folder, "no folder")?;
+        let link = folder.with_extension("link");
+        symlink(if is_there { files } else { no_folder }, &link)?;
+        Ok(std::fs::rename(link, folder)?)
     }
 
     fn lake_environment(&self) -> Vec<(&'static str, String)> {
@@ -23,6 +34,9 @@ impl Stack {
             environment.push(("CLICKWIRE_LAKE_URL", format!("file://{}", self.lake_folder().display())));
         }
         environment.push(("CLICKWIRE_LAKE_FLUSH_SECONDS", "1".to_owned()));
+        if !environment.iter().any(|(name, _)| *name == "CLICKWIRE_LAKE_UPKEEP_SECONDS") {
+            environment.push(("CLICKWIRE_LAKE_UPKEEP_SECONDS", "2".to_owned()));
+        }
         environment
     }
 
@@ -35,6 +49,9 @@ impl Stack {
 
     /// Starts a lake that fails at a point, and does not wait until it is ready.
     pub async fn begin_lake(&self, point: Option<&str>) -> Result<Program> {
+        if !self.lake_folder().exists() {
+            self.object_store(true)?;
+        }
         let port = Port::Free.reserve("clickwire-lake")?;
         let mut environment = self.lake_environment();
         environment.extend(point.map(|point| ("FAILPOINTS", point.to_owned())));
@@ -60,8 +77,8 @@ impl Stack {
         Ok(sqlx::query_scalar(rows).fetch_one(self.database()).await?)
     }
 
-    /// Waits until the lake has as many clicks as the ledger, and the same. Clicks may still be counted meanwhile;
-    /// a click too many or too few stays.
+    /// Waits until the lake has as many clicks as the ledger, and the same, and adjustments and counts of days, too.
+    /// Clicks may still be counted meanwhile; a row too many or too few stays.
     pub async fn lake_equals_ledger(&self, within: Duration) -> Result<()> {
         let mut difference = String::new();
         let equal = eventually("the lake has what the ledger has", within, async || {

@@ -30,7 +30,7 @@ pub const TABLES: [&str; 21] = [
 
 /// The tables that others write: the handlers that are about accounts, keys, rules, exports and the catalogue, the dead
 /// letters' crate, the lake, and the database's own triggers.
-pub const OTHERS: [&str; 20] = [
+pub const OTHERS: [&str; 24] = [
     "account_tokens",
     "accounts",
     "accounts_version",
@@ -40,6 +40,7 @@ pub const OTHERS: [&str; 20] = [
     "api_keys_version",
     "audit_log",
     "campaigns",
+    "day_changes",
     "dead_letter_actions",
     "ended_sessions",
     "export_jobs",
@@ -47,7 +48,10 @@ pub const OTHERS: [&str; 20] = [
     "fraud_rules",
     "iceberg_namespace_properties",
     "iceberg_tables",
+    "lake_adjustments",
     "lake_attachment",
+    "lake_days",
+    "lake_erasures",
     "lake_metadata",
     "lake_ranges",
     "report_schedules",

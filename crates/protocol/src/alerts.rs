@@ -30,11 +30,13 @@ pub enum Kind {
     BackgroundJob,
     /// Hours and days are not rolled up, or changes of minutes go unseen.
     Rollups,
+    /// The lake archives nothing, and clicks wait for it on the stream.
+    LakeStalled,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::IpBurst,
         Self::UserBurst,
         Self::CampaignSpike,
@@ -43,6 +45,7 @@ impl Kind {
         Self::DeadLetters,
         Self::BackgroundJob,
         Self::Rollups,
+        Self::LakeStalled,
     ];
 
     /// The name in the database and in the API.
@@ -56,6 +59,7 @@ impl Kind {
             Self::DeadLetters => "dead_letters",
             Self::BackgroundJob => "background_job",
             Self::Rollups => "rollups",
+            Self::LakeStalled => "lake_stalled",
         }
     }
 }

@@ -73,6 +73,11 @@ impl Names {
         format!("{}.{partition}", self.stream.to_lowercase())
     }
 
+    /// The subjects of all partitions, as the broker matches them.
+    pub fn subjects(&self) -> String {
+        format!("{}.*", self.stream.to_lowercase())
+    }
+
     /// The durable consumer of one partition.
     pub fn consumer(&self, partition: u16) -> String {
         format!("aggregator-{partition}")

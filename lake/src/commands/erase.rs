@@ -4,19 +4,18 @@
 //! parameters. Files with such rows are written again; the old ones are in no snapshot once those of now have
 //! expired, and are removed then.
 
-use std::process::ExitCode;
+use std::{collections::HashSet, process::ExitCode};
 
 use anyhow::{Context as _, ensure};
-use arrow_array::RecordBatch;
-use iceberg::spec::{DataFile, Operation};
+use iceberg::spec::Operation;
 
 use super::clicks;
 use crate::{
     catalog::Catalog,
     config::Config,
+    erase,
     error::Unavailable,
     objects::Objects,
-    rows::{self, Row},
     table::{Change, Table, day},
 };
 
@@ -49,53 +48,22 @@ async fn change(
     objects: &Objects,
     advertiser: &str,
     user: &str,
-) -> anyhow::Result<(usize, Change)> {
+) -> anyhow::Result<(u64, Change)> {
     let mut change = Change {
         operation: Operation::Overwrite,
         added: Vec::new(),
-        removed: std::collections::HashSet::new(),
+        removed: HashSet::new(),
         summary: Vec::new(),
     };
     let mut erased = 0;
+    let whose = |of: &str, name: &str| (of == advertiser && name == user).then_some(0);
     for file in table.files(objects).await? {
-        if let Some((rows, without)) = without(table, objects, &file, advertiser, user).await? {
-            erased += rows;
+        if let Some(without) = erase::without(table, objects, &file, (1, &whose)).await? {
+            erased += without.erased.iter().sum::<u64>();
             let day = day(&file).context("a file without a day")?;
-            change.added.push(table.write(objects, day, &without).await?);
+            change.added.push(table.write(objects, day, &without.rows).await?);
             change.removed.insert(file.file_path().to_owned());
         }
     }
     Ok((erased, change))
-}
-
-/// A file's rows without the user, and how many were the user's; `None` if none were.
-async fn without(
-    table: &Table,
-    objects: &Objects,
-    file: &DataFile,
-    advertiser: &str,
-    user: &str,
-) -> anyhow::Result<Option<(usize, RecordBatch)>> {
-    let (mut erased, mut kept) = (0, Vec::new());
-    for batch in rows::batches(objects.get(file.file_path()).await?)? {
-        let mut rows = rows::rows(&batch?)?;
-        for row in &mut rows {
-            let click = &row.click;
-            if click.advertiser_id.as_str() == advertiser && click.user_id.as_deref() == Some(user) {
-                erase(row);
-                erased += 1;
-            }
-        }
-        kept.push(rows::batch(table.metadata.current_schema(), rows.iter().collect())?);
-    }
-    let Some(first) = kept.first().filter(|_| erased > 0) else { return Ok(None) };
-    Ok(Some((erased, arrow_select::concat::concat_batches(&first.schema(), &kept)?)))
-}
-
-fn erase(row: &mut Row) {
-    row.click.user_id = None;
-    row.click.ip_hash = None;
-    row.click.user_agent.clear();
-    row.click.referrer = None;
-    row.click.params.clear();
 }

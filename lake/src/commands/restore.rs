@@ -20,7 +20,7 @@ use clickwire_protocol::{
 use time::OffsetDateTime;
 
 use super::{broker, clicks};
-use crate::{archive::RESTORED, catalog::Catalog, config::Config, counted::micros, rows};
+use crate::{archive::RESTORED, catalog::Catalog, columns, config::Config, counted::micros, rows};
 
 /// Clicks on their way to the broker.
 const UNDER_WAY: usize = 256;
@@ -44,7 +44,7 @@ pub(super) async fn command(
     let (from_us, to_us) = (micros(from), micros(to));
     let mut sent = 0_u64;
     for file in table.files_between(&objects, from_us, to_us).await? {
-        for batch in rows::batches(objects.get(file.file_path()).await?)? {
+        for batch in columns::batches(objects.get(file.file_path()).await?)? {
             let mut clicks: Vec<Click> = rows::rows(&batch?)?.into_iter().map(|row| row.click).collect();
             clicks.retain(|click| (from_us..to_us).contains(&(click.received_at_ms.0 * 1_000)));
             for clicks in clicks.chunks(UNDER_WAY) {

@@ -1,7 +1,10 @@
 //! `/api/v1/admin/erasures`: a user is erased from the ledger and from what is recorded of it
-//! ([`clickwire_ledger::erasure`]). The command line does the same.
+//! ([`clickwire_ledger::erasure`]), and the lake is ordered to do so, too ([`lake`]). The command line does the same.
 //!
 //! The user's name stands in no record: a code over it under the deployment's secret does.
+
+mod lake;
+mod list;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +21,8 @@ use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::lake::LakeState;
+pub(super) use self::list::{__path_list, list};
 use crate::{
     admin::{reason, state::AdminState},
     http::{
@@ -69,6 +74,9 @@ pub(crate) struct Erased {
     dead_letters: i64,
     /// Kept exports of clicks that the user may have been in: they are deleted.
     exports: i64,
+    /// What the lake has done; `null` if none was ever in use, or while clicks are left. The list of erasures shows
+    /// what becomes of it.
+    lake: Option<LakeState>,
     /// Clicks taken in before it are in the ledger, so erased; RFC 3339. Later ones may still be on their way: order
     /// again when the watermark has passed them. `null` until every partition has counted something.
     #[schema(format = DateTime)]
@@ -89,7 +97,10 @@ pub(crate) struct Left {
 
 /// Said in every answer: docs/operate/erasure.md has the same.
 const LEFT: [Left; 7] = [
-    Left { place: "the lake", what: "Its files, if one is in use. Run `clickwire-lake erase-user`." },
+    Left {
+        place: "the lake",
+        what: "Its files, until the lake has written them again and removed the old ones. The list of erasures shows when.",
+    },
     Left {
         place: "sketches of unique users",
         what: "A few bits of a hash among those of everybody else. No user can be read from them or taken out; they end with their retention.",
@@ -195,7 +206,7 @@ impl Task<'_> {
         let erasure = within(erasure::begin(&mut transaction, &order)).await?;
         within(transaction.commit()).await?;
         let counted_before = counted.and_then(|at| shown(clickwire_ledger::at(at)));
-        let mut exports = 0;
+        let (mut exports, mut lake) = (0, None);
         let (clicks, is_through) = self.sweep(actor, &order, &erasure, deadline).await?;
         let totals = if is_through {
             let mut transaction = self.begin(actor).await?;
@@ -205,6 +216,7 @@ impl Task<'_> {
             let dead_letters = within(erased).await?;
             exports = within(jobs::forget(&mut transaction, advertiser_id, user_id)).await? as i64;
             let totals = within(erasure::finish(&mut transaction, &order, &erasure, dead_letters)).await?;
+            lake = within(lake::order(&mut transaction, erasure.erasure_id, advertiser_id, user_id)).await?;
             within(transaction.commit()).await?;
             totals
         } else {
@@ -219,6 +231,7 @@ impl Task<'_> {
             incidents,
             dead_letters,
             exports,
+            lake,
             counted_before,
             left: LEFT.to_vec(),
         })

@@ -76,7 +76,7 @@ where
         .merge(catalog)
         .routes(routes!(schedules::list, schedules::create))
         .routes(routes!(schedules::delete))
-        .routes(routes!(erasures::create))
+        .routes(routes!(erasures::list, erasures::create))
         .routes(routes!(audit::list))
         .routes(routes!(stats::stats))
         .routes(routes!(connections::show));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::{task::block_in_place, time::sleep_until};
 
-use super::plan::{Fault, FaultKind};
+use super::plan::{Fault, FaultKind, LakeFault, LakeFaultKind};
 use crate::{Program, Stack, Wire};
 
 /// A server and two aggregators.
@@ -19,6 +19,42 @@ pub(crate) struct Faults<'a> {
     pub(crate) schedule: &'a [Fault],
     pub(crate) began: Instant,
     pub(crate) say: &'a (dyn Fn(&str) + Sync),
+}
+
+/// What will happen to the lake.
+pub(crate) struct LakeFaults<'a> {
+    pub(crate) schedule: &'a [LakeFault],
+    pub(crate) began: Instant,
+    pub(crate) say: &'a (dyn Fn(&str) + Sync),
+}
+
+impl LakeFaults<'_> {
+    /// Lets them happen one after the other; what is late is not left out.
+    pub(crate) async fn happen(&self, lake: &mut Program, stack: &Stack) -> Result<()> {
+        for fault in self.schedule {
+            sleep_until((self.began + Duration::from_millis(fault.at_ms)).into()).await;
+            (self.say)(&fault.to_string());
+            let mended = (Instant::now() + fault.lasts).into();
+            match fault.kind {
+                LakeFaultKind::Killed => {
+                    lake.crash().await?;
+                    sleep_until(mended).await;
+                    lake.revive().await?;
+                }
+                LakeFaultKind::Frozen => {
+                    lake.freeze(true).await?;
+                    sleep_until(mended).await;
+                    lake.freeze(false).await?;
+                }
+                LakeFaultKind::StoreAway => {
+                    stack.object_store(false)?;
+                    sleep_until(mended).await;
+                    stack.object_store(true)?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Programs {

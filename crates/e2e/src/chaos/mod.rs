@@ -1,5 +1,6 @@
 //! Everything at once: awkward clicks, lost answers, crashes and broken wires, drawn from a seed; in
-//! the end the law of conservation, and every disposition recounted.
+//! the end the law of conservation, every disposition recounted, and a lake that has what the ledger has. Then the
+//! stream is made anew, and it must all be true again.
 //!
 //! The seed fixes what is sent and which faults happen when. How they meet is up to the machine.
 
@@ -14,9 +15,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use clickwire_protocol::stream::DEFAULT_PARTITIONS;
 
-use self::{faults::Faults, plan::Plan};
-use crate::{Screens, Stack};
+use self::{
+    faults::{Faults, LakeFaults},
+    plan::Plan,
+};
+use crate::{Load, Screens, Sent, Stack, conservation, eventually};
 
 /// Advertisers that are clicked on.
 const ADVERTISERS: [&str; 3] = ["adv_001", "adv_002", "adv_003"];
@@ -37,19 +42,49 @@ pub async fn run(seed: u64, duration: Duration, say: &(dyn Fn(&str) + Sync)) -> 
         stack.set("CLICKWIRE_SPOOL_POSTS", "true");
     }
     let mut programs = faults::Programs::start(&mut stack).await?;
+    let mut lake = stack.start_lake().await?;
     let mut keys = BTreeMap::new();
     for advertiser in ADVERTISERS {
         keys.insert(advertiser, stack.bound_key(advertiser).await?);
     }
     let mut screens = Screens::open(&stack, ADVERTISERS)?;
 
-    let faults = Faults { schedule: &plan.faults, began: Instant::now(), say: &say };
-    let (posted, disturbed) =
-        tokio::join!(posts::send(&plan, &keys, &stack, &say), faults.happen(&mut programs, &stack));
+    let began = Instant::now();
+    let faults = Faults { schedule: &plan.faults, began, say: &say };
+    let lake_faults = LakeFaults { schedule: &plan.lake_faults, began, say: &say };
+    let (posted, disturbed, lake_disturbed) = tokio::join!(
+        posts::send(&plan, &keys, &stack, &say),
+        faults.happen(&mut programs, &stack),
+        lake_faults.happen(&mut lake, &stack)
+    );
     posted.context("posting")?;
     disturbed.context("disturbing")?;
+    lake_disturbed.context("disturbing the lake")?;
     programs.are_ready().await?;
     say("all clicks were taken and all is whole again; counting");
-    verdict::check(&plan, &stack, &mut screens, COUNTED_WITHIN, &say).await?;
+    let sent = verdict::check(&plan, &stack, &mut screens, COUNTED_WITHIN, &say).await?;
+    stack.lake_equals_ledger(COUNTED_WITHIN).await?;
+    say("the lake has what the ledger has");
+    goes_on_with_another_stream(&stack, sent).await.context("with another stream")?;
+    say("and so it has after the stream was made anew");
     Ok(())
+}
+
+/// Clicks that are sent when the stream was made anew, the last having been counted and archived before.
+async fn goes_on_with_another_stream(stack: &Stack, mut sent: Sent) -> Result<()> {
+    let broker = stack.broker().await?;
+    broker.delete_stream(stack.names().stream()).await?;
+    eventually("the stream is there again", COUNTED_WITHIN, async || {
+        let stream = broker.get_stream(stack.names().stream()).await.ok()?;
+        for partition in 0..DEFAULT_PARTITIONS {
+            stream.consumer_info(stack.names().consumer(partition)).await.ok()?;
+        }
+        Some(())
+    })
+    .await?;
+    let load = Load::start(stack, 2, 0)?;
+    load.goes_on(200).await?;
+    load.finish(&mut sent).await?;
+    conservation::holds(stack, &sent, COUNTED_WITHIN).await?;
+    stack.lake_equals_ledger(COUNTED_WITHIN).await
 }

@@ -26,6 +26,9 @@ const FAULT_EVERY_MS: std::ops::Range<u64> = 1_000..2_500;
 /// Wires are half-open in longer runs only: finding out takes as long as the longest time-out.
 const LONG: Duration = Duration::from_secs(60);
 
+/// Tells the lake's faults from the others of a seed; any number.
+const LAKE: u64 = 0x6c61_6b65;
+
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
@@ -36,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) posts: Vec<Post>,
     /// By time.
     pub(crate) faults: Vec<Fault>,
+    /// By time; beside the others, not after them.
+    pub(crate) lake_faults: Vec<LakeFault>,
     /// Clicks may wait on the server's disk while the broker is away.
     pub(crate) spools_posts: bool,
 }
@@ -98,6 +103,37 @@ pub(crate) enum FaultKind {
     Wire(Service, Wire),
 }
 
+/// Something that happens to the lake, or to what it alone uses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LakeFault {
+    /// After the start of the run.
+    pub(crate) at_ms: u64,
+    pub(crate) kind: LakeFaultKind,
+    /// How long until it is whole again.
+    pub(crate) lasts: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LakeFaultKind {
+    /// SIGKILL; its successor is at the same address.
+    Killed,
+    /// SIGSTOP, then SIGCONT.
+    Frozen,
+    /// The object store is gone.
+    StoreAway,
+}
+
+impl Display for LakeFault {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            LakeFaultKind::Killed => "lake killed",
+            LakeFaultKind::Frozen => "lake frozen",
+            LakeFaultKind::StoreAway => "object store away",
+        };
+        write!(formatter, "{what}, for {:?}", self.lasts)
+    }
+}
+
 impl Display for Fault {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self.kind {
@@ -113,8 +149,13 @@ impl Display for Fault {
 impl Plan {
     pub(crate) fn draw(seed: u64, duration: Duration) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut plan =
-            Self { clicks: Vec::new(), posts: Vec::new(), faults: Vec::new(), spools_posts: seed % 2 == 1 };
+        let mut plan = Self {
+            clicks: Vec::new(),
+            posts: Vec::new(),
+            faults: Vec::new(),
+            lake_faults: Vec::new(),
+            spools_posts: seed % 2 == 1,
+        };
         let end_ms = duration.as_millis() as u64;
         for number in 0..end_ms * RATE / 1_000 {
             let at_ms = number * 1_000 / RATE + random.random_range(0..300);
@@ -124,6 +165,8 @@ impl Plan {
             plan.burst(&mut random, number);
         }
         plan.break_things(&mut random, duration);
+        // Of its own: what else a seed means stays.
+        plan.break_the_lake(&mut StdRng::seed_from_u64(seed ^ LAKE), duration);
         plan.posts.sort_by_key(|post| post.at_ms);
         plan
     }
@@ -237,6 +280,20 @@ impl Plan {
         self.posts.push(Post { at_ms, click, clock_ms, gives_up_after });
     }
 
+    fn break_the_lake(&mut self, random: &mut StdRng, duration: Duration) {
+        let mut at_ms = random.random_range(FAULT_EVERY_MS);
+        while at_ms < duration.as_millis() as u64 {
+            let (kind, longest_ms) = match random.random_range(0..5) {
+                0 | 1 => (LakeFaultKind::Killed, 2_000),
+                2 | 3 => (LakeFaultKind::Frozen, 4_000),
+                _ => (LakeFaultKind::StoreAway, 2_000),
+            };
+            let lasts = Duration::from_millis(random.random_range(100..longest_ms));
+            self.lake_faults.push(LakeFault { at_ms, kind, lasts });
+            at_ms += lasts.as_millis() as u64 + random.random_range(FAULT_EVERY_MS);
+        }
+    }
+
     fn break_things(&mut self, random: &mut StdRng, duration: Duration) {
         let services = [Service::Nats, Service::Redis, Service::Database];
         let mut at_ms = random.random_range(FAULT_EVERY_MS);
@@ -269,7 +326,7 @@ mod tests {
             let ids: Vec<Uuid> = plan.clicks.iter().map(|click| click.id).collect();
             let posts: Vec<_> =
                 plan.posts.iter().map(|post| (post.at_ms, post.click, post.clock_ms)).collect();
-            (ids, posts, format!("{:?}", plan.faults))
+            (ids, posts, format!("{:?}{:?}", plan.faults, plan.lake_faults))
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));

@@ -34,14 +34,14 @@ struct Row {
     disposition: String,
 }
 
-/// Compares what was sent with what is counted, and each disposition with a recount.
+/// Compares what was sent with what is counted, and each disposition with a recount. Returns what was sent.
 pub(crate) async fn check(
     plan: &Plan,
     stack: &Stack,
     screens: &mut Screens,
     within: Duration,
     say: &(dyn Fn(&str) + Sync),
-) -> Result<()> {
+) -> Result<Sent> {
     let mut sent = Sent::new();
     for click in &plan.clicks {
         *sent.entry(click.text("advertiser_id").unwrap_or_default().to_owned()).or_default() += 1;
@@ -60,7 +60,7 @@ pub(crate) async fn check(
 
     let counts = recount(plan, &rows)?;
     say(&format!("dispositions are those of the recount: {counts:?}"));
-    Ok(())
+    Ok(sent)
 }
 
 /// What live views show of it.

@@ -302,6 +302,8 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
             200,
         ),
         ("POST /api/v1/admin/erasures", json!({"advertiser_id": "", "user_id": "", "reason": ""}), 400),
+        ("GET /api/v1/admin/erasures?limit=1", Value::Null, 200),
+        ("GET /api/v1/admin/erasures?limit=0", Value::Null, 400),
         ("POST /api/v1/admin/keys", json!({"name": "", "mode": "live"}), 400),
         ("POST /api/v1/admin/keys/nobody/rotate", json!({}), 404),
         ("POST /api/v1/admin/keys/nobody/revoke", Value::Null, 404),

@@ -9,11 +9,12 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Load, Sent, Stack, conservation, eventually};
+use clickwire_protocol::click::Click;
 use clickwire_services::{Port, python_path};
 use serde_json::{Value, json};
 use tokio::{process::Command, time::timeout};
 
-use super::{PATIENCE, click};
+use super::{PATIENCE, click, follows, yesterday};
 
 const DUCKDB: &[&str] = &[
     "duckdb==1.5.5",
@@ -24,34 +25,49 @@ const DUCKDB: &[&str] = &[
 const PYICEBERG: &[&str] = &["pyarrow==26.0.1", "pyiceberg==0.12.0"];
 const SAIL: &[&str] = &["pyarrow==26.0.1", "pysail==0.7.2"];
 
-/// Clicks by advertiser and disposition.
+/// Sums by two names.
 type Counts = BTreeMap<(String, String), i64>;
 
-/// What a program in Python prints: rows of advertiser, disposition, clicks.
-async fn counts(packages: &'static [&'static str], script: &str, arguments: &[&str]) -> Result<Counts> {
+/// What a program finds in the tables.
+#[derive(Debug, PartialEq)]
+struct Found {
+    /// Clicks by advertiser and disposition.
+    clicks: Counts,
+    /// Adjustments by the dispositions before and after.
+    adjustments: Counts,
+    /// Clicks of whole days by day and disposition.
+    days: Counts,
+}
+
+/// Sums as a program prints them, or the database gives them.
+fn summed(rows: Vec<(String, String, i64)>) -> Counts {
+    let rows = rows.into_iter().filter(|&(.., count)| count > 0);
+    rows.map(|(one, other, count)| ((one, other), count)).collect()
+}
+
+/// What a program in Python prints: three lists of sums.
+async fn found(packages: &'static [&'static str], script: &str, arguments: &[&str]) -> Result<Found> {
     let path = installed(packages).await?;
     let python = Command::new("python3")
         .env("PYTHONPATH", &path)
-        .args(["-c", script])
+        .args(["-c", &format!("{COMMON}{script}")])
         .args(arguments)
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .output();
     let Output { status, stdout, .. } = timeout(Duration::from_secs(120), python).await??;
     ensure!(status.success(), "{status}");
-    let rows: Vec<(String, String, i64)> = serde_json::from_slice(&stdout)?;
-    Ok(rows
-        .into_iter()
-        .map(|(advertiser, disposition, clicks)| ((advertiser, disposition), clicks))
-        .collect())
+    type Rows = Vec<(String, String, i64)>;
+    let (clicks, adjustments, days): (Rows, Rows, Rows) = serde_json::from_slice(&stdout)?;
+    Ok(Found { clicks: summed(clicks), adjustments: summed(adjustments), days: summed(days) })
 }
 
 async fn installed(packages: &'static [&'static str]) -> Result<PathBuf> {
     Ok(tokio::task::spawn_blocking(|| python_path(packages)).await??)
 }
 
-/// A stack whose lake has clicks, in some commits, and what the ledger says of them.
-async fn filled(stack: &mut Stack) -> Result<Counts> {
+/// A stack whose lake has clicks, in some commits, adjustments and a whole day, and what the ledger says of them.
+async fn filled(stack: &mut Stack) -> Result<Found> {
     let _server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _lake = stack.start_lake().await?;
@@ -63,24 +79,36 @@ async fn filled(stack: &mut Stack) -> Result<Counts> {
         conservation::holds(stack, &sent, PATIENCE).await?;
         stack.lake_equals_ledger(PATIENCE).await?;
     }
+    // A burst of yesterday in two parts, of which the second convicts the first.
+    for part in [follows::burst(0..40), follows::burst(40..70), vec![yesterday(0, 30)]] {
+        counted(stack, &part).await?;
+        stack.lake_equals_ledger(PATIENCE).await?;
+    }
     // Commits without rows, too.
     let clicks: Vec<_> = (0..20).map(click).collect();
-    let before = stack.ledger().await?;
-    stack.publish(&clicks).await?;
-    eventually("they are counted", PATIENCE, async || {
-        (stack.ledger().await.ok()? == before + 20).then_some(())
-    })
-    .await?;
+    counted(stack, &clicks).await?;
     stack.lake_equals_ledger(PATIENCE).await?;
     stack.publish(&clicks).await?;
-    let rows: Vec<(String, String, i64)> =
-        sqlx::query_as("SELECT advertiser_id, disposition::text, count(*) FROM clicks GROUP BY 1, 2")
-            .fetch_all(stack.database())
-            .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(advertiser, disposition, clicks)| ((advertiser, disposition), clicks))
-        .collect())
+    let of = async |sql: &'static str| -> Result<Counts> {
+        Ok(summed(sqlx::query_as(sql).fetch_all(stack.database()).await?))
+    };
+    Ok(Found {
+        clicks: of("SELECT advertiser_id, disposition::text, count(*) FROM clicks GROUP BY 1, 2").await?,
+        adjustments: of("SELECT from_disposition::text, to_disposition::text, count(*) FROM adjustments GROUP BY 1, 2")
+            .await?,
+        days: of("SELECT (bucket AT TIME ZONE 'UTC')::date::text, name, sum(clicks)::bigint FROM click_days, \
+                  LATERAL (VALUES ('valid', valid), ('duplicate', duplicate), ('givt', givt), ('sivt', sivt), \
+                           ('test', test), ('defective', defective)) AS c (name, clicks) \
+                   WHERE bucket < (SELECT days_before FROM rollup_progress) GROUP BY 1, 2")
+            .await?,
+    })
+}
+
+async fn counted(stack: &Stack, clicks: &[Click]) -> Result<()> {
+    let expected = stack.ledger().await? + clicks.len() as i64;
+    stack.publish(clicks).await?;
+    eventually("they are counted", PATIENCE, async || (stack.ledger().await.ok()? == expected).then_some(()))
+        .await
 }
 
 /// The sum over dispositions: a verdict may have changed since a click was archived.
@@ -96,19 +124,28 @@ fn received(counts: &Counts) -> BTreeMap<&str, i64> {
 async fn duckdb_pyiceberg_and_sail_read_the_ledgers_counts() -> Result<()> {
     let mut stack = Stack::new().await?;
     let ledger = filled(&mut stack).await?;
-    ensure!(ledger.values().sum::<i64>() > 450 && received(&ledger).len() > 1, "{ledger:?}");
+    ensure!(ledger.clicks.values().sum::<i64>() > 450 && received(&ledger.clicks).len() > 1, "{ledger:?}");
+    ensure!(ledger.adjustments.values().sum::<i64>() >= 40 && ledger.days.len() > 1, "{ledger:?}");
     let _server = stack.start_server().await?;
     let (url, admin) = (format!("{}/iceberg", stack.server_url()), stack.as_admin()?);
     for (engine, packages, script) in
-        [("DuckDB", DUCKDB, DUCKDB_SCRIPT), ("PyIceberg", PYICEBERG, PYICEBERG_SCRIPT)]
+        [("DuckDB", DUCKDB, &*format!("{DUCKDB_SCRIPT}{SHOW}")), ("PyIceberg", PYICEBERG, PYICEBERG_SCRIPT)]
     {
-        let found = counts(packages, script, &[&url, admin.token()]).await.context(engine)?;
-        assert_eq!(received(&found), received(&ledger), "{engine}");
+        let found = found(packages, script, &[&url, admin.token()]).await.context(engine)?;
+        equal(found, &ledger, engine);
     }
-    let found = sail(&url, admin.token()).await.context("Sail")?;
-    assert_eq!(received(&found), received(&ledger), "Sail");
-
+    equal(sail(&url, admin.token()).await.context("Sail")?, &ledger, "Sail");
+    // Clicks with their last adjustments are what the ledger says now.
+    let now = found(DUCKDB, &format!("{DUCKDB_SCRIPT}{SHOW_NOW}"), &[&url, admin.token()]).await?;
+    assert_eq!(now.clicks, ledger.clicks);
     Ok(())
+}
+
+/// Clicks have the verdicts of when they were archived.
+fn equal(found: Found, ledger: &Found, engine: &str) {
+    assert_eq!(received(&found.clicks), received(&ledger.clicks), "{engine}");
+    assert_eq!(found.adjustments, ledger.adjustments, "{engine}");
+    assert_eq!(found.days, ledger.days, "{engine}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,7 +167,8 @@ async fn the_catalog_shows_what_the_last_commit_has_left() -> Result<()> {
     assert_eq!(get("/iceberg/v1/namespaces").await?, (200, json!({"namespaces": [["clickwire"]]})));
     assert_eq!(get("/iceberg/v1/namespaces?parent=clickwire").await?, (200, json!({"namespaces": []})));
     assert_eq!(get("/iceberg/v1/namespaces/clickwire").await?.0, 200);
-    let tables = json!({"identifiers": [{"namespace": ["clickwire"], "name": "clicks"}]});
+    let names = ["adjustments", "clicks", "daily_counts"];
+    let tables = json!({"identifiers": names.map(|name| json!({"namespace": ["clickwire"], "name": name}))});
     assert_eq!(get("/iceberg/v1/namespaces/clickwire/tables").await?, (200, tables));
     assert_eq!(get("/iceberg/v1/namespaces/clickwire/tables/nothing").await?.0, 404);
     let (status, table) = get("/iceberg/v1/namespaces/clickwire/tables/clicks").await?;
@@ -145,7 +183,7 @@ async fn the_catalog_shows_what_the_last_commit_has_left() -> Result<()> {
 }
 
 /// Sail as a driver with two workers, asked over Flight SQL.
-async fn sail(url: &str, token: &str) -> Result<Counts> {
+async fn sail(url: &str, token: &str) -> Result<Found> {
     let path = installed(SAIL).await?;
     let port = Port::Free.reserve("sail")?;
     let catalogs =
@@ -164,13 +202,25 @@ async fn sail(url: &str, token: &str) -> Result<Counts> {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let counts = counts(SAIL, SAIL_SCRIPT, &[&port_number]).await;
+    let found = found(SAIL, SAIL_SCRIPT, &[&port_number]).await;
     drop(server);
-    counts
+    found
 }
 
+/// What the scripts ask for, and how they print it.
+const COMMON: &str = r#"
+import json, sys
+NAMES = ("valid", "duplicate", "givt", "sivt", "test", "defective")
+CLICKS = "SELECT advertiser_id, disposition, count(*) AS n FROM lake.clickwire.clicks GROUP BY 1, 2"
+ADJUSTMENTS = "SELECT from_disposition, to_disposition, count(*) AS n FROM lake.clickwire.adjustments GROUP BY 1, 2"
+DAYS = "SELECT CAST(day AS STRING) AS day, " + ", ".join(f"CAST(sum({n}) AS BIGINT) AS {n}" for n in NAMES) + \
+    " FROM lake.clickwire.daily_counts GROUP BY 1"
+def show(clicks, adjustments, days):
+    print(json.dumps([clicks, adjustments, [(row[0], name, n) for row in days for name, n in zip(NAMES, row[1:])]]))
+"#;
+
 const DUCKDB_SCRIPT: &str = r#"
-import duckdb, glob, json, os, sys
+import duckdb, glob, os
 url, token = sys.argv[1:]
 at = os.environ["PYTHONPATH"]
 db = duckdb.connect(config={"allow_unsigned_extensions": "true"})
@@ -178,24 +228,46 @@ for name in ("avro", "httpfs", "iceberg"):
     [path] = glob.glob(f"{at}/duckdb_extension_{name}/extensions/*/{name}.duckdb_extension")
     db.execute(f"LOAD '{path}'")
 db.execute(f"ATTACH '' AS lake (TYPE iceberg, ENDPOINT '{url}', TOKEN '{token}')")
-rows = db.execute("SELECT advertiser_id, disposition, count(*) FROM lake.clickwire.clicks GROUP BY 1, 2").fetchall()
-ids = db.execute("SELECT count(DISTINCT click_id || advertiser_id) = count(*) FROM lake.clickwire.clicks").fetchone()
-assert ids == (True,), "a click is there twice"
-print(json.dumps(rows))
+ask = lambda sql: db.execute(sql).fetchall()
+for table, key in (("clicks", "click_id || advertiser_id"), ("adjustments", "adjustment_id"),
+                   ("daily_counts", "concat_ws('/', day, advertiser_id, campaign_id, ad_id, country, device_type)")):
+    once = ask(f"SELECT count(DISTINCT {key}) = count(*) FROM lake.clickwire.{table}")
+    assert once == [(True,)], f"a row of {table} is there twice"
+"#;
+
+/// Prints what the tables have.
+const SHOW: &str = "show(ask(CLICKS), ask(ADJUSTMENTS), ask(DAYS))";
+
+/// Prints clicks by the verdict that was the last.
+const SHOW_NOW: &str = r#"
+now = ask("""
+    SELECT c.advertiser_id, coalesce(a.to_disposition, c.disposition), count(*) FROM lake.clickwire.clicks c
+      LEFT JOIN (SELECT click_id, advertiser_id, clicked_at, arg_max(to_disposition, adjustment_id) AS to_disposition
+                   FROM lake.clickwire.adjustments GROUP BY 1, 2, 3) a
+          ON (a.click_id, a.advertiser_id, a.clicked_at) = (c.click_id, c.advertiser_id, c.clicked_at)
+     GROUP BY 1, 2""")
+show(now, ask(ADJUSTMENTS), ask(DAYS))
 "#;
 
 const PYICEBERG_SCRIPT: &str = r#"
-import collections, json, sys
+import collections
 from pyiceberg.catalog import load_catalog
 url, token = sys.argv[1:]
-table = load_catalog("lake", type="rest", uri=url, token=token).load_table("clickwire.clicks")
-rows = table.scan(selected_fields=("advertiser_id", "disposition")).to_arrow().to_pylist()
-counts = collections.Counter((row["advertiser_id"], row["disposition"]) for row in rows)
-print(json.dumps([[*name, clicks] for name, clicks in counts.items()]))
+catalog = load_catalog("lake", type="rest", uri=url, token=token)
+def rows(table, *fields):
+    found = catalog.load_table(f"clickwire.{table}").scan(selected_fields=fields).to_arrow().to_pylist()
+    return [tuple(row[field] for field in fields) for row in found]
+count = lambda found: [[*name, n] for name, n in collections.Counter(found).items()]
+days = collections.defaultdict(lambda: [0] * len(NAMES))
+for day, *counts in rows("daily_counts", "day", *NAMES):
+    days[str(day)] = [one + other for one, other in zip(days[str(day)], counts)]
+show(count(rows("clicks", "advertiser_id", "disposition")),
+     count(rows("adjustments", "from_disposition", "to_disposition")),
+     [(day, *counts) for day, counts in days.items()])
 "#;
 
 const SAIL_SCRIPT: &str = r#"
-import json, sys, time
+import time
 import pyarrow.flight as flight
 def varint(n):
     out = b""
@@ -204,19 +276,20 @@ def varint(n):
     return out + bytes([n])
 def field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
-sql = "SELECT advertiser_id, disposition, count(*) AS clicks FROM lake.clickwire.clicks GROUP BY 1, 2"
 name = b"type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery"
-command = field(1, name) + field(2, field(1, sql.encode()))
 deadline = time.time() + 60
-while True:
-    try:
-        client = flight.connect(f"grpc://127.0.0.1:{sys.argv[1]}")
-        info = client.get_flight_info(flight.FlightDescriptor.for_command(command))
-        break
-    except flight.FlightUnavailableError:
-        if time.time() > deadline:
-            raise
-        time.sleep(0.2)
-rows = [row for endpoint in info.endpoints for row in client.do_get(endpoint.ticket).read_all().to_pylist()]
-print(json.dumps([[row["advertiser_id"], row["disposition"], row["clicks"]] for row in rows]))
+def ask(sql):
+    command = field(1, name) + field(2, field(1, sql.encode()))
+    while True:
+        try:
+            client = flight.connect(f"grpc://127.0.0.1:{sys.argv[1]}")
+            info = client.get_flight_info(flight.FlightDescriptor.for_command(command))
+            break
+        except flight.FlightUnavailableError:
+            if time.time() > deadline:
+                raise
+            time.sleep(0.2)
+    found = [row for end in info.endpoints for row in client.do_get(end.ticket).read_all().to_pylist()]
+    return [tuple(row.values()) for row in found]
+show(ask(CLICKS), ask(ADJUSTMENTS), ask(DAYS))
 "#;

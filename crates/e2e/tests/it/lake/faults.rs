@@ -148,18 +148,14 @@ async fn without_the_object_store_clicks_wait_on_the_stream() -> Result<()> {
     stack.publish(&(0..30).map(click).collect::<Vec<_>>()).await?;
     eventually("all are archived", PATIENCE, async || (stack.archived().await.ok()? == 30).then_some(()))
         .await?;
-    // A file where the folder was: nothing can be put or read.
-    let (folder, aside) = (stack.lake_folder(), stack.lake_folder().with_extension("aside"));
-    std::fs::rename(&folder, &aside)?;
-    std::fs::write(&folder, "full")?;
+    stack.object_store(false)?;
     stack.publish(&(30..60).map(click).collect::<Vec<_>>()).await?;
     says(&lake, "object_store", "waiting").await?;
     eventually("they are counted", PATIENCE, async || (stack.ledger().await.ok()? == 60).then_some(()))
         .await?;
     assert_eq!(stack.archived().await?, 30);
     assert!(super::kept(&stack).await.is_some_and(|kept| kept >= 30));
-    std::fs::remove_file(&folder)?;
-    std::fs::rename(&aside, &folder)?;
+    stack.object_store(true)?;
     eventually("all are archived", HEALED_WITHIN, async || {
         (stack.archived().await.ok()? == 60).then_some(())
     })

@@ -1,7 +1,11 @@
 //! The lake holds every click that the ledger holds, once.
 
 mod engines;
+mod erasures;
 mod faults;
+mod follows;
+mod rivals;
+mod stalled;
 mod upkeep;
 
 use std::time::Duration;
@@ -41,9 +45,17 @@ fn click(user: usize) -> Click {
     }
 }
 
+/// A click that is counted under yesterday, a given number of minutes before its end.
+fn yesterday(user: usize, minutes: i64) -> Click {
+    let now = now_ms();
+    let midnight = now - now.rem_euclid(86_400_000);
+    Click { clicked_at_ms: UnixMs(midnight - minutes * 60_000), ..click(user) }
+}
+
 /// Lets the pointer, and what goes with it, be as they were, as after a restore of an older backup.
 async fn forget_commits(stack: &Stack, after: i64) -> Result<()> {
-    let pointer = "UPDATE iceberg_tables SET metadata_location = previous_metadata_location";
+    let pointer = "UPDATE iceberg_tables SET metadata_location = previous_metadata_location \
+                    WHERE previous_metadata_location IS NOT NULL";
     sqlx::query(pointer).execute(stack.database()).await?;
     let ranges = "DELETE FROM lake_ranges WHERE last_seq > $1";
     sqlx::query(ranges).bind(after).execute(stack.database()).await?;

@@ -1,18 +1,20 @@
 //! Small files are put together, what nothing names is removed, a user is taken out, and counts stay.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{fs, io, os::unix::process::ExitStatusExt as _, path::Path, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually};
+use clickwire_process::now_ms;
+use clickwire_protocol::{click::Click, times::UnixMs};
 use clickwire_services::python_path;
 use tokio::process::Command;
 
-use super::{PATIENCE, click};
+use super::{PATIENCE, click, follows, yesterday};
 
 const SOON: Duration = Duration::from_secs(40);
 
 /// Every file below a folder.
-fn files(folder: &Path) -> io::Result<Vec<Vec<u8>>> {
+pub(super) fn files(folder: &Path) -> io::Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -26,7 +28,7 @@ fn files(folder: &Path) -> io::Result<Vec<Vec<u8>>> {
 }
 
 /// Whether a text is in the bytes of an object.
-fn has(content: &[u8], text: &[u8]) -> bool {
+pub(super) fn has(content: &[u8], text: &[u8]) -> bool {
     content.windows(text.len()).any(|window| window == text)
 }
 
@@ -38,7 +40,8 @@ files = glob.glob(f"{sys.argv[1]}/**/*.parquet", recursive=True)
 print(json.dumps(sorted({user for file in files for user in parquet.ParquetFile(file).read(["user_id"])["user_id"].to_pylist() if user})))
 "#;
 
-async fn users(stack: &Stack) -> Result<Vec<String>> {
+/// The same of a stack's lake.
+pub(super) async fn users(stack: &Stack) -> Result<Vec<String>> {
     let path = tokio::task::spawn_blocking(|| python_path(&["pyarrow==26.0.1", "openpyxl==3.1.5"])).await??;
     let mut python = Command::new("python3");
     python.env("PYTHONPATH", path).args(["-c", USERS]).arg(stack.lake_folder());
@@ -47,15 +50,17 @@ async fn users(stack: &Stack) -> Result<Vec<String>> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-async fn archived(stack: &Stack, clicks: i64) -> Result<()> {
+/// Waits until so many clicks are archived.
+pub(super) async fn archived(stack: &Stack, clicks: i64) -> Result<()> {
     eventually("they are archived", PATIENCE, async || (stack.archived().await.ok()? == clicks).then_some(()))
         .await
 }
 
-/// Data files of the newest snapshot.
-async fn data_files(stack: &Stack) -> Option<u64> {
-    let metadata = "SELECT metadata::jsonb FROM lake_metadata WHERE table_name = 'clicks'";
-    let metadata: serde_json::Value = sqlx::query_scalar(metadata).fetch_one(stack.database()).await.ok()?;
+/// Data files of a table's newest snapshot.
+async fn data_files(stack: &Stack, table: &str) -> Option<u64> {
+    let metadata = "SELECT metadata::jsonb FROM lake_metadata WHERE table_name = $1";
+    let metadata = sqlx::query_scalar(metadata).bind(table).fetch_one(stack.database());
+    let metadata: serde_json::Value = metadata.await.ok()?;
     let current = &metadata["current-snapshot-id"];
     let snapshots = metadata["snapshots"].as_array()?;
     let newest = snapshots.iter().find(|snapshot| &snapshot["snapshot-id"] == current)?;
@@ -75,10 +80,12 @@ async fn small_files_are_put_together_and_old_ones_removed() -> Result<()> {
         stack.publish(&(0..20).map(|user| click(batch * 100 + user)).collect::<Vec<_>>()).await?;
         archived(&stack, (batch as i64 + 1) * 20).await?;
     }
-    eventually("the files are put together", SOON, async || (data_files(&stack).await? < 3).then_some(()))
-        .await?;
+    eventually("the files are put together", SOON, async || {
+        (data_files(&stack, "clicks").await? < 3).then_some(())
+    })
+    .await?;
     stack.lake_equals_ledger(PATIENCE).await?;
-    let in_use = data_files(&stack).await.unwrap_or_default();
+    let in_use = data_files(&stack, "clicks").await.unwrap_or_default();
     eventually("the others are removed", SOON, async || {
         let folder = stack.lake_folder().join("clickwire/clicks/data");
         (files(&folder).ok()?.len() as u64 <= in_use).then_some(())
@@ -120,5 +127,72 @@ async fn an_erased_user_is_in_no_object_after_the_grace() -> Result<()> {
     // And it goes on.
     stack.publish(&[click(200)]).await?;
     archived(&stack, 32).await?;
+    stack.lake_equals_ledger(PATIENCE).await
+}
+
+/// SIGABRT: what dies at a point dies by this, and nothing else does.
+const ABORTED: i32 = 6;
+
+/// Where a lake dies that follows the ledger and looks after its tables.
+const POINTS: [&str; 12] = [
+    "lake_adjustments_written",
+    "lake_adjustments_committed",
+    "lake_days_written",
+    "lake_days_committed",
+    "lake_retention_written",
+    "lake_retention_committed",
+    "lake_compaction_file_written",
+    "lake_compaction_written",
+    "lake_compaction_committed",
+    "lake_expiry_written",
+    "lake_expired",
+    "lake_file_removed",
+];
+
+/// A click that was received three days ago.
+fn old(user: usize) -> Click {
+    let then = UnixMs(now_ms() - 3 * 86_400_000);
+    Click { clicked_at_ms: then, received_at_ms: then, ..click(user) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_at_any_point_of_upkeep_leaves_every_row_once_and_no_file_for_ever() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_LAKE_UPKEEP_SECONDS", "1");
+    stack.set("CLICKWIRE_LAKE_KEEP_SNAPSHOTS_SECONDS", "2");
+    stack.set("CLICKWIRE_LAKE_COMPACT_FILES", "2");
+    stack.set("CLICKWIRE_LAKE_RETENTION_DAYS", "2");
+    let _server = stack.start_server().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let convicted = follows::burst(0..60);
+    let mut counted = 60;
+    stack.publish(&convicted).await?;
+    for (round, (point, convicted)) in POINTS.into_iter().zip(&convicted).enumerate() {
+        let number = round * 100 + 1_000;
+        let clicks = [click(number), click(number + 1), yesterday(number + 2, 30), old(number + 3)];
+        stack.publish(&clicks).await?;
+        counted += clicks.len() as i64;
+        eventually("they are counted", PATIENCE, async || {
+            (stack.ledger().await.ok()? == counted).then_some(())
+        })
+        .await?;
+        // A verdict changes, and its day does.
+        follows::release(&stack, convicted).await?;
+        let lake = stack.begin_lake(Some(&format!("{point}=return"))).await?;
+        let ended = lake.ended(SOON).await.with_context(|| point.to_owned())?;
+        ensure!(ended.signal() == Some(ABORTED), "{point}: {ended}");
+        let successor = stack.start_lake().await?;
+        stack.lake_equals_ledger(PATIENCE).await.with_context(|| point.to_owned())?;
+        successor.kill().await?;
+    }
+    let _lake = stack.start_lake().await?;
+    for table in ["clicks", "adjustments", "daily_counts"] {
+        let folder = stack.lake_folder().join("clickwire").join(table).join("data");
+        eventually(&format!("{table}: no file is there that is in no snapshot"), SOON, async || {
+            let (files, in_use) = (files(&folder).ok()?.len() as u64, data_files(&stack, table).await?);
+            (files == in_use).then_some(())
+        })
+        .await?;
+    }
     stack.lake_equals_ledger(PATIENCE).await
 }
