@@ -146,3 +146,35 @@ fn row(values: &Values<'_>, at: usize) -> anyhow::Result<Adjustment> {
         reason: values.text("reason", at)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::ADJUSTMENTS;
+
+    fn adjustment(adjustment_id: i64, advertiser_id: &str, rule: Option<&str>) -> Adjustment {
+        let at = OffsetDateTime::UNIX_EPOCH + time::Duration::microseconds(1_764_000_000_123_456);
+        Adjustment {
+            adjustment_id,
+            adjusted_at: at,
+            click_id: Uuid::from_u128(7),
+            clicked_at: at - time::Duration::HOUR,
+            advertiser_id: advertiser_id.to_owned(),
+            from_disposition: "valid".to_owned(),
+            to_disposition: "sivt".to_owned(),
+            rule: rule.map(str::to_owned),
+            rule_version: rule.map(|_| 3),
+            actor: "rules".to_owned(),
+            reason: "other clicks of the same burst came later".to_owned(),
+        }
+    }
+
+    #[test]
+    fn adjustments_come_back_as_they_were_in_the_tables_order() {
+        let schema = ADJUSTMENTS.metadata("file:///nowhere".to_owned()).unwrap();
+        let given = [adjustment(3, "adv_b", None), adjustment(2, "adv_a", Some("user_velocity"))];
+        let batch = batch(schema.current_schema(), given.to_vec()).unwrap();
+        let [first, second] = given;
+        assert_eq!(rows(&batch).unwrap(), [second, first]);
+    }
+}

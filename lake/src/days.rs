@@ -202,3 +202,21 @@ fn row(values: &Values<'_>, at: usize) -> anyhow::Result<Count> {
     }
     Ok(Count { day: values.day("day", at)?, key, counts })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::DAILY_COUNTS;
+
+    #[test]
+    fn counts_come_back_as_they_were() {
+        let schema = DAILY_COUNTS.metadata("file:///nowhere".to_owned()).unwrap();
+        let count = |ad: &str, day| Count {
+            day,
+            key: ["adv_001", "camp_001", ad, "DE", "mobile"].map(str::to_owned),
+            counts: Counts { valid: 1, duplicate: 2, givt: 3, sivt: 4, test: 5, defective: 6 },
+        };
+        let given = vec![count("ad_001", 20_000), count("ad_002", -1)];
+        assert_eq!(rows(&batch(schema.current_schema(), &given).unwrap()).unwrap(), given);
+    }
+}

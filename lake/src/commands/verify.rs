@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fmt::Display,
     process::ExitCode,
 };
 
@@ -95,8 +94,7 @@ fn hours(table: &str, ledger: &Hours, lake: &Hours) -> Differences {
         .collect()
 }
 
-fn line(table: &str, when: &str, ledger: impl Display, lake: impl Display) -> String {
-    let (ledger, lake) = (ledger.to_string(), lake.to_string());
+fn line(table: &str, when: &str, ledger: i64, lake: i64) -> String {
     let others = if ledger == lake { " (others)" } else { "" };
     format!("{table} {when} ledger {ledger} lake {lake}{others}")
 }
@@ -110,7 +108,9 @@ fn by_day(mut ledger: ByDay, mut lake: ByDay) -> Differences {
     let mut of = |day| (ledger.remove(&day).unwrap_or_default(), lake.remove(&day).unwrap_or_default());
     let both = days.into_iter().map(|day| (day, of(day)));
     both.filter(|(_, (ledger, lake))| ledger != lake)
-        .map(|(day, (ledger, lake))| line(DAILY_COUNTS.name, &date(day), ledger.len(), lake.len()))
+        .map(|(day, (ledger, lake))| {
+            line(DAILY_COUNTS.name, &date(day), ledger.len() as i64, lake.len() as i64)
+        })
         .collect()
 }
 

@@ -132,9 +132,9 @@ async fn duckdb_pyiceberg_and_sail_read_the_ledgers_counts() -> Result<()> {
         [("DuckDB", DUCKDB, &*format!("{DUCKDB_SCRIPT}{SHOW}")), ("PyIceberg", PYICEBERG, PYICEBERG_SCRIPT)]
     {
         let found = found(packages, script, &[&url, admin.token()]).await.context(engine)?;
-        equal(found, &ledger, engine);
+        equal(&found, &ledger, engine);
     }
-    equal(sail(&url, admin.token()).await.context("Sail")?, &ledger, "Sail");
+    equal(&sail(&url, admin.token()).await.context("Sail")?, &ledger, "Sail");
     // Clicks with their last adjustments are what the ledger says now.
     let now = found(DUCKDB, &format!("{DUCKDB_SCRIPT}{SHOW_NOW}"), &[&url, admin.token()]).await?;
     assert_eq!(now.clicks, ledger.clicks);
@@ -142,7 +142,7 @@ async fn duckdb_pyiceberg_and_sail_read_the_ledgers_counts() -> Result<()> {
 }
 
 /// Clicks have the verdicts of when they were archived.
-fn equal(found: Found, ledger: &Found, engine: &str) {
+fn equal(found: &Found, ledger: &Found, engine: &str) {
     assert_eq!(received(&found.clicks), received(&ledger.clicks), "{engine}");
     assert_eq!(found.adjustments, ledger.adjustments, "{engine}");
     assert_eq!(found.days, ledger.days, "{engine}");

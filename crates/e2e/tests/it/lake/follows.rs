@@ -95,6 +95,42 @@ async fn a_verdict_that_changes_is_copied_once_and_its_day_is_written_again() ->
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adjustments_that_a_restored_ledger_does_not_have_go_and_their_numbers_come_again() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let lake = stack.start_lake().await?;
+    let clicks = burst(0..60);
+    publish(&stack, &clicks).await?;
+    for click in &clicks[..3] {
+        release(&stack, click).await?;
+    }
+    stack.lake_equals_ledger(PATIENCE).await?;
+    let last: i64 =
+        sqlx::query_scalar("SELECT max(adjustment_id) FROM adjustments").fetch_one(stack.database()).await?;
+    ensure!(lake.stop(Duration::from_secs(10)).await?);
+    // As after a restore of an older backup: two of them were never made.
+    let restore = format!(
+        "ALTER TABLE adjustments DISABLE TRIGGER append_only; DELETE FROM adjustments WHERE adjustment_id > {kept}; \
+         ALTER TABLE adjustments ENABLE TRIGGER append_only; \
+         ALTER TABLE adjustments ALTER COLUMN adjustment_id RESTART WITH {next}",
+        kept = last - 2,
+        next = last - 1
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(restore)).execute(stack.database()).await?;
+    let adopted = stack.lake_command(&["adopt"]).await?;
+    ensure!(adopted.status.success(), "{}", String::from_utf8_lossy(&adopted.stderr));
+    stack.lake_equals_ledger(PATIENCE).await?;
+    for click in &clicks[3..6] {
+        release(&stack, click).await?;
+    }
+    let _successor = stack.start_lake().await?;
+    stack.lake_equals_ledger(PATIENCE).await?;
+    assert_eq!(newest(&stack, "adjustments").await?.0, adjustments(&stack).await?);
+    Ok(())
+}
+
 /// Waits until the table of days has so many rows.
 async fn has_rows(stack: &Stack, expected: i64) -> Result<()> {
     eventually(&format!("{expected} rows of days"), PATIENCE, async || {
