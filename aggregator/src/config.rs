@@ -16,6 +16,7 @@ use clickwire_protocol::{
     reason::Reason,
     stream::{DEFAULT_PARTITIONS, Names},
 };
+use clickwire_webhook::MIN_SECRET_BYTES;
 use time::OffsetDateTime;
 
 /// Counts clicks from the stream into TimescaleDB, each once, and publishes what changed.
@@ -203,6 +204,9 @@ pub enum Command {
         #[arg(long)]
         repair: bool,
     },
+    /// Has every message that the stream still holds read again, after the database was restored from a backup; while
+    /// no aggregator runs. What the ledger has is not counted twice.
+    ReadAgain,
     /// Shows what can't be counted, sends it back or dismisses it.
     DeadLetters {
         /// What to do.
@@ -318,8 +322,9 @@ impl Config {
         let Some(url) = &self.alert_webhook_url else { return Ok(()) };
         let is_address = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
         ensure!(is_address, "CLICKWIRE_ALERT_WEBHOOK_URL: must begin with http:// or https://");
-        let is_signed = self.alert_webhook_secret.as_ref().is_some_and(|secret| secret.len() >= 16);
-        ensure!(is_signed, "CLICKWIRE_ALERT_WEBHOOK_SECRET: needs at least 16 bytes");
+        let is_signed =
+            self.alert_webhook_secret.as_ref().is_some_and(|secret| secret.len() >= MIN_SECRET_BYTES);
+        ensure!(is_signed, "CLICKWIRE_ALERT_WEBHOOK_SECRET: needs at least {MIN_SECRET_BYTES} bytes");
         Ok(())
     }
 

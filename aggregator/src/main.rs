@@ -21,6 +21,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Migrate { demo }) => {
             schema::migrate(&config.database_url, demo).await.context("migrating the database")?;
         }
+        Some(Command::ReadAgain) => operator::read_again(&config).await?,
         Some(Command::DeadLetters { order, actor }) => {
             operator::dead_letters(&config, order, &actor).await?;
         }

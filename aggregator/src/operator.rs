@@ -7,14 +7,32 @@ use anyhow::Context as _;
 use async_nats::{ConnectOptions, jetstream};
 use clickwire_dead_letters::{Actor, DeadLetters, PAGE_MAX};
 use clickwire_ledger::schema;
+use futures_util::TryStreamExt as _;
 
 use crate::config::{Config, Order};
 
+/// Deletes the partitions' consumers: those that the next aggregator makes begin with the first message that is kept.
+pub async fn read_again(config: &Config) -> anyhow::Result<()> {
+    let stream = connect(config).await?.get_stream(config.names().stream()).await?;
+    let kept = stream.cached_info().state.messages;
+    let names: Vec<String> = stream.consumer_names().try_collect().await?;
+    let own: Vec<String> =
+        (0..config.partitions).map(|partition| config.names().consumer(partition)).collect();
+    for name in names.iter().filter(|name| own.contains(name)) {
+        stream.delete_consumer(name).await?;
+    }
+    print(&format!("{kept} messages will be read again"))?;
+    Ok(())
+}
+
+async fn connect(config: &Config) -> anyhow::Result<jetstream::Context> {
+    let nats = ConnectOptions::new().name("clickwire-operator").connect(&config.nats_url);
+    Ok(jetstream::new(nats.await.context("CLICKWIRE_NATS_URL")?))
+}
+
 /// Does what is ordered with dead letters, or says why not; `actor` stands in the record.
 pub async fn dead_letters(config: &Config, order: Order, actor: &str) -> anyhow::Result<()> {
-    let nats = ConnectOptions::new().name("clickwire-operator").connect(&config.nats_url);
-    let nats = nats.await.context("CLICKWIRE_NATS_URL")?;
-    let letters = DeadLetters::new(jetstream::new(nats), config.names());
+    let letters = DeadLetters::new(connect(config).await?, config.names());
     let database = schema::connect(&config.database_url, 1)?;
     // Accounts are recorded as `account:…`, the token of the configuration as `admin`.
     let name = format!("shell:{actor}");

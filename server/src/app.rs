@@ -105,6 +105,12 @@ impl App {
             let exports =
                 query::export::jobs::work(Arc::clone(&self.state.0.query), self.sessions.stop.clone());
             self.sessions.tracker.spawn(exports);
+            let QueryState { webhooks, jobs, .. } = &*self.state.0.query;
+            if let Some(webhooks) = webhooks {
+                self.sessions
+                    .tracker
+                    .spawn(webhooks.clone().deliver(jobs.clone(), self.sessions.stop.clone()));
+            }
         }
         let draining = tokio::spawn(self.sessions.clone().drain(GRACE, self.drained.clone()));
         let limits = build::limits(&self.config);

@@ -223,6 +223,11 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_DATA_CENTER_NETWORKS")]
     pub data_center_networks: Option<PathBuf>,
 
+    /// Secret that files of scheduled reports are signed with when they are sent to a receiver's address; at least
+    /// 16 bytes. Without it no schedule has one.
+    #[arg(long, env = "CLICKWIRE_REPORT_WEBHOOK_SECRET", hide_env_values = true)]
+    pub report_webhook_secret: Option<String>,
+
     /// How often changed numbers are sent to a dashboard, in milliseconds.
     #[arg(long, env = "CLICKWIRE_LIVE_TICK_MS", default_value_t = 200)]
     pub live_tick_ms: u64,
@@ -369,6 +374,10 @@ impl Config {
         ensure!(
             self.ip_hash_key_next.iter().all(|next| long_enough(&next.key)),
             "CLICKWIRE_IP_HASH_KEY_NEXT: needs at least {MIN_SECRET_BYTES} bytes"
+        );
+        ensure!(
+            self.report_webhook_secret.iter().all(long_enough),
+            "CLICKWIRE_REPORT_WEBHOOK_SECRET: needs at least {MIN_SECRET_BYTES} bytes"
         );
         ensure!(Names::is_name(&self.stream), "CLICKWIRE_STREAM: {}", Names::RULE);
         ensure!(Names::is_name(&self.redis_prefix), "CLICKWIRE_REDIS_PREFIX: {}", Names::RULE);

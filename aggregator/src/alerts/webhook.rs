@@ -7,21 +7,11 @@
 
 use std::{pin::pin, time::Duration};
 
-use anyhow::{Context as _, ensure};
-use axum::{
-    body::{Body, Bytes},
-    http::{Request, StatusCode, Uri, header::CONTENT_TYPE},
-};
+use anyhow::Context as _;
+use axum::http::Uri;
 use clickwire_ledger::deliveries::{self, Delivery};
 use clickwire_process::now_ms;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use rand::RngExt as _;
-use sha2::Sha256;
+use clickwire_webhook::{Sender, Signature, wait_after};
 use sqlx::PgPool;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -43,18 +33,12 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// News that is older is given up: somebody has seen it by then, or nobody will.
 const RETRY_FOR: Duration = Duration::from_secs(3_600);
 
-/// The first failure is waited out for so long; each one doubles it.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-
-/// The longest wait between attempts.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
-
 /// Sends news to one address.
 pub(crate) struct Webhook {
     database: PgPool,
     url: Uri,
     secret: String,
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    sender: Sender,
 }
 
 impl Webhook {
@@ -63,14 +47,8 @@ impl Webhook {
         let (Some(url), Some(secret)) = (&config.alert_webhook_url, &config.alert_webhook_secret) else {
             return Ok(None);
         };
-        let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()
-            .context("CLICKWIRE_ALERT_WEBHOOK_URL: the system's certificates")?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Some(Self { database, url: url.clone(), secret: secret.clone(), client }))
+        let sender = Sender::new().context("CLICKWIRE_ALERT_WEBHOOK_URL: the system's certificates")?;
+        Ok(Some(Self { database, url: url.clone(), secret: secret.clone(), sender }))
     }
 
     /// Sends until `stop` is cancelled. What is under way then is sent again by whoever comes next.
@@ -128,58 +106,21 @@ impl Webhook {
     }
 
     async fn send(&self, delivery: &Delivery) -> anyhow::Result<()> {
-        let request = Request::post(self.url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header("Clickwire-Delivery", format!("{}.{}", delivery.alert_id, delivery.version))
-            .header("Clickwire-Signature", signature(&self.secret, now_ms() / 1_000, &delivery.document))
-            .body(Body::from(Bytes::copy_from_slice(delivery.document.as_bytes())))?;
-        let answer = timeout(ANSWER_WITHIN, self.client.request(request)).await.context("no answer")??;
-        let status: StatusCode = answer.status();
-        ensure!(status.is_success(), "answered {status}");
-        Ok(())
+        let mut signature = Signature::new(&self.secret, now_ms() / 1_000);
+        signature.update(delivery.document.as_bytes());
+        let news = clickwire_webhook::Delivery {
+            url: &self.url,
+            name: &format!("{}.{}", delivery.alert_id, delivery.version),
+            signature: &signature.header(),
+            content_type: "application/json",
+            file: None,
+            body: delivery.document.clone().into(),
+        };
+        Ok(self.sender.send(news, ANSWER_WITHIN).await?)
     }
-}
-
-/// `t=…,v1=…`: Unix time in seconds, and HMAC-SHA-256 over it, a dot and the body, in hexadecimal. The
-/// time lets a receiver refuse what somebody recorded and sends again.
-fn signature(secret: &str, time: i64, body: &str) -> String {
-    // HMAC takes keys of every length.
-    let mut keyed = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
-        .unwrap_or_else(|_| unreachable!("any key length is allowed"));
-    keyed.update(format!("{time}.{body}").as_bytes());
-    let code: String = keyed.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={time},v1={code}")
-}
-
-/// Doubles with each failure, up to a limit; jittered, so that aggregators do not come all at once.
-fn wait_after(tries: i32) -> Duration {
-    let doublings = u32::try_from(tries - 1).unwrap_or_default().min(16);
-    let limit = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
-    limit.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
 /// The database's answer; a connection that is gone without a word is given up.
 async fn answered<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     timeout(ANSWER_WITHIN, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_signature_covers_time_and_body() {
-        // printf '1700000000.{}' | openssl dgst -sha256 -hmac secret
-        assert_eq!(
-            signature("secret", 1_700_000_000, "{}"),
-            "t=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163"
-        );
-    }
-
-    #[test]
-    fn waits_grow_to_a_limit() {
-        assert!(wait_after(1) <= FIRST_WAIT);
-        assert!(wait_after(4) >= FIRST_WAIT.mul_f64(4.0));
-        assert!(wait_after(1_000) <= LONGEST_WAIT);
-    }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
-pub use load::{Load, Sent};
+pub use load::{Load, Sent, post_until_taken};
 pub use program::{Program, examples};
 pub use proxy::{Proxy, Wire};
 pub use redis_cluster::RedisCluster;

@@ -13,7 +13,7 @@ use std::process::Command;
 use crate::{Account, Error, apt, patch, wheel};
 
 /// Changes whenever what is unpacked, or how, changes.
-const RECIPE: &str = "debian13-2";
+const RECIPE: &str = "debian13-3";
 
 /// Older releases lose messages whose first delivery fails, as it does when a client is killed: their count of
 /// deliveries wraps around, and the consumer takes the message for one that was delivered too often
@@ -24,7 +24,7 @@ const POSTGRES: &str = "usr/lib/postgresql/17/bin";
 const REDIS: &str = "usr/bin/valkey-server";
 
 /// PostgreSQL's programs that are needed; they must be made to find their libraries.
-const POSTGRES_PROGRAMS: [&str; 3] = ["initdb", "postgres", "psql"];
+const POSTGRES_PROGRAMS: [&str; 4] = ["initdb", "pg_basebackup", "postgres", "psql"];
 
 /// Parts of the packages that are large and that nobody reads here.
 const SUPERFLUOUS: [&str; 3] = ["usr/share/doc", "usr/share/locale", "usr/share/man"];
@@ -32,7 +32,7 @@ const SUPERFLUOUS: [&str; 3] = ["usr/share/doc", "usr/share/locale", "usr/share/
 /// The servers' programs on this machine.
 #[derive(Clone, Debug)]
 pub struct Programs {
-    /// Folder of `postgres`, `initdb` and `psql`, 16 or newer and with TimescaleDB.
+    /// Folder of `postgres`, `initdb`, `psql` and `pg_basebackup`, 16 or newer and with TimescaleDB.
     pub postgres_bin: PathBuf,
     /// `nats-server`, 2.14.6 or newer.
     pub nats_server: PathBuf,

@@ -137,6 +137,33 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
+    /// Copies the running cluster into a folder that does not exist yet, with the write-ahead log without which the
+    /// copy would not be consistent.
+    pub(crate) fn back_up(&self, backup: &Path, account: Option<&Account>) -> Result<(), Error> {
+        let mut command = Command::new(self.bin.join("pg_basebackup"));
+        command
+            .arg("--pgdata")
+            .arg(backup)
+            .args(["--wal-method=stream", "--checkpoint=fast", "--no-password"])
+            .args(["--host=127.0.0.1", "--username", NAME])
+            .arg(format!("--port={}", self.port))
+            .current_dir("/")
+            .env_clear()
+            .env("PGPASSWORD", &self.password)
+            .env("PGCONNECT_TIMEOUT", "10");
+        if let Some(account) = account {
+            account.apply(&mut command);
+        }
+        run(&mut command).map(drop)
+    }
+
+    /// Puts a copy in the place of the data of a cluster that has ended.
+    pub(crate) fn restore(&self, backup: &Path) -> Result<(), Error> {
+        let failed = || format!("cannot put {} in the place of {}", backup.display(), self.data.display());
+        fs::remove_dir_all(&self.data).map_err(Error::io(failed))?;
+        fs::rename(backup, &self.data).map_err(Error::io(failed))
+    }
+
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://{NAME}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }

@@ -27,7 +27,7 @@ pub struct Services {
     redis: Running,
     database: Running,
     cluster: Option<Cluster>,
-    _folder: DataFolder,
+    folder: DataFolder,
 }
 
 /// The process ids of the servers that were started here.
@@ -100,7 +100,7 @@ impl Services {
             cluster = Some(opened);
             Ok((program, url))
         })?;
-        let services = Self { supervisor, nats, redis, database, cluster, _folder: folder };
+        let services = Self { supervisor, nats, redis, database, cluster, folder };
         for server in [Server::Nats, Server::Redis, Server::Database] {
             services.await_ready(server)?;
         }
@@ -199,6 +199,24 @@ impl Services {
         let own = self.own(server)?;
         own.pid.store(self.supervisor.spawn(&own.program)?, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Makes a base backup of the database that was started here, beside its data.
+    pub fn back_up_database(&self) -> Result<(), Error> {
+        self.cluster()?.back_up(&self.backup(), Account::to_drop_to()?.as_ref())
+    }
+
+    /// Throws away the data of the database that was started here, puts the base backup in their place, and returns
+    /// when the database answers.
+    pub fn restore_database(&self) -> Result<(), Error> {
+        self.kill(Server::Database)?;
+        self.cluster()?.restore(&self.backup())?;
+        self.revive(Server::Database)?;
+        self.await_ready(Server::Database)
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.folder.path.join("postgres.backup")
     }
 
     /// Starts a server again on the same port with the same data, after stopping it if it still runs,

@@ -23,7 +23,7 @@ use crate::{
         openapi::{self, Refused},
     },
     identity::access::{Admin, Operator},
-    query::export::schedules::{Turns, check},
+    query::export::schedules::{Turns, check, check_webhook},
     store::database::{answer, rfc3339},
 };
 
@@ -54,6 +54,9 @@ pub(super) struct Wanted {
     time_zone: String,
     /// Hour of that zone's clock, 0 to 23, at which it is made. Late clicks come for a day.
     hour: i16,
+    /// The address that each file is sent to, signed, beside being kept: https. Needs
+    /// `CLICKWIRE_REPORT_WEBHOOK_SECRET`.
+    webhook_url: Option<String>,
 }
 
 /// An export that is made again and again.
@@ -70,6 +73,7 @@ pub(super) struct Schedule {
     time_zone: String,
     hour: i16,
     created_by: String,
+    webhook_url: Option<String>,
     /// When it is made the next time.
     #[schema(format = DateTime)]
     next_at: String,
@@ -90,7 +94,7 @@ pub(super) async fn list(
     _operator: Operator,
 ) -> Result<Json<Schedules>, Error> {
     let sql = format!(
-        "SELECT schedule_id, name, advertiser_id, kind, parameters, every, time_zone, hour, created_by, {} AS next_at \
+        "SELECT schedule_id, name, advertiser_id, kind, parameters, every, time_zone, hour, created_by, webhook_url, {} AS next_at \
            FROM report_schedules ORDER BY name, schedule_id LIMIT {MAX_SCHEDULES}",
         rfc3339("report_schedules.next_at"),
     );
@@ -115,14 +119,20 @@ pub(super) async fn create(
     let name = (!is_named).then(|| format!("Expected a name of 1 to {MAX_NAME_BYTES} bytes."));
     Error::fields([("name", name)])?;
     check(&wanted.kind, &wanted.parameters)?;
+    if let Some(url) = &wanted.webhook_url {
+        check_webhook(url)?;
+        let unsigned = "The server can't sign what it sends: CLICKWIRE_REPORT_WEBHOOK_SECRET is not set.";
+        Error::fields([("webhook_url", (!state.sends_reports).then(|| unsigned.to_owned()))])?;
+    }
     let turns = Turns::new(&wanted.every, &wanted.time_zone, wanted.hour)?;
     let next_at = turns.next(OffsetDateTime::now_utc());
     let next_at = next_at.ok_or_else(|| Error::field("time_zone", "Has no such hour."))?;
     let mut transaction = admin.begin(&state.writing).await?;
     let sql = format!(
-        "INSERT INTO report_schedules (schedule_id, created_by, name, advertiser_id, kind, parameters, every, time_zone, hour, next_at) \
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 WHERE (SELECT count(*) FROM report_schedules) < {MAX_SCHEDULES} \
-         RETURNING schedule_id, name, advertiser_id, kind, parameters, every, time_zone, hour, created_by, {} AS next_at",
+        "INSERT INTO report_schedules (schedule_id, created_by, name, advertiser_id, kind, parameters, every, time_zone, hour, next_at, webhook_url) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 WHERE (SELECT count(*) FROM report_schedules) < {MAX_SCHEDULES} \
+         RETURNING schedule_id, name, advertiser_id, kind, parameters, every, time_zone, hour, created_by, webhook_url, \
+                   {} AS next_at",
         rfc3339("report_schedules.next_at"),
     );
     let created = sqlx::query_as(sqlx::AssertSqlSafe(sql))
@@ -136,6 +146,7 @@ pub(super) async fn create(
         .bind(&wanted.time_zone)
         .bind(wanted.hour)
         .bind(next_at)
+        .bind(&wanted.webhook_url)
         .fetch_optional(&mut *transaction);
     let created: Option<Schedule> = answer(created).await?;
     let created = created.ok_or(Error::Conflict("There are a thousand schedules: delete one."))?;

@@ -30,6 +30,8 @@ pub(crate) struct AdminState {
     pub(crate) redis: Connection,
     pub(crate) redis_prefix: Arc<str>,
     pub(crate) partitions: u16,
+    /// Files of schedules can be sent to a receiver: there is a secret to sign them with.
+    pub(crate) sends_reports: bool,
     pub(crate) hub: Hub,
     pub(crate) sessions: Sessions,
 }

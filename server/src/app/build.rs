@@ -36,7 +36,7 @@ use crate::{
         http::Polled,
         state::{LiveState, Sessions},
     },
-    query::state::QueryState,
+    query::{export::jobs::Webhooks, state::QueryState},
     redirect::{ads::Ads, state::RedirectState},
     store::{
         database::{Pools, Tenants},
@@ -154,6 +154,12 @@ impl Parts {
             tenants: Tenants::questions(config)?,
             exports: Tenants::exports(config)?,
             jobs: pools.jobs,
+            webhooks: config
+                .report_webhook_secret
+                .as_deref()
+                .map(Webhooks::new)
+                .transpose()
+                .context("CLICKWIRE_REPORT_WEBHOOK_SECRET: the system's certificates")?,
             database: pools.reading.clone(),
             partitions: config.partitions,
         });
@@ -199,6 +205,7 @@ impl Parts {
                 redis,
                 redis_prefix,
                 partitions: config.partitions,
+                sends_reports: config.report_webhook_secret.is_some(),
                 hub,
                 sessions: sessions.clone(),
             }),

@@ -2,6 +2,7 @@
 
 use sqlx::PgPool;
 
+use super::export::jobs::Webhooks;
 use crate::store::database::Tenants;
 
 /// The state of the handlers that answer questions.
@@ -12,6 +13,8 @@ pub(crate) struct QueryState {
     pub(crate) exports: Tenants,
     /// Exports that nobody waits for, and their files; can write.
     pub(crate) jobs: PgPool,
+    /// Sends files of schedules, if there is a secret to sign them with.
+    pub(crate) webhooks: Option<Webhooks>,
     /// Can only read.
     pub(crate) database: PgPool,
     pub(crate) partitions: u16,

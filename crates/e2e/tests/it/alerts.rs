@@ -1,18 +1,8 @@
 //! Operations hears of an incident once, soon, and in every way that was promised.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use axum::{
-    Router,
-    body::Bytes,
-    http::{HeaderMap, StatusCode},
-    routing::post,
-};
 use clickwire_e2e::{Stack, eventually};
 use clickwire_process::now_ms;
 use clickwire_protocol::{
@@ -21,15 +11,14 @@ use clickwire_protocol::{
     ids::{AdId, AdvertiserId, CampaignId},
     times::UnixMs,
 };
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
     fraud::PERSON,
     live::{Socket, connect, hear, say},
+    receiver::Receiver,
 };
 
 /// What is promised, from a click's acceptance to the push.
@@ -101,62 +90,9 @@ async fn get(stack: &Stack, path: &str) -> Result<Value> {
     Ok(serde_json::from_slice(&body)?)
 }
 
-/// Another system that is told of incidents.
-struct Receiver {
-    url: String,
-    posts: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
-    _server: JoinSet<()>,
-}
-
-impl Receiver {
-    /// One that fails `failures` times before it works.
-    async fn start(failures: usize) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}/hook", listener.local_addr()?);
-        let posts = Arc::new(Mutex::new(Vec::new()));
-        let received = Arc::clone(&posts);
-        let take = move |headers: HeaderMap, body: Bytes| async move {
-            let mut received = received.lock().map_err(|_| StatusCode::IM_A_TEAPOT)?;
-            received.push((headers, body));
-            if received.len() > failures { Ok(()) } else { Err(StatusCode::INTERNAL_SERVER_ERROR) }
-        };
-        let mut server = JoinSet::new();
-        server.spawn(async move {
-            let routes = Router::new().route("/hook", post(take));
-            // Ends with the test.
-            let _ = axum::serve(listener, routes).await;
-        });
-        Ok(Self { url, posts, _server: server })
-    }
-
-    /// Delivery and news of each post, after a look at its signature.
-    fn posts(&self) -> Result<Vec<(String, Value)>> {
-        let posts = self.posts.lock().map_err(|_| anyhow::anyhow!("the receiver panicked"))?.clone();
-        let post = |(headers, body): (HeaderMap, Bytes)| {
-            let header =
-                |name| anyhow::Ok(headers.get(name).context("a header is missing")?.to_str()?.to_owned());
-            let signature = header("clickwire-signature")?;
-            let (time, code) = signature
-                .strip_prefix("t=")
-                .and_then(|rest| rest.split_once(",v1="))
-                .context("no signature")?;
-            let age_seconds = now_ms() / 1_000 - time.parse::<i64>()?;
-            ensure!((0..120).contains(&age_seconds), "signed {age_seconds} s ago");
-            let mut keyed = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
-            keyed.update(format!("{time}.").as_bytes());
-            keyed.update(&body);
-            let expected: String =
-                keyed.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-            ensure!(code == expected, "the signature is wrong");
-            Ok((header("clickwire-delivery")?, serde_json::from_slice(&body)?))
-        };
-        posts.into_iter().map(post).collect()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_is_one_incident_told_once_whatever_restarts() -> Result<()> {
-    let receiver = Receiver::start(2).await?;
+    let receiver = Receiver::start(SECRET, &[500, 500, 200]).await?;
     let mut stack = Stack::new().await?;
     stack.set("CLICKWIRE_ALERT_QUIET_SECONDS", "8");
     stack.set("CLICKWIRE_ALERT_WEBHOOK_URL", receiver.url.as_str());
@@ -213,8 +149,11 @@ async fn a_burst_is_one_incident_told_once_whatever_restarts() -> Result<()> {
     assert_eq!(get(&stack, "/api/v1/alerts").await?["data"], json!([]));
 
     let told = eventually("the webhook is told of the end", Duration::from_secs(30), async || {
-        let posts = receiver.posts().ok()?;
-        (posts.last()?.1["change"] == "resolved").then_some(posts)
+        let posts = receiver.posts().ok()?.into_iter();
+        let told: Option<Vec<(String, Value)>> = posts
+            .map(|post| Some((post.delivery().ok()?.to_owned(), serde_json::from_slice(&post.body).ok()?)))
+            .collect();
+        told.filter(|told| told.last().is_some_and(|(_, news)| news["change"] == "resolved"))
     })
     .await?;
     let changes: Vec<&Value> = told.iter().map(|(_, news)| &news["change"]).collect();

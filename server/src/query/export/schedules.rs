@@ -5,13 +5,18 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::Uri;
 use jiff::{Timestamp, ToSpan as _, civil::Weekday, tz::TimeZone};
 use sqlx::{FromRow, PgPool, types::Json};
 use time::{Duration, OffsetDateTime};
+use url::{Host, Url};
 use uuid::Uuid;
 
 use super::make::{Export, Subject};
 use crate::http::{error::Error, parameters::Parameters};
+
+/// Longest address, in bytes.
+const MAX_URL_BYTES: usize = 2_000;
 
 /// What a schedule has made is kept for so long.
 const KEPT: Duration = Duration::days(8);
@@ -36,6 +41,7 @@ struct Due {
     time_zone: String,
     hour: i16,
     next_at: OffsetDateTime,
+    webhook_url: Option<String>,
 }
 
 impl Turns {
@@ -95,11 +101,32 @@ pub(crate) fn check(kind: &str, parameters: &BTreeMap<String, String>) -> Result
     Export::read(subject, Parameters::new(parameters.clone().into_iter().collect())).map(drop)
 }
 
+/// Checks the address that files are sent to: nothing of a tenant goes over a wire in the clear.
+pub(crate) fn check_webhook(url: &str) -> Result<(), Error> {
+    let is_good = Url::parse(url).is_ok_and(|url| {
+        let is_here = match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(_)) | None => false,
+        };
+        let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_here;
+        is_safe && url.username().is_empty() && url.password().is_none()
+    });
+    let is_good = is_good && url.len() <= MAX_URL_BYTES && url.parse::<Uri>().is_ok();
+    let wrong = (!is_good).then(|| {
+        format!(
+            "Expected an address that begins with https://, without a user, of at most {MAX_URL_BYTES} bytes."
+        )
+    });
+    Error::fields([("webhook_url", wrong)])
+}
+
 /// Queues the export of a schedule whose hour has come; whether there was one.
 pub(super) async fn queue_due(jobs: &PgPool) -> Result<bool, sqlx::Error> {
     let mut transaction = jobs.begin().await?;
     let due: Option<Due> = sqlx::query_as(
-        "SELECT schedule_id, name, advertiser_id, kind, parameters, every, time_zone, hour, next_at FROM report_schedules \
+        "SELECT schedule_id, name, advertiser_id, kind, parameters, every, time_zone, hour, next_at, webhook_url \
+           FROM report_schedules \
           WHERE next_at <= now() ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED",
     )
     .fetch_optional(&mut *transaction)
@@ -122,8 +149,9 @@ pub(super) async fn queue_due(jobs: &PgPool) -> Result<bool, sqlx::Error> {
     }
     let format = parameters.get("format").cloned().unwrap_or_else(|| "csv".to_owned());
     sqlx::query(
-        "INSERT INTO export_jobs (job_id, expires_at, owner, owner_name, advertisers, kind, parameters, extension) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO export_jobs (job_id, expires_at, owner, owner_name, advertisers, kind, parameters, extension, \
+                                  webhook_url, delivery, delivery_due) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $9::text IS NOT NULL THEN 'waiting' END, now())",
     )
     .bind(Uuid::now_v7())
     .bind(OffsetDateTime::now_utc() + KEPT)
@@ -133,6 +161,7 @@ pub(super) async fn queue_due(jobs: &PgPool) -> Result<bool, sqlx::Error> {
     .bind(&due.kind)
     .bind(Json(parameters))
     .bind(format)
+    .bind(due.webhook_url)
     .execute(&mut *transaction)
     .await?;
     let next = sqlx::query("UPDATE report_schedules SET next_at = $2 WHERE schedule_id = $1");
@@ -199,6 +228,30 @@ mod tests {
             assert_eq!(next, at(turn), "{every} {zone} {hour}");
             assert_eq!(turns.range(next).unwrap(), [start, end], "{every} {zone} {hour}");
             assert!(turns.next(next).unwrap() > next);
+        }
+    }
+
+    #[test]
+    fn files_are_sent_over_tls_or_within_the_machine() {
+        for url in ["https://reports.example/in?key=1", "http://127.0.0.1:8000/", "http://[::1]/"] {
+            assert!(check_webhook(url).is_ok(), "{url}");
+        }
+        let long = format!("https://reports.example/{}", "a".repeat(2_000));
+        for url in [
+            "",
+            "reports.example",
+            "/in",
+            "http://reports.example/",
+            "http://10.0.0.1/",
+            "http://localhost.example/",
+            "ftp://reports.example/",
+            "https://user@reports.example/",
+            "https://user:secret@reports.example/",
+            "https://",
+            &long,
+        ] {
+            let Err(Error::Invalid(rejection)) = check_webhook(url) else { panic!("{url} was taken") };
+            assert_eq!(rejection.field_errors.into_keys().collect::<Vec<_>>(), ["webhook_url"]);
         }
     }
 

@@ -1,7 +1,8 @@
 //! `/api/v1/exports/jobs`: exports that are made while nobody waits, and kept for a day.
 //!
-//! - [`store`]: jobs and their files in the database; [`mod@work`]: who makes them
+//! - [`store`]: jobs and their files in the database; [`mod@work`]: who makes them; [`deliver`]: who sends them
 
+mod deliver;
 mod store;
 mod work;
 
@@ -9,19 +10,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    body::Body,
     extract::{Path, State, rejection::PathRejection},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::store::Job;
-pub(crate) use self::{store::forget, work::work};
+pub(crate) use self::{deliver::Webhooks, store::forget, work::work};
 use super::{
     download,
     format::Format,
@@ -73,6 +72,9 @@ pub(crate) struct ExportJob {
     /// The code of why it has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Whether the schedule's receiver has it: `waiting`, `delivered` or `given_up`; left out without a receiver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
     /// The job and its file are deleted then.
@@ -159,19 +161,8 @@ pub(crate) async fn file(
         return Err(QueryError::NotReady.into());
     }
     let format = Format::named(&job.extension).map_err(|_| Error::NotFound)?;
-    let (job_id, jobs) = (job.job_id, state.jobs.clone());
-    // One piece at a time, as the client takes them; no connection is held meanwhile.
-    let pieces = stream::unfold((0, jobs, job.pieces()), move |(number, jobs, pieces)| async move {
-        if number >= pieces {
-            return None;
-        }
-        let piece = answer(store::piece(&jobs, job_id, number)).await;
-        let piece = piece.ok().flatten().ok_or_else(|| std::io::Error::other("the file is gone"));
-        // After an error nothing follows.
-        let next = if piece.is_ok() { number + 1 } else { pieces };
-        Some((piece, (next, jobs, pieces)))
-    });
-    let mut response = download(format, &job.kind, Body::from_stream(pieces.boxed()));
+    let file = store::file(state.jobs.clone(), job.job_id, job.bytes);
+    let mut response = download(format, &job.kind, file);
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(job.bytes));
     Ok(response)
 }
@@ -230,6 +221,7 @@ impl From<Job> for ExportJob {
             parameters: job.parameters.0,
             bytes: job.bytes,
             error: job.error,
+            delivery: job.delivery,
             created_at: at(job.created_at),
             expires_at: at(job.expires_at),
         }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use axum::body::Body;
 use bytes::Bytes;
 use clickwire_protocol::ids::AdvertiserId;
+use futures_util::{StreamExt as _, stream};
 use sqlx::{FromRow, PgConnection, PgPool, types::Json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -15,6 +17,7 @@ use crate::{
         access::{Caller, Credential, Scope},
     },
     query::export::make::Subject,
+    store::database::answer,
 };
 
 /// A job and its file are kept for so long.
@@ -45,10 +48,12 @@ pub(super) struct Job {
     pub(super) status: String,
     pub(super) bytes: i64,
     pub(super) error: Option<String>,
+    /// Whether its receiver has it; `None` without one.
+    pub(super) delivery: Option<String>,
 }
 
 const COLUMNS: &str = "job_id, created_at, expires_at, owner, owner_name, account_id, advertisers, kind, parameters, \
-     extension, status, bytes, error";
+     extension, status, bytes, error, delivery";
 
 /// Made by a schedule, of what a caller may see: `$2`, `NULL` for all.
 const SCHEDULED: &str = "owner LIKE 'schedule:%' AND ($2::text[] IS NULL OR advertisers <@ $2)";
@@ -82,6 +87,7 @@ impl Job {
             status: "queued".to_owned(),
             bytes: 0,
             error: None,
+            delivery: None,
         }
     }
 
@@ -162,11 +168,6 @@ impl Job {
         Some(ids.iter().map(|id| AdvertiserId::unchecked(id.as_str())).collect())
     }
 
-    /// Pieces of its file.
-    pub(super) fn pieces(&self) -> i32 {
-        i32::try_from(self.bytes.div_euclid(PIECE as i64) + 1).unwrap_or(i32::MAX)
-    }
-
     /// The one whose turn it is, for this attempt: owners take turns, and none has two made at once. What an attempt
     /// before has written is deleted.
     pub(super) async fn claim(jobs: &PgPool, claim: Uuid) -> Result<Option<Self>, sqlx::Error> {
@@ -223,7 +224,8 @@ impl Job {
         error: Option<&str>,
     ) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "UPDATE export_jobs SET status = CASE WHEN $3::text IS NULL THEN 'done' ELSE 'failed' END, error = $3 \
+            "UPDATE export_jobs SET status = CASE WHEN $3::text IS NULL THEN 'done' ELSE 'failed' END, error = $3, \
+                    delivery = CASE WHEN $3 IS NOT NULL AND delivery = 'waiting' THEN 'given_up' ELSE delivery END \
               WHERE job_id = $1 AND claim = $2 AND status = 'running'",
         )
         .bind(self.job_id)
@@ -246,6 +248,26 @@ impl Job {
         .await?;
         Ok(())
     }
+}
+
+/// Pieces of a file of so many bytes; the last one may be empty.
+pub(super) fn pieces_of(bytes: i64) -> i32 {
+    i32::try_from(bytes.div_euclid(PIECE as i64) + 1).unwrap_or(i32::MAX)
+}
+
+/// A file, one piece at a time as they are taken; no connection is held meanwhile.
+pub(super) fn file(jobs: PgPool, job_id: Uuid, bytes: i64) -> Body {
+    let pieces = stream::unfold((0, jobs, pieces_of(bytes)), move |(number, jobs, pieces)| async move {
+        if number >= pieces {
+            return None;
+        }
+        let piece = answer(piece(&jobs, job_id, number)).await;
+        let piece = piece.ok().flatten().ok_or_else(|| std::io::Error::other("the file is gone"));
+        // After an error nothing follows.
+        let next = if piece.is_ok() { number + 1 } else { pieces };
+        Some((piece, (next, jobs, pieces)))
+    });
+    Body::from_stream(pieces.boxed())
 }
 
 /// A piece of a file.
@@ -276,7 +298,8 @@ pub(crate) async fn forget(
 pub(super) async fn sweep(jobs: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM export_jobs WHERE expires_at <= now()").execute(jobs).await?;
     let sql = format!(
-        "UPDATE export_jobs SET status = 'failed', error = 'internal' \
+        "UPDATE export_jobs SET status = 'failed', error = 'internal', \
+                delivery = CASE WHEN delivery = 'waiting' THEN 'given_up' ELSE delivery END \
           WHERE status = 'running' AND attempts >= {MAX_ATTEMPTS} AND beat_at < now() - INTERVAL '{DEAD_AFTER}'"
     );
     sqlx::query(sqlx::AssertSqlSafe(sql)).execute(jobs).await?;
