@@ -202,12 +202,26 @@ async fn files_of_every_format_hold_what_the_ledger_holds() -> Result<()> {
         let valid = dispositions(&rows).get("valid").copied().unwrap_or_default();
         assert_eq!((report.totals.billable, report.totals.received), (valid, rows.len() as i64), "{query}");
     }
+    let compared = file(&viewer, "breakdown?group_by=ad_id&compare=previous&format=ndjson").await?;
+    let compared: Value =
+        serde_json::from_slice(compared.split(|byte| *byte == b'\n').next().unwrap_or(&[]))?;
+    assert_eq!((&compared["clicks"], &compared["previous_clicks"]), (&json!(2), &json!(0)), "{compared}");
+    let series = file(&viewer, "timeseries?granularity=hour&compare=year").await?;
+    let periods = String::from_utf8(series)?.lines().fold(BTreeMap::new(), |mut count, line| {
+        *count.entry(line.split(',').next().unwrap_or_default().to_owned()).or_insert(0) += 1;
+        count
+    });
+    assert_eq!(
+        periods,
+        [("current", 24), ("period", 1), ("previous", 24)].map(|(name, n)| (name.to_owned(), n)).into()
+    );
     let series = String::from_utf8(file(&viewer, "timeseries?granularity=hour&format=csv").await?)?;
     assert_eq!(series.lines().count(), 25, "{series}");
     for (path, status) in [
         ("clicks?advertiser_id=adv_002", 403),
         ("clicks?format=pdf", 400),
-        ("breakdown?group_by=ad_id&compare=year", 400),
+        ("clicks?compare=year", 400),
+        ("timeseries?compare=century", 400),
     ] {
         assert_eq!(get(&viewer, &format!("/api/v1/exports/{path}")).await?.0, status, "{path}");
     }

@@ -70,9 +70,6 @@ impl Export {
         let format = given.take("format", Format::named).unwrap_or(Format::Csv);
         let bom = given.take("bom", |text| text.parse::<bool>().map_err(|_| "Expected true or false."));
         let now = OffsetDateTime::now_utc();
-        if subject != Subject::Clicks && given.text("compare").is_some() {
-            given.reject("compare", "Is not exported: export the other period by itself.");
-        }
         let content = match subject {
             Subject::Breakdown => Content::Breakdown(Question::read(Kind::Breakdown, given, now)?),
             Subject::Timeseries => Content::Timeseries(Question::read(Kind::Timeseries, given, now)?),
@@ -94,13 +91,12 @@ impl Export {
         match &self.content {
             Content::Breakdown(question) => {
                 let report = Asker::begin(state, caller, question).await?.breakdown(question).await?;
-                let (columns, rows) = sheet::of_breakdown(&report, &question.group_by, question.unique_users);
+                let (columns, rows) = sheet::of_breakdown(&report, question);
                 self.whole(columns, &rows)
             }
             Content::Timeseries(question) => {
                 let report = Asker::begin(state, caller, question).await?.timeseries(question).await?;
-                let (columns, rows) =
-                    sheet::of_timeseries(&report, &question.group_by, question.unique_users);
+                let (columns, rows) = sheet::of_timeseries(&report, question);
                 self.whole(columns, &rows)
             }
             Content::Clicks(wanted) => self.clicks(wanted, state, caller).await,

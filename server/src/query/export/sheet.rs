@@ -1,6 +1,10 @@
 //! What is exported: rows of columns, each of one kind.
 
-use clickwire_protocol::report::{Breakdown, BreakdownRow, Dimension, Group, Metric, Numbers, Timeseries};
+use clickwire_protocol::report::{
+    Breakdown, BreakdownRow, Dimension, Group, Metric, Numbers, Timeseries, TimeseriesRow,
+};
+
+use crate::query::reports::question::Question;
 
 /// Label of the groups beyond a report's limit.
 const OTHER: &str = "(other)";
@@ -82,26 +86,52 @@ fn cells(group: &Group, numbers: &Numbers, group_by: &[Dimension], with_users: b
     groups.chain(metrics(with_users).map(|metric| Cell::from(metric.of(numbers)))).collect()
 }
 
-/// The sheet of a breakdown.
-pub(super) fn of_breakdown(
-    report: &Breakdown,
-    group_by: &[Dimension],
-    with_users: bool,
-) -> (Vec<Column>, Vec<Row>) {
-    let row = |row: &BreakdownRow| cells(&row.group, &row.numbers, group_by, with_users);
-    (columns(None, group_by, with_users), report.rows.iter().map(row).collect())
+/// The sheet of a breakdown; with a comparison the group's numbers of the other period stand beside its own.
+pub(super) fn of_breakdown(report: &Breakdown, question: &Question) -> (Vec<Column>, Vec<Row>) {
+    let (group_by, with_users) = (&*question.group_by, question.unique_users);
+    let mut columns = columns(None, group_by, with_users);
+    if question.compare.is_some() {
+        columns.extend(metrics(with_users).map(|metric| integer(previous(metric))));
+    }
+    let row = |row: &BreakdownRow| {
+        let mut cells = cells(&row.group, &row.numbers, group_by, with_users);
+        if question.compare.is_some() {
+            let of_previous = |metric: Metric| Cell::from(row.previous.and_then(|before| metric.of(&before)));
+            cells.extend(metrics(with_users).map(of_previous));
+        }
+        cells
+    };
+    (columns, report.rows.iter().map(row).collect())
 }
 
-/// The sheet of a time series.
-pub(super) fn of_timeseries(
-    report: &Timeseries,
-    group_by: &[Dimension],
-    with_users: bool,
-) -> (Vec<Column>, Vec<Row>) {
-    let rows = report.rows.iter().map(|row| {
+/// The sheet of a time series; with a comparison the rows of the other period follow, and a column tells them apart.
+pub(super) fn of_timeseries(report: &Timeseries, question: &Question) -> (Vec<Column>, Vec<Row>) {
+    let (group_by, with_users) = (&*question.group_by, question.unique_users);
+    let mut columns = columns(Some(text("time_bucket")), group_by, with_users);
+    if question.compare.is_some() {
+        columns.insert(0, text("period"));
+    }
+    let row = |period: &str, row: &TimeseriesRow| {
         let mut cells = cells(&row.group, &row.numbers, group_by, with_users);
         cells.insert(0, Cell::Text(row.time_bucket.clone()));
+        if question.compare.is_some() {
+            cells.insert(0, Cell::Text(period.to_owned()));
+        }
         cells
-    });
-    (columns(Some(text("time_bucket")), group_by, with_users), rows.collect())
+    };
+    let before = report.comparison.iter().flat_map(|comparison| &comparison.rows);
+    let rows = report.rows.iter().map(|it| row("current", it)).chain(before.map(|it| row("previous", it)));
+    (columns, rows.collect())
+}
+
+/// The column of a metric in the period that is compared with.
+fn previous(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Clicks => "previous_clicks",
+        Metric::Billable => "previous_billable",
+        Metric::FraudCount => "previous_fraud_count",
+        Metric::Duplicates => "previous_duplicates",
+        Metric::Received => "previous_received",
+        Metric::UniqueUsers => "previous_unique_users",
+    }
 }

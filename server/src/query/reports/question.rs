@@ -38,7 +38,7 @@ pub(crate) struct Question {
     pub(super) order: Order,
     /// Groups that are told apart; the others are one.
     pub(super) limit: Option<usize>,
-    pub(super) compare: Option<Compare>,
+    pub(in crate::query) compare: Option<Compare>,
     /// Unix milliseconds.
     pub(super) as_of_ms: Option<i64>,
     pub(crate) unique_users: bool,
