@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use clickwire_protocol::{MINUTE_MS, stream::Names, times::UnixMs};
-use clickwire_uniques::{MINUTES_KEPT, Sketch};
+use clickwire_uniques::{MINUTES_KEPT, Sketch, Union, Unreadable};
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
@@ -119,9 +119,13 @@ pub(crate) async fn add(connection: &mut PgConnection, fresh: &[&Entry<'_>]) -> 
         let users: &mut Vec<&str> = users.entry(key).or_default();
         users.extend(click.user_id.as_deref());
     }
-    let add = |sketch: &mut Sketch, user_id: &&str| sketch.add(user_id);
-    merge(connection, &MINUTES, &minutes, add).await?;
-    merge(connection, &HOURS, &hours, add).await
+    let with_users = |stored: Option<&Vec<u8>>, users: &[&str]| {
+        let mut sketch = stored.map_or_else(|| Ok(Sketch::default()), |bytes| Sketch::from_bytes(bytes))?;
+        users.iter().for_each(|user_id| sketch.add(user_id));
+        Ok(sketch)
+    };
+    merge(connection, &MINUTES, &minutes, with_users).await?;
+    merge(connection, &HOURS, &hours, with_users).await
 }
 
 /// Folds minutes that changed into their hours, and hours into their days.
@@ -147,17 +151,26 @@ async fn fold_some(database: &PgPool, names: &Names, fold: &Fold) -> Result<usiz
         .bind(last)
         .fetch_all(&mut *transaction)
         .await?;
-    let mut wider: BTreeMap<Key<'_>, Vec<Sketch>> = BTreeMap::new();
+    let mut wider: BTreeMap<Key<'_>, Vec<&[u8]>> = BTreeMap::new();
     for (advertiser_id, campaign_id, at_ms, sketch) in
         rows.iter().map(sketch_of).collect::<Result<Vec<_>, _>>()?
     {
-        let (bucket_ms, sketch) = (at_ms - at_ms.rem_euclid(fold.width_ms), read(sketch)?);
+        let bucket_ms = at_ms - at_ms.rem_euclid(fold.width_ms);
         if fold.with_all {
-            wider.entry((advertiser_id, ALL_CAMPAIGNS, bucket_ms)).or_default().push(sketch.clone());
+            wider.entry((advertiser_id, ALL_CAMPAIGNS, bucket_ms)).or_default().push(sketch);
         }
         wider.entry((advertiser_id, campaign_id, bucket_ms)).or_default().push(sketch);
     }
-    merge(&mut transaction, fold.into, &wider, Sketch::merge).await?;
+    let with_sketches = |stored: Option<&Vec<u8>>, sketches: &[&[u8]]| {
+        let mut union = Union::default();
+        stored
+            .map(Vec::as_slice)
+            .into_iter()
+            .chain(sketches.iter().copied())
+            .try_for_each(|it| union.add(it))?;
+        Ok(union.into_sketch())
+    };
+    merge(&mut transaction, fold.into, &wider, with_sketches).await?;
     transaction.commit().await?;
     Ok(keys.len())
 }
@@ -173,12 +186,12 @@ pub(crate) async fn delete_days(connection: &mut PgConnection, days: u32) -> Res
     Ok(())
 }
 
-/// Adds to what is stored, and writes what that changed or what was not there.
+/// Adds to what is stored, by `with`, and writes what that changed or what was not there.
 async fn merge<A>(
     connection: &mut PgConnection,
     table: &Table,
     additions: &BTreeMap<Key<'_>, Vec<A>>,
-    add: impl Fn(&mut Sketch, &A),
+    with: impl Fn(Option<&Vec<u8>>, &[A]) -> Result<Sketch, Unreadable>,
 ) -> Result<(), sqlx::Error> {
     let buckets = || additions.keys().map(|(_, _, bucket_ms)| *bucket_ms);
     let (Some(first), Some(last)) = (buckets().min(), buckets().max()) else { return Ok(()) };
@@ -193,9 +206,7 @@ async fn merge<A>(
     let mut changed = Vec::with_capacity(additions.len());
     for (number, (key, additions)) in (1..).zip(additions) {
         let before = stored.get(&number);
-        let mut sketch = before.map_or_else(|| Ok(Sketch::default()), |bytes| read(bytes))?;
-        additions.iter().for_each(|addition| add(&mut sketch, addition));
-        let after = sketch.to_bytes();
+        let after = with(before, additions).map_err(unreadable)?.to_bytes();
         // The same users, nearly always; the list of a small set may only be in another order.
         if before != Some(&after) {
             changed.push((*key, after));
@@ -228,9 +239,8 @@ fn sketch_of(row: &PgRow) -> Result<(&str, &str, i64, &[u8]), sqlx::Error> {
     Ok((row.try_get("advertiser_id")?, row.try_get("campaign_id")?, at_ms, row.try_get("sketch")?))
 }
 
-fn read(sketch: &[u8]) -> Result<Sketch, sqlx::Error> {
-    Sketch::from_bytes(sketch)
-        .map_err(|error| sqlx::Error::ColumnDecode { index: "sketch".into(), source: Box::new(error) })
+fn unreadable(error: Unreadable) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: "sketch".into(), source: Box::new(error) }
 }
 
 fn unix_ms(at: OffsetDateTime) -> i64 {

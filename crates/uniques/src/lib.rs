@@ -11,6 +11,8 @@
 //!   format that all libraries of Apache DataSketches read. Both are for ever: sketches with other
 //!   hashes don't merge with what is stored.
 
+mod union;
+
 use std::time::Duration;
 
 use datasketches::{
@@ -18,6 +20,8 @@ use datasketches::{
     hll::{HllSketch, HllType, HllUnion},
 };
 use thiserror::Error;
+
+pub use union::Union;
 
 /// Logarithm of the number of registers.
 const PRECISION: u8 = 14;
@@ -97,7 +101,7 @@ impl Default for Sketch {
 mod tests {
     use super::*;
 
-    fn sketch(users: std::ops::Range<u32>) -> Sketch {
+    pub(crate) fn sketch(users: std::ops::Range<u32>) -> Sketch {
         let mut sketch = Sketch::default();
         users.for_each(|user| sketch.add(&format!("user_{user}")));
         sketch

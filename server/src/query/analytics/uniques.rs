@@ -10,7 +10,7 @@ use clickwire_protocol::{
     analytics::{Aggregate, Dimension, Granularity},
     ids::AdvertiserId,
 };
-use clickwire_uniques::{MINUTES_KEPT, Sketch};
+use clickwire_uniques::{MINUTES_KEPT, Union};
 use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -44,21 +44,21 @@ pub(super) async fn fill(
     Ok(())
 }
 
-/// Users by bucket and campaign, as the answer's rows name them, and everybody's sketch. `None`: there
+/// Users by bucket and campaign, as the answer's rows name them, and everybody's union. `None`: there
 /// are too many sketches.
 async fn merged(
     question: &AggregateQuery,
     advertiser_id: Option<&AdvertiserId>,
     database: &mut PgConnection,
-) -> Result<Option<(HashMap<(String, Option<String>), i64>, Sketch)>, sqlx::Error> {
+) -> Result<Option<(HashMap<(String, Option<String>), i64>, Union)>, sqlx::Error> {
     let mut query = question.sketches(advertiser_id, OffsetDateTime::now_utc());
     let mut rows = query.build().fetch(database);
-    let (mut users, mut all) = (HashMap::new(), Sketch::default());
-    let mut current: Option<(Group, Sketch)> = None;
+    let (mut users, mut all) = (HashMap::new(), Union::default());
+    let mut current: Option<(Group, Union)> = None;
     let mut count = 0;
-    let mut finish = |((bucket, campaign_id), sketch): (Group, Sketch)| {
-        users.insert((bucket.format(&Rfc3339).unwrap_or_default(), campaign_id), sketch.users());
-        all.merge(&sketch);
+    let mut finish = |((bucket, campaign_id), union): (Group, Union)| {
+        all.merge(&union);
+        users.insert((bucket.format(&Rfc3339).unwrap_or_default(), campaign_id), union.users());
     };
     while let Some(row) = rows.try_next().await? {
         count += 1;
@@ -67,10 +67,10 @@ async fn merged(
         }
         let group: Group = (row.try_get("bucket")?, row.try_get("campaign_id")?);
         if current.as_ref().is_none_or(|(of, _)| *of != group) {
-            current.replace((group, Sketch::default())).into_iter().for_each(&mut finish);
+            current.replace((group, Union::default())).into_iter().for_each(&mut finish);
         }
         if let Some((_, merged)) = &mut current {
-            merged.merge_bytes(row.try_get("sketch")?).map_err(|error| sqlx::Error::ColumnDecode {
+            merged.add(row.try_get("sketch")?).map_err(|error| sqlx::Error::ColumnDecode {
                 index: "sketch".into(),
                 source: Box::new(error),
             })?;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use clickwire_protocol::report::{Dimension, Group, Source};
-use clickwire_uniques::{MINUTES_KEPT, Sketch};
+use clickwire_uniques::{MINUTES_KEPT, Union};
 use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 use time::OffsetDateTime;
@@ -44,8 +44,12 @@ pub(super) async fn sketched(
     let Some(mut sql) = sketches(statement, OffsetDateTime::now_utc()) else { return Ok(None) };
     let is_grouped = question.group_by.contains(&Dimension::CampaignId);
     let mut rows = sql.build().fetch(database);
-    let (mut users, mut all) = (Users::default(), Sketch::default());
-    let mut open: HashMap<Key, Sketch> = HashMap::new();
+    let (mut users, mut all) = (Users::default(), Union::default());
+    let mut open: HashMap<Key, Union> = HashMap::new();
+    let mut close = |users: &mut Users, (key, union): (Key, Union)| {
+        all.merge(&union);
+        users.by_row.insert(key, union.users());
+    };
     let mut count = 0;
     while let Some(row) = rows.try_next().await? {
         count += 1;
@@ -57,18 +61,12 @@ pub(super) async fn sketched(
         let key = rows::key(statement, label, &Group { campaign_id, ..Group::default() });
         // Of a label that is past nothing more comes; of a group neither, but of the others.
         let is_past = |known: &Key| known.bucket != key.bucket || (*known != key && !known.group.other);
-        users
-            .by_row
-            .extend(open.extract_if(|known, _| is_past(known)).map(|(past, sketch)| (past, sketch.users())));
-        let bytes: &[u8] = row.try_get("sketch")?;
-        for sketch in [open.entry(key).or_default(), &mut all] {
-            sketch.merge_bytes(bytes).map_err(|error| sqlx::Error::ColumnDecode {
-                index: "sketch".into(),
-                source: Box::new(error),
-            })?;
-        }
+        open.extract_if(|known, _| is_past(known)).for_each(|past| close(&mut users, past));
+        let added = open.entry(key).or_default().add(row.try_get("sketch")?);
+        added
+            .map_err(|error| sqlx::Error::ColumnDecode { index: "sketch".into(), source: Box::new(error) })?;
     }
-    users.by_row.extend(open.into_iter().map(|(key, sketch)| (key, sketch.users())));
+    open.into_iter().for_each(|last| close(&mut users, last));
     users.all = all.users();
     Ok(Some(users))
 }
