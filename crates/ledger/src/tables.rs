@@ -4,21 +4,24 @@
 /// far that is, and incidents with the news about them.
 ///
 /// Every other table of `migrations/` is in [`OTHERS`]; `tests/one_writer.rs` says so when one is in neither.
-pub const TABLES: [&str; 21] = [
+pub const TABLES: [&str; 24] = [
     "adjustments",
     "alert_changes",
     "alerts",
     "click_minutes",
     "clicks",
     "day_counts",
+    "day_counts_by_ad",
     "day_counts_by_campaign",
     "day_counts_by_place",
     "deployment",
     "erasures",
     "hour_counts",
+    "hour_counts_by_ad",
     "hour_counts_by_campaign",
     "hour_counts_by_place",
     "judged",
+    "minute_counts_by_campaign",
     "reconciliations",
     "rollup_progress",
     "stale_hours",

@@ -1,4 +1,4 @@
-//! Hours and days as the views show them, at every grain, against what the minutes add up to.
+//! Hours and days as the views show them, and every grain, against what the minutes add up to.
 //!
 //! Each comparison is one statement, that is, in one state of the database, and takes no lock. What
 //! differs is marked as stale, which makes it right at once: the views add it up from the minutes then.
@@ -21,22 +21,34 @@ pub struct Checked {
     pub left: usize,
 }
 
-/// A view, and what its rows are the sums of.
+/// A view or a table, and what its rows are the sums of.
 struct Level {
     view: &'static str,
     below: &'static str,
     width: Duration,
+    /// What one statement compares.
+    step: Duration,
     /// The columns of the view's key, behind its time.
     key: &'static str,
+    /// Which rows are compared: those that questions read.
+    shown: &'static str,
 }
 
+const ALL: &str = "true";
+
+/// What has no view is read where it is not stale.
+const FRESH_HOURS: &str = "(advertiser_id, bucket) NOT IN (SELECT advertiser_id, bucket FROM stale_hours)";
+const FRESH_DAYS: &str = "(advertiser_id, bucket) NOT IN (SELECT advertiser_id, day FROM stale_hours)";
+const FRESH_MINUTES: &str = "bucket < (SELECT hours_before FROM rollup_progress) \
+    AND (advertiser_id, date_trunc('hour', bucket, 'UTC')) NOT IN (SELECT advertiser_id, bucket FROM stale_hours)";
+
 /// Hours against the minutes, days against the hours, and each grain against what it is a grain of.
-const LEVELS: [Level; 6] = {
+const LEVELS: [Level; 9] = {
     const fn hours(view: &'static str, below: &'static str, key: &'static str) -> Level {
-        Level { view, below, width: Duration::HOUR, key }
+        Level { view, below, width: Duration::HOUR, step: Duration::HOUR, key, shown: ALL }
     }
     const fn days(view: &'static str, below: &'static str, key: &'static str) -> Level {
-        Level { view, below, width: Duration::DAY, key }
+        Level { view, below, width: Duration::DAY, step: Duration::DAY, key, shown: ALL }
     }
     [
         hours("click_hours", "click_minutes", KEY),
@@ -45,6 +57,22 @@ const LEVELS: [Level; 6] = {
         hours("click_hours_by_place", "click_hours", "advertiser_id, country, device_type"),
         days("click_days_by_campaign", "click_days", "advertiser_id, campaign_id"),
         days("click_days_by_place", "click_days", "advertiser_id, country, device_type"),
+        Level {
+            shown: FRESH_HOURS,
+            ..hours("hour_counts_by_ad", "hour_counts", "advertiser_id, campaign_id, ad_id")
+        },
+        Level {
+            shown: FRESH_DAYS,
+            ..days("day_counts_by_ad", "day_counts", "advertiser_id, campaign_id, ad_id")
+        },
+        Level {
+            view: "minute_counts_by_campaign",
+            below: "click_minutes",
+            width: Duration::MINUTE,
+            step: Duration::HOUR,
+            key: "advertiser_id, campaign_id",
+            shown: FRESH_MINUTES,
+        },
     ]
 };
 
@@ -62,12 +90,12 @@ pub async fn check(
     let minutes_from: OffsetDateTime =
         sqlx::query_scalar("SELECT minutes_from FROM rollup_progress").fetch_one(&mut *connection).await?;
     for level in &LEVELS {
-        let width = level.width.whole_seconds();
+        let width = level.step.whole_seconds();
         let mut start = OffsetDateTime::from_unix_timestamp(from.unix_timestamp().div_euclid(width) * width)
             .unwrap_or(from);
         // What retention has left nothing to compare with stays as it is.
         while start < minutes_from {
-            start += level.width;
+            start += level.step;
         }
         while start < to {
             let found = level.compare(connection, start).await?;
@@ -78,7 +106,7 @@ pub async fn check(
             } else {
                 checked.left += found.len();
             }
-            start += level.width;
+            start += level.step;
         }
     }
     Ok(checked)
@@ -91,21 +119,21 @@ impl Level {
         connection: &mut PgConnection,
         start: OffsetDateTime,
     ) -> Result<Vec<(AdvertiserId, OffsetDateTime)>, sqlx::Error> {
-        let Level { view, below, width, key } = self;
+        let Level { view, below, width, step, key, shown } = self;
         let seconds = width.whole_seconds();
         let sql = format!(
             "WITH below AS (SELECT time_bucket(INTERVAL '{seconds} s', bucket) AS bucket, {key}, {SUMS} \
-               FROM {below} WHERE bucket >= $1 AND bucket < $2 GROUP BY 1, {key}), \
+               FROM {below} WHERE bucket >= $1 AND bucket < $2 AND {shown} GROUP BY 1, {key}), \
              shown AS (SELECT bucket, {key}, {COLUMNS} \
-               FROM {view} WHERE bucket >= $1 AND bucket < $2) \
+               FROM {view} WHERE bucket >= $1 AND bucket < $2 AND {shown}) \
              SELECT DISTINCT ON ({key}) advertiser_id, bucket \
                FROM ((TABLE below EXCEPT ALL TABLE shown) UNION ALL (TABLE shown EXCEPT ALL TABLE below)) AS d"
         );
-        sqlx::query_as(AssertSqlSafe(sql)).bind(start).bind(start + *width).fetch_all(connection).await
+        sqlx::query_as(AssertSqlSafe(sql)).bind(start).bind(start + *step).fetch_all(connection).await
     }
 }
 
-/// Has the hours stored anew; a day's first hour stands for the day.
+/// Has the hours stored anew; a day's first hour stands for the day, an hour for its minutes.
 async fn mark(
     connection: &mut PgConnection,
     found: &[(AdvertiserId, OffsetDateTime)],
@@ -115,7 +143,7 @@ async fn mark(
         found.into_iter().map(|(advertiser_id, bucket)| (advertiser_id.as_str(), *bucket)).unzip();
     sqlx::query(
         "INSERT INTO stale_hours (advertiser_id, bucket, day) \
-         SELECT advertiser_id, bucket, date_trunc('day', bucket, 'UTC') \
+         SELECT advertiser_id, date_trunc('hour', bucket, 'UTC'), date_trunc('day', bucket, 'UTC') \
            FROM unnest($1::text[], $2::timestamptz[]) AS d (advertiser_id, bucket)",
     )
     .bind(advertisers)

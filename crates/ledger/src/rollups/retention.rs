@@ -22,6 +22,13 @@ pub(crate) async fn drop_minutes(connection: &mut PgConnection, days: u32) -> Re
             .fetch_all(&mut *transaction)
             .await?;
     transaction.commit().await?;
+    delete_all(
+        connection,
+        "DELETE FROM minute_counts_by_campaign WHERE ctid = ANY (ARRAY(SELECT ctid FROM minute_counts_by_campaign \
+           WHERE bucket < (SELECT minutes_from FROM rollup_progress) + make_interval(days => $1) LIMIT $2))",
+        0,
+    )
+    .await?;
     Ok(dropped.len())
 }
 
@@ -37,16 +44,21 @@ pub(crate) async fn delete_rollups(connection: &mut PgConnection, days: u32) -> 
         "DELETE FROM day_counts WHERE ctid = ANY (ARRAY(SELECT ctid FROM day_counts \
            WHERE bucket < date_trunc('day', now() - make_interval(days => $1), 'UTC') LIMIT $2))",
     ] {
-        loop {
-            let deleted = sqlx::query(sql)
-                .bind(i32::try_from(days).unwrap_or(i32::MAX))
-                .bind(DELETED_AT_ONCE as i64)
-                .execute(&mut *connection)
-                .await?;
-            if deleted.rows_affected() < DELETED_AT_ONCE {
-                break;
-            }
-        }
+        delete_all(connection, sql, days).await?;
     }
     Ok(())
+}
+
+/// Repeats a statement of days and of rows at most until it deletes fewer.
+async fn delete_all(connection: &mut PgConnection, sql: &'static str, days: u32) -> Result<(), sqlx::Error> {
+    loop {
+        let deleted = sqlx::query(sql)
+            .bind(i32::try_from(days).unwrap_or(i32::MAX))
+            .bind(DELETED_AT_ONCE as i64)
+            .execute(&mut *connection)
+            .await?;
+        if deleted.rows_affected() < DELETED_AT_ONCE {
+            return Ok(());
+        }
+    }
 }

@@ -5,7 +5,8 @@
 //!
 //! Triggers of `hour_counts` and `day_counts` keep the coarser grains right (`0026_grains.sql`). They are made
 //! anew here all the same: a mark may stand for a grain that was found wrong ([`check`](super::check)), while the
-//! rows that it is the sum of are right and do not change.
+//! rows that it is the sum of are right and do not change. Minutes by campaign are made anew when the marks go
+//! (`0040_finer_grains.sql`).
 
 use clickwire_protocol::ids::AdvertiserId;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
@@ -59,7 +60,8 @@ fn statements(table: &str, below: &str, width: &str, dimensions: &str) -> [Strin
 const DIMENSIONS: &str = "campaign_id, ad_id, country, device_type";
 
 /// The same at each coarser grain, by the end of its tables' names.
-const GRAINS: [(&str, &str); 2] = [("by_campaign", "campaign_id"), ("by_place", "country, device_type")];
+const GRAINS: [(&str, &str); 3] =
+    [("by_campaign", "campaign_id"), ("by_place", "country, device_type"), ("by_ad", "campaign_id, ad_id")];
 
 static HOURS: LazyLock<Vec<String>> = LazyLock::new(|| all("hour_counts", "click_minutes", "1 hour"));
 static DAYS: LazyLock<Vec<String>> = LazyLock::new(|| all("day_counts", "hour_counts", "24 hours"));

@@ -15,11 +15,11 @@ use time::OffsetDateTime;
 
 use super::{
     MAX_CLICKS, MAX_COUNTED_USERS, MAX_ROWS,
-    calendar::{Calendar, Range, rfc3339_ms},
-    plan::{Label, Plan, TooLarge},
+    calendar::{Calendar, HOUR, Range, floor, rfc3339_ms},
+    plan::{Kept, Label, Plan, Stored, TooLarge},
     question::{OrderBy, Question},
     rows::{Key, Rows, TooMany, value},
-    statements::{Statement, Top},
+    statements::{Statement, Top, instant},
     uniques,
 };
 use crate::{
@@ -40,17 +40,65 @@ const LEDGER_FROM: &str = "SELECT min(range_start) FROM timescaledb_information.
 pub(crate) struct Asker {
     tenants: TenantTransaction,
     advertiser_id: Option<AdvertiserId>,
-    kept: Kept,
+    progress: Progress,
     final_before: Option<String>,
     started: Instant,
 }
 
+/// How far there is what, and whether an hour that is asked about has changed since it was stored: `$1` and `$2` the
+/// range, `$3` the advertiser.
+const KEPT: &str = "SELECT hours_before, days_before, minutes_from, \
+            EXISTS (SELECT FROM stale_hours WHERE bucket >= $1 AND bucket < $2 \
+                       AND ($3::text IS NULL OR advertiser_id = $3)) AS is_stale FROM kept";
+
+/// What is not stored for longer is added up by the views: so many minutes are not for one statement to read.
+const LONGEST_LAG: time::Duration = time::Duration::DAY;
+
+/// No click is counted an hour ahead of time, whatever clocks say.
+const AHEAD: time::Duration = time::Duration::hours(2);
+
 /// From when on there is what.
 #[derive(Debug, FromRow)]
-struct Kept {
-    /// Hours before it are stored.
+struct Progress {
+    /// Hours and days before it are stored.
     hours_before: OffsetDateTime,
+    days_before: OffsetDateTime,
     minutes_from: OffsetDateTime,
+    is_stale: bool,
+}
+
+impl Progress {
+    async fn read(
+        tenants: &mut TenantTransaction,
+        question: &Question,
+        advertiser_id: Option<&AdvertiserId>,
+    ) -> Result<Self, sqlx::Error> {
+        let before = compared(question).unwrap_or(question.range);
+        let asked =
+            Range { start: question.range.start.min(before.start), end: question.range.end.max(before.end) };
+        // A bucket may reach beyond the range by an hour.
+        let asked = asked.widened(HOUR);
+        let kept =
+            sqlx::query_as(KEPT).bind(instant(asked.start)).bind(instant(asked.end)).bind(advertiser_id);
+        kept.fetch_one(&mut **tenants).await
+    }
+
+    /// What the views show.
+    fn shown(&self) -> Kept {
+        Kept { minutes_from: self.minutes_from.unix_timestamp(), stored: None }
+    }
+
+    /// What the tables hold, if that is right.
+    fn kept(&self) -> Kept {
+        let now = OffsetDateTime::now_utc();
+        let is_right = !self.is_stale && now - self.hours_before < LONGEST_LAG;
+        let stored = is_right.then(|| Stored {
+            hours_before: self.hours_before.unix_timestamp(),
+            days_before: self.days_before.unix_timestamp(),
+            empty_from: floor((now + AHEAD).unix_timestamp(), HOUR),
+        });
+        Kept { stored, ..self.shown() }
+    }
 }
 
 /// The rows of a plan.
@@ -71,10 +119,9 @@ impl Asker {
         let mut tenants = state.tenants.begin(&caller.scope, caller.holders(advertiser_id)).await?;
         // Before the rows: what is called final is in them.
         let watermark = answer(Watermark::read(&mut *tenants, state.partitions)).await?;
-        let kept = sqlx::query_as("SELECT hours_before, minutes_from FROM kept");
-        let kept = answer(kept.fetch_one(&mut *tenants)).await?;
+        let progress = answer(Progress::read(&mut tenants, question, advertiser_id)).await?;
         let advertiser_id = advertiser_id.cloned();
-        Ok(Self { tenants, advertiser_id, kept, final_before: watermark.final_before(), started })
+        Ok(Self { tenants, advertiser_id, progress, final_before: watermark.final_before(), started })
     }
 
     pub(crate) async fn summary(mut self, question: &Question) -> Result<Summary, Error> {
@@ -102,7 +149,7 @@ impl Asker {
         if !others.is_empty() {
             let mut rest = added(others.iter().map(|(_, numbers)| numbers));
             if question.unique_users {
-                rest.unique_users = self.users_of_others(question, &answered.plan, &top).await?;
+                rest.unique_users = self.users_of_others(question, &top).await?;
             }
             order.push((Group::others(), rest));
         }
@@ -207,12 +254,12 @@ impl Asker {
                 ));
             }
         }
-        let plan = self.plan(question, range)?;
+        let plan = plan(question, range, self.progress.kept())?;
         let statement = Statement { question, plan: &plan, advertiser_id: self.advertiser_id.as_ref(), top };
         let rows = answer(Rows::read(&statement, &mut self.tenants)).await.map_err(of_question)?;
         let mut rows = rows.map_err(|TooMany| too_many_rows())?;
         if question.unique_users
-            && let Some(users) = self.users(question, &plan, top).await?
+            && let Some(users) = self.users(question, range, top).await?
         {
             rows.fill(&users);
         }
@@ -223,11 +270,13 @@ impl Asker {
     async fn users(
         &mut self,
         question: &Question,
-        plan: &Plan,
+        range: Range,
         top: Option<&Top>,
     ) -> Result<Option<uniques::Users>, Error> {
         let advertiser_id = self.advertiser_id.clone();
-        let statement = Statement { question, plan, advertiser_id: advertiser_id.as_ref(), top };
+        // Sketches are folded whether counts are stored or not.
+        let plan = plan(question, range, self.progress.shown())?;
+        let statement = Statement { question, plan: &plan, advertiser_id: advertiser_id.as_ref(), top };
         let sketched = answer(uniques::sketched(&statement, &mut self.tenants)).await.map_err(of_question)?;
         if sketched.is_some() {
             return Ok(sketched);
@@ -241,30 +290,20 @@ impl Asker {
         Ok(Some(counted))
     }
 
-    async fn users_of_others(
-        &mut self,
-        question: &Question,
-        plan: &Plan,
-        top: &Top,
-    ) -> Result<Option<i64>, Error> {
-        let users = self.users(question, plan, Some(top)).await?;
+    async fn users_of_others(&mut self, question: &Question, top: &Top) -> Result<Option<i64>, Error> {
+        let users = self.users(question, question.range, Some(top)).await?;
         Ok(users.and_then(|users| users.by_row.get(&Key { bucket: None, group: Group::others() }).copied()))
     }
 
     /// All clicks of the range, as far as buckets can tell them apart.
     async fn estimate(&mut self, question: &Question, range: Range) -> Result<i64, Error> {
         let question = question.estimate();
-        let plan = self.plan(&question, range)?;
+        let plan = plan(&question, range, self.progress.kept())?;
         let advertiser_id = self.advertiser_id.clone();
         let statement =
             Statement { question: &question, plan: &plan, advertiser_id: advertiser_id.as_ref(), top: None };
         let rows = answer(Rows::read(&statement, &mut self.tenants)).await.map_err(of_question)?;
         Ok(rows.map_or(i64::MAX, |rows| rows.totals.received))
-    }
-
-    fn plan(&self, question: &Question, range: Range) -> Result<Plan, Error> {
-        Plan::new(question, range, self.kept.minutes_from.unix_timestamp())
-            .map_err(|TooLarge(parameter, message)| Error::field(parameter, &message))
     }
 
     /// When the ledger begins, if retention has dropped clicks of the range.
@@ -290,12 +329,16 @@ impl Asker {
             time_zone: question.calendar.name().to_owned(),
             sources: plan.sources(),
             stored_before: (!question.is_of_the_ledger())
-                .then(|| utc.rfc3339(self.kept.hours_before.unix_timestamp())),
+                .then(|| utc.rfc3339(self.progress.hours_before.unix_timestamp())),
             final_before: self.final_before,
             as_of: question.as_of_ms.map(rfc3339_ms),
             query_time_ms: elapsed.as_secs_f64() * 1e3,
         }
     }
+}
+
+fn plan(question: &Question, range: Range, kept: Kept) -> Result<Plan, Error> {
+    Plan::new(question, range, kept).map_err(|TooLarge(parameter, message)| Error::field(parameter, &message))
 }
 
 fn compared(question: &Question) -> Option<Range> {

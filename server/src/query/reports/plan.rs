@@ -31,10 +31,41 @@ pub(super) struct Label {
     pub(super) weekday: Option<i32>,
 }
 
+/// From when on there is what, in Unix seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) minutes_from: i64,
+    pub(super) stored: Option<Stored>,
+}
+
+/// How far hours and days are stored, in Unix seconds, where none of those that are asked about is stale: the
+/// tables themselves are read then. The views, which are right everywhere, look into every chunk of the minutes for
+/// what is not stored, and to plan that takes longer than to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) hours_before: i64,
+    pub(super) days_before: i64,
+    /// Nothing has happened yet from then on, and nothing is read.
+    pub(super) empty_from: i64,
+}
+
+impl Stored {
+    /// Where what is stored of a width ends.
+    fn end(self, source: Source) -> i64 {
+        match source {
+            Source::Days => self.days_before,
+            Source::Hours => self.hours_before,
+            Source::Minutes | Source::Ledger => self.empty_from,
+        }
+    }
+}
+
 /// The times of a report, and the tables that they are read from.
 #[derive(Debug, PartialEq)]
 pub(super) struct Plan {
     pub(super) range: Range,
+    /// How far the tables themselves are read; `None`: the views are.
+    pub(super) stored: Option<Stored>,
     /// Where the segments begin, in order.
     pub(super) bounds: Vec<i64>,
     /// The label of each segment: a place in `labels`.
@@ -75,10 +106,10 @@ impl Piece {
 pub(super) struct TooLarge(pub(super) &'static str, pub(super) String);
 
 impl Plan {
-    /// The plan of a question about a range, which is its own or the one to compare with. Minutes are kept from
-    /// `minutes_from` on; before it, the range is widened to whole hours.
-    pub(super) fn new(question: &Question, range: Range, minutes_from: i64) -> Result<Self, TooLarge> {
-        let range = kept(range, minutes_from);
+    /// The plan of a question about a range, which is its own or the one to compare with. Before the first minute
+    /// that is kept the range is widened to whole hours.
+    pub(super) fn new(question: &Question, range: Range, kept: Kept) -> Result<Self, TooLarge> {
+        let range = widened(range, kept.minutes_from);
         let calendar = &question.calendar;
         let cut = finest(question);
         let too_many = || {
@@ -115,15 +146,16 @@ impl Plan {
         let pieces = if question.is_of_the_ledger() {
             Self::ledger(range).pieces
         } else {
-            pieces(&bounds, range.end, minutes_from)?
+            pieces(&bounds, range.end, kept)?
         };
-        Ok(Self { range, bounds, label_of, labels, pieces })
+        Ok(Self { range, stored: kept.stored, bounds, label_of, labels, pieces })
     }
 
     /// The plan of one row from the ledger.
     pub(super) fn ledger(range: Range) -> Self {
         Self {
             range,
+            stored: None,
             bounds: vec![range.start],
             label_of: vec![0],
             labels: vec![Label::default()],
@@ -145,7 +177,7 @@ impl Plan {
 }
 
 /// The range for which there is something: minutes before `minutes_from` are in hours alone.
-fn kept(range: Range, minutes_from: i64) -> Range {
+fn widened(range: Range, minutes_from: i64) -> Range {
     let hours = range.widened(HOUR);
     Range {
         start: if range.start < minutes_from { hours.start } else { range.start },
@@ -182,16 +214,17 @@ fn label(question: &Question, calendar: &Calendar, buckets: &[i64], at: i64) -> 
     }
 }
 
-/// The widest whole buckets in each segment.
-fn pieces(bounds: &[i64], end: i64, minutes_from: i64) -> Result<Vec<Piece>, TooLarge> {
+/// The widest whole buckets in each segment, of those that are stored.
+fn pieces(bounds: &[i64], end: i64, Kept { minutes_from, stored }: Kept) -> Result<Vec<Piece>, TooLarge> {
     let mut pieces =
         [Source::Days, Source::Hours, Source::Minutes].map(|source| Piece { source, ranges: Vec::new() });
     let ends = bounds.iter().skip(1).copied().chain([end]);
     for (&start, end) in bounds.iter().zip(ends) {
         let mut rest = vec![Range { start, end }];
         for piece in &mut pieces {
+            let before = stored.map_or(i64::MAX, |stored| stored.end(piece.source));
             let width = width(piece.source);
-            rest = rest.into_iter().flat_map(|range| take(range, width, &mut piece.ranges)).collect();
+            rest = rest.into_iter().flat_map(|range| take(range, width, before, &mut piece.ranges)).collect();
         }
     }
     for piece in &mut pieces {
@@ -220,12 +253,18 @@ fn pieces(bounds: &[i64], end: i64, minutes_from: i64) -> Result<Vec<Piece>, Too
             return Err(TooLarge("start_time", message));
         }
     }
-    Ok(pieces.into_iter().filter(|piece| !piece.ranges.is_empty()).collect())
+    let mut read: Vec<_> = pieces.into_iter().filter(|piece| !piece.ranges.is_empty()).collect();
+    if read.is_empty() {
+        // Nothing of it has happened yet: a statement needs a table all the same.
+        let nothing = Range { start: bounds[0], end: bounds[0] };
+        read.push(Piece { source: Source::Minutes, ranges: vec![nothing] });
+    }
+    Ok(read)
 }
 
-/// Takes the whole buckets out of a range; what is left before and behind them is returned.
-fn take(range: Range, width: i64, taken: &mut Vec<Range>) -> Vec<Range> {
-    let (start, end) = (floor(range.start + width - 1, width), floor(range.end, width));
+/// Takes the whole buckets before `before` out of a range; what is left before and behind them is returned.
+fn take(range: Range, width: i64, before: i64, taken: &mut Vec<Range>) -> Vec<Range> {
+    let (start, end) = (floor(range.start + width - 1, width), floor(range.end.min(before), width));
     if start >= end {
         return vec![range];
     }
@@ -283,7 +322,12 @@ mod tests {
     }
 
     fn plan(zone: &str, granularity: Option<Granularity>, group_by: &[Dimension], range: Range) -> Plan {
-        Plan::new(&question(zone, granularity, group_by, range), range, 0).unwrap()
+        Plan::new(&question(zone, granularity, group_by, range), range, kept(0)).unwrap()
+    }
+
+    /// Everything is kept from then on, and views show it.
+    fn kept(minutes_from: i64) -> Kept {
+        Kept { minutes_from, stored: None }
     }
 
     fn read(plan: &Plan) -> Vec<(Source, i64)> {
@@ -338,7 +382,7 @@ mod tests {
             ("UTC", Granularity::Day, vec![], ages),
         ] {
             let question = question(zone, Some(granularity), &group_by, range);
-            assert_eq!(Plan::new(&question, range, i64::MIN).unwrap_err().0, "start_time", "{zone}");
+            assert_eq!(Plan::new(&question, range, kept(i64::MIN)).unwrap_err().0, "start_time", "{zone}");
         }
     }
 
@@ -347,7 +391,7 @@ mod tests {
         let asked = range("2026-11-01T10:59:00Z", "2026-11-01T13:01:00Z");
         let of = |zone, minutes_from| {
             let question = question(zone, Some(Granularity::Hour), &[], asked);
-            Plan::new(&question, asked, at(minutes_from)).map(|plan| (plan.range, read(&plan)))
+            Plan::new(&question, asked, kept(at(minutes_from))).map(|plan| (plan.range, read(&plan)))
         };
         let widened = range("2026-11-01T10:00:00Z", "2026-11-01T14:00:00Z");
         assert_eq!(of("UTC", "2026-12-01T00:00:00Z"), Ok((widened, vec![(Source::Hours, 4)])));
@@ -357,7 +401,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every minute of the range is read once, under the label of its own time.
+        /// Every minute of the range is read once, under the label of its own time, but for those that are to come.
         #[test]
         fn pieces_cover_the_range_once(
             zone in prop_oneof![
@@ -368,15 +412,26 @@ mod tests {
             group_by in prop_oneof![Just(vec![]), Just(vec![Dimension::HourOfDay]), Just(vec![Dimension::Weekday])],
             start in prop_oneof![29_500_000_i64..29_700_000, 29_366_000_i64..29_372_000],
             minutes in 1_i64..9_000,
+            // Behind the range's start, in minutes; and how many hours of that day are stored.
+            stored in prop::option::of((0_i64..12_000, 0_i64..24)),
+            // From there to where nothing has happened yet, in minutes.
+            ahead in 0_i64..3_000,
         ) {
             let range = Range { start: start * MINUTE, end: (start + minutes) * MINUTE };
             let question = question(zone, granularity, &group_by, range);
-            let plan = Plan::new(&question, range, 0).unwrap();
+            let stored = stored.map(|(behind, hours)| {
+                let days_before = floor(range.start + behind * MINUTE, DAY);
+                let hours_before = days_before + hours * HOUR;
+                Stored { days_before, hours_before, empty_from: hours_before + ahead * MINUTE }
+            });
+            let plan = Plan::new(&question, range, Kept { minutes_from: 0, stored }).unwrap();
             let mut read = vec![0_u8; usize::try_from(minutes).unwrap()];
             for piece in &plan.pieces {
                 let width = width(piece.source);
                 for part in &piece.ranges {
                     prop_assert_eq!((part.start % width, part.end % width), (0, 0));
+                    let before = stored.map_or(i64::MAX, |stored| stored.end(piece.source));
+                    prop_assert!(part.end <= before, "{:?} of {part:?} are not stored", piece.source);
                     for minute in (part.start / MINUTE)..(part.end / MINUTE) {
                         read[usize::try_from(minute - start).unwrap()] += 1;
                     }
@@ -388,7 +443,10 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(read.iter().all(|&times| times == 1));
+            let empty_from = stored.map_or(range.end, |stored| stored.empty_from);
+            for (minute, times) in (0..).map(|minute| range.start + minute * MINUTE).zip(read) {
+                prop_assert_eq!(times, u8::from(minute < empty_from));
+            }
             for (&at, &label) in plan.bounds.iter().zip(&plan.label_of) {
                 let label = plan.labels[usize::try_from(label).unwrap()];
                 if let (Some(bucket), Some(granularity)) = (label.bucket, granularity) {

@@ -111,10 +111,30 @@ impl Statement<'_> {
     }
 
     fn push_buckets(&self, sql: &mut QueryBuilder<Postgres>, piece: &Piece) {
+        let (hull, stored) = (piece.hull(), self.plan.stored);
+        let table = table(self.question, piece.source, stored.is_some());
+        // Minutes are stored by campaign as far as hours are.
+        let Some(hours_before) =
+            stored.map(|stored| stored.hours_before).filter(|_| table == CAMPAIGN_MINUTES)
+        else {
+            return self.push_table(sql, &table, hull, piece);
+        };
+        if hull.start < hours_before {
+            self.push_table(sql, &table, Range { end: hull.end.min(hours_before), ..hull }, piece);
+        }
+        if hull.start < hours_before && hours_before < hull.end {
+            sql.push(" UNION ALL ");
+        }
+        if hours_before < hull.end {
+            self.push_table(sql, MINUTES, Range { start: hull.start.max(hours_before), ..hull }, piece);
+        }
+    }
+
+    /// The buckets of a piece that lie in a range.
+    fn push_table(&self, sql: &mut QueryBuilder<Postgres>, table: &str, range: Range, piece: &Piece) {
         let columns: String = self.question.columns().map(|column| format!(", {column}")).collect();
-        let table = table(self.question, piece.source);
         sql.push(format!("SELECT bucket{columns}, {COLUMNS} FROM {table} WHERE "));
-        push_range(sql, "bucket", piece.hull());
+        push_range(sql, "bucket", range);
         if let Some(starts) = piece.starts() {
             sql.push(" AND bucket = ANY(");
             sql.push_bind(starts.into_iter().map(instant).collect::<Vec<_>>()).push(")");
@@ -178,23 +198,33 @@ pub(super) fn push_range(sql: &mut QueryBuilder<Postgres>, column: &str, range: 
     sql.push(format!(" AND {column} < ")).push_bind(instant(range.end));
 }
 
-/// The table of a width at the coarsest grain that has what is asked for.
-fn table(question: &Question, source: Source) -> String {
-    let name = match source {
-        Source::Days => "click_days",
-        Source::Hours => "click_hours",
-        Source::Minutes | Source::Ledger => return "click_minutes".to_owned(),
-    };
+/// Minutes, and those of stored hours by campaign.
+const MINUTES: &str = "click_minutes";
+const CAMPAIGN_MINUTES: &str = "minute_counts_by_campaign";
+
+/// The table of a width at the coarsest grain that has what is asked for: what is stored, or the view of it.
+fn table(question: &Question, source: Source, is_stored: bool) -> String {
     let has_only = |some: &[Dimension]| {
         question
             .dimensions()
             .filter(|dimension| !dimension.is_time())
             .all(|dimension| some.contains(&dimension))
     };
-    if has_only(&[Dimension::CampaignId]) {
+    let is_by_campaign = has_only(&[Dimension::CampaignId]);
+    let name = match (source, is_stored) {
+        (Source::Days, true) => "day_counts",
+        (Source::Days, false) => "click_days",
+        (Source::Hours, true) => "hour_counts",
+        (Source::Hours, false) => "click_hours",
+        (Source::Minutes, true) if is_by_campaign => return CAMPAIGN_MINUTES.to_owned(),
+        (Source::Minutes | Source::Ledger, _) => return MINUTES.to_owned(),
+    };
+    if is_by_campaign {
         format!("{name}_by_campaign")
     } else if has_only(&[Dimension::Country, Dimension::DeviceType]) {
         format!("{name}_by_place")
+    } else if is_stored && has_only(&[Dimension::CampaignId, Dimension::AdId]) {
+        format!("{name}_by_ad")
     } else {
         name.to_owned()
     }
