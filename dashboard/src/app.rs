@@ -11,11 +11,14 @@ use crate::{
     account::{self, Credential},
     clock,
     connection::Connection,
+    frame::{DataStatus, Frame},
     model::{Model, Status},
     page::Page,
+    router::Routing,
     session::Event,
     sign_in::{Attempt, SignIn},
     stack::Stack,
+    status::Pill,
     token,
 };
 
@@ -107,31 +110,59 @@ pub fn App() -> Html {
         }
         Viewer::Somebody(credential) => {
             let key = credential.token().unwrap_or_default().to_owned();
-            html! { <Live {key} credential={credential.clone()} {onleave} /> }
+            html! { <Routing><Frame {key} credential={credential.clone()} {onleave} /></Routing> }
         }
     }
 }
 
+/// What the page of live numbers needs.
 #[derive(Clone, PartialEq, Properties)]
-struct LiveProps {
-    credential: Credential,
+pub struct LiveProps {
+    /// What opens the gateway.
+    pub credential: Credential,
+    /// Whose clicks; `None`: the first advertiser's.
+    pub advertiser_id: Option<AdvertiserId>,
+    /// The window.
+    pub window_minutes: u32,
+    /// Changes when colours do.
+    pub colours: u32,
     /// Hears who leaves, and whether because the server wants it.
-    onleave: Callback<(Credential, bool)>,
+    pub onleave: Callback<(Credential, bool)>,
 }
 
 /// The page with a connection behind it.
 #[component]
-fn Live(props: &LiveProps) -> Html {
+pub fn Live(props: &LiveProps) -> Html {
     let version = use_state_eq(|| 0_u64);
-    let colours = use_state_eq(|| 0_u32);
     let connection = use_state(|| None::<Rc<Connection>>);
     {
         let (connection, version) = (connection.clone(), version.clone());
+        let (advertiser_id, window_minutes) = (props.advertiser_id.clone(), props.window_minutes);
         use_effect_with(props.credential.clone(), move |credential| {
             let changed = Callback::from(move |now| version.set(now));
-            let started = Connection::start(Model::new(credential.clone()), changed);
+            let mut model = Model::new(credential.clone());
+            model.session.advertiser_id = advertiser_id;
+            model.session.window_minutes = window_minutes;
+            let started = Connection::start(model, changed);
             connection.set(Some(started.clone()));
             move || started.stop()
+        });
+    }
+    {
+        let connection = connection.clone();
+        let wanted = (props.advertiser_id.clone(), props.window_minutes, connection.is_some());
+        use_effect_with(wanted, move |(advertiser_id, window_minutes, _)| {
+            let Some(connection) = &*connection else { return };
+            let watched = {
+                let model = connection.model().borrow();
+                (model.session.advertiser_id.clone(), model.session.window_minutes)
+            };
+            if let Some(wanted) = advertiser_id.clone().filter(|wanted| watched.0.as_ref() != Some(wanted)) {
+                connection.dispatch(Event::ChooseAdvertiser(wanted));
+            }
+            if watched.1 != *window_minutes {
+                connection.dispatch(Event::ChooseWindow(*window_minutes));
+            }
         });
     }
     let unauthorised = (*connection).as_ref().is_some_and(|connection| {
@@ -152,10 +183,6 @@ fn Live(props: &LiveProps) -> Html {
         let connection = connection.clone();
         Callback::from(move |event: Event| connection.dispatch(event))
     };
-    let onleave = {
-        let credential = props.credential.clone();
-        props.onleave.reform(move |()| (credential.clone(), false))
-    };
     let now_ms = connection.now_ms();
     let mut model = connection.model().borrow_mut();
     let overview = model.overview(now_ms);
@@ -174,14 +201,16 @@ fn Live(props: &LiveProps) -> Html {
         let name = model.advertisers.get(&id).cloned().unwrap_or_else(|| id.to_string());
         (id, name)
     };
+    let status = model.status(now_ms);
+    let age_ms = model.session.heard_ms.map(|heard_ms| now_ms - heard_ms);
     html! {
-        <Page overview={Rc::new(overview)} stack={Rc::new(stack)} palette={model.palette.clone()} settings={model.settings.clone()} status={model.status(now_ms)}
-            age_ms={model.session.heard_ms.map(|heard_ms| now_ms - heard_ms)} loading={!model.session.settled}
-            advertisers={ids.into_iter().map(named).collect::<Vec<_>>()} advertiser_id={model.session.advertiser_id.clone()}
-            campaigns={model.campaigns.clone()} window_minutes={model.session.window_minutes}
-            zone_offset_minutes={clock::zone_offset_minutes()} notice={notice.map(AttrValue::from)} colours={*colours}
-            onadvertiser={tell(&connection).reform(Event::ChooseAdvertiser)} onwindow={tell(&connection).reform(Event::ChooseWindow)}
-            onreconnect={tell(&connection).reform(|()| Event::Start)} {onleave}
-            ontheme={Callback::from(move |_| colours.set(*colours + 1))} />
+        <>
+            <DataStatus><Pill {status} {age_ms} /></DataStatus>
+            <Page overview={Rc::new(overview)} stack={Rc::new(stack)} palette={model.palette.clone()} settings={model.settings.clone()} {status}
+                loading={!model.session.settled} advertisers={ids.into_iter().map(named).collect::<Vec<_>>()}
+                advertiser_id={model.session.advertiser_id.clone()} campaigns={model.campaigns.clone()} window_minutes={model.session.window_minutes}
+                zone_offset_minutes={clock::zone_offset_minutes()} notice={notice.map(AttrValue::from)} colours={props.colours}
+                onreconnect={tell(&connection).reform(|()| Event::Start)} />
+        </>
     }
 }

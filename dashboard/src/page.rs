@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use clickwire_protocol::{alerts::FraudRate, counts::Counts, ids::AdvertiserId, settings::Settings};
-use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 
 use crate::{
@@ -12,17 +11,12 @@ use crate::{
     directory::Names,
     format,
     kpi::{Chip, Kpi, Tone},
-    logo::Logo,
     model::Status,
     overview::{Overview, Severity, severity},
     palette::Palette,
     stack::Stack,
-    status::Pill,
-    theme,
+    words,
 };
-
-/// Windows to choose from, in minutes.
-const WINDOWS: [(u32, &str); 4] = [(5, "5m"), (15, "15m"), (60, "1h"), (240, "4h")];
 
 /// All that the page shows and does.
 #[derive(Clone, PartialEq, Properties)]
@@ -37,11 +31,9 @@ pub struct Props {
     pub settings: Option<Settings>,
     /// The connection.
     pub status: Status,
-    /// How long ago the gateway was last heard, in milliseconds.
-    pub age_ms: Option<i64>,
     /// There are no numbers yet.
     pub loading: bool,
-    /// Ids and names to choose from.
+    /// Ids and names.
     pub advertisers: Vec<(AdvertiserId, String)>,
     /// Who is watched.
     pub advertiser_id: Option<AdvertiserId>,
@@ -55,16 +47,8 @@ pub struct Props {
     pub notice: Option<AttrValue>,
     /// Changes when colours do.
     pub colours: u32,
-    /// Hears the choice of an advertiser.
-    pub onadvertiser: Callback<AdvertiserId>,
-    /// Hears the choice of a window.
-    pub onwindow: Callback<u32>,
     /// Hears the wish to connect again.
     pub onreconnect: Callback<()>,
-    /// Hears the wish to leave.
-    pub onleave: Callback<()>,
-    /// Hears the choice of colours.
-    pub ontheme: Callback<theme::Theme>,
 }
 
 /// The page.
@@ -74,29 +58,8 @@ pub fn Page(props: &Props) -> Html {
     let refused = matches!(props.status, Status::Refused(_));
     html! {
         <>
-            <header class="top">
-                <div class="inner">
-                    <div class="brand"><Logo /><span>{ "Clickwire" }</span></div>
-                    <div class="actions">
-                        <Pill status={props.status} age_ms={props.age_ms} />
-                        <theme::Toggle onchange={props.ontheme.clone()} />
-                        <button type="button" class="quiet" aria-label="Sign out" title="Sign out" onclick={props.onleave.reform(|_| ())}>
-                            <svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><path d="M6.5 2.5h-4v11h4M6 8h8M11 5l3 3-3 3" /></svg>
-                        </button>
-                    </div>
-                </div>
-            </header>
             <main class={classes!("page", (!props.status.is_current() && !props.loading).then_some("stale"))}>
-                <div class="head">
-                    <div>
-                        <h1>{ "Clicks as they happen" }</h1>
-                        <p class="soft">{ format!("Every click counted once. Times in your zone, {}.", format::zone(props.zone_offset_minutes)) }</p>
-                    </div>
-                    <div class="choices">
-                        { advertiser_choice(props) }
-                        { window_choice(props) }
-                    </div>
-                </div>
+                <h1><bdi>{ advertiser_name(props) }</bdi></h1>
                 if props.notice.is_some() || refused {
                     <div class="notice" role="alert">
                         <p>{ props.notice.clone().unwrap_or_else(|| "The server closed the connection and asked not to come back by itself. The page may be older than the server: load it again.".into()) }</p>
@@ -125,36 +88,10 @@ fn fraud_rate(props: &Props) -> Option<FraudRate> {
     props.settings.as_ref().and_then(|settings| settings.fraud_rate)
 }
 
-fn advertiser_choice(props: &Props) -> Html {
-    if props.advertisers.len() < 2 {
-        let name = props.advertisers.first().map(|(_, name)| name.clone());
-        return html! { if let Some(name) = name { <span class="advertiser">{ name }</span> } };
-    }
-    let onchange = props.onadvertiser.reform(|event: Event| {
-        let chosen = event.target_dyn_into::<HtmlSelectElement>().map(|select| select.value());
-        AdvertiserId::unchecked(chosen.unwrap_or_default())
-    });
-    html! {
-        <label class="select">
-            <span class="hidden">{ "Advertiser" }</span>
-            <select {onchange}>
-                { for props.advertisers.iter().map(|(id, name)| html! {
-                    <option key={id.as_str()} value={id.to_string()} selected={props.advertiser_id.as_ref() == Some(id)}>{ name }</option>
-                }) }
-            </select>
-        </label>
-    }
-}
-
-fn window_choice(props: &Props) -> Html {
-    html! {
-        <div class="segments" role="group" aria-label="Window">
-            { for WINDOWS.iter().map(|&(minutes, label)| html! {
-                <button type="button" key={minutes} aria-pressed={(minutes == props.window_minutes).to_string()}
-                    title={format!("Last {}", format::window(minutes))} onclick={props.onwindow.reform(move |_| minutes)}>{ label }</button>
-            }) }
-        </div>
-    }
+fn advertiser_name(props: &Props) -> String {
+    let Some(id) = &props.advertiser_id else { return words::OVERVIEW.to_owned() };
+    let named = props.advertisers.iter().find(|(known, _)| known == id);
+    named.map_or_else(|| id.to_string(), |(_, name)| name.clone())
 }
 
 fn cards(props: &Props, window: &str) -> Html {
