@@ -13,10 +13,13 @@ use crate::{
     backoff, clock,
     connection::Connection,
     directory::Names,
+    frame::{DataStatus, Frame},
     model::{Model, Status},
     page::Page,
+    router::Routing,
     session::Event,
     sign_in::{Attempt, SignIn},
+    status::Pill,
     token,
 };
 
@@ -125,31 +128,59 @@ pub fn App() -> Html {
         }
         Viewer::Somebody(credential) => {
             let key = credential.token().unwrap_or_default().to_owned();
-            html! { <Live {key} credential={credential.clone()} {onleave} /> }
+            html! { <Routing><Frame {key} credential={credential.clone()} {onleave} /></Routing> }
         }
     }
 }
 
+/// What the page of live numbers needs.
 #[derive(Clone, PartialEq, Properties)]
-struct LiveProps {
-    credential: Credential,
+pub struct LiveProps {
+    /// What opens the gateway.
+    pub credential: Credential,
+    /// Whose clicks; `None`: the first advertiser's.
+    pub advertiser_id: Option<AdvertiserId>,
+    /// The window.
+    pub window_minutes: u32,
+    /// Changes when colours do.
+    pub colours: u32,
     /// Hears who leaves, and whether because the server wants it.
-    onleave: Callback<(Credential, bool)>,
+    pub onleave: Callback<(Credential, bool)>,
 }
 
 /// The page with a connection behind it.
 #[component]
-fn Live(props: &LiveProps) -> Html {
+pub fn Live(props: &LiveProps) -> Html {
     let version = use_state_eq(|| 0_u64);
-    let colours = use_state_eq(|| 0_u32);
     let connection = use_state(|| None::<Rc<Connection>>);
     {
         let (connection, version) = (connection.clone(), version.clone());
+        let (advertiser_id, window_minutes) = (props.advertiser_id.clone(), props.window_minutes);
         use_effect_with(props.credential.clone(), move |credential| {
             let changed = Callback::from(move |now| version.set(now));
-            let started = Connection::start(Model::new(credential.clone()), changed);
+            let mut model = Model::new(credential.clone());
+            model.session.advertiser_id = advertiser_id;
+            model.session.window_minutes = window_minutes;
+            let started = Connection::start(model, changed);
             connection.set(Some(started.clone()));
             move || started.stop()
+        });
+    }
+    {
+        let connection = connection.clone();
+        let wanted = (props.advertiser_id.clone(), props.window_minutes, connection.is_some());
+        use_effect_with(wanted, move |(advertiser_id, window_minutes, _)| {
+            let Some(connection) = &*connection else { return };
+            let watched = {
+                let model = connection.model().borrow();
+                (model.session.advertiser_id.clone(), model.session.window_minutes)
+            };
+            if let Some(wanted) = advertiser_id.clone().filter(|wanted| watched.0.as_ref() != Some(wanted)) {
+                connection.dispatch(Event::ChooseAdvertiser(wanted));
+            }
+            if watched.1 != *window_minutes {
+                connection.dispatch(Event::ChooseWindow(*window_minutes));
+            }
         });
     }
     let unauthorised = (*connection).as_ref().is_some_and(|connection| {
@@ -170,10 +201,6 @@ fn Live(props: &LiveProps) -> Html {
         let connection = connection.clone();
         Callback::from(move |event: Event| connection.dispatch(event))
     };
-    let onleave = {
-        let credential = props.credential.clone();
-        props.onleave.reform(move |()| (credential.clone(), false))
-    };
     let now_ms = clock::now_ms();
     let model = connection.model().borrow();
     let overview = model.overview(now_ms);
@@ -187,15 +214,18 @@ fn Live(props: &LiveProps) -> Html {
         let name = |id: &AdvertiserId| model.advertisers.get(id).cloned().unwrap_or_else(|| id.to_string());
         Rc::new(model.session.advertisers.iter().map(|id| (id.clone(), name(id))).collect::<Names<_>>())
     };
+    let status = model.status(now_ms);
+    let edge_ms = model.session.settled.then_some(overview.edge_ms);
+    let onreconnect = tell(&connection).reform(|()| Event::Start);
     html! {
-        <Page overview={Rc::new(overview)} final_before={model.session.freshness.final_before()}
-            fraud_rate={model.settings.as_ref().and_then(|settings| settings.fraud_rate)}
-            status={model.status(now_ms)} loading={!model.session.settled}
-            {advertisers} advertiser_id={model.session.advertiser_id.clone()}
-            campaigns={model.campaigns.clone()} window_minutes={model.session.window_minutes}
-            notice={notice.map(AttrValue::from)} colours={*colours}
-            onadvertiser={tell(&connection).reform(Event::ChooseAdvertiser)} onwindow={tell(&connection).reform(Event::ChooseWindow)}
-            onreconnect={tell(&connection).reform(|()| Event::Start)} {onleave}
-            ontheme={Callback::from(move |_| colours.set(*colours + 1))} />
+        <>
+            <DataStatus><Pill {status} {edge_ms} onconnect={onreconnect.clone()} /></DataStatus>
+            <Page overview={Rc::new(overview)} final_before={model.session.freshness.final_before()}
+                fraud_rate={model.settings.as_ref().and_then(|settings| settings.fraud_rate)}
+                {status} loading={!model.session.settled}
+                {advertisers} advertiser_id={model.session.advertiser_id.clone()}
+                campaigns={model.campaigns.clone()} window_minutes={model.session.window_minutes}
+                notice={notice.map(AttrValue::from)} colours={props.colours} {onreconnect} />
+        </>
     }
 }

@@ -21,7 +21,6 @@ use web_sys::{CloseEvent, MessageEvent, VisibilityState, WebSocket};
 use yew::Callback;
 
 use crate::{
-    account::{self, Credential, RENEW_EVERY_MS},
     clock, directory,
     model::{Model, Status},
     session::{Effect, Event, Timer},
@@ -271,7 +270,7 @@ impl Connection {
             }
         });
         let (asks, looks) = (self.clone(), self.clone());
-        let mut intervals = vec![
+        let intervals = vec![
             Interval::new(TICK_MS, move || tick.touch()),
             Interval::new(LOOK_MS, move || {
                 if looks.model.borrow().status(clock::now_ms()) != looks.shown.get() {
@@ -280,15 +279,6 @@ impl Connection {
             }),
             Interval::new(SETTINGS_EVERY_MS, move || asks.ask_settings()),
         ];
-        if *self.model.borrow().session.credential() == Credential::Cookie {
-            let renew = || {
-                spawn_local(async {
-                    // What came of it the gateway says when the token's time is up.
-                    account::show().await;
-                });
-            };
-            intervals.push(Interval::new(RENEW_EVERY_MS, renew));
-        }
         self.watches.replace(Some((vec![online, offline, visibility], intervals)));
     }
 }

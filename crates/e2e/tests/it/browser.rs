@@ -33,6 +33,10 @@ use tokio::{
 
 use super::live;
 
+mod axe;
+mod flows;
+mod pages;
+
 /// A headless Chromium with a profile of its own; both end with this.
 struct Browser {
     client: Client,
@@ -55,6 +59,11 @@ impl Drop for Group {
 
 impl Browser {
     async fn start() -> Result<Self> {
+        Self::start_with(&json!({})).await
+    }
+
+    /// With further options of Chromium's.
+    async fn start_with(further: &Value) -> Result<Self> {
         let port = Port::Free.reserve("chromedriver")?;
         let profile = TempDir::new()?;
         let driver = Command::new("chromedriver")
@@ -67,11 +76,14 @@ impl Browser {
             .spawn()
             .context("chromedriver: install Debian's packages chromium and chromium-driver")?;
         let profile_flag = format!("--user-data-dir={}", profile.path().display());
-        let options = json!({"args": [
+        let mut options = json!({"args": [
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--disable-dev-shm-usage", "--hide-scrollbars", profile_flag,
         ]});
+        for (name, value) in further.as_object().into_iter().flatten() {
+            options[name] = value.clone();
+        }
         let capabilities = serde_json::Map::from_iter([
             ("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"})),
             ("goog:chromeOptions".to_owned(), options),
@@ -149,20 +161,77 @@ impl Browser {
         self.attribute(testid, "data-value").await?.parse().ok()
     }
 
+    /// Opens an address of the server's, by a token.
+    async fn open(&self, stack: &Stack, address: &str, token: &str) -> Result<()> {
+        // Another fragment alone would load nothing.
+        self.client.goto("about:blank").await?;
+        self.client.goto(&format!("{}{address}#token={token}", stack.server_url())).await?;
+        Ok(())
+    }
+
+    /// Clicks on what is there, or will be in a moment.
+    async fn click(&self, css: &str) -> Result<()> {
+        self.client
+            .wait()
+            .for_element(Locator::Css(css))
+            .await
+            .with_context(|| css.to_owned())?
+            .click()
+            .await?;
+        Ok(())
+    }
+
+    /// Enters a text into a field in place of what stands there.
+    async fn fill(&self, css: &str, text: &str) -> Result<()> {
+        let field =
+            self.client.wait().for_element(Locator::Css(css)).await.with_context(|| css.to_owned())?;
+        field.clear().await?;
+        field.send_keys(text).await?;
+        Ok(())
+    }
+
+    /// Chooses in a list.
+    async fn choose(&self, css: &str, value: &str) -> Result<()> {
+        let list = self.client.wait().for_element(Locator::Css(css)).await.with_context(|| css.to_owned())?;
+        list.select_by_value(value).await?;
+        Ok(())
+    }
+
+    /// The text that is seen.
+    async fn text(&self) -> Option<String> {
+        Some(self.run("return document.body.innerText").await.ok()?.as_str()?.to_owned())
+    }
+
+    /// Waits until a text is seen.
+    async fn sees(&self, text: &str) -> Result<()> {
+        eventually(&format!("{text} is on the screen"), Duration::from_secs(10), async || {
+            self.text().await?.contains(text).then_some(())
+        })
+        .await
+    }
+
     async fn run(&self, script: &str) -> Result<Value> {
         Ok(self.client.execute(script, Vec::new()).await?)
     }
 
     async fn screenshot(&self, name: &str, width: u32, height: u32, theme: &str) -> Result<()> {
-        let Some(folder) = std::env::var_os("CLICKWIRE_SCREENSHOTS").map(PathBuf::from) else {
+        if std::env::var_os("CLICKWIRE_SCREENSHOTS").is_none() {
             return Ok(());
-        };
+        }
         self.resize(width, height).await?;
         self.run(&format!("document.documentElement.setAttribute('data-theme', '{theme}')")).await?;
         // Two frames: one to lay out, one to draw.
         self.client
             .execute_async("const done = arguments[0]; setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(() => done(1))), 600)", vec![])
             .await?;
+        self.picture(name).await
+    }
+
+    /// The page as it is, in the folder of pictures, if there is one.
+    async fn picture(&self, name: &str) -> Result<()> {
+        let Some(folder) = std::env::var_os("CLICKWIRE_SCREENSHOTS").map(PathBuf::from) else {
+            return Ok(());
+        };
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join(name), self.client.screenshot().await?)?;
         Ok(())
@@ -287,7 +356,8 @@ async fn signs_in_and_out(mut stack: Stack) -> Result<()> {
     // Another tab, or the same one loaded again, is let in by the cookie.
     browser.client.refresh().await?;
     browser.becomes("live", Duration::from_secs(20)).await?;
-    browser.client.find(Locator::Css("[aria-label='Sign out']")).await?.click().await?;
+    browser.click(".you-button").await?;
+    browser.click("[data-key=out]").await?;
     browser.client.wait().for_element(Locator::Css("#login")).await?;
     eventually("the cookie is gone", Duration::from_secs(5), async || {
         browser.client.get_all_cookies().await.ok()?.is_empty().then_some(())
