@@ -21,6 +21,8 @@ function apply(message) {
     if (cell.minute < first) cells.delete(key);
     else valid += cell.valid ?? 0;
   }
+  // A delta without cells tells how far the view is counted, and nothing else.
+  if (message.type === "delta" && message.cells.length === 0) return;
   console.log(`${message.type}: ${valid} billable clicks in the last hour`);
 }
 

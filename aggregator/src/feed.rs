@@ -17,8 +17,9 @@ use std::{
 use clickwire_process::{failpoint, now_ms, redis::Connection};
 use clickwire_protocol::{
     counts::MinuteCell,
-    feed::{HIGH_WATER_MARK_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, generation_key},
+    feed::{HIGH_WATER_MARK_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, generation_key, watermark_key},
     ids::AdvertiserId,
+    times::UnixMs,
 };
 use futures_util::future::join_all;
 use redis::{AsyncCommands as _, RedisError, RedisResult};
@@ -121,6 +122,21 @@ impl Feed {
         let said = self.redis.clone().spublish::<_, _, ()>(alerts_channel(&self.prefix), seq).await;
         said.inspect_err(|error| tracing::debug!(%error, "redis: news about incidents was not announced"))
             .is_ok()
+    }
+
+    /// Tells gateways up to when the deployment is counted. Not while something that is counted may not have been
+    /// published: screens would call themselves complete without it.
+    pub(crate) async fn tell_watermark(&self, counted_until: UnixMs) {
+        {
+            let lost = self.lost();
+            if lost.any || !lost.advertisers.is_empty() {
+                return;
+            }
+        }
+        let told = self.redis.clone().set::<_, _, ()>(watermark_key(&self.prefix), counted_until.0).await;
+        if let Err(error) = told {
+            tracing::debug!(%error, "redis: the watermark was not told");
+        }
     }
 
     /// Begins a new feed generation, now or as soon as [`Feed::run`] reaches Redis.

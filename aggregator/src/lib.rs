@@ -90,7 +90,13 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
         tasks.spawn(webhook.run(stop.clone()));
     }
     tasks.spawn(reconcile::run(database.clone(), feed.clone(), config.clone(), stop.clone()));
-    tasks.spawn(watermark::follow(database.clone(), nats.clone(), config.clone(), stop.clone()));
+    tasks.spawn(watermark::follow(
+        database.clone(),
+        nats.clone(),
+        feed.clone(),
+        config.clone(),
+        stop.clone(),
+    ));
     for number in 0..config.partitions {
         let partition = Partition {
             number,

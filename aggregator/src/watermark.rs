@@ -1,4 +1,6 @@
-//! Watermarks of idle partitions follow the wall clock; those of busy ones advance with the batches.
+//! Watermarks of idle partitions follow the wall clock; those of busy ones advance with the batches. Gateways are
+//! told of the deployment's through Redis, so that a screen on which nothing moves knows whether nothing happens or
+//! nothing is counted.
 //!
 //! Any number of aggregators may do this: who comes first writes, the others find nothing behind.
 
@@ -11,18 +13,20 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, housekeeping::last_on};
+use crate::{config::Config, feed::Feed, housekeeping::last_on};
 
-const EVERY: Duration = Duration::from_secs(1);
+/// How often watermarks are looked at: what a screen says of itself is as old as this and as what comes after.
+const EVERY: Duration = Duration::from_millis(500);
 
 /// A connection that is gone without a word is given up after this.
 const FOLLOWED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Runs until `stop` is cancelled. What fails is tried again a second later: meanwhile minutes stay
+/// Runs until `stop` is cancelled. What fails is tried again soon: meanwhile minutes stay
 /// provisional, and the partitions themselves say what they wait for.
 pub(crate) async fn follow(
     database: PgPool,
     nats: Context,
+    feed: Feed,
     config: Config,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -31,7 +35,7 @@ pub(crate) async fn follow(
     loop {
         tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return Ok(()) }
         let followed = tokio::select! {
-            followed = timeout(FOLLOWED_WITHIN, follow_clock(&database, &nats, &config)) => followed,
+            followed = timeout(FOLLOWED_WITHIN, follow_clock(&database, &nats, &feed, &config)) => followed,
             () = stop.cancelled() => return Ok(()),
         };
         if let Err(error) = followed.map_err(anyhow::Error::from).flatten() {
@@ -40,7 +44,7 @@ pub(crate) async fn follow(
     }
 }
 
-async fn follow_clock(database: &PgPool, nats: &Context, config: &Config) -> anyhow::Result<()> {
+async fn follow_clock(database: &PgPool, nats: &Context, feed: &Feed, config: &Config) -> anyhow::Result<()> {
     let mut connection = database.acquire().await?;
     // The clock is read before the broker is asked: whatever is stored later was received later, or
     // is under way for less than the allowance.
@@ -53,7 +57,10 @@ async fn follow_clock(database: &PgPool, nats: &Context, config: &Config) -> any
             }
         }
     }
-    if let Some(watermark) = watermark::of_deployment(&mut *connection, config.partitions).await? {
+    let watermark = watermark::of_deployment(&mut *connection, config.partitions).await?;
+    drop(connection);
+    if let Some(watermark) = watermark {
+        feed.tell_watermark(watermark).await;
         let lag_ms = UnixMs(clickwire_process::now_ms()) - watermark;
         metrics::gauge!("clickwire_watermark_lag_seconds").set(lag_ms as f64 / 1e3);
     }

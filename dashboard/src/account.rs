@@ -74,18 +74,49 @@ struct Code {
 /// Signs in.
 pub async fn sign_in(login: &str, password: &str) -> Answer {
     match Request::post(SESSION).json(&SignIn { login, password }) {
-        Ok(request) => answer(request.send().await).await,
+        Ok(request) => {
+            let answer = answer(request.send().await).await;
+            if answer == Answer::Somebody {
+                note(true);
+            }
+            answer
+        }
         Err(_) => Answer::Away,
     }
 }
 
-/// Asks who is signed in; the cookie gets younger by it.
+/// What this browser remembers of a session whose cookie no script can see.
+const NOTE: &str = "clickwire.signed-in";
+
+/// Whether somebody may be signed in; a browser that refuses storage can't tell.
+fn may_be_signed_in() -> bool {
+    let storage = web_sys::window().and_then(|window| window.local_storage().ok()?);
+    storage.is_none_or(|storage| storage.get_item(NOTE).is_ok_and(|note| note.is_some()))
+}
+
+fn note(is_signed_in: bool) {
+    let Some(storage) = web_sys::window().and_then(|window| window.local_storage().ok()?) else { return };
+    let noted = if is_signed_in { storage.set_item(NOTE, "1") } else { storage.remove_item(NOTE) };
+    // Full storage: the next visit begins with the sign-in.
+    noted.ok();
+}
+
+/// Asks who is signed in; the cookie gets younger by it. A browser in which nobody has signed in is not asked for: the
+/// server could only refuse.
 pub async fn show() -> Answer {
-    answer(Request::get(SESSION).send().await).await
+    if !may_be_signed_in() {
+        return Answer::Nobody;
+    }
+    let answer = answer(Request::get(SESSION).send().await).await;
+    if answer == Answer::Nobody {
+        note(false);
+    }
+    answer
 }
 
 /// Signs out.
 pub async fn sign_out() {
+    note(false);
     // If it does not arrive the session ends by itself when its token's time is up.
     Request::delete(SESSION).send().await.ok();
 }

@@ -4,22 +4,29 @@ use std::rc::Rc;
 
 use clickwire_protocol::{ids::AdvertiserId, live::close};
 use gloo_events::EventListener;
+use gloo_timers::future::TimeoutFuture;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
 use crate::{
     account::{self, Credential},
-    clock,
+    backoff, clock,
     connection::Connection,
+    directory::Names,
+    frame::{DataStatus, Frame},
     model::{Model, Status},
     page::Page,
+    router::Routing,
     session::Event,
     sign_in::{Attempt, SignIn},
-    stack::Stack,
+    status::Pill,
     token,
 };
 
 const REFUSED: &str = "That token was not accepted. It may have been mistyped or withdrawn.";
+/// The shortest wait before a server that can't tell who is signed in is asked again, in milliseconds.
+const ASK_AGAIN_MS: u32 = 1_000;
+
 const SIGNED_OUT: &str = "You were signed out. Sign in to go on.";
 
 /// Who sits in front of the page.
@@ -29,6 +36,8 @@ enum Viewer {
     Unknown,
     /// Nobody that may see something.
     Nobody { message: Option<AttrValue>, busy: bool },
+    /// The server can't tell now who is signed in; it is asked again.
+    Waiting,
     /// Somebody with this.
     Somebody(Credential),
 }
@@ -39,15 +48,24 @@ impl Viewer {
     }
 }
 
-/// A token in the address or in this tab's memory, or else whoever is signed in.
+/// A token in the address or in this tab's memory, or else whoever is signed in. A server that is away or busy says
+/// nothing about who is: a screen on a wall, which nobody signs in to, waits for it.
 fn find(viewer: UseStateHandle<Viewer>) {
     match token::find() {
         Some(token) => viewer.set(Viewer::Somebody(Credential::Token(token))),
         None => spawn_local(async move {
-            viewer.set(match account::show().await {
-                account::Answer::Somebody => Viewer::Somebody(Credential::Cookie),
-                other => Viewer::nobody(other.message()),
-            });
+            loop {
+                match account::show().await {
+                    account::Answer::Somebody => return viewer.set(Viewer::Somebody(Credential::Cookie)),
+                    account::Answer::Away | account::Answer::TooOften => viewer.set(Viewer::Waiting),
+                    other => return viewer.set(Viewer::nobody(other.message())),
+                }
+                TimeoutFuture::new(ASK_AGAIN_MS + backoff::delay_ms(2, js_sys::Math::random())).await;
+                if let Some(token) = token::find() {
+                    // A link was opened meanwhile.
+                    return viewer.set(Viewer::Somebody(Credential::Token(token)));
+                }
+            }
         }),
     }
 }
@@ -102,36 +120,67 @@ pub fn App() -> Html {
     };
     match &*viewer {
         Viewer::Unknown => html! {},
+        Viewer::Waiting => html! {
+            <p class="splash" role="status">{ "The server does not answer now. This page goes on as soon as it does." }</p>
+        },
         Viewer::Nobody { message, busy } => {
             html! { <SignIn message={message.clone()} busy={*busy} {onsubmit} /> }
         }
         Viewer::Somebody(credential) => {
             let key = credential.token().unwrap_or_default().to_owned();
-            html! { <Live {key} credential={credential.clone()} {onleave} /> }
+            html! { <Routing><Frame {key} credential={credential.clone()} {onleave} /></Routing> }
         }
     }
 }
 
+/// What the page of live numbers needs.
 #[derive(Clone, PartialEq, Properties)]
-struct LiveProps {
-    credential: Credential,
+pub struct LiveProps {
+    /// What opens the gateway.
+    pub credential: Credential,
+    /// Whose clicks; `None`: the first advertiser's.
+    pub advertiser_id: Option<AdvertiserId>,
+    /// The window.
+    pub window_minutes: u32,
+    /// Changes when colours do.
+    pub colours: u32,
     /// Hears who leaves, and whether because the server wants it.
-    onleave: Callback<(Credential, bool)>,
+    pub onleave: Callback<(Credential, bool)>,
 }
 
 /// The page with a connection behind it.
 #[component]
-fn Live(props: &LiveProps) -> Html {
+pub fn Live(props: &LiveProps) -> Html {
     let version = use_state_eq(|| 0_u64);
-    let colours = use_state_eq(|| 0_u32);
     let connection = use_state(|| None::<Rc<Connection>>);
     {
         let (connection, version) = (connection.clone(), version.clone());
+        let (advertiser_id, window_minutes) = (props.advertiser_id.clone(), props.window_minutes);
         use_effect_with(props.credential.clone(), move |credential| {
             let changed = Callback::from(move |now| version.set(now));
-            let started = Connection::start(Model::new(credential.clone()), changed);
+            let mut model = Model::new(credential.clone());
+            model.session.advertiser_id = advertiser_id;
+            model.session.window_minutes = window_minutes;
+            let started = Connection::start(model, changed);
             connection.set(Some(started.clone()));
             move || started.stop()
+        });
+    }
+    {
+        let connection = connection.clone();
+        let wanted = (props.advertiser_id.clone(), props.window_minutes, connection.is_some());
+        use_effect_with(wanted, move |(advertiser_id, window_minutes, _)| {
+            let Some(connection) = &*connection else { return };
+            let watched = {
+                let model = connection.model().borrow();
+                (model.session.advertiser_id.clone(), model.session.window_minutes)
+            };
+            if let Some(wanted) = advertiser_id.clone().filter(|wanted| watched.0.as_ref() != Some(wanted)) {
+                connection.dispatch(Event::ChooseAdvertiser(wanted));
+            }
+            if watched.1 != *window_minutes {
+                connection.dispatch(Event::ChooseWindow(*window_minutes));
+            }
         });
     }
     let unauthorised = (*connection).as_ref().is_some_and(|connection| {
@@ -152,36 +201,31 @@ fn Live(props: &LiveProps) -> Html {
         let connection = connection.clone();
         Callback::from(move |event: Event| connection.dispatch(event))
     };
-    let onleave = {
-        let credential = props.credential.clone();
-        props.onleave.reform(move |()| (credential.clone(), false))
-    };
-    let now_ms = connection.now_ms();
-    let mut model = connection.model().borrow_mut();
+    let now_ms = clock::now_ms();
+    let model = connection.model().borrow();
     let overview = model.overview(now_ms);
-    let provisional_ms = model.settings.as_ref().map_or(0, |settings| settings.provisional_ms);
-    let stack = Stack::new(&overview, &model.palette, provisional_ms);
     let notice = model.session.complaint.clone().or_else(|| {
         let needed = model.advertisers_missing && model.session.advertiser_id.is_none();
         needed.then(|| "The list of advertisers could not be loaded; trying again.".to_owned())
     });
-    let ids = if model.session.advertisers.is_empty() {
-        model.advertisers.keys().cloned().collect()
+    let advertisers = if model.session.advertisers.is_empty() {
+        Rc::clone(&model.advertisers)
     } else {
-        model.session.advertisers.clone()
+        let name = |id: &AdvertiserId| model.advertisers.get(id).cloned().unwrap_or_else(|| id.to_string());
+        Rc::new(model.session.advertisers.iter().map(|id| (id.clone(), name(id))).collect::<Names<_>>())
     };
-    let named = |id: AdvertiserId| {
-        let name = model.advertisers.get(&id).cloned().unwrap_or_else(|| id.to_string());
-        (id, name)
-    };
+    let status = model.status(now_ms);
+    let edge_ms = model.session.settled.then_some(overview.edge_ms);
+    let onreconnect = tell(&connection).reform(|()| Event::Start);
     html! {
-        <Page overview={Rc::new(overview)} stack={Rc::new(stack)} palette={model.palette.clone()} settings={model.settings.clone()} status={model.status(now_ms)}
-            age_ms={model.session.heard_ms.map(|heard_ms| now_ms - heard_ms)} loading={!model.session.settled}
-            advertisers={ids.into_iter().map(named).collect::<Vec<_>>()} advertiser_id={model.session.advertiser_id.clone()}
-            campaigns={model.campaigns.clone()} window_minutes={model.session.window_minutes}
-            zone_offset_minutes={clock::zone_offset_minutes()} notice={notice.map(AttrValue::from)} colours={*colours}
-            onadvertiser={tell(&connection).reform(Event::ChooseAdvertiser)} onwindow={tell(&connection).reform(Event::ChooseWindow)}
-            onreconnect={tell(&connection).reform(|()| Event::Start)} {onleave}
-            ontheme={Callback::from(move |_| colours.set(*colours + 1))} />
+        <>
+            <DataStatus><Pill {status} {edge_ms} onconnect={onreconnect.clone()} /></DataStatus>
+            <Page overview={Rc::new(overview)} final_before={model.session.freshness.final_before()}
+                fraud_rate={model.settings.as_ref().and_then(|settings| settings.fraud_rate)}
+                {status} loading={!model.session.settled}
+                {advertisers} advertiser_id={model.session.advertiser_id.clone()}
+                campaigns={model.campaigns.clone()} window_minutes={model.session.window_minutes}
+                notice={notice.map(AttrValue::from)} colours={props.colours} {onreconnect} />
+        </>
     }
 }

@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use clickwire_protocol::MINUTE_MS;
+use clickwire_protocol::{MINUTE_MS, times::UnixMs};
 use wasm_bindgen::{JsCast as _, closure::Closure};
 use web_sys::{Element, HtmlCanvasElement, ResizeObserver};
 use yew::prelude::*;
@@ -56,13 +56,13 @@ pub struct Props {
     /// The layers.
     pub stack: Rc<Stack>,
     /// Names of campaigns.
-    pub names: Names,
-    /// The viewer's zone, in minutes ahead of UTC.
-    pub zone_offset_minutes: i64,
+    pub names: Rc<Names>,
     /// The window in words.
     pub window: AttrValue,
-    /// How long minutes are provisional, in milliseconds; `None`: that is not known yet.
-    pub provisional_ms: Option<i64>,
+    /// The window goes on, up to now.
+    pub is_live: bool,
+    /// Minutes that end at or before this are final; `None`: the server has not said.
+    pub final_before: Option<UnixMs>,
     /// There was no click in the window.
     pub empty: bool,
     /// There are no numbers yet.
@@ -93,7 +93,8 @@ pub fn Chart(props: &Props) -> Html {
 
     let stack = &props.stack;
     let point = cursor.and_then(|cursor| cursor.point(stack));
-    let onpointermove = {
+    // A tap reads as a pointer that passes does.
+    let read = {
         let (stack, frame, cursor, by_keys) = (stack.clone(), *frame, cursor.clone(), by_keys.clone());
         Callback::from(move |event: PointerEvent| {
             let minutes = frame.x(&stack).value(f64::from(event.offset_x()));
@@ -108,6 +109,15 @@ pub fn Chart(props: &Props) -> Html {
             by_keys.set(false);
         })
     };
+    let onpointerleave = {
+        let hide = hide.clone();
+        Callback::from(move |event: PointerEvent| {
+            // A finger leaves as soon as it is lifted, and what it has read is to stay.
+            if event.pointer_type() != "touch" {
+                hide.emit(());
+            }
+        })
+    };
     let onkeydown = {
         let (stack, cursor, by_keys) = (stack.clone(), cursor.clone(), by_keys.clone());
         Callback::from(move |event: KeyboardEvent| {
@@ -119,31 +129,31 @@ pub fn Chart(props: &Props) -> Html {
             }
         })
     };
-    let aloud = point
-        .filter(|_| *by_keys)
-        .map(|point| readout::aloud(stack, &props.names, point, props.zone_offset_minutes));
+    let aloud = point.filter(|_| *by_keys).map(|point| readout::aloud(stack, &props.names, point));
     let shown = !props.loading && !props.empty;
 
     html! {
         <>
-            <Legend stack={stack.clone()} names={props.names.clone()} provisional_ms={props.provisional_ms} />
+            <Legend stack={stack.clone()} names={props.names.clone()} final_before={props.final_before} />
             <div class="plot" ref={plot} role="group" tabindex="0" aria-roledescription="chart" {onkeydown}
-                {onpointermove} onpointerleave={hide.reform(|_: PointerEvent| ())} onblur={hide.reform(|_: FocusEvent| ())}
+                onpointermove={read.clone()} onpointerdown={read} {onpointerleave} onblur={hide.reform(|_: FocusEvent| ())}
                 aria-label={format!("Clicks a minute in the last {}, stacked by campaign. Left and right arrow keys read single minutes.", props.window)}>
                 if !props.loading {
-                    <Axes stack={stack.clone()} frame={*frame} zone_offset_minutes={props.zone_offset_minutes} />
+                    <Axes stack={stack.clone()} frame={*frame} />
                 }
                 <canvas ref={canvas} data-testid="chart" aria-hidden="true" />
                 if shown {
                     if let Some(point) = point {
-                        <Readout stack={stack.clone()} names={props.names.clone()} frame={*frame} {point} zone_offset_minutes={props.zone_offset_minutes} />
+                        <Readout stack={stack.clone()} names={props.names.clone()} frame={*frame} {point} />
                     }
                 } else if props.loading {
                     <div class="skeleton block" />
                 } else {
                     <div class="nothing">
                         <p>{ format!("No clicks in the last {} yet", props.window) }</p>
-                        <p class="fine">{ "They appear here within a second." }</p>
+                        if props.is_live {
+                            <p class="fine">{ "They appear here within a second." }</p>
+                        }
                     </div>
                 }
             </div>
@@ -182,30 +192,22 @@ fn use_frame(plot: &NodeRef, frame: &UseStateHandle<Frame>) {
 #[derive(Clone, PartialEq, Properties)]
 struct LegendProps {
     stack: Rc<Stack>,
-    names: Names,
-    provisional_ms: Option<i64>,
+    names: Rc<Names>,
+    final_before: Option<UnixMs>,
 }
 
 #[component]
 fn Legend(props: &LegendProps) -> Html {
-    let provisional_ms = props.provisional_ms.filter(|_| !props.stack.layers.is_empty());
+    let final_before = props.final_before.filter(|_| !props.stack.layers.is_empty());
     html! {
         <ul class="legend">
             { for props.stack.layers.iter().map(|layer| html! {
-                <li key={layer.slot}><span class="swatch" data-slot={layer.slot.to_string()} aria-hidden="true" />{ name_of(layer.campaign_id.as_deref(), &props.names) }</li>
+                <li key={layer.slot}><span class="swatch" data-slot={layer.slot.to_string()} aria-hidden="true" /><bdi>{ name_of(layer.campaign_id.as_deref(), &props.names) }</bdi></li>
             }) }
-            if let Some(provisional_ms) = provisional_ms {
-                <li class="provisional" title="Late clicks and verdicts on fraud can still change these minutes"><span class="swatch" aria-hidden="true" />{ format!("Provisional: last {}", provisional(provisional_ms)) }</li>
+            if let Some(UnixMs(from_ms)) = final_before {
+                <li class="provisional" title="Late clicks and verdicts on fraud can still change these minutes"><span class="swatch" aria-hidden="true" />{ format!("Provisional from {}", format::time_of_day(from_ms)) }</li>
             }
         </ul>
-    }
-}
-
-/// How long minutes are provisional, for people: in whole minutes, as the numbers are.
-fn provisional(ms: i64) -> String {
-    match (ms + MINUTE_MS - 1).div_euclid(MINUTE_MS) {
-        1 => "minute".to_owned(),
-        minutes => format!("{minutes} minutes"),
     }
 }
 
@@ -216,12 +218,12 @@ fn name_of(campaign_id: Option<&str>, names: &Names) -> String {
 }
 
 /// A point's time for people: the minute's, or that it's now.
-fn time_of(stack: &Stack, point: usize, zone_offset_minutes: i64) -> String {
+fn time_of(stack: &Stack, point: usize) -> String {
     let at = stack.at.get(point).copied().unwrap_or_default();
     if point + 1 == stack.at.len() {
         "Last 60 seconds".to_owned()
     } else {
-        format::time_of_day(at as i64 * MINUTE_MS, zone_offset_minutes)
+        format::time_of_day(at as i64 * MINUTE_MS)
     }
 }
 
@@ -236,22 +238,17 @@ mod tests {
     use crate::stack::Layer;
 
     #[tokio::test]
-    async fn the_legend_says_how_long_the_server_takes_minutes_to_be_provisional() {
+    async fn the_legend_says_which_minutes_the_server_takes_to_be_provisional() {
         let layer = Layer { slot: 0, campaign_id: Some("camp_001".into()), clicks: vec![1.0] };
         let stack = Rc::new(Stack { layers: vec![layer], at: vec![1.0], provisional_from: 0.0 });
-        let legend = async |provisional_ms, stack: &Rc<Stack>| {
-            let props = LegendProps { stack: stack.clone(), names: Names::new(), provisional_ms };
+        let legend = async |final_before, stack: &Rc<Stack>| {
+            let props = LegendProps { stack: stack.clone(), names: Rc::default(), final_before };
             yew::LocalServerRenderer::<Legend>::with_props(props).hydratable(false).render().await
         };
-        for (ms, expected) in [
-            (180_000, "Provisional: last 3 minutes"),
-            (60_000, "Provisional: last minute"),
-            (61_000, "last 2 minutes"),
-        ] {
-            let shown = legend(Some(ms), &stack).await;
-            assert!(shown.contains(expected), "{shown}");
-        }
+        let from = Some(UnixMs(29_000_000 * MINUTE_MS));
+        let shown = legend(from, &stack).await;
+        assert!(shown.contains("Provisional from 21:20") && shown.contains("<bdi>camp_001</bdi>"), "{shown}");
         assert!(!legend(None, &stack).await.contains("Provisional"));
-        assert!(!legend(Some(180_000), &Rc::default()).await.contains("Provisional"));
+        assert!(!legend(from, &Rc::default()).await.contains("Provisional"));
     }
 }

@@ -5,9 +5,19 @@ pub fn now_ms() -> i64 {
     js_sys::Date::now() as i64
 }
 
-/// The viewer's zone: minutes ahead of UTC, today.
-pub fn zone_offset_minutes() -> i64 {
-    -js_sys::Date::new_0().get_timezone_offset() as i64
+/// The viewer's zone: minutes ahead of UTC at a moment, in milliseconds since the Unix epoch. Natively, where tests
+/// run, there is none.
+pub fn zone_offset_minutes(at_ms: i64) -> i64 {
+    if cfg!(target_arch = "wasm32") {
+        -js_sys::Date::new(&(at_ms as f64).into()).get_timezone_offset() as i64
+    } else {
+        0
+    }
+}
+
+/// A moment, in milliseconds since the Unix epoch, as the API reads it.
+pub fn rfc3339(at_ms: i64) -> String {
+    js_sys::Date::new(&(at_ms as f64).into()).to_iso_string().into()
 }
 
 /// The server's clock minus this machine's, from a response's `Date`; small differences are the

@@ -10,6 +10,7 @@ use std::{
 use clickwire_protocol::{
     ids::AdvertiserId,
     live::{ClientMessage, SUBPROTOCOL, ServerMessage},
+    times::Minute,
 };
 use gloo_events::EventListener;
 use gloo_render::{AnimationFrame, request_animation_frame};
@@ -20,14 +21,16 @@ use web_sys::{CloseEvent, MessageEvent, VisibilityState, WebSocket};
 use yew::Callback;
 
 use crate::{
-    account::{self, Credential, RENEW_EVERY_MS},
     clock, directory,
-    model::Model,
+    model::{Model, Status},
     session::{Effect, Event, Timer},
 };
 
 /// How often what depends on the time alone is drawn again, in milliseconds.
 const TICK_MS: u32 = 1_000;
+
+/// How often it is looked whether the numbers are still worth what the screen says, in milliseconds.
+const LOOK_MS: u32 = 250;
 
 /// How often a page that is open asks how its deployment judges numbers, in milliseconds.
 const SETTINGS_EVERY_MS: u32 = 60_000;
@@ -56,6 +59,8 @@ pub struct Connection {
     list_again: RefCell<Option<Timeout>>,
     frame: RefCell<Option<AnimationFrame>>,
     version: Cell<u64>,
+    /// What the screen says of the numbers.
+    shown: Cell<Status>,
     changed: Callback<u64>,
     watches: RefCell<Option<(Vec<EventListener>, Vec<Interval>)>>,
 }
@@ -70,6 +75,7 @@ impl Connection {
             list_again: RefCell::default(),
             frame: RefCell::default(),
             version: Cell::new(0),
+            shown: Cell::new(Status::Connecting),
             changed,
             watches: RefCell::default(),
         });
@@ -93,15 +99,9 @@ impl Connection {
         self.frame.take();
     }
 
-    /// Now, by the server's clock.
-    pub fn now_ms(&self) -> i64 {
-        clock::now_ms() + self.model.borrow().ahead_ms
-    }
-
     /// Hands an event to the session and carries out what it wants.
     pub fn dispatch(self: &Rc<Self>, event: Event) {
-        let now_ms = self.now_ms();
-        let effects = self.model.borrow_mut().session.take(event, now_ms, js_sys::Math::random());
+        let effects = self.model.borrow_mut().session.take(event, clock::now_ms(), js_sys::Math::random());
         for effect in effects {
             self.carry_out(effect);
         }
@@ -128,6 +128,7 @@ impl Connection {
             }
             Effect::ListAdvertisers => self.list_advertisers(),
             Effect::ListCampaigns(advertiser_id) => self.list_campaigns(advertiser_id),
+            Effect::AskPast { advertiser_id, from, to } => self.ask_past(advertiser_id, from, to),
         }
     }
 
@@ -180,10 +181,12 @@ impl Connection {
                 this.list_again.replace(Some(timeout));
                 return this.touch();
             };
-            model.ahead_ms = answer.ahead_ms.unwrap_or(model.ahead_ms);
+            if let Some(ahead_ms) = answer.ahead_ms {
+                model.session.freshness.guess_ahead(ahead_ms);
+            }
             let first = answer.names.keys().next().cloned();
             let choose = first.filter(|_| model.session.advertiser_id.is_none());
-            model.advertisers = answer.names;
+            model.advertisers = Rc::new(answer.names);
             drop(model);
             match choose {
                 Some(first) => this.dispatch(Event::ChooseAdvertiser(first)),
@@ -209,9 +212,23 @@ impl Connection {
             if let Some(answer) = directory::campaigns(&advertiser_id, &credential).await {
                 let mut model = this.model.borrow_mut();
                 if model.session.advertiser_id.as_ref() == Some(&advertiser_id) {
-                    model.campaigns = answer.names;
+                    model.campaigns = Rc::new(answer.names);
                 }
             }
+            this.touch();
+        });
+    }
+
+    /// What fails costs the comparison alone.
+    fn ask_past(self: &Rc<Self>, advertiser_id: AdvertiserId, from: Minute, to: Minute) {
+        let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
+        spawn_local(async move {
+            let Some(totals) = directory::past(&advertiser_id, from, to, &credential).await else { return };
+            let mut model = this.model.borrow_mut();
+            if model.session.advertiser_id.as_ref() == Some(&advertiser_id) {
+                model.session.board.learn_past(from, &totals);
+            }
+            drop(model);
             this.touch();
         });
     }
@@ -223,6 +240,7 @@ impl Connection {
             let this = self.clone();
             let frame = request_animation_frame(move |_| {
                 this.frame.take();
+                this.shown.set(this.model.borrow().status(clock::now_ms()));
                 this.changed.emit(this.version.get());
             });
             self.frame.replace(Some(frame));
@@ -251,20 +269,16 @@ impl Connection {
                 visible.dispatch(Event::Woken);
             }
         });
-        let asks = self.clone();
-        let mut intervals = vec![
+        let (asks, looks) = (self.clone(), self.clone());
+        let intervals = vec![
             Interval::new(TICK_MS, move || tick.touch()),
+            Interval::new(LOOK_MS, move || {
+                if looks.model.borrow().status(clock::now_ms()) != looks.shown.get() {
+                    looks.touch();
+                }
+            }),
             Interval::new(SETTINGS_EVERY_MS, move || asks.ask_settings()),
         ];
-        if *self.model.borrow().session.credential() == Credential::Cookie {
-            let renew = || {
-                spawn_local(async {
-                    // What came of it the gateway says when the token's time is up.
-                    account::show().await;
-                });
-            };
-            intervals.push(Interval::new(RENEW_EVERY_MS, renew));
-        }
         self.watches.replace(Some((vec![online, offline, visibility], intervals)));
     }
 }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use clickwire_protocol::{feed::Position, ids::AdvertiserId, live::View, settings::Settings};
+use clickwire_protocol::{
+    counts::Counts, feed::Position, ids::AdvertiserId, live::View, settings::Settings, times::Minute,
+};
 use gloo_net::http::{Request, RequestBuilder};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -63,6 +65,37 @@ pub async fn campaigns(advertiser_id: &AdvertiserId, credential: &Credential) ->
 pub async fn settings(credential: &Credential) -> Option<Settings> {
     let response = request("/api/v1/settings", credential).send().await.ok()?;
     response.json().await.ok().filter(|_| response.ok())
+}
+
+#[derive(Deserialize)]
+struct Past {
+    rows: Vec<PastRow>,
+}
+
+/// A row of a time series; of invalid traffic it does not tell the kinds apart.
+#[derive(Deserialize)]
+struct PastRow {
+    billable: i64,
+    fraud_count: i64,
+}
+
+/// What an advertiser's minutes `from` up to `to` were, each of them.
+pub async fn past(
+    advertiser_id: &AdvertiserId,
+    from: Minute,
+    to: Minute,
+    credential: &Credential,
+) -> Option<Vec<Counts>> {
+    let id = String::from(js_sys::encode_uri_component(advertiser_id.as_str()));
+    let [start, end] = [from, to].map(|minute| clock::rfc3339(minute.start().0));
+    let url = format!(
+        "/api/v1/analytics/timeseries?advertiser_id={id}&granularity=minute&start_time={start}&end_time={end}"
+    );
+    let response = request(&url, credential).send().await.ok().filter(gloo_net::http::Response::ok)?;
+    let Past { rows } = response.json().await.ok()?;
+    let counts = |row: PastRow| Counts { valid: row.billable, sivt: row.fraud_count, ..Counts::default() };
+    // Fewer would be of other minutes: retention is shorter than the window.
+    (i64::try_from(rows.len()) == Ok(to - from)).then(|| rows.into_iter().map(counts).collect())
 }
 
 /// What has changed in a view, for who can't have a socket.

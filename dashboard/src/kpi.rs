@@ -10,8 +10,6 @@ pub enum Tone {
     /// Neither.
     #[default]
     Neutral,
-    /// Good.
-    Good,
     /// To be watched.
     Warning,
     /// Bad.
@@ -22,7 +20,6 @@ impl Tone {
     fn class(self) -> &'static str {
         match self {
             Self::Neutral => "neutral",
-            Self::Good => "good",
             Self::Warning => "warning",
             Self::Critical => "critical",
         }
@@ -53,10 +50,17 @@ pub struct Props {
     pub testid: AttrValue,
     /// A remark below the number.
     pub note: AttrValue,
-    /// How it moved.
+    /// How it compares with the period before, in words.
+    #[prop_or_default]
+    pub change: Option<AttrValue>,
+    /// What the deployment's rule says of it.
+    #[prop_or_default]
     pub chip: Option<Chip>,
-    /// How it went: values at equal distances.
+    /// How it went: values at equal distances, up to now.
     pub spark: Vec<f64>,
+    /// For how many values there is room, if it is not yet known how it went for as long.
+    #[prop_or_default]
+    pub spark_room: usize,
     /// The colour of the curve, and of the number when it's bad news.
     #[prop_or_default]
     pub tone: Tone,
@@ -74,7 +78,7 @@ pub fn Kpi(props: &Props) -> Html {
             if props.loading {
                 <div class="skeleton number" /><div class="skeleton line" />
             } else {
-                <p class="number">
+                <p class="number" style={format!("--characters:{}", props.value.chars().count().max(1))}>
                     <span class="value">{ &props.value }</span>
                     if let Some(chip) = &props.chip {
                         <span class={classes!("chip", chip.tone.class())} title={chip.title.clone()}>
@@ -83,7 +87,8 @@ pub fn Kpi(props: &Props) -> Html {
                     }
                 </p>
                 <p class="note">{ &props.note }</p>
-                <Sparkline values={props.spark.clone()} />
+                <p class="note change">{ props.change.clone() }</p>
+                <Sparkline values={props.spark.clone()} room={props.spark_room} />
             }
         </section>
     }
@@ -94,12 +99,15 @@ pub fn Kpi(props: &Props) -> Html {
 pub struct SparklineProps {
     /// At least two make a curve.
     pub values: Vec<f64>,
+    /// For how many there is room: fewer are at the end of it.
+    #[prop_or_default]
+    pub room: usize,
 }
 
 /// A curve without axes.
 #[component]
 pub fn Sparkline(props: &SparklineProps) -> Html {
-    let Some((line, area)) = paths(&props.values) else {
+    let Some((line, area)) = paths(&props.values, props.room) else {
         return html! { <div class="spark" /> };
     };
     html! {
@@ -109,8 +117,8 @@ pub fn Sparkline(props: &SparklineProps) -> Html {
     }
 }
 
-/// The curve in a box of 100 by 30, and the area below it.
-fn paths(values: &[f64]) -> Option<(String, String)> {
+/// The curve in a box of 100 by 30, and the area below it. It ends at the right, however few values there are.
+fn paths(values: &[f64], room: usize) -> Option<(String, String)> {
     let (low, high) =
         values.iter().fold((f64::MAX, 0.0_f64), |(low, high), &value| (low.min(value), high.max(value)));
     if values.len() < 2 || high <= 0.0 {
@@ -121,13 +129,15 @@ fn paths(values: &[f64]) -> Option<(String, String)> {
     let range = (high - low).max(0.25 * high);
     let floor = (low - 0.6 * range).max(0.0);
     let mut line = String::new();
+    let room = room.max(values.len());
+    let x = |n: usize| 100.0 * (room - values.len() + n) as f64 / (room - 1) as f64;
     for (n, value) in values.iter().enumerate() {
-        let x = 100.0 * n as f64 / (values.len() - 1) as f64;
+        let x = x(n);
         let y = 28.0 - 25.0 * (value - floor) / (high - floor);
         // Writing to a string does not fail.
         write!(line, "{}{x:.1} {y:.1}", if n == 0 { 'M' } else { 'L' }).ok()?;
     }
-    let area = format!("{line}L100 30L0 30Z");
+    let area = format!("{line}L100 30L{:.1} 30Z", x(0));
     Some((line, area))
 }
 
@@ -142,8 +152,10 @@ mod tests {
             data_value: "1234".into(),
             testid: "kpi-clicks".into(),
             note: "last 60 minutes".into(),
-            chip: Some(Chip { text: "+5.0%".into(), title: "against before".into(), tone: Tone::Good }),
+            change: Some("5% more than the hour before".into()),
+            chip: Some(Chip { text: "Warning".into(), title: "from 3%".into(), tone: Tone::Warning }),
             spark: vec![1.0, 2.0],
+            spark_room: 0,
             tone: Tone::Neutral,
             loading,
         }
@@ -156,23 +168,38 @@ mod tests {
             card.contains(r#"data-testid="kpi-clicks""#) && card.contains(r#"data-value="1234""#),
             "{card}"
         );
-        assert!(card.contains("1,234") && card.contains("+5.0%"), "{card}");
+        assert!(
+            card.contains("1,234")
+                && card.contains("5% more than the hour before")
+                && card.contains("Warning"),
+            "{card}"
+        );
     }
 
     #[tokio::test]
     async fn a_number_that_is_not_there_is_not_zero() {
         let card = yew::LocalServerRenderer::<Kpi>::with_props(props(true)).hydratable(false).render().await;
-        assert!(!card.contains("data-value") && !card.contains("1,234"), "{card}");
+        assert!(
+            !card.contains("data-value") && !card.contains("1,234") && !card.contains("more than"),
+            "{card}"
+        );
         assert!(card.contains(r#"aria-busy="true""#), "{card}");
     }
 
     #[test]
+    fn what_is_not_known_is_not_drawn() {
+        let (line, area) = paths(&[4.0, 4.0, 4.0], 5).unwrap();
+        assert!(line.starts_with("M50.0 ") && line.contains("L100.0 "), "{line}");
+        assert!(area.ends_with("L100 30L50.0 30Z"), "{area}");
+    }
+
+    #[test]
     fn curves_fill_their_box() {
-        let (line, area) = paths(&[0.0, 10.0, 5.0]).unwrap();
+        let (line, area) = paths(&[0.0, 10.0, 5.0], 0).unwrap();
         assert_eq!(line, "M0.0 28.0L50.0 3.0L100.0 15.5");
-        assert_eq!(area, "M0.0 28.0L50.0 3.0L100.0 15.5L100 30L0 30Z");
-        assert_eq!(paths(&[100.0, 90.0]).unwrap().0, "M0.0 3.0L100.0 13.0", "the floor is 75");
-        assert!(paths(&[1.0]).is_none());
-        assert!(paths(&[0.0, 0.0]).is_none());
+        assert_eq!(area, "M0.0 28.0L50.0 3.0L100.0 15.5L100 30L0.0 30Z");
+        assert_eq!(paths(&[100.0, 90.0], 0).unwrap().0, "M0.0 3.0L100.0 13.0", "the floor is 75");
+        assert!(paths(&[1.0], 0).is_none());
+        assert!(paths(&[0.0, 0.0], 0).is_none());
     }
 }

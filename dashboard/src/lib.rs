@@ -1,19 +1,26 @@
-//! The page: an advertiser's clicks as they happen.
+//! The dashboard: a page for each role, an advertiser's clicks as they happen among them.
 //!
 //! What is worth testing is pure and runs natively; what touches the browser is thin.
 //!
 //! - pure: [`session`] (the protocol as a reducer: events in, effects out), [`backoff`],
-//!   [`overview`] (numbers and series out of the cells), [`palette`], [`scale`], [`decimation`],
-//!   [`stack`], [`format`]
-//! - browser: [`connection`] (socket, timers), [`directory`] (names over HTTP), [`token`], [`clock`]
-//! - components: [`app`] and what it shows
+//!   [`board`] (sums that are kept up), [`freshness`] (what they are worth), [`overview`] (what is shown of
+//!   them), [`palette`], [`scale`], [`decimation`], [`stack`], [`format`]
+//! - browser: [`connection`] (socket, timers), [`directory`] (names over HTTP), [`token`], [`clock`], [`locale`]
+//! - the address: [`router`], [`route`] (which page), [`query`] (what it shows)
+//! - the API: [`api`] (types), [`http`] (requests), [`ask`] (hooks), [`access`] (who asks)
+//! - components: [`app`] and what it shows: [`frame`] around every page, [`pages`], made of [`kit`]
+//! - [`words`]: what people read
 //!
 //! Nothing here computes a count of its own: cells carry absolute values, and what they mean
 //! (clicks, fraud, billable) is decided by `clickwire_protocol::counts` alone.
 
+pub mod access;
 pub mod account;
+pub mod api;
 pub mod app;
+pub mod ask;
 pub mod backoff;
+pub mod board;
 pub mod breakdown;
 pub mod chart;
 pub mod clock;
@@ -21,12 +28,23 @@ pub mod connection;
 pub mod decimation;
 pub mod directory;
 pub mod format;
+pub mod freshness;
+pub mod frame;
+pub mod http;
+pub mod incidents;
+pub mod kit;
 pub mod kpi;
+pub mod locale;
 pub mod logo;
 pub mod model;
+pub mod numbers;
 pub mod overview;
 pub mod page;
+pub mod pages;
 pub mod palette;
+pub mod query;
+pub mod route;
+pub mod router;
 pub mod scale;
 pub mod session;
 pub mod sign_in;
@@ -34,3 +52,5 @@ pub mod stack;
 pub mod status;
 pub mod theme;
 pub mod token;
+pub mod words;
+pub mod zone;

@@ -1,17 +1,20 @@
-//! What the page shows, out of the cells of a view: totals, series by minute, rates.
+//! What the page shows, out of the sums of a view: totals, series by minute, rates, and what the period before was.
 //!
-//! The present minute is not over, so it is never compared with others: sparklines and changes use
-//! full minutes, and what happens right now is the trailing minute.
+//! The window ends at the edge: now, or where the numbers are known if they are not up to date. The minute of the
+//! edge is not over, so it is never compared with others: sparklines and comparisons use full minutes, and what
+//! happens right now is the trailing minute.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range, rc::Rc};
 
 use clickwire_protocol::{
     MINUTE_MS,
     alerts::FraudRate,
     counts::Counts,
-    live::{RATE_SECONDS, ViewState},
+    live::RATE_SECONDS,
     times::{Minute, UnixMs},
 };
+
+use crate::board::{Board, Campaign};
 
 /// Of so many seconds the mean is shown as the rate.
 const SMOOTHED_SECONDS: i64 = 5;
@@ -47,62 +50,110 @@ pub fn severity(counts: &Counts, rule: Option<&FraudRate>) -> Severity {
 }
 
 /// One campaign in the window.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Campaign {
-    /// Its id.
-    pub id: String,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The campaign, with all that is known of it.
+    pub campaign: Rc<Campaign>,
     /// Sum over the window.
     pub total: Counts,
-    /// One entry a minute of the window.
-    pub by_minute: Vec<Counts>,
 }
 
-/// A window of clicks, up to now.
+/// Full minutes of the window, and as many of the period before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    before: Counts,
+    after: Counts,
+}
+
+impl Comparison {
+    /// Relative change of a count, when it means something: enough clicks before.
+    pub fn change(&self, of: fn(&Counts) -> i64) -> Option<f64> {
+        let is_meaningful = self.before.clicks() >= MEANINGFUL_CLICKS && of(&self.before) > 0;
+        is_meaningful.then(|| (of(&self.after) - of(&self.before)) as f64 / of(&self.before) as f64)
+    }
+
+    /// Difference of the fraud rates.
+    pub fn change_of_fraud_rate(&self) -> Option<f64> {
+        let after = self.after.fraud_rate()?;
+        let before = self.before.fraud_rate().filter(|_| self.before.clicks() >= MEANINGFUL_CLICKS)?;
+        Some(after - before)
+    }
+}
+
+/// A window of clicks, up to its edge.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overview {
-    /// Now, in milliseconds since the Unix epoch.
-    pub now_ms: i64,
+    /// Where the window ends, in milliseconds since the Unix epoch.
+    pub edge_ms: i64,
     /// The first minute of the window.
     pub first_minute: Minute,
     /// Sum over the window.
     pub total: Counts,
-    /// One entry a minute of the window; the last is the present one.
+    /// One entry a minute of the window; the last is the edge's.
     pub by_minute: Vec<Counts>,
     /// Most clicks first, then by id.
-    pub campaigns: Vec<Campaign>,
-    /// Clicks a second, one entry for each of the last [`RATE_SECONDS`]; the last is what is going on now.
+    pub rows: Vec<Row>,
+    /// Where the window begins among the minutes of the campaigns' series.
+    skipped: usize,
+    /// Clicks a second, one entry for each of the last [`RATE_SECONDS`] that is known; the last is what is going on
+    /// now.
     pub rates: Vec<f64>,
+    /// The window beside the period before it, if that is known.
+    pub comparison: Option<Comparison>,
 }
 
 impl Overview {
-    /// The last `window_minutes` of a view grouped by campaign.
-    pub fn new(state: &ViewState, now_ms: i64, window_minutes: u32) -> Self {
-        let minutes = window_minutes.max(1) as usize;
-        let first_minute = UnixMs(now_ms).minute() - minutes as i64 + 1;
-        let mut overview =
-            Self { now_ms, first_minute, by_minute: vec![Counts::default(); minutes], ..Self::default() };
-        let mut campaigns: BTreeMap<&str, Campaign> = BTreeMap::new();
-        for (&(minute, ref group), &counts) in state.cells.range((first_minute, Vec::new())..) {
-            let Some(total) =
-                usize::try_from(minute - first_minute).ok().and_then(|n| overview.by_minute.get_mut(n))
-            else {
-                continue; // ahead of this clock
-            };
-            *total += counts;
-            overview.total += counts;
-            let id = group.first().map_or("", String::as_str);
-            let campaign = campaigns.entry(id).or_insert_with(|| Campaign {
-                id: id.to_owned(),
-                total: Counts::default(),
-                by_minute: vec![Counts::default(); minutes],
-            });
-            campaign.total += counts;
-            campaign.by_minute[(minute - first_minute) as usize] += counts;
+    /// The last `window_minutes` of a view before the edge; fewer if no more are known.
+    pub fn new(board: &Board, edge_ms: i64, window_minutes: u32) -> Self {
+        let last = UnixMs(edge_ms).minute();
+        let window = i64::from(window_minutes.max(1));
+        let first_minute = (last - window + 1).max(board.first()).min(last);
+        let skipped = usize::try_from(first_minute - board.first()).unwrap_or(0);
+        let minutes = usize::try_from(last - first_minute + 1).unwrap_or(1);
+        let numbers = skipped..skipped + minutes;
+        let by_minute = numbers.clone().map(|number| board.total().at(number)).collect();
+        let row = |campaign: &Rc<Campaign>| Row {
+            campaign: Rc::clone(campaign),
+            total: campaign.series.sum(numbers.clone()),
+        };
+        let mut rows: Vec<Row> = board.campaigns().map(row).filter(|row| row.total.received() > 0).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.total.clicks()));
+        let full = minutes as i64 - 1;
+        let before = (full > 0 && minutes as i64 == window)
+            .then(|| board.past_total(first_minute - window, full))
+            .flatten();
+        let after = board.total().sum(skipped..skipped + full as usize);
+        Self {
+            edge_ms,
+            first_minute,
+            total: board.total().sum(numbers),
+            by_minute,
+            rows,
+            skipped,
+            rates: Vec::new(),
+            comparison: before.map(|before| Comparison { before, after }),
         }
-        overview.campaigns = campaigns.into_values().collect();
-        overview.campaigns.sort_by_key(|campaign| std::cmp::Reverse(campaign.total.clicks()));
-        overview.rates = rates(&state.rates, now_ms, overview.trailing_minute() / 60.0);
-        overview
+    }
+
+    /// Learns how fast clicks come: `known` seconds, and from which on a second that is not among them had none.
+    pub fn measure(&mut self, known: &BTreeMap<i64, i64>, from: i64) {
+        self.rates = rates(known, from, self.edge_ms);
+    }
+
+    /// What is going on now, in clicks a second, if it is known.
+    pub fn per_second(&self) -> Option<f64> {
+        self.rates.last().copied()
+    }
+
+    /// Counts of a campaign by minute of the window.
+    pub fn by_minute_of<'a>(&self, row: &'a Row) -> impl Iterator<Item = Counts> + use<'a> {
+        let Range { start, end } = self.skipped..self.skipped + self.by_minute.len();
+        (start..end).map(|number| row.campaign.series.at(number))
+    }
+
+    /// How many minutes are shown.
+    pub fn minutes(&self) -> u32 {
+        u32::try_from(self.by_minute.len()).unwrap_or(u32::MAX)
     }
 
     /// Whether anything at all was received.
@@ -126,61 +177,26 @@ impl Overview {
         steps
     }
 
-    /// How much of the present minute has passed, 0 to 1.
+    /// How much of the edge's minute has passed, 0 to 1.
     pub fn minute_passed(&self) -> f64 {
-        self.now_ms.rem_euclid(MINUTE_MS) as f64 / MINUTE_MS as f64
+        self.edge_ms.rem_euclid(MINUTE_MS) as f64 / MINUTE_MS as f64
     }
 
-    /// About how many clicks came in the last 60 s.
-    pub fn trailing_minute(&self) -> f64 {
-        trailing(&self.by_minute, self.minute_passed())
-    }
-
-    /// Relative change of clicks from the earlier to the later half of the window, when it means
-    /// something: enough clicks before, and clicks from the half's beginning.
-    pub fn change_of_clicks(&self) -> Option<f64> {
-        self.change(Counts::clicks)
-    }
-
-    /// As [`Self::change_of_clicks`], of billable clicks.
-    pub fn change_of_billable(&self) -> Option<f64> {
-        self.change(|counts| counts.valid)
-    }
-
-    /// Difference of the fraud rate between the halves.
-    pub fn change_of_fraud_rate(&self) -> Option<f64> {
-        let (before, after) = self.halves()?;
-        Some(after.fraud_rate()? - before.fraud_rate()?)
-    }
-
-    fn change(&self, of: fn(&Counts) -> i64) -> Option<f64> {
-        let (before, after) = self.halves()?;
-        (of(&before) > 0).then(|| (of(&after) - of(&before)) as f64 / of(&before) as f64)
-    }
-
-    fn halves(&self) -> Option<(Counts, Counts)> {
-        let full = self.full_minutes();
-        let half = full.len() / 2;
-        let (before, after) = full[full.len() - 2 * half..].split_at(half);
-        let began = before.iter().take((half / 4).max(1)).any(|counts| counts.clicks() > 0);
-        let sums: (Counts, Counts) = (before.iter().copied().sum(), after.iter().copied().sum());
-        (began && sums.0.clicks() >= MEANINGFUL_CLICKS).then_some(sums)
+    /// About how many clicks came in the 60 s before the edge; `None` if the minute before is not known.
+    pub fn trailing_minute(&self) -> Option<f64> {
+        (self.by_minute.len() > 1).then(|| trailing(&self.by_minute, self.minute_passed()))
     }
 }
 
-/// Clicks a second, for each of the last seconds that are over the mean of a few up to it, so that a curve
-/// moves and does not twitch. Seconds before the first that is known are taken to have been as `usual`.
-fn rates(known: &BTreeMap<i64, i64>, now_ms: i64, usual: f64) -> Vec<f64> {
+/// Clicks a second, for each of the last seconds that are over and known: the mean of a few up to it, so that a curve
+/// moves and does not twitch.
+fn rates(known: &BTreeMap<i64, i64>, from: i64, now_ms: i64) -> Vec<f64> {
     let last = now_ms.div_euclid(1_000) - 1;
-    let first_known = known.first_key_value().map_or(i64::MAX, |(&second, _)| second);
-    let clicks = |second| match known.get(&second) {
-        Some(&clicks) => clicks as f64,
-        None if second < first_known => usual,
-        None => 0.0,
-    };
-    (last - RATE_SECONDS + 1..=last)
+    let clicks = |second| known.get(&second).map_or(0.0, |&clicks| clicks as f64);
+    (from.max(last - RATE_SECONDS + 1)..=last)
         .map(|second| {
-            (second - SMOOTHED_SECONDS + 1..=second).map(clicks).sum::<f64>() / SMOOTHED_SECONDS as f64
+            let first = (second - SMOOTHED_SECONDS + 1).max(from);
+            (first..=second).map(clicks).sum::<f64>() / (second - first + 1) as f64
         })
         .collect()
 }
@@ -196,46 +212,56 @@ pub fn trailing(by_minute: &[Counts], minute_passed: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use clickwire_protocol::live::ViewCell;
-
+pub(crate) mod tests {
     use super::*;
+    use crate::board::tests::cells;
 
-    fn state(cells: &[(i64, &str, i64, i64)]) -> ViewState {
-        let mut state = ViewState::default();
-        let cells = cells.iter().map(|&(minute, campaign, valid, sivt)| ViewCell {
-            minute: Minute(minute),
-            group: vec![campaign.to_owned()],
-            counts: Counts { valid, sivt, ..Counts::default() },
-        });
-        state.replace("e".into(), 1, cells.collect());
-        state
+    /// A board whose window begins at a minute: minute, campaign, valid and sivt clicks.
+    pub(crate) fn board(first: i64, of: &[(i64, &str, i64, i64)]) -> Board {
+        let mut board = Board::default();
+        board.replace(Minute(first), cells(of));
+        board
     }
 
     #[test]
     fn the_window_holds_its_minutes_and_no_others() {
-        let state = state(&[
-            (94, "a", 100, 0),
-            (95, "a", 1, 0),
-            (99, "b", 7, 1),
-            (100, "a", 2, 0),
-            (101, "a", 50, 0),
-        ]);
-        let overview = Overview::new(&state, 100 * MINUTE_MS + 30_000, 6);
+        let board = board(
+            94,
+            &[(94, "a", 100, 0), (95, "a", 1, 0), (99, "b", 7, 1), (100, "a", 2, 0), (101, "a", 50, 0)],
+        );
+        let overview = Overview::new(&board, 100 * MINUTE_MS + 30_000, 6);
         assert_eq!(overview.first_minute, Minute(95));
         assert_eq!(overview.total.clicks(), 11);
         let by_minute: Vec<i64> = overview.by_minute.iter().map(Counts::clicks).collect();
         assert_eq!(by_minute, [1, 0, 0, 0, 8, 2]);
-        let order: Vec<(&str, i64)> = overview
-            .campaigns
-            .iter()
-            .map(|campaign| (campaign.id.as_str(), campaign.total.clicks()))
-            .collect();
+        let order: Vec<(&str, i64)> =
+            overview.rows.iter().map(|row| (&*row.campaign.id, row.total.clicks())).collect();
         assert_eq!(order, [("b", 8), ("a", 3)]);
-        assert_eq!(overview.trailing_minute(), 6.0, "half of 8, and 2");
+        let of_a: Vec<i64> = overview.by_minute_of(&overview.rows[1]).map(|counts| counts.clicks()).collect();
+        assert_eq!(of_a, [1, 0, 0, 0, 0, 2]);
+        assert_eq!(overview.trailing_minute(), Some(6.0), "half of 8, and 2");
         assert_eq!(overview.steps(), overview.full_minutes());
-        assert_eq!(Overview::new(&state, 100 * MINUTE_MS, 240).steps().len(), 59, "of 4 minutes each");
-        assert!(Overview::new(&ViewState::default(), 0, 60).is_empty());
+        assert!(Overview::new(&Board::default(), 0, 60).is_empty());
+    }
+
+    #[test]
+    fn minutes_that_are_not_known_are_not_shown_as_empty() {
+        let board = board(98, &[(99, "a", 5, 0)]);
+        let overview = Overview::new(&board, 100 * MINUTE_MS, 240);
+        assert_eq!((overview.first_minute, overview.minutes()), (Minute(98), 3));
+        assert_eq!(Overview::new(&board, 98 * MINUTE_MS, 240).trailing_minute(), None);
+        assert_eq!(
+            Overview::new(&board, 90 * MINUTE_MS, 240).minutes(),
+            1,
+            "an edge before all that is known"
+        );
+    }
+
+    #[test]
+    fn a_small_curve_has_steps_of_equal_length() {
+        let mut wide = Board::default();
+        wide.replace(Minute(0), cells(&[(239, "a", 1, 0)]));
+        assert_eq!(Overview::new(&wide, 239 * MINUTE_MS, 240).steps().len(), 59, "of 4 minutes each");
     }
 
     #[test]
@@ -246,27 +272,33 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_smooth_and_end_with_the_last_second_that_is_over() {
+    fn rates_are_smooth_and_of_seconds_that_are_over_and_known() {
         let known = BTreeMap::from([(97, 10), (99, 5), (100, 90)]);
-        let rates = rates(&known, 100_999, 2.0);
-        assert_eq!(rates.len(), 60);
-        assert_eq!(rates[0], 2.0, "nothing is known of it");
-        assert_eq!(rates[59], (2.0 + 2.0 + 10.0 + 0.0 + 5.0) / 5.0);
+        assert_eq!(rates(&known, 97, 100_999), [10.0, 5.0, 5.0], "nothing is known of what was before");
+        assert_eq!(rates(&known, 95, 100_999)[4], (0.0 + 0.0 + 10.0 + 0.0 + 5.0) / 5.0);
+        assert_eq!(rates(&known, 0, 100_999).len(), 60);
+        assert!(rates(&BTreeMap::new(), 100, 100_999).is_empty(), "this second is not over");
+        assert_eq!(rates(&BTreeMap::new(), 90, 92_000), [0.0, 0.0], "watched, and nothing came");
     }
 
     #[test]
-    fn changes_need_enough_clicks_from_the_beginning() {
-        let minute = |n: i64, valid, sivt| (100 + n, "a", valid, sivt);
-        let grown =
-            state(&[minute(0, 50, 0), minute(1, 50, 0), minute(2, 75, 0), minute(3, 45, 5), minute(4, 9, 0)]);
-        let overview = Overview::new(&grown, 104 * MINUTE_MS, 5);
-        assert_eq!(overview.change_of_clicks(), Some(0.25));
-        assert_eq!(overview.change_of_billable(), Some(0.2));
-        assert_eq!(overview.change_of_fraud_rate(), Some(0.04));
-        let few = state(&[minute(0, 20, 0), minute(3, 90, 0)]);
-        assert_eq!(Overview::new(&few, 104 * MINUTE_MS, 5).change_of_clicks(), None);
-        let begun_late = state(&[minute(1, 50, 0), minute(3, 90, 0)]);
-        assert_eq!(Overview::new(&begun_late, 104 * MINUTE_MS, 5).change_of_clicks(), None);
+    fn a_window_is_compared_with_the_period_before_where_that_says_something() {
+        let counts = |valid, sivt| Counts { valid, sivt, ..Counts::default() };
+        let compared = |past: &[Counts]| {
+            let mut board =
+                board(100, &[(100, "a", 50, 0), (101, "a", 60, 0), (102, "a", 10, 5), (103, "a", 9, 0)]);
+            board.ask_past(past.len() as i64);
+            board.learn_past(Minute(100 - past.len() as i64), past);
+            Overview::new(&board, 103 * MINUTE_MS + 5_000, 4).comparison
+        };
+        let grown = compared(&[counts(40, 0), counts(40, 0), counts(16, 4), counts(900, 0)]).unwrap();
+        assert_eq!(grown.change(Counts::clicks), Some(0.25), "125 in three minutes after 100");
+        assert_eq!(grown.change(|counts| counts.valid), Some(0.25), "120 after 96");
+        assert_eq!(grown.change_of_fraud_rate(), Some(0.0), "5 of 125 after 4 of 100");
+        let few = compared(&[counts(10, 0), counts(10, 0), counts(9, 0), counts(0, 0)]).unwrap();
+        assert_eq!((few.change(Counts::clicks), few.change_of_fraud_rate()), (None, None));
+        let nothing_known = board(100, &[(100, "a", 50, 0)]);
+        assert_eq!(Overview::new(&nothing_known, 103 * MINUTE_MS, 4).comparison, None);
     }
 
     #[test]

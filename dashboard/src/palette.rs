@@ -1,46 +1,51 @@
-//! Which campaign has which colour. A campaign keeps its colour for as long as it is shown by
-//! itself, however ranks change: a chart that moves must not swap its colours.
+//! Which campaign has which colour: the one that its id says, so that two people see the same.
+//!
+//! Of campaigns that are shown together, two may want one colour. Then the one whose id comes later takes the next
+//! that is free: still the same for everybody who sees these campaigns.
+
+use std::collections::BTreeMap;
 
 /// How many campaigns are shown by themselves; the others are "Other".
-pub const SLOTS: usize = 5;
+pub const SHOWN: usize = 5;
+
+/// How many colours there are for campaigns.
+pub const COLOURS: usize = 10;
 
 /// The colour of "Other", after those of the campaigns.
-pub const OTHER: usize = SLOTS;
+pub const OTHER: usize = COLOURS;
 
-/// Campaigns by colour.
+/// Colours of the campaigns that are shown by themselves, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Palette {
-    slots: [Option<String>; SLOTS],
-}
+pub struct Palette(BTreeMap<String, usize>);
 
 impl Palette {
-    /// Shows `top` (the first [`SLOTS`] of it): who was there keeps its place, who is new takes a
-    /// free one.
-    pub fn show<'a>(&mut self, top: impl Iterator<Item = &'a str>) {
-        let top: Vec<&str> = top.take(SLOTS).collect();
-        for slot in &mut self.slots {
-            if slot.as_deref().is_some_and(|shown| !top.contains(&shown)) {
-                *slot = None;
-            }
+    /// Colours for `shown`, at most [`COLOURS`] of them.
+    pub fn new<'a>(shown: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut ids: Vec<&str> = shown.into_iter().take(COLOURS).collect();
+        ids.sort_unstable();
+        let mut is_taken = [false; COLOURS];
+        let mut colours = BTreeMap::new();
+        for id in ids {
+            let wanted = wanted(id);
+            let free = (0..COLOURS).map(|n| (wanted + n) % COLOURS).find(|&slot| !is_taken[slot]);
+            let slot = free.unwrap_or(wanted);
+            is_taken[slot] = true;
+            colours.insert(id.to_owned(), slot);
         }
-        for campaign in top {
-            if self.slot_of(campaign).is_none()
-                && let Some(free) = self.slots.iter_mut().find(|slot| slot.is_none())
-            {
-                *free = Some(campaign.to_owned());
-            }
-        }
+        Self(colours)
     }
 
     /// The campaign's colour, if it is shown by itself.
     pub fn slot_of(&self, campaign: &str) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.as_deref() == Some(campaign))
+        self.0.get(campaign).copied()
     }
+}
 
-    /// Colour and campaign of all that are shown by themselves, in the order of colours.
-    pub fn shown(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.slots.iter().enumerate().filter_map(|(slot, campaign)| Some((slot, campaign.as_deref()?)))
-    }
+/// The colour that an id wants: FNV-1a, which is the same everywhere and always.
+pub fn wanted(id: &str) -> usize {
+    let hash =
+        id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash as usize % COLOURS
 }
 
 #[cfg(test)]
@@ -48,16 +53,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_stay_when_ranks_change() {
-        let mut palette = Palette::default();
-        palette.show(["a", "b", "c", "d", "e", "f"].into_iter());
-        assert_eq!(palette.slot_of("c"), Some(2));
-        assert_eq!(palette.slot_of("f"), None);
-        palette.show(["f", "e", "c", "a", "d", "b"].into_iter());
-        assert_eq!(palette.slot_of("c"), Some(2));
-        assert_eq!(palette.slot_of("b"), None);
-        assert_eq!(palette.slot_of("f"), Some(1), "the free colour");
-        palette.show(["c"].into_iter());
-        assert_eq!(palette.shown().collect::<Vec<_>>(), [(2, "c")]);
+    fn a_colour_is_the_ids_whatever_its_rank_and_whoever_looks() {
+        let one = Palette::new(["camp_001", "camp_002", "camp_003"]);
+        let other = Palette::new(["camp_003", "camp_001", "camp_002"]);
+        assert_eq!(one, other);
+        assert_eq!(Palette::new(["camp_002"]).slot_of("camp_002"), Some(wanted("camp_002")));
+        assert_eq!(one.slot_of("camp_004"), None);
+    }
+
+    #[test]
+    fn campaigns_that_are_shown_together_have_colours_of_their_own() {
+        let ids: Vec<String> = (0..200).map(|n| format!("campaign {n}")).collect();
+        for shown in ids.windows(COLOURS) {
+            let palette = Palette::new(shown.iter().map(String::as_str));
+            let mut slots: Vec<_> = shown.iter().filter_map(|id| palette.slot_of(id)).collect();
+            slots.sort_unstable();
+            assert_eq!(slots, (0..COLOURS).collect::<Vec<_>>());
+        }
+        let used: std::collections::BTreeSet<usize> = ids.iter().map(|id| wanted(id)).collect();
+        assert_eq!(used.len(), COLOURS, "every colour is wanted by some");
     }
 }

@@ -2,28 +2,39 @@
 //!
 //! Promises: one subscription at a time; after a lost connection it goes on from where its state
 //! ends; after a gap it asks for everything; it never comes back by itself when the gateway said
-//! not to ([`close::may_reconnect`]); a gateway that is silent for two heartbeats is gone. Where no
-//! socket comes about, it asks over HTTP now and then, until one does.
+//! not to ([`close::may_reconnect`]). A gateway that is silent is asked whether it is there, soon, and
+//! given up later: what the screen says meanwhile is for [`Freshness`] to know. Where no socket comes
+//! about, it asks over HTTP now and then, until one does.
 
 use clickwire_protocol::{
+    MINUTE_MS,
     analytics::Dimension,
-    feed::Position,
+    finality::Progress,
     ids::AdvertiserId,
-    live::{Applied, ClientMessage, Filters, ServerMessage, Topic, View, ViewCell, ViewState, close},
-    times::UnixMs,
+    live::{Applied, ClientMessage, Filters, Rate, ServerMessage, Topic, View, ViewCell, ViewState, close},
+    times::{Minute, UnixMs},
 };
 
-use crate::{account::Credential, backoff};
+use crate::{
+    account::Credential,
+    backoff,
+    board::Board,
+    freshness::{Freshness, QUIET_MS},
+};
 
+mod events;
 #[cfg(test)]
 mod tests;
+
+pub use events::{Effect, Event, Phase, Polled, Timer};
 
 /// A connection that is not welcomed by then is given up, in milliseconds. A socket that a policy
 /// blocks gives no event at all.
 pub const HANDSHAKE_MS: u32 = 5_000;
 
-/// After a ping without answer the next comes this soon at the latest, in milliseconds.
-const IMPATIENT_MS: u32 = 5_000;
+/// A gateway that has been silent for so long, in milliseconds, is given up. Longer than the screen takes to say that
+/// it is away: one that stands still for a moment must not have all its dashboards come back at once.
+const GONE_MS: i64 = 10_000;
 
 /// A connection that lived this long, in milliseconds, was a good one: back-off starts afresh.
 const GOOD_MS: i64 = 10_000;
@@ -37,109 +48,6 @@ const POLL_MS: u32 = 2_000;
 /// A question that is not answered by then is given up, in milliseconds.
 const ANSWERED_MS: u32 = 10_000;
 
-/// Pings that may stay unanswered.
-const UNANSWERED: u32 = 2;
-
-/// What happens to a session.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// Connect, for the first time or because a person asks.
-    Start,
-    /// The socket is open.
-    Opened,
-    /// A message came.
-    Received(ServerMessage),
-    /// The socket closed, or could not be opened.
-    Closed {
-        /// Its close code.
-        code: u16,
-        /// What was said with it.
-        reason: String,
-    },
-    /// What came of asking over HTTP, with the number of the question.
-    Polled(u32, Polled),
-    /// A timer is due.
-    Fired(Timer),
-    /// The network is back, or somebody looks at the page again.
-    Woken,
-    /// Watch this advertiser.
-    ChooseAdvertiser(AdvertiserId),
-    /// Watch so many minutes.
-    ChooseWindow(u32),
-}
-
-/// What came of asking over HTTP.
-#[derive(Clone, Debug)]
-pub enum Polled {
-    /// A snapshot or a delta.
-    Told(ServerMessage),
-    /// Who asks is not known any more.
-    Refused,
-    /// No answer, or none that can be used.
-    Failed,
-}
-
-/// What a session wants done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Open a socket; one that is open is dropped without an event.
-    Open,
-    /// Drop the socket without an event.
-    Close,
-    /// Send a message.
-    Send(ClientMessage),
-    /// Ask over HTTP what has changed in a view.
-    Poll {
-        /// Names the question.
-        number: u32,
-        /// What is watched.
-        view: View,
-        /// Where the state ends.
-        since: Option<Position>,
-    },
-    /// Fire a timer, once; it replaces the one of its name that runs.
-    Set(Timer, u32),
-    /// Stop a timer.
-    Stop(Timer),
-    /// Ask for the advertisers: names, and for the administrator whom there is to watch.
-    ListAdvertisers,
-    /// Ask for the names of an advertiser's campaigns.
-    ListCampaigns(AdvertiserId),
-}
-
-/// A session's timers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Timer {
-    /// The handshake takes too long.
-    Handshake,
-    /// Time to connect again.
-    Retry,
-    /// Time for a ping.
-    Heartbeat,
-    /// Time to ask over HTTP.
-    Poll,
-}
-
-impl Timer {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Handshake, Self::Retry, Self::Heartbeat, Self::Poll];
-}
-
-/// Where a session stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Not yet started.
-    Idle,
-    /// The socket opens, or the gateway has not welcomed yet.
-    Connecting,
-    /// Welcomed at this time, in milliseconds since the Unix epoch.
-    Live(i64),
-    /// Lost; connects again at this time.
-    Waiting(i64),
-    /// Closed for good, with this code.
-    Refused(u16),
-}
-
 /// One viewer's session.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -151,12 +59,18 @@ pub struct Session {
     pub advertiser_id: Option<AdvertiserId>,
     /// How much of the past it watches, in minutes.
     pub window_minutes: u32,
-    /// The cells.
+    /// Where the state ends, and how fast clicks come; the cells are on the board.
     pub state: ViewState,
+    /// The cells.
+    pub board: Board,
+    /// From this second on (since the Unix epoch, by the server's clock) seconds without a rate had no click.
+    pub rates_from: Option<i64>,
     /// The state belongs to the view that is asked for; false until its first snapshot.
     pub settled: bool,
-    /// When the gateway was last heard, in milliseconds since the Unix epoch.
-    pub heard_ms: Option<i64>,
+    /// What the numbers are worth.
+    pub freshness: Freshness,
+    /// The state is what the gateway has: it has answered the present subscription.
+    pub current: bool,
     /// What the gateway refused to do, for people.
     pub complaint: Option<String>,
     /// Without a socket, the numbers are kept up over HTTP.
@@ -173,8 +87,6 @@ pub struct Session {
     subscribed: bool,
     expects_snapshot: bool,
     attempt: u32,
-    unanswered: u32,
-    heartbeat_ms: u32,
 }
 
 impl Session {
@@ -186,8 +98,11 @@ impl Session {
             advertiser_id: None,
             window_minutes,
             state: ViewState::default(),
+            board: Board::default(),
+            rates_from: None,
             settled: false,
-            heard_ms: None,
+            freshness: Freshness::default(),
+            current: false,
             complaint: None,
             polled: false,
             poll: None,
@@ -198,8 +113,6 @@ impl Session {
             subscribed: false,
             expects_snapshot: false,
             attempt: 0,
-            unanswered: 0,
-            heartbeat_ms: 30_000,
         }
     }
 
@@ -208,7 +121,7 @@ impl Session {
         &self.credential
     }
 
-    /// Takes an event at `now_ms` (since the Unix epoch); `chance` is uniform in [0, 1).
+    /// Takes an event at `now_ms` (since the Unix epoch, by this machine's clock); `chance` is uniform in [0, 1).
     pub fn take(&mut self, event: Event, now_ms: i64, chance: f64) -> Vec<Effect> {
         let live = matches!(self.phase, Phase::Live(_));
         match event {
@@ -220,10 +133,11 @@ impl Session {
             Event::Closed { code, reason } => self.lose(code, &reason, now_ms, chance),
             Event::Fired(Timer::Handshake) => self.lose(close::TRY_AGAIN_LATER, "", now_ms, chance),
             Event::Fired(Timer::Retry) => self.open(),
-            Event::Fired(Timer::Heartbeat) if self.unanswered >= UNANSWERED => {
-                self.lose(close::HEARTBEAT_TIMEOUT, "", now_ms, chance)
-            }
-            Event::Fired(Timer::Heartbeat) => self.ping(),
+            Event::Fired(Timer::Heartbeat) => match self.freshness.silence_ms(now_ms) {
+                silence_ms if silence_ms < QUIET_MS => vec![wait(QUIET_MS - silence_ms)],
+                silence_ms if silence_ms < GONE_MS => self.ping(),
+                _ => self.lose(close::HEARTBEAT_TIMEOUT, "", now_ms, chance),
+            },
             Event::Fired(Timer::Poll) => self.ask(),
             Event::Polled(number, polled) if self.poll == Some(number) => self.hear(polled, now_ms),
             Event::Polled(..) => Vec::new(),
@@ -238,8 +152,7 @@ impl Session {
                     return Vec::new();
                 }
                 self.advertiser_id = Some(id);
-                self.state = ViewState::default();
-                self.settled = false;
+                self.unsettle();
                 self.look(live)
             }
             Event::ChooseWindow(minutes) => {
@@ -263,6 +176,13 @@ impl Session {
         }
     }
 
+    /// Nothing is known of what is watched now.
+    fn unsettle(&mut self) {
+        self.state = ViewState::default();
+        self.board = Board::default();
+        self.settled = false;
+    }
+
     fn begin_to_ask(&mut self) -> Vec<Effect> {
         let mut effects = self.ask();
         effects.extend(self.advertiser_id.clone().map(Effect::ListCampaigns));
@@ -272,7 +192,7 @@ impl Session {
     fn open(&mut self) -> Vec<Effect> {
         self.phase = Phase::Connecting;
         self.subscribed = false;
-        self.unanswered = 0;
+        self.current = false;
         vec![Effect::Stop(Timer::Retry), Effect::Open, Effect::Set(Timer::Handshake, HANDSHAKE_MS)]
     }
 
@@ -284,6 +204,7 @@ impl Session {
         }
         self.unwelcome = if self.phase == Phase::Connecting { self.unwelcome + 1 } else { 0 };
         self.subscribed = false;
+        self.current = false;
         let mut effects = vec![Effect::Close, Effect::Stop(Timer::Handshake), Effect::Stop(Timer::Heartbeat)];
         if close::may_reconnect(code) {
             // A gateway that goes away spreads those who come back over some time.
@@ -323,15 +244,19 @@ impl Session {
     }
 
     fn hear(&mut self, polled: Polled, now_ms: i64) -> Vec<Effect> {
+        let mut effects = vec![Effect::Set(Timer::Poll, POLL_MS)];
         let told = match polled {
-            Polled::Told(ServerMessage::Snapshot { epoch, seq, cells, rates, .. }) => {
-                self.state.replace(epoch, seq, cells);
-                self.state.note(&rates);
+            Polled::Told(ServerMessage::Snapshot { epoch, seq, cells, rates, progress, .. }) => {
+                self.freshness.told(progress, now_ms);
+                effects.extend(self.replace(epoch, seq, cells, &rates, now_ms));
                 true
             }
-            Polled::Told(ServerMessage::Delta { epoch, from, seq, cells, rates, .. }) => {
-                self.state.note(&rates);
-                self.follow(&epoch, from, seq, cells, now_ms)
+            Polled::Told(ServerMessage::Delta { epoch, from, seq, cells, rates, progress, .. }) => {
+                let follows = self.follow((&epoch, from, seq), cells, &rates, progress, now_ms);
+                if follows && !self.polled {
+                    effects.extend(self.go_on(&rates, now_ms));
+                }
+                follows
             }
             Polled::Refused => {
                 self.phase = Phase::Refused(close::UNAUTHORIZED);
@@ -342,69 +267,122 @@ impl Session {
         };
         self.polled = told;
         if told {
-            self.settled = true;
-            self.heard_ms = Some(now_ms);
+            self.freshness.heard(now_ms);
         }
-        vec![Effect::Set(Timer::Poll, POLL_MS)]
+        effects
+    }
+
+    /// Takes a whole state. The minutes before it are asked for, to compare it with.
+    fn replace(
+        &mut self,
+        epoch: String,
+        seq: u64,
+        cells: Vec<ViewCell>,
+        rates: &[Rate],
+        now_ms: i64,
+    ) -> Option<Effect> {
+        let server_now_ms = self.freshness.server_now_ms(now_ms);
+        let first = self.first_minute(server_now_ms);
+        self.state.replace(epoch, seq, Vec::new());
+        self.board.replace(first, cells);
+        self.begin_rates(rates, server_now_ms);
+        self.settled = true;
+        self.ask_past()
     }
 
     /// Applies a change; one that does not follow the state leaves it without a position.
-    fn follow(&mut self, epoch: &str, from: u64, seq: u64, cells: Vec<ViewCell>, now_ms: i64) -> bool {
-        let follows = self.state.apply(epoch, from, seq, cells) == Applied::Yes;
-        if !follows {
+    fn follow(
+        &mut self,
+        (epoch, from, seq): (&str, u64, u64),
+        cells: Vec<ViewCell>,
+        rates: &[Rate],
+        progress: Option<Progress>,
+        now_ms: i64,
+    ) -> bool {
+        self.freshness.told(progress, now_ms);
+        self.state.note(rates, None);
+        let follows = self.state.apply(epoch, from, seq, Vec::new()) == Applied::Yes;
+        if follows {
+            self.board.apply(cells);
+        } else {
             self.state.position = None;
         }
-        self.state.forget_before(UnixMs(now_ms).minute() - i64::from(self.window_minutes) + 1);
+        // What a delayed screen still shows is kept.
+        let shown_ms = self.freshness.server_now_ms(now_ms);
+        let shown_ms = match self.freshness.delay(now_ms) {
+            Some(_) => self.freshness.as_of_ms().unwrap_or(shown_ms).min(shown_ms),
+            None => shown_ms,
+        };
+        self.board.forget_before(self.first_minute(shown_ms), i64::from(self.window_minutes) + 1);
         follows
     }
 
+    /// Goes on where the state ended; what happened meanwhile to seconds and to minutes before the window is not in it.
+    fn go_on(&mut self, rates: &[Rate], now_ms: i64) -> Option<Effect> {
+        self.begin_rates(rates, self.freshness.server_now_ms(now_ms));
+        self.ask_past()
+    }
+
+    /// Notes the first rates of a subscription: of what was before, nothing is known.
+    fn begin_rates(&mut self, rates: &[Rate], server_now_ms: i64) {
+        self.state.rates.clear();
+        self.state.note(rates, None);
+        let earliest = self.state.rates.first_key_value().map(|(&second, _)| second);
+        let this = server_now_ms.div_euclid(1_000);
+        self.rates_from = Some(earliest.map_or(this, |earliest| earliest.min(this)));
+    }
+
+    /// The first minute of a window that ends now.
+    fn first_minute(&self, server_now_ms: i64) -> Minute {
+        UnixMs(server_now_ms).minute() - i64::from(self.window_minutes) + 1
+    }
+
+    fn ask_past(&mut self) -> Option<Effect> {
+        let (from, to) = self.board.ask_past(i64::from(self.window_minutes));
+        Some(Effect::AskPast { advertiser_id: self.advertiser_id.clone()?, from, to })
+    }
+
     fn ping(&mut self) -> Vec<Effect> {
-        self.unanswered += 1;
-        let next_ms = self.heartbeat_ms.min(IMPATIENT_MS);
-        vec![Effect::Send(ClientMessage::Ping {}), Effect::Set(Timer::Heartbeat, next_ms)]
+        vec![Effect::Send(ClientMessage::Ping {}), wait(QUIET_MS)]
     }
 
     fn receive(&mut self, message: ServerMessage, now_ms: i64) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.heard_ms = Some(now_ms);
-        if self.unanswered > 0 {
-            self.unanswered = 0;
-            effects.push(Effect::Set(Timer::Heartbeat, self.heartbeat_ms));
-        }
+        self.freshness.heard(now_ms);
         let ours = |id: u32| self.subscribed && id == self.subscription;
         match message {
-            ServerMessage::Welcome { session: _, heartbeat_ms, advertisers } => {
+            ServerMessage::Welcome { session: _, heartbeat_ms: _, advertisers } => {
                 self.phase = Phase::Live(now_ms);
                 effects.extend(self.ask_no_more());
-                self.heartbeat_ms = u32::try_from(heartbeat_ms).unwrap_or(u32::MAX).max(1_000);
                 effects.push(Effect::Stop(Timer::Handshake));
-                effects.push(Effect::Set(Timer::Heartbeat, self.heartbeat_ms));
+                effects.push(wait(QUIET_MS));
                 effects.push(Effect::ListAdvertisers);
                 self.advertisers = advertisers.unwrap_or_default();
                 if let Some(first) = self.advertisers.first() {
                     let allowed = self.advertiser_id.as_ref().is_some_and(|id| self.advertisers.contains(id));
                     if !allowed {
                         self.advertiser_id = Some(first.clone());
-                        self.state = ViewState::default();
-                        self.settled = false;
+                        self.unsettle();
                     }
                 }
                 effects.extend(self.subscribe());
             }
-            ServerMessage::Snapshot { id, epoch, seq, cells, rates } if ours(id) => {
-                self.state.replace(epoch, seq, cells);
-                self.state.note(&rates);
+            ServerMessage::Snapshot { id, epoch, seq, cells, rates, progress } if ours(id) => {
+                self.freshness.told(progress, now_ms);
+                effects.extend(self.replace(epoch, seq, cells, &rates, now_ms));
                 self.expects_snapshot = false;
-                self.settled = true;
+                self.current = true;
                 self.complaint = None;
             }
             // Until the snapshot comes, deltas can't follow anything.
-            ServerMessage::Delta { id, epoch, from, seq, cells, rates }
+            ServerMessage::Delta { id, epoch, from, seq, cells, rates, progress }
                 if ours(id) && !self.expects_snapshot =>
             {
-                self.state.note(&rates);
-                if !self.follow(&epoch, from, seq, cells, now_ms) {
+                if !self.follow((&epoch, from, seq), cells, &rates, progress, now_ms) {
                     effects.extend(self.subscribe());
+                } else if !self.current {
+                    self.current = true;
+                    effects.extend(self.go_on(&rates, now_ms));
                 }
             }
             ServerMessage::Reset { id } if ours(id) => {
@@ -457,4 +435,9 @@ impl Session {
         effects.push(Effect::ListCampaigns(advertiser_id));
         effects
     }
+}
+
+/// The next look whether the gateway is still there.
+fn wait(ms: i64) -> Effect {
+    Effect::Set(Timer::Heartbeat, u32::try_from(ms.clamp(1, MINUTE_MS)).unwrap_or(u32::MAX))
 }

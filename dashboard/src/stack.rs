@@ -3,11 +3,13 @@
 //! A layer has a point at each full minute, and one for the trailing 60 s at its tip: the present
 //! minute would dip to zero whenever it begins, the trailing one goes on where the last ended.
 
-use clickwire_protocol::{MINUTE_MS, counts::Counts};
+use std::rc::Rc;
+
+use clickwire_protocol::{MINUTE_MS, counts::Counts, times::UnixMs};
 
 use crate::{
     overview::{Overview, trailing},
-    palette::{OTHER, Palette},
+    palette::{OTHER, Palette, SHOWN},
 };
 
 /// Clicks of one colour.
@@ -16,7 +18,7 @@ pub struct Layer {
     /// The colour's number.
     pub slot: usize,
     /// The campaign; `None`: all others.
-    pub campaign_id: Option<String>,
+    pub campaign_id: Option<Rc<str>>,
     /// Clicks of each full minute, then of the trailing 60 s.
     pub clicks: Vec<f64>,
 }
@@ -33,8 +35,9 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The layers of an overview, coloured by `palette`; minutes are provisional for so long, in milliseconds.
-    pub fn new(overview: &Overview, palette: &Palette, provisional_ms: i64) -> Self {
+    /// The layers of an overview, coloured by `palette`: of the campaigns with the most clicks, and of all others.
+    /// Minutes that end after `final_before` are provisional; as long as nobody has said which, all are.
+    pub fn new(overview: &Overview, palette: &Palette, final_before: Option<UnixMs>) -> Self {
         let full = overview.full_minutes().len();
         let passed = overview.minute_passed();
         let mut at: Vec<f64> = (0..full).map(|n| (overview.first_minute + n as i64).0 as f64).collect();
@@ -45,24 +48,23 @@ impl Stack {
             let full = by_minute.iter().take(full).map(|counts| counts.clicks() as f64);
             full.chain([trailing(by_minute, passed)]).collect()
         };
-        let mut others = vec![0.0; at.len()];
-        let mut any_other = false;
+        let mut others = clicks(&overview.by_minute);
         let mut layers = Vec::new();
-        for campaign in &overview.campaigns {
-            let clicks = clicks(&campaign.by_minute);
-            if let Some(slot) = palette.slot_of(&campaign.id) {
-                layers.push(Layer { slot, campaign_id: Some(campaign.id.clone()), clicks });
-            } else {
-                any_other = true;
-                others.iter_mut().zip(clicks).for_each(|(sum, clicks)| *sum += clicks);
-            }
+        for row in overview.rows.iter().take(SHOWN) {
+            let clicks = clicks(&overview.by_minute_of(row).collect::<Vec<_>>());
+            others.iter_mut().zip(&clicks).for_each(|(rest, clicks)| *rest = (*rest - clicks).max(0.0));
+            let slot = palette.slot_of(&row.campaign.id).unwrap_or(OTHER);
+            layers.push(Layer { slot, campaign_id: Some(Rc::clone(&row.campaign.id)), clicks });
         }
-        if any_other {
+        // Whoever overtakes whom, a layer stays where it is.
+        layers.sort_by(|a, b| (a.slot, &a.campaign_id).cmp(&(b.slot, &b.campaign_id)));
+        if overview.rows.len() > SHOWN {
             layers.push(Layer { slot: OTHER, campaign_id: None, clicks: others });
         }
-        layers.sort_by_key(|layer| layer.slot);
-
-        Self { layers, at, provisional_from: tip - provisional_ms as f64 / MINUTE_MS as f64 }
+        // A point lies where its minute begins.
+        let provisional_from =
+            final_before.map_or(f64::NEG_INFINITY, |UnixMs(at)| at as f64 / MINUTE_MS as f64 - 1.0);
+        Self { layers, at, provisional_from }
     }
 
     /// Whether a point can still change.
@@ -101,49 +103,41 @@ impl Stack {
 
 #[cfg(test)]
 mod tests {
-    use clickwire_protocol::{
-        live::{ViewCell, ViewState},
-        times::Minute,
-    };
-
     use super::*;
+    use crate::overview::tests::board;
 
     fn stack() -> Stack {
-        let mut state = ViewState::default();
-        let cells = ["a", "b", "c", "d", "e", "f", "g"].iter().zip([70, 60, 50, 40, 30, 20, 10]);
-        let cells = cells.flat_map(|(campaign, valid)| {
-            (96..=100).map(move |minute| ViewCell {
-                minute: Minute(minute),
-                group: vec![(*campaign).to_owned()],
-                counts: Counts { valid, ..Counts::default() },
-            })
-        });
-        state.replace("e".into(), 1, cells.collect());
-        let overview = Overview::new(&state, 100 * MINUTE_MS + 15_000, 5);
-        let mut palette = Palette::default();
-        palette.show(overview.campaigns.iter().map(|campaign| campaign.id.as_str()));
-        Stack::new(&overview, &palette, 3 * MINUTE_MS)
+        let campaigns = ["a", "b", "c", "d", "e", "f", "g"].into_iter().zip([70, 60, 50, 40, 30, 20, 10]);
+        let cells: Vec<_> = campaigns
+            .flat_map(|(campaign, valid)| (96..=100).map(move |minute| (minute, campaign, valid, 0)))
+            .collect();
+        let overview = Overview::new(&board(96, &cells), 100 * MINUTE_MS + 15_000, 5);
+        let palette = Palette::new(overview.rows.iter().take(SHOWN).map(|row| &*row.campaign.id));
+        Stack::new(&overview, &palette, Some(UnixMs(97 * MINUTE_MS)))
     }
 
     #[test]
     fn five_campaigns_and_all_others() {
         let stack = stack();
-        let names: Vec<Option<&str>> =
+        let mut names: Vec<Option<&str>> =
             stack.layers.iter().map(|layer| layer.campaign_id.as_deref()).collect();
-        assert_eq!(names, [Some("a"), Some("b"), Some("c"), Some("d"), Some("e"), None]);
+        assert_eq!(names.pop(), Some(None), "the others are on top");
+        names.sort_unstable();
+        assert_eq!(names, [Some("a"), Some("b"), Some("c"), Some("d"), Some("e")]);
         assert_eq!(stack.layers[5].clicks[0], 30.0);
         assert_eq!(stack.total_at(0), 280.0);
         assert_eq!(stack.edges()[5][0], 280.0);
-        assert_eq!(stack.edges()[1][0], 130.0);
+        assert_eq!(stack.edges()[4][0], 250.0);
     }
 
     #[test]
     fn the_tip_is_the_trailing_minute_where_it_began() {
         let stack = stack();
         assert_eq!(stack.at, [96.0, 97.0, 98.0, 99.0, 99.25]);
-        assert_eq!(stack.layers[0].clicks[4], 70.0 * 0.75 + 70.0);
+        let of_a = stack.layers.iter().find(|layer| layer.campaign_id.as_deref() == Some("a"));
+        assert_eq!(of_a.map(|layer| layer.clicks[4]), Some(70.0 * 0.75 + 70.0));
         let provisional: Vec<bool> = (0..5).map(|point| stack.is_provisional(point)).collect();
-        assert_eq!(provisional, [false, true, true, true, true], "96 ended 3:15 ago, 97 ended 2:15 ago");
+        assert_eq!(provisional, [false, true, true, true, true], "96 is final, as the server says");
         assert_eq!(stack.nearest(98.4), Some(2));
         assert_eq!(stack.nearest(1e9), Some(4));
         assert_eq!(Stack::default().nearest(3.0), None);

@@ -1,17 +1,24 @@
-//! The pill that says whether the numbers are live.
+//! The pill that says what the numbers are worth, and the button that connects now.
 
 use clickwire_protocol::live::close;
 use yew::prelude::*;
 
-use crate::{format, model::Status};
+use crate::{
+    format,
+    freshness::Delay,
+    model::{Cause, Status},
+};
 
 /// What the pill shows.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// The connection.
+    /// What the numbers are worth.
     pub status: Status,
-    /// How long ago the gateway was last heard, in milliseconds.
-    pub age_ms: Option<i64>,
+    /// Where the numbers end, in milliseconds since the Unix epoch; `None` before there are any.
+    pub edge_ms: Option<i64>,
+    /// Hears the wish to connect now.
+    #[prop_or_default]
+    pub onconnect: Callback<()>,
 }
 
 /// The name of a status for style sheets and tests.
@@ -19,9 +26,9 @@ pub fn name(status: Status) -> &'static str {
     match status {
         Status::Live => "live",
         Status::Polling => "polling",
+        Status::Delayed(_) => "delayed",
         Status::Connecting => "connecting",
-        Status::Reconnecting { .. } => "reconnecting",
-        Status::Offline => "offline",
+        Status::Offline(_) => "offline",
         Status::Refused(_) => "refused",
     }
 }
@@ -32,26 +39,32 @@ pub fn Pill(props: &Props) -> Html {
     let (text, detail) = match props.status {
         Status::Live => ("Live", String::new()),
         Status::Polling => ("Live", "every 2 s".to_owned()),
+        Status::Delayed(Delay::Ms(lag_ms)) => ("Delayed", format::age(lag_ms)),
+        Status::Delayed(Delay::Unknown) => ("Delayed", "nothing counted yet".to_owned()),
         Status::Connecting => ("Connecting", String::new()),
-        Status::Reconnecting { seconds: 0 } => ("Reconnecting", String::new()),
-        Status::Reconnecting { seconds } => ("Reconnecting", format!("in {seconds} s")),
-        Status::Offline => ("Offline", String::new()),
+        Status::Offline(Cause::NoNetwork) => ("Offline", "no network".to_owned()),
+        Status::Offline(Cause::Silence) => ("Offline", "no answer".to_owned()),
+        Status::Offline(Cause::Lost { seconds: 0 }) => ("Offline", "connecting".to_owned()),
+        Status::Offline(Cause::Lost { seconds }) => ("Offline", format!("again in {seconds} s")),
         Status::Refused(close::UNAUTHORIZED) => ("Not authorised", String::new()),
         Status::Refused(_) => ("Disconnected", String::new()),
     };
-    let age = props.age_ms.filter(|&age_ms| !props.status.is_current() && age_ms >= 1_000);
+    let as_of = props.edge_ms.filter(|_| props.status.is_stale());
     html! {
         <div class="connection" data-testid="connection" data-state={name(props.status)}>
-            if let Some(age) = age {
-                <span class="age" aria-hidden="true">{ format!("data {} old", format::age(age)) }</span>
+            if let Some(at_ms) = as_of {
+                <span class="age" data-testid="as-of">{ format!("as of {}", format::precise_time_of_day(at_ms)) }</span>
             }
             <span class="pill">
                 <span class="dot" aria-hidden="true" />
                 <span role="status" aria-live="polite">{ text }</span>
                 if !detail.is_empty() {
-                    <span aria-hidden="true">{ detail }</span>
+                    <span class="detail">{ detail }</span>
                 }
             </span>
+            if matches!(props.status, Status::Offline(_)) {
+                <button type="button" class="quiet connect" onclick={props.onconnect.reform(|_| ())}>{ "Connect now" }</button>
+            }
         </div>
     }
 }
@@ -61,27 +74,39 @@ mod tests {
     use super::*;
 
     async fn render(status: Status) -> String {
-        let props = Props { status, age_ms: Some(12_400) };
+        let props = Props { status, edge_ms: Some(12_400), onconnect: Callback::noop() };
         yew::LocalServerRenderer::<Pill>::with_props(props).hydratable(false).render().await
     }
 
     #[tokio::test]
     async fn the_state_is_readable_by_people_and_tests() {
-        let live = render(Status::Live).await;
-        assert!(
-            live.contains(r#"data-testid="connection""#) && live.contains(r#"data-state="live""#),
-            "{live}"
-        );
-        assert!(live.contains(r#"aria-live="polite""#) && live.contains("Live"), "{live}");
-        assert!(!live.contains("old"), "live data has no age: {live}");
-    }
-
-    #[tokio::test]
-    async fn what_is_not_live_has_an_age_and_a_prospect() {
-        let lost = render(Status::Reconnecting { seconds: 3 }).await;
-        assert!(lost.contains("Reconnecting") && lost.contains("in 3 s"), "{lost}");
-        assert!(lost.contains("data 12 s old"), "{lost}");
-        let refused = render(Status::Refused(close::UNAUTHORIZED)).await;
-        assert!(refused.contains("Not authorised"), "{refused}");
+        for (status, state, words) in [
+            (Status::Live, "live", &["Live"][..]),
+            (Status::Polling, "polling", &["Live", "every 2 s"]),
+            (Status::Delayed(Delay::Ms(61_000)), "delayed", &["Delayed", "1 min", "as of 00:00:12"]),
+            (Status::Delayed(Delay::Unknown), "delayed", &["Delayed", "nothing counted yet"]),
+            (Status::Connecting, "connecting", &["Connecting"]),
+            (
+                Status::Offline(Cause::Silence),
+                "offline",
+                &["Offline", "no answer", "as of 00:00:12", "Connect now"],
+            ),
+            (Status::Offline(Cause::NoNetwork), "offline", &["Offline", "no network", "Connect now"]),
+            (
+                Status::Offline(Cause::Lost { seconds: 3 }),
+                "offline",
+                &["Offline", "again in 3 s", "Connect now"],
+            ),
+            (Status::Refused(close::UNAUTHORIZED), "refused", &["Not authorised"]),
+        ] {
+            let pill = render(status).await;
+            assert!(pill.contains(&format!(r#"data-state="{state}""#)), "{pill}");
+            assert!(pill.contains(r#"aria-live="polite""#), "{pill}");
+            for word in words {
+                assert!(pill.contains(word), "{word} is missing: {pill}");
+            }
+            assert_eq!(pill.contains("as of"), status.is_stale(), "{pill}");
+            assert_eq!(pill.contains("Connect now"), state == "offline", "{pill}");
+        }
     }
 }

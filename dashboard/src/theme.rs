@@ -19,6 +19,9 @@ pub enum Theme {
 }
 
 impl Theme {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Light, Self::Dark];
+
     /// The next choice of the button.
     pub fn next(self) -> Self {
         match self {
@@ -46,7 +49,8 @@ impl Theme {
         }
     }
 
-    fn stored() -> Self {
+    /// What was chosen in this browser.
+    pub fn stored() -> Self {
         let stored = window()
             .and_then(|window| window.local_storage().ok()?)
             .and_then(|storage| storage.get_item(KEY).ok()?);
@@ -57,7 +61,7 @@ impl Theme {
     }
 
     /// Shows and keeps it. A browser that refuses storage forgets it with the page.
-    fn apply(self) {
+    pub fn apply(self) {
         let Some(window) = window() else { return };
         let root = window.document().and_then(|document| document.document_element());
         let storage = window.local_storage().ok().flatten();

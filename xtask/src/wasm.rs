@@ -3,7 +3,7 @@
 //!
 //! The build does nothing when nothing changed: what went into the last build is remembered by its hash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,9 @@ use bundle::Bundle;
 /// All that a build depends on, beside the compiler.
 const INPUTS: [&str; 6] =
     ["Cargo.toml", "Cargo.lock", "dashboard", "crates/protocol", "xtask/src/wasm.rs", "xtask/src/wasm"];
+
+/// Layers of the style sheet: later ones win, however specific earlier ones are.
+const LAYERS: &str = "@layer base, kit, frame, page;";
 
 /// Builds into `dashboard/dist` unless that is up to date, and returns the folder. Brotli takes
 /// seconds, so only a `release` has it.
@@ -41,7 +44,7 @@ pub(crate) fn build(release: bool) -> Result<PathBuf> {
         fs::read(root.join("dashboard").join(name)).with_context(|| format!("cannot read dashboard/{name}"))
     };
     let mut bundle = Bundle::default();
-    bundle.add("style.css", &source("style.css")?);
+    bundle.add("style.css", style_sheet(&root.join("dashboard"))?.as_bytes());
     bundle.add("favicon.svg", &source("favicon.svg")?);
     bundle.add("app.wasm", &module);
     bundle.add("app.js", glue.as_bytes());
@@ -70,6 +73,17 @@ pub(crate) fn check(cargo: &dyn Fn(&str, &[&str]) -> Result<()>) -> Result<()> {
     ];
     cargo("Lints of the dashboard", &lints)?;
     cargo("Tests of the dashboard", &["test", "--package", "clickwire-dashboard"])
+}
+
+/// The style sheets as one: the order of layers, the page's own, and each component's by name.
+fn style_sheet(dashboard: &Path) -> Result<String> {
+    let read =
+        |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let folder = dashboard.join("style");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<BTreeSet<_>>>()?;
+    let of_components = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    Ok(format!("{LAYERS}\n{}{}", read(&dashboard.join("style.css"))?, of_components.concat()))
 }
 
 /// The glue in JavaScript, and the module that it loads.

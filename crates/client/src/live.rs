@@ -51,6 +51,8 @@ pub struct Watch {
     socket: Option<Socket>,
     /// The session is given up when nothing has come for so long.
     silence: Duration,
+    /// The view was asked for, and not answered yet.
+    is_asked: bool,
     /// Attempts to connect since one worked.
     attempts: u32,
     counters: Counters,
@@ -74,7 +76,17 @@ impl Watch {
     pub fn new(server: Server, view: View) -> Self {
         let (state, counters) = (ViewState::default(), Counters::default());
         let silence = server.patience();
-        Self { server, view, min_interval_ms: None, state, socket: None, silence, attempts: 0, counters }
+        Self {
+            server,
+            view,
+            min_interval_ms: None,
+            state,
+            socket: None,
+            silence,
+            is_asked: false,
+            attempts: 0,
+            counters,
+        }
     }
 
     /// Wants changes no more often than this; up to a minute.
@@ -84,7 +96,7 @@ impl Watch {
         self
     }
 
-    /// The view's state: absolute counts by minute and group of the window.
+    /// The view's state: absolute counts by minute and group of the window, and how far they are counted.
     pub fn state(&self) -> &ViewState {
         &self.state
     }
@@ -149,17 +161,21 @@ impl Watch {
                 self.subscribe().await?;
                 Ok(None)
             }
-            ServerMessage::Snapshot { epoch, seq, cells, rates, .. } => {
+            ServerMessage::Snapshot { epoch, seq, cells, rates, progress, .. } => {
                 self.counters.snapshots += 1;
-                self.state.note(&rates);
+                self.is_asked = false;
+                self.state.note(&rates, progress);
                 self.state.replace(epoch, seq, cells.clone());
                 Ok(Some(cells))
             }
-            ServerMessage::Delta { epoch, from, seq, cells, rates, .. } => {
-                self.counters.deltas += 1;
-                self.state.note(&rates);
+            ServerMessage::Delta { epoch, from, seq, cells, rates, progress, .. } => {
+                // What comes without cells and unasked tells how far the view is counted.
+                let is_change = !cells.is_empty() || self.is_asked;
+                self.is_asked = false;
+                self.counters.deltas += u64::from(is_change);
+                self.state.note(&rates, progress);
                 match self.state.apply(&epoch, from, seq, cells.clone()) {
-                    Applied::Yes => Ok(Some(cells)),
+                    Applied::Yes => Ok(is_change.then_some(cells)),
                     Applied::Gap => {
                         self.counters.gaps += 1;
                         self.state.position = None;
@@ -206,6 +222,7 @@ impl Watch {
         };
         send(&mut socket, &message, self.server.patience()).await?;
         self.socket = Some(socket);
+        self.is_asked = true;
         Ok(())
     }
 

@@ -44,7 +44,7 @@ pub async fn of_deployment(
     Ok(finality::watermark(&by_partition, partitions))
 }
 
-/// The database's time, and the partitions whose watermarks are more than a second behind it.
+/// The database's time, and the partitions whose watermarks are more than 400 ms behind it.
 ///
 /// # Errors
 /// What the database says.
@@ -54,7 +54,7 @@ pub async fn behind(
 ) -> Result<(OffsetDateTime, Vec<u16>), sqlx::Error> {
     let rows: Vec<(OffsetDateTime, i32)> = sqlx::query_as(
         "SELECT now(), n FROM generate_series(0, $1 - 1) AS n \
-          WHERE NOT EXISTS (SELECT FROM watermarks WHERE partition = n AND counted_until > now() - INTERVAL '1 s')",
+          WHERE NOT EXISTS (SELECT FROM watermarks WHERE partition = n AND counted_until > now() - INTERVAL '0.4 s')",
     )
     .bind(i32::from(partitions))
     .fetch_all(connection)

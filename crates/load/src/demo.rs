@@ -1,15 +1,20 @@
 //! Demonstration traffic: a steady stream with waves, and a robot attack now and then.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use clickwire_client::AggregateQuery;
-use clickwire_protocol::ids::AdvertiserId;
+use clickwire_client::{AggregateQuery, Watch};
+use clickwire_process::now_ms;
+use clickwire_protocol::{
+    ids::AdvertiserId,
+    live::{Filters, View},
+    times::UnixMs,
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +37,15 @@ pub struct Options {
     /// Token that opens all advertisers; needed to look whether there is a history.
     #[arg(long, env = "CLICKWIRE_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
+    /// File to write as soon as the history is counted, or found to be there.
+    #[arg(long)]
+    ready_file: Option<PathBuf>,
 }
 
 const STEP: Duration = Duration::from_millis(100);
+
+/// How often it is looked how far the deployment has counted.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Connections that a history is posted over.
 const CONNECTIONS: u32 = 8;
@@ -42,11 +53,25 @@ const CONNECTIONS: u32 = 8;
 /// Sends until `stop` is cancelled. A server that is away is waited for.
 pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<()> {
     let server = options.intake.poster()?;
-    if let Some(token) = options.admin_token.as_deref().filter(|_| options.history_minutes > 0)
-        && is_empty(&options.intake.opened_by(token)?).await.unwrap_or(false)
-    {
-        tokio::spawn(history(server.clone(), options.rate, options.history_minutes));
-    }
+    let (rate, minutes, ready_file) = (options.rate, options.history_minutes, options.ready_file.clone());
+    let viewer = options.admin_token.as_deref().filter(|_| minutes > 0);
+    let viewer = viewer.map(|token| options.intake.opened_by(token)).transpose()?;
+    // Before there is traffic, by which it would not be empty.
+    let empty = match viewer {
+        Some(viewer) => is_empty(&viewer).await.unwrap_or(false).then_some(viewer),
+        None => None,
+    };
+    let poster = server.clone();
+    tokio::spawn(async move {
+        if let Some(viewer) = empty {
+            // A history with a hole is better than none.
+            filled(poster, viewer, rate, minutes).await.ok();
+        }
+        if let Some(file) = ready_file {
+            // Whoever waits for it does not wait for ever.
+            std::fs::write(file, "").ok();
+        }
+    });
     let mut connection = server.connection();
     let mut random = StdRng::from_rng(&mut rand::rng());
     let started = Instant::now();
@@ -67,6 +92,27 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
             }
         }
     }
+}
+
+/// Posts a history and waits until it is counted.
+async fn filled(poster: Server, viewer: Server, rate: f64, minutes: u32) -> anyhow::Result<()> {
+    history(poster, rate, minutes).await?;
+    let posted = UnixMs(now_ms());
+    let view = View {
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
+        filters: Filters::default(),
+        group_by: Vec::new(),
+        window_minutes: 1,
+    };
+    let mut watch = Watch::new(viewer, view);
+    let counted_until = |watch: &Watch| watch.state().progress.and_then(|progress| progress.counted_until_ms);
+    while counted_until(&watch).is_none_or(|counted_until| counted_until < posted) {
+        // How far it is counted comes with changes and without.
+        if let Ok(changed) = timeout(LOOK_EVERY, watch.update()).await {
+            changed?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the last hour holds no clicks.

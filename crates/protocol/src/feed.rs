@@ -71,6 +71,12 @@ pub fn generation_key(prefix: &str) -> String {
     format!("{prefix}:era")
 }
 
+/// The key of the deployment's watermark ([`finality`](crate::finality)) in milliseconds since the Unix epoch. An
+/// aggregator sets it twice a second as long as all that it has counted is published, too.
+pub fn watermark_key(prefix: &str) -> String {
+    format!("{prefix}:watermark")
+}
+
 /// The channel on which it is announced that there is news about incidents. A message is the
 /// [`Change::seq`](crate::alerts::Change::seq) up to which the database has it.
 pub fn alerts_channel(prefix: &str) -> String {

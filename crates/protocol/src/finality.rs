@@ -5,6 +5,8 @@
 //! claims, so one wrong clock closes no minute. A minute is provisional until the watermark, less
 //! [`ALLOWANCE_MS`] for clicks under way, has passed its end.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     MINUTE_MS,
     times::{Minute, UnixMs},
@@ -23,6 +25,39 @@ pub fn watermark(by_partition: &[(i32, UnixMs)], partitions: u16) -> Option<Unix
         return None;
     }
     ours().map(|&(_, counted_until)| counted_until).min()
+}
+
+/// How far a view is counted, as the server that tells of it knows: live messages carry it.
+///
+/// The difference of the two times is how far the view is behind. A client measures what passes after the message by
+/// a clock of its own, so no clock of a client has to be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Progress {
+    /// When this was so, by the server's clock.
+    #[cfg_attr(feature = "openapi", schema(value_type = i64))]
+    pub at_ms: UnixMs,
+    /// The watermark: what was received before it is counted and in the view. Absent until all partitions have
+    /// counted something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<i64>))]
+    pub counted_until_ms: Option<UnixMs>,
+    /// Minutes that end at or before this are final, later ones provisional.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<i64>))]
+    pub final_before_ms: Option<UnixMs>,
+}
+
+impl Progress {
+    /// What a watermark means at a time.
+    pub fn new(at: UnixMs, watermark: Option<UnixMs>) -> Self {
+        Self { at_ms: at, counted_until_ms: watermark, final_before_ms: watermark.map(final_before) }
+    }
+
+    /// How far the view is behind, in milliseconds; `None` if nothing is known to be counted.
+    pub fn lag_ms(&self) -> Option<i64> {
+        self.counted_until_ms.map(|counted_until| (self.at_ms - counted_until).max(0))
+    }
 }
 
 /// Minutes that end at or before this are final; the start of a minute.
@@ -53,6 +88,20 @@ mod tests {
             "left from more partitions"
         );
         assert_eq!(watermark(&[], 1), None);
+    }
+
+    #[test]
+    fn progress_says_what_is_missing_and_leaves_out_what_is_not_known() {
+        let at = UnixMs(10 * MINUTE_MS + 500);
+        let behind = Progress::new(at, Some(UnixMs(9 * MINUTE_MS)));
+        assert_eq!(
+            (behind.lag_ms(), behind.final_before_ms),
+            (Some(MINUTE_MS + 500), Some(UnixMs(6 * MINUTE_MS)))
+        );
+        assert_eq!(Progress::new(at, Some(at + 700)).lag_ms(), Some(0), "clocks differ a little");
+        let unknown = Progress::new(at, None);
+        assert_eq!(unknown.lag_ms(), None);
+        assert_eq!(serde_json::to_string(&unknown).unwrap(), r#"{"at_ms":600500}"#);
     }
 
     #[test]

@@ -22,6 +22,7 @@
 //! - [`live`]: the WebSocket protocol between gateway and dashboards
 //! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`, and what clicks are filtered and grouped by
 //! - [`times`]: times as programs tell them to each other; [`instant`]: as clients write them
+//! - [`pages`]: addresses of the dashboard's pages
 //! - [`object`]: JSON objects, with what is wrong said under the field's name
 
 pub mod alerts;
@@ -40,6 +41,7 @@ pub mod instant;
 pub mod ledger;
 pub mod live;
 pub mod object;
+pub mod pages;
 pub mod reason;
 pub mod report;
 pub mod rules;

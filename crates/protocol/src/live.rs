@@ -20,6 +20,7 @@ use crate::{
     analytics::Dimension,
     counts::{Counts, DeviceType, Dimensions},
     feed::Position,
+    finality::Progress,
     ids::{self, AdId, AdvertiserId, CampaignId},
     object::{self, Fault},
     times::Minute,
@@ -35,6 +36,10 @@ pub const MAX_CLIENT_MESSAGE_BYTES: usize = 16 * 1024;
 
 /// Seconds up to now of which a gateway tells how many clicks were counted in each.
 pub const RATE_SECONDS: i64 = 60;
+
+/// A view that nothing else is told of is told of at least this often, in milliseconds, unless its client wants
+/// messages less often: so that silence means that something is broken.
+pub const PROGRESS_MS: i64 = 1_500;
 
 /// The longest window of a view, in minutes.
 pub const MAX_WINDOW_MINUTES: u32 = 240;
@@ -146,8 +151,12 @@ pub enum ServerMessage {
         /// How fast clicks have come lately.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         rates: Vec<Rate>,
+        /// How far the view is counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        progress: Option<Progress>,
     },
-    /// Cells that changed, as they are now.
+    /// Cells that changed, as they are now. Without cells it tells how far the view is counted: it comes within
+    /// [`PROGRESS_MS`] when nothing else is to be told.
     Delta {
         /// The subscription.
         id: u32,
@@ -162,6 +171,9 @@ pub enum ServerMessage {
         /// Seconds of which more is known.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         rates: Vec<Rate>,
+        /// How far the view is counted, if that was not told in the last second.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        progress: Option<Progress>,
     },
     /// The feed began a new life: a snapshot follows.
     Reset {
@@ -340,6 +352,8 @@ pub struct ViewState {
     pub cells: BTreeMap<(Minute, Vec<String>), Counts>,
     /// Clicks by the second in which they were counted, of the last [`RATE_SECONDS`] in which any were.
     pub rates: BTreeMap<i64, i64>,
+    /// How far the view is counted, as was told last.
+    pub progress: Option<Progress>,
 }
 
 /// What a client does after a message.
@@ -370,8 +384,9 @@ impl ViewState {
         }
     }
 
-    /// Takes what a message says of how fast clicks come.
-    pub fn note(&mut self, rates: &[Rate]) {
+    /// Takes what a message says of how fast clicks come, and of how far the view is counted.
+    pub fn note(&mut self, rates: &[Rate], progress: Option<Progress>) {
+        self.progress = progress.or(self.progress);
         self.rates.extend(rates.iter().map(|rate| (rate.second, rate.clicks)));
         if let Some((&last, _)) = self.rates.last_key_value() {
             self.rates = self.rates.split_off(&(last - RATE_SECONDS + 1));
@@ -471,9 +486,29 @@ mod tests {
     fn of_rates_the_latest_are_kept() {
         let rate = |second, clicks| Rate { second, clicks };
         let mut state = ViewState::default();
-        state.note(&[rate(100, 3), rate(101, 1)]);
-        state.note(&[rate(101, 4), rate(100 + RATE_SECONDS, 7)]);
+        state.note(&[rate(100, 3), rate(101, 1)], None);
+        state.note(&[rate(101, 4), rate(100 + RATE_SECONDS, 7)], None);
         assert_eq!(state.rates, BTreeMap::from([(101, 4), (100 + RATE_SECONDS, 7)]));
+    }
+
+    #[test]
+    fn progress_is_kept_until_more_is_told_and_read_by_programs_that_do_not_know_it() {
+        let wire = r#"{"type":"delta","id":1,"epoch":"e","from":4,"seq":4,"cells":[],"progress":{"at_ms":9,"counted_until_ms":7,"later":1}}"#;
+        let ServerMessage::Delta { cells, rates, progress, .. } = serde_json::from_str(wire).unwrap() else {
+            panic!("no delta")
+        };
+        let mut state = ViewState::default();
+        state.replace("e".into(), 4, vec![cell(1, 1)]);
+        state.note(&rates, progress);
+        assert_eq!(state.apply("e", 4, 4, cells), Applied::Yes, "to those who look at cells alone");
+        state.note(&[], None);
+        assert_eq!(state.progress.and_then(|progress| progress.lag_ms()), Some(2));
+        // A server of the version before tells of none.
+        let before = r#"{"type":"snapshot","id":1,"epoch":"e","seq":4,"cells":[]}"#;
+        assert!(matches!(
+            serde_json::from_str(before).unwrap(),
+            ServerMessage::Snapshot { progress: None, .. }
+        ));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use yew::prelude::*;
 
 use super::Frame;
 use crate::{
-    format,
+    clock, format,
     scale::{count_ticks, minute_ticks},
     stack::Stack,
 };
@@ -22,8 +22,6 @@ pub struct Props {
     pub stack: Rc<Stack>,
     /// Where they are.
     pub frame: Frame,
-    /// The viewer's zone, in minutes ahead of UTC.
-    pub zone_offset_minutes: i64,
 }
 
 /// Ticks of clicks that hold the whole stack.
@@ -34,7 +32,7 @@ pub fn ticks(stack: &Stack) -> Vec<f64> {
 /// Both axes.
 #[component]
 pub fn Axes(props: &Props) -> Html {
-    let Props { stack, frame, zone_offset_minutes } = props;
+    let Props { stack, frame } = props;
     if frame.width <= 0.0 {
         return html! {};
     }
@@ -42,7 +40,8 @@ pub fn Axes(props: &Props) -> Html {
     let (x, y) = (frame.x(stack), frame.y(&counts));
     let (first, last) = (stack.at.first().copied().unwrap_or(0.0), stack.at.last().copied().unwrap_or(0.0));
     let wanted = ((frame.width - Frame::LEFT - Frame::RIGHT) / TIME_LABEL) as usize;
-    let minutes = minute_ticks(first as i64, last as i64, wanted, *zone_offset_minutes);
+    let minutes =
+        minute_ticks(first as i64, last as i64, wanted, clock::zone_offset_minutes(last as i64 * MINUTE_MS));
     let right = frame.width - Frame::RIGHT;
     let bottom = frame.height - Frame::BOTTOM;
     html! {
@@ -56,7 +55,7 @@ pub fn Axes(props: &Props) -> Html {
             { for minutes.iter().map(|&minute| { let at = x.pixel(minute as f64); html! {
                 <g key={format!("x{minute}")}>
                     <line class="tick" x1={format!("{at:.1}")} x2={format!("{at:.1}")} y1={bottom.to_string()} y2={(bottom + 4.0).to_string()} />
-                    <text x={format!("{at:.1}")} y={(bottom + 18.0).to_string()} text-anchor={anchor(at, frame.width)}>{ format::time_of_day(minute * MINUTE_MS, *zone_offset_minutes) }</text>
+                    <text x={format!("{at:.1}")} y={(bottom + 18.0).to_string()} text-anchor={anchor(at, frame.width)}>{ format::time_of_day(minute * MINUTE_MS) }</text>
                 </g>
             } }) }
         </svg>
@@ -74,14 +73,14 @@ mod tests {
     use crate::stack::Layer;
 
     #[tokio::test]
-    async fn labels_are_round_local_and_hold_the_highest_point() {
+    async fn labels_are_round_and_hold_the_highest_point() {
         let at: Vec<f64> = (0..60).map(|n| f64::from(29_000_000 + n)).collect();
         let clicks = vec![412.0; 60];
         let layers = vec![Layer { slot: 0, campaign_id: None, clicks }];
         let stack = Rc::new(Stack { layers, at, provisional_from: 0.0 });
-        let props = Props { stack, frame: Frame { width: 600.0, height: 300.0 }, zone_offset_minutes: 60 };
+        let props = Props { stack, frame: Frame { width: 600.0, height: 300.0 } };
         let axes = yew::LocalServerRenderer::<Axes>::with_props(props).hydratable(false).render().await;
-        for label in [">0<", ">100<", ">500<", ">22:20<", ">22:30<", ">23:10<"] {
+        for label in [">0<", ">100<", ">500<", ">21:20<", ">21:30<", ">22:10<"] {
             assert!(axes.contains(label), "{label} is missing: {axes}");
         }
     }

@@ -13,19 +13,17 @@ pub struct Props {
     /// The marks.
     pub stack: Rc<Stack>,
     /// Names of campaigns.
-    pub names: Names,
+    pub names: Rc<Names>,
     /// Where the marks are.
     pub frame: Frame,
     /// Which point.
     pub point: usize,
-    /// The viewer's zone, in minutes ahead of UTC.
-    pub zone_offset_minutes: i64,
 }
 
 /// The line, a dot on the total, and a box with all numbers of the minute.
 #[component]
 pub fn Readout(props: &Props) -> Html {
-    let Props { stack, names, frame, point, zone_offset_minutes } = props;
+    let Props { stack, names, frame, point } = props;
     let Some(&at) = stack.at.get(*point) else {
         return html! {};
     };
@@ -47,7 +45,7 @@ pub fn Readout(props: &Props) -> Html {
             </svg>
             <div class="readout" style={side} aria-hidden="true">
                 <p class="when">
-                    <strong>{ time_of(stack, *point, *zone_offset_minutes) }</strong>
+                    <strong>{ time_of(stack, *point) }</strong>
                     if stack.is_provisional(*point) {
                         <span>{ if tip { "about" } else { "provisional" } }</span>
                     }
@@ -56,7 +54,7 @@ pub fn Readout(props: &Props) -> Html {
                     <tr class="total"><td>{ "Total" }</td><td>{ clicks(stack.total_at(*point)) }</td></tr>
                     { for stack.layers.iter().rev().map(|layer| html! {
                         <tr key={layer.slot}>
-                            <td><span class="swatch" data-slot={layer.slot.to_string()} />{ name_of(layer.campaign_id.as_deref(), names) }</td>
+                            <td><span class="name"><span class="swatch" data-slot={layer.slot.to_string()} /><bdi>{ name_of(layer.campaign_id.as_deref(), names) }</bdi></span></td>
                             <td>{ clicks(layer.clicks.get(*point).copied().unwrap_or_default()) }</td>
                         </tr>
                     }) }
@@ -67,9 +65,8 @@ pub fn Readout(props: &Props) -> Html {
 }
 
 /// What the box says, in a sentence for screen readers.
-pub fn aloud(stack: &Stack, names: &Names, point: usize, zone_offset_minutes: i64) -> String {
-    let mut text =
-        format!("{}: {} clicks", time_of(stack, point, zone_offset_minutes), clicks(stack.total_at(point)));
+pub fn aloud(stack: &Stack, names: &Names, point: usize) -> String {
+    let mut text = format!("{}: {} clicks", time_of(stack, point), clicks(stack.total_at(point)));
     for layer in &stack.layers {
         let layer_clicks = layer.clicks.get(point).copied().unwrap_or_default();
         text += &format!(", {} {}", name_of(layer.campaign_id.as_deref(), names), clicks(layer_clicks));
@@ -92,7 +89,7 @@ mod tests {
     fn stack() -> Stack {
         let layer = |slot, campaign: Option<&str>, clicks: [f64; 3]| Layer {
             slot,
-            campaign_id: campaign.map(str::to_owned),
+            campaign_id: campaign.map(Rc::from),
             clicks: clicks.to_vec(),
         };
         Stack {
@@ -105,23 +102,14 @@ mod tests {
     #[test]
     fn a_minute_is_read_aloud() {
         let names = Names::from([("camp_001".into(), "Spring".into())]);
-        assert_eq!(aloud(&stack(), &names, 0, 0), "21:20: 1,234 clicks, Spring 1,000, Other 234");
-        assert_eq!(
-            aloud(&stack(), &names, 2, 0),
-            "Last 60 seconds: 3 clicks, Spring 3, Other 0, provisional"
-        );
+        assert_eq!(aloud(&stack(), &names, 0), "21:20: 1,234 clicks, Spring 1,000, Other 234");
+        assert_eq!(aloud(&stack(), &names, 2), "Last 60 seconds: 3 clicks, Spring 3, Other 0, provisional");
     }
 
     #[tokio::test]
     async fn the_box_says_the_same_and_what_can_still_change() {
         let frame = Frame { width: 500.0, height: 200.0 };
-        let props = |point| Props {
-            stack: Rc::new(stack()),
-            names: Names::new(),
-            frame,
-            point,
-            zone_offset_minutes: 0,
-        };
+        let props = |point| Props { stack: Rc::new(stack()), names: Rc::default(), frame, point };
         let first =
             yew::LocalServerRenderer::<Readout>::with_props(props(0)).hydratable(false).render().await;
         assert!(

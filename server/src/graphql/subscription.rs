@@ -7,8 +7,10 @@ use clickwire_protocol::{
     analytics::Dimension,
     counts::DeviceType,
     feed::Position,
+    finality,
     ids::{AdId, AdvertiserId, CampaignId},
     live::{Filters, ServerMessage, View, ViewCell},
+    times::UnixMs,
 };
 use futures_util::{Stream, StreamExt as _, stream};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -40,6 +42,19 @@ pub(super) struct Update {
     seq: Option<Long>,
     /// Counts as they are now, never differences.
     cells: Vec<Cell>,
+    /// How far the view is counted, if that was not told in the last second. An update without cells tells this alone.
+    progress: Option<Progress>,
+}
+
+/// How far a view is counted.
+#[derive(SimpleObject)]
+struct Progress {
+    /// When this was so, by the server's clock.
+    at: DateTime,
+    /// The watermark: what was received before it is counted. Absent until all partitions have counted something.
+    counted_until: Option<DateTime>,
+    /// Minutes that end at or before this are final.
+    final_before: Option<DateTime>,
 }
 
 /// What news do to what a client has.
@@ -128,33 +143,54 @@ fn position(PositionInput { epoch, seq }: PositionInput) -> Result<Position, Err
 fn update(message: ServerMessage) -> Option<Update> {
     let long = |number: u64| Some(Long(i64::try_from(number).unwrap_or(i64::MAX)));
     match message {
-        ServerMessage::Snapshot { epoch, seq, cells, .. } => Some(Update {
+        ServerMessage::Snapshot { epoch, seq, cells, progress, .. } => Some(Update {
             kind: UpdateKind::Snapshot,
             epoch: Some(epoch),
             from: None,
             seq: long(seq),
             cells: cells.into_iter().map(Cell::from).collect(),
+            progress: progress.map(Progress::from),
         }),
-        ServerMessage::Delta { epoch, from, seq, cells, .. } => Some(Update {
+        ServerMessage::Delta { epoch, from, seq, cells, progress, .. } => Some(Update {
             kind: UpdateKind::Delta,
             epoch: Some(epoch),
             from: long(from),
             seq: long(seq),
             cells: cells.into_iter().map(Cell::from).collect(),
+            progress: progress.map(Progress::from),
         }),
-        ServerMessage::Reset { .. } => {
-            Some(Update { kind: UpdateKind::Reset, epoch: None, from: None, seq: None, cells: Vec::new() })
-        }
+        ServerMessage::Reset { .. } => Some(Update {
+            kind: UpdateKind::Reset,
+            epoch: None,
+            from: None,
+            seq: None,
+            cells: Vec::new(),
+            progress: None,
+        }),
         _ => None,
+    }
+}
+
+/// A time of a message, as RFC 3339.
+fn rfc3339(at: UnixMs) -> DateTime {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000);
+    DateTime(at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default())
+}
+
+impl From<finality::Progress> for Progress {
+    fn from(told: finality::Progress) -> Self {
+        Self {
+            at: rfc3339(told.at_ms),
+            counted_until: told.counted_until_ms.map(rfc3339),
+            final_before: told.final_before_ms.map(rfc3339),
+        }
     }
 }
 
 impl From<ViewCell> for Cell {
     fn from(ViewCell { minute, group, counts }: ViewCell) -> Self {
-        let at = OffsetDateTime::from_unix_timestamp(minute.0.saturating_mul(60));
-        let text = at.ok().and_then(|at| at.format(&Rfc3339).ok());
         Self {
-            minute: DateTime(text.unwrap_or_default()),
+            minute: rfc3339(minute.start()),
             group,
             valid: Long(counts.valid),
             duplicate: Long(counts.duplicate),

@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use clickwire_protocol::pages::ADDRESSES;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::http::serve::unsent::Fixed;
@@ -29,10 +30,10 @@ const INDEX: &str = "index.html";
 #[folder = "../dashboard/dist"]
 struct Dist;
 
-/// The page at `/` and its files beside it; no other address is taken.
+/// The page at its addresses and its files beside it; no other address is taken.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let index =
-        Router::new().route("/", get(|headers: HeaderMap| async move { answer(INDEX, &headers, Dist::get) }));
+    let index = get(|headers: HeaderMap| async move { answer(INDEX, &headers, Dist::get) });
+    let index = ADDRESSES.iter().fold(Router::new(), |router, address| router.route(address, index.clone()));
     // Compressed forms have no address of their own.
     Dist::iter().filter(|name| *name != INDEX && content_type(name).is_some()).fold(index, |router, name| {
         let address = format!("/{name}");

@@ -8,7 +8,7 @@ use std::{
 
 use clickwire_process::redis::Connection;
 use clickwire_protocol::{
-    feed::{Keys, alerts_channel, generation_key},
+    feed::{Keys, alerts_channel, generation_key, watermark_key},
     ids::AdvertiserId,
     live::View,
 };
@@ -29,6 +29,7 @@ use crate::{
         feed::{
             Event, Feed, Source,
             alerts::Alerts,
+            progress::Watermark,
             subscriber::{Request, Subscriber},
         },
         presence::Advertiser,
@@ -73,9 +74,16 @@ impl Hub {
         let feeds = Feeds::default();
         let generations =
             follow_generations(Arc::clone(&feeds), redis.clone(), generation_key(&config.redis_prefix));
+        let watermark = Watermark::default();
+        let progress = watermark.clone().follow(redis.clone(), watermark_key(&config.redis_prefix));
         let stop = stop.clone();
         tokio::spawn(async move {
-            tokio::select! { () = subscriber.run() => {}, () = generations => {}, () = stop.cancelled() => {} }
+            tokio::select! {
+                () = subscriber.run() => {}
+                () = generations => {}
+                () = progress => {}
+                () = stop.cancelled() => {}
+            }
         });
         let source = Source {
             tenants,
@@ -83,6 +91,7 @@ impl Hub {
             prefix: config.redis_prefix.as_str().into(),
             tick: Duration::from_millis(config.live_tick_ms),
             cells_max: config.live_cells_max,
+            watermark,
             in_flight: InFlight::default(),
         };
         Self { feeds, alerts: Arc::default(), requests, source, database }

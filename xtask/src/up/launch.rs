@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ use crate::steps::Steps;
 use crate::workspace::release_program;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// A demo's history takes this long to be filled in on a slow machine.
+const FILLED_WITHIN: Duration = Duration::from_secs(180);
 const POLL_EVERY: Duration = Duration::from_millis(100);
 const LOG_LINES: usize = 20;
 
@@ -114,9 +117,12 @@ impl Launch<'_> {
                 ("CLICKWIRE_INGEST_KEY", secrets.ingest_key),
                 ("CLICKWIRE_ADMIN_TOKEN", secrets.admin_token),
             ];
-            let demo = ["demo", "--server", &url, "--history-minutes", "60"];
+            let filled = self.deployment.logs().join("demo.filled");
+            let ready_file = filled.display().to_string();
+            let demo = ["demo", "--server", &url, "--history-minutes", "60", "--ready-file", &ready_file];
             let load = self.program("load", "clickwire-load", &demo, &keys)?;
             running.start(self, load, None)?;
+            running.wait_for_history(self, &filled)?;
         }
         Ok(running)
     }
@@ -288,6 +294,22 @@ impl Running {
             }
             thread::sleep(POLL_EVERY);
         }
+    }
+
+    /// Waits until the demo has its history: a page that is opened before shows an hour of which most is missing.
+    fn wait_for_history(&self, launch: &Launch<'_>, filled: &Path) -> Result<()> {
+        launch.steps.say("Filling in an hour of demonstration traffic");
+        let give_up = Instant::now() + FILLED_WITHIN;
+        while !filled.exists() {
+            self.check(launch.services)?;
+            launch.interrupt.check()?;
+            if Instant::now() > give_up {
+                launch.steps.say("It is still being filled in: charts are not complete yet");
+                return Ok(());
+            }
+            thread::sleep(POLL_EVERY);
+        }
+        Ok(())
     }
 
     /// Something that was started and has ended; servers first, for programs wait for them.

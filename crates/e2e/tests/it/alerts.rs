@@ -42,7 +42,7 @@ fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
     }
 }
 
-fn burst(address: &str, clicks: usize) -> Vec<Click> {
+pub(super) fn burst(address: &str, clicks: usize) -> Vec<Click> {
     let of_address = |_| Click { ip_hash: Some(address.into()), ..click("camp_001", now_ms()) };
     (0..clicks).map(of_address).collect()
 }

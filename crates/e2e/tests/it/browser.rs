@@ -1,5 +1,9 @@
 //! The dashboard in a real browser. Screenshots go to the folder `CLICKWIRE_SCREENSHOTS`, if set.
 
+mod layout;
+mod many;
+mod stale;
+
 use std::{
     path::PathBuf,
     process::Stdio,
@@ -7,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -29,11 +33,15 @@ use tokio::{
 
 use super::live;
 
+mod axe;
+mod flows;
+mod pages;
+
 /// A headless Chromium with a profile of its own; both end with this.
 struct Browser {
     client: Client,
     _driver: Group,
-    _port: Reservation,
+    port: Reservation,
     _profile: TempDir,
 }
 
@@ -51,6 +59,11 @@ impl Drop for Group {
 
 impl Browser {
     async fn start() -> Result<Self> {
+        Self::start_with(&json!({})).await
+    }
+
+    /// With further options of Chromium's.
+    async fn start_with(further: &Value) -> Result<Self> {
         let port = Port::Free.reserve("chromedriver")?;
         let profile = TempDir::new()?;
         let driver = Command::new("chromedriver")
@@ -63,12 +76,16 @@ impl Browser {
             .spawn()
             .context("chromedriver: install Debian's packages chromium and chromium-driver")?;
         let profile_flag = format!("--user-data-dir={}", profile.path().display());
-        let options = json!({"args": [
+        let mut options = json!({"args": [
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--disable-dev-shm-usage", "--hide-scrollbars", profile_flag,
         ]});
+        for (name, value) in further.as_object().into_iter().flatten() {
+            options[name] = value.clone();
+        }
         let capabilities = serde_json::Map::from_iter([
+            ("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"})),
             ("goog:chromeOptions".to_owned(), options),
             // Those of the tests are signed by nobody else.
             ("acceptInsecureCerts".to_owned(), json!(true)),
@@ -83,7 +100,56 @@ impl Browser {
                 .ok()
         })
         .await?;
-        Ok(Self { client, _driver: driver, _port: port, _profile: profile })
+        Ok(Self { client, _driver: driver, port, _profile: profile })
+    }
+
+    /// Opens an advertiser's page by the link with a token, and waits until it is live.
+    async fn open(&self, server_url: &str, advertiser_id: &str) -> Result<()> {
+        self.client.goto(&format!("{server_url}/#token={}", Stack::viewer_token(advertiser_id))).await?;
+        self.becomes("live", Duration::from_secs(20)).await.map(drop)
+    }
+
+    /// Waits until the page says that its numbers are in a state; returns how long that took.
+    async fn becomes(&self, state: &str, within: Duration) -> Result<Duration> {
+        let since = Instant::now();
+        eventually(&format!("the page is {state}"), within, async || {
+            (self.attribute("connection", "data-state").await? == state).then(|| since.elapsed())
+        })
+        .await
+    }
+
+    /// Sends the driver a command of its own.
+    async fn driver(&self, path: &str, body: &Value) -> Result<Value> {
+        let session = self.client.session_id().await?.context("no session")?;
+        let driver = Server::new(&format!("http://127.0.0.1:{}", self.port.port()), "")?;
+        let path = format!("/session/{session}/{path}");
+        let (status, answer) = driver.connection().post(&path, body.to_string().into_bytes()).await?;
+        ensure!(status.is_success(), "{path}: {status}: {}", String::from_utf8_lossy(&answer));
+        Ok(serde_json::from_slice::<Value>(&answer)?["value"].take())
+    }
+
+    /// Sends the browser a command of the DevTools protocol.
+    async fn devtools(&self, command: &str, parameters: Value) -> Result<Value> {
+        self.driver("goog/cdp/execute", &json!({"cmd": command, "params": parameters})).await
+    }
+
+    /// A screen of this size; narrower than a window may be.
+    async fn resize(&self, width: u32, height: u32) -> Result<()> {
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await.map(drop)
+    }
+
+    /// Errors on the console since it was looked at last.
+    async fn errors(&self) -> Result<Vec<String>> {
+        let log = self.driver("se/log", &json!({"type": "browser"})).await?;
+        let entries = log.as_array().into_iter().flatten();
+        let errors = entries.filter(|entry| entry["level"] == "SEVERE");
+        Ok(errors.map(|entry| entry["message"].to_string()).collect())
+    }
+
+    /// The text that a person sees.
+    async fn text(&self) -> Result<String> {
+        Ok(self.run("return document.body.innerText").await?.as_str().unwrap_or_default().to_owned())
     }
 
     async fn attribute(&self, testid: &str, name: &str) -> Option<String> {
@@ -95,20 +161,77 @@ impl Browser {
         self.attribute(testid, "data-value").await?.parse().ok()
     }
 
+    /// Opens an address of the server's, by a token.
+    async fn open(&self, stack: &Stack, address: &str, token: &str) -> Result<()> {
+        // Another fragment alone would load nothing.
+        self.client.goto("about:blank").await?;
+        self.client.goto(&format!("{}{address}#token={token}", stack.server_url())).await?;
+        Ok(())
+    }
+
+    /// Clicks on what is there, or will be in a moment.
+    async fn click(&self, css: &str) -> Result<()> {
+        self.client
+            .wait()
+            .for_element(Locator::Css(css))
+            .await
+            .with_context(|| css.to_owned())?
+            .click()
+            .await?;
+        Ok(())
+    }
+
+    /// Enters a text into a field in place of what stands there.
+    async fn fill(&self, css: &str, text: &str) -> Result<()> {
+        let field =
+            self.client.wait().for_element(Locator::Css(css)).await.with_context(|| css.to_owned())?;
+        field.clear().await?;
+        field.send_keys(text).await?;
+        Ok(())
+    }
+
+    /// Chooses in a list.
+    async fn choose(&self, css: &str, value: &str) -> Result<()> {
+        let list = self.client.wait().for_element(Locator::Css(css)).await.with_context(|| css.to_owned())?;
+        list.select_by_value(value).await?;
+        Ok(())
+    }
+
+    /// The text that is seen.
+    async fn text(&self) -> Option<String> {
+        Some(self.run("return document.body.innerText").await.ok()?.as_str()?.to_owned())
+    }
+
+    /// Waits until a text is seen.
+    async fn sees(&self, text: &str) -> Result<()> {
+        eventually(&format!("{text} is on the screen"), Duration::from_secs(10), async || {
+            self.text().await?.contains(text).then_some(())
+        })
+        .await
+    }
+
     async fn run(&self, script: &str) -> Result<Value> {
         Ok(self.client.execute(script, Vec::new()).await?)
     }
 
     async fn screenshot(&self, name: &str, width: u32, height: u32, theme: &str) -> Result<()> {
-        let Some(folder) = std::env::var_os("CLICKWIRE_SCREENSHOTS").map(PathBuf::from) else {
+        if std::env::var_os("CLICKWIRE_SCREENSHOTS").is_none() {
             return Ok(());
-        };
-        self.client.set_window_size(width, height).await?;
+        }
+        self.resize(width, height).await?;
         self.run(&format!("document.documentElement.setAttribute('data-theme', '{theme}')")).await?;
         // Two frames: one to lay out, one to draw.
         self.client
             .execute_async("const done = arguments[0]; setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(() => done(1))), 600)", vec![])
             .await?;
+        self.picture(name).await
+    }
+
+    /// The page as it is, in the folder of pictures, if there is one.
+    async fn picture(&self, name: &str) -> Result<()> {
+        let Some(folder) = std::env::var_os("CLICKWIRE_SCREENSHOTS").map(PathBuf::from) else {
+            return Ok(());
+        };
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join(name), self.client.screenshot().await?)?;
         Ok(())
@@ -136,10 +259,7 @@ async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> 
     let browser = Browser::start().await?;
     let page = format!("{}/#token={}", stack.server_url(), Stack::viewer_token("adv_001"));
     browser.client.goto(&page).await?;
-    eventually("the page is live", Duration::from_secs(20), async || {
-        (browser.attribute("connection", "data-state").await? == "live").then_some(())
-    })
-    .await?;
+    browser.becomes("live", Duration::from_secs(20)).await?;
     eventually("the card equals the database", Duration::from_secs(10), async || {
         (browser.number("kpi-clicks").await? == ours().await? as f64).then_some(())
     })
@@ -200,7 +320,6 @@ async fn signs_in_and_out(mut stack: Stack) -> Result<()> {
     let _server = stack.start_server().await?;
     let password = stack.account("anna@shop.example", "advertiser", &["adv_001"]).await?;
     let browser = Browser::start().await?;
-    let state = async || browser.attribute("connection", "data-state").await;
     let fill = async |password: &str| -> Result<()> {
         for (field, value) in [("#login", "Anna@shop.example"), ("#password", password)] {
             let field = browser.client.wait().for_element(Locator::Css(field)).await?;
@@ -212,6 +331,7 @@ async fn signs_in_and_out(mut stack: Stack) -> Result<()> {
     };
     browser.client.goto(stack.server_url()).await?;
     browser.client.wait().for_element(Locator::Css("#login")).await?;
+    assert_eq!(browser.errors().await?, Vec::<String>::new(), "of a browser in which nobody has signed in");
     for (name, width, height, theme) in [
         ("sign-in-light.png", 1280, 800, "light"),
         ("sign-in-dark.png", 1280, 800, "dark"),
@@ -224,10 +344,7 @@ async fn signs_in_and_out(mut stack: Stack) -> Result<()> {
     assert_eq!(problem.text().await?, "That name and password don't belong together.");
     browser.screenshot("sign-in-refused.png", 390, 844, "dark").await?;
     fill(&password).await?;
-    eventually("the page is live", Duration::from_secs(20), async || {
-        (state().await? == "live").then_some(())
-    })
-    .await?;
+    browser.becomes("live", Duration::from_secs(20)).await?;
     let readable =
         browser.run("return document.cookie + JSON.stringify({...sessionStorage, ...localStorage})").await?;
     let readable = readable.as_str().unwrap_or_default();
@@ -238,11 +355,9 @@ async fn signs_in_and_out(mut stack: Stack) -> Result<()> {
 
     // Another tab, or the same one loaded again, is let in by the cookie.
     browser.client.refresh().await?;
-    eventually("the page is live again", Duration::from_secs(20), async || {
-        (state().await? == "live").then_some(())
-    })
-    .await?;
-    browser.client.find(Locator::Css("[aria-label='Sign out']")).await?.click().await?;
+    browser.becomes("live", Duration::from_secs(20)).await?;
+    browser.click(".you-button").await?;
+    browser.click("[data-key=out]").await?;
     browser.client.wait().for_element(Locator::Css("#login")).await?;
     eventually("the cookie is gone", Duration::from_secs(5), async || {
         browser.client.get_all_cookies().await.ok()?.is_empty().then_some(())
@@ -304,26 +419,20 @@ async fn without_sockets_the_page_asks_until_they_are_let_through() -> Result<()
     let narrow = Narrow::start(stack.server_url()).await?;
     let browser = Browser::start().await?;
     browser.client.goto(&format!("{}/#token={}", narrow.address, Stack::viewer_token("adv_001"))).await?;
-    let becomes = async |state: &str, within: Duration| {
-        eventually(&format!("the page is {state}"), within, async || {
-            (browser.attribute("connection", "data-state").await? == state).then_some(())
-        })
-        .await
-    };
     let shows = async |clicks: f64| {
         eventually("the clicks arrive on the screen", Duration::from_secs(10), async || {
             (browser.number("kpi-clicks").await? == clicks).then_some(())
         })
         .await
     };
-    becomes("polling", Duration::from_secs(30)).await?;
+    browser.becomes("polling", Duration::from_secs(30)).await?;
     live::post(&stack, 3).await?;
     shows(3.0).await?;
     for (name, width, theme) in [("polling-light.png", 1360, "light"), ("polling-phone.png", 500, "dark")] {
         browser.screenshot(name, width, 1100, theme).await?;
     }
     narrow.lets_through.store(true, Ordering::Relaxed);
-    becomes("live", Duration::from_secs(60)).await?;
+    browser.becomes("live", Duration::from_secs(60)).await?;
     live::post(&stack, 2).await?;
     shows(5.0).await
 }

@@ -10,6 +10,7 @@ use std::{
 use clickwire_protocol::{
     counts::{Counts, Dimensions, MinuteCell},
     feed::{Delta, Position},
+    finality::Progress,
     live::{MAX_WINDOW_MINUTES, View},
     times::{Minute, UnixMs},
 };
@@ -45,6 +46,8 @@ pub(crate) struct Cells {
     in_flight: InFlight,
     /// When the oldest message since the last tick was published.
     published_at: Option<UnixMs>,
+    /// How far they are counted.
+    progress: Option<Progress>,
 }
 
 /// What came of a tick.
@@ -109,7 +112,7 @@ impl Cells {
         if self.loaded {
             computed.advance(&self.position);
             computed.start_history(&self.position);
-            computed.tick(now_minute, self.floor_minute);
+            computed.tick(now_minute, self.floor_minute, self.progress);
         }
         let shared = Arc::new(Mutex::new(computed));
         self.views.insert(view, Viewed { shared: Arc::clone(&shared), holder });
@@ -266,7 +269,8 @@ impl Cells {
     }
 
     /// Forgets what has left every window, and has views note what they have to tell.
-    pub(crate) fn tick(&mut self, now_minute: Minute, cells_max: usize) -> Ticked {
+    pub(crate) fn tick(&mut self, now_minute: Minute, cells_max: usize, progress: Progress) -> Ticked {
+        self.progress = Some(progress);
         let first = now_minute - i64::from(MAX_WINDOW_MINUTES) + 1;
         while let Some((&oldest, cells)) = self.minutes.first_key_value() {
             if oldest >= first && self.count <= cells_max {
@@ -280,7 +284,7 @@ impl Cells {
         let mut ticked = Ticked::default();
         if self.loaded {
             for viewed in self.views.values() {
-                ticked.has_news |= lock(&viewed.shared).tick(now_minute, self.floor_minute);
+                ticked.has_news |= lock(&viewed.shared).tick(now_minute, self.floor_minute, self.progress);
             }
             ticked.published_at = self.published_at.take().filter(|_| ticked.has_news);
         }
@@ -407,10 +411,10 @@ mod tests {
     #[test]
     fn minutes_that_were_given_up_for_room_do_not_come_back_in_part() {
         let (mut state, view) = state(vec![cell(100, 1, 7), cell(101, 1, 1), cell(102, 1, 1)]);
-        state.tick(Minute(102), 2);
+        state.tick(Minute(102), 2, Progress::new(UnixMs(0), None));
         assert_eq!(shown(&view), [(101, 1), (102, 1)]);
         state.apply(delta(2, cell(100, 2, 8)), 6_000);
-        state.tick(Minute(102), 2);
+        state.tick(Minute(102), 2, Progress::new(UnixMs(0), None));
         assert_eq!(shown(&view), [(101, 1), (102, 1)]);
     }
 }

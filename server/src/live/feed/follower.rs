@@ -13,7 +13,9 @@ use std::{
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     feed::{Delta, Keys, Position},
+    finality::Progress,
     ids::AdvertiserId,
+    times::UnixMs,
 };
 use rand::RngExt as _;
 use redis::{AsyncCommands as _, RedisError};
@@ -24,6 +26,7 @@ use super::{
     cells::Ticked,
     load::{Loaded, Loader, Loading},
     now_minute,
+    progress::Contained,
     resync::Resync,
 };
 use crate::live::session::subscribers::Subscribers;
@@ -58,6 +61,7 @@ impl Follower {
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut loading: Option<Loading> = None;
         let mut resync = Resync::default();
+        let mut contained = Contained::new(self.source.watermark.read());
         // A session wants to be told later what it was not told.
         let mut is_waited_for = false;
         // What is read after the subscription need not be read again. Dashboards that arrive while Redis
@@ -90,7 +94,9 @@ impl Follower {
                     resync.loaded(feed.cells().replace(position, cells))
                 }
                 _ = tick.tick() => {
-                    let Some(ticked) = self.tick() else { return };
+                    let is_complete = loading.is_none() && resync.is_complete();
+                    let watermark = contained.at_tick(self.source.watermark.read(), is_complete);
+                    let Some(ticked) = self.tick(watermark) else { return };
                     if ticked.has_news || is_waited_for {
                         is_waited_for = self.subscribers.tell().await;
                     }
@@ -118,8 +124,9 @@ impl Follower {
         }
     }
 
-    fn tick(&self) -> Option<Ticked> {
-        Some(self.feed.upgrade()?.cells().tick(now_minute(), self.source.cells_max))
+    fn tick(&self, watermark: Option<UnixMs>) -> Option<Ticked> {
+        let progress = Progress::new(UnixMs(now_ms()), watermark);
+        Some(self.feed.upgrade()?.cells().tick(now_minute(), self.source.cells_max, progress))
     }
 
     /// Takes a message's cells; whether it follows the last one, if it can be read.

@@ -10,6 +10,7 @@
 //! - [`follower`]: the task that keeps the state up to date; [`resync`]: when it reads the database again;
 //!   [`load`]: one such reading
 //! - [`cells`]: the recent cells, and the views computed from them; [`rates`]: how fast clicks come
+//! - [`progress`]: up to when the deployment is counted
 //! - [`view`]: what one kind of dashboard shows, computed once for all that show it
 //! - [`watched`]: a view that is watched
 //! - [`subscription`]: one watcher of a view, whatever carries its messages
@@ -19,6 +20,7 @@ pub(in crate::live) mod alerts;
 mod cells;
 mod follower;
 mod load;
+pub(in crate::live) mod progress;
 mod rates;
 mod resync;
 pub(in crate::live) mod subscriber;
@@ -49,7 +51,7 @@ use tracing::Instrument as _;
 use crate::{
     http::quota::Holder,
     live::{
-        feed::{cells::Cells, follower::Follower, load::Loader, view::SharedView},
+        feed::{cells::Cells, follower::Follower, load::Loader, progress::Watermark, view::SharedView},
         session::subscribers::Subscribers,
         wire::frame::InFlight,
     },
@@ -86,6 +88,8 @@ pub(crate) struct Source {
     pub(crate) prefix: Arc<str>,
     pub(crate) tick: Duration,
     pub(crate) cells_max: usize,
+    /// Of the deployment.
+    pub(in crate::live) watermark: Watermark,
     /// Of the server.
     pub(crate) in_flight: InFlight,
 }

@@ -28,6 +28,11 @@ impl Resync {
         begins
     }
 
+    /// Whether nothing is known to be missing.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.is_needed && self.expected.is_none()
+    }
+
     /// A message has come; whether there is a gap before it.
     pub(super) fn message(&mut self, follows: bool) -> bool {
         let is_gap = !follows && !self.is_loading;

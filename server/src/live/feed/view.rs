@@ -11,7 +11,8 @@ use std::{
 use clickwire_protocol::{
     counts::{Counts, Dimensions},
     feed::Position,
-    live::{ServerMessage, View, ViewCell},
+    finality::Progress,
+    live::{PROGRESS_MS, ServerMessage, View, ViewCell},
     times::Minute,
 };
 use tokio::sync::watch;
@@ -23,6 +24,9 @@ use crate::live::{
 
 /// Deltas kept for sessions that are at the same place.
 const KEPT_DELTAS: usize = 8;
+
+/// With other news it is told how far the view is counted when the last time was so long ago, in milliseconds.
+const PROGRESS_WITH_NEWS_MS: i64 = 1_000;
 
 /// A view shared by the sessions that watch it.
 pub(crate) type SharedView = Arc<Mutex<ViewState>>;
@@ -37,6 +41,8 @@ pub(crate) struct ViewState {
     view: View,
     cells: BTreeMap<(Minute, Vec<String>), Cell>,
     rates: Rates,
+    /// How far it is counted, and the version since which that is told.
+    progress: Option<(Progress, u64)>,
     /// What is before has left the window.
     first_minute: Minute,
     /// The state contains everything up to here.
@@ -117,6 +123,7 @@ impl ViewState {
             view,
             cells: BTreeMap::new(),
             rates: Rates::default(),
+            progress: None,
             first_minute: Minute(i64::MIN),
             position: Position::default(),
             epoch: Arc::default(),
@@ -207,15 +214,29 @@ impl ViewState {
         self.resumable_from = position.seq;
     }
 
-    /// Forgets what has left the window; whether there is something to tell since the last tick.
-    pub(crate) fn tick(&mut self, now_minute: Minute, floor_minute: Minute) -> bool {
+    /// Forgets what has left the window; whether there is something to tell since the last tick. How far the view is
+    /// counted is news, too, now and then: on a screen where nothing moves it tells that nothing happens.
+    pub(crate) fn tick(
+        &mut self,
+        now_minute: Minute,
+        floor_minute: Minute,
+        progress: Option<Progress>,
+    ) -> bool {
         self.first_minute = self.view.first_minute(now_minute).max(floor_minute);
         self.cells = self.cells.split_off(&(self.first_minute, Vec::new()));
         // Kept for longer, they would take room from what is told next.
         self.deltas.clear();
         self.snapshot = None;
         let is_waited_for = std::mem::take(&mut self.is_waited_for);
-        let changed = std::mem::take(&mut self.changed);
+        let mut changed = std::mem::take(&mut self.changed);
+        if let Some(progress) = progress {
+            let age_ms = self.progress.map_or(i64::MAX, |(told, _)| progress.at_ms - told.at_ms);
+            // A clock that was set back is not waited for.
+            if age_ms < 0 || age_ms >= if changed { PROGRESS_WITH_NEWS_MS } else { PROGRESS_MS } {
+                self.progress = Some((progress, self.version + 1));
+                changed = true;
+            }
+        }
         self.version += u64::from(changed);
         if changed || is_waited_for {
             self.announce.send_replace(self.version);
@@ -267,7 +288,7 @@ impl ViewState {
         &mut self,
         place: From,
         from: u64,
-        rates_after: u64,
+        version: u64,
         at_any_rate: bool,
         wanted: impl Fn(&Cell) -> bool,
     ) -> Option<Step> {
@@ -278,8 +299,9 @@ impl ViewState {
             return None;
         }
         let (Position { epoch, seq }, cells) = (self.position.clone(), self.cells(wanted));
-        let rates = self.rates.after(rates_after);
-        let step = self.encode(&ServerMessage::Delta { id: 0, epoch, from, seq, cells, rates }, true);
+        let (rates, progress) = (self.rates.after(version), self.progress_after(version));
+        let step =
+            self.encode(&ServerMessage::Delta { id: 0, epoch, from, seq, cells, rates, progress }, true);
         if self.deltas.len() == KEPT_DELTAS {
             self.deltas.remove(0);
         }
@@ -294,8 +316,8 @@ impl ViewState {
         self.snapshot = kept.or_else(|| {
             self.has_room().then(|| {
                 let (Position { epoch, seq }, cells) = (self.position.clone(), self.cells(|_| true));
-                let rates = self.rates.after(0);
-                self.encode(&ServerMessage::Snapshot { id: 0, epoch, seq, cells, rates }, false)
+                let (rates, progress) = (self.rates.after(0), self.progress_after(0));
+                self.encode(&ServerMessage::Snapshot { id: 0, epoch, seq, cells, rates, progress }, false)
             })
         });
         self.snapshot.clone()
@@ -306,6 +328,11 @@ impl ViewState {
         let has_room = !self.in_flight.is_exceeded();
         self.is_waited_for |= !has_room;
         has_room
+    }
+
+    /// How far the view is counted, for a session that was told up to a version.
+    fn progress_after(&self, version: u64) -> Option<Progress> {
+        self.progress.filter(|(_, since)| *since > version).map(|(progress, _)| progress)
     }
 
     fn encode(&self, message: &ServerMessage, is_delta: bool) -> Step {

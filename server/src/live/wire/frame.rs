@@ -227,8 +227,9 @@ fn text(message: &ServerMessage) -> String {
 pub(in crate::live) mod tests {
     use clickwire_protocol::{
         alerts::{Alert, Change, Kind, News, Severity},
+        finality::Progress,
         live::{Rate, ViewCell},
-        times::Minute,
+        times::{Minute, UnixMs},
     };
     use uuid::Uuid;
 
@@ -270,9 +271,32 @@ pub(in crate::live) mod tests {
         };
         let rates = vec![Rate { second: 1, clicks: 2 }];
         vec![
-            ServerMessage::Delta { id, epoch: epoch.clone(), from: 1, seq: 2, cells: vec![], rates: vec![] },
-            ServerMessage::Delta { id, epoch: epoch.clone(), from: 1, seq: 2, cells: cells(40), rates },
-            ServerMessage::Snapshot { id, epoch, seq: 2, cells: cells(30_000), rates: vec![] },
+            ServerMessage::Delta {
+                id,
+                epoch: epoch.clone(),
+                from: 1,
+                seq: 2,
+                cells: vec![],
+                rates: vec![],
+                progress: Some(Progress::new(UnixMs(5), None)),
+            },
+            ServerMessage::Delta {
+                id,
+                epoch: epoch.clone(),
+                from: 1,
+                seq: 2,
+                cells: cells(40),
+                rates,
+                progress: None,
+            },
+            ServerMessage::Snapshot {
+                id,
+                epoch,
+                seq: 2,
+                cells: cells(30_000),
+                rates: vec![],
+                progress: None,
+            },
             ServerMessage::Alerts { id, seq: 3, total: 1, open: vec![alert] },
             ServerMessage::Alert { id, change: Box::new(change) },
         ]

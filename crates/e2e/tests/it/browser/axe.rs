@@ -1,0 +1,29 @@
+//! Accessibility, as far as axe-core finds it by itself.
+
+use anyhow::{Context as _, Result, ensure};
+use clickwire_services::Package;
+
+use super::Browser;
+
+/// Runs in the page without being part of it.
+const AXE: Package = Package::Node("axe-core", "4.14.1");
+
+impl Browser {
+    /// Fails on whatever axe objects to on the page as it is.
+    pub(super) async fn is_accessible(&self, what: &str) -> Result<()> {
+        let script = std::fs::read_to_string(AXE.folder()?.join("axe.min.js")).context("axe.min.js")?;
+        self.run(&script).await?;
+        let found = self
+            .client
+            .execute_async(
+                "const done = arguments[arguments.length - 1]; \
+                 axe.run(document, {resultTypes: ['violations']}).then(({violations}) => done(violations.map(v => \
+                   v.id + ': ' + v.nodes.slice(0, 4).map(n => n.target.join(' ') + ' ' + n.failureSummary).join(' | '))))",
+                vec![],
+            )
+            .await?;
+        let found = found.as_array().context("axe said nothing")?;
+        ensure!(found.is_empty(), "{what}: {found:#?}");
+        Ok(())
+    }
+}

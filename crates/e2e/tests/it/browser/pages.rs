@@ -1,0 +1,172 @@
+//! Addresses of pages, who may see them, and how they look: for eyes (pictures) and for assistive technology.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clickwire_e2e::{Buckets, Stack, eventually};
+use clickwire_load::{demo, http::Server};
+use clickwire_protocol::pages::ADDRESSES;
+use fantoccini::Locator;
+use serde_json::json;
+
+use super::Browser;
+use crate::alerts;
+
+/// Addresses without parts that are to be filled in.
+fn addresses() -> impl Iterator<Item = &'static str> {
+    ADDRESSES.into_iter().filter(|address| !address.contains('{'))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let mut connection = stack.as_viewer("adv_001")?.connection();
+    for address in ADDRESSES {
+        let address = address.replace("{id}", "018f6f0e-7c1a-7e2b-9d3c-4b5a69788796");
+        let (status, body) = connection.get(&address).await?;
+        ensure!(status.as_u16() == 200 && body.starts_with(b"<!doctype html>"), "{address}: {status}");
+    }
+    for address in ["/nothing", "/explore/more", "/keys/1", "/api/v1/nothing"] {
+        ensure!(connection.get(address).await?.0.as_u16() == 404, "{address}");
+    }
+    let browser = Browser::start().await?;
+    let admin = stack.as_admin()?;
+    for (token, refused) in [
+        (admin.token().to_owned(), Vec::new()),
+        (
+            Stack::viewer_token("adv_001"),
+            vec![
+                "/incidents",
+                "/setup",
+                "/advertisers",
+                "/campaigns",
+                "/ads",
+                "/keys",
+                "/accounts",
+                "/audit",
+            ],
+        ),
+    ] {
+        for address in addresses() {
+            browser.open(&stack, address, &token).await?;
+            browser.client.wait().for_element(Locator::Css("main h1")).await?;
+            let says_no = browser.text().await.unwrap_or_default().contains("not open to your account");
+            ensure!(says_no == refused.contains(&address), "{address} says no: {says_no}");
+            ensure!(browser.client.find(Locator::Css("#login")).await.is_err(), "{address} is no sign-in");
+        }
+        let links = browser.client.find_all(Locator::Css(".rail a")).await?.len();
+        ensure!(
+            links == addresses().count() - 1 - refused.iter().filter(|address| **address != "/setup").count(),
+            "{links}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_address_says_is_shown_and_stays_through_a_reload() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let browser = Browser::start().await?;
+    let admin = stack.as_admin()?;
+    let query = "?a=adv_002&r=7d&cmp=prev&by=country,device&f=device:mobile&f=!country:FR&s=country&m=billable&z=Asia/Tokyo&g=day&v=bars";
+    browser.open(&stack, &format!("/explore{query}"), admin.token()).await?;
+    let shown = async || -> Result<serde_json::Value> {
+        browser.client.wait().for_element(Locator::Css("[data-testid=total-clicks]")).await?;
+        browser
+            .run(
+                "const of = id => document.getElementById(id)?.value; \
+                 return {scope: of('scope'), range: of('range'), compare: of('compare'), zone: of('zone'), metric: of('metric'), \
+                   width: of('width'), by: of('by'), then: of('then'), \
+                   shape: document.querySelector('.plot-choices [aria-pressed=true]')?.dataset.key, \
+                   chips: [...document.querySelectorAll('.chosen bdi')].map(chip => chip.innerText), \
+                   search: decodeURIComponent(location.search)}",
+            )
+            .await
+    };
+    let expected = json!({"scope": "adv_002", "range": "7d", "compare": "previous", "zone": "Asia/Tokyo", "metric": "billable",
+        "width": "day", "by": "country", "then": "device", "shape": "bars",
+        "chips": ["Device: mobile", "Country: not FR"], "search": query});
+    eventually("the names are there", Duration::from_secs(10), async || {
+        (shown().await.ok()? == expected).then_some(())
+    })
+    .await
+    .map_err(|error| error.context("not what the address says"))?;
+    browser.client.refresh().await?;
+    eventually("the same again", Duration::from_secs(10), async || {
+        (shown().await.ok()? == expected).then_some(())
+    })
+    .await?;
+    // Another choice is another address, and back is back.
+    browser.choose("#metric", "received").await?;
+    ensure!(browser.client.current_url().await?.query().is_some_and(|query| query.contains("m=received")));
+    browser.client.back().await?;
+    eventually("back", Duration::from_secs(5), async || (shown().await.ok()? == expected).then_some(()))
+        .await?;
+    // Whose and when go on to the next page.
+    browser.click(".rail a[href^='/campaigns']").await?;
+    let address = browser.client.current_url().await?;
+    ensure!(address.query() == Some("a=adv_002&r=7d&cmp=prev&z=Asia/Tokyo"), "{address}");
+    Ok(())
+}
+
+/// An hour of demonstration traffic, an incident, a key and people.
+async fn furnish(stack: &Stack) -> Result<()> {
+    demo::history(Server::new(stack.server_url(), Stack::ingest_key())?, 1.0, 58).await?;
+    stack.account("anna@shop.example", "advertiser", &["adv_001"]).await?;
+    stack.account("operations@clickwire.example", "ops", &[]).await?;
+    stack.bound_key("adv_001").await?;
+    stack.publish(&alerts::burst("a burst", 40)).await?;
+    eventually("the history is counted", Duration::from_secs(30), async || {
+        (stack.ledger().await.ok()? == stack.received(Buckets::Minutes).await.ok()?).then_some(())
+    })
+    .await?;
+    eventually("an incident is open", Duration::from_secs(10), async || {
+        let open = sqlx::query_scalar("SELECT count(*) FROM alerts").fetch_one(stack.database()).await;
+        (open.ok()? > 0_i64).then_some(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_is_accessible_and_fits_every_screen() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    furnish(&stack).await?;
+    let admin = stack.as_admin()?;
+    let browser = Browser::start().await?;
+    let phone = json!({"mobileEmulation": {"deviceMetrics": {"width": 360, "height": 780, "pixelRatio": 2.0, "touch": true}}});
+    let phone = Browser::start_with(&phone).await?;
+    for address in addresses().filter(|address| *address != "/setup") {
+        let query = if address == "/explore" { "?r=1h&cmp=prev&v=stack" } else { "" };
+        let name = if address == "/" { "overview" } else { address.trim_start_matches('/') };
+        for browser in [&browser, &phone] {
+            browser.open(&stack, &format!("{address}{query}"), admin.token()).await?;
+            browser.client.wait().for_element(Locator::Css("main h1")).await?;
+            eventually(&format!("{name} is there"), Duration::from_secs(15), async || {
+                let script = "return !document.querySelector('.skeleton, .asking, [aria-busy=true]') && !!document.querySelector('table')";
+                browser.run(script).await.ok()?.as_bool()?.then_some(())
+            })
+            .await?;
+        }
+        for theme in ["light", "dark"] {
+            browser.run(&format!("document.documentElement.setAttribute('data-theme', '{theme}')")).await?;
+            browser.is_accessible(&format!("{name} in {theme}")).await?;
+            browser.screenshot(&format!("{name}-{theme}.png"), 1440, 900, theme).await?;
+        }
+        browser.screenshot(&format!("{name}-4k.png"), 3840, 2160, "light").await?;
+        browser.client.set_window_size(1440, 900).await?;
+        phone.is_accessible(&format!("{name} on a phone")).await?;
+        let width = phone.run("return document.documentElement.scrollWidth").await?;
+        ensure!(
+            width.as_f64().is_some_and(|width| width <= 360.0),
+            "{name} is {width} px wide on a phone of 360"
+        );
+        phone.picture(&format!("{name}-phone.png")).await?;
+    }
+    Ok(())
+}

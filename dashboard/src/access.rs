@@ -1,0 +1,53 @@
+//! The viewer, for everything on a page: how it is let in, who it is, and whom to tell if it is not any more.
+
+use yew::prelude::*;
+
+use crate::{
+    account::Credential,
+    api::{Advertiser, Role, Session},
+};
+
+/// What every page knows.
+#[derive(Clone, PartialEq)]
+pub struct Access {
+    /// What opens the API.
+    pub credential: Credential,
+    /// Who it is; `None`: that is not known yet.
+    pub session: Option<Session>,
+    /// Advertisers that it may see, by name; `None`: they are not known yet.
+    pub advertisers: Option<Vec<Advertiser>>,
+    /// Hears that the viewer is not signed in any more.
+    pub onrefused: Callback<()>,
+    /// Hears that the list of advertisers has changed.
+    pub onadvertisers: Callback<()>,
+}
+
+impl Access {
+    /// For pages by themselves.
+    pub fn new(credential: Credential) -> Self {
+        Self {
+            credential,
+            session: None,
+            advertisers: None,
+            onrefused: Callback::noop(),
+            onadvertisers: Callback::noop(),
+        }
+    }
+
+    /// What the viewer may do; as little as anybody, as long as that is not known.
+    pub fn role(&self) -> Role {
+        self.session.as_ref().map_or(Role::Other, |session| session.role)
+    }
+
+    /// An advertiser's name, or its id.
+    pub fn advertiser_name(&self, id: &str) -> String {
+        let named = self.advertisers.iter().flatten().find(|advertiser| advertiser.advertiser_id == id);
+        named.map_or_else(|| id.to_owned(), |advertiser| advertiser.name.clone())
+    }
+}
+
+/// The viewer.
+#[hook]
+pub fn use_access() -> Access {
+    use_context::<Access>().unwrap_or_else(|| Access::new(Credential::Cookie))
+}

@@ -1,0 +1,267 @@
+//! What stands around every page: the rail with the pages that a role has, the bar with what is shown and who
+//! sees it.
+//!
+//! The frame asks who the viewer is, again and again, which keeps a browser's session alive. As long as the
+//! server can't say, what was known stays; only a refusal leads back to the sign-in.
+
+mod bar;
+mod rail;
+mod ranges;
+
+use std::rc::Rc;
+
+use web_sys::Element;
+use yew::prelude::*;
+
+use crate::{
+    access::Access,
+    account::{Credential, RENEW_EVERY_MS},
+    api::{Advertiser, Page, Session},
+    app::Live,
+    ask::{use_interval, use_query},
+    http::Failure,
+    incidents::{Open, use_open},
+    kit::{Empty, Problem, Toasts},
+    pages,
+    query::Range,
+    route::Route,
+    router::{Link, Place, use_router},
+    words,
+    zone::Zone,
+};
+
+/// How soon a question that failed is asked again, in milliseconds.
+const AGAIN_MS: u32 = 3_000;
+
+/// Advertisers to choose from, at most.
+const ADVERTISERS_URL: &str = "/api/v1/advertisers";
+
+/// What the frame needs.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// What opens the API.
+    pub credential: Credential,
+    /// Hears who leaves, and whether because the server wants it.
+    pub onleave: Callback<(Credential, bool)>,
+}
+
+/// The frame, with the page of the address in it.
+#[component]
+pub fn Frame(props: &Props) -> Html {
+    let onrefused = {
+        let (onleave, credential) = (props.onleave.clone(), props.credential.clone());
+        Callback::from(move |()| onleave.emit((credential.clone(), true)))
+    };
+    let access = Access { onrefused, ..Access::new(props.credential.clone()) };
+    html! {
+        <ContextProvider<Access> context={access.clone()}>
+            <Known ..KnownProps { access: access.clone(), onleave: props.onleave.clone() } />
+        </ContextProvider<Access>>
+    }
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct KnownProps {
+    access: Access,
+    onleave: Callback<(Credential, bool)>,
+}
+
+/// Finds out who the viewer is.
+#[component]
+fn Known(props: &KnownProps) -> Html {
+    let session = use_query::<Session>(Some("/api/v1/session".to_owned()));
+    let is_known = session.data.is_some();
+    let advertisers = use_query::<Page<Advertiser>>(is_known.then(|| ADVERTISERS_URL.to_owned()));
+    let again = [session.failure.is_some(), is_known && advertisers.failure.is_some()];
+    use_interval(if again[0] { AGAIN_MS } else { RENEW_EVERY_MS }, session.reload.clone());
+    use_interval(if again[1] { AGAIN_MS } else { 0 }, advertisers.reload.clone());
+    // What was known before it is asked again.
+    let names = use_mut_ref(|| None::<Rc<Page<Advertiser>>>);
+    if let Some(page) = &advertisers.data {
+        *names.borrow_mut() = Some(page.clone());
+    }
+    let Some(known) = session.data.clone() else {
+        return match session.failure {
+            Some(failure) if failure != Failure::SignedOut => html! {
+                <main class="alone"><Problem {failure} onretry={session.reload.clone()} /></main>
+            },
+            Some(_) | None => html! {},
+        };
+    };
+    let access = Access {
+        session: Some((*known).clone()),
+        advertisers: names.borrow().as_ref().map(|page| page.data.clone()),
+        onadvertisers: advertisers.reload.clone(),
+        ..props.access.clone()
+    };
+    html! {
+        <ContextProvider<Access> context={access.clone()}>
+            <Toasts><Inside {access} onleave={props.onleave.clone()} /></Toasts>
+        </ContextProvider<Access>>
+    }
+}
+
+/// Everything, once it is known who sees it.
+#[component]
+fn Inside(props: &KnownProps) -> Html {
+    let router = use_router();
+    let access = &props.access;
+    let colours = use_state_eq(|| 0_u32);
+    let sees_incidents = Route::Incidents(None).is_open_to(access.role());
+    let open = use_open(&access.credential, sees_incidents);
+    let ontheme = {
+        let colours = colours.clone();
+        Callback::from(move |()| colours.set(*colours + 1))
+    };
+    let onsignout = {
+        let (onleave, credential) = (props.onleave.clone(), access.credential.clone());
+        Callback::from(move |()| onleave.emit((credential.clone(), false)))
+    };
+    let view = View::new(&router.place, access);
+    html! {
+        <ContextProvider<Open> context={open.clone()}>
+            <a class="skip" href="#content">{ words::SKIP }</a>
+            <div class="frame">
+                <rail::Rail place={router.place.clone()} role={access.role()} />
+                <bar::Bar view={view.clone()} access={access.clone()} bell={sees_incidents.then(|| open.clone())} {ontheme} {onsignout} />
+                <div id="content" class="content" tabindex="-1">{ page(&view, access, *colours, &props.onleave) }</div>
+            </div>
+        </ContextProvider<Open>>
+    }
+}
+
+/// The page of a place, as far as the viewer may see it.
+fn page(view: &View, access: &Access, colours: u32, onleave: &Callback<(Credential, bool)>) -> Html {
+    let Some(route) = view.place.route else {
+        return html! {
+            <main class="sheet"><h1>{ words::NO_SUCH_PAGE }</h1>
+                <p class="soft">{ words::NO_SUCH_PAGE_WHY }</p>
+                <p><Link to={Place::new(Route::Overview, view.place.query.carried())}>{ words::OVERVIEW }</Link></p></main>
+        };
+    };
+    if !route.is_open_to(access.role()) {
+        return html! {
+            <main class="sheet"><h1>{ route.title() }</h1>
+                <Empty title={words::NOT_YOURS} text={words::not_yours_why(access.role())} /></main>
+        };
+    }
+    let is_empty = access.advertisers.as_ref().is_some_and(Vec::is_empty);
+    match route {
+        Route::Overview if is_empty => html! { <pages::welcome::Welcome role={access.role()} /> },
+        Route::Overview => html! {
+            <Live credential={access.credential.clone()} advertiser_id={view.scope.clone()} window_minutes={view.window_minutes()}
+                {colours} onleave={onleave.clone()} />
+        },
+        Route::Explore => html! { <pages::explore::Explore view={view.clone()} /> },
+        Route::Incidents(id) => html! { <pages::incidents::Incidents view={view.clone()} {id} /> },
+        Route::Setup => html! { <pages::setup::Setup /> },
+        Route::Advertisers => html! { <pages::advertisers::Advertisers /> },
+        Route::Campaigns => html! { <pages::campaigns::Campaigns view={view.clone()} /> },
+        Route::Ads => html! { <pages::ads::Ads view={view.clone()} /> },
+        Route::Keys => html! { <pages::keys::Keys view={view.clone()} /> },
+        Route::Accounts => html! { <pages::accounts::Accounts view={view.clone()} /> },
+        Route::Audit => html! { <pages::audit::Audit view={view.clone()} /> },
+    }
+}
+
+/// What a page shows, with what the address leaves open filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The address.
+    pub place: Place,
+    /// Whose clicks; `None`: everybody's.
+    pub scope: Option<clickwire_protocol::ids::AdvertiserId>,
+    /// The time zone.
+    pub zone: Zone,
+}
+
+impl View {
+    fn new(place: &Place, access: &Access) -> Self {
+        let zone = Zone::named(place.query.zone.as_deref());
+        Self { place: place.clone(), scope: scope(place, access), zone }
+    }
+
+    /// The window of live numbers: those that the gateway keeps, or an hour.
+    pub fn window_minutes(&self) -> u32 {
+        match self.place.query.range {
+            Some(Range::Last(minutes)) if ranges::LIVE.contains(&minutes) => minutes,
+            _ => crate::model::DEFAULT_WINDOW_MINUTES,
+        }
+    }
+}
+
+/// Whose clicks a page shows: whom the address names, or the first of those that there are if it must be one.
+fn scope(place: &Place, access: &Access) -> Option<clickwire_protocol::ids::AdvertiserId> {
+    let own = access.session.as_ref().and_then(|session| session.advertisers.as_ref());
+    let named = place.query.scope.clone();
+    if let Some(own) = own {
+        // A link of somebody who sees more.
+        let named = named.filter(|named| own.iter().any(|id| id == named.as_str()));
+        return named.or_else(|| own.first().map(clickwire_protocol::ids::AdvertiserId::unchecked));
+    }
+    let first = || {
+        let first = access.advertisers.as_ref()?.first()?;
+        Some(clickwire_protocol::ids::AdvertiserId::unchecked(&first.advertiser_id))
+    };
+    named.or_else(|| place.route.filter(|route| route.is_of_one_advertiser()).and_then(|_| first()))
+}
+
+/// What is known of the numbers' freshness.
+#[derive(Clone, PartialEq, Properties)]
+pub struct StatusProps {
+    /// What is said.
+    pub children: Html,
+}
+
+/// Shows how fresh a page's numbers are: in the bar, wherever on the page it is known.
+#[component]
+pub fn DataStatus(props: &StatusProps) -> Html {
+    let host = use_state_eq(|| None::<Element>);
+    {
+        let host = host.clone();
+        use_effect_with((), move |()| {
+            let document = web_sys::window().and_then(|window| window.document());
+            host.set(document.and_then(|document| document.get_element_by_id(bar::STATUS_ID)));
+        });
+    }
+    match &*host {
+        Some(host) => create_portal(props.children.clone(), host.clone()),
+        None => html! {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Role;
+
+    fn access(own: Option<&[&str]>, all: &[&str]) -> Access {
+        let list = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>();
+        let advertisers =
+            all.iter().map(|&id| Advertiser { advertiser_id: id.to_owned(), name: id.to_owned() });
+        let role = if own.is_some() { Role::Advertiser } else { Role::Admin };
+        Access {
+            session: Some(Session { name: "Anna".into(), role, advertisers: own.map(list) }),
+            advertisers: Some(advertisers.collect()),
+            ..Access::new(Credential::Cookie)
+        }
+    }
+
+    #[test]
+    fn a_page_is_about_whom_the_address_names_if_the_viewer_may_see_it() {
+        let both: &[&str] = &["a", "b"];
+        for (own, all, path, query, expected) in [
+            (Some(both), both, "/", "", Some("a")),
+            (Some(both), both, "/explore", "?a=b", Some("b")),
+            (Some(both), both, "/explore", "?a=c", Some("a")),
+            (None, both, "/", "", Some("a")),
+            (None, both, "/", "?a=c", Some("c")),
+            (None, both, "/explore", "", None),
+            (None, both, "/explore", "?a=b", Some("b")),
+            (None, &[], "/", "", None),
+        ] {
+            let found = scope(&Place::read(path, query), &access(own, all));
+            assert_eq!(found.as_ref().map(|id| id.as_str()), expected, "{own:?} {path}{query}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The pages, at the left: names and signs, signs alone where there is less room, at the bottom of a phone.
+
+use yew::prelude::*;
+
+use crate::{
+    api::Role,
+    kit::icon,
+    logo::Logo,
+    route::{Route, Section},
+    router::{Link, Place},
+    words,
+};
+
+/// What the rail shows.
+#[derive(Clone, PartialEq, Properties)]
+pub(super) struct Props {
+    /// Where one is.
+    pub(super) place: Place,
+    /// Whose pages.
+    pub(super) role: Role,
+}
+
+/// The rail.
+#[component]
+pub(super) fn Rail(props: &Props) -> Html {
+    let here = props.place.route.map(Route::base);
+    html! {
+        <nav class="rail" aria-label={words::PAGES}>
+            <div class="brand"><Logo /><span>{ words::BRAND }</span></div>
+            { for Section::ALL.into_iter().map(|section| {
+                let pages = Route::RAIL.into_iter().filter(|route| route.section() == section && route.is_open_to(props.role));
+                let pages: Vec<Route> = pages.collect();
+                html! {
+                    if !pages.is_empty() {
+                        <div class="rail-section">
+                            <h2>{ section.title() }</h2>
+                            <ul>{ for pages.into_iter().map(|route| entry(route, here, &props.place)) }</ul>
+                        </div>
+                    }
+                }
+            }) }
+        </nav>
+    }
+}
+
+fn entry(route: Route, here: Option<&str>, place: &Place) -> Html {
+    let to = Place::new(route, place.query.carried());
+    html! {
+        <li key={route.base()}>
+            <Link {to} current={here == Some(route.base())} label={route.title()}>{ icon(sign(route)) }<span>{ route.title() }</span></Link>
+        </li>
+    }
+}
+
+fn sign(route: Route) -> &'static str {
+    match route {
+        Route::Overview => "M2 11l3.5-4 3 2.5L14 4M2 14h12",
+        Route::Explore => "M2 13.5v-5h3v5zM6.5 13.5v-11h3v11zM11 13.5v-7h3v7z",
+        Route::Incidents(_) => "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.5v.2",
+        Route::Setup => "M8 2v12M2 8h12",
+        Route::Advertisers => "M2.5 14V4L8 2l5.5 2v10M5.5 6.5h1M9.5 6.5h1M5.5 9.5h1M9.5 9.5h1M1.5 14h13",
+        Route::Campaigns => "M2 6.5v3h2.5l7 3.5V3l-7 3.5zM14 7v2",
+        Route::Ads => "M2 3.5h12v9H2zM4.5 10l2-3.5 2 3.5M5.2 9h2.6M10.5 6.5v3.5",
+        Route::Keys => "M9.5 9.5a3.5 3.5 0 1 0-3-3L2 11v3h3v-2h2v-2z",
+        Route::Accounts => {
+            "M8 8a2.8 2.8 0 1 0 0-5.6A2.8 2.8 0 0 0 8 8M2.5 14c.6-3 2.6-4.4 5.5-4.4s4.9 1.4 5.5 4.4"
+        }
+        Route::Audit => "M3.5 2h9v12h-9zM6 5.5h4M6 8h4M6 10.5h2.5",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::render;
+
+    #[tokio::test]
+    async fn a_role_sees_its_pages_and_where_it_is() {
+        let rail = async |path: &str, role| {
+            render::<Rail>(Props { place: Place::read(path, "?a=adv_001&q=x"), role }).await
+        };
+        let advertiser = rail("/explore", Role::Advertiser).await;
+        assert!(!advertiser.contains("/keys") && !advertiser.contains("/incidents"), "{advertiser}");
+        assert!(advertiser.contains(r#"href="/explore?a=adv_001""#), "{advertiser}");
+        assert_eq!(advertiser.matches(r#"aria-current="page""#).count(), 1, "{advertiser}");
+        let admin = rail("/incidents/018f6f0e-7c1a-7e2b-9d3c-4b5a69788796", Role::Admin).await;
+        assert!(admin.contains("/keys") && admin.contains("/audit"), "{admin}");
+        assert_eq!(admin.matches(r#"aria-current="page""#).count(), 1, "one incident is among incidents");
+    }
+}

@@ -1,0 +1,261 @@
+//! The one way to the API: a request out, its answer or a [`Failure`] in.
+//!
+//! A question ends when nobody waits for it any more; a change that was sent is not taken back.
+
+use std::{cell::Cell, rc::Rc};
+
+use clickwire_protocol::{
+    answer::{InvalidBody, ProblemBody},
+    click::Rejection,
+};
+use gloo_net::http::RequestBuilder;
+use serde::{Serialize, de::DeserializeOwned};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::AbortController;
+use yew::Callback;
+
+use crate::{account::Credential, words};
+
+/// How something is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// A question.
+    Get,
+    /// A new thing, or something done to one.
+    Post,
+    /// A thing as it shall be.
+    Put,
+    /// No such thing any more.
+    Delete,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// How.
+    pub method: Method,
+    /// Path and query.
+    pub url: String,
+    /// JSON.
+    pub body: Option<String>,
+}
+
+impl Request {
+    /// A question.
+    pub fn get(url: &str) -> Self {
+        Self { method: Method::Get, url: url.to_owned(), body: None }
+    }
+
+    /// A change without a body.
+    pub fn bare(method: Method, url: &str) -> Self {
+        Self { method, url: url.to_owned(), body: None }
+    }
+
+    /// A change.
+    pub fn with(method: Method, url: &str, body: &impl Serialize) -> Self {
+        // What pages send are texts, numbers and lists of them, which are JSON in every case.
+        Self { method, url: url.to_owned(), body: serde_json::to_string(body).ok() }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The server can't be reached, or can't answer now.
+    Away,
+    /// The viewer is not signed in any more.
+    SignedOut,
+    /// The input is wrong.
+    Invalid(Rejection),
+    /// Something else.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// For programs.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// An answer of a version that this page does not know.
+    Unreadable,
+}
+
+impl Failure {
+    /// What an answer that is no success says.
+    pub fn read(status: u16, body: &str) -> Self {
+        if let Ok(InvalidBody { error }) = serde_json::from_str(body) {
+            return Self::Invalid(error);
+        }
+        match (status, serde_json::from_str(body)) {
+            (401, _) => Self::SignedOut,
+            (_, Ok(ProblemBody { error })) => {
+                Self::Refused { status, code: error.code.into(), message: error.message.into() }
+            }
+            (500.., Err(_)) => Self::Away,
+            (_, Err(_)) => Self::Unreadable,
+        }
+    }
+
+    /// For people.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Away => words::AWAY.to_owned(),
+            Self::SignedOut => words::SIGNED_OUT.to_owned(),
+            Self::Invalid(rejection) => {
+                rejection.form_errors.first().cloned().unwrap_or_else(|| words::INVALID.to_owned())
+            }
+            Self::Refused { message, .. } => message.clone(),
+            Self::Unreadable => words::UNREADABLE.to_owned(),
+        }
+    }
+
+    /// What is wrong with a field.
+    pub fn of_field(&self, name: &str) -> Option<String> {
+        let Self::Invalid(rejection) = self else { return None };
+        rejection.field_errors.get(name).map(|messages| messages.join(" "))
+    }
+
+    /// What is wrong with fields that a form does not show.
+    pub fn beside(&self, shown: &[&str]) -> Option<String> {
+        let Self::Invalid(Rejection { form_errors, field_errors }) = self else {
+            return Some(self.message());
+        };
+        let fields = field_errors.iter().filter(|(name, _)| !shown.contains(&name.as_str()));
+        let fields = fields.map(|(name, messages)| format!("{name}: {}", messages.join(" ")));
+        let all: Vec<String> = form_errors.iter().cloned().chain(fields).collect();
+        (!all.is_empty()).then(|| all.join(" "))
+    }
+
+    /// Whether asking again may help.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Away => true,
+            Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            Self::SignedOut | Self::Invalid(_) | Self::Unreadable => false,
+        }
+    }
+}
+
+/// Reads an answer.
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
+    serde_json::from_str(text).map_err(|_| Failure::Unreadable)
+}
+
+/// A question that is under way; dropped, it ends, and nobody hears of it.
+pub struct Asking {
+    is_wanted: Rc<Cell<bool>>,
+    controller: Option<AbortController>,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.is_wanted.set(false);
+        if let Some(controller) = &self.controller {
+            controller.abort();
+        }
+    }
+}
+
+/// Asks, and tells `then` the answer's text, unless what is returned is dropped before.
+pub fn ask(request: Request, credential: &Credential, then: Callback<Result<String, Failure>>) -> Asking {
+    let controller = AbortController::new().ok();
+    let is_wanted = Rc::new(Cell::new(true));
+    let asking = Asking { is_wanted: is_wanted.clone(), controller };
+    let signal = asking.controller.as_ref().map(AbortController::signal);
+    let builder = builder(&request, credential).abort_signal(signal.as_ref());
+    spawn_local(async move {
+        let answer = send(builder, request.body).await;
+        if is_wanted.get() {
+            then.emit(answer);
+        }
+    });
+    asking
+}
+
+/// Changes something: once sent it is done, whoever waits for the answer.
+pub async fn change(request: Request, credential: Credential) -> Result<String, Failure> {
+    let builder = builder(&request, &credential);
+    send(builder, request.body).await
+}
+
+fn builder(request: &Request, credential: &Credential) -> RequestBuilder {
+    let builder = RequestBuilder::new(&request.url).method(match request.method {
+        Method::Get => gloo_net::http::Method::GET,
+        Method::Post => gloo_net::http::Method::POST,
+        Method::Put => gloo_net::http::Method::PUT,
+        Method::Delete => gloo_net::http::Method::DELETE,
+    });
+    match credential.token() {
+        Some(token) => builder.header("Authorization", &format!("Bearer {token}")),
+        None => builder,
+    }
+}
+
+async fn send(builder: RequestBuilder, body: Option<String>) -> Result<String, Failure> {
+    let request = match body {
+        Some(body) => builder.header("Content-Type", "application/json").body(body),
+        None => builder.build(),
+    };
+    let response = request.map_err(|_| Failure::Unreadable)?.send().await.map_err(|_| Failure::Away)?;
+    let text = response.text().await.map_err(|_| Failure::Away)?;
+    if response.ok() { Ok(text) } else { Err(Failure::read(response.status(), &text)) }
+}
+
+/// A URL with a query; values that are not there are left out.
+pub fn url<'a>(path: &str, parameters: impl IntoIterator<Item = (&'a str, Option<String>)>) -> String {
+    let mut url = path.to_owned();
+    let mut separator = '?';
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            url.push(separator);
+            url.push_str(name);
+            url.push('=');
+            url.push_str(&crate::query::encode(&value));
+            separator = '&';
+        }
+    }
+    url
+}
+
+/// Errors by the name of their field, for tests.
+#[cfg(test)]
+pub(crate) fn invalid(fields: &[(&str, &str)]) -> Failure {
+    let field_errors =
+        fields.iter().map(|&(name, message)| (name.to_owned(), vec![message.to_owned()])).collect();
+    Failure::Invalid(Rejection { form_errors: Vec::new(), field_errors })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_no_success_says_what_people_are_told() {
+        let invalid = r#"{"error":{"formErrors":[],"fieldErrors":{"name":["Must not be empty."]}}}"#;
+        let problem = r#"{"error":{"code":"conflict","message":"Something belongs to it."}}"#;
+        for (status, body, message, is_passing) in [
+            (400, invalid, words::INVALID, false),
+            (409, problem, "Something belongs to it.", false),
+            (503, problem, "Something belongs to it.", true),
+            (401, problem, words::SIGNED_OUT, false),
+            (502, "<html>Bad gateway</html>", words::AWAY, true),
+            (404, "<html>Not found</html>", words::UNREADABLE, false),
+        ] {
+            let failure = Failure::read(status, body);
+            assert_eq!(failure.message(), message, "{status}");
+            assert_eq!(failure.is_passing(), is_passing, "{status}");
+        }
+        let failure = Failure::read(400, invalid);
+        assert_eq!(failure.of_field("name").as_deref(), Some("Must not be empty."));
+        assert_eq!(failure.of_field("id"), None);
+        assert_eq!(failure.beside(&["name"]), None, "the form shows it at the field");
+        assert_eq!(failure.beside(&["id"]).as_deref(), Some("name: Must not be empty."));
+    }
+
+    #[test]
+    fn a_url_has_what_there_is() {
+        let parameters = [("a", Some("x y".to_owned())), ("b", None), ("c", Some("1".to_owned()))];
+        assert_eq!(url("/api", parameters), "/api?a=x%20y&c=1");
+        assert_eq!(url("/api", []), "/api");
+    }
+}

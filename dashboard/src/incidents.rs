@@ -1,0 +1,330 @@
+//! Incidents that are open, as they are pushed: for the bell, and for their page.
+//!
+//! [`Open`] is what is known, a function of what the gateway says; [`use_open`] keeps it up to date over a
+//! socket of its own, and asks over HTTP now and then as long as there is none.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
+
+use clickwire_protocol::{
+    alerts::{Alert, News, Severity},
+    live::{ClientMessage, SUBPROTOCOL, ServerMessage, Topic, close},
+};
+use gloo_events::EventListener;
+use gloo_timers::callback::Timeout;
+use uuid::Uuid;
+use wasm_bindgen::JsCast as _;
+use web_sys::{CloseEvent, MessageEvent, WebSocket};
+use yew::prelude::*;
+
+use crate::{
+    account::Credential,
+    api::Incidents,
+    http::{self, Asking, Failure, Request},
+};
+
+/// How often it is asked as long as nothing is pushed, in milliseconds.
+const ASK_EVERY_MS: u32 = 10_000;
+
+/// How long a socket may take until it is given up, in milliseconds.
+const WITHIN_MS: u32 = 5_000;
+
+/// How often a socket is looked after, in milliseconds: less than the gateway's heartbeat.
+const PING_EVERY_MS: u32 = 10_000;
+
+const SUBSCRIPTION: u32 = 1;
+
+/// The incidents that are open.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Open {
+    alerts: BTreeMap<Uuid, Alert>,
+    /// How many are open, those included that were not told.
+    total: i64,
+    /// Whether changes are pushed.
+    pub is_live: bool,
+    /// Whether it is known at all.
+    pub is_known: bool,
+    /// Grows with every piece of news, for what shows more than this.
+    pub version: u64,
+}
+
+impl Open {
+    /// Takes what the gateway says.
+    pub fn take(&mut self, message: ServerMessage) {
+        match message {
+            ServerMessage::Alerts { id: SUBSCRIPTION, total, open, .. } => {
+                self.replace(open, total);
+                self.is_live = true;
+            }
+            ServerMessage::Alert { id: SUBSCRIPTION, change } => {
+                let alert = change.alert;
+                let known = self.alerts.get(&alert.alert_id);
+                if known.is_some_and(|known| known.version > alert.version) {
+                    return;
+                }
+                self.version += 1;
+                match (change.change, known.is_some()) {
+                    (News::Resolved, _) => {
+                        self.alerts.remove(&alert.alert_id);
+                        self.total = (self.total - 1).max(self.alerts.len() as i64);
+                    }
+                    (_, is_known) => {
+                        self.total += i64::from(!is_known);
+                        self.alerts.insert(alert.alert_id, alert);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Replaces all by what was told of so many.
+    pub fn replace(&mut self, open: Vec<Alert>, total: i64) {
+        self.total = total.max(open.len() as i64);
+        self.alerts = open.into_iter().map(|alert| (alert.alert_id, alert)).collect();
+        self.is_known = true;
+        self.version += 1;
+    }
+
+    /// How many are open.
+    pub fn total(&self) -> i64 {
+        self.total
+    }
+
+    /// The worst of them.
+    pub fn worst(&self) -> Option<Severity> {
+        self.alerts.values().map(|alert| alert.severity).max()
+    }
+
+    /// The latest opened first, as the API lists them.
+    pub fn latest(&self) -> Vec<Alert> {
+        let mut latest: Vec<Alert> = self.alerts.values().cloned().collect();
+        latest.sort_by(|a, b| (&b.opened_at, b.alert_id).cmp(&(&a.opened_at, a.alert_id)));
+        latest
+    }
+}
+
+/// What keeps them up to date. Dropped with its component by [`Follower::stop`].
+struct Follower {
+    open: RefCell<Open>,
+    credential: Credential,
+    changed: Callback<Open>,
+    socket: RefCell<Option<(WebSocket, [EventListener; 3])>>,
+    asking: RefCell<Option<Asking>>,
+    /// The next attempt, or the next ping.
+    next: RefCell<Option<Timeout>>,
+    attempts: Cell<u32>,
+    /// Since the last ping.
+    is_heard: Cell<bool>,
+    is_over: Cell<bool>,
+}
+
+impl Follower {
+    fn start(credential: Credential, changed: Callback<Open>) -> Rc<Self> {
+        let follower = Rc::new(Self {
+            open: RefCell::default(),
+            credential,
+            changed,
+            socket: RefCell::default(),
+            asking: RefCell::default(),
+            next: RefCell::default(),
+            attempts: Cell::default(),
+            is_heard: Cell::default(),
+            is_over: Cell::default(),
+        });
+        follower.connect();
+        follower
+    }
+
+    fn stop(&self) {
+        self.is_over.set(true);
+        if let Some((socket, _)) = self.socket.take() {
+            // Closing what is closed already is no error; there is no other.
+            socket.close().ok();
+        }
+        self.next.take();
+        self.asking.take();
+    }
+
+    fn connect(self: &Rc<Self>) {
+        let socket = address().and_then(|url| WebSocket::new_with_str(&url, SUBPROTOCOL).ok());
+        let Some(socket) = socket else { return self.lost(0) };
+        let this = self.clone();
+        let opened = EventListener::new(&socket, "open", move |_| {
+            let token = this.credential.token().map(str::to_owned);
+            this.say(&ClientMessage::Auth { token });
+            let view = Topic::Alerts {};
+            this.say(&ClientMessage::Subscribe {
+                id: SUBSCRIPTION,
+                view,
+                since: None,
+                min_interval_ms: None,
+            });
+        });
+        let this = self.clone();
+        let received = EventListener::new(&socket, "message", move |event| {
+            let text = event.dyn_ref::<MessageEvent>().and_then(|event| event.data().as_string());
+            if let Some(message) = text.and_then(|text| serde_json::from_str::<ServerMessage>(&text).ok()) {
+                this.hear(message);
+            }
+        });
+        let this = self.clone();
+        let closed = EventListener::new(&socket, "close", move |event| {
+            this.lost(event.dyn_ref::<CloseEvent>().map_or(0, CloseEvent::code));
+        });
+        self.socket.replace(Some((socket, [opened, received, closed])));
+        let this = self.clone();
+        // A socket that a policy blocks gives no event at all.
+        self.next.replace(Some(Timeout::new(WITHIN_MS, move || this.lost(0))));
+    }
+
+    fn say(&self, message: &ClientMessage) {
+        if let Some((socket, _)) = &*self.socket.borrow()
+            && let Ok(text) = serde_json::to_string(message)
+        {
+            // It fails only on a socket whose close event is on its way.
+            socket.send_with_str(&text).ok();
+        }
+    }
+
+    fn hear(self: &Rc<Self>, message: ServerMessage) {
+        self.is_heard.set(true);
+        let was_live = self.open.borrow().is_live;
+        self.open.borrow_mut().take(message);
+        if !was_live && self.open.borrow().is_live {
+            self.attempts.set(0);
+            self.ping_later();
+        }
+        self.changed.emit(self.open.borrow().clone());
+    }
+
+    fn ping_later(self: &Rc<Self>) {
+        let this = self.clone();
+        self.next.replace(Some(Timeout::new(PING_EVERY_MS, move || {
+            if !this.is_heard.replace(false) {
+                return this.lost(0);
+            }
+            this.say(&ClientMessage::Ping {});
+            this.ping_later();
+        })));
+    }
+
+    fn lost(self: &Rc<Self>, code: u16) {
+        if self.is_over.get() {
+            return;
+        }
+        if let Some((socket, _)) = self.socket.take() {
+            socket.close().ok();
+        }
+        self.open.borrow_mut().is_live = false;
+        self.changed.emit(self.open.borrow().clone());
+        self.ask();
+        if code == close::UNAUTHORIZED {
+            return;
+        }
+        let attempt = self.attempts.get();
+        self.attempts.set(attempt.saturating_add(1));
+        let longest = f64::from((1_000_u32 << attempt.min(3)).min(ASK_EVERY_MS));
+        let after_ms = (longest * (0.5 + js_sys::Math::random() / 2.0)) as u32;
+        let this = self.clone();
+        self.next.replace(Some(Timeout::new(after_ms, move || this.connect())));
+    }
+
+    fn ask(self: &Rc<Self>) {
+        let this = self.clone();
+        let then = Callback::from(move |answer: Result<String, Failure>| {
+            let told = answer.and_then(|text| http::read::<Incidents>(&text));
+            if let Ok(Incidents { data, .. }) = told
+                && !this.open.borrow().is_live
+            {
+                let total = data.len() as i64;
+                this.open.borrow_mut().replace(data, total);
+                this.changed.emit(this.open.borrow().clone());
+            }
+        });
+        let asking = http::ask(Request::get("/api/v1/alerts?limit=200"), &self.credential, then);
+        self.asking.replace(Some(asking));
+    }
+}
+
+fn address() -> Option<String> {
+    let location = web_sys::window()?.location();
+    let scheme = if location.protocol().ok()? == "https:" { "wss" } else { "ws" };
+    Some(format!("{scheme}://{}/api/v1/live", location.host().ok()?))
+}
+
+/// The open incidents, up to date, if the viewer looks after them.
+#[hook]
+pub fn use_open(credential: &Credential, is_wanted: bool) -> Open {
+    let open = use_state_eq(Open::default);
+    {
+        let open = open.setter();
+        use_effect_with((credential.clone(), is_wanted), move |(credential, is_wanted)| {
+            let changed = Callback::from(move |now| open.set(now));
+            let follower = is_wanted.then(|| Follower::start(credential.clone(), changed));
+            move || {
+                if let Some(follower) = follower {
+                    follower.stop();
+                }
+            }
+        });
+    }
+    (*open).clone()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use clickwire_protocol::alerts::{Change, Kind};
+    use serde_json::json;
+
+    use super::*;
+
+    pub(crate) fn alert(number: u128, severity: Severity) -> Alert {
+        Alert {
+            alert_id: Uuid::from_u128(number),
+            kind: Kind::FraudRate,
+            subject: "camp_001".into(),
+            advertiser_id: None,
+            campaign_id: None,
+            severity,
+            opened_at: format!("2026-11-28T10:00:{number:02}Z"),
+            last_seen_at: "2026-11-28T10:05:00Z".into(),
+            resolved_at: None,
+            acknowledged_at: None,
+            acknowledged_by: None,
+            details: json!({"clicks": 100, "invalid": 31}),
+            version: 1,
+        }
+    }
+
+    fn news(change: News, alert: Alert) -> ServerMessage {
+        let change = Change { seq: 1, change, changed_at: alert.last_seen_at.clone(), alert };
+        ServerMessage::Alert { id: SUBSCRIPTION, change: Box::new(change) }
+    }
+
+    #[test]
+    fn what_is_open_follows_the_news() {
+        let mut open = Open::default();
+        let first = vec![alert(1, Severity::Warning)];
+        open.take(ServerMessage::Alerts { id: SUBSCRIPTION, seq: 7, total: 3, open: first });
+        assert!(open.is_live && open.is_known);
+        assert_eq!((open.total(), open.worst()), (3, Some(Severity::Warning)));
+        open.take(news(News::Opened, alert(2, Severity::Critical)));
+        assert_eq!((open.total(), open.worst()), (4, Some(Severity::Critical)));
+        assert_eq!(open.latest()[0].alert_id, Uuid::from_u128(2), "the latest first");
+
+        let newer = Alert { version: 3, acknowledged_by: Some("Anna".into()), ..alert(1, Severity::Warning) };
+        open.take(news(News::Acknowledged, newer.clone()));
+        assert_eq!(open.total(), 4, "one that is known");
+        open.take(news(News::Escalated, Alert { version: 2, ..alert(1, Severity::Critical) }));
+        assert_eq!(open.latest()[1], newer, "older news changes nothing");
+
+        open.take(news(News::Resolved, alert(2, Severity::Critical)));
+        assert_eq!((open.total(), open.worst()), (3, Some(Severity::Warning)));
+        open.take(news(News::Resolved, alert(9, Severity::Critical)));
+        assert_eq!(open.total(), 2, "one of those that were not told");
+    }
+}

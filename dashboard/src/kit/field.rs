@@ -1,0 +1,115 @@
+//! A field of a form: its label, what it is for, and what is wrong with it.
+
+use web_sys::HtmlInputElement;
+use yew::prelude::*;
+
+/// What a field shows.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// Its name, unique on the page.
+    pub id: AttrValue,
+    /// What is entered.
+    pub label: AttrValue,
+    /// What stands in it.
+    pub value: AttrValue,
+    /// Hears what is entered.
+    pub oninput: Callback<String>,
+    /// What it is for.
+    #[prop_or_default]
+    pub hint: AttrValue,
+    /// What is wrong with it.
+    #[prop_or_default]
+    pub error: Option<String>,
+    /// What kind of text it takes.
+    #[prop_or(AttrValue::Static("text"))]
+    pub kind: AttrValue,
+    /// Something like what is wanted.
+    #[prop_or_default]
+    pub placeholder: AttrValue,
+    /// Without it the form is not sent.
+    #[prop_or_default]
+    pub required: bool,
+    /// It can't be changed.
+    #[prop_or_default]
+    pub disabled: bool,
+    /// The focus begins here.
+    #[prop_or_default]
+    pub first: bool,
+}
+
+/// The field.
+#[component]
+pub fn Field(props: &Props) -> Html {
+    let node = use_node_ref();
+    {
+        let node = node.clone();
+        use_effect_with(props.first, move |&first| {
+            if first {
+                // Without focus one has to click first: no harm.
+                node.cast::<HtmlInputElement>().and_then(|field| field.focus().ok());
+            }
+        });
+    }
+    let oninput = props.oninput.reform(|event: InputEvent| {
+        event.target_dyn_into::<HtmlInputElement>().map(|field| field.value()).unwrap_or_default()
+    });
+    let (hint_id, error_id) = (format!("{}-hint", props.id), format!("{}-error", props.id));
+    let described = match (&props.error, props.hint.is_empty()) {
+        (Some(_), true) => Some(error_id.clone()),
+        (Some(_), false) => Some(format!("{error_id} {hint_id}")),
+        (None, false) => Some(hint_id.clone()),
+        (None, true) => None,
+    };
+    html! {
+        <div class="field">
+            <label for={&props.id}>{ &props.label }</label>
+            <input ref={node} id={&props.id} name={&props.id} type={&props.kind} value={&props.value} {oninput} autocomplete="off" autocapitalize="none"
+                spellcheck="false" placeholder={&props.placeholder} required={props.required} disabled={props.disabled}
+                aria-invalid={props.error.is_some().then_some("true")} aria-describedby={described} />
+            if let Some(error) = &props.error {
+                <p class="field-error" id={error_id}>{ error }</p>
+            }
+            if !props.hint.is_empty() {
+                <p class="field-hint" id={hint_id}>{ &props.hint }</p>
+            }
+        </div>
+    }
+}
+
+/// The text of a field, and what changes it.
+#[hook]
+pub fn use_field(begin: &str) -> (String, Callback<String>) {
+    let text = use_state(|| begin.to_owned());
+    let change = {
+        let text = text.setter();
+        Callback::from(move |entered| text.set(entered))
+    };
+    ((*text).clone(), change)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::render, *};
+
+    fn props(hint: &'static str, error: Option<&str>) -> Props {
+        yew::props!(Props {
+            id: "name",
+            label: "Name",
+            value: "Northwind",
+            oninput: Callback::noop(),
+            hint,
+            error: error.map(str::to_owned)
+        })
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_said_at_the_field_and_read_with_it() {
+        let calm = render::<Field>(props("", None)).await;
+        assert!(calm.contains(r#"<label for="name">Name</label>"#) && !calm.contains("aria-"), "{calm}");
+        let hinted = render::<Field>(props("For people.", None)).await;
+        assert!(hinted.contains(r#"aria-describedby="name-hint""#), "{hinted}");
+        let wrong = render::<Field>(props("For people.", Some("Must not be empty."))).await;
+        assert!(wrong.contains(r#"aria-describedby="name-error name-hint""#), "{wrong}");
+        assert!(wrong.contains(r#"aria-invalid="true""#) && wrong.contains("Must not be empty."), "{wrong}");
+    }
+}

@@ -1,0 +1,142 @@
+//! A button with choices below it.
+
+use wasm_bindgen::JsCast as _;
+use web_sys::{HtmlElement, Node};
+use yew::prelude::*;
+
+/// A choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// What it is called in [`Props::onchoose`].
+    pub key: AttrValue,
+    /// What it says.
+    pub text: AttrValue,
+}
+
+impl Item {
+    /// A choice.
+    pub fn new(key: impl Into<AttrValue>, text: impl Into<AttrValue>) -> Self {
+        Self { key: key.into(), text: text.into() }
+    }
+}
+
+/// What a menu shows.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// The button's content.
+    pub button: Html,
+    /// The button's name where its content is a sign.
+    pub label: AttrValue,
+    /// What stands above the choices.
+    #[prop_or_default]
+    pub head: Html,
+    /// The choices.
+    pub items: Vec<Item>,
+    /// Hears the key of what is chosen.
+    pub onchoose: Callback<AttrValue>,
+    /// The style of the button.
+    #[prop_or(AttrValue::Static("quiet"))]
+    pub style: AttrValue,
+}
+
+/// The menu: arrows move in it, Escape and whatever is outside close it.
+#[component]
+pub fn Menu(props: &Props) -> Html {
+    let is_open = use_state_eq(|| false);
+    let (root, list) = (use_node_ref(), use_node_ref());
+    {
+        let list = list.clone();
+        use_effect_with(*is_open, move |&is_open| {
+            if is_open {
+                let first = list.cast::<web_sys::Element>().and_then(|list| list.first_element_child());
+                focus(first);
+            }
+        });
+    }
+    let close = {
+        let (is_open, root) = (is_open.clone(), root.clone());
+        move || {
+            is_open.set(false);
+            focus(root.cast::<web_sys::Element>().and_then(|root| root.first_element_child()));
+        }
+    };
+    let onkeydown = {
+        let (is_open, close) = (is_open.clone(), close.clone());
+        Callback::from(move |event: KeyboardEvent| {
+            if !*is_open {
+                return;
+            }
+            let at = event.target_dyn_into::<web_sys::Element>();
+            match event.key().as_str() {
+                "Escape" => close(),
+                "ArrowDown" => focus(at.and_then(|at| at.next_element_sibling())),
+                "ArrowUp" => focus(at.and_then(|at| at.previous_element_sibling())),
+                _ => return,
+            }
+            event.prevent_default();
+        })
+    };
+    let onfocusout = {
+        let (is_open, root) = (is_open.clone(), root.clone());
+        Callback::from(move |event: FocusEvent| {
+            let to = event.related_target().and_then(|to| to.dyn_into::<Node>().ok());
+            let stays = root.cast::<Node>().is_some_and(|root| root.contains(to.as_ref()));
+            if !stays {
+                is_open.set(false);
+            }
+        })
+    };
+    let toggle = {
+        let is_open = is_open.clone();
+        Callback::from(move |_: MouseEvent| is_open.set(!*is_open))
+    };
+    html! {
+        <div class="menu" ref={root} {onkeydown} {onfocusout}>
+            <button type="button" class={props.style.to_string()} aria-haspopup="menu" aria-expanded={is_open.to_string()}
+                aria-label={&props.label} onclick={toggle}>{ props.button.clone() }</button>
+            if *is_open {
+                <div class="menu-panel">
+                    { props.head.clone() }
+                    <div role="menu" aria-label={&props.label} ref={list}>
+                        { for props.items.iter().map(|item| {
+                            let (key, onchoose, close) = (item.key.clone(), props.onchoose.clone(), close.clone());
+                            let onclick = Callback::from(move |_: MouseEvent| {
+                                close();
+                                onchoose.emit(key.clone());
+                            });
+                            html! { <button type="button" role="menuitem" key={item.key.as_str()} data-key={&item.key} {onclick}>{ &item.text }</button> }
+                        }) }
+                    </div>
+                </div>
+            }
+        </div>
+    }
+}
+
+fn focus(element: Option<web_sys::Element>) {
+    // What can't have the focus leaves it where it is.
+    element
+        .and_then(|element| element.dyn_into::<HtmlElement>().ok())
+        .and_then(|element| element.focus().ok());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::render, *};
+
+    #[tokio::test]
+    async fn a_closed_menu_says_that_it_can_be_opened() {
+        let menu = render::<Menu>(yew::props!(Props {
+            button: html! { "Anna" },
+            label: "You",
+            items: vec![Item::new("out", "Sign out")],
+            onchoose: Callback::noop()
+        }))
+        .await;
+        assert!(
+            menu.contains(r#"aria-haspopup="menu""#) && menu.contains(r#"aria-expanded="false""#),
+            "{menu}"
+        );
+        assert!(!menu.contains("Sign out"), "{menu}");
+    }
+}

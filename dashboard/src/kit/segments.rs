@@ -1,0 +1,50 @@
+//! One of a few, all in sight.
+
+use yew::prelude::*;
+
+/// What there is to choose from.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// What is chosen.
+    pub label: AttrValue,
+    /// Keys and what they say.
+    pub options: Vec<(AttrValue, AttrValue)>,
+    /// The key of the one that is chosen.
+    pub value: AttrValue,
+    /// Hears another key.
+    pub onchoose: Callback<AttrValue>,
+}
+
+/// The choices side by side.
+#[component]
+pub fn Segments(props: &Props) -> Html {
+    html! {
+        <div class="segments" role="group" aria-label={&props.label}>
+            { for props.options.iter().map(|(key, text)| {
+                let (chosen, onchoose) = (key.clone(), props.onchoose.clone());
+                html! {
+                    <button type="button" key={key.as_str()} data-key={key} aria-pressed={(*key == props.value).to_string()}
+                        onclick={Callback::from(move |_: MouseEvent| onchoose.emit(chosen.clone()))}>{ text }</button>
+                }
+            }) }
+        </div>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::render, *};
+
+    #[tokio::test]
+    async fn the_one_that_is_chosen_is_pressed() {
+        let props = Props {
+            label: "Window".into(),
+            options: vec![("1h".into(), "1h".into()), ("4h".into(), "4h".into())],
+            value: "4h".into(),
+            onchoose: Callback::noop(),
+        };
+        let segments = render::<Segments>(props).await;
+        assert_eq!(segments.matches(r#"aria-pressed="true""#).count(), 1);
+        assert!(segments.contains(r#"data-key="4h" aria-pressed="true""#), "{segments}");
+    }
+}

@@ -1,0 +1,65 @@
+//! One of many.
+
+use web_sys::HtmlSelectElement;
+use yew::prelude::*;
+
+/// What there is to choose from.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// Its name, unique on the page.
+    pub id: AttrValue,
+    /// What is chosen.
+    pub label: AttrValue,
+    /// Keys and what they say.
+    pub options: Vec<(AttrValue, AttrValue)>,
+    /// The key of the one that is chosen.
+    pub value: AttrValue,
+    /// Hears another key.
+    pub onchoose: Callback<AttrValue>,
+    /// The label is only read aloud: what is chosen says it all.
+    #[prop_or_default]
+    pub bare: bool,
+}
+
+/// The browser's own list.
+#[component]
+pub fn Select(props: &Props) -> Html {
+    let onchange = props.onchoose.reform(|event: Event| {
+        let chosen = event.target_dyn_into::<HtmlSelectElement>().map(|select| select.value());
+        AttrValue::from(chosen.unwrap_or_default())
+    });
+    html! {
+        <div class={if props.bare { "select bare" } else { "field select" }}>
+            <label for={&props.id} class={props.bare.then_some("hidden")}>{ &props.label }</label>
+            <select id={&props.id} {onchange} title={props.bare.then(|| props.label.clone())}>
+                { for props.options.iter().map(|(key, text)| html! {
+                    <option key={key.as_str()} value={key} selected={*key == props.value}>{ text }</option>
+                }) }
+            </select>
+        </div>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::render, *};
+
+    #[tokio::test]
+    async fn the_choice_has_a_name_even_if_it_is_not_seen() {
+        let props = |bare| {
+            yew::props!(Props {
+                id: "zone",
+                label: "Time zone",
+                options: vec![("UTC".into(), "UTC".into()), ("Asia/Tokyo".into(), "Tokyo".into())],
+                value: "Asia/Tokyo",
+                onchoose: Callback::noop(),
+                bare
+            })
+        };
+        let seen = render::<Select>(props(false)).await;
+        assert!(seen.contains(r#"<label for="zone">Time zone</label>"#), "{seen}");
+        assert!(seen.contains(r#"value="Asia/Tokyo" selected"#), "{seen}");
+        let bare = render::<Select>(props(true)).await;
+        assert!(bare.contains(r#"<label for="zone" class="hidden">"#), "{bare}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Numbers and times as the viewer's browser writes them, in the viewer's zone (`Intl`). Natively, where tests run,
+//! as English has them and in UTC.
+
+#[cfg(target_arch = "wasm32")]
+pub use browser::{number, percent, time, zone};
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::{number, percent, time, zone};
+
+/// How precise a time of day is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// `20:03`
+    Minutes,
+    /// `20:03:17`
+    Seconds,
+}
+
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use js_sys::{
+        Array, Date, Function,
+        Intl::{DateTimeFormat, NumberFormat},
+        Object, Reflect,
+    };
+    use wasm_bindgen::JsValue;
+
+    use super::Precision;
+
+    /// The formats that the page needs; to make one takes far longer than to use it.
+    struct Formats {
+        /// By the number of decimals.
+        numbers: [Function; 3],
+        percents: [Function; 2],
+        minutes: Function,
+        seconds: Function,
+        zone: String,
+    }
+
+    thread_local! {
+        static FORMATS: Formats = Formats::new();
+    }
+
+    fn options(of: &[(&str, JsValue)]) -> Object {
+        let options = Object::new();
+        for (name, value) in of {
+            // A plain object takes any property.
+            Reflect::set(&options, &JsValue::from_str(name), value).ok();
+        }
+        options
+    }
+
+    impl Formats {
+        fn new() -> Self {
+            let of_numbers = |style: &str, decimals: u32| {
+                let options = options(&[
+                    ("style", style.into()),
+                    ("minimumFractionDigits", if style == "percent" { decimals.into() } else { 0.into() }),
+                    ("maximumFractionDigits", decimals.into()),
+                ]);
+                NumberFormat::new(&Array::new(), &options).format()
+            };
+            let of_times = |more: &[(&str, JsValue)]| {
+                let common =
+                    [("hour", "2-digit".into()), ("minute", "2-digit".into()), ("hourCycle", "h23".into())];
+                DateTimeFormat::new(&Array::new(), &options(&[&common, more].concat()))
+            };
+            let minutes = of_times(&[]);
+            let resolved = minutes.resolved_options();
+            Self {
+                numbers: [0, 1, 2].map(|decimals| of_numbers("decimal", decimals)),
+                percents: [0, 1].map(|decimals| of_numbers("percent", decimals)),
+                zone: Reflect::get(&resolved, &"timeZone".into())
+                    .ok()
+                    .and_then(|zone| zone.as_string())
+                    .unwrap_or_default(),
+                minutes: minutes.format(),
+                seconds: of_times(&[("second", "2-digit".into())]).format(),
+            }
+        }
+    }
+
+    fn formatted(format: impl for<'a> FnOnce(&'a Formats) -> &'a Function, value: &JsValue) -> String {
+        FORMATS.with(|formats| {
+            let text = format(formats).call1(&JsValue::UNDEFINED, value).ok();
+            text.and_then(|text| text.as_string()).unwrap_or_default()
+        })
+    }
+
+    /// A number with at most so many decimals, up to two.
+    pub fn number(value: f64, decimals: usize) -> String {
+        formatted(|formats| &formats.numbers[decimals.min(2)], &value.into())
+    }
+
+    /// A share as a percentage with no decimal, or one.
+    pub fn percent(share: f64, decimals: usize) -> String {
+        formatted(|formats| &formats.percents[decimals.min(1)], &share.into())
+    }
+
+    /// The time of day at a moment, in milliseconds since the Unix epoch.
+    pub fn time(at_ms: i64, precision: Precision) -> String {
+        let at = Date::new(&(at_ms as f64).into());
+        match precision {
+            Precision::Minutes => formatted(|formats| &formats.minutes, &at),
+            Precision::Seconds => formatted(|formats| &formats.seconds, &at),
+        }
+    }
+
+    /// The name of the viewer's zone.
+    pub fn zone() -> String {
+        FORMATS.with(|formats| formats.zone.clone())
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use super::Precision;
+
+    /// A number with at most so many decimals, up to two.
+    pub fn number(value: f64, decimals: usize) -> String {
+        let text = format!("{:.*}", decimals.min(2), value.abs());
+        let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+        let mut grouped = String::new();
+        for (n, digit) in whole.chars().enumerate() {
+            if n > 0 && (whole.len() - n).is_multiple_of(3) {
+                grouped.push(',');
+            }
+            grouped.push(digit);
+        }
+        let fraction = fraction.trim_end_matches('0');
+        let sign = if value < 0.0 { "-" } else { "" };
+        if fraction.is_empty() { format!("{sign}{grouped}") } else { format!("{sign}{grouped}.{fraction}") }
+    }
+
+    /// A share as a percentage with no decimal, or one.
+    pub fn percent(share: f64, decimals: usize) -> String {
+        format!("{:.*}%", decimals.min(1), share * 100.0)
+    }
+
+    /// The time of day at a moment, in milliseconds since the Unix epoch.
+    pub fn time(at_ms: i64, precision: Precision) -> String {
+        let second = at_ms.div_euclid(1_000).rem_euclid(24 * 3_600);
+        let (hour, minute) = (second / 3_600, second / 60 % 60);
+        match precision {
+            Precision::Minutes => format!("{hour:02}:{minute:02}"),
+            Precision::Seconds => format!("{hour:02}:{minute:02}:{:02}", second % 60),
+        }
+    }
+
+    /// The name of the viewer's zone.
+    pub fn zone() -> String {
+        "UTC".to_owned()
+    }
+}

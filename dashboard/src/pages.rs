@@ -1,0 +1,113 @@
+//! Pages, one a file; what they are made of is the [`kit`](crate::kit).
+
+use yew::prelude::*;
+
+use crate::ask::Mutation;
+
+pub mod accounts;
+pub mod ads;
+pub mod advertisers;
+pub mod audit;
+pub mod campaigns;
+pub mod explore;
+pub mod incidents;
+pub mod keys;
+pub mod setup;
+pub mod welcome;
+
+/// A page with its title, and what can be done on it.
+#[derive(Clone, PartialEq, Properties)]
+pub struct SheetProps {
+    /// The title.
+    pub title: AttrValue,
+    /// What can be done.
+    #[prop_or_default]
+    pub actions: Html,
+    /// Details beside the content.
+    #[prop_or_default]
+    pub aside: Option<Html>,
+    /// The content.
+    pub children: Html,
+}
+
+/// A page.
+#[component]
+pub fn Sheet(props: &SheetProps) -> Html {
+    html! {
+        <main class={classes!("sheet", props.aside.is_some().then_some("with-aside"))}>
+            <div class="sheet-main">
+                <div class="sheet-head">
+                    <h1><bdi>{ &props.title }</bdi></h1>
+                    <div class="sheet-actions">{ props.actions.clone() }</div>
+                </div>
+                { props.children.clone() }
+            </div>
+            if let Some(aside) = &props.aside {
+                { aside.clone() }
+            }
+        </main>
+    }
+}
+
+/// What names a thing that is not there yet, in an address.
+pub(crate) const NEW: &str = "+";
+
+/// An id as tables show it.
+pub(crate) fn id(text: &str) -> Html {
+    html! { <code class="id">{ text }</code> }
+}
+
+/// A name, in whichever direction it is written.
+pub(crate) fn name(text: &str) -> Html {
+    html! { <bdi class="name" title={text.to_owned()}>{ text }</bdi> }
+}
+
+/// What follows a change: it is said, and whoever waits for it hears of it.
+pub(crate) fn done(toast: &Callback<AttrValue>, said: &'static str, then: &Callback<()>) -> Callback<String> {
+    let (toast, then) = (toast.clone(), then.clone());
+    Callback::from(move |_| {
+        toast.emit(said.into());
+        then.emit(());
+    })
+}
+
+/// What is wrong with a change beside the fields that say it themselves.
+pub(crate) fn beside(mutation: &Mutation, fields: &[&str]) -> Html {
+    let text = mutation.failure.as_ref().and_then(|failure| failure.beside(fields));
+    html! { if let Some(text) = text { <p class="problem" role="alert">{ text }</p> } }
+}
+
+/// What is wrong with a field.
+pub(crate) fn wrong(mutation: &Mutation, field: &str) -> Option<String> {
+    mutation.failure.as_ref().and_then(|failure| failure.of_field(field))
+}
+
+/// A form's event, kept from loading another page.
+pub(crate) fn on_submit(then: impl Fn() + 'static) -> Callback<SubmitEvent> {
+    Callback::from(move |event: SubmitEvent| {
+        event.prevent_default();
+        then();
+    })
+}
+
+/// A click that sets something.
+pub(crate) fn sets<T: Clone + PartialEq + 'static>(state: &UseStateHandle<T>, value: T) -> Callback<()> {
+    let state = state.clone();
+    Callback::from(move |()| state.set(value.clone()))
+}
+
+/// The URL of a registered thing.
+pub(crate) fn registered(kind: &str, id: &str) -> String {
+    format!("/api/v1/admin/{kind}/{}", crate::query::encode(id.trim()))
+}
+
+/// A list of texts out of a field.
+pub(crate) fn listed(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// What forgets something.
+pub(crate) fn sets_none<T: 'static>(state: &UseStateHandle<Option<T>>) -> Callback<()> {
+    let state = state.setter();
+    Callback::from(move |()| state.set(None))
+}

@@ -1,0 +1,256 @@
+//! `/accounts`: people, what they may do and see. Passwords that are given are shown once.
+
+use serde_json::json;
+use yew::prelude::*;
+
+use super::{NEW, Sheet, beside, done, name, on_submit, sets, wrong};
+use crate::{
+    access::use_access,
+    api::{Account, IssuedAccount, Page, Role},
+    ask::{use_mutation, use_pages},
+    frame::View,
+    http::{Method, Request},
+    kit::{
+        Badge, Column, Confirm, Dialog, Drawer, Empty, Field, Pager, Problem, Secret, Segments, Table, Tone,
+        use_field, use_toast,
+    },
+    query::Query,
+    route::Route,
+    router::{Link, Place, use_router},
+    words,
+};
+
+const ACCOUNTS: &str = "/api/v1/admin/accounts";
+
+/// What the page is about.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// The address.
+    pub view: View,
+}
+
+/// The page.
+#[component]
+pub fn Accounts(props: &Props) -> Html {
+    let (access, router) = (use_access(), use_router());
+    let list = use_pages::<Page<Account>>(Some(ACCOUNTS.to_owned()));
+    let issued = use_state_eq(|| None::<IssuedAccount>);
+    let query = props.view.place.query.clone();
+    let chosen = query.part.clone();
+    let at = move |part: Option<String>| Place::new(Route::Accounts, Query { part, ..query.clone() });
+    let close = {
+        let (router, to) = (router.clone(), at(None));
+        Callback::from(move |()| router.go(to.clone()))
+    };
+    let onchanged = {
+        let (reload, close) = (list.reload.clone(), close.clone());
+        Callback::from(move |()| {
+            reload.emit(());
+            close.emit(());
+        })
+    };
+    let onissued = {
+        let (issued, onchanged) = (issued.clone(), onchanged.clone());
+        Callback::from(move |account| {
+            issued.set(Some(account));
+            onchanged.emit(());
+        })
+    };
+    let aside = chosen.as_deref().map(|chosen| {
+        let account = list.rows.iter().find(|row| row.account_id.to_string() == chosen).cloned();
+        let title = account.as_ref().map_or(words::NEW_ACCOUNT.to_owned(), |known| known.login.clone());
+        let key = format!("{chosen} {}", account.is_some());
+        html! {
+            <Drawer {title} onclose={close.clone()} {key}>
+                if chosen == NEW || account.is_some() {
+                    <Form {account} onchanged={onchanged.clone()} onissued={onissued.clone()} />
+                } else if !list.is_loading {
+                    <Empty title={words::NO_SUCH_ACCOUNT} />
+                }
+            </Drawer>
+        }
+    });
+    let row = {
+        let (rows, at, zone) = (list.rows.clone(), at.clone(), props.view.zone.clone());
+        Callback::from(move |index: usize| {
+            let account = &rows[index];
+            let sees: Vec<String> = account.advertisers.iter().map(|id| access.advertiser_name(id)).collect();
+            let sees = if account.role == Role::Advertiser {
+                sees.join(", ")
+            } else {
+                words::ALL_ADVERTISERS.to_owned()
+            };
+            vec![
+                html! { <Link to={at(Some(account.account_id.to_string()))}>{ name(&account.login) }</Link> },
+                name(&account.name),
+                html! { words::role(account.role) },
+                name(&sees),
+                match &account.disabled_at {
+                    Some(at) => {
+                        html! { <span title={zone.stamp(at)}><Badge text={words::DISABLED} /></span> }
+                    }
+                    None => html! { <Badge text={words::ENABLED} tone={Tone::Good} /> },
+                },
+                html! { zone.stamp(&account.created_at) },
+            ]
+        })
+    };
+    let columns = [words::LOGIN, words::NAME, words::ROLE, words::SEES, words::STATE, words::CREATED];
+    let actions = html! { <Link class="primary" to={at(Some(NEW.to_owned()))}>{ words::NEW_ACCOUNT }</Link> };
+    let forget = sets(&issued, None);
+    html! {
+        <Sheet title={words::ACCOUNTS} {actions} {aside}>
+            if let Some(failure) = list.failure.clone() {
+                <Problem {failure} onretry={list.reload.clone()} />
+            }
+            <Table caption={words::ACCOUNTS} columns={columns.map(Column::text).to_vec()} rows={list.rows.len()} {row}
+                selected={list.rows.iter().position(|row| Some(row.account_id.to_string()) == chosen)} loading={list.is_loading && list.rows.is_empty()}
+                empty={html! { <Empty title={words::NO_ACCOUNTS} text={words::NO_ACCOUNTS_WHY} /> }} />
+            <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
+            if let Some(account) = &*issued {
+                <Dialog title={words::password_of(&account.login)} onclose={forget.clone()}>
+                    <p>{ words::PASSWORD_ONCE }</p>
+                    <Secret text={account.password.clone()} what={words::THE_PASSWORD} testid="secret" />
+                    <div class="form-end"><button type="button" class="primary" onclick={forget.reform(|_: MouseEvent| ())}>{ words::SECRET_KEPT }</button></div>
+                </Dialog>
+            }
+        </Sheet>
+    }
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct FormProps {
+    /// `None`: a new one.
+    account: Option<Account>,
+    onchanged: Callback<()>,
+    onissued: Callback<IssuedAccount>,
+}
+
+/// What is asked before it is done.
+#[derive(Clone, Copy, PartialEq)]
+enum Asks {
+    Nothing,
+    Reset,
+    SignOut,
+}
+
+#[component]
+fn Form(props: &FormProps) -> Html {
+    let (access, mutation, toast) = (use_access(), use_mutation(), use_toast());
+    let asks = use_state_eq(|| Asks::Nothing);
+    let known = props.account.as_ref();
+    let (login, onlogin) = use_field(known.map(|known| known.login.as_str()).unwrap_or_default());
+    let (label, onlabel) = use_field(known.map(|known| known.name.as_str()).unwrap_or_default());
+    let role = use_state_eq(|| AttrValue::from(known.map_or(Role::Advertiser, |known| known.role).as_str()));
+    let sees = use_state_eq(|| known.map(|known| known.advertisers.clone()).unwrap_or_default());
+    let is_disabled = known.is_some_and(|known| known.disabled_at.is_some());
+    let url = known.map_or(ACCOUNTS.to_owned(), |known| format!("{ACCOUNTS}/{}", known.account_id));
+    let is_advertiser = *role == Role::Advertiser.as_str();
+    let advertisers = if is_advertiser { (*sees).clone() } else { Vec::new() };
+    let profile = json!({ "name": label, "role": role.as_str(), "advertisers": advertisers });
+    let change = {
+        let (mutation, url, profile) = (mutation.clone(), url.clone(), profile.clone());
+        let then = done(&toast, words::SAVED, &props.onchanged);
+        move |is_disabled: bool| {
+            let mut body = profile.clone();
+            body["is_disabled"] = json!(is_disabled);
+            mutation.send(Request::with(Method::Put, &url, &body), then.clone());
+        }
+    };
+    let onsubmit = match known {
+        Some(_) => {
+            let change = change.clone();
+            on_submit(move || change(is_disabled))
+        }
+        None => {
+            let (mutation, onissued, mut body) = (mutation.clone(), props.onissued.clone(), profile);
+            body["login"] = json!(login);
+            on_submit(move || mutation.run(Request::with(Method::Post, ACCOUNTS, &body), onissued.clone()))
+        }
+    };
+    let onreset = {
+        let (mutation, onissued, url, asks) =
+            (mutation.clone(), props.onissued.clone(), url.clone(), asks.clone());
+        Callback::from(move |()| {
+            asks.set(Asks::Nothing);
+            mutation.run(Request::bare(Method::Post, &format!("{url}/password")), onissued.clone());
+        })
+    };
+    let onsignout = {
+        let (mutation, asks) = (mutation.clone(), asks.clone());
+        let then = done(&toast, words::SIGNED_OUT_EVERYWHERE, &Callback::noop());
+        Callback::from(move |()| {
+            asks.set(Asks::Nothing);
+            mutation.send(Request::bare(Method::Post, &format!("{url}/sign-out")), then.clone());
+        })
+    };
+    let roles = Role::ALL.map(|role| (role.as_str().into(), words::role(role).into())).to_vec();
+    let onrole = {
+        let role = role.clone();
+        Callback::from(move |chosen| role.set(chosen))
+    };
+    let close = sets(&asks, Asks::Nothing);
+    html! {
+        <>
+            <form class="form" {onsubmit}>
+                <Field id="account-login" label={words::LOGIN} value={login.clone()} oninput={onlogin} required=true disabled={known.is_some()} first={known.is_none()}
+                    hint={if known.is_none() { words::LOGIN_HINT } else { "" }} error={wrong(&mutation, "login")} placeholder="anna@shop.example" />
+                <Field id="account-name" label={words::NAME} value={label} oninput={onlabel} required=true error={wrong(&mutation, "name")} />
+                <Segments label={words::ROLE} options={roles} value={(*role).clone()} onchoose={onrole} />
+                <p class="field-hint">{ words::role_hint(&role) }</p>
+                if is_advertiser {
+                    { choice(&access.advertisers.clone().unwrap_or_default(), &sees) }
+                    if let Some(error) = wrong(&mutation, "advertisers") {
+                        <p class="field-error">{ error }</p>
+                    }
+                }
+                { beside(&mutation, &["login", "name", "advertisers"]) }
+                <div class="form-end">
+                    <button type="submit" class="primary" disabled={mutation.is_busy}>{ if known.is_none() { words::CREATE } else { words::SAVE } }</button>
+                </div>
+            </form>
+            if known.is_some() {
+                <div class="form-end apart">
+                    <button type="button" class="quiet" onclick={sets(&asks, Asks::Reset).reform(|_: MouseEvent| ())}>{ words::RESET_MORE }</button>
+                    <button type="button" class="quiet" onclick={sets(&asks, Asks::SignOut).reform(|_: MouseEvent| ())}>{ words::SIGN_OUT_EVERYWHERE_MORE }</button>
+                    <button type="button" class={classes!("quiet", (!is_disabled).then_some("danger"))} onclick={Callback::from(move |_: MouseEvent| change(!is_disabled))}>
+                        { if is_disabled { words::ENABLE } else { words::DISABLE } }
+                    </button>
+                </div>
+            }
+            { match *asks {
+                Asks::Nothing => html! {},
+                Asks::Reset => html! { <Confirm title={words::reset_what(&login)} text={words::RESET_WHY} action={words::RESET} onconfirm={onreset} onclose={close} /> },
+                Asks::SignOut => html! { <Confirm title={words::sign_out_what(&login)} text={words::SIGN_OUT_WHY} action={words::SIGN_OUT_EVERYWHERE} onconfirm={onsignout} onclose={close} /> },
+            } }
+        </>
+    }
+}
+
+/// The advertisers that an account sees.
+fn choice(all: &[crate::api::Advertiser], sees: &UseStateHandle<Vec<String>>) -> Html {
+    html! {
+        <fieldset class="choice">
+            <legend>{ words::SEES }</legend>
+            { for all.iter().map(|advertiser| {
+                let (id, sees) = (advertiser.advertiser_id.clone(), sees.clone());
+                let is_chosen = sees.contains(&id);
+                let onchange = Callback::from(move |_: Event| {
+                    let mut chosen = (*sees).clone();
+                    if is_chosen {
+                        chosen.retain(|known| *known != id);
+                    } else {
+                        chosen.push(id.clone());
+                    }
+                    sees.set(chosen);
+                });
+                html! {
+                    <label key={advertiser.advertiser_id.clone()}>
+                        <input type="checkbox" name={advertiser.advertiser_id.clone()} checked={is_chosen} {onchange} />
+                        <bdi>{ &advertiser.name }</bdi>
+                    </label>
+                }
+            }) }
+        </fieldset>
+    }
+}

@@ -1,0 +1,187 @@
+//! `/ads`: a campaign's ads, and the links that lead on from them.
+
+use clickwire_protocol::report::Dimension;
+use serde_json::json;
+use yew::prelude::*;
+
+use super::{NEW, Sheet, beside, done, id, name, on_submit, registered, sets, wrong};
+use crate::{
+    access::use_access,
+    api::{Ad, Campaign, Page, Role},
+    ask::{use_mutation, use_pages, use_query},
+    frame::View,
+    http::{self, Method, Request},
+    kit::{
+        Column, Confirm, Drawer, Empty, Field, Pager, Problem, Secret, Select, Table, use_field, use_toast,
+    },
+    query::{Filter, Query},
+    route::Route,
+    router::{Link, Place, use_router},
+    words,
+};
+
+/// What the page is about.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// The address.
+    pub view: View,
+}
+
+/// The campaign that an address names.
+fn named(query: &Query) -> Option<&String> {
+    let filter = query.filters.iter().find(|filter| filter.dimension == Dimension::CampaignId)?;
+    filter.values.first()
+}
+
+/// The link of an ad, on the page's own host.
+pub(crate) fn link_of(ad_id: &str) -> String {
+    let location = web_sys::window().map(|window| window.location());
+    let origin = location.and_then(|location| location.origin().ok()).unwrap_or_default();
+    format!("{origin}/r/{}", crate::query::encode(ad_id))
+}
+
+/// The page.
+#[component]
+pub fn Ads(props: &Props) -> Html {
+    let (access, router) = (use_access(), use_router());
+    let query = props.view.place.query.clone();
+    let scope = props.view.scope.as_ref().map(ToString::to_string);
+    let url = scope.clone().map(|id| http::url("/api/v1/campaigns", [("advertiser_id", Some(id))]));
+    let campaigns = use_query::<Page<Campaign>>(url);
+    let campaigns_known = campaigns.data.as_ref().map(|page| page.data.clone()).unwrap_or_default();
+    let first = campaigns_known.first().map(|campaign| campaign.campaign_id.clone());
+    let campaign_id = named(&query).cloned().or(first);
+    let list = use_pages::<Page<Ad>>(campaign_id.as_ref().map(|id| registered("campaigns", id) + "/ads"));
+    let chosen = query.part.clone();
+    let at = {
+        let query = query.clone();
+        move |part: Option<String>| Place::new(Route::Ads, Query { part, ..query.clone() })
+    };
+    let is_admin = access.role() == Role::Admin;
+    let close = {
+        let (router, to) = (router.clone(), at(None));
+        Callback::from(move |()| router.go(to.clone()))
+    };
+    let onchanged = {
+        let (reload, close) = (list.reload.clone(), close.clone());
+        Callback::from(move |()| {
+            reload.emit(());
+            close.emit(());
+        })
+    };
+    let aside = chosen.as_deref().zip(campaign_id.clone()).map(|(chosen, campaign_id)| {
+        let ad = list.rows.iter().find(|row| row.ad_id == chosen).cloned();
+        let title = ad.as_ref().map_or(words::NEW_AD.to_owned(), |known| known.name.clone());
+        let key = format!("{chosen} {}", ad.is_some());
+        html! {
+            <Drawer {title} onclose={close.clone()} {key}>
+                if chosen == NEW || ad.is_some() {
+                    <Form {campaign_id} {ad} {is_admin} onchanged={onchanged.clone()} />
+                } else if !list.is_loading {
+                    <Empty title={words::NO_SUCH_AD} />
+                }
+            </Drawer>
+        }
+    });
+    let row = {
+        let (rows, at) = (list.rows.clone(), at.clone());
+        Callback::from(move |index: usize| {
+            let row = &rows[index];
+            vec![
+                html! { <Link to={at(Some(row.ad_id.clone()))}>{ name(&row.name) }</Link> },
+                id(&row.ad_id),
+                html! { <span class="url" title={row.target_url.clone()}>{ &row.target_url }</span> },
+            ]
+        })
+    };
+    let onchoose = Callback::from(move |chosen: AttrValue| {
+        router.change(|query| {
+            let values = vec![chosen.to_string()];
+            query.set_filter(Filter { dimension: Dimension::CampaignId, values, is_exclusion: false });
+            query.part = None;
+        });
+    });
+    let options: Vec<(AttrValue, AttrValue)> = campaigns_known
+        .iter()
+        .map(|known| (known.campaign_id.clone().into(), known.name.clone().into()))
+        .collect();
+    let actions = html! { if is_admin && campaign_id.is_some() { <Link class="primary" to={at(Some(NEW.to_owned()))}>{ words::NEW_AD }</Link> } };
+    let failure = campaigns.failure.clone().or(list.failure.clone());
+    let is_loading =
+        list.rows.is_empty() && (campaigns.is_loading || (campaign_id.is_some() && list.is_loading));
+    html! {
+        <Sheet title={words::ADS} {actions} {aside}>
+            if let Some(failure) = failure {
+                <Problem {failure} onretry={list.reload.clone()} />
+            }
+            <div class="toolbar">
+                <Select id="campaign" label={words::CAMPAIGN} {options} value={campaign_id.clone().unwrap_or_default()} {onchoose} bare=true />
+            </div>
+            <Table caption={words::ADS} columns={vec![Column::text(words::NAME), Column::text(words::ID), Column::text(words::TARGET)]} rows={list.rows.len()} {row}
+                selected={list.rows.iter().position(|row| Some(&row.ad_id) == chosen.as_ref())} loading={is_loading && scope.is_some()}
+                empty={html! { <Empty title={words::NO_ADS} text={if campaign_id.is_some() { words::NO_ADS_WHY } else { words::NO_CAMPAIGNS_WHY }} /> }} />
+            <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
+        </Sheet>
+    }
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct FormProps {
+    campaign_id: String,
+    /// `None`: a new one.
+    ad: Option<Ad>,
+    is_admin: bool,
+    onchanged: Callback<()>,
+}
+
+#[component]
+fn Form(props: &FormProps) -> Html {
+    let (mutation, toast, deletes) = (use_mutation(), use_toast(), use_state_eq(|| false));
+    let begin = |of: fn(&Ad) -> &String| props.ad.as_ref().map(of).cloned().unwrap_or_default();
+    let (ad_id, onid) = use_field(&begin(|ad| &ad.ad_id));
+    let (name, onname) = use_field(&begin(|ad| &ad.name));
+    let (target, ontarget) = use_field(&begin(|ad| &ad.target_url));
+    let is_new = props.ad.is_none();
+    let url = registered("ads", &ad_id);
+    let onsubmit = {
+        let (mutation, url) = (mutation.clone(), url.clone());
+        let then = done(&toast, words::SAVED, &props.onchanged);
+        let body = json!({ "campaign_id": props.campaign_id, "name": name, "target_url": target });
+        on_submit(move || mutation.send(Request::with(Method::Put, &url, &body), then.clone()))
+    };
+    let ondelete = {
+        let (mutation, deletes) = (mutation.clone(), deletes.clone());
+        let then = done(&toast, words::DELETED, &props.onchanged);
+        Callback::from(move |()| {
+            deletes.set(false);
+            mutation.send(Request::bare(Method::Delete, &url), then.clone());
+        })
+    };
+    html! {
+        <>
+            if !is_new {
+                <h3>{ words::LINK }</h3>
+                <Secret text={link_of(&ad_id)} what={words::THE_LINK} />
+            }
+            <form class="form" {onsubmit}>
+                <Field id="ad-id" label={words::ID} value={ad_id} oninput={onid} required=true disabled={!is_new} first={is_new}
+                    hint={if is_new { words::ID_HINT } else { "" }} error={wrong(&mutation, "ad_id")} placeholder="ad_banner" />
+                <Field id="ad-name" label={words::NAME} value={name.clone()} oninput={onname} required=true disabled={!props.is_admin} error={wrong(&mutation, "name")} placeholder="Banner" />
+                <Field id="ad-target" label={words::TARGET} kind="url" value={target} oninput={ontarget} required=true disabled={!props.is_admin}
+                    hint={words::TARGET_HINT} error={wrong(&mutation, "target_url")} placeholder="https://shop.example/" />
+                { beside(&mutation, &["ad_id", "name", "target_url"]) }
+                if props.is_admin {
+                    <div class="form-end">
+                        <button type="submit" class="primary" disabled={mutation.is_busy}>{ if is_new { words::CREATE } else { words::SAVE } }</button>
+                        if !is_new {
+                            <button type="button" class="quiet danger" onclick={sets(&deletes, true).reform(|_: MouseEvent| ())}>{ words::DELETE }</button>
+                        }
+                    </div>
+                }
+            </form>
+            if *deletes {
+                <Confirm title={words::delete_what(&name)} text={words::DELETE_AD_WHY} action={words::DELETE} onconfirm={ondelete} onclose={sets(&deletes, false)} />
+            }
+        </>
+    }
+}

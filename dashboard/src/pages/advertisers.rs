@@ -1,0 +1,160 @@
+//! `/advertisers`: who is registered, and how each is told a click's id.
+
+use serde_json::json;
+use yew::prelude::*;
+
+use super::{NEW, Sheet, beside, done, id, listed, name, on_submit, registered, sets, wrong};
+use crate::{
+    access::use_access,
+    api::{Advertiser, Page, RegisteredAdvertiser, Role},
+    ask::{use_mutation, use_pages, use_query},
+    http::{Method, Request},
+    kit::{Column, Confirm, Drawer, Empty, Field, Pager, Problem, Table, use_field, use_toast},
+    route::Route,
+    router::{Link, Place, use_router},
+    words,
+};
+
+/// The page.
+#[component]
+pub fn Advertisers() -> Html {
+    let (access, router) = (use_access(), use_router());
+    let list = use_pages::<Page<Advertiser>>(Some("/api/v1/advertisers".to_owned()));
+    let query = router.place.query.clone();
+    let chosen = query.part.clone();
+    let at = move |part: Option<String>| {
+        Place::new(Route::Advertisers, crate::query::Query { part, ..query.clone() })
+    };
+    let is_admin = access.role() == Role::Admin;
+    let close = {
+        let (router, to) = (router.clone(), at(None));
+        Callback::from(move |()| router.go(to.clone()))
+    };
+    let onchanged = {
+        let (reload, all, close) = (list.reload.clone(), access.onadvertisers.clone(), close.clone());
+        Callback::from(move |()| {
+            reload.emit(());
+            all.emit(());
+            close.emit(());
+        })
+    };
+    let known = |wanted: &str| list.rows.iter().find(|row| row.advertiser_id == wanted).cloned();
+    let aside = chosen.as_deref().map(|chosen| {
+        let advertiser = known(chosen);
+        let title = advertiser.as_ref().map_or(words::NEW_ADVERTISER.to_owned(), |known| known.name.clone());
+        html! {
+            <Drawer {title} onclose={close.clone()} key={chosen.to_owned()}>
+                <Details advertiser_id={(chosen != NEW).then(|| chosen.to_owned())} name={advertiser.map(|known| known.name)} {is_admin} onchanged={onchanged.clone()} />
+            </Drawer>
+        }
+    });
+    let row = {
+        let (rows, at) = (list.rows.clone(), at.clone());
+        Callback::from(move |index: usize| {
+            let row = &rows[index];
+            let to = at(Some(row.advertiser_id.clone()));
+            vec![html! { <Link {to}>{ name(&row.name) }</Link> }, id(&row.advertiser_id)]
+        })
+    };
+    let actions = html! { if is_admin { <Link class="primary" to={at(Some(NEW.to_owned()))}>{ words::NEW_ADVERTISER }</Link> } };
+    html! {
+        <Sheet title={words::ADVERTISERS} {actions} {aside}>
+            if let Some(failure) = list.failure.clone() {
+                <Problem {failure} onretry={list.reload.clone()} />
+            }
+            <Table caption={words::ADVERTISERS} columns={vec![Column::text(words::NAME), Column::text(words::ID)]} rows={list.rows.len()} {row}
+                selected={list.rows.iter().position(|row| Some(&row.advertiser_id) == chosen.as_ref())}
+                loading={list.is_loading && list.rows.is_empty()} empty={html! { <Empty title={words::NO_ADVERTISERS} text={words::NO_ADVERTISERS_WHY} /> }} />
+            <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
+        </Sheet>
+    }
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct DetailsProps {
+    /// `None`: a new one.
+    advertiser_id: Option<String>,
+    name: Option<String>,
+    is_admin: bool,
+    onchanged: Callback<()>,
+}
+
+/// An advertiser as it is registered, or a new one.
+#[component]
+fn Details(props: &DetailsProps) -> Html {
+    let url = props.advertiser_id.as_ref().map(|id| registered("advertisers", id));
+    let answer = use_query::<RegisteredAdvertiser>(url);
+    if let Some(failure) = answer.failure {
+        return html! { <Problem {failure} onretry={answer.reload} /> };
+    }
+    let known = answer.data.map(|known| (*known).clone());
+    if props.advertiser_id.is_some() && known.is_none() {
+        return html! { <span class="skeleton line" /> };
+    }
+    html! { <Form {known} details={props.clone()} /> }
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct FormProps {
+    known: Option<RegisteredAdvertiser>,
+    details: DetailsProps,
+}
+
+const FIELDS: [&str; 4] = ["advertiser_id", "name", "click_id_template", "forwarded_params"];
+
+#[component]
+fn Form(props: &FormProps) -> Html {
+    let FormProps { known, details } = props;
+    let (mutation, toast, deletes) = (use_mutation(), use_toast(), use_state_eq(|| false));
+    let begin = |of: fn(&RegisteredAdvertiser) -> String| known.as_ref().map(of).unwrap_or_default();
+    let (advertiser_id, onid) = use_field(details.advertiser_id.as_deref().unwrap_or_default());
+    let (name, onname) = use_field(&begin(|known| known.name.clone()));
+    let (template, ontemplate) = use_field(&begin(|known| known.click_id_template.clone()));
+    let (params, onparams) = use_field(&begin(|known| known.forwarded_params.join(", ")));
+    let is_new = details.advertiser_id.is_none();
+    let is_fixed = !details.is_admin;
+    let url = registered("advertisers", &advertiser_id);
+    let onsubmit = {
+        let (mutation, url) = (mutation.clone(), url.clone());
+        let then = done(&toast, words::SAVED, &details.onchanged);
+        let mut body = json!({ "name": name });
+        if !is_new {
+            body["click_id_template"] = json!(template);
+            body["forwarded_params"] = json!(listed(&params));
+        }
+        on_submit(move || mutation.send(Request::with(Method::Put, &url, &body), then.clone()))
+    };
+    let ondelete = {
+        let (mutation, deletes) = (mutation.clone(), deletes.clone());
+        let then = done(&toast, words::DELETED, &details.onchanged);
+        Callback::from(move |()| {
+            deletes.set(false);
+            mutation.send(Request::bare(Method::Delete, &url), then.clone());
+        })
+    };
+    html! {
+        <>
+            <form class="form" {onsubmit}>
+                <Field id="advertiser-id" label={words::ID} value={advertiser_id.clone()} oninput={onid} required=true disabled={!is_new} first={is_new}
+                    hint={if is_new { words::ID_HINT } else { "" }} error={wrong(&mutation, "advertiser_id")} placeholder="adv_northwind" />
+                <Field id="advertiser-name" label={words::NAME} value={name.clone()} oninput={onname} required=true disabled={is_fixed} error={wrong(&mutation, "name")} placeholder="Northwind" />
+                if !is_new {
+                    <Field id="advertiser-template" label={words::TEMPLATE} value={template} oninput={ontemplate} disabled={is_fixed} hint={words::TEMPLATE_HINT} error={wrong(&mutation, "click_id_template")} />
+                    <Field id="advertiser-params" label={words::FORWARDED} value={params} oninput={onparams} disabled={is_fixed} hint={words::FORWARDED_HINT} error={wrong(&mutation, "forwarded_params")} />
+                }
+                { beside(&mutation, &FIELDS) }
+                if !is_fixed {
+                    <div class="form-end">
+                        <button type="submit" class="primary" disabled={mutation.is_busy}>{ if is_new { words::CREATE } else { words::SAVE } }</button>
+                        if !is_new {
+                            <button type="button" class="quiet danger" onclick={sets(&deletes, true).reform(|_: MouseEvent| ())}>{ words::DELETE }</button>
+                        }
+                    </div>
+                }
+            </form>
+            if *deletes {
+                <Confirm title={words::delete_what(&name)} text={words::DELETE_ADVERTISER_WHY} action={words::DELETE} onconfirm={ondelete} onclose={sets(&deletes, false)} />
+            }
+        </>
+    }
+}

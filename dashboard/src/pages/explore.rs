@@ -1,0 +1,231 @@
+//! `/explore`: any question about any range, drawn and in a table, down to what a click came from.
+//!
+//! Everything that is chosen is in the address. A row leads on to what is in it; its levels sum up to it, for
+//! each is the same report with one more condition.
+
+mod chart;
+mod export;
+mod filters;
+mod question;
+mod rows;
+mod series;
+
+use std::rc::Rc;
+
+use clickwire_protocol::report::{Breakdown, Dimension, Granularity, Metric, Numbers, Timeseries};
+use yew::prelude::*;
+
+use self::question::Question;
+use super::Sheet;
+use crate::{
+    access::use_access,
+    api::{Campaign, Page},
+    ask::{use_interval, use_query},
+    clock, format,
+    frame::{DataStatus, View},
+    http,
+    kit::{Empty, Problem, Segments, Select},
+    query::{Range, Shape, short},
+    router::use_router,
+    words,
+};
+
+/// How often a range up to now is asked again, in milliseconds.
+const AGAIN_MS: u32 = 60_000;
+
+/// Dimensions that rows can be grouped by, in the order of drilling down.
+const GROUPS: [Dimension; 8] = Dimension::ALL;
+
+/// What the page is about.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// The address.
+    pub view: View,
+}
+
+/// The page.
+#[component]
+pub fn Explore(props: &Props) -> Html {
+    let (access, router, view) = (use_access(), use_router(), &props.view);
+    let query = &view.place.query;
+    // Now is a moment of its own: a range up to now must not be another question with every drawing.
+    let round = use_state(|| 0_u32);
+    let now_ms = *use_memo((query.clone(), *round), |_| clock::now_ms());
+    let question = Question::new(view, now_ms);
+    let is_moving = !matches!(query.range, Some(Range::Between(..)));
+    use_interval(if is_moving { AGAIN_MS } else { 0 }, {
+        let round = round.clone();
+        Callback::from(move |()| round.set(*round + 1))
+    });
+    let series = use_query::<Timeseries>(Some(question.timeseries()));
+    let table = use_query::<Breakdown>(Some(question.breakdown()));
+    let campaigns = view
+        .scope
+        .as_ref()
+        .map(|id| http::url("/api/v1/campaigns", [("advertiser_id", Some(id.to_string()))]));
+    let campaigns = use_query::<Page<Campaign>>(campaigns);
+    let named: Rc<rows::Names> = use_memo(campaigns.data.as_ref().map(Rc::as_ptr), |_| {
+        let all = campaigns.data.iter().flat_map(|page| &page.data);
+        rows::Names(all.map(|campaign| (campaign.campaign_id.clone(), campaign.name.clone())).collect())
+    });
+    let title = view
+        .scope
+        .as_ref()
+        .map_or(words::ALL_ADVERTISERS.to_owned(), |id| access.advertiser_name(id.as_str()));
+    let failure = series.failure.clone().or(table.failure.clone());
+    let onretry = series.reload.reform({
+        let again = table.reload.clone();
+        move |()| again.emit(())
+    });
+    let (drawn, listed) =
+        (series.data.clone().or(series.stale.clone()), table.data.clone().or(table.stale.clone()));
+    let is_asking = series.is_loading || table.is_loading;
+    let onzoom = {
+        let router = router.clone();
+        Callback::from(move |range: Range| router.change(|query| query.range = Some(range)))
+    };
+    let actions = html! { <export::Export question={question.clone()} /> };
+    html! {
+        <Sheet {title} {actions}>
+            <filters::Filters view={view.clone()} names={named.clone()} />
+            if let Some(failure) = failure {
+                <Problem {failure} {onretry} />
+            }
+            <div class={classes!("explore", is_asking.then_some("asking"))} aria-busy={is_asking.then_some("true")}>
+                { strip(listed.as_deref()) }
+                <section class="card plot-card" aria-labelledby="explore-chart">
+                    <div class="plot-head">
+                        <h2 id="explore-chart">{ words::over_time(question.metric) }</h2>
+                        { choices(view, &router) }
+                    </div>
+                    if let Some(drawn) = &drawn {
+                        <chart::Chart chart={Rc::new(series::Chart::new(drawn, &question, &named))} shape={question.shape} {onzoom} />
+                    } else {
+                        <div class="plot-area"><div class="skeleton block" /></div>
+                    }
+                </section>
+                { groupings(view, &router) }
+                if let Some(listed) = &listed {
+                    <rows::Rows table={listed.clone()} question={question.clone()} view={view.clone()} names={named} />
+                } else if table.is_loading {
+                    <div class="table"><span class="skeleton line" /></div>
+                } else {
+                    <Empty title={words::NO_CLICKS} />
+                }
+                if let Some(listed) = &listed {
+                    <p class="soft basis">{ words::basis(&listed.basis) }</p>
+                    <DataStatus>{ freshness(listed, view) }</DataStatus>
+                }
+            </div>
+        </Sheet>
+    }
+}
+
+/// How far the numbers are final.
+fn freshness(table: &Breakdown, view: &View) -> Html {
+    let text = match &table.basis.final_before {
+        Some(at) => words::complete_to(&view.zone.stamp(at)),
+        None => words::PROVISIONAL.to_owned(),
+    };
+    html! { <span class="freshness">{ text }</span> }
+}
+
+/// The numbers of the whole range.
+fn strip(table: Option<&Breakdown>) -> Html {
+    let comparison = table.and_then(|table| table.comparison.as_ref()).map(|comparison| comparison.totals);
+    let cell = |metric: Metric| {
+        let now = table.and_then(|table| metric.of(&table.totals));
+        let before = comparison.as_ref().and_then(|totals| metric.of(totals));
+        html! {
+            <div class="figure" key={metric.as_str()}>
+                <dt>{ words::metric(metric) }</dt>
+                <dd data-testid={format!("total-{}", metric.as_str())} data-value={now.map(|now| now.to_string())}>
+                    { now.map_or_else(|| "–".to_owned(), format::count) }
+                    if let Some(before) = before {
+                        <span class="before">{ words::against(now.unwrap_or_default(), before) }</span>
+                    }
+                </dd>
+            </div>
+        }
+    };
+    let rate =
+        |totals: &Numbers| (totals.clicks > 0).then(|| totals.fraud_count as f64 / totals.clicks as f64);
+    html! {
+        <dl class="strip">
+            { for [Metric::Clicks, Metric::Billable, Metric::FraudCount].map(cell) }
+            <div class="figure">
+                <dt>{ words::INVALID_RATE }</dt>
+                <dd>{ format::percent(table.and_then(|table| rate(&table.totals))) }
+                    if let Some(before) = comparison.as_ref().and_then(rate) {
+                        <span class="before">{ words::before(&format::percent(Some(before))) }</span>
+                    }
+                </dd>
+            </div>
+            { for [Metric::Duplicates, Metric::Received].map(cell) }
+        </dl>
+    }
+}
+
+/// What is drawn, and how.
+fn choices(view: &View, router: &crate::router::Router) -> Html {
+    let query = &view.place.query;
+    let metrics = Metric::ALL.map(|metric| (metric.as_str().into(), words::metric(metric).into()));
+    let widths = Granularity::ALL.map(|width| (width.as_str().into(), words::granularity(width).into()));
+    let widths =
+        std::iter::once((AttrValue::default(), words::AUTO_WIDTH.into())).chain(widths).collect::<Vec<_>>();
+    let shapes = Shape::ALL.map(|shape| (shape.as_str().into(), words::shape(shape).into()));
+    let on = |change: fn(&mut crate::query::Query, &str)| {
+        let router = router.clone();
+        Callback::from(move |chosen: AttrValue| router.change(|query| change(query, &chosen)))
+    };
+    html! {
+        <div class="plot-choices">
+            <Select id="metric" label={words::METRIC} options={metrics.to_vec()} value={query.metric.unwrap_or(Metric::Clicks).as_str()} bare=true
+                onchoose={on(|query, chosen| query.metric = Metric::ALL.into_iter().find(|metric| metric.as_str() == chosen).filter(|metric| *metric != Metric::Clicks))} />
+            <Select id="width" label={words::WIDTH} options={widths} value={query.granularity.map_or("", Granularity::as_str)} bare=true
+                onchoose={on(|query, chosen| query.granularity = Granularity::ALL.into_iter().find(|width| width.as_str() == chosen))} />
+            <Segments label={words::SHAPE} options={shapes.to_vec()} value={query.shape.as_str()}
+                onchoose={on(|query, chosen| query.shape = Shape::ALL.into_iter().find(|shape| shape.as_str() == chosen).unwrap_or_default())} />
+        </div>
+    }
+}
+
+/// What rows are grouped by.
+fn groupings(view: &View, router: &crate::router::Router) -> Html {
+    let group = question::groups(&view.place.query);
+    let option = |dimension: Dimension| (short(dimension).into(), words::dimension(dimension).into());
+    let first = GROUPS.map(option).to_vec();
+    let rest = GROUPS.into_iter().filter(|dimension| Some(dimension) != group.first()).map(option);
+    let second: Vec<(AttrValue, AttrValue)> =
+        std::iter::once((AttrValue::default(), words::NO_SECOND.into())).chain(rest).collect();
+    let chosen = |at: usize| group.get(at).map_or("", |dimension| short(*dimension));
+    let on = |at: usize| {
+        let (router, group) = (router.clone(), group.clone());
+        Callback::from(move |chosen: AttrValue| {
+            let wanted = GROUPS.into_iter().find(|dimension| short(*dimension) == chosen);
+            let mut group = group.clone();
+            group.truncate(if at == 0 { 2 } else { 1 });
+            match wanted {
+                Some(wanted) => {
+                    group.retain(|known| *known != wanted);
+                    group.insert(at.min(group.len()), wanted);
+                    if at == 0 && group.len() > 1 {
+                        // The one before made room.
+                        group.remove(1);
+                    }
+                }
+                None => group.truncate(1),
+            }
+            router.change(|query| {
+                query.group = group;
+                query.sort = None;
+            });
+        })
+    };
+    html! {
+        <div class="toolbar">
+            <Select id="by" label={words::BY_DIMENSION} options={first} value={chosen(0)} onchoose={on(0)} />
+            <Select id="then" label={words::THEN_BY} options={second} value={chosen(1)} onchoose={on(1)} />
+        </div>
+    }
+}

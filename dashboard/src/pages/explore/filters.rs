@@ -1,0 +1,105 @@
+//! Conditions of a report, each a chip, and the way to another one.
+
+use std::rc::Rc;
+
+use clickwire_protocol::report::Dimension;
+use yew::prelude::*;
+
+use super::{super::on_submit, rows::Names};
+use crate::{
+    frame::View,
+    kit::{Chip, Dialog, Field, Segments, Select, use_field},
+    query::{Filter, short},
+    router::use_router,
+    words,
+};
+
+/// What is shown.
+#[derive(Clone, PartialEq, Properties)]
+pub(super) struct Props {
+    /// The address.
+    pub(super) view: View,
+    /// Names of campaigns.
+    pub(super) names: Rc<Names>,
+}
+
+/// The chips.
+#[component]
+pub(super) fn Filters(props: &Props) -> Html {
+    let router = use_router();
+    let adds = use_state_eq(|| false);
+    let chip = |filter: &Filter| {
+        let values = filter.values.iter().map(|value| props.names.of(filter.dimension, value));
+        let values = values.collect::<Vec<_>>().join(", ");
+        let text = words::filter(filter.dimension, filter.is_exclusion, &values);
+        let (router, dimension) = (router.clone(), filter.dimension);
+        let onremove = Callback::from(move |()| {
+            router.change(|query| query.filters.retain(|known| known.dimension != dimension));
+        });
+        html! { <Chip key={short(dimension)} {text} {onremove} /> }
+    };
+    let close = super::super::sets(&adds, false);
+    html! {
+        <div class="chips" data-testid="filters">
+            { for props.view.place.query.filters.iter().map(chip) }
+            <button type="button" class="quiet small" onclick={super::super::sets(&adds, true).reform(|_: MouseEvent| ())}>{ words::ADD_FILTER }</button>
+            if *adds {
+                <Add names={props.names.clone()} onclose={close} />
+            }
+        </div>
+    }
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct AddProps {
+    names: Rc<Names>,
+    onclose: Callback<()>,
+}
+
+/// Another condition.
+#[component]
+fn Add(props: &AddProps) -> Html {
+    let router = use_router();
+    let dimension = use_state_eq(|| Dimension::Country);
+    let excludes = use_state_eq(|| false);
+    let (values, onvalues) = use_field("");
+    let options =
+        Dimension::COLUMNS.map(|known| (short(known).into(), words::dimension(known).into())).to_vec();
+    let checked: Result<Vec<String>, String> =
+        super::super::listed(&values).iter().map(|value| dimension.value(value)).collect();
+    let error = checked.as_ref().err().filter(|_| !values.is_empty()).cloned();
+    let onsubmit = {
+        let (onclose, dimension, is_exclusion) = (props.onclose.clone(), *dimension, *excludes);
+        on_submit(move || {
+            if let Ok(values) = checked.clone()
+                && !values.is_empty()
+            {
+                onclose.emit(());
+                router.change(|query| query.set_filter(Filter { dimension, values, is_exclusion }));
+            }
+        })
+    };
+    let ondimension = {
+        let dimension = dimension.clone();
+        Callback::from(move |chosen: AttrValue| {
+            if let Some(known) = Dimension::COLUMNS.into_iter().find(|known| short(*known) == chosen) {
+                dimension.set(known);
+            }
+        })
+    };
+    let onexcludes = {
+        let excludes = excludes.clone();
+        Callback::from(move |chosen: AttrValue| excludes.set(chosen == "not"))
+    };
+    let modes = vec![("is".into(), words::ONLY.into()), ("not".into(), words::ALL_BUT.into())];
+    html! {
+        <Dialog title={words::ADD_FILTER} onclose={props.onclose.clone()}>
+            <form class="form" {onsubmit}>
+                <Select id="filter-dimension" label={words::DIMENSION} {options} value={short(*dimension)} onchoose={ondimension} />
+                <Segments label={words::CONDITION} options={modes} value={if *excludes { "not" } else { "is" }} onchoose={onexcludes} />
+                <Field id="filter-values" label={words::VALUES} value={values} oninput={onvalues} required=true first=true hint={words::values_hint(*dimension)} {error} />
+                <div class="form-end"><button type="submit" class="primary">{ words::SHOW }</button></div>
+            </form>
+        </Dialog>
+    }
+}

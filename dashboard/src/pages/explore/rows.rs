@@ -1,0 +1,226 @@
+//! The table of a report: its groups, each a way down to what is in it.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use clickwire_protocol::report::{Breakdown, BreakdownRow, Dimension, Metric};
+use yew::prelude::*;
+
+use super::{
+    super::name,
+    question::{Question, next_down},
+};
+use crate::{
+    format,
+    frame::View,
+    kit::{Column, Empty, Table},
+    query::{Filter, Query, Sort},
+    route::Route,
+    router::{Link, Place, use_router},
+    words,
+};
+
+/// Numbers of a row.
+const METRICS: [Metric; 5] =
+    [Metric::Clicks, Metric::Billable, Metric::FraudCount, Metric::Duplicates, Metric::Received];
+
+/// Names of campaigns by their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Names(pub(super) BTreeMap<String, String>);
+
+impl Names {
+    /// A value of a dimension, for people.
+    pub(super) fn of(&self, dimension: Dimension, value: &str) -> String {
+        match dimension {
+            Dimension::CampaignId => self.0.get(value).cloned().unwrap_or_else(|| value.to_owned()),
+            Dimension::Weekday => words::weekday(value),
+            Dimension::HourOfDay => format!("{value:0>2}:00"),
+            Dimension::Country if value == "ZZ" => words::UNKNOWN.to_owned(),
+            Dimension::AdId
+            | Dimension::Country
+            | Dimension::DeviceType
+            | Dimension::Os
+            | Dimension::Browser => value.to_owned(),
+        }
+    }
+}
+
+/// What is shown.
+#[derive(Clone, PartialEq, Properties)]
+pub(super) struct Props {
+    /// The report.
+    pub(super) table: Rc<Breakdown>,
+    /// What was asked.
+    pub(super) question: Question,
+    /// The address.
+    pub(super) view: View,
+    /// Names of campaigns.
+    pub(super) names: Rc<Names>,
+}
+
+/// Where a row leads: the same page with what the row is about as a condition, by the next dimension down.
+fn down(query: &Query, dimension: Dimension, value: &str) -> Query {
+    let mut query = query.clone();
+    query.set_filter(Filter { dimension, values: vec![value.to_owned()], is_exclusion: false });
+    query.group = next_down(&query, dimension).into_iter().collect();
+    if query.group.is_empty() {
+        query.group = vec![dimension];
+    }
+    query.sort = None;
+    query
+}
+
+/// The table.
+#[component]
+pub(super) fn Rows(props: &Props) -> Html {
+    let router = use_router();
+    let Props { table, question, view, names } = props;
+    let compares = question.compares();
+    let largest =
+        table.rows.iter().filter_map(|row| question.metric.of(&row.numbers)).max().unwrap_or_default();
+    let mut columns: Vec<Column> = question
+        .group
+        .iter()
+        .map(|dimension| Column::text(words::dimension(*dimension)).sorts(dimension.as_str()))
+        .collect();
+    columns.extend(METRICS.map(|metric| Column::number(words::metric(metric)).sorts(metric.as_str())));
+    columns.insert(question.group.len() + 3, Column::number(words::INVALID_RATE));
+    if question.metric == Metric::UniqueUsers {
+        columns.push(Column::number(words::metric(Metric::UniqueUsers)).sorts(Metric::UniqueUsers.as_str()));
+    }
+    if compares {
+        columns.push(Column::number(words::change_in(question.metric)));
+    }
+    let row = {
+        let (table, question, view, names) = (table.clone(), question.clone(), view.clone(), names.clone());
+        Callback::from(move |index: usize| {
+            let row = &table.rows[index];
+            let heads =
+                question.group.iter().map(|dimension| head(row, *dimension, &view.place.query, &names));
+            heads.chain(numbers(row, &question, compares, largest)).collect()
+        })
+    };
+    let foot = {
+        let total = BreakdownRow {
+            numbers: table.totals,
+            previous: table.comparison.as_ref().map(|comparison| comparison.totals),
+            ..BreakdownRow::default()
+        };
+        let cells = numbers(&total, question, compares, 0);
+        html! {
+            <tfoot><tr>
+                <th scope="row" colspan={question.group.len().to_string()}>{ words::TOTAL }</th>
+                { for cells.into_iter().map(|cell| html! { <td class="n">{ cell }</td> }) }
+            </tr></tfoot>
+        }
+    };
+    let onsort = Callback::from(move |sort: Sort| router.change(|query| query.sort = Some(sort)));
+    html! {
+        <>
+            <Table caption={words::by(&question.group)} {columns} rows={table.rows.len()} {row} sort={Some(question.sort.clone())} {onsort} {foot}
+                empty={html! { <Empty title={words::NO_CLICKS} text={words::NO_CLICKS_WHY} /> }} />
+            <p class="soft">{ words::groups(table.rows.len(), table.groups) }</p>
+        </>
+    }
+}
+
+fn head(row: &BreakdownRow, dimension: Dimension, query: &Query, names: &Names) -> Html {
+    if row.group.other {
+        return html! { <span class="soft">{ words::OTHERS }</span> };
+    }
+    let Some(value) = row.group.value(dimension) else { return html! {} };
+    let text = names.of(dimension, &value);
+    if dimension.is_time() {
+        return html! { text };
+    }
+    let to = Place::new(Route::Explore, down(query, dimension, &value));
+    html! { <Link {to}>{ name(&text) }</Link> }
+}
+
+fn numbers(row: &BreakdownRow, question: &Question, compares: bool, largest: i64) -> Vec<Html> {
+    let numbers = &row.numbers;
+    let cell = |metric: Metric| {
+        let value = metric.of(numbers);
+        let text = value.map_or_else(|| "–".to_owned(), format::count);
+        if metric == question.metric && largest > 0 {
+            let share = value.unwrap_or_default() as f64 / largest as f64 * 100.0;
+            return html! { <span class="measure"><span class="measure-bar" style={format!("width:{share:.1}%")} /><span>{ text }</span></span> };
+        }
+        html! { text }
+    };
+    let mut cells: Vec<Html> = METRICS.into_iter().map(cell).collect();
+    let rate = (numbers.clicks > 0).then(|| numbers.fraud_count as f64 / numbers.clicks as f64);
+    cells.insert(3, html! { format::percent(rate) });
+    if question.metric == Metric::UniqueUsers {
+        cells.push(cell(Metric::UniqueUsers));
+    }
+    if compares {
+        let (now, before) =
+            (question.metric.of(numbers), row.previous.as_ref().and_then(|p| question.metric.of(p)));
+        cells.push(match (now, before) {
+            (Some(now), Some(before)) => html! { <span title={words::before(&format::count(before))}>{ words::change(now, before) }</span> },
+            _ => html! { "–" },
+        });
+    }
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::report::{Basis, Comparison, Group, Numbers};
+
+    use super::{super::question::tests::view, *};
+    use crate::kit::render;
+
+    #[test]
+    fn a_row_leads_down_with_what_it_is_about() {
+        for (query, dimension, value, to) in [
+            ("?r=7d&s=-billable", Dimension::CampaignId, "c 1", "?r=7d&by=ad&f=campaign:c%201"),
+            ("?by=country&f=campaign:c", Dimension::Country, "DE", "?by=ad&f=campaign:c&f=country:DE"),
+            (
+                "?by=browser&f=campaign:c&f=ad:a&f=country:DE&f=device:mobile&f=os:x",
+                Dimension::Browser,
+                "Firefox",
+                "?by=browser&f=campaign:c&f=ad:a&f=country:DE&f=device:mobile&f=os:x&f=browser:Firefox",
+            ),
+        ] {
+            assert_eq!(down(&Query::read(query), dimension, value).write(), to, "{query}");
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_have_names_numbers_and_a_total() {
+        let row = |campaign: Option<&str>, clicks| BreakdownRow {
+            group: match campaign {
+                Some(id) => Group { campaign_id: Some(id.to_owned()), ..Group::default() },
+                None => Group::others(),
+            },
+            numbers: Numbers { clicks, billable: clicks, ..Numbers::default() },
+            previous: Some(Numbers { clicks: 100, ..Numbers::default() }),
+        };
+        let totals = Numbers { clicks: 1_260, fraud_count: 63, ..Numbers::default() };
+        let table = Breakdown {
+            rows: vec![row(Some("c1"), 1_250), row(Some("c2"), 9), row(None, 1)],
+            groups: 7,
+            totals,
+            comparison: Some(Comparison { start_time: String::new(), end_time: String::new(), totals }),
+            basis: Basis::default(),
+        };
+        let view = view("?cmp=prev");
+        let names = Names([("c1".to_owned(), "Spring <sale>".to_owned())].into());
+        let props =
+            Props { table: Rc::new(table), question: Question::new(&view, 0), view, names: Rc::new(names) };
+        let table = render::<Rows>(props).await;
+        for expected in [
+            "Spring &lt;sale&gt;",
+            ">c2<",
+            "1,250",
+            "+1150.0%",
+            words::OTHERS,
+            "<tfoot>",
+            "5.0%",
+            "f=campaign:c1",
+        ] {
+            assert!(table.contains(expected), "{expected}: {table}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! `/incidents`: what an operator looks after. Open incidents are pushed; resolved ones are asked for. `j` and
+//! `k` go through the list, `a` acknowledges.
+
+mod evidence;
+
+use std::rc::Rc;
+
+use clickwire_protocol::alerts::{Alert, Severity};
+use gloo_events::EventListener;
+use uuid::Uuid;
+use wasm_bindgen::JsCast as _;
+use web_sys::{HtmlElement, KeyboardEvent};
+use yew::prelude::*;
+
+use super::{Sheet, name};
+use crate::{
+    access::{Access, use_access},
+    api,
+    ask::{use_mutation, use_pages},
+    format,
+    frame::View,
+    http::{Method, Request},
+    incidents::Open,
+    kit::{Badge, Column, Drawer, Empty, Pager, Problem, Table, Tabs, Tone, tabs, use_toast},
+    query::Query,
+    route::Route,
+    router::{Link, Place, use_router},
+    words, zone,
+};
+
+/// What the page is about.
+#[derive(Clone, PartialEq, Properties)]
+pub struct Props {
+    /// The address.
+    pub view: View,
+    /// The incident that is looked at.
+    pub id: Option<Uuid>,
+}
+
+/// Which incidents are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Open,
+    Resolved,
+    All,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Open, Self::Resolved, Self::All];
+
+    fn read(text: Option<&str>) -> Self {
+        match text {
+            Some("resolved") => Self::Resolved,
+            Some("all") => Self::All,
+            Some(_) | None => Self::Open,
+        }
+    }
+
+    fn write(self) -> Option<String> {
+        match self {
+            Self::Open => None,
+            Self::Resolved => Some("resolved".to_owned()),
+            Self::All => Some("all".to_owned()),
+        }
+    }
+}
+
+/// The page.
+#[component]
+pub fn Incidents(props: &Props) -> Html {
+    let (access, router, toast, mutation) = (use_access(), use_router(), use_toast(), use_mutation());
+    let open = use_context::<Open>().unwrap_or_default();
+    let query = props.view.place.query.clone();
+    let part = Part::read(query.part.as_deref());
+    // The API lists what the push does not bring, and is asked again with every news.
+    let asked = match part {
+        Part::Open => None,
+        Part::Resolved => Some("resolved"),
+        Part::All => Some("all"),
+    };
+    let list =
+        use_pages::<api::Incidents>(asked.map(|state| format!("/api/v1/alerts?limit=200&state={state}")));
+    {
+        let (reload, asks) = (list.reload.clone(), asked.is_some());
+        use_effect_with(open.version, move |_| {
+            if asks {
+                reload.emit(());
+            }
+        });
+    }
+    let rows: Rc<Vec<Alert>> = if part == Part::Open { Rc::new(open.latest()) } else { list.rows.clone() };
+    let at = {
+        let query = query.clone();
+        move |id: Option<Uuid>| Place::new(Route::Incidents(id), query.clone())
+    };
+    let acknowledge = {
+        let (mutation, toast) = (mutation.clone(), toast.clone());
+        let reload = list.reload.clone();
+        Callback::from(move |id: Uuid| {
+            let then = super::done(&toast, words::ACKNOWLEDGED, &reload);
+            mutation.send(Request::bare(Method::Post, &format!("/api/v1/alerts/{id}/acknowledge")), then);
+        })
+    };
+    let chosen = props.id.and_then(|id| rows.iter().position(|alert| alert.alert_id == id));
+    use_keys(rows.clone(), chosen, {
+        let (router, at, acknowledge) = (router.clone(), at.clone(), acknowledge.clone());
+        Callback::from(move |key: Key| match key {
+            Key::To(id) => router.replace(at(Some(id))),
+            Key::Acknowledge(id) => acknowledge.emit(id),
+        })
+    });
+    let aside = props.id.map(|id| {
+        let onclose = {
+            let (router, to) = (router.clone(), at(None));
+            Callback::from(move |()| router.go(to.clone()))
+        };
+        let alert = chosen.map(|index| rows[index].clone());
+        let title = alert.as_ref().map_or(words::INCIDENT, |alert| words::kind(alert.kind));
+        html! {
+            <Drawer {title} {onclose} key={id.to_string()}>
+                if let Some(alert) = alert {
+                    { summary(&alert, &props.view, &access) }
+                    if alert.acknowledged_at.is_none() && alert.resolved_at.is_none() {
+                        <div class="form-end">
+                            <button type="button" class="primary" data-testid="acknowledge" disabled={mutation.is_busy}
+                                onclick={acknowledge.reform(move |_: MouseEvent| id)}>{ words::ACKNOWLEDGE }</button>
+                        </div>
+                    }
+                    <evidence::Evidence {alert} view={props.view.clone()} />
+                } else if part == Part::Open {
+                    <Empty title={words::NOT_OPEN}>
+                        <p><Link to={Place::new(Route::Incidents(Some(id)), Query { part: Part::All.write(), ..query.clone() })}>{ words::LOOK_IN_ALL }</Link></p>
+                    </Empty>
+                } else if !list.is_loading {
+                    <Empty title={words::NO_SUCH_INCIDENT} />
+                }
+            </Drawer>
+        }
+    });
+    let row = {
+        let (rows, at, zone, access) = (rows.clone(), at.clone(), props.view.zone.clone(), access.clone());
+        Callback::from(move |index: usize| {
+            let alert = &rows[index];
+            vec![
+                html! { <Link to={at(Some(alert.alert_id))}>{ words::kind(alert.kind) }</Link> },
+                severity(alert),
+                name(&subject(alert, &access)),
+                html! { words::measured(alert) },
+                html! { zone.stamp(&alert.opened_at) },
+                html! { lasting(alert) },
+                state(alert),
+            ]
+        })
+    };
+    let columns = [
+        words::INCIDENT,
+        words::SEVERITY,
+        words::SUBJECT,
+        words::MEASURED,
+        words::SINCE,
+        words::LASTS,
+        words::STATE,
+    ];
+    let tabs = Part::ALL.map(|tab| tabs::Tab {
+        text: words::part(tab.write().as_deref()).into(),
+        to: Place::new(Route::Incidents(None), Query { part: tab.write(), ..query.clone() }),
+        is_current: tab == part,
+    });
+    let (is_loading, has_more) = match part {
+        Part::Open => (!open.is_known, false),
+        Part::Resolved | Part::All => (list.is_loading && rows.is_empty(), list.has_more),
+    };
+    let actions = html! {
+        <span class="soft keys">{ words::KEYS_HINT }</span>
+    };
+    html! {
+        <Sheet title={words::INCIDENTS} {actions} {aside}>
+            <Tabs label={words::INCIDENTS} tabs={tabs.to_vec()} />
+            if let Some(failure) = list.failure.clone().filter(|_| asked.is_some()).or(mutation.failure.clone()) {
+                <Problem {failure} onretry={list.reload.clone()} />
+            }
+            <Table caption={words::INCIDENTS} columns={columns.map(Column::text).to_vec()} rows={rows.len()} {row} selected={chosen} loading={is_loading}
+                empty={html! { <Empty title={if part == Part::Open { words::ALL_CALM } else { words::NO_INCIDENTS }} text={words::NO_INCIDENTS_WHY} /> }} />
+            <Pager shown={rows.len()} {has_more} is_loading={list.is_loading && asked.is_some()} onmore={list.more.clone()} />
+        </Sheet>
+    }
+}
+
+/// What a key of the keyboard asks for.
+enum Key {
+    To(Uuid),
+    Acknowledge(Uuid),
+}
+
+/// Listens to `j`, `k` and `a`, wherever the focus is but in a field.
+#[hook]
+fn use_keys(rows: Rc<Vec<Alert>>, chosen: Option<usize>, then: Callback<Key>) {
+    let latest = use_mut_ref(|| None::<(Rc<Vec<Alert>>, Option<usize>, Callback<Key>)>);
+    *latest.borrow_mut() = Some((rows, chosen, then));
+    use_effect_with((), move |()| {
+        let document = web_sys::window().and_then(|window| window.document());
+        let listener = document.map(|document| {
+            EventListener::new(&document, "keydown", move |event| {
+                let Some(event) = event.dyn_ref::<KeyboardEvent>() else { return };
+                let is_plain = !(event.ctrl_key() || event.meta_key() || event.alt_key());
+                if !is_plain || is_field(event) {
+                    return;
+                }
+                let Some((rows, chosen, then)) = latest.borrow().clone() else { return };
+                if let Some(key) = meant(&event.key(), &rows, chosen) {
+                    then.emit(key);
+                }
+            })
+        });
+        move || drop(listener)
+    });
+}
+
+fn is_field(event: &KeyboardEvent) -> bool {
+    let at = event.target().and_then(|at| at.dyn_into::<HtmlElement>().ok());
+    at.is_some_and(|at| matches!(at.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA"))
+}
+
+fn meant(key: &str, rows: &[Alert], chosen: Option<usize>) -> Option<Key> {
+    let id = |index: usize| rows.get(index).map(|alert| alert.alert_id);
+    match (key, chosen) {
+        ("j", None) => id(0).map(Key::To),
+        ("j", Some(index)) => id(index + 1).map(Key::To),
+        ("k", None) => id(rows.len().checked_sub(1)?).map(Key::To),
+        ("k", Some(index)) => id(index.checked_sub(1)?).map(Key::To),
+        ("a", Some(index)) => {
+            let alert = rows.get(index)?;
+            let is_due = alert.acknowledged_at.is_none() && alert.resolved_at.is_none();
+            is_due.then_some(Key::Acknowledge(alert.alert_id))
+        }
+        _ => None,
+    }
+}
+
+fn severity(alert: &Alert) -> Html {
+    match alert.severity {
+        Severity::Critical => html! { <Badge text={words::CRITICAL} tone={Tone::Critical} /> },
+        Severity::Warning => html! { <Badge text={words::WARNING} tone={Tone::Warning} /> },
+    }
+}
+
+fn state(alert: &Alert) -> Html {
+    match (&alert.resolved_at, &alert.acknowledged_by) {
+        (Some(_), _) => html! { <Badge text={words::RESOLVED} tone={Tone::Good} /> },
+        (None, Some(by)) => html! { <span class="state"><Badge text={words::SEEN} /> { name(by) }</span> },
+        (None, None) => html! { <Badge text={words::OPEN} tone={Tone::Warning} /> },
+    }
+}
+
+fn subject(alert: &Alert, access: &Access) -> String {
+    match &alert.advertiser_id {
+        Some(id) => format!("{} · {}", access.advertiser_name(id.as_str()), alert.subject),
+        None => alert.subject.clone(),
+    }
+}
+
+/// From the first time that it was seen to the last, or to its end.
+fn lasting(alert: &Alert) -> String {
+    let until = alert.resolved_at.as_ref().unwrap_or(&alert.last_seen_at);
+    match (zone::at_ms(&alert.opened_at), zone::at_ms(until)) {
+        (Some(from), Some(until)) => format::age(until - from),
+        _ => "–".to_owned(),
+    }
+}
+
+fn summary(alert: &Alert, view: &View, access: &Access) -> Html {
+    let line = |label: &'static str, value: Html| html! { <><dt>{ label }</dt><dd>{ value }</dd></> };
+    let stamp = |at: &Option<String>| at.as_ref().map(|at| view.zone.stamp(at));
+    html! {
+        <dl class="facts">
+            { line(words::SEVERITY, severity(alert)) }
+            { line(words::SUBJECT, name(&subject(alert, access))) }
+            { line(words::MEASURED, html! { words::measured(alert) }) }
+            { line(words::SINCE, html! { view.zone.stamp(&alert.opened_at) }) }
+            { line(words::LAST_SEEN, html! { view.zone.stamp(&alert.last_seen_at) }) }
+            if let Some(at) = stamp(&alert.acknowledged_at) {
+                { line(words::SEEN, html! { words::by_at(alert.acknowledged_by.as_deref().unwrap_or_default(), &at) }) }
+            }
+            if let Some(at) = stamp(&alert.resolved_at) {
+                { line(words::RESOLVED, html! { at }) }
+            }
+        </dl>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incidents::tests::alert;
+
+    #[test]
+    fn keys_go_through_the_list_and_acknowledge_what_is_due() {
+        let mut rows = vec![alert(1, Severity::Warning), alert(2, Severity::Critical)];
+        rows[1].acknowledged_at = Some("2026-11-28T10:00:00Z".into());
+        let to = |key, chosen| match meant(key, &rows, chosen) {
+            Some(Key::To(id)) => format!("to {}", id.as_u128()),
+            Some(Key::Acknowledge(id)) => format!("acknowledge {}", id.as_u128()),
+            None => "nothing".to_owned(),
+        };
+        for (key, chosen, expected) in [
+            ("j", None, "to 1"),
+            ("j", Some(0), "to 2"),
+            ("j", Some(1), "nothing"),
+            ("k", None, "to 2"),
+            ("k", Some(1), "to 1"),
+            ("k", Some(0), "nothing"),
+            ("a", None, "nothing"),
+            ("a", Some(0), "acknowledge 1"),
+            ("a", Some(1), "nothing"),
+            ("x", Some(0), "nothing"),
+        ] {
+            assert_eq!(to(key, chosen), expected, "{key} at {chosen:?}");
+        }
+        assert!(meant("k", &[], None).is_none() && meant("j", &[], None).is_none());
+    }
+
+    #[test]
+    fn it_lasts_from_the_first_sight_to_the_last() {
+        let mut alert = alert(0, Severity::Warning);
+        assert_eq!(lasting(&alert), "5 min");
+        alert.resolved_at = Some("2026-11-28T12:00:00Z".into());
+        assert_eq!(lasting(&alert), "2 h");
+        alert.opened_at = "?".into();
+        assert_eq!(lasting(&alert), "–");
+    }
+}

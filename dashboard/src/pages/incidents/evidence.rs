@@ -1,0 +1,218 @@
+//! What speaks for an incident: the rule behind it, and clicks that it is about. Clicks that were convicted
+//! wrongly are released here.
+
+use clickwire_protocol::alerts::{Alert, Kind};
+use serde_json::{Value, json};
+use yew::prelude::*;
+
+use super::super::{beside, done, id, wrong};
+use crate::{
+    access::use_access,
+    api::{Click, Page, Role, Rules},
+    ask::{use_mutation, use_query},
+    frame::View,
+    http::{self, Method, Request},
+    kit::{Badge, Column, Confirm, Empty, Field, Problem, Table, Tone, use_field, use_toast},
+    words, zone,
+};
+
+/// Clicks of the sample.
+const SAMPLE: usize = 50;
+
+/// How long before an incident was seen its clicks may have come, in milliseconds.
+const BEFORE_MS: i64 = 15 * 60_000;
+
+/// What the evidence is about.
+#[derive(Clone, PartialEq, Properties)]
+pub(super) struct Props {
+    /// The incident.
+    pub(super) alert: Alert,
+    /// The address.
+    pub(super) view: View,
+}
+
+/// The rule that an incident comes from; `None`: it is measured, not judged.
+fn rule_of(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::IpBurst => Some("ip_velocity"),
+        Kind::UserBurst => Some("user_velocity"),
+        Kind::CampaignSpike => Some("campaign_spike"),
+        Kind::FraudRate => Some("fraud_rate"),
+        Kind::Lag | Kind::DeadLetters | Kind::BackgroundJob | Kind::Rollups => None,
+    }
+}
+
+/// Which clicks it is about; `None`: it is not about clicks.
+fn sample_of(alert: &Alert) -> Option<String> {
+    let start = zone::at_ms(&alert.opened_at)? - BEFORE_MS;
+    let end = zone::at_ms(alert.resolved_at.as_ref().unwrap_or(&alert.last_seen_at))? + 2 * 60_000;
+    let text = |value: &str| Some(value.to_owned());
+    let (disposition, rule) = match alert.kind {
+        Kind::FraudRate => (text("givt,sivt"), None),
+        Kind::IpBurst | Kind::UserBurst => (None, rule_of(alert.kind).and_then(text)),
+        Kind::CampaignSpike => (None, None),
+        Kind::Lag | Kind::DeadLetters | Kind::BackgroundJob | Kind::Rollups => return None,
+    };
+    Some(http::url(
+        "/api/v1/clicks",
+        [
+            ("advertiser_id", alert.advertiser_id.as_ref().map(ToString::to_string)),
+            ("campaign_id", alert.campaign_id.as_ref().map(ToString::to_string)),
+            ("start_time", Some(zone::rfc3339(start))),
+            ("end_time", Some(zone::rfc3339(end))),
+            ("disposition", disposition),
+            ("rule", rule),
+            ("limit", Some(SAMPLE.to_string())),
+        ],
+    ))
+}
+
+/// The evidence.
+#[component]
+pub(super) fn Evidence(props: &Props) -> Html {
+    let rule = rule_of(props.alert.kind);
+    let rules = use_query::<Rules>(rule.map(|_| "/api/v1/admin/rules".to_owned()));
+    let known = rules
+        .data
+        .as_ref()
+        .and_then(|rules| rules.data.iter().find(|known| Some(known.rule.as_str()) == rule));
+    let sample = sample_of(&props.alert);
+    html! {
+        <>
+            if let Some(known) = known {
+                <h3>{ words::rule_at(&known.rule, known.version) }</h3>
+                { parameters(&known.parameters) }
+                <p class="soft">{ words::rule_since(&known.mode, &props.view.zone.stamp(&known.effective_at), &known.changed_by) }</p>
+            } else if let Some(failure) = rules.failure.clone() {
+                <Problem {failure} onretry={rules.reload.clone()} />
+            }
+            if let Some(url) = sample {
+                <Sample {url} view={props.view.clone()} />
+            }
+        </>
+    }
+}
+
+fn parameters(value: &Value) -> Html {
+    let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else { return html! {} };
+    html! {
+        <dl class="facts">
+            { for fields.iter().map(|(name, value)| html! { <><dt>{ name.replace('_', " ") }</dt><dd>{ value.to_string() }</dd></> }) }
+        </dl>
+    }
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct SampleProps {
+    url: String,
+    view: View,
+}
+
+#[component]
+fn Sample(props: &SampleProps) -> Html {
+    let access = use_access();
+    let clicks = use_query::<Page<Click>>(Some(props.url.clone()));
+    let releases = use_state(|| None::<Click>);
+    let rows = clicks.data.as_ref().map(|page| page.data.clone()).unwrap_or_default();
+    let count = rows.len();
+    let may_release = access.role() == Role::Admin;
+    let row = {
+        let (zone, releases) = (props.view.zone.clone(), releases.clone());
+        Callback::from(move |index: usize| {
+            let click = rows[index].clone();
+            let is_convicted = matches!(click.disposition.as_str(), "givt" | "sivt") && !click.released;
+            let tone = if is_convicted { Tone::Critical } else { Tone::Neutral };
+            let verdict = if click.released { words::RELEASED.to_owned() } else { click.disposition.clone() };
+            let evidence = click.evidence.clone().unwrap_or_default().join(", ");
+            let (releases, chosen) = (releases.clone(), click.clone());
+            let onclick = Callback::from(move |_: MouseEvent| releases.set(Some(chosen.clone())));
+            vec![
+                html! { <span title={click.click_id.to_string()}>{ zone.stamp(&click.clicked_at) }</span> },
+                html! { <Badge text={verdict} {tone} /> },
+                html! { evidence },
+                id(&click.ad_id),
+                html! { format!("{} · {}", click.country, click.device_type) },
+                html! { if may_release && is_convicted { <button type="button" class="link" {onclick}>{ words::RELEASE_MORE }</button> } },
+            ]
+        })
+    };
+    let columns = [words::TIME, words::VERDICT, words::EVIDENCE, words::AD, words::FROM_WHERE, ""];
+    let onclose = super::super::sets_none(&releases);
+    html! {
+        <>
+            <h3>{ words::CLICKS }</h3>
+            if let Some(failure) = clicks.failure.clone() {
+                <Problem {failure} onretry={clicks.reload.clone()} />
+            }
+            <Table caption={words::SAMPLE} columns={columns.map(Column::text).to_vec()} rows={count} {row} loading={clicks.is_loading && count == 0}
+                empty={html! { <Empty title={words::NO_CLICKS} text={words::NO_CLICKS_WHY} /> }} />
+            if count == SAMPLE {
+                <p class="soft">{ words::only_latest(SAMPLE) }</p>
+            }
+            if let Some(click) = &*releases {
+                <Release click={click.clone()} {onclose} onreleased={clicks.reload.clone()} />
+            }
+        </>
+    }
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct ReleaseProps {
+    click: Click,
+    onclose: Callback<()>,
+    onreleased: Callback<()>,
+}
+
+/// Makes a click valid that was convicted wrongly.
+#[component]
+fn Release(props: &ReleaseProps) -> Html {
+    let (mutation, toast) = (use_mutation(), use_toast());
+    let (reason, onreason) = use_field("");
+    let onconfirm = {
+        let (mutation, click) = (mutation.clone(), &props.click);
+        let url = http::url(
+            &format!("/api/v1/admin/clicks/{}/release", click.click_id),
+            [
+                ("advertiser_id", Some(click.advertiser_id.clone())),
+                ("clicked_at", Some(click.clicked_at.clone())),
+            ],
+        );
+        let body = json!({ "reason": reason });
+        let (onclose, onreleased) = (props.onclose.clone(), props.onreleased.clone());
+        let then = done(
+            &toast,
+            words::RELEASED_TOAST,
+            &Callback::from(move |()| {
+                onclose.emit(());
+                onreleased.emit(());
+            }),
+        );
+        Callback::from(move |()| mutation.send(Request::with(Method::Post, &url, &body), then.clone()))
+    };
+    html! {
+        <Confirm title={words::RELEASE_TITLE} text={words::RELEASE_WHY} action={words::RELEASE} {onconfirm} onclose={props.onclose.clone()} is_busy={mutation.is_busy}>
+            <Field id="release-reason" label={words::REASON} value={reason} oninput={onreason} required=true first=true error={wrong(&mutation, "reason")} />
+            { beside(&mutation, &["reason"]) }
+        </Confirm>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::alerts::Severity;
+
+    use super::*;
+    use crate::incidents::tests::alert;
+
+    #[test]
+    fn an_incident_about_clicks_has_a_sample_around_its_time() {
+        let fraud = alert(0, Severity::Critical);
+        let url = sample_of(&fraud).unwrap();
+        assert!(url.contains("start_time=2026-11-28T09:45:00Z&end_time=2026-11-28T10:07:00Z"), "{url}");
+        assert!(url.contains("disposition=givt,sivt"), "{url}");
+        for kind in Kind::ALL {
+            let sample = sample_of(&Alert { kind, ..fraud.clone() });
+            assert_eq!(sample.is_some(), rule_of(kind).is_some(), "{kind:?}");
+        }
+    }
+}

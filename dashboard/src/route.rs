@@ -1,0 +1,207 @@
+//! Pages by address, and who may see them.
+
+use uuid::Uuid;
+
+use crate::{api::Role, words};
+
+/// A page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// An advertiser's clicks as they happen.
+    Overview,
+    /// Any question about any range.
+    Explore,
+    /// Incidents, and the one that is looked at.
+    Incidents(Option<Uuid>),
+    /// The first steps of an empty deployment.
+    Setup,
+    /// Registered advertisers.
+    Advertisers,
+    /// Registered campaigns.
+    Campaigns,
+    /// Registered ads.
+    Ads,
+    /// Keys of programs that post.
+    Keys,
+    /// People.
+    Accounts,
+    /// What was changed, by whom.
+    Audit,
+}
+
+/// Pages of the rail that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// What clicks there are.
+    Clicks,
+    /// What an operator looks after.
+    Operations,
+    /// What an administrator sets up.
+    Administration,
+}
+
+impl Section {
+    /// Every section, in the rail's order.
+    pub const ALL: [Self; 3] = [Self::Clicks, Self::Operations, Self::Administration];
+
+    /// For people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Clicks => words::SECTION_CLICKS,
+            Self::Operations => words::SECTION_OPERATIONS,
+            Self::Administration => words::SECTION_ADMINISTRATION,
+        }
+    }
+}
+
+impl Route {
+    /// The pages of the rail, in its order.
+    pub const RAIL: [Self; 9] = [
+        Self::Overview,
+        Self::Explore,
+        Self::Incidents(None),
+        Self::Advertisers,
+        Self::Campaigns,
+        Self::Ads,
+        Self::Keys,
+        Self::Accounts,
+        Self::Audit,
+    ];
+
+    /// The page at a path.
+    pub fn read(path: &str) -> Option<Self> {
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        let (first, second, third) = (parts.next(), parts.next(), parts.next());
+        if let (Some("incidents"), Some(id), None) = (first, second, third) {
+            return Uuid::try_parse(id).ok().map(|id| Self::Incidents(Some(id)));
+        }
+        match (first, second) {
+            (None, None) => Some(Self::Overview),
+            (Some(name), None) => match name {
+                "explore" => Some(Self::Explore),
+                "incidents" => Some(Self::Incidents(None)),
+                "setup" => Some(Self::Setup),
+                "advertisers" => Some(Self::Advertisers),
+                "campaigns" => Some(Self::Campaigns),
+                "ads" => Some(Self::Ads),
+                "keys" => Some(Self::Keys),
+                "accounts" => Some(Self::Accounts),
+                "audit" => Some(Self::Audit),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Its path.
+    pub fn path(self) -> String {
+        match self {
+            Self::Incidents(Some(id)) => format!("/incidents/{id}"),
+            other => other.base().to_owned(),
+        }
+    }
+
+    /// Its path without what is looked at in it: one for each entry of the rail.
+    pub fn base(self) -> &'static str {
+        match self {
+            Self::Overview => "/",
+            Self::Explore => "/explore",
+            Self::Incidents(_) => "/incidents",
+            Self::Setup => "/setup",
+            Self::Advertisers => "/advertisers",
+            Self::Campaigns => "/campaigns",
+            Self::Ads => "/ads",
+            Self::Keys => "/keys",
+            Self::Accounts => "/accounts",
+            Self::Audit => "/audit",
+        }
+    }
+
+    /// For people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Overview => words::OVERVIEW,
+            Self::Explore => words::EXPLORE,
+            Self::Incidents(_) => words::INCIDENTS,
+            Self::Setup => words::SETUP,
+            Self::Advertisers => words::ADVERTISERS,
+            Self::Campaigns => words::CAMPAIGNS,
+            Self::Ads => words::ADS,
+            Self::Keys => words::KEYS,
+            Self::Accounts => words::ACCOUNTS,
+            Self::Audit => words::AUDIT,
+        }
+    }
+
+    /// Where it stands in the rail.
+    pub fn section(self) -> Section {
+        match self {
+            Self::Overview | Self::Explore => Section::Clicks,
+            Self::Incidents(_) => Section::Operations,
+            Self::Setup
+            | Self::Advertisers
+            | Self::Campaigns
+            | Self::Ads
+            | Self::Keys
+            | Self::Accounts
+            | Self::Audit => Section::Administration,
+        }
+    }
+
+    /// Whether the API behind it answers this role.
+    pub fn is_open_to(self, role: Role) -> bool {
+        match self {
+            Self::Overview | Self::Explore => true,
+            Self::Incidents(_) | Self::Advertisers | Self::Campaigns | Self::Ads => {
+                matches!(role, Role::Ops | Role::Admin)
+            }
+            Self::Setup | Self::Keys | Self::Accounts | Self::Audit => role == Role::Admin,
+        }
+    }
+
+    /// Whether it is about one advertiser: without a choice, the first.
+    pub fn is_of_one_advertiser(self) -> bool {
+        matches!(self, Self::Overview | Self::Campaigns | Self::Ads)
+    }
+
+    /// Whether it can be about one advertiser at all.
+    pub fn has_scope(self) -> bool {
+        self.is_of_one_advertiser() || self == Self::Explore
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::pages::ADDRESSES;
+
+    use super::*;
+
+    const ID: &str = "018f6f0e-7c1a-7e2b-9d3c-4b5a69788796";
+
+    #[test]
+    fn every_address_of_the_server_is_a_page_and_every_page_has_one() {
+        for address in ADDRESSES {
+            let path = address.replace("{id}", ID);
+            let route = Route::read(&path);
+            assert_eq!(route.map(Route::path).as_deref(), Some(path.as_str()), "{address}");
+        }
+        let rail = Route::RAIL.iter().chain(&[Route::Setup]).map(|route| route.base());
+        for base in rail {
+            assert!(ADDRESSES.contains(&base), "{base}");
+        }
+    }
+
+    #[test]
+    fn other_paths_are_no_page() {
+        for path in ["/nothing", "/explore/more", "/incidents/7", "/incidents/x/y", "/Explore"] {
+            assert_eq!(Route::read(path), None, "{path}");
+        }
+        assert_eq!(Route::read("/explore/"), Some(Route::Explore));
+    }
+
+    #[test]
+    fn a_role_has_the_pages_that_the_api_answers_it() {
+        let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [2, 6, 9, 2]);
+    }
+}

@@ -1,0 +1,205 @@
+//! The address as state: read once, written with every change, followed when the browser goes back.
+//!
+//! A small router over the browser's history instead of a crate's: decision 0080.
+
+use gloo_events::EventListener;
+use wasm_bindgen::{JsCast as _, JsValue};
+use web_sys::{HtmlElement, MouseEvent};
+use yew::prelude::*;
+
+use crate::{query::Query, route::Route, words};
+
+/// A page and what it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The page; `None`: there is none at this address.
+    pub route: Option<Route>,
+    /// What it shows.
+    pub query: Query,
+}
+
+impl Place {
+    /// A page as it is by itself.
+    pub fn new(route: Route, query: Query) -> Self {
+        Self { route: Some(route), query }
+    }
+
+    /// Reads path and query of an address.
+    pub fn read(path: &str, query: &str) -> Self {
+        Self { route: Route::read(path), query: Query::read(query) }
+    }
+
+    /// Its address.
+    pub fn href(&self) -> String {
+        self.route.map_or_else(|| "/".to_owned(), Route::path) + &self.query.write()
+    }
+}
+
+/// A way to another place.
+#[derive(Clone, Debug, PartialEq)]
+struct Going {
+    to: Place,
+    /// Without an entry in the browser's history.
+    replaces: bool,
+}
+
+/// Where one is, and the ways from there.
+#[derive(Clone, PartialEq)]
+pub struct Router {
+    /// Where one is.
+    pub place: Place,
+    go: Callback<Going>,
+}
+
+impl Router {
+    /// A router that stays where it is.
+    pub fn still(place: Place) -> Self {
+        Self { place, go: Callback::noop() }
+    }
+
+    /// Goes to another place.
+    pub fn go(&self, to: Place) {
+        self.go.emit(Going { to, replaces: false });
+    }
+
+    /// Goes to another place, in the place of this one.
+    pub fn replace(&self, to: Place) {
+        self.go.emit(Going { to, replaces: true });
+    }
+
+    /// Shows something else of the same page.
+    pub fn change(&self, change: impl FnOnce(&mut Query)) {
+        let mut to = self.place.clone();
+        change(&mut to.query);
+        if to != self.place {
+            self.go(to);
+        }
+    }
+}
+
+/// The router of the page.
+#[hook]
+pub fn use_router() -> Router {
+    use_context::<Router>().unwrap_or_else(|| Router::still(Place::read("/", "")))
+}
+
+/// What the address bar says.
+fn present() -> Place {
+    let location = web_sys::window().map(|window| window.location());
+    let part = |of: fn(&web_sys::Location) -> Result<String, JsValue>| {
+        location.as_ref().and_then(|location| of(location).ok()).unwrap_or_default()
+    };
+    Place::read(&part(web_sys::Location::pathname), &part(web_sys::Location::search))
+}
+
+fn remember(going: &Going) {
+    let Some(history) = web_sys::window().and_then(|window| window.history().ok()) else { return };
+    let href = going.to.href();
+    let done = if going.replaces {
+        history.replace_state_with_url(&JsValue::NULL, "", Some(&href))
+    } else {
+        history.push_state_with_url(&JsValue::NULL, "", Some(&href))
+    };
+    // A browser that limits how often an address changes shows the page all the same.
+    done.ok();
+}
+
+/// What is around everything that has an address.
+#[derive(Clone, PartialEq, Properties)]
+pub struct RoutingProps {
+    /// What knows the router.
+    pub children: Html,
+}
+
+/// Gives the router to everything below.
+#[component]
+pub fn Routing(props: &RoutingProps) -> Html {
+    let place = use_state_eq(present);
+    {
+        let place = place.setter();
+        use_effect_with((), move |()| {
+            let listener = web_sys::window()
+                .map(|window| EventListener::new(&window, "popstate", move |_| place.set(present())));
+            move || drop(listener)
+        });
+    }
+    {
+        let route = place.route;
+        // The page's name, and the focus where its content begins: as after a page was loaded.
+        let is_first = use_mut_ref(|| true);
+        use_effect_with(route.map(Route::base), move |_| {
+            let Some(document) = web_sys::window().and_then(|window| window.document()) else { return };
+            document.set_title(&words::document_title(route.map_or(words::NO_SUCH_PAGE, Route::title)));
+            if is_first.replace(false) {
+                return;
+            }
+            let main =
+                document.get_element_by_id("content").and_then(|main| main.dyn_into::<HtmlElement>().ok());
+            if let Some(main) = main {
+                main.focus().ok();
+                main.scroll_into_view_with_bool(true);
+            }
+        });
+    }
+    let go = {
+        let place = place.setter();
+        Callback::from(move |going: Going| {
+            remember(&going);
+            place.set(going.to);
+        })
+    };
+    let router = Router { place: (*place).clone(), go };
+    html! { <ContextProvider<Router> context={router}>{ props.children.clone() }</ContextProvider<Router>> }
+}
+
+/// What a link is.
+#[derive(Clone, PartialEq, Properties)]
+pub struct LinkProps {
+    /// Where it leads.
+    pub to: Place,
+    /// Whether one is there.
+    #[prop_or_default]
+    pub current: bool,
+    /// Classes.
+    #[prop_or_default]
+    pub class: Classes,
+    /// Its name where the content is a sign.
+    #[prop_or_default]
+    pub label: Option<AttrValue>,
+    /// What it says.
+    pub children: Html,
+}
+
+/// A link within the page. Opened in another tab it is a link like any other.
+#[component]
+pub fn Link(props: &LinkProps) -> Html {
+    let router = use_router();
+    let onclick = {
+        let to = props.to.clone();
+        Callback::from(move |event: MouseEvent| {
+            let elsewhere = event.ctrl_key() || event.meta_key() || event.shift_key() || event.alt_key();
+            if event.button() == 0 && !elsewhere {
+                event.prevent_default();
+                router.go(to.clone());
+            }
+        })
+    };
+    html! {
+        <a href={props.to.href()} class={props.class.clone()} aria-current={props.current.then_some("page")}
+            aria-label={props.label.clone()} title={props.label.clone()} {onclick}>{ props.children.clone() }</a>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_its_address() {
+        for href in ["/", "/explore?a=adv_001&by=campaign", "/incidents?p=all"] {
+            let (path, query) = href.split_once('?').unwrap_or((href, ""));
+            assert_eq!(Place::read(path, query).href(), href);
+        }
+        assert_eq!(Place::read("/nothing", "?a=x").route, None);
+    }
+}

@@ -1,0 +1,117 @@
+//! What happens to a session, what it wants done, and where it stands.
+
+use clickwire_protocol::{
+    feed::Position,
+    ids::AdvertiserId,
+    live::{ClientMessage, ServerMessage, View},
+    times::Minute,
+};
+
+/// What happens to a session.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Connect, for the first time or because a person asks.
+    Start,
+    /// The socket is open.
+    Opened,
+    /// A message came.
+    Received(ServerMessage),
+    /// The socket closed, or could not be opened.
+    Closed {
+        /// Its close code.
+        code: u16,
+        /// What was said with it.
+        reason: String,
+    },
+    /// What came of asking over HTTP, with the number of the question.
+    Polled(u32, Polled),
+    /// A timer is due.
+    Fired(Timer),
+    /// The network is back, or somebody looks at the page again.
+    Woken,
+    /// Watch this advertiser.
+    ChooseAdvertiser(AdvertiserId),
+    /// Watch so many minutes.
+    ChooseWindow(u32),
+}
+
+/// What came of asking over HTTP.
+#[derive(Clone, Debug)]
+pub enum Polled {
+    /// A snapshot or a delta.
+    Told(ServerMessage),
+    /// Who asks is not known any more.
+    Refused,
+    /// No answer, or none that can be used.
+    Failed,
+}
+
+/// What a session wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Open a socket; one that is open is dropped without an event.
+    Open,
+    /// Drop the socket without an event.
+    Close,
+    /// Send a message.
+    Send(ClientMessage),
+    /// Ask over HTTP what has changed in a view.
+    Poll {
+        /// Names the question.
+        number: u32,
+        /// What is watched.
+        view: View,
+        /// Where the state ends.
+        since: Option<Position>,
+    },
+    /// Fire a timer, once; it replaces the one of its name that runs.
+    Set(Timer, u32),
+    /// Stop a timer.
+    Stop(Timer),
+    /// Ask for the advertisers: names, and for the administrator whom there is to watch.
+    ListAdvertisers,
+    /// Ask for the names of an advertiser's campaigns.
+    ListCampaigns(AdvertiserId),
+    /// Ask what an advertiser's minutes before the window were, to compare the window with.
+    AskPast {
+        /// Whose minutes.
+        advertiser_id: AdvertiserId,
+        /// The first minute.
+        from: Minute,
+        /// The first minute after them.
+        to: Minute,
+    },
+}
+
+/// A session's timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// The handshake takes too long.
+    Handshake,
+    /// Time to connect again.
+    Retry,
+    /// Time to look whether the server is still there.
+    Heartbeat,
+    /// Time to ask over HTTP.
+    Poll,
+}
+
+impl Timer {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Handshake, Self::Retry, Self::Heartbeat, Self::Poll];
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not yet started.
+    Idle,
+    /// The socket opens, or the gateway has not welcomed yet.
+    Connecting,
+    /// Welcomed at this time, in milliseconds since the Unix epoch.
+    Live(i64),
+    /// Lost; connects again at this time.
+    Waiting(i64),
+    /// Closed for good, with this code.
+    Refused(u16),
+}

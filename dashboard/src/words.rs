@@ -1,0 +1,257 @@
+//! What people read, in one place: texts here, sentences with something in them in [`phrases`]. A translation is
+//! another pair of these files.
+
+mod phrases;
+
+pub use phrases::*;
+
+/// Texts by name; each is its own documentation.
+macro_rules! texts {
+    ($($name:ident = $text:literal;)*) => {
+        $(#[doc = $text] pub const $name: &str = $text;)*
+    };
+}
+
+// The frame.
+texts! {
+    BRAND = "Clickwire";
+    PAGES = "Pages";
+    SKIP = "Skip to the content";
+    SECTION_CLICKS = "Clicks";
+    SECTION_OPERATIONS = "Operations";
+    SECTION_ADMINISTRATION = "Administration";
+    OVERVIEW = "Overview";
+    EXPLORE = "Explore";
+    INCIDENTS = "Incidents";
+    SETUP = "First steps";
+    ADVERTISERS = "Advertisers";
+    CAMPAIGNS = "Campaigns";
+    ADS = "Ads";
+    KEYS = "Keys";
+    ACCOUNTS = "Accounts";
+    AUDIT = "Audit log";
+    ADVERTISER = "Advertiser";
+    ALL_ADVERTISERS = "All advertisers";
+    RANGE = "Range of time";
+    OTHER_RANGE = "Another range…";
+    FROM = "From";
+    TO = "To";
+    SHOW = "Show";
+    NOT_A_RANGE = "The end must be after the start, within three years.";
+    COMPARE = "Comparison";
+    NO_COMPARISON = "No comparison";
+    PERIOD_BEFORE = "Period before";
+    YEAR_BEFORE = "Year before";
+    ZONE = "Time zone";
+    SIGN_OUT = "Sign out";
+    NO_SUCH_PAGE = "No such page";
+    NO_SUCH_PAGE_WHY = "There is no page at this address.";
+    NOT_YOURS = "This page is not open to your account.";
+    NO_ADVERTISERS = "No advertisers yet.";
+    NO_ADVERTISERS_WHY = "Clicks are counted for advertisers: an administrator registers the first one.";
+    NOTHING_IS_YOURS = "Your account sees no advertiser. An administrator can add one to it.";
+    NOTHING_IS_THERE = "An administrator registers the first advertiser.";
+}
+
+// What goes wrong, and lists in general.
+texts! {
+    AWAY = "The server can’t be reached now.";
+    SIGNED_OUT = "You are not signed in any more.";
+    INVALID = "Something in the input is wrong.";
+    UNREADABLE = "The server’s answer could not be read. Load the page again: it may be older than the server.";
+    TRY_AGAIN = "Try again";
+    CLOSE = "Close";
+    COPIED = "Copied";
+    MORE = "More";
+    SEARCH = "Search";
+    SAVE = "Save";
+    SAVED = "Saved.";
+    CREATE = "Create";
+    DELETE = "Delete";
+    DELETED = "Deleted.";
+    NAME = "Name";
+    ID = "ID";
+    ID_HINT = "Letters, digits and a few signs; it can’t be changed later.";
+    STATE = "State";
+    CREATED = "Created";
+    BY = "By";
+    TIME = "Time";
+    TOTAL = "Total";
+    UNKNOWN = "Unknown";
+}
+
+// Registered things.
+texts! {
+    NEW_ADVERTISER = "New advertiser";
+    TEMPLATE = "Click ID in links";
+    TEMPLATE_HINT = "Query parameters that tell the advertiser which click it was, such as cw_click_id={click_id}.";
+    FORWARDED = "Forwarded parameters";
+    FORWARDED_HINT = "Names, beginnings that end in *, or * for all, separated by commas.";
+    DELETE_ADVERTISER_WHY = "What was counted for it stays counted. An advertiser with campaigns can’t be deleted.";
+    CAMPAIGN = "Campaign";
+    NEW_CAMPAIGN = "New campaign";
+    NO_CAMPAIGNS = "No campaigns yet.";
+    NO_CAMPAIGNS_WHY = "Ads belong to campaigns: the advertiser needs one first.";
+    NO_SUCH_CAMPAIGN = "There is no such campaign.";
+    DELETE_CAMPAIGN_WHY = "What was counted for it stays counted. A campaign with ads can’t be deleted.";
+    ITS_ADS = "Its ads";
+    ITS_CLICKS = "Its clicks";
+    LAST_DAY = "Clicks of the last 24 hours.";
+    AD = "Ad";
+    NEW_AD = "New ad";
+    NO_ADS = "No ads yet.";
+    NO_ADS_WHY = "A link counts a click and leads on to its ad’s target.";
+    NO_SUCH_AD = "There is no such ad.";
+    DELETE_AD_WHY = "Its links lead nowhere from then on. What was counted for it stays counted.";
+    TARGET = "Target";
+    TARGET_HINT = "Where its links lead; may have macros such as {click_id}.";
+    LINK = "Link";
+    THE_LINK = "the link";
+}
+
+// Keys and accounts.
+texts! {
+    NEW_KEY = "New key";
+    NO_KEYS = "No keys yet.";
+    NO_KEYS_WHY = "A program posts clicks with a key.";
+    KEY_NAME_HINT = "Which program has it.";
+    COUNTS = "Clicks count";
+    POSTS_FOR = "Posts for";
+    RATE = "Clicks per second";
+    IN_USE = "In use";
+    TWO_SECRETS = "Two secrets";
+    REVOKED = "Revoked";
+    ROTATE = "New secret";
+    ROTATE_MORE = "New secret…";
+    ROTATE_WHY = "The secret until now is taken for a while, so that programs can change over.";
+    GRACE = "Hours that the old secret is taken";
+    REVOKE = "Revoke";
+    REVOKE_MORE = "Revoke…";
+    REVOKE_WHY = "Posts with it are refused within two seconds, on every server. This can’t be undone.";
+    KEY_REVOKED = "The key is revoked.";
+    SECRET_ONCE = "Keep it now: it is shown this once.";
+    SECRET_KEPT = "I have kept it";
+    THE_KEY = "the key";
+    NEW_ACCOUNT = "New account";
+    NO_ACCOUNTS = "No accounts yet.";
+    NO_ACCOUNTS_WHY = "People sign in with an account; an access token opens the dashboard, too.";
+    NO_SUCH_ACCOUNT = "There is no such account.";
+    LOGIN = "Login";
+    LOGIN_HINT = "What its owner signs in with, such as an e-mail address.";
+    ROLE = "Role";
+    SEES = "Sees";
+    ENABLED = "Enabled";
+    DISABLED = "Disabled";
+    ENABLE = "Enable";
+    DISABLE = "Disable";
+    RESET = "New password";
+    RESET_MORE = "New password…";
+    RESET_WHY = "The password until now ends, and so do the account’s sessions.";
+    SIGN_OUT_EVERYWHERE = "Sign out everywhere";
+    SIGN_OUT_EVERYWHERE_MORE = "Sign out everywhere…";
+    SIGN_OUT_WHY = "All its sessions end within two seconds, on every server.";
+    SIGNED_OUT_EVERYWHERE = "Signed out everywhere.";
+    PASSWORD_ONCE = "Pass it on now: it is shown this once. Its owner can change it.";
+    THE_PASSWORD = "the password";
+}
+
+// The audit log.
+texts! {
+    WHO = "Who";
+    DID = "Did";
+    SUBJECT = "Subject";
+    CHANGED = "Changed";
+    ORIGIN = "From";
+    EVERYTHING = "Everything";
+    NO_ENTRIES = "No entries.";
+    NO_ENTRIES_WHY = "Every change of an account, a key, a rule and whatever is registered is written here.";
+    NO_SUCH_ENTRY = "This entry is not in the list.";
+    BEFORE_AND_AFTER = "Before and after";
+    FIELD = "Field";
+    BEFORE = "Before";
+    AFTER = "After";
+}
+
+// First steps.
+texts! {
+    SETUP_LEAD = "Four things to register, then the first click.";
+    STEP_ADVERTISER = "Advertiser: whose clicks are counted";
+    STEP_CAMPAIGN = "Campaign: what they are for";
+    STEP_AD = "Ad: what is clicked, and where it leads";
+    STEP_KEY = "Key: what your program posts with";
+    STEP_CLICK = "First click";
+    FIRST_KEY = "First key";
+    CREATE_KEY = "Create key";
+    SECRET_ONCE_HERE = "Shown below:";
+    POST_A_CLICK = "Post a click:";
+    OR_FOLLOW = "Follow the ad’s link:";
+    THE_COMMAND = "the command";
+    WAITING = "Waiting for the first click…";
+    TO_OVERVIEW = "Watch it live";
+    TO_ACCOUNTS = "Create accounts for people";
+}
+
+// Incidents.
+texts! {
+    INCIDENT = "Incident";
+    SEVERITY = "Severity";
+    MEASURED = "Measured";
+    SINCE = "Since";
+    LASTS = "Lasts";
+    LAST_SEEN = "Last seen";
+    CRITICAL = "Critical";
+    WARNING = "Warning";
+    OPEN = "Open";
+    SEEN = "Acknowledged";
+    RESOLVED = "Resolved";
+    ACKNOWLEDGE = "Acknowledge";
+    ACKNOWLEDGED = "Acknowledged.";
+    KEYS_HINT = "j k: next, previous · a: acknowledge";
+    ALL_CALM = "No open incidents.";
+    NO_INCIDENTS = "No incidents.";
+    NO_INCIDENTS_WHY = "Bursts, spikes, too much invalid traffic and delays are listed here as they happen.";
+    NO_SUCH_INCIDENT = "This incident is not in the list.";
+    NOT_OPEN = "This incident is not open any more.";
+    LOOK_IN_ALL = "Look among all incidents";
+    CLICKS = "Clicks";
+    SAMPLE = "Clicks that the incident is about";
+    NO_CLICKS = "No clicks.";
+    NO_CLICKS_WHY = "No click of this range matches all conditions.";
+    VERDICT = "Verdict";
+    EVIDENCE = "Evidence";
+    FROM_WHERE = "From";
+    RELEASED = "released";
+    RELEASE = "Release";
+    RELEASE_MORE = "Release…";
+    RELEASE_TITLE = "Release this click?";
+    RELEASE_WHY = "The click is billed as valid from now on. This can’t be undone.";
+    RELEASED_TOAST = "The click is valid now.";
+    REASON = "Reason";
+}
+
+// Explore.
+texts! {
+    BILLABLE = "Billable";
+    INVALID_CLICKS = "Invalid";
+    INVALID_RATE = "Invalid rate";
+    METRIC = "Number";
+    WIDTH = "Width of buckets";
+    AUTO_WIDTH = "Automatic width";
+    SHAPE = "Shape";
+    BY_DIMENSION = "By";
+    THEN_BY = "Then by";
+    NO_SECOND = "Nothing else";
+    OTHERS = "Others";
+    BEFORE_TOTAL = "Before, in total";
+    STILL_CHANGES = "May still change";
+    PARTIAL = "Part of a bucket";
+    PROVISIONAL = "Provisional";
+    ADD_FILTER = "Add filter";
+    DIMENSION = "Dimension";
+    CONDITION = "Condition";
+    ONLY = "Only";
+    ALL_BUT = "All but";
+    VALUES = "Values";
+    EXPORT = "Export";
+    NOT_EXPORTED = "The file could not be made. Try again, or narrow the question.";
+}
