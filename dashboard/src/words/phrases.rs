@@ -7,7 +7,7 @@ use clickwire_protocol::{
 
 use crate::{
     api::Role,
-    format,
+    format, locale,
     query::{Range, Shape},
     theme::Theme,
 };
@@ -231,6 +231,7 @@ pub fn kind(kind: Kind) -> &'static str {
         Kind::DeadLetters => "Dead letters",
         Kind::BackgroundJob => "Background job",
         Kind::Rollups => "Hours and days",
+        Kind::LakeStalled => "The lake stands still",
     }
 }
 
@@ -381,7 +382,11 @@ pub fn change(now: i64, before: i64) -> String {
     match (now, before) {
         (0, 0) => "±0.0%".to_owned(),
         (_, 0) => "new".to_owned(),
-        (now, before) => format::change((now - before) as f64 / before as f64),
+        (now, before) => {
+            let ratio = (now - before) as f64 / before as f64;
+            let sign = if ratio < 0.0 { "−" } else { "+" };
+            format!("{sign}{}", locale::percent(ratio.abs(), 1))
+        }
     }
 }
 

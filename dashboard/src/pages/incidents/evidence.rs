@@ -38,7 +38,7 @@ fn rule_of(kind: Kind) -> Option<&'static str> {
         Kind::UserBurst => Some("user_velocity"),
         Kind::CampaignSpike => Some("campaign_spike"),
         Kind::FraudRate => Some("fraud_rate"),
-        Kind::Lag | Kind::DeadLetters | Kind::BackgroundJob | Kind::Rollups => None,
+        Kind::Lag | Kind::DeadLetters | Kind::BackgroundJob | Kind::Rollups | Kind::LakeStalled => None,
     }
 }
 
@@ -51,7 +51,9 @@ fn sample_of(alert: &Alert) -> Option<String> {
         Kind::FraudRate => (text("givt,sivt"), None),
         Kind::IpBurst | Kind::UserBurst => (None, rule_of(alert.kind).and_then(text)),
         Kind::CampaignSpike => (None, None),
-        Kind::Lag | Kind::DeadLetters | Kind::BackgroundJob | Kind::Rollups => return None,
+        Kind::Lag | Kind::DeadLetters | Kind::BackgroundJob | Kind::Rollups | Kind::LakeStalled => {
+            return None;
+        }
     };
     Some(http::url(
         "/api/v1/clicks",
