@@ -35,7 +35,7 @@ pub(super) fn Chart(props: &Props) -> Html {
     let chart = &props.chart;
     let count = chart.buckets.len();
     let is_stacked = props.shape != Shape::Lines;
-    let ticks = count_ticks(chart.max(is_stacked) as f64, 4);
+    let ticks = count_ticks(chart.max(is_stacked) as f64, 5);
     let top = ticks.last().copied().unwrap_or(1.0);
     let index = move |event: &PointerEvent| bucket_at(event, count);
     let onpointermove = {
