@@ -103,18 +103,20 @@ pub fn Explore(props: &Props) -> Html {
                         <div class="plot-area"><div class="skeleton block" /></div>
                     }
                 </section>
-                { groupings(view, &router) }
-                if let Some(listed) = &listed {
-                    <rows::Rows table={listed.clone()} question={question.clone()} view={view.clone()} names={named} />
-                } else if table.is_loading {
-                    <div class="table"><span class="skeleton line" /></div>
-                } else {
-                    <Empty title={words::NO_CLICKS} />
-                }
-                if let Some(listed) = &listed {
-                    <p class="soft basis">{ words::basis(&listed.basis) }</p>
-                    <DataStatus>{ freshness(listed, view) }</DataStatus>
-                }
+                <div class="explore-rows">
+                    { groupings(view, &router) }
+                    if let Some(listed) = &listed {
+                        <rows::Rows table={listed.clone()} question={question.clone()} view={view.clone()} names={named} />
+                    } else if table.is_loading {
+                        <div class="table"><span class="skeleton line" /></div>
+                    } else {
+                        <Empty title={words::NO_CLICKS} />
+                    }
+                    if let Some(listed) = &listed {
+                        <p class="soft basis">{ words::basis(&listed.basis) }</p>
+                        <DataStatus>{ freshness(listed, view) }</DataStatus>
+                    }
+                </div>
             </div>
         </Sheet>
     }
