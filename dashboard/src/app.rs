@@ -10,7 +10,9 @@ use yew::prelude::*;
 
 use crate::{
     account::{self, Credential},
-    backoff, clock,
+    backoff,
+    bundles::Pages,
+    clock,
     connection::Connection,
     directory::Names,
     frame::{DataStatus, Frame},
@@ -70,9 +72,38 @@ fn find(viewer: UseStateHandle<Viewer>) {
     }
 }
 
+/// Starts a program in the document's `#app`.
+pub fn start(pages: Pages) {
+    let root = web_sys::window()
+        .and_then(|window| window.document())
+        .and_then(|document| document.get_element_by_id("app"));
+    if let Some(root) = root {
+        // What stands there until the page is loaded.
+        root.set_inner_html("");
+        yew::Renderer::<App>::with_root_and_props(root, AppProps { pages: Program(pages) }).render();
+    }
+}
+
+/// The pages of this program, which are the same for as long as it runs.
+#[derive(Clone, Copy)]
+pub struct Program(pub Pages);
+
+impl PartialEq for Program {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// What the application is made of.
+#[derive(Clone, PartialEq, Properties)]
+pub struct AppProps {
+    /// Its pages.
+    pub pages: Program,
+}
+
 /// The application.
 #[component]
-pub fn App() -> Html {
+pub fn App(props: &AppProps) -> Html {
     let viewer = use_state_eq(|| Viewer::Unknown);
     {
         let viewer = viewer.clone();
@@ -128,7 +159,7 @@ pub fn App() -> Html {
         }
         Viewer::Somebody(credential) => {
             let key = credential.token().unwrap_or_default().to_owned();
-            html! { <Routing><Frame {key} credential={credential.clone()} {onleave} /></Routing> }
+            html! { <Routing><Frame {key} pages={props.pages} credential={credential.clone()} {onleave} /></Routing> }
         }
     }
 }

@@ -17,12 +17,12 @@ use crate::{
     access::Access,
     account::{Credential, RENEW_EVERY_MS},
     api::{Advertiser, Page, Session},
-    app::Live,
+    app::Program,
     ask::{use_interval, use_query},
+    bundles::Given,
     http::Failure,
     incidents::{Open, use_open},
     kit::{Empty, Problem, Toasts},
-    pages,
     query::Range,
     route::Route,
     router::{Link, Place, use_router},
@@ -39,6 +39,8 @@ const ADVERTISERS_URL: &str = "/api/v1/advertisers";
 /// What the frame needs.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
+    /// The pages of this program.
+    pub pages: Program,
     /// What opens the API.
     pub credential: Credential,
     /// Hears who leaves, and whether because the server wants it.
@@ -55,13 +57,14 @@ pub fn Frame(props: &Props) -> Html {
     let access = Access { onrefused, ..Access::new(props.credential.clone()) };
     html! {
         <ContextProvider<Access> context={access.clone()}>
-            <Known ..KnownProps { access: access.clone(), onleave: props.onleave.clone() } />
+            <Known ..KnownProps { pages: props.pages, access: access.clone(), onleave: props.onleave.clone() } />
         </ContextProvider<Access>>
     }
 }
 
 #[derive(Clone, PartialEq, Properties)]
 struct KnownProps {
+    pages: Program,
     access: Access,
     onleave: Callback<(Credential, bool)>,
 }
@@ -96,7 +99,7 @@ fn Known(props: &KnownProps) -> Html {
     };
     html! {
         <ContextProvider<Access> context={access.clone()}>
-            <Toasts><Inside {access} onleave={props.onleave.clone()} /></Toasts>
+            <Toasts><Inside pages={props.pages} {access} onleave={props.onleave.clone()} /></Toasts>
         </ContextProvider<Access>>
     }
 }
@@ -124,14 +127,20 @@ fn Inside(props: &KnownProps) -> Html {
             <div class="frame">
                 <rail::Rail place={router.place.clone()} role={access.role()} />
                 <bar::Bar view={view.clone()} access={access.clone()} bell={sees_incidents.then(|| open.clone())} {ontheme} {onsignout} />
-                <div id="content" class="content" tabindex="-1">{ page(&view, access, *colours, &props.onleave) }</div>
+                <div id="content" class="content" tabindex="-1">{ page(props.pages, &view, access, *colours, &props.onleave) }</div>
             </div>
         </ContextProvider<Open>>
     }
 }
 
 /// The page of a place, as far as the viewer may see it.
-fn page(view: &View, access: &Access, colours: u32, onleave: &Callback<(Credential, bool)>) -> Html {
+fn page(
+    pages: Program,
+    view: &View,
+    access: &Access,
+    colours: u32,
+    onleave: &Callback<(Credential, bool)>,
+) -> Html {
     let Some(route) = view.place.route else {
         return html! {
             <main class="sheet"><h1>{ words::NO_SUCH_PAGE }</h1>
@@ -145,23 +154,8 @@ fn page(view: &View, access: &Access, colours: u32, onleave: &Callback<(Credenti
                 <Empty title={words::NOT_YOURS} text={words::not_yours_why(access.role())} /></main>
         };
     }
-    let is_empty = access.advertisers.as_ref().is_some_and(Vec::is_empty);
-    match route {
-        Route::Overview if is_empty => html! { <pages::welcome::Welcome role={access.role()} /> },
-        Route::Overview => html! {
-            <Live credential={access.credential.clone()} advertiser_id={view.scope.clone()} window_minutes={view.window_minutes()}
-                {colours} onleave={onleave.clone()} />
-        },
-        Route::Explore => html! { <pages::explore::Explore view={view.clone()} /> },
-        Route::Incidents(id) => html! { <pages::incidents::Incidents view={view.clone()} {id} /> },
-        Route::Setup => html! { <pages::setup::Setup /> },
-        Route::Advertisers => html! { <pages::advertisers::Advertisers /> },
-        Route::Campaigns => html! { <pages::campaigns::Campaigns view={view.clone()} /> },
-        Route::Ads => html! { <pages::ads::Ads view={view.clone()} /> },
-        Route::Keys => html! { <pages::keys::Keys view={view.clone()} /> },
-        Route::Accounts => html! { <pages::accounts::Accounts view={view.clone()} /> },
-        Route::Audit => html! { <pages::audit::Audit view={view.clone()} /> },
-    }
+    let given = Given { view, access, colours, onleave };
+    (pages.0)(route, &given).unwrap_or_default()
 }
 
 /// What a page shows, with what the address leaves open filled in.

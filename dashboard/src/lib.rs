@@ -9,6 +9,7 @@
 //! - the address: [`router`], [`route`] (which page), [`query`] (what it shows)
 //! - the API: [`api`] (types), [`http`] (requests), [`ask`] (hooks), [`access`] (who asks)
 //! - components: [`app`] and what it shows: [`frame`] around every page, [`pages`], made of [`kit`]
+//! - [`bundles`]: which pages are in which of the two programs
 //! - [`words`]: what people read
 //!
 //! Nothing here computes a count of its own: cells carry absolute values, and what they mean
@@ -22,6 +23,7 @@ pub mod ask;
 pub mod backoff;
 pub mod board;
 pub mod breakdown;
+pub mod bundles;
 pub mod chart;
 pub mod clock;
 pub mod connection;

@@ -1,5 +1,6 @@
 //! Pages by address, and who may see them.
 
+use clickwire_protocol::pages::Bundle;
 use uuid::Uuid;
 
 use crate::{api::Role, words};
@@ -159,6 +160,21 @@ impl Route {
         }
     }
 
+    /// The program that has it.
+    pub fn bundle(self) -> Bundle {
+        match self {
+            Self::Overview | Self::Explore => Bundle::Clicks,
+            Self::Incidents(_)
+            | Self::Setup
+            | Self::Advertisers
+            | Self::Campaigns
+            | Self::Ads
+            | Self::Keys
+            | Self::Accounts
+            | Self::Audit => Bundle::Staff,
+        }
+    }
+
     /// Whether it is about one advertiser: without a choice, the first.
     pub fn is_of_one_advertiser(self) -> bool {
         matches!(self, Self::Overview | Self::Campaigns | Self::Ads)
@@ -180,14 +196,15 @@ mod tests {
 
     #[test]
     fn every_address_of_the_server_is_a_page_and_every_page_has_one() {
-        for address in ADDRESSES {
+        for (address, bundle) in ADDRESSES {
             let path = address.replace("{id}", ID);
             let route = Route::read(&path);
+            assert_eq!(route.map(Route::bundle), Some(bundle), "{address}");
             assert_eq!(route.map(Route::path).as_deref(), Some(path.as_str()), "{address}");
         }
         let rail = Route::RAIL.iter().chain(&[Route::Setup]).map(|route| route.base());
         for base in rail {
-            assert!(ADDRESSES.contains(&base), "{base}");
+            assert!(ADDRESSES.iter().any(|(address, _)| *address == base), "{base}");
         }
     }
 

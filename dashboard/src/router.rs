@@ -2,6 +2,7 @@
 //!
 //! A small router over the browser's history instead of a crate's: decision 0080.
 
+use clickwire_protocol::pages::Bundle;
 use gloo_events::EventListener;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{HtmlElement, MouseEvent};
@@ -92,6 +93,20 @@ fn present() -> Place {
     Place::read(&part(web_sys::Location::pathname), &part(web_sys::Location::search))
 }
 
+/// The program that shows a place.
+fn bundle_of(place: &Place) -> Bundle {
+    place.route.map_or(Bundle::Clicks, Route::bundle)
+}
+
+/// Goes to a page of the other program, as any link does.
+fn load(going: &Going) {
+    let Some(location) = web_sys::window().map(|window| window.location()) else { return };
+    let href = going.to.href();
+    let done = if going.replaces { location.replace(&href) } else { location.assign(&href) };
+    // It fails only where a page may not leave its frame.
+    done.ok();
+}
+
 fn remember(going: &Going) {
     let Some(history) = web_sys::window().and_then(|window| window.history().ok()) else { return };
     let href = going.to.href();
@@ -142,10 +157,16 @@ pub fn Routing(props: &RoutingProps) -> Html {
         });
     }
     let go = {
+        let present_place = (*place).clone();
         let place = place.setter();
+        let here = bundle_of(&present_place);
         Callback::from(move |going: Going| {
-            remember(&going);
-            place.set(going.to);
+            if bundle_of(&going.to) == here {
+                remember(&going);
+                place.set(going.to);
+            } else {
+                load(&going);
+            }
         })
     };
     let router = Router { place: (*place).clone(), go };

@@ -76,6 +76,7 @@ texts! {
     CREATED = "Created";
     BY = "By";
     TIME = "Time";
+    ACTIONS = "Actions";
     TOTAL = "Total";
     UNKNOWN = "Unknown";
 }

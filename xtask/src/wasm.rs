@@ -22,6 +22,11 @@ use bundle::Bundle;
 const INPUTS: [&str; 6] =
     ["Cargo.toml", "Cargo.lock", "dashboard", "crates/protocol", "xtask/src/wasm.rs", "xtask/src/wasm"];
 
+/// The page's programs: how their files are called, what is compiled, the index that loads it. Each has pages of
+/// its own, so that nobody loads those of another role (`protocol: pages.rs`).
+const PROGRAMS: [(&str, &str, &str); 2] =
+    [("app", "clickwire-dashboard", "index.html"), ("staff", "clickwire-dashboard-staff", "staff.html")];
+
 /// Layers of the style sheet: later ones win, however specific earlier ones are.
 const LAYERS: &str = "@layer base, kit, frame, page;";
 
@@ -38,18 +43,28 @@ pub(crate) fn build(release: bool) -> Result<PathBuf> {
     }
 
     compiler::compile(&target)?;
-    let (glue, module) = bind(&target.join("wasm32-unknown-unknown/wasm/clickwire-dashboard.wasm"))?;
-
     let source = |name: &str| {
         fs::read(root.join("dashboard").join(name)).with_context(|| format!("cannot read dashboard/{name}"))
+    };
+    let text = |name: &str| {
+        String::from_utf8(source(name)?).with_context(|| format!("dashboard/{name} is not text"))
     };
     let mut bundle = Bundle::default();
     bundle.add("style.css", style_sheet(&root.join("dashboard"))?.as_bytes());
     bundle.add("favicon.svg", &source("favicon.svg")?);
-    bundle.add("app.wasm", &module);
-    bundle.add("app.js", glue.as_bytes());
-    bundle.add_referring("boot.js", &source("boot.js")?)?;
-    bundle.add_index(&source("index.html")?)?;
+    let (boot, index) = (text("boot.js")?, text("index.html")?);
+    for (name, program, index_name) in PROGRAMS {
+        let (glue, module) = bind(&target.join(format!("wasm32-unknown-unknown/wasm/{program}.wasm")))?;
+        bundle.add(&format!("{name}.wasm"), &module);
+        bundle.add(&format!("{name}.js"), glue.as_bytes());
+        // Sources name the first program; another has files of its own in the same places.
+        let of = |text: &str| {
+            let text = text.replace("{app.", &format!("{{{name}."));
+            text.replace("{boot.js}", &format!("{{{name}-boot.js}}")).into_bytes()
+        };
+        bundle.add_referring(&format!("{name}-boot.js"), &of(&boot))?;
+        bundle.add_index(index_name, &of(&index))?;
+    }
 
     if stamp.exists() {
         fs::remove_file(&stamp).context("cannot forget the last build")?;

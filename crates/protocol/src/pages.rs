@@ -1,17 +1,26 @@
-//! Addresses of the dashboard's pages: the server answers each with the page, and the page has one to show
-//! for each. Whatever stands in braces is one part of a path.
+//! Addresses of the dashboard's pages: the server answers each with the program that has the page, and the
+//! program has one to show for each. Whatever stands in braces is one part of a path.
 
-/// Every address.
-pub const ADDRESSES: [&str; 11] = [
-    "/",
-    "/explore",
-    "/incidents",
-    "/incidents/{id}",
-    "/setup",
-    "/advertisers",
-    "/campaigns",
-    "/ads",
-    "/keys",
-    "/accounts",
-    "/audit",
+/// A program of the page: what a viewer loads first, or what those load who look after the deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bundle {
+    /// Pages about clicks, for everybody.
+    Clicks,
+    /// Pages of operators and administrators.
+    Staff,
+}
+
+/// Every address with the program that has its page.
+pub const ADDRESSES: [(&str, Bundle); 11] = [
+    ("/", Bundle::Clicks),
+    ("/explore", Bundle::Clicks),
+    ("/incidents", Bundle::Staff),
+    ("/incidents/{id}", Bundle::Staff),
+    ("/setup", Bundle::Staff),
+    ("/advertisers", Bundle::Staff),
+    ("/campaigns", Bundle::Staff),
+    ("/ads", Bundle::Staff),
+    ("/keys", Bundle::Staff),
+    ("/accounts", Bundle::Staff),
+    ("/audit", Bundle::Staff),
 ];

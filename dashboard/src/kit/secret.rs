@@ -21,7 +21,7 @@ pub struct Props {
 pub fn Secret(props: &Props) -> Html {
     html! {
         <div class="secret">
-            <pre tabindex="0" aria-label={&props.what} data-testid={&props.testid}><code>{ &props.text }</code></pre>
+            <pre tabindex="0" role="group" aria-label={&props.what} data-testid={&props.testid}><code>{ &props.text }</code></pre>
             <Copy text={&props.text} what={&props.what} />
         </div>
     }

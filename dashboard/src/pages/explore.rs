@@ -84,10 +84,9 @@ pub fn Explore(props: &Props) -> Html {
         let router = router.clone();
         Callback::from(move |range: Range| router.change(|query| query.range = Some(range)))
     };
-    let actions = html! { <export::Export question={question.clone()} /> };
+    let actions = html! { <><filters::Filters view={view.clone()} names={named.clone()} /><export::Export question={question.clone()} /></> };
     html! {
         <Sheet {title} {actions}>
-            <filters::Filters view={view.clone()} names={named.clone()} />
             if let Some(failure) = failure {
                 <Problem {failure} {onretry} />
             }
@@ -104,18 +103,20 @@ pub fn Explore(props: &Props) -> Html {
                         <div class="plot-area"><div class="skeleton block" /></div>
                     }
                 </section>
-                { groupings(view, &router) }
-                if let Some(listed) = &listed {
-                    <rows::Rows table={listed.clone()} question={question.clone()} view={view.clone()} names={named} />
-                } else if table.is_loading {
-                    <div class="table"><span class="skeleton line" /></div>
-                } else {
-                    <Empty title={words::NO_CLICKS} />
-                }
-                if let Some(listed) = &listed {
-                    <p class="soft basis">{ words::basis(&listed.basis) }</p>
-                    <DataStatus>{ freshness(listed, view) }</DataStatus>
-                }
+                <div class="explore-rows">
+                    { groupings(view, &router) }
+                    if let Some(listed) = &listed {
+                        <rows::Rows table={listed.clone()} question={question.clone()} view={view.clone()} names={named} />
+                    } else if table.is_loading {
+                        <div class="table"><span class="skeleton line" /></div>
+                    } else {
+                        <Empty title={words::NO_CLICKS} />
+                    }
+                    if let Some(listed) = &listed {
+                        <p class="soft basis">{ words::basis(&listed.basis) }</p>
+                        <DataStatus>{ freshness(listed, view) }</DataStatus>
+                    }
+                </div>
             </div>
         </Sheet>
     }
@@ -224,8 +225,8 @@ fn groupings(view: &View, router: &crate::router::Router) -> Html {
     };
     html! {
         <div class="toolbar">
-            <Select id="by" label={words::BY_DIMENSION} options={first} value={chosen(0)} onchoose={on(0)} />
-            <Select id="then" label={words::THEN_BY} options={second} value={chosen(1)} onchoose={on(1)} />
+            <span class="inline">{ words::BY_DIMENSION }<Select id="by" label={words::BY_DIMENSION} options={first} value={chosen(0)} onchoose={on(0)} bare=true /></span>
+            <span class="inline">{ words::THEN_BY }<Select id="then" label={words::THEN_BY} options={second} value={chosen(1)} onchoose={on(1)} bare=true /></span>
         </div>
     }
 }

@@ -144,22 +144,22 @@ pub fn Incidents(props: &Props) -> Html {
             vec![
                 html! { <Link to={at(Some(alert.alert_id))}>{ words::kind(alert.kind) }</Link> },
                 severity(alert),
+                state(alert),
                 name(&subject(alert, &access)),
                 html! { words::measured(alert) },
                 html! { zone.stamp(&alert.opened_at) },
                 html! { lasting(alert) },
-                state(alert),
             ]
         })
     };
     let columns = [
         words::INCIDENT,
         words::SEVERITY,
+        words::STATE,
         words::SUBJECT,
         words::MEASURED,
         words::SINCE,
         words::LASTS,
-        words::STATE,
     ];
     let tabs = Part::ALL.map(|tab| tabs::Tab {
         text: words::part(tab.write().as_deref()).into(),

@@ -108,7 +108,7 @@ pub fn Keys(props: &Props) -> Html {
         Column::number(words::RATE),
         Column::text(words::CREATED),
         Column::text(words::BY),
-        Column::text(""),
+        Column::text(words::ACTIONS),
     ];
     let actions = html! { <Link class="primary" to={at(Some(NEW.to_owned()))}>{ words::NEW_KEY }</Link> };
     let close = sets(&doing, Doing::Nothing);

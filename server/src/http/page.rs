@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use clickwire_protocol::pages::ADDRESSES;
+use clickwire_protocol::pages::{ADDRESSES, Bundle};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::http::serve::unsent::Fixed;
@@ -25,6 +25,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wa
     frame-ancestors 'none'";
 
 const INDEX: &str = "index.html";
+const STAFF_INDEX: &str = "staff.html";
 
 #[derive(RustEmbed)]
 #[folder = "../dashboard/dist"]
@@ -32,18 +33,29 @@ struct Dist;
 
 /// The page at its addresses and its files beside it; no other address is taken.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let index = get(|headers: HeaderMap| async move { answer(INDEX, &headers, Dist::get) });
-    let index = ADDRESSES.iter().fold(Router::new(), |router, address| router.route(address, index.clone()));
+    let index = ADDRESSES.iter().fold(Router::new(), |router, (address, bundle)| {
+        let name = match bundle {
+            Bundle::Clicks => INDEX,
+            Bundle::Staff => STAFF_INDEX,
+        };
+        router.route(address, get(|headers: HeaderMap| async move { answer(name, &headers, Dist::get) }))
+    });
     // Compressed forms have no address of their own.
-    Dist::iter().filter(|name| *name != INDEX && content_type(name).is_some()).fold(index, |router, name| {
+    let files = Dist::iter().filter(|name| !is_index(name) && content_type(name).is_some());
+    files.fold(index, |router, name| {
         let address = format!("/{name}");
         router.route(&address, get(|headers: HeaderMap| async move { answer(&name, &headers, Dist::get) }))
     })
 }
 
+/// Whether a file is what an address answers with, and changes under its name.
+fn is_index(name: &str) -> bool {
+    [INDEX, STAFF_INDEX].contains(&name)
+}
+
 fn answer(name: &str, request: &HeaderMap, embedded: impl Fn(&str) -> Option<EmbeddedFile>) -> Response {
     let Some(plain) = embedded(name) else {
-        return if name == INDEX { not_built() } else { StatusCode::NOT_FOUND.into_response() };
+        return if is_index(name) { not_built() } else { StatusCode::NOT_FOUND.into_response() };
     };
     let (encoding, file) = [("br", ".br"), ("gzip", ".gz")]
         .into_iter()
@@ -64,7 +76,7 @@ fn answer(name: &str, request: &HeaderMap, embedded: impl Fn(&str) -> Option<Emb
         }
         response
     };
-    let caching = if name == INDEX { "no-cache" } else { "public, max-age=31536000, immutable" };
+    let caching = if is_index(name) { "no-cache" } else { "public, max-age=31536000, immutable" };
     let fixed: [(HeaderName, &'static str); 4] = [
         (header::CONTENT_TYPE, content_type(name).unwrap_or("application/octet-stream")),
         (header::CACHE_CONTROL, caching),
@@ -130,8 +142,8 @@ fn accepts(request: &HeaderMap, encoding: &str) -> bool {
 mod tests {
     use super::*;
 
-    const NAMES: [&str; 5] =
-        ["index.html", "index.html.br", "index.html.gz", "app-0123.js", "app-0123.js.gz"];
+    const NAMES: [&str; 6] =
+        ["index.html", "index.html.br", "index.html.gz", "staff.html", "app-0123.js", "app-0123.js.gz"];
 
     /// A built dashboard: each file holds its own name.
     fn built(name: &str) -> Option<EmbeddedFile> {
@@ -204,6 +216,7 @@ mod tests {
         let policy = index.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval'; style-src"), "{policy}");
         assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
+        assert_eq!(get("staff.html", &[]).headers()[header::CACHE_CONTROL], "no-cache");
         let script = get("app-0123.js", &[]);
         assert_eq!(script.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
         assert_eq!(script.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");

@@ -42,10 +42,10 @@ impl Bundle {
         Ok(())
     }
 
-    /// Adds the one file whose name does not change.
-    pub(super) fn add_index(&mut self, content: &[u8]) -> Result<()> {
-        let content = self.resolve("index.html", content)?;
-        self.files.insert("index.html".to_owned(), content.into_bytes());
+    /// Adds a file whose name does not change.
+    pub(super) fn add_index(&mut self, name: &str, content: &[u8]) -> Result<()> {
+        let content = self.resolve(name, content)?;
+        self.files.insert(name.to_owned(), content.into_bytes());
         Ok(())
     }
 
@@ -118,7 +118,7 @@ mod tests {
             let mut bundle = Bundle::default();
             bundle.add("app.wasm", module);
             bundle.add_referring("boot.js", b"load(\"/{app.wasm}\")").unwrap();
-            bundle.add_index(b"<script src=\"/{boot.js}\">").unwrap();
+            bundle.add_index("index.html", b"<script src=\"/{boot.js}\">").unwrap();
             let index = String::from_utf8(bundle.files["index.html"].clone()).unwrap();
             assert!(index.contains(&bundle.names["boot.js"]), "{index}");
             bundle.names["boot.js"].clone()
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_reference_to_nothing_is_an_error() {
-        let error = Bundle::default().add_index(b"<link href=\"/{style.css}\">").unwrap_err();
+        let error = Bundle::default().add_index("index.html", b"<link href=\"/{style.css}\">").unwrap_err();
         assert_eq!(error.to_string(), "index.html refers to style.css, which is not there");
     }
 }

@@ -32,7 +32,7 @@ enum Compiler {
 pub(super) fn compile(target: &Path) -> Result<()> {
     let mut cargo = workspace::cargo();
     cargo
-        .args(["build", "--package", "clickwire-dashboard", "--bin", "clickwire-dashboard"])
+        .args(["build", "--package", "clickwire-dashboard", "--bins"])
         .args(["--profile", "wasm", "--target", TARGET, "--target-dir"])
         .arg(target);
     if let Compiler::WithSource(rustc) = find()? {

@@ -35,7 +35,7 @@ pub(super) fn Chart(props: &Props) -> Html {
     let chart = &props.chart;
     let count = chart.buckets.len();
     let is_stacked = props.shape != Shape::Lines;
-    let ticks = count_ticks(chart.max(is_stacked) as f64, 4);
+    let ticks = count_ticks(chart.max(is_stacked) as f64, 5);
     let top = ticks.last().copied().unwrap_or(1.0);
     let index = move |event: &PointerEvent| bucket_at(event, count);
     let onpointermove = {
@@ -97,7 +97,7 @@ pub(super) fn Chart(props: &Props) -> Html {
                 { for chart.lines.iter().rev().filter(|_| chart.lines.len() > 1).map(|line| html! {
                     <li key={line.name.clone()}><span class={classes!("swatch", colour(line))} aria-hidden="true" /><bdi>{ &line.name }</bdi></li>
                 }) }
-                if chart.before.is_some() {
+                if chart.drawn_before(is_stacked).is_some() {
                     <li><span class="swatch before-swatch" aria-hidden="true" />{ words::BEFORE_TOTAL }</li>
                 }
                 if chart.buckets.iter().any(|bucket| bucket.is_provisional) {
@@ -159,7 +159,7 @@ fn marks(chart: &Drawn, shape: Shape, top: f64) -> Html {
     let height = |value: f64| 100.0 - value / top * 100.0;
     // From here on values may still change: drawn in dashes.
     let open = chart.buckets.iter().position(|bucket| bucket.is_provisional).unwrap_or(chart.buckets.len());
-    let before = chart.before.as_ref().map(|before| {
+    let before = chart.drawn_before(shape != Shape::Lines).map(|before| {
         let points = before.iter().take(chart.buckets.len()).map(|value| Some(height(*value as f64)));
         html! { <path class="before-line" d={line(points, 0..usize::MAX)} /> }
     });
@@ -299,7 +299,9 @@ mod tests {
             let props = Props { chart: Rc::new(chart()), shape, onzoom: Callback::noop() };
             let drawn = render::<Chart>(props).await;
             assert!(drawn.contains(words::STILL_CHANGES) && drawn.contains("open"), "{shape:?}: {drawn}");
-            assert!(drawn.contains(r#"data-buckets="3""#) && drawn.contains("before-line"), "{drawn}");
+            assert!(drawn.contains(r#"data-buckets="3""#), "{drawn}");
+            // Lines of parts stand beside no line of the whole.
+            assert_eq!(drawn.contains("before-line"), shape != Shape::Lines, "{drawn}");
             assert!(drawn.contains("FR") && drawn.contains("10:00"), "{drawn}");
         }
     }

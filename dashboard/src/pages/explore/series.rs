@@ -101,11 +101,16 @@ impl Chart {
         known.reduce(|sum, value| sum + value)
     }
 
+    /// The period before as it is drawn: all together, where that stands beside all together.
+    pub(super) fn drawn_before(&self, is_stacked: bool) -> Option<&Vec<i64>> {
+        self.before.as_ref().filter(|_| is_stacked || self.lines.len() == 1)
+    }
+
     /// The largest number that is drawn.
     pub(super) fn max(&self, is_stacked: bool) -> i64 {
         let stacked = (0..self.buckets.len()).filter_map(|bucket| self.total(bucket)).max();
         let single = self.lines.iter().flat_map(|line| &line.values).copied().flatten().max();
-        let before = self.before.iter().flatten().copied().max();
+        let before = self.drawn_before(is_stacked).into_iter().flatten().copied().max();
         let own = if is_stacked { stacked } else { single };
         own.into_iter().chain(before).max().unwrap_or_default()
     }

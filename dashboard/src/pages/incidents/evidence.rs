@@ -131,14 +131,15 @@ fn Sample(props: &SampleProps) -> Html {
             vec![
                 html! { <span title={click.click_id.to_string()}>{ zone.stamp(&click.clicked_at) }</span> },
                 html! { <Badge text={verdict} {tone} /> },
+                html! { if may_release && is_convicted { <button type="button" class="link" {onclick}>{ words::RELEASE_MORE }</button> } },
                 html! { evidence },
                 id(&click.ad_id),
                 html! { format!("{} · {}", click.country, click.device_type) },
-                html! { if may_release && is_convicted { <button type="button" class="link" {onclick}>{ words::RELEASE_MORE }</button> } },
             ]
         })
     };
-    let columns = [words::TIME, words::VERDICT, words::EVIDENCE, words::AD, words::FROM_WHERE, ""];
+    let columns =
+        [words::TIME, words::VERDICT, words::ACTIONS, words::EVIDENCE, words::AD, words::FROM_WHERE];
     let onclose = super::super::sets_none(&releases);
     html! {
         <>
