@@ -106,7 +106,7 @@ fn Row(props: &RowProps) -> Html {
     };
     html! {
         <tr>
-            <th scope="row" title={AttrValue::from(Rc::clone(&props.id))}>
+            <th scope="row" title={format!("{} ({})", props.name, props.id)}>
                 <span class="campaign"><span class="swatch" data-slot={slot.clone()} aria-hidden="true" /><bdi>{ &*props.name }</bdi></span>
             </th>
             <td class="share">

@@ -49,11 +49,12 @@ pub fn Pill(props: &Props) -> Html {
         Status::Refused(close::UNAUTHORIZED) => ("Not authorised", String::new()),
         Status::Refused(_) => ("Disconnected", String::new()),
     };
-    let as_of = props.edge_ms.filter(|_| props.status.is_stale());
+    // On paper nothing is live.
+    let is_stale = props.status.is_stale();
     html! {
         <div class="connection" data-testid="connection" data-state={name(props.status)}>
-            if let Some(at_ms) = as_of {
-                <span class="age" data-testid="as-of">{ format!("as of {}", format::precise_time_of_day(at_ms)) }</span>
+            if let Some(at_ms) = props.edge_ms {
+                <span class={classes!("age", (!is_stale).then_some("printed"))} data-testid={is_stale.then_some("as-of")}>{ format!("as of {}", format::precise_time_of_day(at_ms)) }</span>
             }
             <span class="pill">
                 <span class="dot" aria-hidden="true" />
@@ -105,7 +106,9 @@ mod tests {
             for word in words {
                 assert!(pill.contains(word), "{word} is missing: {pill}");
             }
-            assert_eq!(pill.contains("as of"), status.is_stale(), "{pill}");
+            assert!(pill.contains("as of 00:00:12"), "on paper: {pill}");
+            assert_eq!(pill.contains(r#"data-testid="as-of""#), status.is_stale(), "{pill}");
+            assert_eq!(pill.contains("age printed"), !status.is_stale(), "{pill}");
             assert_eq!(pill.contains("Connect now"), state == "offline", "{pill}");
         }
     }

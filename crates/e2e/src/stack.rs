@@ -356,6 +356,11 @@ impl Stack {
         INGEST_KEY
     }
 
+    /// Token that opens everything.
+    pub fn admin_token() -> &'static str {
+        ADMIN_TOKEN
+    }
+
     /// A connection to post clicks over.
     pub fn poster(&self) -> Result<Connection> {
         Ok(Server::new(&self.server_url, INGEST_KEY)?.connection())

@@ -243,10 +243,11 @@ async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> 
     let mut stack = Stack::new().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
-    demo::history(Server::new(stack.server_url(), Stack::ingest_key())?, 1.0, 58).await?;
+    demo::history(Server::new(stack.server_url(), Stack::ingest_key())?, 1.0, 119).await?;
     let ours = async || -> Option<i64> {
         sqlx::query_scalar(
-            "SELECT sum(valid + givt + sivt)::bigint FROM click_minutes WHERE advertiser_id = 'adv_001'",
+            "SELECT sum(valid + givt + sivt)::bigint FROM click_minutes WHERE advertiser_id = 'adv_001' \
+                AND bucket > date_trunc('minute', now()) - INTERVAL '1 hour'",
         )
         .fetch_one(stack.database())
         .await
@@ -254,7 +255,7 @@ async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> 
     };
     let stream_is_counted =
         async || (stack.ledger().await.ok()? == stack.received(Buckets::Minutes).await.ok()?).then_some(());
-    eventually("the history is counted", Duration::from_secs(20), stream_is_counted).await?;
+    eventually("the history is counted", Duration::from_secs(40), stream_is_counted).await?;
 
     let browser = Browser::start().await?;
     let page = format!("{}/#token={}", stack.server_url(), Stack::viewer_token("adv_001"));
@@ -262,6 +263,14 @@ async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> 
     browser.becomes("live", Duration::from_secs(20)).await?;
     eventually("the card equals the database", Duration::from_secs(10), async || {
         (browser.number("kpi-clicks").await? == ours().await? as f64).then_some(())
+    })
+    .await?;
+    eventually("it is compared with the hour before", Duration::from_secs(10), async || {
+        let text = browser.text().await.ok()?;
+        ["than the hour before", "as many as the hour before"]
+            .iter()
+            .any(|said| text.contains(said))
+            .then_some(())
     })
     .await?;
     let address = browser.client.current_url().await?;

@@ -13,6 +13,7 @@ mod client;
 mod connections;
 mod contract;
 mod dead_letters;
+mod demo;
 mod deployment;
 mod described;
 mod doors;
