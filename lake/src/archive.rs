@@ -213,7 +213,7 @@ impl Session<'_> {
     async fn look_after_tables(&mut self) -> Result<(), Unavailable> {
         let Self { archive, lock, source, tables, next, follow_at, upkeep_at, sweep, .. } = self;
         let work = archive.look_after(tables, (source, *next), (follow_at, upkeep_at), sweep);
-        holding(lock, work).await
+        holding(lock, Box::pin(work)).await
     }
 
     /// Whether lock and consumer are still ours.
