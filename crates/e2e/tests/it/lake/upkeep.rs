@@ -164,6 +164,8 @@ async fn a_crash_at_any_point_of_upkeep_leaves_every_row_once_and_no_file_for_ev
     stack.set("CLICKWIRE_LAKE_RETENTION_DAYS", "2");
     let _server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator().await?;
+    // From its first start on the stream keeps what is counted.
+    stack.start_lake().await?.kill().await?;
     let convicted = follows::burst(0..60);
     let mut counted = 60;
     stack.publish(&convicted).await?;
