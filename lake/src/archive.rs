@@ -64,6 +64,8 @@ struct Session<'a> {
     source: Source,
     reader: Reader,
     tables: Tables,
+    /// When it was looked last whether lock and consumer are still there.
+    looked_at: Instant,
     /// The first message that is in no range.
     next: u64,
     /// When it is looked again for adjustments and erasures.
@@ -136,12 +138,11 @@ impl Archive {
     ) -> Result<(), Unavailable> {
         let Self { catalog, objects, config, .. } = self;
         if Instant::now() >= *follow_at {
-            *follow_at = Instant::now() + Duration::from_secs(config.flush_seconds);
             adjustments::copy(catalog, objects, &mut tables.adjustments).await?;
             sweep.go_on((catalog, objects), &mut tables.clicks, source, next).await?;
+            *follow_at = Instant::now() + Duration::from_secs(config.flush_seconds);
         }
         if Instant::now() >= *upkeep_at {
-            *upkeep_at = Instant::now() + Duration::from_secs(config.upkeep_seconds);
             let clicks = (config, config.retention_days());
             let counts = (config, config.counts_retention_days());
             let first = counts.1.map(|days| counted::at(upkeep::first_day(days) * DAY_MS));
@@ -150,6 +151,7 @@ impl Archive {
             upkeep::round(catalog, objects, &mut tables.adjustments, clicks).await?;
             let swept_before_ms = upkeep::round(catalog, objects, &mut tables.clicks, clicks).await?;
             erasures::finish(catalog, &tables.clicks, counted::at(swept_before_ms)).await?;
+            *upkeep_at = Instant::now() + Duration::from_secs(config.upkeep_seconds);
         }
         Ok(())
     }
@@ -169,10 +171,20 @@ impl Archive {
         let reader = source.read_from(next).await?;
         let tables = Tables::open(&self.catalog, &self.objects).await?;
         self.health.works(Service::Objects);
-        let follow_at = Instant::now();
-        let upkeep_at = follow_at + Duration::from_secs(self.config.upkeep_seconds);
-        let sweep = Sweep::default();
-        Ok(Session { archive: self, lock, source, reader, tables, next, follow_at, upkeep_at, sweep })
+        let now = Instant::now();
+        let upkeep_at = now + Duration::from_secs(self.config.upkeep_seconds);
+        Ok(Session {
+            archive: self,
+            lock,
+            source,
+            reader,
+            tables,
+            looked_at: now,
+            next,
+            follow_at: now,
+            upkeep_at,
+            sweep: Sweep::default(),
+        })
     }
 }
 
@@ -183,16 +195,12 @@ impl Session<'_> {
         let config = &self.archive.config;
         let mut batch = Batch::default();
         let mut until = None;
-        let mut looked_at = Instant::now();
         while batch.messages < config.batch_max && batch.bytes < BATCH_BYTES {
-            if batch.last.is_none() && Instant::now() >= self.follow_at.min(self.upkeep_at) {
-                break;
-            }
             if until.is_some_and(|until| Instant::now() >= until) {
                 break;
             }
-            if looked_at.elapsed() >= LOOK_EVERY {
-                looked_at = Instant::now();
+            if self.looked_at.elapsed() >= LOOK_EVERY {
+                self.looked_at = Instant::now();
                 if let Err(error) = self.look().await {
                     return (batch, Some(error));
                 }
@@ -205,6 +213,10 @@ impl Session<'_> {
             if batch.last.is_some() && until.is_none() {
                 until = Some(Instant::now() + Duration::from_secs(config.flush_seconds));
             }
+            // Not before messages had their turn: what else is due may take longer than it is apart.
+            if batch.last.is_none() && Instant::now() >= self.follow_at.min(self.upkeep_at) {
+                break;
+            }
         }
         (batch, None)
     }
@@ -213,7 +225,7 @@ impl Session<'_> {
     async fn look_after_tables(&mut self) -> Result<(), Unavailable> {
         let Self { archive, lock, source, tables, next, follow_at, upkeep_at, sweep, .. } = self;
         let work = archive.look_after(tables, (source, *next), (follow_at, upkeep_at), sweep);
-        holding(lock, work).await
+        holding(lock, Box::pin(work)).await
     }
 
     /// Whether lock and consumer are still ours.
