@@ -1,5 +1,5 @@
 -- Two more tables of the lake, which follow the ledger: adjustments and counts of days.
--- docs/decisions/0090-lake-follows-the-ledger.md
+-- docs/decisions/0070-lake-follows-the-ledger.md
 
 -- The high-water mark: adjustments up to it are in the lake's table. It moves in the transaction that moves the
 -- table's pointer.

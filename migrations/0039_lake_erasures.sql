@@ -1,4 +1,4 @@
--- Erasures of users that the lake is to carry out, and has. docs/decisions/0091-erasures-reach-the-lake.md
+-- Erasures of users that the lake is to carry out, and has. docs/decisions/0071-erasures-reach-the-lake.md
 CREATE TABLE lake_erasures (
     -- The erasure of the ledger that it goes with.
     erasure_id        uuid        PRIMARY KEY,

@@ -1,6 +1,6 @@
 //! The address as state: read once, written with every change, followed when the browser goes back.
 //!
-//! A small router over the browser's history instead of a crate's: decision 0080.
+//! A small router over the browser's history instead of a crate's: decision 0067.
 
 use clickwire_protocol::pages::Bundle;
 use gloo_events::EventListener;
