@@ -255,7 +255,11 @@ mod tests {
             (None, &[], "/", "", None),
         ] {
             let found = scope(&Place::read(path, query), &access(own, all));
-            assert_eq!(found.as_ref().map(|id| id.as_str()), expected, "{own:?} {path}{query}");
+            assert_eq!(
+                found.as_ref().map(clickwire_protocol::ids::AdvertiserId::as_str),
+                expected,
+                "{own:?} {path}{query}"
+            );
         }
     }
 }

@@ -130,7 +130,7 @@ impl Query {
             "cmp" => {
                 self.compare = [("prev", Compare::Previous), ("year", Compare::Year)]
                     .into_iter()
-                    .find_map(|(name, compare)| (name == value).then_some(compare))
+                    .find_map(|(name, compare)| (name == value).then_some(compare));
             }
             "by" => {
                 let mut group: Vec<Dimension> = value.split(',').filter_map(dimension).collect();

@@ -176,7 +176,7 @@ fn New(props: &NewProps) -> Html {
             "rate_per_second": rate_per_second, "burst": rate_per_second.saturating_mul(5),
         });
         on_submit(move || {
-            mutation.run(Request::with(Method::Post, "/api/v1/admin/keys", &body), onissued.clone())
+            mutation.run(Request::with(Method::Post, "/api/v1/admin/keys", &body), onissued.clone());
         })
     };
     let mut options = vec![(AttrValue::default(), AttrValue::from(words::ALL_ADVERTISERS))];

@@ -221,7 +221,7 @@ fn FirstKey(props: &FirstKeyProps) -> Html {
             "name": label, "mode": "live", "advertisers": [props.advertiser_id], "speaks_for_users": true,
         });
         on_submit(move || {
-            mutation.run(Request::with(Method::Post, "/api/v1/admin/keys", &body), onissued.clone())
+            mutation.run(Request::with(Method::Post, "/api/v1/admin/keys", &body), onissued.clone());
         })
     };
     html! {

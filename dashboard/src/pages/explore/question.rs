@@ -72,7 +72,7 @@ impl Question {
                 add("end_time", utc(end));
             }
             Some(Range::Last(minutes)) => {
-                add("start_time", zone::rfc3339(now_ms - i64::from(minutes) * 60_000))
+                add("start_time", zone::rfc3339(now_ms - i64::from(minutes) * 60_000));
             }
             None => add("start_time", zone::rfc3339(now_ms - i64::from(USUAL_MINUTES) * 60_000)),
         }
