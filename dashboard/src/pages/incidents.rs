@@ -247,7 +247,7 @@ fn severity(alert: &Alert) -> Html {
 fn state(alert: &Alert) -> Html {
     match (&alert.resolved_at, &alert.acknowledged_by) {
         (Some(_), _) => html! { <Badge text={words::RESOLVED} tone={Tone::Good} /> },
-        (None, Some(by)) => html! { <span class="state"><Badge text={words::SEEN} /> { name(by) }</span> },
+        (None, Some(by)) => html! { <span title={by.clone()}><Badge text={words::SEEN} /></span> },
         (None, None) => html! { <Badge text={words::OPEN} tone={Tone::Warning} /> },
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
             Bundle::Clicks => INDEX,
             Bundle::Staff => STAFF_INDEX,
         };
-        router.route(address, get(|headers: HeaderMap| async move { answer(name, &headers, Dist::get) }))
+        router.route(address, get(move |headers: HeaderMap| async move { answer(name, &headers, Dist::get) }))
     });
     // Compressed forms have no address of their own.
     let files = Dist::iter().filter(|name| !is_index(name) && content_type(name).is_some());

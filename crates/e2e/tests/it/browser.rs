@@ -162,7 +162,7 @@ impl Browser {
     }
 
     /// Opens an address of the server's, by a token.
-    async fn open(&self, stack: &Stack, address: &str, token: &str) -> Result<()> {
+    async fn visit(&self, stack: &Stack, address: &str, token: &str) -> Result<()> {
         // Another fragment alone would load nothing.
         self.client.goto("about:blank").await?;
         self.client.goto(&format!("{}{address}#token={token}", stack.server_url())).await?;
@@ -197,15 +197,10 @@ impl Browser {
         Ok(())
     }
 
-    /// The text that is seen.
-    async fn text(&self) -> Option<String> {
-        Some(self.run("return document.body.innerText").await.ok()?.as_str()?.to_owned())
-    }
-
     /// Waits until a text is seen.
     async fn sees(&self, text: &str) -> Result<()> {
         eventually(&format!("{text} is on the screen"), Duration::from_secs(10), async || {
-            self.text().await?.contains(text).then_some(())
+            self.text().await.ok()?.contains(text).then_some(())
         })
         .await
     }

@@ -65,15 +65,12 @@ fn Add(props: &AddProps) -> Html {
     let (values, onvalues) = use_field("");
     let options =
         Dimension::COLUMNS.map(|known| (short(known).into(), words::dimension(known).into())).to_vec();
-    let checked: Result<Vec<String>, String> =
-        super::super::listed(&values).iter().map(|value| dimension.value(value)).collect();
-    let error = checked.as_ref().err().filter(|_| !values.is_empty()).cloned();
+    let wanted = entered(*dimension, &values);
     let onsubmit = {
         let (onclose, dimension, is_exclusion) = (props.onclose.clone(), *dimension, *excludes);
         on_submit(move || {
-            if let Ok(values) = checked.clone()
-                && !values.is_empty()
-            {
+            if !wanted.is_empty() {
+                let values = wanted.clone();
                 onclose.emit(());
                 router.change(|query| query.set_filter(Filter { dimension, values, is_exclusion }));
             }
@@ -97,9 +94,31 @@ fn Add(props: &AddProps) -> Html {
             <form class="form" {onsubmit}>
                 <Select id="filter-dimension" label={words::DIMENSION} {options} value={short(*dimension)} onchoose={ondimension} />
                 <Segments label={words::CONDITION} options={modes} value={if *excludes { "not" } else { "is" }} onchoose={onexcludes} />
-                <Field id="filter-values" label={words::VALUES} value={values} oninput={onvalues} required=true first=true hint={words::values_hint(*dimension)} {error} />
+                <Field id="filter-values" label={words::VALUES} value={values} oninput={onvalues} required=true first=true hint={words::values_hint(*dimension)} />
                 <div class="form-end"><button type="submit" class="primary">{ words::SHOW }</button></div>
             </form>
         </Dialog>
+    }
+}
+
+/// Values as they are entered; what is wrong with one the server says. The protocol's own check would bring
+/// the names of all countries along.
+fn entered(dimension: Dimension, text: &str) -> Vec<String> {
+    let values = super::super::listed(text);
+    match dimension {
+        Dimension::Country => values.iter().map(|value| value.to_ascii_uppercase()).collect(),
+        _ => values,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_taken_apart() {
+        assert_eq!(entered(Dimension::Country, "de, fr,"), ["DE", "FR"]);
+        assert_eq!(entered(Dimension::Os, " Windows 10 "), ["Windows 10"]);
+        assert!(entered(Dimension::AdId, " , ").is_empty());
     }
 }

@@ -35,7 +35,7 @@ async fn an_empty_deployment_leads_to_its_first_click() -> Result<()> {
     }
     let browser = Browser::start().await?;
     let admin = stack.as_admin()?;
-    browser.open(&stack, "/", admin.token()).await?;
+    browser.visit(&stack, "/", admin.token()).await?;
     browser.fill("#setup-advertisers-name", "Northwind").await?;
     ensure!(
         browser.client.current_url().await?.path() == "/setup",
@@ -82,7 +82,7 @@ async fn a_key_is_made_posts_and_is_revoked() -> Result<()> {
     let _server = stack.start_server().await?;
     let browser = Browser::start().await?;
     let admin = stack.as_admin()?;
-    browser.open(&stack, "/keys", admin.token()).await?;
+    browser.visit(&stack, "/keys", admin.token()).await?;
     browser.sees("No keys yet").await?;
     browser.click(".sheet-actions .primary").await?;
     browser.fill("#key-name", "Partner <one>").await?;
@@ -123,7 +123,7 @@ async fn a_key_is_made_posts_and_is_revoked() -> Result<()> {
     .await?;
 
     // Every step of it, by whom.
-    browser.open(&stack, "/audit?q=subject:api_keys", admin.token()).await?;
+    browser.visit(&stack, "/audit?q=subject:api_keys", admin.token()).await?;
     browser.sees("revoked_at").await?;
     browser.click("tbody tr:first-child th a").await?;
     browser.sees("Before").await?;
@@ -138,7 +138,7 @@ async fn an_account_is_made_and_lets_its_owner_in_until_it_is_disabled() -> Resu
     let _server = stack.start_server().await?;
     let browser = Browser::start().await?;
     let admin = stack.as_admin()?;
-    browser.open(&stack, "/accounts", admin.token()).await?;
+    browser.visit(&stack, "/accounts", admin.token()).await?;
     browser.click(".sheet-actions .primary").await?;
     browser.fill("#account-login", "anna@shop.example").await?;
     browser.fill("#account-name", "Anna").await?;
@@ -225,9 +225,9 @@ async fn an_incident_is_seen_as_it_happens_and_acknowledged() -> Result<()> {
 
     // The same for whoever is sent the link; who may not see it is told so.
     let admin = Browser::start().await?;
-    admin.open(&stack, address.path(), stack.as_admin()?.token()).await?;
+    admin.visit(&stack, address.path(), stack.as_admin()?.token()).await?;
     admin.sees("ops@clickwire.example").await?;
-    admin.open(&stack, address.path(), &Stack::viewer_token("adv_001")).await?;
+    admin.visit(&stack, address.path(), &Stack::viewer_token("adv_001")).await?;
     admin.sees("not open to your account").await
 }
 
@@ -240,7 +240,7 @@ async fn levels_of_a_drill_down_sum_up_and_a_link_shows_the_same() -> Result<()>
     live::counted(&stack, 200).await?;
     let browser = Browser::start().await?;
     let viewer = Stack::viewer_token("adv_001");
-    browser.open(&stack, "/explore?r=1h&z=UTC", &viewer).await?;
+    browser.visit(&stack, "/explore?r=1h&z=UTC", &viewer).await?;
     let total = async || browser.number("total-clicks").await;
     let settled = async |what: &str| -> Result<f64> {
         eventually(what, Duration::from_secs(10), async || {
@@ -284,7 +284,7 @@ async fn levels_of_a_drill_down_sum_up_and_a_link_shows_the_same() -> Result<()>
     ensure!(settled("loaded again").await? == expected);
     let other = Browser::start().await?;
     let link = format!("{}?{}", address.path(), address.query().context("no query")?);
-    other.open(&stack, &link, &viewer).await?;
+    other.visit(&stack, &link, &viewer).await?;
     eventually("the link shows the same", Duration::from_secs(10), async || {
         (other.number("total-clicks").await? == expected).then_some(())
     })

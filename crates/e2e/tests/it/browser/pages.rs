@@ -50,7 +50,7 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
         ),
     ] {
         for address in addresses() {
-            browser.open(&stack, address, &token).await?;
+            browser.visit(&stack, address, &token).await?;
             browser.client.wait().for_element(Locator::Css("main h1")).await?;
             let says_no = browser.text().await.unwrap_or_default().contains("not open to your account");
             ensure!(says_no == refused.contains(&address), "{address} says no: {says_no}");
@@ -73,7 +73,7 @@ async fn what_an_address_says_is_shown_and_stays_through_a_reload() -> Result<()
     let browser = Browser::start().await?;
     let admin = stack.as_admin()?;
     let query = "?a=adv_002&r=7d&cmp=prev&by=country,device&f=device:mobile&f=!country:FR&s=country&m=billable&z=Asia/Tokyo&g=day&v=bars";
-    browser.open(&stack, &format!("/explore{query}"), admin.token()).await?;
+    browser.visit(&stack, &format!("/explore{query}"), admin.token()).await?;
     let shown = async || -> Result<serde_json::Value> {
         browser.client.wait().for_element(Locator::Css("[data-testid=total-clicks]")).await?;
         browser
@@ -149,7 +149,7 @@ async fn every_page_is_accessible_and_fits_every_screen() -> Result<()> {
         let query = if address == "/explore" { "?r=1h&cmp=prev&v=stack" } else { "" };
         let name = if address == "/" { "overview" } else { address.trim_start_matches('/') };
         for browser in [&browser, &phone] {
-            browser.open(&stack, &format!("{address}{query}"), admin.token()).await?;
+            browser.visit(&stack, &format!("{address}{query}"), admin.token()).await?;
             browser.client.wait().for_element(Locator::Css("main h1")).await?;
             eventually(&format!("{name} is there"), Duration::from_secs(15), async || {
                 let script = "return !document.querySelector('.skeleton, .asking, [aria-busy=true]') && !!document.querySelector('table')";
