@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, Wire, eventually};
+use clickwire_process::now_ms;
 use clickwire_services::Server as Service;
 use fantoccini::Locator;
 use serde_json::json;
@@ -28,6 +29,10 @@ const WATCHED_FOR: Duration = Duration::from_secs(4);
 async fn live_page(server_url: &str, stack: &Stack) -> Result<Browser> {
     let browser = Browser::start().await?;
     browser.open(server_url, "adv_001").await?;
+    // A page that stands still ends where everything is counted, a moment before what it last showed: clicks of a
+    // minute that has just begun would be gone again.
+    let into_minute = now_ms().rem_euclid(60_000).unsigned_abs();
+    sleep(Duration::from_millis(6_000).saturating_sub(Duration::from_millis(into_minute))).await;
     live::post(stack, 40).await?;
     shows_clicks(&browser, 40.0).await?;
     eventually("the rate is measured", Duration::from_secs(10), async || {
