@@ -112,7 +112,7 @@ pub fn Explore(props: &Props) -> Html {
                     if let Some(listed) = &listed {
                         <rows::Rows table={listed.clone()} question={question.clone()} view={view.clone()} names={named} />
                     } else if table.is_loading {
-                        <div class="table"><span class="skeleton line" /></div>
+                        <div class="rows"><span class="skeleton line" /></div>
                     } else {
                         <Empty title={words::NO_CLICKS} />
                     }
