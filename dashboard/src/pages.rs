@@ -59,7 +59,7 @@ pub(crate) fn id(text: &str) -> Html {
 
 /// A name, in whichever direction it is written.
 pub(crate) fn name(text: &str) -> Html {
-    html! { <bdi class="name" title={text.to_owned()}>{ text }</bdi> }
+    html! { <bdi class="named" title={text.to_owned()}>{ text }</bdi> }
 }
 
 /// What follows a change: it is said, and whoever waits for it hears of it.

@@ -43,7 +43,7 @@ pub(super) fn Bar(props: &Props) -> Html {
     let place = &props.view.place;
     let has = |of: fn(Route) -> bool| place.route.is_some_and(of);
     html! {
-        <header class="bar">
+        <header class="topbar">
             <div class="bar-choices">
                 if has(Route::has_scope) {
                     <Scope view={props.view.clone()} access={props.access.clone()} />

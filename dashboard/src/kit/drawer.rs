@@ -48,7 +48,7 @@ pub fn Drawer(props: &Props) -> Html {
                 <h2 id="drawer-title"><bdi>{ &props.title }</bdi></h2>
                 <button type="button" class="plain" aria-label={words::CLOSE} onclick={props.onclose.reform(|_| ())}>{ icon("M4 4l8 8M12 4l-8 8") }</button>
             </div>
-            <div class="drawer-body">{ props.children.clone() }</div>
+            <div class="drawer-body" tabindex="0">{ props.children.clone() }</div>
         </section>
     }
 }

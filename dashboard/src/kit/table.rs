@@ -104,7 +104,7 @@ pub fn Table(props: &Props) -> Html {
     };
     html! {
         // It scrolls sideways where there is no room: by keys, too.
-        <div class={classes!("table", is_virtual.then_some("scrolls"))} {onscroll} tabindex="0" role="region" aria-label={props.caption.clone()}>
+        <div class={classes!("rows", is_virtual.then_some("scrolls"))} {onscroll} tabindex="0" role="region" aria-label={props.caption.clone()}>
             <table aria-busy={props.loading.then_some("true")} aria-rowcount={is_virtual.then(|| (props.rows + 1).to_string())}>
                 <caption class="hidden">{ &props.caption }</caption>
                 <thead><tr>{ for props.columns.iter().map(|column| head(column, props)) }</tr></thead>

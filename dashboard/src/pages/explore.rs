@@ -3,6 +3,7 @@
 //! Everything that is chosen is in the address. A row leads on to what is in it; its levels sum up to it, for
 //! each is the same report with one more condition.
 
+mod answers;
 mod chart;
 mod export;
 mod filters;
@@ -12,10 +13,13 @@ mod series;
 
 use std::rc::Rc;
 
-use clickwire_protocol::report::{Breakdown, Dimension, Granularity, Metric, Numbers, Timeseries};
+use clickwire_protocol::report::{Breakdown, Dimension, Granularity, Metric, Numbers};
 use yew::prelude::*;
 
-use self::question::Question;
+use self::{
+    answers::{Drawn, Listed},
+    question::Question,
+};
 use super::Sheet;
 use crate::{
     access::use_access,
@@ -57,8 +61,8 @@ pub fn Explore(props: &Props) -> Html {
         let round = round.clone();
         Callback::from(move |()| round.set(*round + 1))
     });
-    let series = use_query::<Timeseries>(Some(question.timeseries()));
-    let table = use_query::<Breakdown>(Some(question.breakdown()));
+    let series = use_query::<Drawn>(Some(question.timeseries()));
+    let table = use_query::<Listed>(Some(question.breakdown()));
     let campaigns = view
         .scope
         .as_ref()
@@ -91,14 +95,14 @@ pub fn Explore(props: &Props) -> Html {
                 <Problem {failure} {onretry} />
             }
             <div class={classes!("explore", is_asking.then_some("asking"))} aria-busy={is_asking.then_some("true")}>
-                { strip(listed.as_deref()) }
+                { strip(listed.as_deref().map(|listed| &listed.0)) }
                 <section class="card plot-card" aria-labelledby="explore-chart">
                     <div class="plot-head">
                         <h2 id="explore-chart">{ words::over_time(question.metric) }</h2>
                         { choices(view, &router) }
                     </div>
                     if let Some(drawn) = &drawn {
-                        <chart::Chart chart={Rc::new(series::Chart::new(drawn, &question, &named))} shape={question.shape} {onzoom} />
+                        <chart::Chart chart={Rc::new(series::Chart::new(&drawn.0, &question, &named))} shape={question.shape} {onzoom} />
                     } else {
                         <div class="plot-area"><div class="skeleton block" /></div>
                     }
@@ -108,13 +112,13 @@ pub fn Explore(props: &Props) -> Html {
                     if let Some(listed) = &listed {
                         <rows::Rows table={listed.clone()} question={question.clone()} view={view.clone()} names={named} />
                     } else if table.is_loading {
-                        <div class="table"><span class="skeleton line" /></div>
+                        <div class="rows"><span class="skeleton line" /></div>
                     } else {
                         <Empty title={words::NO_CLICKS} />
                     }
                     if let Some(listed) = &listed {
-                        <p class="soft basis">{ words::basis(&listed.basis) }</p>
-                        <DataStatus>{ freshness(listed, view) }</DataStatus>
+                        <p class="soft basis">{ words::basis(&listed.0.basis) }</p>
+                        <DataStatus>{ freshness(&listed.0, view) }</DataStatus>
                     }
                 </div>
             </div>

@@ -259,7 +259,7 @@ fn readout(chart: &Drawn, at: usize, count: usize, is_stacked: bool) -> Html {
                 <tbody>
                     { for chart.lines.iter().rev().map(|line| html! {
                         <tr key={line.name.clone()}>
-                            <td><span class={classes!("swatch", colour(line))} aria-hidden="true" /><bdi class="name">{ &line.name }</bdi></td>
+                            <td><span class={classes!("swatch", colour(line))} aria-hidden="true" /><bdi class="named">{ &line.name }</bdi></td>
                             <td class="n">{ number(line.values.get(at).copied().flatten()) }</td>
                         </tr>
                     }) }

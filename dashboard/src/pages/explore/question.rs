@@ -35,6 +35,8 @@ pub(super) struct Question {
     /// How.
     pub(super) shape: Shape,
     granularity: &'static str,
+    /// When it is asked.
+    pub(super) now_ms: i64,
 }
 
 /// What rows of an address are grouped by.
@@ -97,7 +99,7 @@ impl Question {
         // Distinct users of parts don't add up: they are not stacked.
         let shape = if metric == Metric::UniqueUsers { Shape::Lines } else { query.shape };
         let granularity = query.granularity.map_or("auto", |granularity| granularity.as_str());
-        Self { common, group, sort, metric, shape, granularity }
+        Self { common, group, sort, metric, shape, granularity, now_ms }
     }
 
     fn url(&self, path: &str, more: &[(&str, String)]) -> String {

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use clickwire_protocol::report::{Breakdown, BreakdownRow, Dimension, Metric};
+use clickwire_protocol::report::{BreakdownRow, Dimension, Metric};
 use yew::prelude::*;
 
 use super::{
     super::name,
+    answers::Listed,
     question::{Question, next_down},
 };
 use crate::{
@@ -48,7 +49,7 @@ impl Names {
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The report.
-    pub(super) table: Rc<Breakdown>,
+    pub(super) table: Rc<Listed>,
     /// What was asked.
     pub(super) question: Question,
     /// The address.
@@ -166,7 +167,7 @@ fn numbers(row: &BreakdownRow, question: &Question, compares: bool, largest: i64
 
 #[cfg(test)]
 mod tests {
-    use clickwire_protocol::report::{Basis, Comparison, Group, Numbers};
+    use clickwire_protocol::report::{Basis, Breakdown, Comparison, Group, Numbers};
 
     use super::{super::question::tests::view, *};
     use crate::kit::render;
@@ -207,8 +208,12 @@ mod tests {
         };
         let view = view("?cmp=prev");
         let names = Names([("c1".to_owned(), "Spring <sale>".to_owned())].into());
-        let props =
-            Props { table: Rc::new(table), question: Question::new(&view, 0), view, names: Rc::new(names) };
+        let props = Props {
+            table: Rc::new(Listed(table)),
+            question: Question::new(&view, 0),
+            view,
+            names: Rc::new(names),
+        };
         let table = render::<Rows>(props).await;
         for expected in [
             "Spring &lt;sale&gt;",

@@ -90,7 +90,16 @@ impl Chart {
             };
             Line { name, slot, values }
         });
-        let lines = lines.collect();
+        let mut lines: Vec<Line> = lines.collect();
+        if report.granularity == Granularity::Minute {
+            // A minute that is not over holds a part of its clicks: drawn, it looks like a fall.
+            let is_over = |bucket: &Bucket| {
+                zone::at_ms(&bucket.at).is_some_and(|at_ms| at_ms + 60_000 <= question.now_ms)
+            };
+            let over = buckets.iter().take_while(|bucket| is_over(bucket)).count();
+            buckets.truncate(over);
+            lines.iter_mut().for_each(|line| line.values.truncate(over));
+        }
         let before = report.comparison.as_ref().map(|comparison| sums(&comparison.rows, metric));
         Self { buckets, lines, before, granularity: report.granularity, end: report.basis.end_time.clone() }
     }
@@ -288,6 +297,23 @@ pub(super) mod tests {
         unknown.basis.final_before = None;
         let chart = Chart::new(&unknown, &Question::new(&view("by=country"), 0), &Names::default());
         assert!(chart.buckets.iter().all(|bucket| bucket.is_provisional));
+    }
+
+    #[test]
+    fn a_minute_that_is_not_over_is_not_drawn() {
+        let mut minutes = report();
+        minutes.granularity = Granularity::Minute;
+        for row in &mut minutes.rows {
+            // 10:00, 11:00, 12:00 become minutes of one hour.
+            row.time_bucket = format!("2026-11-28T10:{}:00+01:00", &row.time_bucket[11..13]);
+        }
+        let drawn = |now: &str| {
+            let question = Question::new(&view("by=country"), zone::at_ms(now).unwrap());
+            let chart = Chart::new(&minutes, &question, &Names::default());
+            (chart.buckets.len(), chart.lines[0].values.len())
+        };
+        assert_eq!(drawn("2026-11-28T10:12:59+01:00"), (2, 2));
+        assert_eq!(drawn("2026-11-28T10:13:00+01:00"), (3, 3));
     }
 
     #[test]

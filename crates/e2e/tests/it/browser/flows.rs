@@ -253,7 +253,7 @@ async fn levels_of_a_drill_down_sum_up_and_a_link_shows_the_same() -> Result<()>
     ensure!(whole > 0.0, "nothing is counted");
     // The numbers of a column of the table, without the foot.
     let column = async || -> Result<Vec<f64>> {
-        let script = "return [...document.querySelectorAll('.explore .table tbody tr')].map(row => \
+        let script = "return [...document.querySelectorAll('.explore .rows tbody tr')].map(row => \
             Number(row.querySelector('[data-label=Clicks]').innerText.replaceAll(',', '')))";
         Ok(serde_json::from_value(browser.run(script).await?)?)
     };
@@ -263,7 +263,7 @@ async fn levels_of_a_drill_down_sum_up_and_a_link_shows_the_same() -> Result<()>
         ensure!(numbers.iter().sum::<f64>() == expected, "{level}: {numbers:?} are not {expected}");
         ensure!(numbers.windows(2).all(|pair| pair[0] >= pair[1]), "the largest first: {numbers:?}");
         expected = numbers[0];
-        browser.click(".explore .table tbody tr:first-child th a").await?;
+        browser.click(".explore .rows tbody tr:first-child th a").await?;
         let now = eventually("a level down", Duration::from_secs(10), async || {
             let chips = browser.client.find_all(Locator::Css(".chosen")).await.ok()?.len();
             let depth = ["campaign", "ad", "country", "device"].iter().position(|known| *known == level)? + 1;
