@@ -188,7 +188,7 @@ async fn an_incident_is_seen_as_it_happens_and_acknowledged() -> Result<()> {
     browser.click("button.primary").await?;
     browser.sees("No open incidents").await?;
 
-    stack.publish(&alerts::burst("a burst", 120)).await?;
+    stack.publish(&alerts::burst("00112233445566778899aabbccddeeff", 120)).await?;
     eventually("the bell rings", Duration::from_secs(10), async || {
         let bell = browser.client.find(Locator::Css("[data-testid=bell]")).await.ok()?;
         (bell.text().await.ok()?.parse::<u32>().ok()? >= 1).then_some(())

@@ -122,7 +122,7 @@ async fn furnish(stack: &Stack) -> Result<()> {
     stack.account("anna@shop.example", "advertiser", &["adv_001"]).await?;
     stack.account("operations@clickwire.example", "ops", &[]).await?;
     stack.bound_key("adv_001").await?;
-    stack.publish(&alerts::burst("a burst", 120)).await?;
+    stack.publish(&alerts::burst("00112233445566778899aabbccddeeff", 120)).await?;
     eventually("the history is counted", Duration::from_secs(30), async || {
         (stack.ledger().await.ok()? == stack.received(Buckets::Minutes).await.ok()?).then_some(())
     })
