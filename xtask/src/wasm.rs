@@ -92,13 +92,38 @@ pub(crate) fn check(cargo: &dyn Fn(&str, &[&str]) -> Result<()>) -> Result<()> {
 
 /// The style sheets as one: the order of layers, the page's own, and each component's by name.
 fn style_sheet(dashboard: &Path) -> Result<String> {
-    let read =
-        |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let read = |path: &Path| {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        // A layer that is left open takes all that follows into itself, and wins over it.
+        if !is_closed(&text) {
+            bail!("{} has a block that is not closed, or one brace too many", path.display());
+        }
+        Ok(text)
+    };
     let folder = dashboard.join("style");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<BTreeSet<_>>>()?;
     let of_components = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
     Ok(format!("{LAYERS}\n{}{}", read(&dashboard.join("style.css"))?, of_components.concat()))
+}
+
+/// Whether every block of a style sheet ends in it, comments aside.
+fn is_closed(sheet: &str) -> bool {
+    let mut depth = 0_i32;
+    for (number, part) in sheet.split("/*").enumerate() {
+        let rules = if number == 0 { part } else { part.split_once("*/").map_or("", |(_, rules)| rules) };
+        for brace in rules.chars() {
+            depth += match brace {
+                '{' => 1,
+                '}' => -1,
+                _ => 0,
+            };
+            if depth < 0 {
+                return false;
+            }
+        }
+    }
+    depth == 0
 }
 
 /// The glue in JavaScript, and the module that it loads.
@@ -147,4 +172,23 @@ fn collect(path: &Path, files: &mut BTreeMap<PathBuf, [u8; 32]>) -> Result<()> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_closed;
+
+    #[test]
+    fn a_sheet_that_leaves_a_block_open_is_known() {
+        for (sheet, closed) in [
+            ("", true),
+            ("@layer a { b { c: d } }", true),
+            ("/* { */ a {} /* } */", true),
+            ("@layer a { b {}", false),
+            ("a {} }", false),
+            ("} a {", false),
+        ] {
+            assert_eq!(is_closed(sheet), closed, "{sheet}");
+        }
+    }
 }
