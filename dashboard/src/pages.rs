@@ -12,6 +12,7 @@ pub mod campaigns;
 pub mod explore;
 pub mod incidents;
 pub mod keys;
+mod record;
 pub mod setup;
 pub mod welcome;
 

@@ -4,16 +4,14 @@ use clickwire_protocol::report::Dimension;
 use serde_json::json;
 use yew::prelude::*;
 
-use super::{NEW, Sheet, beside, done, id, name, on_submit, registered, sets, wrong};
+use super::{NEW, Sheet, id, name, record::use_record, registered};
 use crate::{
     access::use_access,
     api::{Ad, Campaign, Page, Role},
-    ask::{use_mutation, use_pages, use_query},
+    ask::{use_pages, use_query},
     frame::View,
-    http::{self, Method, Request},
-    kit::{
-        Column, Confirm, Drawer, Empty, Field, Pager, Problem, Secret, Select, Table, use_field, use_toast,
-    },
+    http,
+    kit::{Column, Drawer, Empty, Field, Pager, Problem, Secret, Select, Table, use_field},
     query::{Filter, Query},
     route::Route,
     router::{Link, Place, use_router},
@@ -136,27 +134,14 @@ struct FormProps {
 
 #[component]
 fn Form(props: &FormProps) -> Html {
-    let (mutation, toast, deletes) = (use_mutation(), use_toast(), use_state_eq(|| false));
     let begin = |of: fn(&Ad) -> &String| props.ad.as_ref().map(of).cloned().unwrap_or_default();
     let (ad_id, onid) = use_field(&begin(|ad| &ad.ad_id));
     let (name, onname) = use_field(&begin(|ad| &ad.name));
     let (target, ontarget) = use_field(&begin(|ad| &ad.target_url));
     let is_new = props.ad.is_none();
-    let url = registered("ads", &ad_id);
-    let onsubmit = {
-        let (mutation, url) = (mutation.clone(), url.clone());
-        let then = done(&toast, words::SAVED, &props.onchanged);
-        let body = json!({ "campaign_id": props.campaign_id, "name": name, "target_url": target });
-        on_submit(move || mutation.send(Request::with(Method::Put, &url, &body), then.clone()))
-    };
-    let ondelete = {
-        let (mutation, deletes) = (mutation.clone(), deletes.clone());
-        let then = done(&toast, words::DELETED, &props.onchanged);
-        Callback::from(move |()| {
-            deletes.set(false);
-            mutation.send(Request::bare(Method::Delete, &url), then.clone());
-        })
-    };
+    let record = use_record("ads", &ad_id, is_new, props.is_admin, &props.onchanged);
+    let onsubmit =
+        record.saves(json!({ "campaign_id": props.campaign_id, "name": name, "target_url": target }));
     html! {
         <>
             if !is_new {
@@ -165,23 +150,13 @@ fn Form(props: &FormProps) -> Html {
             }
             <form class="form" {onsubmit}>
                 <Field id="ad-id" label={words::ID} value={ad_id} oninput={onid} required=true disabled={!is_new} first={is_new}
-                    hint={if is_new { words::ID_HINT } else { "" }} error={wrong(&mutation, "ad_id")} placeholder="ad_banner" />
-                <Field id="ad-name" label={words::NAME} value={name.clone()} oninput={onname} required=true disabled={!props.is_admin} error={wrong(&mutation, "name")} placeholder="Banner" />
+                    hint={if is_new { words::ID_HINT } else { "" }} error={record.wrong("ad_id")} placeholder="ad_banner" />
+                <Field id="ad-name" label={words::NAME} value={name.clone()} oninput={onname} required=true disabled={!props.is_admin} error={record.wrong("name")} placeholder="Banner" />
                 <Field id="ad-target" label={words::TARGET} kind="url" value={target} oninput={ontarget} required=true disabled={!props.is_admin}
-                    hint={words::TARGET_HINT} error={wrong(&mutation, "target_url")} placeholder="https://shop.example/" />
-                { beside(&mutation, &["ad_id", "name", "target_url"]) }
-                if props.is_admin {
-                    <div class="form-end">
-                        <button type="submit" class="primary" disabled={mutation.is_busy}>{ if is_new { words::CREATE } else { words::SAVE } }</button>
-                        if !is_new {
-                            <button type="button" class="quiet danger" onclick={sets(&deletes, true).reform(|_: MouseEvent| ())}>{ words::DELETE }</button>
-                        }
-                    </div>
-                }
+                    hint={words::TARGET_HINT} error={record.wrong("target_url")} placeholder="https://shop.example/" />
+                { record.end(&["ad_id", "name", "target_url"]) }
             </form>
-            if *deletes {
-                <Confirm title={words::delete_what(&name)} text={words::DELETE_AD_WHY} action={words::DELETE} onconfirm={ondelete} onclose={sets(&deletes, false)} />
-            }
+            { record.question(&name, words::DELETE_AD_WHY) }
         </>
     }
 }

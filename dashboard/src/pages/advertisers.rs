@@ -3,13 +3,12 @@
 use serde_json::json;
 use yew::prelude::*;
 
-use super::{NEW, Sheet, beside, done, id, listed, name, on_submit, registered, sets, wrong};
+use super::{NEW, Sheet, id, listed, name, record::use_record, registered};
 use crate::{
     access::use_access,
     api::{Advertiser, Page, RegisteredAdvertiser, Role},
-    ask::{use_mutation, use_pages, use_query},
-    http::{Method, Request},
-    kit::{Column, Confirm, Drawer, Empty, Field, Pager, Problem, Table, use_field, use_toast},
+    ask::{use_pages, use_query},
+    kit::{Column, Drawer, Empty, Field, Pager, Problem, Table, use_field},
     route::Route,
     router::{Link, Place, use_router},
     words,
@@ -105,7 +104,6 @@ const FIELDS: [&str; 4] = ["advertiser_id", "name", "click_id_template", "forwar
 #[component]
 fn Form(props: &FormProps) -> Html {
     let FormProps { known, details } = props;
-    let (mutation, toast, deletes) = (use_mutation(), use_toast(), use_state_eq(|| false));
     let begin = |of: fn(&RegisteredAdvertiser) -> String| known.as_ref().map(of).unwrap_or_default();
     let (advertiser_id, onid) = use_field(details.advertiser_id.as_deref().unwrap_or_default());
     let (name, onname) = use_field(&begin(|known| known.name.clone()));
@@ -113,48 +111,26 @@ fn Form(props: &FormProps) -> Html {
     let (params, onparams) = use_field(&begin(|known| known.forwarded_params.join(", ")));
     let is_new = details.advertiser_id.is_none();
     let is_fixed = !details.is_admin;
-    let url = registered("advertisers", &advertiser_id);
-    let onsubmit = {
-        let (mutation, url) = (mutation.clone(), url.clone());
-        let then = done(&toast, words::SAVED, &details.onchanged);
-        let mut body = json!({ "name": name });
-        if !is_new {
-            body["click_id_template"] = json!(template);
-            body["forwarded_params"] = json!(listed(&params));
-        }
-        on_submit(move || mutation.send(Request::with(Method::Put, &url, &body), then.clone()))
-    };
-    let ondelete = {
-        let (mutation, deletes) = (mutation.clone(), deletes.clone());
-        let then = done(&toast, words::DELETED, &details.onchanged);
-        Callback::from(move |()| {
-            deletes.set(false);
-            mutation.send(Request::bare(Method::Delete, &url), then.clone());
-        })
-    };
+    let record = use_record("advertisers", &advertiser_id, is_new, details.is_admin, &details.onchanged);
+    let mut content = json!({ "name": name });
+    if !is_new {
+        content["click_id_template"] = json!(template);
+        content["forwarded_params"] = json!(listed(&params));
+    }
+    let onsubmit = record.saves(content);
     html! {
         <>
             <form class="form" {onsubmit}>
                 <Field id="advertiser-id" label={words::ID} value={advertiser_id.clone()} oninput={onid} required=true disabled={!is_new} first={is_new}
-                    hint={if is_new { words::ID_HINT } else { "" }} error={wrong(&mutation, "advertiser_id")} placeholder="adv_northwind" />
-                <Field id="advertiser-name" label={words::NAME} value={name.clone()} oninput={onname} required=true disabled={is_fixed} error={wrong(&mutation, "name")} placeholder="Northwind" />
+                    hint={if is_new { words::ID_HINT } else { "" }} error={record.wrong("advertiser_id")} placeholder="adv_northwind" />
+                <Field id="advertiser-name" label={words::NAME} value={name.clone()} oninput={onname} required=true disabled={is_fixed} error={record.wrong("name")} placeholder="Northwind" />
                 if !is_new {
-                    <Field id="advertiser-template" label={words::TEMPLATE} value={template} oninput={ontemplate} disabled={is_fixed} hint={words::TEMPLATE_HINT} error={wrong(&mutation, "click_id_template")} />
-                    <Field id="advertiser-params" label={words::FORWARDED} value={params} oninput={onparams} disabled={is_fixed} hint={words::FORWARDED_HINT} error={wrong(&mutation, "forwarded_params")} />
+                    <Field id="advertiser-template" label={words::TEMPLATE} value={template} oninput={ontemplate} disabled={is_fixed} hint={words::TEMPLATE_HINT} error={record.wrong("click_id_template")} />
+                    <Field id="advertiser-params" label={words::FORWARDED} value={params} oninput={onparams} disabled={is_fixed} hint={words::FORWARDED_HINT} error={record.wrong("forwarded_params")} />
                 }
-                { beside(&mutation, &FIELDS) }
-                if !is_fixed {
-                    <div class="form-end">
-                        <button type="submit" class="primary" disabled={mutation.is_busy}>{ if is_new { words::CREATE } else { words::SAVE } }</button>
-                        if !is_new {
-                            <button type="button" class="quiet danger" onclick={sets(&deletes, true).reform(|_: MouseEvent| ())}>{ words::DELETE }</button>
-                        }
-                    </div>
-                }
+                { record.end(&FIELDS) }
             </form>
-            if *deletes {
-                <Confirm title={words::delete_what(&name)} text={words::DELETE_ADVERTISER_WHY} action={words::DELETE} onconfirm={ondelete} onclose={sets(&deletes, false)} />
-            }
+            { record.question(&name, words::DELETE_ADVERTISER_WHY) }
         </>
     }
 }

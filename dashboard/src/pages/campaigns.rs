@@ -6,15 +6,15 @@ use clickwire_protocol::report::{Breakdown, Numbers};
 use serde_json::json;
 use yew::prelude::*;
 
-use super::{NEW, Sheet, beside, done, id, name, on_submit, registered, sets, wrong};
+use super::{NEW, Sheet, id, name, record::use_record};
 use crate::{
     access::use_access,
     api::{Campaign, Page, Role},
-    ask::{use_mutation, use_pages, use_query},
+    ask::{use_pages, use_query},
     format,
     frame::View,
-    http::{self, Method, Request},
-    kit::{Column, Confirm, Drawer, Empty, Field, Pager, Problem, Table, use_field, use_toast},
+    http,
+    kit::{Column, Drawer, Empty, Field, Pager, Problem, Table, use_field},
     query::{Filter, Query},
     route::Route,
     router::{Link, Place, use_router},
@@ -137,46 +137,22 @@ struct FormProps {
 
 #[component]
 fn Form(props: &FormProps) -> Html {
-    let (mutation, toast, deletes) = (use_mutation(), use_toast(), use_state_eq(|| false));
     let known = props.campaign.as_ref();
     let (campaign_id, onid) = use_field(known.map(|known| known.campaign_id.as_str()).unwrap_or_default());
     let (name, onname) = use_field(known.map(|known| known.name.as_str()).unwrap_or_default());
     let is_new = known.is_none();
-    let url = registered("campaigns", &campaign_id);
-    let onsubmit = {
-        let (mutation, url) = (mutation.clone(), url.clone());
-        let then = done(&toast, words::SAVED, &props.onchanged);
-        let body = json!({ "advertiser_id": props.advertiser_id, "name": name });
-        on_submit(move || mutation.send(Request::with(Method::Put, &url, &body), then.clone()))
-    };
-    let ondelete = {
-        let (mutation, deletes) = (mutation.clone(), deletes.clone());
-        let then = done(&toast, words::DELETED, &props.onchanged);
-        Callback::from(move |()| {
-            deletes.set(false);
-            mutation.send(Request::bare(Method::Delete, &url), then.clone());
-        })
-    };
+    let record = use_record("campaigns", &campaign_id, is_new, props.is_admin, &props.onchanged);
+    let onsubmit = record.saves(json!({ "advertiser_id": props.advertiser_id, "name": name }));
     html! {
         <>
             <form class="form" {onsubmit}>
                 <Field id="campaign-id" label={words::ID} value={campaign_id} oninput={onid} required=true disabled={!is_new} first={is_new}
-                    hint={if is_new { words::ID_HINT } else { "" }} error={wrong(&mutation, "campaign_id")} placeholder="camp_spring" />
+                    hint={if is_new { words::ID_HINT } else { "" }} error={record.wrong("campaign_id")} placeholder="camp_spring" />
                 <Field id="campaign-name" label={words::NAME} value={name.clone()} oninput={onname} required=true disabled={!props.is_admin}
-                    error={wrong(&mutation, "name")} placeholder="Spring sale" />
-                { beside(&mutation, &["campaign_id", "name"]) }
-                if props.is_admin {
-                    <div class="form-end">
-                        <button type="submit" class="primary" disabled={mutation.is_busy}>{ if is_new { words::CREATE } else { words::SAVE } }</button>
-                        if !is_new {
-                            <button type="button" class="quiet danger" onclick={sets(&deletes, true).reform(|_: MouseEvent| ())}>{ words::DELETE }</button>
-                        }
-                    </div>
-                }
+                    error={record.wrong("name")} placeholder="Spring sale" />
+                { record.end(&["campaign_id", "name"]) }
             </form>
-            if *deletes {
-                <Confirm title={words::delete_what(&name)} text={words::DELETE_CAMPAIGN_WHY} action={words::DELETE} onconfirm={ondelete} onclose={sets(&deletes, false)} />
-            }
+            { record.question(&name, words::DELETE_CAMPAIGN_WHY) }
         </>
     }
 }

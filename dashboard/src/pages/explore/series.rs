@@ -4,15 +4,10 @@ use clickwire_protocol::report::{Dimension, Granularity, Group, Metric, Numbers,
 
 use super::{question::Question, rows::Names};
 use crate::{
+    palette::{OTHER, Palette},
     query::{LocalTime, Range},
     words, zone,
 };
-
-/// Colours of lines; the one behind them is for the others.
-const COLOURS: usize = 10;
-
-/// The colour of the groups beyond those that are told apart.
-pub(super) const OTHER: usize = COLOURS;
 
 /// Labels of the axis of time, at most.
 const LABELS: usize = 8;
@@ -199,22 +194,10 @@ fn key(group: &Group, by: Option<Dimension>) -> Option<String> {
 /// Colours by a hash of what a line is about, the same for everybody; where two would have one, the later in
 /// the alphabet takes the next.
 fn slots(keys: &[Option<String>]) -> Vec<usize> {
-    let mut known: Vec<&String> = keys.iter().flatten().collect();
-    known.sort();
-    let mut taken: [Option<&String>; COLOURS] = [None; COLOURS];
-    for key in known {
-        let hash = key
-            .bytes()
-            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        let first = hash as usize % COLOURS;
-        let free = (0..COLOURS).map(|step| (first + step) % COLOURS).find(|slot| taken[*slot].is_none());
-        if let Some(free) = free {
-            taken[free] = Some(key);
-        }
-    }
+    let palette = Palette::new(keys.iter().flatten().map(String::as_str));
     let is_alone = keys.len() == 1;
     let slot = |key: &Option<String>| match key {
-        Some(key) => taken.iter().position(|taken| *taken == Some(key)).unwrap_or(OTHER),
+        Some(key) => palette.slot_of(key).unwrap_or(OTHER),
         None if is_alone => 0,
         None => OTHER,
     };
