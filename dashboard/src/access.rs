@@ -12,7 +12,7 @@ use crate::{
 pub struct Access {
     /// What opens the API.
     pub credential: Credential,
-    /// Who it is; `None`: that is not known yet.
+    /// The viewer; `None`: not known yet.
     pub session: Option<Session>,
     /// Advertisers that it may see, by name; `None`: they are not known yet.
     pub advertisers: Option<Vec<Advertiser>>,

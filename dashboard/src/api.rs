@@ -106,7 +106,7 @@ pub struct Key {
     pub name: String,
     /// `live` or `test`.
     pub mode: String,
-    /// Whom it posts for; `None`: all.
+    /// The advertisers that it posts for; `None`: all.
     pub advertisers: Option<Vec<String>>,
     /// Clicks a second in the long run.
     pub rate_per_second: i64,
@@ -164,7 +164,7 @@ pub struct Entry {
     pub entry_id: i64,
     /// When.
     pub at: String,
-    /// Who.
+    /// The person or program that did it.
     pub actor: String,
     /// From where.
     pub origin: String,
@@ -211,7 +211,7 @@ pub struct Rule {
     pub parameters: Value,
     /// From when on.
     pub effective_at: String,
-    /// Who made it so.
+    /// The person who made this version.
     pub changed_by: String,
     /// Why.
     pub reason: String,
@@ -231,7 +231,7 @@ pub struct Click {
     pub click_id: Uuid,
     /// The time that it is counted under.
     pub clicked_at: String,
-    /// Whose.
+    /// The advertiser.
     pub advertiser_id: String,
     /// Its ad.
     pub ad_id: String,

@@ -169,7 +169,7 @@ pub fn App(props: &AppProps) -> Html {
 pub struct LiveProps {
     /// What opens the gateway.
     pub credential: Credential,
-    /// Whose clicks; `None`: the first advertiser's.
+    /// The advertiser whose clicks are shown; `None`: the first.
     pub advertiser_id: Option<AdvertiserId>,
     /// The window.
     pub window_minutes: u32,

@@ -163,7 +163,7 @@ fn page(
 pub struct View {
     /// The address.
     pub place: Place,
-    /// Whose clicks; `None`: everybody's.
+    /// The advertiser whose clicks are shown; `None`: all.
     pub scope: Option<clickwire_protocol::ids::AdvertiserId>,
     /// The time zone.
     pub zone: Zone,
@@ -184,7 +184,7 @@ impl View {
     }
 }
 
-/// Whose clicks a page shows: whom the address names, or the first of those that there are if it must be one.
+/// The advertiser whose clicks a page shows: the one that the address names, or else the first, on a page about one.
 fn scope(place: &Place, access: &Access) -> Option<clickwire_protocol::ids::AdvertiserId> {
     let own = access.session.as_ref().and_then(|session| session.advertisers.as_ref());
     let named = place.query.scope.clone();

@@ -92,7 +92,7 @@ impl Freshness {
 /// How far numbers are behind that are not up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delay {
-    /// So many milliseconds.
+    /// In milliseconds.
     Ms(i64),
     /// Nothing is known to be counted.
     Unknown,

@@ -65,7 +65,7 @@ pub struct Sort {
 /// The state of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Whose clicks.
+    /// The advertiser whose clicks are shown.
     pub scope: Option<AdvertiserId>,
     /// When; `None`: as the page has it.
     pub range: Option<Range>,

@@ -56,7 +56,7 @@ impl Stack {
             let slot = palette.slot_of(&row.campaign.id).unwrap_or(OTHER);
             layers.push(Layer { slot, campaign_id: Some(Rc::clone(&row.campaign.id)), clicks });
         }
-        // Whoever overtakes whom, a layer stays where it is.
+        // A layer stays where it is when one campaign overtakes another.
         layers.sort_by(|a, b| (a.slot, &a.campaign_id).cmp(&(b.slot, &b.campaign_id)));
         if overview.rows.len() > SHOWN {
             layers.push(Layer { slot: OTHER, campaign_id: None, clicks: others });

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     catalog::{self, Catalog},
-    columns::{Columns, Values, wrong},
+    columns::{self, Columns, Values},
     counted::micros,
     error::{Unavailable, answered},
     objects::Objects,
@@ -123,8 +123,7 @@ pub(crate) fn batch(schema: &Schema, mut rows: Vec<Adjustment>) -> Result<Record
 
 /// The rows of a batch.
 pub(crate) fn rows(batch: &RecordBatch) -> Result<Vec<Adjustment>, Unavailable> {
-    let values = Values(batch);
-    (0..batch.num_rows()).map(|at| row(&values, at).map_err(|error| wrong(&error))).collect()
+    columns::rows(batch, row)
 }
 
 fn row(values: &Values<'_>, at: usize) -> anyhow::Result<Adjustment> {

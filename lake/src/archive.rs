@@ -105,7 +105,7 @@ impl Archive {
         let service = error.service();
         self.health.waiting_for(service, error);
         if service != Service::Database {
-            // Who watches sees a lake that stands still, whether or not it could say why.
+            // A lake that stands still is seen from outside, whether or not it could say why.
             drop(answered(self.catalog.waits(Some(service.name()))).await);
         }
     }

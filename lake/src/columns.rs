@@ -111,6 +111,15 @@ pub(crate) fn wrong(error: &dyn std::fmt::Display) -> Unavailable {
     Unavailable::Rows(error.to_string())
 }
 
+/// The rows of a batch, each made of its values.
+pub(crate) fn rows<T>(
+    batch: &RecordBatch,
+    row: impl Fn(&Values<'_>, usize) -> anyhow::Result<T>,
+) -> Result<Vec<T>, Unavailable> {
+    let values = Values(batch);
+    (0..batch.num_rows()).map(|at| row(&values, at).map_err(|error| wrong(&error))).collect()
+}
+
 /// A batch's values, by row and column.
 pub(crate) struct Values<'a>(pub(crate) &'a RecordBatch);
 

@@ -8,15 +8,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use arrow_array::RecordBatch;
+use clickwire_ledger::counts::{COLUMNS, CountsRow};
 use clickwire_process::failpoint;
 use clickwire_protocol::counts::{Counts, Disposition};
 use iceberg::spec::{Operation, Schema};
-use sqlx::{FromRow, PgConnection, PgPool, Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
 use crate::{
     catalog::{self, Catalog},
-    columns::{Columns, Values, wrong},
+    columns::{self, Columns, Values},
     counted::micros,
     error::{Unavailable, answered},
     objects::Objects,
@@ -41,10 +42,7 @@ pub(crate) const KEY: [&str; 5] = ["advertiser_id", "campaign_id", "ad_id", "cou
 
 impl FromRow<'_, PgRow> for Count {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let mut counts = Counts::default();
-        for disposition in Disposition::ALL {
-            *counts.get_mut(disposition) = row.try_get(disposition.as_str())?;
-        }
+        let CountsRow(counts) = CountsRow::from_row(row)?;
         let mut key: [String; 5] = Default::default();
         for (value, name) in key.iter_mut().zip(KEY) {
             *value = row.try_get(name)?;
@@ -124,12 +122,11 @@ async fn due(
     .bind(AT_ONCE)
     .fetch_all(&mut *transaction)
     .await?;
-    let counts = sqlx::query_as(
-        "SELECT bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid, duplicate, givt, sivt, test, \
-                defective FROM day_counts WHERE bucket = ANY($1) \
-          ORDER BY advertiser_id COLLATE \"C\", campaign_id COLLATE \"C\", ad_id COLLATE \"C\", country COLLATE \"C\", \
-                   device_type COLLATE \"C\"",
-    )
+    let order = KEY.map(|column| format!("{column} COLLATE \"C\"")).join(", ");
+    let counts = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT bucket, {}, {COLUMNS} FROM day_counts WHERE bucket = ANY($1) ORDER BY {order}",
+        KEY.join(", "),
+    )))
     .bind(due.iter().map(|day| day.day).collect::<Vec<_>>())
     .fetch_all(&mut *transaction)
     .await?;
@@ -187,8 +184,7 @@ fn batch(schema: &Schema, counts: &[Count]) -> Result<RecordBatch, Unavailable> 
 
 /// The rows of a batch.
 pub(crate) fn rows(batch: &RecordBatch) -> Result<Vec<Count>, Unavailable> {
-    let values = Values(batch);
-    (0..batch.num_rows()).map(|at| row(&values, at).map_err(|error| wrong(&error))).collect()
+    columns::rows(batch, row)
 }
 
 fn row(values: &Values<'_>, at: usize) -> anyhow::Result<Count> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    columns::{Columns, Values, wrong},
+    columns::{self, Columns, Values},
     error::Unavailable,
 };
 
@@ -88,8 +88,7 @@ fn named(value: Value) -> Option<String> {
 
 /// The rows of a batch.
 pub(crate) fn rows(batch: &RecordBatch) -> Result<Vec<Row>, Unavailable> {
-    let values = Values(batch);
-    (0..batch.num_rows()).map(|at| row(&values, at).map_err(|error| wrong(&error))).collect()
+    columns::rows(batch, row)
 }
 
 fn row(values: &Values<'_>, at: usize) -> anyhow::Result<Row> {

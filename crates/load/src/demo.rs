@@ -68,7 +68,7 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
             filled(poster, viewer, rate, minutes).await.ok();
         }
         if let Some(file) = ready_file {
-            // Whoever waits for it does not wait for ever.
+            // A program that waits for it does not wait for ever.
             std::fs::write(file, "").ok();
         }
     });

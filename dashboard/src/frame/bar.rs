@@ -27,7 +27,7 @@ const OTHER: &str = "other";
 pub(super) struct Props {
     /// What the page shows.
     pub(super) view: View,
-    /// Who sees it.
+    /// The viewer.
     pub(super) access: Access,
     /// Incidents, for those who look after them.
     pub(super) bell: Option<Open>,
@@ -92,7 +92,7 @@ struct ViewAndAccess {
     access: Access,
 }
 
-/// Whose clicks.
+/// The advertiser whose clicks are shown.
 #[component]
 fn Scope(props: &ViewAndAccess) -> Html {
     let router = use_router();
@@ -277,7 +277,7 @@ struct YouProps {
     onsignout: Callback<()>,
 }
 
-/// Who sees it, and what is theirs to choose.
+/// The viewer, and what the viewer may choose.
 #[component]
 fn You(props: &YouProps) -> Html {
     let theme = use_state_eq(Theme::default);

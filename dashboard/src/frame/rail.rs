@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Props {
     /// Where one is.
     pub(super) place: Place,
-    /// Whose pages.
+    /// The role whose pages are listed.
     pub(super) role: Role,
 }
 

@@ -12,7 +12,7 @@ use crate::{
     words,
 };
 
-/// Whom it welcomes.
+/// The viewer's role.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// What the viewer may do.

@@ -40,7 +40,7 @@ pub enum Event {
 pub enum Polled {
     /// A snapshot or a delta.
     Told(ServerMessage),
-    /// Who asks is not known any more.
+    /// The viewer is not known any more.
     Refused,
     /// No answer, or none that can be used.
     Failed,
@@ -74,7 +74,7 @@ pub enum Effect {
     ListCampaigns(AdvertiserId),
     /// Ask what an advertiser's minutes before the window were, to compare the window with.
     AskPast {
-        /// Whose minutes.
+        /// The advertiser of the minutes.
         advertiser_id: AdvertiserId,
         /// The first minute.
         from: Minute,

@@ -15,7 +15,7 @@ struct Arguments {
     options: demo::Options,
 }
 
-/// Whoever opens the page then sees an hour without a hole.
+/// A page that is opened then shows an hour without a hole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_says_that_it_is_ready_when_its_history_is_counted() -> Result<()> {
     let mut stack = Stack::new().await?;

@@ -47,6 +47,7 @@ mod robots;
 mod roles;
 mod rollups;
 mod rules;
+mod sessions;
 mod spool;
 mod tenants;
 mod tls;

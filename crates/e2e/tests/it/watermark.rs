@@ -154,7 +154,7 @@ async fn final_before(stack: &Stack) -> Result<OffsetDateTime> {
 /// busy test machine adds.
 const UP_TO_DATE_MS: i64 = 3_000;
 
-/// So soon a standstill must be told of.
+/// The time in which a standstill must be told of.
 const STANDSTILL_SHOWS_WITHIN: Duration = Duration::from_secs(7);
 
 /// The latest that a screen was told of how far it is counted, and when.

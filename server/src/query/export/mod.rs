@@ -116,9 +116,14 @@ fn failed(error: &anyhow::Error) -> Error {
     Error::Panicked
 }
 
-fn download(format: Format, name: &str, body: Body) -> Response {
-    let now = OffsetDateTime::now_utc();
-    let name = format!("attachment; filename=\"clickwire-{name}-{}.{}\"", now.date(), format.extension());
+/// What a file is called: what it has, and the day on which it was made.
+fn file_name(format: Format, subject: &str, made_at: OffsetDateTime) -> String {
+    format!("clickwire-{subject}-{}.{}", made_at.date(), format.extension())
+}
+
+fn download(format: Format, subject: &str, body: Body) -> Response {
+    let name = file_name(format, subject, OffsetDateTime::now_utc());
+    let name = format!("attachment; filename=\"{name}\"");
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));

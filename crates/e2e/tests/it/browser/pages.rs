@@ -106,7 +106,7 @@ async fn what_an_address_says_is_shown_and_stays_through_a_reload() -> Result<()
     browser.client.back().await?;
     eventually("back", Duration::from_secs(5), async || (shown().await.ok()? == expected).then_some(()))
         .await?;
-    // Whose and when go on to the next page.
+    // The scope and the range go on to the next page.
     browser.click(".rail a[href^='/campaigns']").await?;
     eventually("another page, about the same", Duration::from_secs(10), async || {
         let address = browser.client.current_url().await.ok()?;

@@ -13,10 +13,10 @@ use tokio::time::sleep;
 use super::{Browser, Narrow};
 use crate::live;
 
-/// So soon the screen says that it is not up to date.
+/// The time in which the screen says that it is not up to date.
 const SHOWS_WITHIN: Duration = Duration::from_secs(5);
 
-/// So soon after everything is back the screen is up to date again.
+/// The time in which the screen is up to date again, after everything is back.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Looking at a page takes the driver a moment, on a busy machine.

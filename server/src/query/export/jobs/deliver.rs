@@ -20,7 +20,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::store::{self, pieces_of};
-use crate::{query::export::format::Format, store::database::answer};
+use crate::{
+    query::export::{file_name, format::Format},
+    store::database::answer,
+};
 
 /// How often it is looked whether a file is due.
 const EVERY: Duration = Duration::from_secs(1);
@@ -107,7 +110,7 @@ impl Webhooks {
             let piece = answer(store::piece(jobs, due.job_id, number)).await?;
             signature.update(&piece.ok_or_else(|| anyhow::anyhow!("the file is gone"))?);
         }
-        let name = format!("clickwire-{}-{}.{}", due.kind, due.created_at.date(), format.extension());
+        let name = file_name(format, &due.kind, due.created_at);
         let delivery = Delivery {
             url: &url,
             name: &due.job_id.to_string(),
