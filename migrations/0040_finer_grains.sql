@@ -114,11 +114,8 @@ $$;
 LOCK TABLE rollup_progress IN SHARE ROW EXCLUSIVE MODE;
 CREATE TRIGGER minutes_of_inserted AFTER INSERT ON hour_counts
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION store_campaign_minutes();
-CREATE TRIGGER minutes_of_updated AFTER UPDATE ON hour_counts
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION store_campaign_minutes();
-CREATE TRIGGER minutes_of_deleted AFTER DELETE ON hour_counts
-    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION store_campaign_minutes();
--- A mark goes after its hour was stored anew; minutes may have changed without their sum.
+-- A mark goes after its hour was stored anew; minutes may have changed without their sum. Nothing else that is done to
+-- a stored hour changes its minutes.
 CREATE TRIGGER minutes_of_unmarked AFTER DELETE ON stale_hours
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION store_campaign_minutes();
 

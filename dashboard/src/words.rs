@@ -115,7 +115,7 @@ texts! {
     NEW_KEY = "New key";
     NO_KEYS = "No keys yet.";
     NO_KEYS_WHY = "A program posts clicks with a key.";
-    KEY_NAME_HINT = "Which program has it.";
+    KEY_NAME_HINT = "The program that uses it.";
     COUNTS = "Clicks count";
     POSTS_FOR = "Posts for";
     RATE = "Clicks per second";
@@ -124,14 +124,14 @@ texts! {
     REVOKED = "Revoked";
     ROTATE = "New secret";
     ROTATE_MORE = "New secret…";
-    ROTATE_WHY = "The secret until now is taken for a while, so that programs can change over.";
-    GRACE = "Hours that the old secret is taken";
+    ROTATE_WHY = "The old secret keeps working for a while, so that programs can change over.";
+    GRACE = "Hours that the old secret keeps working";
     REVOKE = "Revoke";
     REVOKE_MORE = "Revoke…";
     REVOKE_WHY = "Posts with it are refused within two seconds, on every server. This can’t be undone.";
     KEY_REVOKED = "The key is revoked.";
-    SECRET_ONCE = "Keep it now: it is shown this once.";
-    SECRET_KEPT = "I have kept it";
+    SECRET_ONCE = "Save it now: it is shown only once.";
+    SECRET_KEPT = "I have saved it";
     THE_KEY = "the key";
     NEW_ACCOUNT = "New account";
     NO_ACCOUNTS = "No accounts yet.";
@@ -147,19 +147,19 @@ texts! {
     DISABLE = "Disable";
     RESET = "New password";
     RESET_MORE = "New password…";
-    RESET_WHY = "The password until now ends, and so do the account’s sessions.";
+    RESET_WHY = "The old password stops working, and the account’s sessions end.";
     SIGN_OUT_EVERYWHERE = "Sign out everywhere";
     SIGN_OUT_EVERYWHERE_MORE = "Sign out everywhere…";
     SIGN_OUT_WHY = "All its sessions end within two seconds, on every server.";
     SIGNED_OUT_EVERYWHERE = "Signed out everywhere.";
-    PASSWORD_ONCE = "Pass it on now: it is shown this once. Its owner can change it.";
+    PASSWORD_ONCE = "Pass it on now: it is shown only once. Its owner can change it.";
     THE_PASSWORD = "the password";
 }
 
 // The audit log.
 texts! {
     WHO = "Who";
-    DID = "Did";
+    DID = "Action";
     SUBJECT = "Subject";
     CHANGED = "Changed";
     ORIGIN = "From";
@@ -235,15 +235,15 @@ texts! {
     BILLABLE = "Billable";
     INVALID_CLICKS = "Invalid";
     INVALID_RATE = "Invalid rate";
-    METRIC = "Number";
-    WIDTH = "Width of buckets";
-    AUTO_WIDTH = "Automatic width";
+    METRIC = "Metric";
+    WIDTH = "Bucket size";
+    AUTO_WIDTH = "Automatic buckets";
     SHAPE = "Shape";
     BY_DIMENSION = "By";
     THEN_BY = "Then by";
     NO_SECOND = "Nothing else";
     OTHERS = "Others";
-    BEFORE_TOTAL = "Before, in total";
+    BEFORE_TOTAL = "Period before, total";
     STILL_CHANGES = "May still change";
     PARTIAL = "Part of a bucket";
     PROVISIONAL = "Provisional";

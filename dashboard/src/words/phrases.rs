@@ -153,7 +153,7 @@ pub fn secret_of(name: &str) -> String {
 
 /// Until when the secret before is taken.
 pub fn previous_until(at: &str) -> String {
-    format!("The secret before is taken until {at}.")
+    format!("The old secret works until {at}.")
 }
 
 /// An account's password.

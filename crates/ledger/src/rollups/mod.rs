@@ -83,11 +83,11 @@ impl Progress {
         sqlx::query_as(
             "SELECT hours_before, extract(epoch FROM now() - hours_before)::float8 AS lag_seconds, stale_hours, \
                     coalesce(extract(epoch FROM now() - since), 0)::float8 AS stale_seconds, \
-                    (SELECT count(*) = 15 FROM pg_trigger \
+                    (SELECT count(*) = 13 FROM pg_trigger \
                       WHERE (tgrelid = 'click_minutes'::regclass \
                              AND tgname IN ('marks_inserted', 'marks_updated', 'marks_deleted') \
                           OR tgrelid IN ('hour_counts'::regclass, 'stale_hours'::regclass) \
-                             AND tgname IN ('minutes_of_inserted', 'minutes_of_updated', 'minutes_of_deleted', 'minutes_of_unmarked') \
+                             AND tgname IN ('minutes_of_inserted', 'minutes_of_unmarked') \
                           OR tgrelid IN ('hour_counts'::regclass, 'day_counts'::regclass) \
                              AND tgname IN ('grains_locked', 'grains_of_inserted', 'grains_of_updated', 'grains_of_deleted')) \
                         AND tgenabled IN ('O', 'A')) AS is_marked \
