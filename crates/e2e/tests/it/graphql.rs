@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
-use super::live::{SOON, Socket, closed, counted, hear, post_for, say};
+use super::{
+    live::{SOON, Socket, closed, counted, hear, post_for, say},
+    rollups::rolled_up,
+};
 
 const PATH: &str = "/api/v1/graphql";
 const JSON: &str = "content-type: application/json\r\n";
@@ -118,6 +121,8 @@ async fn every_question_is_answered_as_over_rest_to_the_same_callers() -> Result
     post_for(&stack, "adv_001", 30).await?;
     post_for(&stack, "adv_002", 5).await?;
     counted(&stack, 35).await?;
+    // How far hours are stored is in every answer, and moves on between two questions until then.
+    rolled_up(&stack).await?;
     let range = "startTime: \"2026-10-01T00:00:00+02:00\", endTime: \"2027-01-01T00:00:00Z\", timeZone: \"Europe/Berlin\"";
     let of_rest =
         "start_time=2026-10-01T00:00:00%2B02:00&end_time=2027-01-01T00:00:00Z&time_zone=Europe/Berlin";

@@ -129,6 +129,8 @@ async fn a_stale_page_is_readable_and_forced_colours_keep_the_legend() -> Result
     browser.screenshot("forced.png", 1_360, 900, "light").await?;
     browser.devtools("Emulation.setEmulatedMedia", json!({"media": "print", "features": []})).await?;
     fits(&browser, "on paper").await?;
+    let time = browser.run("return document.querySelector('.age').getBoundingClientRect().width").await?;
+    ensure!(time.as_f64().is_some_and(|width| width > 0.0), "the time of the numbers is not on paper");
     browser.screenshot("print.png", 900, 1_200, "light").await?;
     browser.devtools("Emulation.setEmulatedMedia", json!({"media": "", "features": []})).await?;
 

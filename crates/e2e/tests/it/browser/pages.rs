@@ -170,6 +170,8 @@ async fn every_page_is_accessible_and_fits_every_screen() -> Result<()> {
             width.as_f64().is_some_and(|width| width <= 360.0),
             "{name} is {width} px wide on a phone of 360"
         );
+        let links = "return [...document.querySelectorAll('.rail a')].filter(link => link.getBoundingClientRect().right > innerWidth).length";
+        ensure!(phone.run(links).await? == 0, "{name}: pages are out of reach on a phone");
         phone.picture(&format!("{name}-phone.png")).await?;
     }
     Ok(())

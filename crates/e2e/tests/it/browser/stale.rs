@@ -112,6 +112,11 @@ async fn a_server_that_stands_still_is_offline_until_it_goes_on() -> Result<()> 
     let shown = browser.becomes("offline", SHOWS_WITHIN + MACHINE).await?;
     println!("a frozen server shows after {shown:.1?}");
     stands_still(&browser, 40.0).await?;
+    browser.resize(360, 780).await?;
+    let right =
+        browser.run("return document.querySelector('.connect').getBoundingClientRect().right").await?;
+    ensure!(right.as_f64().is_some_and(|right| right <= 360.0), "the button ends at {right} px of 360");
+    browser.resize(1_360, 1_000).await?;
     pictures(&browser, "offline").await?;
     // Longer than the page waits before it gives the connection up.
     sleep(Duration::from_secs(8)).await;

@@ -29,7 +29,7 @@ async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<(
     let database = stack.database().clone();
     let corrupt = async |sql: &'static str| {
         let rows = sqlx::query(sql).execute(&database).await?.rows_affected();
-        ensure!(rows > 0, "{sql}");
+        ensure!(rows > 0, "{sql}: no rows");
         Ok(())
     };
     let now = OffsetDateTime::now_utc();
@@ -37,6 +37,7 @@ async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<(
     let from = (now.replace_time(time::Time::MIDNIGHT) - time::Duration::DAY).format(&Rfc3339)?;
     let to = now.format(&Rfc3339)?;
     for sql in [
+        // Yesterday may have had no click, so days are only added to.
         "UPDATE hour_counts SET valid = 2 * valid",
         "DELETE FROM hour_counts",
         "INSERT INTO hour_counts SELECT bucket, advertiser_id, 'invented', ad_id, country, device_type, 7, 0, 0, 0, 0, 0 \
@@ -49,7 +50,8 @@ async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<(
         "INSERT INTO day_counts_by_campaign SELECT date_trunc('day', now(), 'UTC') - INTERVAL '1 day', advertiser_id, \
                 'invented', 7, 0, 0, 0, 0, 0 FROM hour_counts LIMIT 1",
         "UPDATE hour_counts_by_ad SET valid = 2 * valid",
-        "DELETE FROM day_counts_by_ad",
+        "INSERT INTO day_counts_by_ad SELECT date_trunc('day', now(), 'UTC') - INTERVAL '1 day', advertiser_id, \
+                'invented', 'invented', 7, 0, 0, 0, 0, 0 FROM hour_counts LIMIT 1",
         "UPDATE minute_counts_by_campaign SET valid = 2 * valid",
         "DELETE FROM minute_counts_by_campaign",
         "INSERT INTO minute_counts_by_campaign SELECT bucket, advertiser_id, 'invented', 7, 0, 0, 0, 0, 0 \
@@ -64,8 +66,8 @@ async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<(
             let output = stack.command(&arguments).await?;
             anyhow::Ok(output.status.code())
         };
-        ensure!(reconcile(false).await? == Some(1), "{sql}");
-        ensure!(reconcile(true).await? == Some(0), "{sql}");
+        ensure!(reconcile(false).await? == Some(1), "{sql}: not found");
+        ensure!(reconcile(true).await? == Some(0), "{sql}: not mended");
         assert_equal(stack.database()).await.with_context(|| format!("{sql}: mended"))?;
 
         // Whoever starts looks at the last day.
