@@ -104,6 +104,8 @@ pub(crate) async fn consumer(
         max_message_size: MESSAGE_MAX_BYTES,
         duplicate_window: Duration::from_secs(config.duplicate_window_seconds),
         num_replicas: config.stream_replicas,
+        // Servers publish in batches.
+        allow_atomic_publish: true,
         ..StreamConfig::default()
     })
     .await?;

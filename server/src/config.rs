@@ -128,6 +128,11 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_REDIS_PREFIX", default_value = "cw")]
     pub redis_prefix: String,
 
+    /// Whether clicks that come together are published as one batch. Right where the broker brings each write to its
+    /// disk before it acknowledges (`sync_interval: always`); where it does not, clicks by themselves cost it less.
+    #[arg(long, env = "CLICKWIRE_PUBLISH_BATCHES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub publish_batches: bool,
+
     /// How long a post waits for the broker before it is answered 503, in milliseconds.
     #[arg(long, env = "CLICKWIRE_PUBLISH_TIMEOUT_MS", default_value_t = 2_000)]
     pub publish_timeout_ms: u64,

@@ -134,10 +134,13 @@ fn measure(
     let launch = Launch { deployment: &deployment, services: &services, steps, interrupt };
     // Redirects need ads.
     launch.migrate(true)?;
-    // All the load comes from one address.
-    let unlimited =
-        ["CLICKWIRE_ADDRESS_RATE", "CLICKWIRE_ADDRESS_BURST"].map(|name| (name, "1000000".to_owned()));
-    let running = launch.programs(Port::Free.reserve("the server")?, false, &unlimited)?;
+    let environment = [
+        // All the load comes from one address.
+        ("CLICKWIRE_ADDRESS_RATE", "1000000".to_owned()),
+        ("CLICKWIRE_ADDRESS_BURST", "1000000".to_owned()),
+        ("CLICKWIRE_PUBLISH_BATCHES", (options.sync_interval == "always").to_string()),
+    ];
+    let running = launch.programs(Port::Free.reserve("the server")?, false, &environment)?;
     let status = running.status(&launch)?;
 
     let answer = folder.0.join("load.json");

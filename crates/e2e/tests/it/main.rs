@@ -56,3 +56,4 @@ mod unread;
 mod watermark;
 mod ways;
 mod wires;
+mod writes;

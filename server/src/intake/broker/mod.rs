@@ -3,6 +3,11 @@
 //! While the broker is known to be away nothing is handed to the client library, which would keep it
 //! and send it later. What the library has in hand at the moment of a break it may still send, so a
 //! failure never means that the broker does not have the click: it can be sent again under its id.
+//!
+//! - [`group`]: what is posted at the same time goes in one batch; [`recent`]: ids that must not be in one
+
+mod group;
+mod recent;
 
 use std::{
     sync::{
@@ -14,7 +19,7 @@ use std::{
 
 use anyhow::Context as _;
 use async_nats::{
-    ConnectOptions, Subject,
+    ConnectOptions, Event, Subject,
     connection::State as ConnectionState,
     jetstream::{
         Context, ContextBuilder,
@@ -29,9 +34,13 @@ use clickwire_protocol::{
     stream::{Names, partition_of},
 };
 use thiserror::Error as ThisError;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    time::{Instant, timeout},
+};
 use uuid::Uuid;
 
+use self::group::{Entry, Group};
 use crate::config::Config;
 
 /// Publishes waiting for the broker's acknowledgement, at most; further ones wait for their turn.
@@ -71,6 +80,14 @@ pub(super) struct Whose<'a> {
 /// A connection that is made in the background and for ever again; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Broker {
+    wire: Wire,
+    /// `None`: each click goes by itself.
+    group: Option<Group>,
+}
+
+/// What goes over the connection; cheap to clone.
+#[derive(Clone)]
+struct Wire {
     stream: Context,
     /// Its name: another deployment's may have the same subjects.
     name: Arc<str>,
@@ -82,12 +99,19 @@ pub(super) struct Broker {
 
 impl Broker {
     pub(super) async fn connect(config: &Config) -> anyhow::Result<Self> {
+        let (lost, connections) = watch::channel(0);
         let client = ConnectOptions::new()
             .name("clickwire-server")
             .retry_on_initial_connect()
             .max_reconnects(None)
             .ping_interval(PING_EVERY)
-            .event_callback(|event| async move { tracing::debug!(%event, "broker") })
+            .event_callback(move |event| {
+                tracing::debug!(%event, "broker");
+                if event == Event::Disconnected {
+                    lost.send_modify(|connection| *connection += 1);
+                }
+                async {}
+            })
             .connect(&config.nats_url)
             .await
             .context("CLICKWIRE_NATS_URL")?;
@@ -100,11 +124,14 @@ impl Broker {
             .build(client);
         let names = Names::new(&config.stream);
         let subjects = (0..config.partitions).map(|partition| names.subject(partition).into()).collect();
-        Ok(Self { stream, name: names.stream().into(), subjects, answers: Arc::new(AtomicBool::new(true)) })
+        let wire =
+            Wire { stream, name: names.stream().into(), subjects, answers: Arc::new(AtomicBool::new(true)) };
+        let group = config.publish_batches.then(|| Group::start(wire.clone(), connections));
+        Ok(Self { wire, group })
     }
 
-    /// Publishes a click and waits until the broker has it, but not for longer than `patience`; says
-    /// whether the broker had it before.
+    /// Publishes a click, with others that come at the same time if that is configured, and waits until the broker has it, but not for
+    /// longer than `patience`; says whether the broker had it before.
     pub(super) async fn publish(
         &self,
         of: Whose<'_>,
@@ -112,12 +139,24 @@ impl Broker {
         click: Bytes,
         patience: Duration,
     ) -> Result<bool, Failure> {
+        if !self.is_connected() {
+            return Err(Failure::Away);
+        }
         let started = Instant::now();
-        let published = async { self.acknowledged(self.send(of, click_id, click).await?).await };
+        let (partition, message_id) = self.wire.address(of, click_id);
+        let published = async {
+            let Some(group) = &self.group else {
+                return self.acknowledged(self.wire.send(partition, message_id, click).await?).await;
+            };
+            let (stored, answer) = oneshot::channel();
+            group.add(Entry { partition, message_id, click, stored }).await?;
+            // The connection was lost on the way.
+            answer.await.unwrap_or(Err(Failure::Away))
+        };
         let is_duplicate = match timeout(patience, published).await {
             Ok(answer) => answer?,
             Err(_) => {
-                self.answers.store(false, Ordering::Relaxed);
+                self.wire.answers.store(false, Ordering::Relaxed);
                 return Err(Failure::Silent);
             }
         };
@@ -125,44 +164,67 @@ impl Broker {
         Ok(is_duplicate)
     }
 
-    /// Hands a click to the client library. What is sent one after the other arrives in that order.
+    /// Hands a click to the client library, by itself. What is sent one after the other arrives in that order.
     pub(super) async fn send(
         &self,
         of: Whose<'_>,
         click_id: Uuid,
         click: Bytes,
     ) -> Result<PublishAckFuture, Failure> {
-        if !self.is_connected() {
-            return Err(Failure::Away);
-        }
-        let partition = usize::from(partition_of(of.ad_id, self.subjects.len() as u16));
-        let message = PublishMessage::build()
-            .message_id(message_id(click_id, of.advertiser_id))
-            .expected_stream(&self.name)
-            .payload(click);
-        Ok(self.stream.send_publish(self.subjects[partition].clone(), message).await?)
+        let (partition, message_id) = self.wire.address(of, click_id);
+        self.wire.send(partition, message_id, click).await
     }
 
     /// Waits until the broker has what was sent; says whether it had it before.
     pub(super) async fn acknowledged(&self, sent: PublishAckFuture) -> Result<bool, Failure> {
-        let answer = sent.await.map_err(Failure::from);
-        self.answers.store(!matches!(answer, Err(Failure::Silent)), Ordering::Relaxed);
-        Ok(answer?.duplicate)
+        self.wire.acknowledged(sent).await
     }
 
     /// The connection, for others that talk to the broker.
     pub(super) fn jetstream(&self) -> &Context {
-        &self.stream
+        &self.wire.stream
     }
 
     /// Whether there is a connection to the broker at this moment.
     pub(super) fn is_connected(&self) -> bool {
-        self.stream.client().connection_state() == ConnectionState::Connected
+        self.wire.is_connected()
     }
 
     /// Whether the broker has answered what it was asked last: a connection alone does not say that
     /// there is somebody at its other end.
     pub(super) fn answers(&self) -> bool {
-        self.answers.load(Ordering::Relaxed)
+        self.wire.answers.load(Ordering::Relaxed)
+    }
+}
+
+impl Wire {
+    /// The partition of a click, and the id under which the broker knows it.
+    fn address(&self, of: Whose<'_>, click_id: Uuid) -> (usize, String) {
+        let partition = partition_of(of.ad_id, self.subjects.len() as u16);
+        (usize::from(partition), message_id(click_id, of.advertiser_id))
+    }
+
+    async fn send(
+        &self,
+        partition: usize,
+        message_id: String,
+        click: Bytes,
+    ) -> Result<PublishAckFuture, Failure> {
+        if !self.is_connected() {
+            return Err(Failure::Away);
+        }
+        let message =
+            PublishMessage::build().message_id(message_id).expected_stream(&self.name).payload(click);
+        Ok(self.stream.send_publish(self.subjects[partition].clone(), message).await?)
+    }
+
+    async fn acknowledged(&self, sent: PublishAckFuture) -> Result<bool, Failure> {
+        let answer = sent.await.map_err(Failure::from);
+        self.answers.store(!matches!(answer, Err(Failure::Silent)), Ordering::Relaxed);
+        Ok(answer?.duplicate)
+    }
+
+    fn is_connected(&self) -> bool {
+        self.stream.client().connection_state() == ConnectionState::Connected
     }
 }
