@@ -157,6 +157,30 @@ pub struct IssuedAccount {
     pub password: String,
 }
 
+/// A token of a program of an account's owner.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Token {
+    /// Its id.
+    pub token_id: String,
+    /// For people.
+    pub name: String,
+    /// When it was made.
+    pub created_at: String,
+    /// When it ends by itself.
+    pub expires_at: String,
+    /// When it was ended.
+    pub revoked_at: Option<String>,
+}
+
+/// A token's secret, which is told once.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct IssuedToken {
+    /// For people.
+    pub name: String,
+    /// The secret.
+    pub token: String,
+}
+
 /// An entry of the audit log.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Entry {

@@ -9,8 +9,9 @@ use crate::{
     app::Live,
     frame::View,
     pages::{
-        accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit, campaigns::Campaigns,
-        explore::Explore, incidents::Incidents, keys::Keys, setup::Setup, welcome::Welcome,
+        account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
+        campaigns::Campaigns, explore::Explore, incidents::Incidents, keys::Keys, setup::Setup,
+        welcome::Welcome,
     },
     route::Route,
 };
@@ -23,6 +24,8 @@ pub struct Given<'a> {
     pub access: &'a Access,
     /// Changes when colours do.
     pub colours: u32,
+    /// Hears that they have changed.
+    pub ontheme: &'a Callback<()>,
     /// Hears who leaves, and whether because the server wants it.
     pub onleave: &'a Callback<(Credential, bool)>,
 }
@@ -32,7 +35,7 @@ pub type Pages = fn(Route, &Given<'_>) -> Option<Html>;
 
 /// Pages about clicks.
 pub fn clicks(route: Route, given: &Given<'_>) -> Option<Html> {
-    let Given { view, access, colours, onleave } = given;
+    let Given { view, access, colours, onleave, .. } = given;
     let is_empty = access.advertisers.as_ref().is_some_and(Vec::is_empty);
     match route {
         Route::Overview if is_empty => Some(html! { <Welcome role={access.role()} /> }),
@@ -45,7 +48,7 @@ pub fn clicks(route: Route, given: &Given<'_>) -> Option<Html> {
     }
 }
 
-/// Pages of operators and administrators.
+/// Pages of operators and administrators, and everybody's account.
 pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
     let view = given.view.clone();
     match route {
@@ -58,6 +61,9 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
         Route::Keys => Some(html! { <Keys {view} /> }),
         Route::Accounts => Some(html! { <Accounts {view} /> }),
         Route::Audit => Some(html! { <Audit {view} /> }),
+        Route::Account => {
+            Some(html! { <Account {view} colours={given.colours} ontheme={given.ontheme.clone()} /> })
+        }
     }
 }
 
@@ -71,10 +77,11 @@ mod tests {
     #[test]
     fn each_page_is_in_the_program_that_its_address_loads() {
         let access = Access::new(Credential::Cookie);
-        let onleave = Callback::noop();
-        for route in Route::RAIL.into_iter().chain([Route::Setup]) {
+        let (onleave, ontheme) = (Callback::noop(), Callback::noop());
+        for route in Route::RAIL.into_iter().chain(Route::BESIDE) {
             let view = View { place: Place::new(route, Query::default()), scope: None, zone: Zone::utc() };
-            let given = Given { view: &view, access: &access, colours: 0, onleave: &onleave };
+            let given =
+                Given { view: &view, access: &access, colours: 0, ontheme: &ontheme, onleave: &onleave };
             let has = |pages: Pages| pages(route, &given).is_some();
             assert_eq!(has(clicks), route.bundle() == Bundle::Clicks, "{route:?}");
             assert_eq!(has(staff), route.bundle() == Bundle::Staff, "{route:?}");

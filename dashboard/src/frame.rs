@@ -126,21 +126,17 @@ fn Inside(props: &KnownProps) -> Html {
             <a class="skip" href="#content">{ words::SKIP }</a>
             <div class="frame">
                 <rail::Rail place={router.place.clone()} role={access.role()} />
-                <bar::Bar view={view.clone()} access={access.clone()} bell={sees_incidents.then(|| open.clone())} {ontheme} {onsignout} />
-                <div id="content" class="content" tabindex="-1">{ page(props.pages, &view, access, *colours, &props.onleave) }</div>
+                <bar::Bar view={view.clone()} access={access.clone()} bell={sees_incidents.then(|| open.clone())}
+                    colours={*colours} ontheme={ontheme.clone()} {onsignout} />
+                <div id="content" class="content" tabindex="-1">{ page(props.pages, &Given { view: &view, access, colours: *colours, ontheme: &ontheme, onleave: &props.onleave }) }</div>
             </div>
         </ContextProvider<Open>>
     }
 }
 
 /// The page of a place, as far as the viewer may see it.
-fn page(
-    pages: Program,
-    view: &View,
-    access: &Access,
-    colours: u32,
-    onleave: &Callback<(Credential, bool)>,
-) -> Html {
+fn page(pages: Program, given: &Given<'_>) -> Html {
+    let Given { view, access, .. } = given;
     let Some(route) = view.place.route else {
         return html! {
             <main class="sheet"><h1>{ words::NO_SUCH_PAGE }</h1>
@@ -154,8 +150,7 @@ fn page(
                 <Empty title={words::NOT_YOURS} text={words::not_yours_why(access.role())} /></main>
         };
     }
-    let given = Given { view, access, colours, onleave };
-    (pages.0)(route, &given).unwrap_or_default()
+    (pages.0)(route, given).unwrap_or_default()
 }
 
 /// What a page shows, with what the address leaves open filled in.

@@ -16,6 +16,9 @@ use yew::Callback;
 
 use crate::{account::Credential, words};
 
+/// The code of a wrong password.
+pub const WRONG_PASSWORD: &str = "sign_in_refused";
+
 /// How something is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -87,6 +90,10 @@ impl Failure {
             return Self::Invalid(error);
         }
         match (status, serde_json::from_str(body)) {
+            // A password that is asked for again and is wrong ends no session.
+            (401, Ok(ProblemBody { error })) if error.code == WRONG_PASSWORD => {
+                Self::Refused { status, code: error.code.into(), message: error.message.into() }
+            }
             (401, _) => Self::SignedOut,
             (_, Ok(ProblemBody { error })) => {
                 Self::Refused { status, code: error.code.into(), message: error.message.into() }
@@ -233,11 +240,13 @@ mod tests {
     fn an_answer_that_is_no_success_says_what_people_are_told() {
         let invalid = r#"{"error":{"formErrors":[],"fieldErrors":{"name":["Must not be empty."]}}}"#;
         let problem = r#"{"error":{"code":"conflict","message":"Something belongs to it."}}"#;
+        let wrong = r#"{"error":{"code":"sign_in_refused","message":"Wrong password."}}"#;
         for (status, body, message, is_passing) in [
             (400, invalid, words::INVALID, false),
             (409, problem, "Something belongs to it.", false),
             (503, problem, "Something belongs to it.", true),
             (401, problem, words::SIGNED_OUT, false),
+            (401, wrong, "Wrong password.", false),
             (502, "<html>Bad gateway</html>", words::AWAY, true),
             (404, "<html>Not found</html>", words::UNREADABLE, false),
         ] {

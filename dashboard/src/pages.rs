@@ -4,6 +4,7 @@ use yew::prelude::*;
 
 use crate::ask::Mutation;
 
+pub mod account;
 pub mod accounts;
 pub mod ads;
 pub mod advertisers;

@@ -28,6 +28,8 @@ pub enum Route {
     Accounts,
     /// What was changed, by whom.
     Audit,
+    /// The viewer's own account.
+    Account,
 }
 
 /// Pages of the rail that belong together.
@@ -56,6 +58,9 @@ impl Section {
 }
 
 impl Route {
+    /// Pages that something else than the rail leads to.
+    pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
+
     /// The pages of the rail, in its order.
     pub const RAIL: [Self; 9] = [
         Self::Overview,
@@ -88,6 +93,7 @@ impl Route {
                 "keys" => Some(Self::Keys),
                 "accounts" => Some(Self::Accounts),
                 "audit" => Some(Self::Audit),
+                "account" => Some(Self::Account),
                 _ => None,
             },
             _ => None,
@@ -115,6 +121,7 @@ impl Route {
             Self::Keys => "/keys",
             Self::Accounts => "/accounts",
             Self::Audit => "/audit",
+            Self::Account => "/account",
         }
     }
 
@@ -131,6 +138,7 @@ impl Route {
             Self::Keys => words::KEYS,
             Self::Accounts => words::ACCOUNTS,
             Self::Audit => words::AUDIT,
+            Self::Account => words::ACCOUNT,
         }
     }
 
@@ -145,14 +153,15 @@ impl Route {
             | Self::Ads
             | Self::Keys
             | Self::Accounts
-            | Self::Audit => Section::Administration,
+            | Self::Audit
+            | Self::Account => Section::Administration,
         }
     }
 
     /// Whether the API behind it answers this role.
     pub fn is_open_to(self, role: Role) -> bool {
         match self {
-            Self::Overview | Self::Explore => true,
+            Self::Overview | Self::Explore | Self::Account => true,
             Self::Incidents(_) | Self::Advertisers | Self::Campaigns | Self::Ads => {
                 matches!(role, Role::Ops | Role::Admin)
             }
@@ -171,7 +180,8 @@ impl Route {
             | Self::Ads
             | Self::Keys
             | Self::Accounts
-            | Self::Audit => Bundle::Staff,
+            | Self::Audit
+            | Self::Account => Bundle::Staff,
         }
     }
 
@@ -202,7 +212,7 @@ mod tests {
             assert_eq!(route.map(Route::bundle), Some(bundle), "{address}");
             assert_eq!(route.map(Route::path).as_deref(), Some(path.as_str()), "{address}");
         }
-        let rail = Route::RAIL.iter().chain(&[Route::Setup]).map(|route| route.base());
+        let rail = Route::RAIL.iter().chain(&Route::BESIDE).map(|route| route.base());
         for base in rail {
             assert!(ADDRESSES.iter().any(|(address, _)| *address == base), "{base}");
         }

@@ -30,6 +30,7 @@ texts! {
     KEYS = "Keys";
     ACCOUNTS = "Accounts";
     AUDIT = "Audit log";
+    ACCOUNT = "Your account";
     ADVERTISER = "Advertiser";
     ALL_ADVERTISERS = "All advertisers";
     RANGE = "Range of time";
@@ -154,6 +155,39 @@ texts! {
     SIGNED_OUT_EVERYWHERE = "Signed out everywhere.";
     PASSWORD_ONCE = "Pass it on now: it is shown only once. Its owner can change it.";
     THE_PASSWORD = "the password";
+}
+
+// The viewer's own account.
+texts! {
+    YOU = "You";
+    OPENED_WITH = "Opened with";
+    WITH_PASSWORD = "login and password";
+    WITH_TOKEN = "an access token";
+    WITH_TOKEN_WHY = "A password and tokens belong to an account: sign in with login and password to change them.";
+    COLOURS = "Colours";
+    PASSWORD = "Password";
+    PASSWORD_NOW = "Current password";
+    PASSWORD_NEW = "New password";
+    PASSWORD_NEW_HINT = "At least 12 characters.";
+    PASSWORD_AGAIN = "New password again";
+    PASSWORD_WRONG = "This is not your current password.";
+    PASSWORD_DIFFERS = "The two new passwords are not the same.";
+    PASSWORD_WHY = "All other sessions of the account end; this one goes on.";
+    PASSWORD_CHANGE = "Change password";
+    PASSWORD_CHANGED = "The password is changed.";
+    YOUR_SESSIONS_WHY = "All your sessions end within two seconds, this one included. Access tokens stay.";
+    TOKENS = "Access tokens";
+    TOKENS_WHY = "A token opens the API for a program. It sees what your account sees.";
+    NEW_TOKEN = "New token";
+    NO_TOKENS = "No tokens yet.";
+    TOKEN_NAME_HINT = "The program that uses it.";
+    TOKEN_DAYS = "Days until it expires";
+    TOKEN_DAYS_HINT = "From 1 to 366.";
+    EXPIRES = "Expires";
+    EXPIRED = "Expired";
+    TOKEN_REVOKE_WHY = "Programs with it are refused within two seconds, on every server. This can’t be undone.";
+    TOKEN_REVOKED = "The token is revoked.";
+    THE_TOKEN = "the token";
 }
 
 // The audit log.

@@ -1,17 +1,18 @@
 //! Addresses of the dashboard's pages: the server answers each with the program that has the page, and the
 //! program has one to show for each. Whatever stands in braces is one part of a path.
 
-/// A program of the page: what a viewer loads first, or what those load who look after the deployment.
+/// A program of the page: what a viewer loads first, or what is loaded when a page is opened that few viewers need,
+/// or that is needed now and then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bundle {
-    /// Pages about clicks, for everybody.
+    /// Numbers of clicks, for everybody.
     Clicks,
-    /// Pages of operators and administrators.
+    /// Pages of operators and administrators, and everybody's account.
     Staff,
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 11] = [
+pub const ADDRESSES: [(&str, Bundle); 12] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/incidents", Bundle::Staff),
@@ -23,4 +24,5 @@ pub const ADDRESSES: [(&str, Bundle); 11] = [
     ("/keys", Bundle::Staff),
     ("/accounts", Bundle::Staff),
     ("/audit", Bundle::Staff),
+    ("/account", Bundle::Staff),
 ];

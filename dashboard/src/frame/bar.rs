@@ -31,6 +31,8 @@ pub(super) struct Props {
     pub(super) access: Access,
     /// Incidents, for those who look after them.
     pub(super) bell: Option<Open>,
+    /// Changes when colours do.
+    pub(super) colours: u32,
     /// Hears that colours have changed.
     pub(super) ontheme: Callback<()>,
     /// Hears the wish to leave.
@@ -63,7 +65,7 @@ pub(super) fn Bar(props: &Props) -> Html {
                 if let Some(open) = &props.bell {
                     { bell(open, &place.query) }
                 }
-                <You access={props.access.clone()} ontheme={props.ontheme.clone()} onsignout={props.onsignout.clone()} />
+                <You access={props.access.clone()} carried={place.query.carried()} colours={props.colours} ontheme={props.ontheme.clone()} onsignout={props.onsignout.clone()} />
             </div>
         </header>
     }
@@ -273,6 +275,8 @@ fn ZoneChoice(props: &ZoneProps) -> Html {
 #[derive(Clone, PartialEq, Properties)]
 struct YouProps {
     access: Access,
+    carried: Query,
+    colours: u32,
     ontheme: Callback<()>,
     onsignout: Callback<()>,
 }
@@ -283,8 +287,9 @@ fn You(props: &YouProps) -> Html {
     let theme = use_state_eq(Theme::default);
     {
         let theme = theme.clone();
-        use_effect_with((), move |()| theme.set(Theme::stored()));
+        use_effect_with(props.colours, move |_| theme.set(Theme::stored()));
     }
+    let router = use_router();
     let name = props.access.session.as_ref().map(|session| session.name.clone()).unwrap_or_default();
     let head = html! {
         <div class="you">
@@ -299,9 +304,11 @@ fn You(props: &YouProps) -> Html {
             Item::new(choice.label(), format!("{mark}{}", words::colours(choice)))
         })
         .collect();
+    items.insert(0, Item::new("account", words::ACCOUNT));
     items.push(Item::new("out", words::SIGN_OUT));
     let onchoose = {
         let (theme, ontheme, onsignout) = (theme.clone(), props.ontheme.clone(), props.onsignout.clone());
+        let account = Place::new(Route::Account, props.carried.clone());
         Callback::from(move |key: AttrValue| {
             match Theme::ALL.into_iter().find(|choice| choice.label() == key) {
                 Some(choice) => {
@@ -309,6 +316,7 @@ fn You(props: &YouProps) -> Html {
                     theme.set(choice);
                     ontheme.emit(());
                 }
+                None if key == "account" => router.go(account.clone()),
                 None => onsignout.emit(()),
             }
         })

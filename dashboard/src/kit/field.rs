@@ -23,6 +23,9 @@ pub struct Props {
     /// What kind of text it takes.
     #[prop_or(AttrValue::Static("text"))]
     pub kind: AttrValue,
+    /// What a browser may fill in.
+    #[prop_or(AttrValue::Static("off"))]
+    pub autocomplete: AttrValue,
     /// Something like what is wanted.
     #[prop_or_default]
     pub placeholder: AttrValue,
@@ -63,7 +66,7 @@ pub fn Field(props: &Props) -> Html {
     html! {
         <div class="field">
             <label for={&props.id}>{ &props.label }</label>
-            <input ref={node} id={&props.id} name={&props.id} type={&props.kind} value={&props.value} {oninput} autocomplete="off" autocapitalize="none"
+            <input ref={node} id={&props.id} name={&props.id} type={&props.kind} value={&props.value} {oninput} autocomplete={&props.autocomplete} autocapitalize="none"
                 spellcheck="false" placeholder={&props.placeholder} required={props.required} disabled={props.disabled}
                 aria-invalid={props.error.is_some().then_some("true")} aria-describedby={described} />
             if let Some(error) = &props.error {

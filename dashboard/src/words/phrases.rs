@@ -151,6 +151,11 @@ pub fn secret_of(name: &str) -> String {
     format!("Secret of {name}")
 }
 
+/// A token's secret.
+pub fn token_of(name: &str) -> String {
+    format!("Token {name}")
+}
+
 /// Until when the secret before is taken.
 pub fn previous_until(at: &str) -> String {
     format!("The old secret works until {at}.")

@@ -35,6 +35,7 @@ use super::live;
 
 mod axe;
 mod flows;
+mod own;
 mod pages;
 
 /// A headless Chromium with a profile of its own; both end with this.
