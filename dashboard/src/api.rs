@@ -255,8 +255,12 @@ pub struct Click {
     pub click_id: Uuid,
     /// The time that it is counted under.
     pub clicked_at: String,
+    /// When a server accepted it.
+    pub received_at: String,
     /// The advertiser.
     pub advertiser_id: String,
+    /// Its campaign.
+    pub campaign_id: String,
     /// Its ad.
     pub ad_id: String,
     /// ISO 3166-1 alpha-2.
@@ -264,15 +268,48 @@ pub struct Click {
     /// What it came from.
     pub device_type: String,
     /// As the user agent says.
+    pub os: Option<String>,
+    /// As the user agent says.
     pub browser: Option<String>,
+    /// Who clicked, as the program that posted it says.
+    pub user_id: Option<String>,
     /// What it was judged as.
     pub disposition: String,
     /// The rule that decided.
     pub rule: Option<String>,
+    /// The rule's version.
+    pub rule_version: Option<i32>,
     /// Every rule that applies.
     pub evidence: Option<Vec<String>>,
+    /// The kind of robot that the user agent declares.
+    pub robot: Option<String>,
     /// A person made it valid.
     pub released: bool,
+    /// What its link came with.
+    pub params: BTreeMap<String, String>,
+    /// The page that it came from.
+    pub referrer: Option<String>,
+    /// Changes of its verdict, the first one first.
+    pub adjustments: Vec<Change>,
+}
+
+/// A change of a click's verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Change {
+    /// When.
+    pub adjusted_at: String,
+    /// The verdict before.
+    pub from_disposition: String,
+    /// The verdict after.
+    pub to_disposition: String,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// The rule's version.
+    pub rule_version: Option<i32>,
+    /// `rules`, or the person who released it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
 }
 
 #[cfg(test)]

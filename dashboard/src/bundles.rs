@@ -10,8 +10,8 @@ use crate::{
     frame::View,
     pages::{
         account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
-        campaigns::Campaigns, explore::Explore, incidents::Incidents, keys::Keys, setup::Setup,
-        welcome::Welcome,
+        campaigns::Campaigns, clicks::Clicks, explore::Explore, incidents::Incidents, keys::Keys,
+        setup::Setup, welcome::Welcome,
     },
     route::Route,
 };
@@ -48,11 +48,12 @@ pub fn clicks(route: Route, given: &Given<'_>) -> Option<Html> {
     }
 }
 
-/// Pages of operators and administrators, and everybody's account.
+/// Pages of operators and administrators, and those that everybody needs now and then.
 pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
     let view = given.view.clone();
     match route {
         Route::Overview | Route::Explore => None,
+        Route::Clicks => Some(html! { <Clicks {view} /> }),
         Route::Incidents(id) => Some(html! { <Incidents {view} {id} /> }),
         Route::Setup => Some(html! { <Setup /> }),
         Route::Advertisers => Some(html! { <Advertisers /> }),

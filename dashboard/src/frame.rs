@@ -23,11 +23,11 @@ use crate::{
     http::Failure,
     incidents::{Open, use_open},
     kit::{Empty, Problem, Toasts},
-    query::Range,
+    query::{LocalTime, Range},
     route::Route,
     router::{Link, Place, use_router},
     words,
-    zone::Zone,
+    zone::{self, Zone},
 };
 
 /// How soon a question that failed is asked again, in milliseconds.
@@ -168,6 +168,16 @@ impl View {
     fn new(place: &Place, access: &Access) -> Self {
         let zone = Zone::named(place.query.zone.as_deref());
         Self { place: place.clone(), scope: scope(place, access), zone }
+    }
+
+    /// When, as the API takes it: the start, and the end if it is not now. Without a range in the address a day.
+    pub fn times(&self, now_ms: i64) -> (String, Option<String>) {
+        let utc = |local: LocalTime| zone::rfc3339(local.to_utc_ms(|at_ms| self.zone.ahead_minutes(at_ms)));
+        match self.place.query.range {
+            Some(Range::Between(start, end)) => (utc(start), Some(utc(end))),
+            Some(Range::Last(minutes)) => (zone::rfc3339(now_ms - i64::from(minutes) * 60_000), None),
+            None => (zone::rfc3339(now_ms - i64::from(ranges::REPORT_MINUTES) * 60_000), None),
+        }
     }
 
     /// The window of live numbers: those that the gateway keeps, or an hour.

@@ -10,10 +10,12 @@ pub mod ads;
 pub mod advertisers;
 pub mod audit;
 pub mod campaigns;
+pub mod clicks;
 pub mod explore;
 pub mod incidents;
 pub mod keys;
 mod record;
+mod release;
 pub mod setup;
 pub mod welcome;
 

@@ -12,6 +12,8 @@ pub enum Route {
     Overview,
     /// Any question about any range.
     Explore,
+    /// Single clicks.
+    Clicks,
     /// Incidents, and the one that is looked at.
     Incidents(Option<Uuid>),
     /// The first steps of an empty deployment.
@@ -62,9 +64,10 @@ impl Route {
     pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 9] = [
+    pub const RAIL: [Self; 10] = [
         Self::Overview,
         Self::Explore,
+        Self::Clicks,
         Self::Incidents(None),
         Self::Advertisers,
         Self::Campaigns,
@@ -85,6 +88,7 @@ impl Route {
             (None, None) => Some(Self::Overview),
             (Some(name), None) => match name {
                 "explore" => Some(Self::Explore),
+                "clicks" => Some(Self::Clicks),
                 "incidents" => Some(Self::Incidents(None)),
                 "setup" => Some(Self::Setup),
                 "advertisers" => Some(Self::Advertisers),
@@ -113,6 +117,7 @@ impl Route {
         match self {
             Self::Overview => "/",
             Self::Explore => "/explore",
+            Self::Clicks => "/clicks",
             Self::Incidents(_) => "/incidents",
             Self::Setup => "/setup",
             Self::Advertisers => "/advertisers",
@@ -130,6 +135,7 @@ impl Route {
         match self {
             Self::Overview => words::OVERVIEW,
             Self::Explore => words::EXPLORE,
+            Self::Clicks => words::FIND_CLICKS,
             Self::Incidents(_) => words::INCIDENTS,
             Self::Setup => words::SETUP,
             Self::Advertisers => words::ADVERTISERS,
@@ -145,7 +151,7 @@ impl Route {
     /// Where it stands in the rail.
     pub fn section(self) -> Section {
         match self {
-            Self::Overview | Self::Explore => Section::Clicks,
+            Self::Overview | Self::Explore | Self::Clicks => Section::Clicks,
             Self::Incidents(_) => Section::Operations,
             Self::Setup
             | Self::Advertisers
@@ -161,7 +167,7 @@ impl Route {
     /// Whether the API behind it answers this role.
     pub fn is_open_to(self, role: Role) -> bool {
         match self {
-            Self::Overview | Self::Explore | Self::Account => true,
+            Self::Overview | Self::Explore | Self::Clicks | Self::Account => true,
             Self::Incidents(_) | Self::Advertisers | Self::Campaigns | Self::Ads => {
                 matches!(role, Role::Ops | Role::Admin)
             }
@@ -173,7 +179,8 @@ impl Route {
     pub fn bundle(self) -> Bundle {
         match self {
             Self::Overview | Self::Explore => Bundle::Clicks,
-            Self::Incidents(_)
+            Self::Clicks
+            | Self::Incidents(_)
             | Self::Setup
             | Self::Advertisers
             | Self::Campaigns
@@ -185,6 +192,11 @@ impl Route {
         }
     }
 
+    /// Whether it is about any range of time.
+    pub fn has_range(self) -> bool {
+        matches!(self, Self::Explore | Self::Clicks)
+    }
+
     /// Whether it is about one advertiser: without a choice, the first.
     pub fn is_of_one_advertiser(self) -> bool {
         matches!(self, Self::Overview | Self::Campaigns | Self::Ads)
@@ -192,7 +204,7 @@ impl Route {
 
     /// Whether it can be about one advertiser at all.
     pub fn has_scope(self) -> bool {
-        self.is_of_one_advertiser() || self == Self::Explore
+        self.is_of_one_advertiser() || self.has_range()
     }
 }
 
@@ -229,6 +241,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [2, 6, 9, 2]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [3, 7, 10, 3]);
     }
 }

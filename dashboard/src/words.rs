@@ -22,6 +22,8 @@ texts! {
     SECTION_ADMINISTRATION = "Administration";
     OVERVIEW = "Overview";
     EXPLORE = "Explore";
+    FIND_CLICKS = "Find clicks";
+    MORE_PAGES = "More pages";
     INCIDENTS = "Incidents";
     SETUP = "First steps";
     ADVERTISERS = "Advertisers";
@@ -262,6 +264,29 @@ texts! {
     RELEASE_WHY = "The click is billed as valid from now on. This can’t be undone.";
     RELEASED_TOAST = "The click is valid now.";
     REASON = "Reason";
+}
+
+// Single clicks.
+texts! {
+    CLICK = "Click";
+    CLICK_ID = "Click ID";
+    THE_ID = "the click ID";
+    USER = "User";
+    COUNTRY = "Country";
+    DEVICE = "Device";
+    OS = "Operating system";
+    BROWSER = "Browser";
+    RULE = "Rule";
+    ROBOT = "Robot";
+    REFERRER = "Referrer";
+    RECEIVED_AT = "Received";
+    DECIDED_BY = "Decided by";
+    INVALID_BOTH = "Invalid traffic";
+    CLEAR = "Clear";
+    CHANGES = "Changes of the verdict";
+    CAME_WITH = "Parameters";
+    NO_SUCH_CLICK = "There is no such click.";
+    NO_SUCH_CLICK_WHY = "It may have been counted for another advertiser, or the ledger may not keep it any more.";
 }
 
 // Explore.

@@ -7,14 +7,15 @@
 pub enum Bundle {
     /// Numbers of clicks, for everybody.
     Clicks,
-    /// Pages of operators and administrators, and everybody's account.
+    /// Pages of operators and administrators, and those that everybody needs now and then: single clicks, the account.
     Staff,
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 12] = [
+pub const ADDRESSES: [(&str, Bundle); 13] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
+    ("/clicks", Bundle::Staff),
     ("/incidents", Bundle::Staff),
     ("/incidents/{id}", Bundle::Staff),
     ("/setup", Bundle::Staff),

@@ -50,7 +50,7 @@ pub(super) fn Bar(props: &Props) -> Html {
                 if has(Route::has_scope) {
                     <Scope view={props.view.clone()} access={props.access.clone()} />
                 }
-                if let Some(route @ (Route::Overview | Route::Explore)) = place.route {
+                if let Some(route) = place.route.filter(|route| *route == Route::Overview || route.has_range()) {
                     <Span {route} view={props.view.clone()} />
                 }
                 if has(|route| route == Route::Explore) {
@@ -124,6 +124,7 @@ fn Scope(props: &ViewAndAccess) -> Html {
             // Campaigns and ads are an advertiser's.
             query.filters.clear();
             query.search.clear();
+            query.part = None;
         });
     });
     html! { <Select id="scope" label={words::ADVERTISER} {options} {value} {onchoose} bare=true /> }

@@ -4,10 +4,10 @@ use yew::prelude::*;
 
 use crate::{
     api::Role,
-    kit::icon,
+    kit::{Item, Menu, icon},
     logo::Logo,
     route::{Route, Section},
-    router::{Link, Place},
+    router::{Link, Place, use_router},
     words,
 };
 
@@ -24,22 +24,60 @@ pub(super) struct Props {
 #[component]
 pub(super) fn Rail(props: &Props) -> Html {
     let here = props.place.route.map(Route::base);
+    let pages = |section| {
+        let pages = Route::RAIL.into_iter();
+        let pages = pages.filter(move |route| route.section() == section && route.is_open_to(props.role));
+        pages.collect::<Vec<Route>>()
+    };
     html! {
         <nav class="rail" aria-label={words::PAGES}>
             <div class="brand"><Logo /><span>{ words::BRAND }</span></div>
             { for Section::ALL.into_iter().map(|section| {
-                let pages = Route::RAIL.into_iter().filter(|route| route.section() == section && route.is_open_to(props.role));
-                let pages: Vec<Route> = pages.collect();
+                let pages = pages(section);
+                let is_seldom = section == Section::Administration;
                 html! {
                     if !pages.is_empty() {
-                        <div class="rail-section">
+                        <div class={classes!("rail-section", is_seldom.then_some("seldom"))}>
                             <h2>{ section.title() }</h2>
                             <ul>{ for pages.into_iter().map(|route| entry(route, here, &props.place)) }</ul>
                         </div>
                     }
                 }
             }) }
+            <More pages={pages(Section::Administration)} place={props.place.clone()} />
         </nav>
+    }
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct MoreProps {
+    pages: Vec<Route>,
+    place: Place,
+}
+
+/// On a phone: a menu of the pages that have no room at its bottom.
+#[component]
+fn More(props: &MoreProps) -> Html {
+    let router = use_router();
+    if props.pages.is_empty() {
+        return html! {};
+    }
+    let here = props.place.route.map(Route::base);
+    let items = props.pages.iter().map(|route| {
+        let mark = if here == Some(route.base()) { "● " } else { "" };
+        Item::new(route.base(), format!("{mark}{}", route.title()))
+    });
+    let is_here = props.pages.iter().any(|route| here == Some(route.base()));
+    let carried = props.place.query.carried();
+    let onchoose = Callback::from(move |base: AttrValue| {
+        if let Some(route) = Route::read(&base) {
+            router.go(Place::new(route, carried.clone()));
+        }
+    });
+    html! {
+        <div class={classes!("rail-more", is_here.then_some("current"))}>
+            <Menu button={icon("M3.5 8v.1M8 8v.1M12.5 8v.1")} label={words::MORE_PAGES} items={items.collect::<Vec<_>>()} {onchoose} style="plain" />
+        </div>
     }
 }
 
@@ -56,6 +94,7 @@ fn sign(route: Route) -> &'static str {
     match route {
         Route::Overview => "M2 11l3.5-4 3 2.5L14 4M2 14h12",
         Route::Explore => "M2 13.5v-5h3v5zM6.5 13.5v-11h3v11zM11 13.5v-7h3v7z",
+        Route::Clicks => "M7 12a5 5 0 1 0 0-10 5 5 0 0 0 0 10M10.7 10.7L14 14",
         Route::Incidents(_) => "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.5v.2",
         Route::Setup => "M8 2v12M2 8h12",
         Route::Advertisers => "M2.5 14V4L8 2l5.5 2v10M5.5 6.5h1M9.5 6.5h1M5.5 9.5h1M9.5 9.5h1M1.5 14h13",

@@ -278,6 +278,82 @@ pub fn rule_since(mode: &str, at: &str, by: &str) -> String {
     format!("{} since {at}, by {by}", mode.replace('_', " "))
 }
 
+/// What a click was judged as.
+pub fn verdict(name: &str) -> &str {
+    match name {
+        "valid" => "Valid",
+        "duplicate" => "Duplicate",
+        "givt" => "General invalid traffic",
+        "sivt" => "Sophisticated invalid traffic",
+        "test" => "Test",
+        "defective" => "Defective",
+        other => other,
+    }
+}
+
+/// What a verdict means.
+pub fn verdict_why(name: &str) -> &'static str {
+    match name {
+        "valid" => "Billed.",
+        "duplicate" => "A repeat by the same user on the same ad: not billed.",
+        "givt" => "Robots and data centres: not billed.",
+        "sivt" => "Found by behaviour: not billed.",
+        "test" => "Posted with a test key: not billed.",
+        "defective" => "Can’t be counted, as it came too late, for example: not billed.",
+        _ => "",
+    }
+}
+
+/// A rule.
+pub fn rule(name: &str) -> &str {
+    match name {
+        "user_agent" => "User agent of a robot",
+        "data_center" => "Address of a data centre",
+        "prefetch" => "Prefetch or preview",
+        "duplicate" => "Repeat",
+        "ip_velocity" => "Too many clicks of one address",
+        "user_velocity" => "Too many clicks of one user",
+        "forged_click_id" => "Forged click ID",
+        other => other,
+    }
+}
+
+/// A rule in the version that decided.
+pub fn rule_in(name: &str, version: Option<i32>) -> String {
+    match version {
+        Some(version) => format!("{} (version {version})", rule(name)),
+        None => rule(name).to_owned(),
+    }
+}
+
+/// What a rule that applies says of a click.
+pub fn evidence(name: &str) -> String {
+    match name {
+        "user_agent" => "The user agent is empty or declares a robot.".to_owned(),
+        "data_center" => "The address belongs to a data centre.".to_owned(),
+        "prefetch" => "A browser’s prefetch, a HEAD request or a link preview: no person saw it.".to_owned(),
+        "duplicate" => "The same user clicked the same ad shortly before.".to_owned(),
+        "ip_velocity" => "One address clicks faster than people do.".to_owned(),
+        "user_velocity" => "One user clicks faster than people do.".to_owned(),
+        "forged_click_id" => "No redirect has signed the click ID for this ad.".to_owned(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// A change from one to another.
+pub fn from_to(from: &str, to: &str) -> String {
+    format!("{from} → {to}")
+}
+
+/// Who changed a verdict.
+pub fn changed_verdict_by(actor: &str) -> &str {
+    match actor {
+        "rules" => "The rules",
+        "operator" => "An operator",
+        other => other,
+    }
+}
+
 /// A list that is cut off.
 pub fn only_latest(shown: usize) -> String {
     format!("The latest {shown} of them.")

@@ -37,6 +37,7 @@ mod axe;
 mod flows;
 mod own;
 mod pages;
+mod single;
 
 /// A headless Chromium with a profile of its own; both end with this.
 struct Browser {

@@ -5,8 +5,7 @@ use clickwire_protocol::report::{Compare, Dimension, Metric};
 use crate::{
     frame::View,
     http,
-    query::{Query, Range, Shape, Sort},
-    zone,
+    query::{Query, Shape, Sort},
 };
 
 /// Lines that are told apart; the rest is one.
@@ -14,9 +13,6 @@ const LINES: usize = 5;
 
 /// Rows of the table, at most.
 const ROWS: usize = 1_000;
-
-/// What a page without a range shows, in minutes.
-const USUAL_MINUTES: u32 = 1_440;
 
 /// Where a row leads on to.
 const DRILL: [Dimension; 6] = Dimension::COLUMNS;
@@ -65,18 +61,10 @@ impl Question {
         if let Some(scope) = &view.scope {
             add("advertiser_id", scope.to_string());
         }
-        match query.range {
-            Some(Range::Between(start, end)) => {
-                let utc = |local: crate::query::LocalTime| {
-                    zone::rfc3339(local.to_utc_ms(|at_ms| view.zone.ahead_minutes(at_ms)))
-                };
-                add("start_time", utc(start));
-                add("end_time", utc(end));
-            }
-            Some(Range::Last(minutes)) => {
-                add("start_time", zone::rfc3339(now_ms - i64::from(minutes) * 60_000));
-            }
-            None => add("start_time", zone::rfc3339(now_ms - i64::from(USUAL_MINUTES) * 60_000)),
+        let (start, end) = view.times(now_ms);
+        add("start_time", start);
+        if let Some(end) = end {
+            add("end_time", end);
         }
         add("time_zone", view.zone.name.to_string());
         for filter in &query.filters {

@@ -1,18 +1,18 @@
 //! What speaks for an incident: the rule behind it, and clicks that it is about. Clicks that were convicted
-//! wrongly are released here.
+//! wrongly can be released.
 
 use clickwire_protocol::alerts::{Alert, Kind};
-use serde_json::{Value, json};
+use serde_json::Value;
 use yew::prelude::*;
 
-use super::super::{beside, done, id, wrong};
+use super::super::{id, release::Release};
 use crate::{
     access::use_access,
     api::{Click, Page, Role, Rules},
-    ask::{use_mutation, use_query},
+    ask::use_query,
     frame::View,
-    http::{self, Method, Request},
-    kit::{Badge, Column, Confirm, Empty, Field, Problem, Table, Tone, use_field, use_toast},
+    http,
+    kit::{Badge, Column, Empty, Problem, Table, Tone},
     words, zone,
 };
 
@@ -156,47 +156,6 @@ fn Sample(props: &SampleProps) -> Html {
                 <Release click={click.clone()} {onclose} onreleased={clicks.reload.clone()} />
             }
         </>
-    }
-}
-
-#[derive(Clone, PartialEq, Properties)]
-struct ReleaseProps {
-    click: Click,
-    onclose: Callback<()>,
-    onreleased: Callback<()>,
-}
-
-/// Makes a click valid that was convicted wrongly.
-#[component]
-fn Release(props: &ReleaseProps) -> Html {
-    let (mutation, toast) = (use_mutation(), use_toast());
-    let (reason, onreason) = use_field("");
-    let onconfirm = {
-        let (mutation, click) = (mutation.clone(), &props.click);
-        let url = http::url(
-            &format!("/api/v1/admin/clicks/{}/release", click.click_id),
-            [
-                ("advertiser_id", Some(click.advertiser_id.clone())),
-                ("clicked_at", Some(click.clicked_at.clone())),
-            ],
-        );
-        let body = json!({ "reason": reason });
-        let (onclose, onreleased) = (props.onclose.clone(), props.onreleased.clone());
-        let then = done(
-            &toast,
-            words::RELEASED_TOAST,
-            &Callback::from(move |()| {
-                onclose.emit(());
-                onreleased.emit(());
-            }),
-        );
-        Callback::from(move |()| mutation.send(Request::with(Method::Post, &url, &body), then.clone()))
-    };
-    html! {
-        <Confirm title={words::RELEASE_TITLE} text={words::RELEASE_WHY} action={words::RELEASE} {onconfirm} onclose={props.onclose.clone()} is_busy={mutation.is_busy}>
-            <Field id="release-reason" label={words::REASON} value={reason} oninput={onreason} required=true first=true error={wrong(&mutation, "reason")} />
-            { beside(&mutation, &["reason"]) }
-        </Confirm>
     }
 }
 

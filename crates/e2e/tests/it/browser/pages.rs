@@ -176,9 +176,33 @@ async fn every_page_is_accessible_and_fits_every_screen() -> Result<()> {
             width.as_f64().is_some_and(|width| width <= 360.0),
             "{name} is {width} px wide on a phone of 360"
         );
-        let links = "return [...document.querySelectorAll('.rail a')].filter(link => link.getBoundingClientRect().right > innerWidth).length";
+        // Pages that are needed often are side by side, the others behind one button.
+        let links = "return [...document.querySelectorAll('.rail a, .rail button')].filter(link => link.getBoundingClientRect().right > innerWidth).length";
         ensure!(phone.run(links).await? == 0, "{name}: pages are out of reach on a phone");
         phone.picture(&format!("{name}-phone.png")).await?;
     }
-    Ok(())
+    every_page_is_in_reach_on_a_phone(&phone).await
+}
+
+/// By the links that are seen at the bottom, and by the menu beside them.
+async fn every_page_is_in_reach_on_a_phone(phone: &Browser) -> Result<()> {
+    let seen = "return [...document.querySelectorAll('.rail a')].filter(link => link.getBoundingClientRect().width > 0).map(link => link.pathname)";
+    let mut seen: Vec<String> = serde_json::from_value(phone.run(seen).await?)?;
+    phone.click(".rail-more button").await?;
+    phone.client.wait().for_element(Locator::Css(".rail-more [role=menuitem]")).await?;
+    phone.is_accessible("more pages on a phone").await?;
+    phone.picture("more-phone.png").await?;
+    let items = "return [...document.querySelectorAll('.rail-more [role=menuitem]')].filter(item => { \
+        const box = item.getBoundingClientRect(); \
+        return box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight; \
+    }).map(item => item.dataset.key)";
+    seen.extend(serde_json::from_value::<Vec<String>>(phone.run(items).await?)?);
+    for address in addresses().filter(|address| !BESIDE.contains(address)) {
+        ensure!(seen.iter().any(|known| known == address), "{address} is out of reach on a phone: {seen:?}");
+    }
+    phone.click(".rail-more [data-key='/keys']").await?;
+    eventually("the menu leads to its page", Duration::from_secs(5), async || {
+        (phone.client.current_url().await.ok()?.path() == "/keys").then_some(())
+    })
+    .await
 }

@@ -1,0 +1,156 @@
+//! Single clicks: found, read, and nobody else's.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clickwire_e2e::{Stack, eventually};
+use fantoccini::Locator;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Browser, live};
+use crate::fraud::PERSON;
+
+/// Posts a click; its id.
+async fn post(
+    stack: &Stack,
+    advertiser_id: &str,
+    campaign_id: &str,
+    ad_id: &str,
+    agent: &str,
+) -> Result<Uuid> {
+    let click = json!({"advertiser_id": advertiser_id, "campaign_id": campaign_id, "ad_id": ad_id, "country": "SE",
+        "device_type": "mobile", "user_agent": agent, "user_id": "Anna <one>"});
+    let (status, body) = stack.poster()?.post("/api/v1/clicks", click.to_string().into_bytes()).await?;
+    ensure!(status.as_u16() == 202, "{status}: {}", String::from_utf8_lossy(&body));
+    let answer: Value = serde_json::from_slice(&body)?;
+    Ok(answer["click_id"].as_str().context("no id")?.parse()?)
+}
+
+async fn rows(browser: &Browser, wanted: usize) -> Result<()> {
+    eventually(&format!("{wanted} clicks are listed"), Duration::from_secs(10), async || {
+        if browser.client.find(Locator::Css("[aria-busy]")).await.is_ok() {
+            return None;
+        }
+        let rows = browser.client.find_all(Locator::Css(".sheet-main tbody th")).await.ok()?;
+        (rows.len() == wanted).then_some(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_finds_a_click_and_the_link_shows_the_same() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let own = post(&stack, "adv_001", "camp_001", "ad_001", PERSON).await?;
+    let robot = post(&stack, "adv_001", "camp_002", "ad_003", "curl/8.5.0").await?;
+    let foreign = post(&stack, "adv_002", "camp_005", "ad_009", PERSON).await?;
+    live::counted(&stack, 3).await?;
+    let viewer = Stack::viewer_token("adv_001");
+    let browser = Browser::start().await?;
+    browser.visit(&stack, "/clicks?z=UTC", &viewer).await?;
+    rows(&browser, 2).await?;
+    for (name, width, height, theme) in
+        [("clicks-list-light.png", 1440, 900, "light"), ("clicks-list-phone.png", 390, 844, "dark")]
+    {
+        browser.screenshot(name, width, height, theme).await?;
+    }
+    browser.resize(1440, 900).await?;
+
+    // What is no id is told at its field.
+    browser.fill("#click-id", "nonsense").await?;
+    browser.click(".search .primary").await?;
+    let error = browser.client.wait().for_element(Locator::Css("#click-id-error")).await?.text().await?;
+    ensure!(error.contains("UUID"), "{error}");
+    browser.is_accessible("a search that is refused").await?;
+    browser.screenshot("clicks-refused.png", 1440, 900, "light").await?;
+    browser.fill("#click-id", &own.to_string()).await?;
+    browser.click(".search .primary").await?;
+    rows(&browser, 1).await?;
+
+    browser.choose("#click-verdict", "givt,sivt").await?;
+    rows(&browser, 0).await?;
+    browser.click(".search .quiet").await?;
+    rows(&browser, 2).await?;
+    browser.choose("#click-verdict", "givt,sivt").await?;
+    rows(&browser, 1).await?;
+    browser.click(".sheet-main tbody th a").await?;
+    let verdict = async || -> Result<String> {
+        let css = Locator::Css("[data-testid=verdict]");
+        Ok(browser.client.wait().for_element(css).await?.text().await?)
+    };
+    let said = verdict().await?;
+    for expected in ["General invalid traffic", "User agent of a robot (version ", "declares a robot"] {
+        ensure!(said.contains(expected), "{expected}: {said}");
+    }
+    let passport = browser.client.find(Locator::Css("[data-testid=passport]")).await?.text().await?;
+    for expected in [robot.to_string().as_str(), "camp_002", "ad_003", "SE", "mobile", "Anna <one>"] {
+        ensure!(passport.contains(expected), "{expected}: {passport}");
+    }
+    for (name, width, height, theme) in [
+        ("click-light.png", 1440, 900, "light"),
+        ("click-dark.png", 1440, 900, "dark"),
+        ("click-phone.png", 360, 780, "light"),
+    ] {
+        browser.screenshot(name, width, height, theme).await?;
+        browser.is_accessible(name).await?;
+    }
+    browser.resize(1440, 900).await?;
+
+    // Loaded again, and where the list does not have it.
+    browser.client.refresh().await?;
+    ensure!(verdict().await? == said, "another click after a reload");
+    rows(&browser, 1).await?;
+    let address = browser.client.current_url().await?;
+    let part = address
+        .query_pairs()
+        .find(|(name, _)| name == "p")
+        .context("no click in the address")?
+        .1
+        .into_owned();
+    browser.visit(&stack, &format!("/clicks?z=UTC&q=rule:forged_click_id&p={part}"), &viewer).await?;
+    rows(&browser, 0).await?;
+    ensure!(verdict().await? == said, "the click is not asked for by itself");
+    browser.visit(&stack, &format!("/clicks?p={robot}"), &viewer).await?;
+    ensure!(verdict().await? == said, "an id alone names no click");
+
+    // Another tenant's is found by its own people alone, and by operators.
+    for query in [format!("q=id:{foreign}"), format!("a=adv_002&q=id:{foreign}&p={foreign}")] {
+        browser.visit(&stack, &format!("/clicks?{query}"), &viewer).await?;
+        rows(&browser, 0).await?;
+        browser.sees("No clicks.").await?;
+        ensure!(browser.client.find(Locator::Css("[data-testid=verdict]")).await.is_err());
+    }
+    browser.visit(&stack, &format!("/clicks?q=id:{foreign}"), stack.as_admin()?.token()).await?;
+    rows(&browser, 1).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_clicks_come_page_by_page() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    live::post_for(&stack, "adv_001", 130).await?;
+    live::counted(&stack, 130).await?;
+    let browser = Browser::start().await?;
+    browser.visit(&stack, "/clicks", stack.as_admin()?.token()).await?;
+    rows(&browser, 100).await?;
+    browser.sees("the first 100 rows").await?;
+    browser.screenshot("clicks-many.png", 1440, 900, "dark").await?;
+    browser.click(".pager button").await?;
+    rows(&browser, 130).await?;
+    browser.sees("130 rows").await?;
+    // An administrator makes a convicted one valid where it is read.
+    post(&stack, "adv_001", "camp_002", "ad_003", "curl/8.5.0").await?;
+    live::counted(&stack, 131).await?;
+    browser.visit(&stack, "/clicks?q=verdict:givt", stack.as_admin()?.token()).await?;
+    browser.click(".sheet-main tbody th a").await?;
+    browser.click(".drawer .form-end .quiet").await?;
+    browser.fill("#release-reason", "our own monitor").await?;
+    browser.click("dialog .primary").await?;
+    browser.sees("The click is valid now").await?;
+    browser.sees("our own monitor").await?;
+    browser.is_accessible("a click that was released").await?;
+    browser.screenshot("click-released.png", 1440, 900, "light").await
+}
