@@ -248,6 +248,79 @@ pub struct Rules {
     pub data: Vec<Rule>,
 }
 
+/// An export that is made again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Schedule {
+    /// Its id.
+    pub schedule_id: Uuid,
+    /// For people.
+    pub name: String,
+    /// Whose data; `None`: everybody's.
+    pub advertiser_id: Option<String>,
+    /// `breakdown`, `timeseries` or `clicks`.
+    pub kind: String,
+    /// What is exported of that kind.
+    pub parameters: BTreeMap<String, String>,
+    /// `day` or `week`.
+    pub every: String,
+    /// The zone of its days.
+    pub time_zone: String,
+    /// The hour of that zone's clock.
+    pub hour: i16,
+    /// Who made it.
+    pub created_by: String,
+    /// Where its files are sent to.
+    pub webhook_url: Option<String>,
+    /// When it is made the next time.
+    pub next_at: String,
+}
+
+/// The schedules.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Schedules {
+    /// By name.
+    pub data: Vec<Schedule>,
+}
+
+/// An export that is made, or kept.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ExportJob {
+    /// Its id.
+    pub job_id: Uuid,
+    /// `queued`, `running`, `done` or `failed`.
+    pub status: String,
+    /// `breakdown`, `timeseries` or `clicks`.
+    pub kind: String,
+    /// What is exported.
+    pub parameters: BTreeMap<String, String>,
+    /// Bytes of the file that are there.
+    pub bytes: i64,
+    /// Where the file is.
+    pub file: Option<String>,
+    /// The code of why it has failed.
+    pub error: Option<String>,
+    /// Whether the receiver has it.
+    pub delivery: Option<String>,
+    /// When it was asked for.
+    pub created_at: String,
+    /// When it is deleted.
+    pub expires_at: String,
+}
+
+impl ExportJob {
+    /// Whether it will be another one in a moment.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.status.as_str(), "queued" | "running") || self.delivery.as_deref() == Some("waiting")
+    }
+}
+
+/// The exports.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ExportJobs {
+    /// The latest first.
+    pub data: Vec<ExportJob>,
+}
+
 /// A click of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Click {

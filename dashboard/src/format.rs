@@ -7,6 +7,17 @@ pub fn count(n: i64) -> String {
     locale::number(n as f64, 0)
 }
 
+/// The size of a file: `950 B`, `1.5 kB`, `20 MB`.
+pub fn bytes(n: i64) -> String {
+    let (scaled, unit) = match n as f64 {
+        value @ 1e9.. => (value / 1e9, "GB"),
+        value @ 1e6.. => (value / 1e6, "MB"),
+        value @ 1e3.. => (value / 1e3, "kB"),
+        value => (value, "B"),
+    };
+    format!("{} {unit}", locale::number(scaled, usize::from(scaled < 10.0 && n >= 1_000)))
+}
+
 /// Short enough for an axis: `950`, `1.5k`, `20k`, `3M`.
 pub fn axis(value: f64) -> String {
     let (scaled, unit) = match value {

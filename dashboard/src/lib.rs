@@ -7,7 +7,7 @@
 //!   them), [`palette`], [`scale`], [`decimation`], [`stack`], [`format`]
 //! - browser: [`connection`] (socket, timers), [`directory`] (names over HTTP), [`token`], [`clock`], [`locale`]
 //! - the address: [`router`], [`route`] (which page), [`query`] (what it shows)
-//! - the API: [`api`] (types), [`http`] (requests), [`ask`] (hooks), [`access`] (who asks)
+//! - the API: [`api`] (types), [`http`] (requests), [`ask`] (hooks), [`access`] (who asks), [`download`] (files)
 //! - components: [`app`] and what it shows: [`frame`] around every page, [`pages`], made of [`kit`]
 //! - [`bundles`]: which pages are in which of the two programs
 //! - [`words`]: what people read
@@ -29,6 +29,7 @@ pub mod clock;
 pub mod connection;
 pub mod decimation;
 pub mod directory;
+pub mod download;
 pub mod format;
 pub mod frame;
 pub mod freshness;

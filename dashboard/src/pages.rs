@@ -12,10 +12,12 @@ pub mod audit;
 pub mod campaigns;
 pub mod clicks;
 pub mod explore;
+mod export;
 pub mod incidents;
 pub mod keys;
 mod record;
 mod release;
+pub mod reports;
 pub mod setup;
 pub mod welcome;
 

@@ -14,6 +14,8 @@ pub enum Route {
     Explore,
     /// Single clicks.
     Clicks,
+    /// Exports that are made again and again, and files.
+    Reports,
     /// Incidents, and the one that is looked at.
     Incidents(Option<Uuid>),
     /// The first steps of an empty deployment.
@@ -64,10 +66,11 @@ impl Route {
     pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 10] = [
+    pub const RAIL: [Self; 11] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
+        Self::Reports,
         Self::Incidents(None),
         Self::Advertisers,
         Self::Campaigns,
@@ -89,6 +92,7 @@ impl Route {
             (Some(name), None) => match name {
                 "explore" => Some(Self::Explore),
                 "clicks" => Some(Self::Clicks),
+                "reports" => Some(Self::Reports),
                 "incidents" => Some(Self::Incidents(None)),
                 "setup" => Some(Self::Setup),
                 "advertisers" => Some(Self::Advertisers),
@@ -118,6 +122,7 @@ impl Route {
             Self::Overview => "/",
             Self::Explore => "/explore",
             Self::Clicks => "/clicks",
+            Self::Reports => "/reports",
             Self::Incidents(_) => "/incidents",
             Self::Setup => "/setup",
             Self::Advertisers => "/advertisers",
@@ -136,6 +141,7 @@ impl Route {
             Self::Overview => words::OVERVIEW,
             Self::Explore => words::EXPLORE,
             Self::Clicks => words::FIND_CLICKS,
+            Self::Reports => words::REPORTS,
             Self::Incidents(_) => words::INCIDENTS,
             Self::Setup => words::SETUP,
             Self::Advertisers => words::ADVERTISERS,
@@ -151,7 +157,7 @@ impl Route {
     /// Where it stands in the rail.
     pub fn section(self) -> Section {
         match self {
-            Self::Overview | Self::Explore | Self::Clicks => Section::Clicks,
+            Self::Overview | Self::Explore | Self::Clicks | Self::Reports => Section::Clicks,
             Self::Incidents(_) => Section::Operations,
             Self::Setup
             | Self::Advertisers
@@ -167,7 +173,7 @@ impl Route {
     /// Whether the API behind it answers this role.
     pub fn is_open_to(self, role: Role) -> bool {
         match self {
-            Self::Overview | Self::Explore | Self::Clicks | Self::Account => true,
+            Self::Overview | Self::Explore | Self::Clicks | Self::Reports | Self::Account => true,
             Self::Incidents(_) | Self::Advertisers | Self::Campaigns | Self::Ads => {
                 matches!(role, Role::Ops | Role::Admin)
             }
@@ -180,6 +186,7 @@ impl Route {
         match self {
             Self::Overview | Self::Explore => Bundle::Clicks,
             Self::Clicks
+            | Self::Reports
             | Self::Incidents(_)
             | Self::Setup
             | Self::Advertisers
@@ -241,6 +248,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [3, 7, 10, 3]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [4, 8, 11, 4]);
     }
 }

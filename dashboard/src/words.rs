@@ -23,6 +23,7 @@ texts! {
     OVERVIEW = "Overview";
     EXPLORE = "Explore";
     FIND_CLICKS = "Find clicks";
+    REPORTS = "Scheduled reports";
     MORE_PAGES = "More pages";
     INCIDENTS = "Incidents";
     SETUP = "First steps";
@@ -287,6 +288,37 @@ texts! {
     CAME_WITH = "Parameters";
     NO_SUCH_CLICK = "There is no such click.";
     NO_SUCH_CLICK_WHY = "It may have been counted for another advertiser, or the ledger may not keep it any more.";
+}
+
+// Scheduled reports and files.
+texts! {
+    SCHEDULES = "Schedules";
+    NEW_SCHEDULE = "New schedule";
+    NO_SCHEDULES = "No schedules yet.";
+    NO_SCHEDULES_WHY = "A schedule makes a file each day about the day before, or each Monday about the week before.";
+    SCHEDULE_CREATED = "The schedule is created.";
+    SCHEDULE_WHOSE_HINT = "People of the advertiser may fetch the files; those of all advertisers are for operators.";
+    DELETE_MORE = "Delete…";
+    DELETE_SCHEDULE_WHY = "Files that it has made stay until they expire.";
+    CONTENT = "Content";
+    FORMAT = "Format";
+    WHEN = "When";
+    NEXT = "Next";
+    HOUR = "Hour of the day";
+    HOUR_HINT = "0 to 23, by the clock of the time zone. Late clicks come for a day.";
+    SENT_TO = "Sent to";
+    SENT = "Sent";
+    WEBHOOK_HINT = "An https address that each file is sent to, signed. Empty: files are only kept, for eight days.";
+    KEPT_ONLY = "kept only";
+    FILES = "Files";
+    NO_FILES = "No files.";
+    NO_FILES_WHY = "Files of schedules, and of exports that a program has asked for, are listed until they expire.";
+    SIZE = "Size";
+    DOWNLOAD = "Download";
+    DONE = "Done";
+    FAILED = "Failed";
+    DELETE_FILE = "Delete this file?";
+    DELETE_FILE_WHY = "Nobody can fetch it any more. One that is being made is given up.";
 }
 
 // Explore.

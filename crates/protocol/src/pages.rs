@@ -7,15 +7,16 @@
 pub enum Bundle {
     /// Numbers of clicks, for everybody.
     Clicks,
-    /// Pages of operators and administrators, and those that everybody needs now and then: single clicks, the account.
+    /// Pages of operators and administrators, and those that everybody needs now and then: single clicks, files of reports, the account.
     Staff,
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 13] = [
+pub const ADDRESSES: [(&str, Bundle); 14] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/clicks", Bundle::Staff),
+    ("/reports", Bundle::Staff),
     ("/incidents", Bundle::Staff),
     ("/incidents/{id}", Bundle::Staff),
     ("/setup", Bundle::Staff),

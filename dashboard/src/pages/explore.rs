@@ -5,7 +5,6 @@
 
 mod answers;
 mod chart;
-mod export;
 mod filters;
 mod question;
 mod rows;
@@ -20,7 +19,7 @@ use self::{
     answers::{Drawn, Listed},
     question::Question,
 };
-use super::Sheet;
+use super::{Sheet, export::Export};
 use crate::{
     access::use_access,
     api::{Campaign, Page},
@@ -88,7 +87,7 @@ pub fn Explore(props: &Props) -> Html {
         let router = router.clone();
         Callback::from(move |range: Range| router.change(|query| query.range = Some(range)))
     };
-    let actions = html! { <><filters::Filters view={view.clone()} names={named.clone()} /><export::Export question={question.clone()} /></> };
+    let actions = html! { <><filters::Filters view={view.clone()} names={named.clone()} /><Export url={{ let question = question.clone(); Callback::from(move |format: AttrValue| question.file(&format)) }} /></> };
     html! {
         <Sheet {title} {actions}>
             if let Some(failure) = failure {

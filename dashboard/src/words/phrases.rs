@@ -354,6 +354,65 @@ pub fn changed_verdict_by(actor: &str) -> &str {
     }
 }
 
+/// What is exported.
+pub fn export_kind(kind: &str) -> &str {
+    match kind {
+        "breakdown" => "Numbers by group",
+        "timeseries" => "Numbers over time",
+        "clicks" => super::CLICKS,
+        other => other,
+    }
+}
+
+/// What is exported, by what, in which format.
+pub fn export(kind: &str, parameters: &std::collections::BTreeMap<String, String>) -> String {
+    let group = parameters.get("group_by");
+    let content = match (kind, group) {
+        ("breakdown", Some(group)) => format!("Numbers by {}", group.replace(',', ", ")),
+        ("timeseries", Some(group)) => format!("Numbers over time by {}", group.replace(',', ", ")),
+        (kind, _) => export_kind(kind).to_owned(),
+    };
+    format!("{content}, {}", parameters.get("format").map_or("csv", String::as_str))
+}
+
+/// How often something is made.
+pub fn every(name: &str) -> &str {
+    match name {
+        "day" => "Every day",
+        "week" => "Mondays",
+        other => other,
+    }
+}
+
+/// When something is made.
+pub fn turns(name: &str, hour: i16, zone: &str) -> String {
+    format!("{} at {hour:02}:00, {}", every(name), zone.replace('_', " "))
+}
+
+/// How far a file is.
+pub fn under_way(status: &str) -> String {
+    match status {
+        "queued" => "Waiting".to_owned(),
+        "running" => "Being made".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// Whether the receiver of a schedule has a file.
+pub fn delivery(name: &str) -> &str {
+    match name {
+        "waiting" => "being sent",
+        "delivered" => "delivered",
+        "given_up" => "given up",
+        other => other,
+    }
+}
+
+/// From a time to another, as far as they are known.
+pub fn from_until(start: Option<&str>, end: Option<&str>) -> String {
+    format!("{} – {}", start.unwrap_or("…"), end.unwrap_or("…"))
+}
+
 /// A list that is cut off.
 pub fn only_latest(shown: usize) -> String {
     format!("The latest {shown} of them.")

@@ -34,6 +34,7 @@ use tokio::{
 use super::live;
 
 mod axe;
+mod files;
 mod flows;
 mod own;
 mod pages;

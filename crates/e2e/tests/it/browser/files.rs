@@ -1,0 +1,102 @@
+//! Schedules, and the files that they make.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clickwire_e2e::{Stack, eventually};
+use fantoccini::Locator;
+
+use super::{Browser, live};
+
+async fn wrong(browser: &Browser, field: &str) -> Result<String> {
+    let css = format!("#{field}-error");
+    Ok(browser.client.wait().for_element(Locator::Css(&css)).await?.text().await?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_is_made_makes_a_file_and_is_deleted() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    live::post(&stack, 20).await?;
+    live::counted(&stack, 20).await?;
+    let browser = Browser::start().await?;
+    browser.visit(&stack, "/reports?z=UTC", stack.as_admin()?.token()).await?;
+    browser.sees("No schedules yet").await?;
+    browser.sees("No files").await?;
+    browser.screenshot("reports-empty.png", 1440, 900, "light").await?;
+
+    browser.click(".sheet-actions .primary").await?;
+    browser.fill("#schedule-name", "Daily <numbers>").await?;
+    browser.choose("#schedule-advertiser", "adv_001").await?;
+    browser.choose("#schedule-format", "ndjson").await?;
+    browser.fill("#schedule-hour", "24").await?;
+    browser.click(".drawer .form .primary").await?;
+    ensure!(wrong(&browser, "schedule-hour").await?.contains("0 to 23"));
+    browser.fill("#schedule-hour", "5").await?;
+    browser.fill("#schedule-webhook", "http://shop.example/").await?;
+    browser.click(".drawer .form .primary").await?;
+    ensure!(wrong(&browser, "schedule-webhook").await?.contains("https"));
+    for (name, width, height, theme) in [
+        ("schedule-new.png", 1440, 1000, "light"),
+        ("schedule-new-dark.png", 1440, 1000, "dark"),
+        ("schedule-new-phone.png", 390, 844, "light"),
+    ] {
+        browser.screenshot(name, width, height, theme).await?;
+        browser.is_accessible(name).await?;
+    }
+    browser.resize(1440, 900).await?;
+    let field = browser.client.find(Locator::Css("#schedule-webhook")).await?;
+    // Control and A, let go, then backspace: a person's way to empty a field.
+    field.send_keys("\u{E009}a\u{E000}\u{E003}").await?;
+    browser.click(".drawer .form .primary").await?;
+    browser.sees("The schedule is created").await?;
+    browser.sees("Daily <numbers>").await?;
+    browser.sees("Every day at 05:00, UTC").await?;
+
+    // Its hour has come.
+    sqlx::query("UPDATE report_schedules SET next_at = now()").execute(stack.database()).await?;
+    eventually("there is a file", Duration::from_secs(40), async || {
+        browser.client.refresh().await.ok()?;
+        browser.sees("Files").await.ok()?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        browser.client.find(Locator::Css("[data-key=fetch]")).await.ok().map(drop)
+    })
+    .await?;
+    browser.sees("Numbers by campaign_id, ndjson").await?;
+    for (name, width, height, theme) in [
+        ("reports-full.png", 1440, 900, "light"),
+        ("reports-full-dark.png", 1440, 900, "dark"),
+        ("reports-full-phone.png", 360, 780, "light"),
+    ] {
+        browser.screenshot(name, width, height, theme).await?;
+        browser.is_accessible(name).await?;
+    }
+    browser.resize(1440, 900).await?;
+
+    // Its advertiser's people have the file, and see no schedules; others have neither.
+    let other = Browser::start().await?;
+    for (advertiser, files) in [("adv_001", 1), ("adv_002", 0)] {
+        other.visit(&stack, "/reports", &Stack::viewer_token(advertiser)).await?;
+        eventually("the files of a viewer", Duration::from_secs(10), async || {
+            if other.client.find(Locator::Css("[aria-busy]")).await.is_ok() {
+                return None;
+            }
+            other.client.find(Locator::Css(".rows")).await.ok()?;
+            let found = other.client.find_all(Locator::Css("[data-key=fetch]")).await.ok()?;
+            (found.len() == files).then_some(())
+        })
+        .await?;
+        let text = other.text().await?;
+        ensure!(!text.contains("Daily <numbers>") && !text.contains("New schedule"), "{text}");
+    }
+
+    browser.click(".part [data-key=delete]").await?;
+    browser.sees("stay until they expire").await?;
+    browser.click("dialog .primary").await?;
+    browser.sees("No schedules yet").await?;
+    browser.click("[data-key=delete]").await?;
+    browser.sees("Nobody can fetch it").await?;
+    browser.click("dialog .primary").await?;
+    browser.sees("No files").await
+}
