@@ -11,7 +11,7 @@ use crate::{
     pages::{
         account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
         campaigns::Campaigns, clicks::Clicks, explore::Explore, incidents::Incidents, keys::Keys,
-        reports::Reports, setup::Setup, welcome::Welcome,
+        reports::Reports, setup::Setup, statement::Statement, welcome::Welcome,
     },
     route::Route,
 };
@@ -54,6 +54,7 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
     match route {
         Route::Overview | Route::Explore => None,
         Route::Clicks => Some(html! { <Clicks {view} /> }),
+        Route::Statement => Some(html! { <Statement {view} /> }),
         Route::Reports => Some(html! { <Reports {view} /> }),
         Route::Incidents(id) => Some(html! { <Incidents {view} {id} /> }),
         Route::Setup => Some(html! { <Setup /> }),

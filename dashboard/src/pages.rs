@@ -19,6 +19,7 @@ mod record;
 mod release;
 pub mod reports;
 pub mod setup;
+pub mod statement;
 pub mod welcome;
 
 /// A page with its title, and what can be done on it.

@@ -14,6 +14,8 @@ pub enum Route {
     Explore,
     /// Single clicks.
     Clicks,
+    /// What an advertiser is billed for, by month.
+    Statement,
     /// Exports that are made again and again, and files.
     Reports,
     /// Incidents, and the one that is looked at.
@@ -66,10 +68,11 @@ impl Route {
     pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 11] = [
+    pub const RAIL: [Self; 12] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
+        Self::Statement,
         Self::Reports,
         Self::Incidents(None),
         Self::Advertisers,
@@ -92,6 +95,7 @@ impl Route {
             (Some(name), None) => match name {
                 "explore" => Some(Self::Explore),
                 "clicks" => Some(Self::Clicks),
+                "statement" => Some(Self::Statement),
                 "reports" => Some(Self::Reports),
                 "incidents" => Some(Self::Incidents(None)),
                 "setup" => Some(Self::Setup),
@@ -122,6 +126,7 @@ impl Route {
             Self::Overview => "/",
             Self::Explore => "/explore",
             Self::Clicks => "/clicks",
+            Self::Statement => "/statement",
             Self::Reports => "/reports",
             Self::Incidents(_) => "/incidents",
             Self::Setup => "/setup",
@@ -141,6 +146,7 @@ impl Route {
             Self::Overview => words::OVERVIEW,
             Self::Explore => words::EXPLORE,
             Self::Clicks => words::FIND_CLICKS,
+            Self::Statement => words::STATEMENT,
             Self::Reports => words::REPORTS,
             Self::Incidents(_) => words::INCIDENTS,
             Self::Setup => words::SETUP,
@@ -157,7 +163,9 @@ impl Route {
     /// Where it stands in the rail.
     pub fn section(self) -> Section {
         match self {
-            Self::Overview | Self::Explore | Self::Clicks | Self::Reports => Section::Clicks,
+            Self::Overview | Self::Explore | Self::Clicks | Self::Statement | Self::Reports => {
+                Section::Clicks
+            }
             Self::Incidents(_) => Section::Operations,
             Self::Setup
             | Self::Advertisers
@@ -173,7 +181,12 @@ impl Route {
     /// Whether the API behind it answers this role.
     pub fn is_open_to(self, role: Role) -> bool {
         match self {
-            Self::Overview | Self::Explore | Self::Clicks | Self::Reports | Self::Account => true,
+            Self::Overview
+            | Self::Explore
+            | Self::Clicks
+            | Self::Statement
+            | Self::Reports
+            | Self::Account => true,
             Self::Incidents(_) | Self::Advertisers | Self::Campaigns | Self::Ads => {
                 matches!(role, Role::Ops | Role::Admin)
             }
@@ -186,6 +199,7 @@ impl Route {
         match self {
             Self::Overview | Self::Explore => Bundle::Clicks,
             Self::Clicks
+            | Self::Statement
             | Self::Reports
             | Self::Incidents(_)
             | Self::Setup
@@ -206,7 +220,7 @@ impl Route {
 
     /// Whether it is about one advertiser: without a choice, the first.
     pub fn is_of_one_advertiser(self) -> bool {
-        matches!(self, Self::Overview | Self::Campaigns | Self::Ads)
+        matches!(self, Self::Overview | Self::Statement | Self::Campaigns | Self::Ads)
     }
 
     /// Whether it can be about one advertiser at all.
@@ -248,6 +262,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [4, 8, 11, 4]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 9, 12, 5]);
     }
 }

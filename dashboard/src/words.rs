@@ -23,6 +23,7 @@ texts! {
     OVERVIEW = "Overview";
     EXPLORE = "Explore";
     FIND_CLICKS = "Find clicks";
+    STATEMENT = "Statement";
     REPORTS = "Scheduled reports";
     MORE_PAGES = "More pages";
     INCIDENTS = "Incidents";
@@ -288,6 +289,16 @@ texts! {
     CAME_WITH = "Parameters";
     NO_SUCH_CLICK = "There is no such click.";
     NO_SUCH_CLICK_WHY = "It may have been counted for another advertiser, or the ledger may not keep it any more.";
+}
+
+// The statement.
+texts! {
+    MONTH = "Month";
+    MONTHS = "Months";
+    FINAL = "Final";
+    SO_FAR = "So far";
+    PRINT = "Print";
+    NO_CLICKS_IN_MONTH = "Nothing was counted for this advertiser in this month.";
 }
 
 // Scheduled reports and files.

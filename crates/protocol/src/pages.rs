@@ -7,15 +7,17 @@
 pub enum Bundle {
     /// Numbers of clicks, for everybody.
     Clicks,
-    /// Pages of operators and administrators, and those that everybody needs now and then: single clicks, files of reports, the account.
+    /// Pages of operators and administrators, and those that everybody needs now and then: single clicks, statements, files of reports, the
+    /// account.
     Staff,
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 14] = [
+pub const ADDRESSES: [(&str, Bundle); 15] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/clicks", Bundle::Staff),
+    ("/statement", Bundle::Staff),
     ("/reports", Bundle::Staff),
     ("/incidents", Bundle::Staff),
     ("/incidents/{id}", Bundle::Staff),

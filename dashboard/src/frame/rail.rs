@@ -95,6 +95,7 @@ fn sign(route: Route) -> &'static str {
         Route::Overview => "M2 11l3.5-4 3 2.5L14 4M2 14h12",
         Route::Explore => "M2 13.5v-5h3v5zM6.5 13.5v-11h3v11zM11 13.5v-7h3v7z",
         Route::Clicks => "M7 12a5 5 0 1 0 0-10 5 5 0 0 0 0 10M10.7 10.7L14 14",
+        Route::Statement => "M3.5 2h9v12l-2-1.5-2.5 1.5-2.5-1.5-2 1.5zM6 5.5h4M6 8.5h4",
         Route::Reports => "M8 2v7.5M4.8 6.5L8 9.7l3.2-3.2M2.5 13.5h11",
         Route::Incidents(_) => "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.5v.2",
         Route::Setup => "M8 2v12M2 8h12",

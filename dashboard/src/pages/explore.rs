@@ -3,7 +3,7 @@
 //! Everything that is chosen is in the address. A row leads on to what is in it; its levels sum up to it, for
 //! each is the same report with one more condition.
 
-mod answers;
+pub(super) mod answers;
 mod chart;
 mod filters;
 mod question;

@@ -354,6 +354,44 @@ pub fn changed_verdict_by(actor: &str) -> &str {
     }
 }
 
+/// A month of a year.
+pub fn month(year: u32, month: u32) -> String {
+    let names = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let name = names.get((month as usize).wrapping_sub(1)).copied().unwrap_or_default();
+    format!("{name} {year}")
+}
+
+/// Whose statement, about which month.
+pub fn statement_of(advertiser: &str, month: &str) -> String {
+    format!("{advertiser}, {month}")
+}
+
+/// What a statement counts.
+pub fn statement_basis(zone: &str, advertiser_id: &str) -> String {
+    format!(
+        "Billable are valid clicks. The month is that of {}. Advertiser {advertiser_id}.",
+        zone.replace('_', " ")
+    )
+}
+
+/// A month's numbers by campaign.
+pub fn by_campaign_in(month: &str) -> String {
+    format!("{month} by campaign")
+}
+
 /// What is exported.
 pub fn export_kind(kind: &str) -> &str {
     match kind {

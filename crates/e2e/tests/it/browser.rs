@@ -39,6 +39,7 @@ mod flows;
 mod own;
 mod pages;
 mod single;
+mod statement;
 
 /// A headless Chromium with a profile of its own; both end with this.
 struct Browser {

@@ -12,11 +12,11 @@ use serde_json::Value;
 
 /// Numbers by group.
 #[derive(Debug, PartialEq)]
-pub(super) struct Listed(pub(super) Breakdown);
+pub(crate) struct Listed(pub(crate) Breakdown);
 
 /// Numbers over time.
 #[derive(Debug, PartialEq)]
-pub(super) struct Drawn(pub(super) Timeseries);
+pub(crate) struct Drawn(pub(crate) Timeseries);
 
 impl<'de> Deserialize<'de> for Listed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
