@@ -141,8 +141,11 @@ fn default(arguments: &[Token], sources: &Sources) -> Result<String> {
     if let Some(text) = value(arguments, "default_value") {
         return Ok(text.first().and_then(Token::text).context("a default that is no text")?.to_owned());
     }
-    let Some(expression) = value(arguments, "default_value_t") else { return Ok(String::new()) };
-    Ok(number(expression, sources)?.to_string())
+    match value(arguments, "default_value_t") {
+        None => Ok(String::new()),
+        Some([Token::Word(truth)]) if matches!(truth.as_str(), "true" | "false") => Ok(truth.to_string()),
+        Some(expression) => Ok(number(expression, sources)?.to_string()),
+    }
 }
 
 /// The value of a number, a constant, or some of them with `*` or `<<` between.
