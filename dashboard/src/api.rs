@@ -255,7 +255,7 @@ pub struct Schedule {
     pub schedule_id: Uuid,
     /// For people.
     pub name: String,
-    /// Whose data; `None`: everybody's.
+    /// The advertiser; `None`: all of them.
     pub advertiser_id: Option<String>,
     /// `breakdown`, `timeseries` or `clicks`.
     pub kind: String,
@@ -267,7 +267,7 @@ pub struct Schedule {
     pub time_zone: String,
     /// The hour of that zone's clock.
     pub hour: i16,
-    /// Who made it.
+    /// The person that made it.
     pub created_by: String,
     /// Where its files are sent to.
     pub webhook_url: Option<String>,
@@ -319,70 +319,6 @@ impl ExportJob {
 pub struct ExportJobs {
     /// The latest first.
     pub data: Vec<ExportJob>,
-}
-
-/// A click of the ledger.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Click {
-    /// Its id.
-    pub click_id: Uuid,
-    /// The time that it is counted under.
-    pub clicked_at: String,
-    /// When a server accepted it.
-    pub received_at: String,
-    /// The advertiser.
-    pub advertiser_id: String,
-    /// Its campaign.
-    pub campaign_id: String,
-    /// Its ad.
-    pub ad_id: String,
-    /// ISO 3166-1 alpha-2.
-    pub country: String,
-    /// What it came from.
-    pub device_type: String,
-    /// As the user agent says.
-    pub os: Option<String>,
-    /// As the user agent says.
-    pub browser: Option<String>,
-    /// Who clicked, as the program that posted it says.
-    pub user_id: Option<String>,
-    /// What it was judged as.
-    pub disposition: String,
-    /// The rule that decided.
-    pub rule: Option<String>,
-    /// The rule's version.
-    pub rule_version: Option<i32>,
-    /// Every rule that applies.
-    pub evidence: Option<Vec<String>>,
-    /// The kind of robot that the user agent declares.
-    pub robot: Option<String>,
-    /// A person made it valid.
-    pub released: bool,
-    /// What its link came with.
-    pub params: BTreeMap<String, String>,
-    /// The page that it came from.
-    pub referrer: Option<String>,
-    /// Changes of its verdict, the first one first.
-    pub adjustments: Vec<Change>,
-}
-
-/// A change of a click's verdict.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Change {
-    /// When.
-    pub adjusted_at: String,
-    /// The verdict before.
-    pub from_disposition: String,
-    /// The verdict after.
-    pub to_disposition: String,
-    /// The rule that decided.
-    pub rule: Option<String>,
-    /// The rule's version.
-    pub rule_version: Option<i32>,
-    /// `rules`, or the person who released it.
-    pub actor: String,
-    /// Why.
-    pub reason: String,
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod record;
 mod release;
 pub mod reports;
 pub mod setup;
+mod shown_once;
 pub mod statement;
 pub mod welcome;
 

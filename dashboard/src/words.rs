@@ -1,9 +1,14 @@
-//! What people read, in one place: texts here, sentences with something in them in [`phrases`]. A translation is
+//! What people read, in one place: texts here, sentences with something in them in [`phrases`],
+//! [`clicks`] and [`reports`]. A translation is
 //! another pair of these files.
 
+mod clicks;
 mod phrases;
+mod reports;
 
+pub use clicks::*;
 pub use phrases::*;
+pub use reports::*;
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use yew::prelude::*;
 
-use super::{NEW, Sheet, beside, done, name, on_submit, sets, wrong};
+use super::{NEW, Sheet, beside, done, name, on_submit, sets, shown_once::ShownOnce, wrong};
 use crate::{
     access::use_access,
     api::{Account, IssuedAccount, Page, Role},
@@ -11,8 +11,8 @@ use crate::{
     frame::View,
     http::{Method, Request},
     kit::{
-        Badge, Column, Confirm, Dialog, Drawer, Empty, Field, Pager, Problem, Secret, Segments, Table, Tone,
-        use_field, use_toast,
+        Badge, Column, Confirm, Drawer, Empty, Field, Pager, Problem, Segments, Table, Tone, use_field,
+        use_toast,
     },
     query::Query,
     route::Route,
@@ -108,11 +108,7 @@ pub fn Accounts(props: &Props) -> Html {
                 empty={html! { <Empty title={words::NO_ACCOUNTS} text={words::NO_ACCOUNTS_WHY} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
             if let Some(account) = &*issued {
-                <Dialog title={words::password_of(&account.login)} onclose={forget.clone()}>
-                    <p>{ words::PASSWORD_ONCE }</p>
-                    <Secret text={account.password.clone()} what={words::THE_PASSWORD} testid="secret" />
-                    <div class="form-end"><button type="button" class="primary" onclick={forget.reform(|_: MouseEvent| ())}>{ words::SECRET_KEPT }</button></div>
-                </Dialog>
+                <ShownOnce title={words::password_of(&account.login)} text={words::PASSWORD_ONCE} secret={account.password.clone()} what={words::THE_PASSWORD} onclose={forget} />
             }
         </Sheet>
     }

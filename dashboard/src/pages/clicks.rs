@@ -6,13 +6,14 @@
 mod passport;
 mod search;
 
+use clickwire_protocol::ledger::FoundClick;
 use yew::prelude::*;
 
 use self::search::{Filters, Search};
 use super::{Sheet, id, name};
 use crate::{
     access::use_access,
-    api::{Click, Page},
+    api::Page,
     ask::{use_pages, use_query},
     clock,
     frame::View,
@@ -45,11 +46,11 @@ struct Key {
 }
 
 impl Key {
-    fn of(click: &Click) -> Self {
+    fn of(click: &FoundClick) -> Self {
         Self {
             click_id: click.click_id.to_string(),
             clicked_at: Some(click.clicked_at.clone()),
-            advertiser_id: Some(click.advertiser_id.clone()),
+            advertiser_id: Some(click.advertiser_id.to_string()),
         }
     }
 
@@ -67,12 +68,12 @@ impl Key {
         parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(",")
     }
 
-    fn is_of(&self, click: &Click) -> bool {
+    fn is_of(&self, click: &FoundClick) -> bool {
         let same =
             |wanted: &Option<String>, known: &str| wanted.as_deref().is_none_or(|wanted| wanted == known);
         self.click_id == click.click_id.to_string()
             && same(&self.clicked_at, &click.clicked_at)
-            && same(&self.advertiser_id, &click.advertiser_id)
+            && same(&self.advertiser_id, click.advertiser_id.as_str())
     }
 
     /// Where it is asked for by itself.
@@ -98,7 +99,7 @@ pub fn Clicks(props: &Props) -> Html {
     let scope = props.view.scope.clone();
     // The same moment for as long as the same is asked: a list does not begin anew while it is read.
     let now_ms = use_memo((query.search.clone(), query.range.clone(), scope.clone()), |_| clock::now_ms());
-    let list = use_pages::<Page<Click>>(Some(search.url(&props.view, *now_ms, ROWS)));
+    let list = use_pages::<Page<FoundClick>>(Some(search.url(&props.view, *now_ms, ROWS)));
     let chosen = query.part.as_deref().map(Key::read);
     let at = {
         let query = query.clone();
@@ -145,7 +146,7 @@ pub fn Clicks(props: &Props) -> Html {
                 name(click.user_id.as_deref().unwrap_or("–")),
             ];
             if shows_advertiser {
-                cells.insert(1, name(&access.advertiser_name(&click.advertiser_id)));
+                cells.insert(1, name(&access.advertiser_name(click.advertiser_id.as_str())));
             }
             cells
         })
@@ -177,7 +178,7 @@ pub fn Clicks(props: &Props) -> Html {
 }
 
 /// What a click was judged as.
-fn verdict(click: &Click) -> Html {
+fn verdict(click: &FoundClick) -> Html {
     let tone =
         if matches!(click.disposition.as_str(), "givt" | "sivt") { Tone::Critical } else { Tone::Neutral };
     html! { <span title={words::verdict_why(&click.disposition)}><Badge text={words::verdict(&click.disposition).to_owned()} {tone} /></span> }
@@ -187,7 +188,7 @@ fn verdict(click: &Click) -> Html {
 struct ChosenProps {
     chosen: Key,
     /// The click, if the list has it.
-    known: Option<Click>,
+    known: Option<FoundClick>,
     view: View,
     onchanged: Callback<()>,
 }
@@ -195,7 +196,7 @@ struct ChosenProps {
 /// The click that is looked at. One that the list does not have is asked for by itself.
 #[component]
 fn Chosen(props: &ChosenProps) -> Html {
-    let asked = use_query::<Page<Click>>(props.known.is_none().then(|| props.chosen.url()));
+    let asked = use_query::<Page<FoundClick>>(props.known.is_none().then(|| props.chosen.url()));
     let found = asked.data.as_ref().and_then(|page| page.data.iter().find(|click| props.chosen.is_of(click)));
     let onchanged = {
         let (again, onchanged, is_asked) =
@@ -225,7 +226,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(super) fn click() -> Click {
+    pub(super) fn click() -> FoundClick {
         let click = serde_json::json!({
             "click_id": "018f6f0e-7c1a-7e2b-9d3c-4b5a69788796", "clicked_at": "2026-11-28T10:00:00.123Z",
             "received_at": "2026-11-28T10:00:01.000Z", "advertiser_id": "adv_001", "campaign_id": "camp_001",
@@ -242,8 +243,11 @@ pub(super) mod tests {
         let key = Key::of(&click);
         assert_eq!(Key::read(&key.write()), key);
         assert!(key.is_of(&click));
-        let of_another = Click { advertiser_id: "adv_002".into(), ..click.clone() };
-        let later = Click { clicked_at: "2026-11-30T10:00:00Z".into(), ..click.clone() };
+        let of_another = FoundClick {
+            advertiser_id: clickwire_protocol::ids::AdvertiserId::unchecked("adv_002"),
+            ..click.clone()
+        };
+        let later = FoundClick { clicked_at: "2026-11-30T10:00:00Z".into(), ..click.clone() };
         assert!(!key.is_of(&of_another) && !key.is_of(&later));
         let id = Key::read("018f6f0e-7c1a-7e2b-9d3c-4b5a69788796");
         assert!(id.is_of(&click) && id.is_of(&of_another));

@@ -3,7 +3,7 @@
 use serde_json::json;
 use yew::prelude::*;
 
-use super::{NEW, Sheet, beside, done, id, name, on_submit, registered, sets, wrong};
+use super::{NEW, Sheet, beside, done, id, name, on_submit, registered, sets, shown_once::ShownOnce, wrong};
 use crate::{
     access::use_access,
     api::{Issued, Key, Page},
@@ -12,7 +12,7 @@ use crate::{
     frame::View,
     http::{Method, Request},
     kit::{
-        Badge, Column, Confirm, Dialog, Empty, Field, Pager, Problem, Secret, Segments, Select, Table, Tone,
+        Badge, Column, Confirm, Dialog, Empty, Field, Pager, Problem, Segments, Select, Table, Tone,
         use_field, use_toast,
     },
     query::Query,
@@ -131,11 +131,7 @@ pub fn Keys(props: &Props) -> Html {
                     <Confirm title={words::revoke_what(&key.name)} text={words::REVOKE_WHY} action={words::REVOKE} onconfirm={onrevoke(key.clone())} onclose={close} />
                 },
                 Doing::Shows(issued) => html! {
-                    <Dialog title={words::secret_of(&issued.name)} onclose={close.clone()}>
-                        <p>{ words::SECRET_ONCE }</p>
-                        <Secret text={issued.key.clone()} what={words::THE_KEY} testid="secret" />
-                        <div class="form-end"><button type="button" class="primary" onclick={close.reform(|_: MouseEvent| ())}>{ words::SECRET_KEPT }</button></div>
-                    </Dialog>
+                    <ShownOnce title={words::secret_of(&issued.name)} text={words::SECRET_ONCE} secret={issued.key.clone()} what={words::THE_KEY} onclose={close} />
                 },
             } }
         </Sheet>

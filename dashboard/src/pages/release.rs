@@ -1,11 +1,11 @@
 //! Makes a click valid that was convicted wrongly.
 
+use clickwire_protocol::ledger::FoundClick;
 use serde_json::json;
 use yew::prelude::*;
 
 use super::{beside, done, wrong};
 use crate::{
-    api::Click,
     ask::use_mutation,
     http::{self, Method, Request},
     kit::{Confirm, Field, use_field, use_toast},
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The click.
-    pub(super) click: Click,
+    pub(super) click: FoundClick,
     /// Hears that the question is to be closed.
     pub(super) onclose: Callback<()>,
     /// Hears that the click is valid now.
@@ -33,7 +33,7 @@ pub(super) fn Release(props: &Props) -> Html {
         let url = http::url(
             &format!("/api/v1/admin/clicks/{}/release", click.click_id),
             [
-                ("advertiser_id", Some(click.advertiser_id.clone())),
+                ("advertiser_id", Some(click.advertiser_id.to_string())),
                 ("clicked_at", Some(click.clicked_at.clone())),
             ],
         );

@@ -1,13 +1,14 @@
 //! `/setup`: the first steps of an empty deployment, up to the first click. Each step is done when what it makes
 //! is there, so that it goes on where it was left.
 
+use clickwire_protocol::ledger::FoundClick;
 use serde_json::json;
 use yew::prelude::*;
 
 use super::{Sheet, ads::link_of, beside, on_submit, registered, wrong};
 use crate::{
     access::use_access,
-    api::{Ad, Campaign, Click, Issued, Page},
+    api::{Ad, Campaign, Issued, Page},
     ask::{use_interval, use_mutation, use_query},
     http::{self, Method, Request},
     kit::{Empty, Field, Problem, Secret, icon, use_field},
@@ -248,7 +249,7 @@ fn FirstClick(props: &FirstClickProps) -> Html {
         "/api/v1/clicks",
         [("advertiser_id", Some(props.advertiser_id.clone())), ("limit", Some("1".to_owned()))],
     );
-    let clicks = use_query::<Page<Click>>(Some(url));
+    let clicks = use_query::<Page<FoundClick>>(Some(url));
     let first = clicks.data.as_ref().and_then(|page| page.data.first().cloned());
     use_interval(if first.is_some() { 0 } else { LOOK_EVERY_MS }, clicks.reload.clone());
     let origin = use_memo((), |()| {

@@ -213,17 +213,40 @@ impl Browser {
         Ok(self.client.execute(script, Vec::new()).await?)
     }
 
-    async fn screenshot(&self, name: &str, width: u32, height: u32, theme: &str) -> Result<()> {
-        if std::env::var_os("CLICKWIRE_SCREENSHOTS").is_none() {
-            return Ok(());
-        }
+    /// The page at a size and in colours, laid out and drawn.
+    async fn appears(&self, width: u32, height: u32, theme: &str) -> Result<()> {
         self.resize(width, height).await?;
         self.run(&format!("document.documentElement.setAttribute('data-theme', '{theme}')")).await?;
         // Two frames: one to lay out, one to draw.
         self.client
             .execute_async("const done = arguments[0]; setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(() => done(1))), 600)", vec![])
             .await?;
+        Ok(())
+    }
+
+    async fn screenshot(&self, name: &str, width: u32, height: u32, theme: &str) -> Result<()> {
+        if std::env::var_os("CLICKWIRE_SCREENSHOTS").is_none() {
+            return Ok(());
+        }
+        self.appears(width, height, theme).await?;
         self.picture(name).await
+    }
+
+    /// Has the page appear in all these ways: it is accessible in each; a picture of each. It stays as in the first.
+    async fn looks(&self, ways: &[(&str, u32, u32, &str)]) -> Result<()> {
+        for &(name, width, height, theme) in ways {
+            self.appears(width, height, theme).await?;
+            self.is_accessible(name).await?;
+            self.picture(name).await?;
+        }
+        let Some(&(_, width, height, theme)) = ways.first() else { return Ok(()) };
+        self.appears(width, height, theme).await
+    }
+
+    /// What is said to be wrong at a field.
+    async fn fault_of(&self, field: &str) -> Result<String> {
+        let css = format!("#{field}-error");
+        Ok(self.client.wait().for_element(Locator::Css(&css)).await?.text().await?)
     }
 
     /// The page as it is, in the folder of pictures, if there is one.

@@ -3,17 +3,14 @@
 use serde_json::json;
 use yew::prelude::*;
 
-use super::super::{NEW, beside, done, id, name, on_submit, sets, wrong};
+use super::super::{NEW, beside, done, id, name, on_submit, sets, shown_once::ShownOnce, wrong};
 use crate::{
     api::{IssuedToken, Page, Token},
     ask::{use_mutation, use_pages},
     clock,
     frame::View,
     http::{Method, Request},
-    kit::{
-        Badge, Column, Confirm, Dialog, Empty, Field, Pager, Problem, Secret, Table, Tone, use_field,
-        use_toast,
-    },
+    kit::{Badge, Column, Confirm, Dialog, Empty, Field, Pager, Problem, Table, Tone, use_field, use_toast},
     query::{self, Query},
     route::Route,
     router::{Link, Place, use_router},
@@ -115,11 +112,7 @@ pub(super) fn Tokens(props: &Props) -> Html {
                     <Confirm title={words::revoke_what(&token.name)} text={words::TOKEN_REVOKE_WHY} action={words::REVOKE} onconfirm={onrevoke(token.clone())} onclose={close} />
                 },
                 Doing::Shows(issued) => html! {
-                    <Dialog title={words::token_of(&issued.name)} onclose={close.clone()}>
-                        <p>{ words::SECRET_ONCE }</p>
-                        <Secret text={issued.token.clone()} what={words::THE_TOKEN} testid="secret" />
-                        <div class="form-end"><button type="button" class="primary" onclick={close.reform(|_: MouseEvent| ())}>{ words::SECRET_KEPT }</button></div>
-                    </Dialog>
+                    <ShownOnce title={words::token_of(&issued.name)} text={words::SECRET_ONCE} secret={issued.token.clone()} what={words::THE_TOKEN} onclose={close} />
                 },
             } }
         </div>

@@ -1,23 +1,18 @@
 //! All that is known of a click: what it was, what it was judged as and why, what changed of that.
 
+use clickwire_protocol::ledger::{Change, FoundClick};
 use yew::prelude::*;
 
 use super::{
     super::{id, release::Release, sets},
     verdict,
 };
-use crate::{
-    access::use_access,
-    api::{Change, Click, Role},
-    frame::View,
-    kit::Copy,
-    words,
-};
+use crate::{access::use_access, api::Role, frame::View, kit::Copy, words};
 
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The click.
-    pub(super) click: Click,
+    pub(super) click: FoundClick,
     /// The address.
     pub(super) view: View,
     /// Hears that its verdict has changed.
@@ -47,7 +42,7 @@ pub(super) fn Passport(props: &Props) -> Html {
                 { line(words::CLICK_ID, html! { <span class="with-copy">{ id(&click.click_id.to_string()) }<Copy text={click.click_id.to_string()} what={words::THE_ID} /></span> }) }
                 { line(words::TIME, html! { view.zone.stamp(&click.clicked_at) }) }
                 { line(words::RECEIVED_AT, html! { view.zone.stamp(&click.received_at) }) }
-                { line(words::ADVERTISER, html! { <bdi>{ words::named(&access.advertiser_name(&click.advertiser_id), &click.advertiser_id) }</bdi> }) }
+                { line(words::ADVERTISER, html! { <bdi>{ words::named(&access.advertiser_name(click.advertiser_id.as_str()), click.advertiser_id.as_str()) }</bdi> }) }
                 { line(words::CAMPAIGN, id(&click.campaign_id)) }
                 { line(words::AD, id(&click.ad_id)) }
                 { line(words::COUNTRY, html! { if click.country == "ZZ" { { words::UNKNOWN } } else { { &click.country } } }) }
@@ -108,7 +103,7 @@ mod tests {
     use super::{super::tests::click, *};
     use crate::{kit::render, query::Query, route::Route, router::Place, zone::Zone};
 
-    async fn passport(click: Click) -> String {
+    async fn passport(click: FoundClick) -> String {
         let view =
             View { place: Place::new(Route::Clicks, Query::default()), scope: None, zone: Zone::utc() };
         render::<Passport>(Props { click, view, onchanged: Callback::noop() }).await
@@ -130,7 +125,7 @@ mod tests {
             actor: "operator".into(),
             reason: "an <office>".into(),
         };
-        let full = passport(Click {
+        let full = passport(FoundClick {
             rule: Some("ip_velocity".into()),
             rule_version: Some(3),
             evidence: Some(vec!["ip_velocity".into(), "a_later_rule".into()]),

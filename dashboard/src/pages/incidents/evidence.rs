@@ -1,14 +1,17 @@
 //! What speaks for an incident: the rule behind it, and clicks that it is about. Clicks that were convicted
 //! wrongly can be released.
 
-use clickwire_protocol::alerts::{Alert, Kind};
+use clickwire_protocol::{
+    alerts::{Alert, Kind},
+    ledger::FoundClick,
+};
 use serde_json::Value;
 use yew::prelude::*;
 
 use super::super::{id, release::Release};
 use crate::{
     access::use_access,
-    api::{Click, Page, Role, Rules},
+    api::{Page, Role, Rules},
     ask::use_query,
     frame::View,
     http,
@@ -113,8 +116,8 @@ struct SampleProps {
 #[component]
 fn Sample(props: &SampleProps) -> Html {
     let access = use_access();
-    let clicks = use_query::<Page<Click>>(Some(props.url.clone()));
-    let releases = use_state(|| None::<Click>);
+    let clicks = use_query::<Page<FoundClick>>(Some(props.url.clone()));
+    let releases = use_state(|| None::<FoundClick>);
     let rows = clicks.data.as_ref().map(|page| page.data.clone()).unwrap_or_default();
     let count = rows.len();
     let may_release = access.role() == Role::Admin;

@@ -8,11 +8,6 @@ use fantoccini::Locator;
 
 use super::{Browser, live};
 
-async fn wrong(browser: &Browser, field: &str) -> Result<String> {
-    let css = format!("#{field}-error");
-    Ok(browser.client.wait().for_element(Locator::Css(&css)).await?.text().await?)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schedule_is_made_makes_a_file_and_is_deleted() -> Result<()> {
     let mut stack = Stack::new().await?;
@@ -32,20 +27,18 @@ async fn a_schedule_is_made_makes_a_file_and_is_deleted() -> Result<()> {
     browser.choose("#schedule-format", "ndjson").await?;
     browser.fill("#schedule-hour", "24").await?;
     browser.click(".drawer .form .primary").await?;
-    ensure!(wrong(&browser, "schedule-hour").await?.contains("0 to 23"));
+    ensure!(browser.fault_of("schedule-hour").await?.contains("0 to 23"));
     browser.fill("#schedule-hour", "5").await?;
     browser.fill("#schedule-webhook", "http://shop.example/").await?;
     browser.click(".drawer .form .primary").await?;
-    ensure!(wrong(&browser, "schedule-webhook").await?.contains("https"));
-    for (name, width, height, theme) in [
-        ("schedule-new.png", 1440, 1000, "light"),
-        ("schedule-new-dark.png", 1440, 1000, "dark"),
-        ("schedule-new-phone.png", 390, 844, "light"),
-    ] {
-        browser.screenshot(name, width, height, theme).await?;
-        browser.is_accessible(name).await?;
-    }
-    browser.resize(1440, 900).await?;
+    ensure!(browser.fault_of("schedule-webhook").await?.contains("https"));
+    browser
+        .looks(&[
+            ("schedule-new.png", 1440, 1000, "light"),
+            ("schedule-new-dark.png", 1440, 1000, "dark"),
+            ("schedule-new-phone.png", 390, 844, "light"),
+        ])
+        .await?;
     let field = browser.client.find(Locator::Css("#schedule-webhook")).await?;
     // Control and A, let go, then backspace: a person's way to empty a field.
     field.send_keys("\u{E009}a\u{E000}\u{E003}").await?;
@@ -63,16 +56,14 @@ async fn a_schedule_is_made_makes_a_file_and_is_deleted() -> Result<()> {
         browser.client.find(Locator::Css("[data-key=fetch]")).await.ok().map(drop)
     })
     .await?;
-    browser.sees("Numbers by campaign_id, ndjson").await?;
-    for (name, width, height, theme) in [
-        ("reports-full.png", 1440, 900, "light"),
-        ("reports-full-dark.png", 1440, 900, "dark"),
-        ("reports-full-phone.png", 360, 780, "light"),
-    ] {
-        browser.screenshot(name, width, height, theme).await?;
-        browser.is_accessible(name).await?;
-    }
-    browser.resize(1440, 900).await?;
+    browser.sees("Numbers by campaign, NDJSON").await?;
+    browser
+        .looks(&[
+            ("reports-full.png", 1440, 900, "light"),
+            ("reports-full-dark.png", 1440, 900, "dark"),
+            ("reports-full-phone.png", 360, 780, "light"),
+        ])
+        .await?;
 
     // Its advertiser's people have the file, and see no schedules; others have neither.
     let other = Browser::start().await?;

@@ -19,11 +19,6 @@ async fn sign_in(browser: &Browser, stack: &Stack, path: &str, password: &str) -
     browser.click("button.primary").await
 }
 
-async fn problem(browser: &Browser, field: &str) -> Result<String> {
-    let css = format!("#{field}-error");
-    Ok(browser.client.wait().for_element(Locator::Css(&css)).await?.text().await?)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_password_lets_in_and_the_old_one_does_not() -> Result<()> {
     const NEW: &str = "a longer password than before";
@@ -42,12 +37,12 @@ async fn a_new_password_lets_in_and_the_old_one_does_not() -> Result<()> {
         browser.click(".panel form .primary").await
     };
     change(&old, NEW, "another").await?;
-    ensure!(problem(&browser, "password-again").await?.contains("not the same"));
+    ensure!(browser.fault_of("password-again").await?.contains("not the same"));
     change(&old, "short", "short").await?;
-    let said = problem(&browser, "password-new").await?;
+    let said = browser.fault_of("password-new").await?;
     ensure!(said.contains("12"), "{said}");
     change("not her password", NEW, NEW).await?;
-    ensure!(problem(&browser, "password-now").await?.contains("not your current password"));
+    ensure!(browser.fault_of("password-now").await?.contains("not your current password"));
     browser.is_accessible("a password that is refused").await?;
     browser.screenshot("account-refused.png", 1280, 900, "dark").await?;
     change(&old, NEW, NEW).await?;
@@ -88,21 +83,19 @@ async fn a_token_is_made_works_and_is_revoked() -> Result<()> {
     browser.click("[role=menuitem][data-key=account]").await?;
     browser.sees("No tokens yet").await?;
     ensure!(browser.client.current_url().await?.path() == "/account");
-    for (name, width, height, theme) in [
-        ("account-own-light.png", 1280, 900, "light"),
-        ("account-own-dark.png", 1280, 900, "dark"),
-        ("account-own-phone.png", 390, 1500, "light"),
-    ] {
-        browser.screenshot(name, width, height, theme).await?;
-        browser.is_accessible(name).await?;
-    }
-    browser.resize(1280, 900).await?;
+    browser
+        .looks(&[
+            ("account-own-light.png", 1280, 900, "light"),
+            ("account-own-dark.png", 1280, 900, "dark"),
+            ("account-own-phone.png", 390, 1500, "light"),
+        ])
+        .await?;
 
     browser.click(".part .sheet-actions .primary").await?;
     browser.fill("#token-name", "Nightly <report>").await?;
     browser.fill("#token-days", "400").await?;
     browser.click("dialog .primary").await?;
-    ensure!(problem(&browser, "token-days").await?.contains("1 to 366"));
+    ensure!(browser.fault_of("token-days").await?.contains("1 to 366"));
     browser.is_accessible("a token that is wanted").await?;
     browser.fill("#token-days", "30").await?;
     browser.click("dialog .primary").await?;

@@ -61,7 +61,7 @@ async fn a_search_finds_a_click_and_the_link_shows_the_same() -> Result<()> {
     // What is no id is told at its field.
     browser.fill("#click-id", "nonsense").await?;
     browser.click(".search .primary").await?;
-    let error = browser.client.wait().for_element(Locator::Css("#click-id-error")).await?.text().await?;
+    let error = browser.fault_of("click-id").await?;
     ensure!(error.contains("UUID"), "{error}");
     browser.is_accessible("a search that is refused").await?;
     browser.screenshot("clicks-refused.png", 1440, 900, "light").await?;
@@ -88,15 +88,13 @@ async fn a_search_finds_a_click_and_the_link_shows_the_same() -> Result<()> {
     for expected in [robot.to_string().as_str(), "camp_002", "ad_003", "SE", "mobile", "Anna <one>"] {
         ensure!(passport.contains(expected), "{expected}: {passport}");
     }
-    for (name, width, height, theme) in [
-        ("click-light.png", 1440, 900, "light"),
-        ("click-dark.png", 1440, 900, "dark"),
-        ("click-phone.png", 360, 780, "light"),
-    ] {
-        browser.screenshot(name, width, height, theme).await?;
-        browser.is_accessible(name).await?;
-    }
-    browser.resize(1440, 900).await?;
+    browser
+        .looks(&[
+            ("click-light.png", 1440, 900, "light"),
+            ("click-dark.png", 1440, 900, "dark"),
+            ("click-phone.png", 360, 780, "light"),
+        ])
+        .await?;
 
     // Loaded again, and where the list does not have it.
     browser.client.refresh().await?;

@@ -50,15 +50,13 @@ async fn sums_of_a_month_are_those_of_the_api() -> Result<()> {
     ensure!(foot.replace(',', "") == sum.to_string(), "{foot}");
     // The present month is not over.
     browser.sees("So far").await?;
-    for (name, width, height, theme) in [
-        ("statement-full-light.png", 1440, 900, "light"),
-        ("statement-full-dark.png", 1440, 900, "dark"),
-        ("statement-full-phone.png", 360, 900, "light"),
-    ] {
-        browser.screenshot(name, width, height, theme).await?;
-        browser.is_accessible(name).await?;
-    }
-    browser.resize(1440, 900).await?;
+    browser
+        .looks(&[
+            ("statement-full-light.png", 1440, 900, "light"),
+            ("statement-full-dark.png", 1440, 900, "dark"),
+            ("statement-full-phone.png", 360, 900, "light"),
+        ])
+        .await?;
     // On paper: whose, when, and the numbers; nothing that can be pressed.
     browser.devtools("Emulation.setEmulatedMedia", json!({"media": "print"})).await?;
     let text = browser.text().await?;
