@@ -62,7 +62,19 @@ async fn a_resend_among_new_clicks_is_told_from_them_whichever_server_it_comes_t
     let mixed: Vec<Value> = old.iter().chain(&newest).chain(&newest[..30]).cloned().collect();
     assert_eq!(post(&first_url, &mixed).await?, 330);
     assert_eq!(batches(&first, "refused").await?, 0.0);
-    holds(&stack, 500).await
+    holds(&stack, 500).await?;
+
+    // Ids are names within an advertiser: another's are others, in one write, too.
+    let mut anothers = newest.clone();
+    for click in &mut anothers {
+        click["advertiser_id"] = json!("adv_002");
+    }
+    let newest = clicks(100);
+    let mixed: Vec<Value> =
+        anothers.iter().zip(&newest).flat_map(|(one, other)| [one, other]).cloned().collect();
+    assert_eq!(post(&first_url, &mixed).await?, 0);
+    assert_eq!(batches(&first, "refused").await?, 0.0);
+    holds(&stack, 700).await
 }
 
 /// As an older aggregator makes the stream, which may be started beside newer servers at any time.

@@ -98,13 +98,14 @@ async fn publish(wire: &Wire, recent: &mut Recent, taken: impl Iterator<Item = E
                 count("refused");
                 single.extend(fresh);
             }
-            Err(failure) => {
+            Err(Failure::Silent) => {
                 count("unanswered");
                 for entry in fresh {
-                    let silent = matches!(failure, Failure::Silent);
-                    let _ = entry.stored.send(Err(if silent { Failure::Silent } else { Failure::Away }));
+                    let _ = entry.stored.send(Err(Failure::Silent));
                 }
             }
+            // They are dropped.
+            Err(Failure::Away) => count("unanswered"),
         }
     }
     join_all(single.into_iter().map(async |entry| {
