@@ -11,6 +11,7 @@ use yew::prelude::*;
 use crate::{
     access::use_access,
     http::{self, Failure, Request},
+    kit::Loaded,
 };
 
 /// An answer as far as it is there.
@@ -25,6 +26,21 @@ pub struct Answer<T> {
     pub is_loading: bool,
     /// Asks again.
     pub reload: Callback<()>,
+}
+
+impl<T> Answer<T> {
+    /// How far the answer is known, for a table of it.
+    pub fn loaded(&self) -> Loaded {
+        loaded(self.data.is_some(), self.is_loading, self.failure.is_some())
+    }
+}
+
+fn loaded(is_there: bool, is_loading: bool, has_failed: bool) -> Loaded {
+    match (is_there, is_loading, has_failed) {
+        (true, _, _) | (false, false, false) => Loaded::Yes,
+        (false, true, _) => Loaded::NotYet,
+        (false, false, true) => Loaded::Failed,
+    }
 }
 
 impl<T> Clone for Answer<T> {
@@ -102,10 +118,16 @@ pub fn use_query<T: DeserializeOwned + 'static>(url: Option<String>) -> Answer<T
     }
     let reload = Callback::from(move |()| round.set(*round + 1));
     let is_present = held.url == url;
+    let failure = held.failure.clone().filter(|_| is_present);
     Answer {
         data: held.data.clone().filter(|_| is_present),
-        stale: held.stale.clone().or_else(|| held.data.clone()).filter(|_| held.url.is_some()),
-        failure: held.failure.clone().filter(|_| is_present),
+        // Where there will be no answer, another question's is not to stand in its place.
+        stale: held
+            .stale
+            .clone()
+            .or_else(|| held.data.clone())
+            .filter(|_| held.url.is_some() && failure.is_none()),
+        failure,
         is_loading: held.is_loading || !is_present,
         reload,
     }
@@ -258,6 +280,13 @@ pub struct List<R> {
     pub more: Callback<()>,
     /// Asks for the list again, from its first page on.
     pub reload: Callback<()>,
+}
+
+impl<R> List<R> {
+    /// How far the list is known, for a table of it.
+    pub fn loaded(&self) -> Loaded {
+        loaded(!self.rows.is_empty(), self.is_loading, self.failure.is_some())
+    }
 }
 
 /// Where a list goes on, and what was there before.

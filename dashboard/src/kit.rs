@@ -31,7 +31,7 @@ pub use self::{
     secret::Secret,
     segments::Segments,
     select::Select,
-    table::{Column, Table},
+    table::{Column, Loaded, Table},
     tabs::Tabs,
     toast::{Toasts, use_toast},
 };

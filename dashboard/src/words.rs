@@ -70,6 +70,7 @@ texts! {
     INVALID = "Something in the input is wrong.";
     UNREADABLE = "The server’s answer could not be read. Load the page again: it may be older than the server.";
     TRY_AGAIN = "Try again";
+    NOT_LOADED = "Could not be loaded.";
     CLOSE = "Close";
     COPIED = "Copied";
     MORE = "More";

@@ -18,9 +18,12 @@ pub struct Props {
     pub onmore: Callback<()>,
 }
 
-/// How many rows there are, and the way to more.
+/// How many rows there are, and the way to more; nothing below a table without rows, which says why itself.
 #[component]
 pub fn Pager(props: &Props) -> Html {
+    if props.shown == 0 {
+        return html! {};
+    }
     html! {
         <div class="pager">
             <span class="soft">{ words::rows(props.shown, props.has_more) }</span>
@@ -40,6 +43,7 @@ mod tests {
         let props = |shown, has_more| Props { shown, has_more, is_loading: false, onmore: Callback::noop() };
         let whole = render::<Pager>(props(1, false)).await;
         assert!(whole.contains("1 row<") && !whole.contains("button"), "{whole}");
+        assert_eq!(render::<Pager>(props(0, false)).await, "");
         let part = render::<Pager>(props(1_000, true)).await;
         assert!(part.contains("the first 1,000 rows") && part.contains("button"), "{part}");
     }

@@ -3,6 +3,7 @@
 use web_sys::HtmlElement;
 use yew::prelude::*;
 
+use super::Empty;
 use crate::{query::Sort, words};
 
 /// The height of a row, in CSS pixels; the style sheet has the same.
@@ -45,6 +46,17 @@ impl Column {
     }
 }
 
+/// How far it is known which rows there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// There are those that are shown, or none.
+    Yes,
+    /// They are on their way.
+    NotYet,
+    /// They could not be had: nobody knows whether there are any. Why is said elsewhere.
+    Failed,
+}
+
 /// What a table shows.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
@@ -65,9 +77,8 @@ pub struct Props {
     /// Hears the wish for another order.
     #[prop_or_default]
     pub onsort: Callback<Sort>,
-    /// Rows are on their way: none is there yet.
-    #[prop_or_default]
-    pub loading: bool,
+    /// How far its rows are known. Not optional: a table without rows says that there are none.
+    pub loaded: Loaded,
     /// What stands in place of rows where there are none.
     #[prop_or_default]
     pub empty: Html,
@@ -105,12 +116,14 @@ pub fn Table(props: &Props) -> Html {
     html! {
         // It scrolls sideways where there is no room: by keys, too.
         <div class={classes!("rows", is_virtual.then_some("scrolls"))} {onscroll} tabindex="0" role="region" aria-label={props.caption.clone()}>
-            <table aria-busy={props.loading.then_some("true")} aria-rowcount={is_virtual.then(|| (props.rows + 1).to_string())}>
+            <table aria-busy={(props.loaded == Loaded::NotYet).then_some("true")} aria-rowcount={is_virtual.then(|| (props.rows + 1).to_string())}>
                 <caption class="hidden">{ &props.caption }</caption>
                 <thead><tr>{ for props.columns.iter().map(|column| head(column, props)) }</tr></thead>
                 <tbody>
-                    if props.loading {
+                    if props.loaded == Loaded::NotYet {
                         { for (0..4).map(|_| html! { <tr><td colspan={props.columns.len().to_string()}><span class="skeleton line" /></td></tr> }) }
+                    } else if props.rows == 0 && props.loaded == Loaded::Failed {
+                        <tr><td class="none" colspan={props.columns.len().to_string()}><Empty title={words::NOT_LOADED} /></td></tr>
                     } else if props.rows == 0 {
                         <tr><td class="none" colspan={props.columns.len().to_string()}>{ props.empty.clone() }</td></tr>
                     } else {
@@ -177,6 +190,7 @@ mod tests {
             rows,
             row: Callback::from(|index: usize| vec![html! { format!("row {index}") }, html! { index }]),
             sort: Some(Sort { by: "clicks".into(), descends: true }),
+            loaded: Loaded::Yes,
             empty: html! { "None." }
         })
     }
@@ -202,7 +216,9 @@ mod tests {
     #[tokio::test]
     async fn without_rows_it_says_why() {
         assert!(render::<Table>(props(0)).await.contains("None."));
-        let loading = render::<Table>(Props { loading: true, ..props(0) }).await;
+        let loading = render::<Table>(Props { loaded: Loaded::NotYet, ..props(0) }).await;
         assert!(loading.contains(r#"aria-busy="true""#) && !loading.contains("None."), "{loading}");
+        let failed = render::<Table>(Props { loaded: Loaded::Failed, ..props(0) }).await;
+        assert!(failed.contains(words::NOT_LOADED) && !failed.contains("None."), "{failed}");
     }
 }

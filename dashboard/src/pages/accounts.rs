@@ -64,7 +64,7 @@ pub fn Accounts(props: &Props) -> Html {
             <Drawer {title} onclose={close.clone()} {key}>
                 if chosen == NEW || account.is_some() {
                     <Form {account} onchanged={onchanged.clone()} onissued={onissued.clone()} />
-                } else if !list.is_loading {
+                } else if !list.is_loading && list.failure.is_none() {
                     <Empty title={words::NO_SUCH_ACCOUNT} />
                 }
             </Drawer>
@@ -104,7 +104,7 @@ pub fn Accounts(props: &Props) -> Html {
                 <Problem {failure} onretry={list.reload.clone()} />
             }
             <Table caption={words::ACCOUNTS} columns={columns.map(Column::text).to_vec()} rows={list.rows.len()} {row}
-                selected={list.rows.iter().position(|row| Some(row.account_id.to_string()) == chosen)} loading={list.is_loading && list.rows.is_empty()}
+                selected={list.rows.iter().position(|row| Some(row.account_id.to_string()) == chosen)} loaded={list.loaded()}
                 empty={html! { <Empty title={words::NO_ACCOUNTS} text={words::NO_ACCOUNTS_WHY} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
             if let Some(account) = &*issued {

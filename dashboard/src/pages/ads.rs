@@ -11,7 +11,7 @@ use crate::{
     ask::{use_pages, use_query},
     frame::View,
     http,
-    kit::{Column, Drawer, Empty, Field, Pager, Problem, Secret, Select, Table, use_field},
+    kit::{Column, Drawer, Empty, Field, Loaded, Pager, Problem, Secret, Select, Table, use_field},
     query::{Filter, Query},
     route::Route,
     router::{Link, Place, use_router},
@@ -75,7 +75,7 @@ pub fn Ads(props: &Props) -> Html {
             <Drawer {title} onclose={close.clone()} {key}>
                 if chosen == NEW || ad.is_some() {
                     <Form {campaign_id} {ad} {is_admin} onchanged={onchanged.clone()} />
-                } else if !list.is_loading {
+                } else if !list.is_loading && list.failure.is_none() {
                     <Empty title={words::NO_SUCH_AD} />
                 }
             </Drawer>
@@ -105,18 +105,25 @@ pub fn Ads(props: &Props) -> Html {
         .collect();
     let actions = html! { if is_admin && campaign_id.is_some() { <Link class="primary" to={at(Some(NEW.to_owned()))}>{ words::NEW_AD }</Link> } };
     let failure = campaigns.failure.clone().or(list.failure.clone());
-    let is_loading =
-        list.rows.is_empty() && (campaigns.is_loading || (campaign_id.is_some() && list.is_loading));
+    // Without campaigns it is not known whose ads are to be asked for.
+    let loaded = match campaigns.loaded() {
+        Loaded::Yes => list.loaded(),
+        unknown => unknown,
+    };
+    let onretry = list.reload.reform({
+        let again = campaigns.reload.clone();
+        move |()| again.emit(())
+    });
     html! {
         <Sheet title={words::ADS} {actions} {aside}>
             if let Some(failure) = failure {
-                <Problem {failure} onretry={list.reload.clone()} />
+                <Problem {failure} {onretry} />
             }
             <div class="toolbar">
                 <Select id="campaign" label={words::CAMPAIGN} {options} value={campaign_id.clone().unwrap_or_default()} {onchoose} bare=true />
             </div>
             <Table caption={words::ADS} columns={vec![Column::text(words::NAME), Column::text(words::ID), Column::text(words::TARGET)]} rows={list.rows.len()} {row}
-                selected={list.rows.iter().position(|row| Some(&row.ad_id) == chosen.as_ref())} loading={is_loading && scope.is_some()}
+                selected={list.rows.iter().position(|row| Some(&row.ad_id) == chosen.as_ref())} {loaded}
                 empty={html! { <Empty title={words::NO_ADS} text={if campaign_id.is_some() { words::NO_ADS_WHY } else { words::NO_CAMPAIGNS_WHY }} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
         </Sheet>

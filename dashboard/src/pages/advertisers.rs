@@ -63,7 +63,7 @@ pub fn Advertisers() -> Html {
             }
             <Table caption={words::ADVERTISERS} columns={vec![Column::text(words::NAME), Column::text(words::ID)]} rows={list.rows.len()} {row}
                 selected={list.rows.iter().position(|row| Some(&row.advertiser_id) == chosen.as_ref())}
-                loading={list.is_loading && list.rows.is_empty()} empty={html! { <Empty title={words::NO_ADVERTISERS} text={words::NO_ADVERTISERS_WHY} /> }} />
+                loaded={list.loaded()} empty={html! { <Empty title={words::NO_ADVERTISERS} text={words::NO_ADVERTISERS_WHY} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
         </Sheet>
     }

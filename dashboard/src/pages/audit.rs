@@ -101,7 +101,7 @@ pub fn Audit(props: &Props) -> Html {
                 if let Some(entry) = entry {
                     <p class="soft">{ words::changed_by(&entry.actor, &props.view.zone.stamp(&entry.at)) }</p>
                     { difference(entry) }
-                } else if !list.is_loading {
+                } else if !list.is_loading && list.failure.is_none() {
                     <Empty title={words::NO_SUCH_ENTRY} />
                 }
             </Drawer>
@@ -131,7 +131,7 @@ pub fn Audit(props: &Props) -> Html {
                 <Problem {failure} onretry={list.reload.clone()} />
             }
             <Table caption={words::AUDIT} columns={columns.map(Column::text).to_vec()} rows={list.rows.len()} {row}
-                selected={list.rows.iter().position(|entry| Some(entry.entry_id.to_string()) == chosen)} loading={list.is_loading && list.rows.is_empty()}
+                selected={list.rows.iter().position(|entry| Some(entry.entry_id.to_string()) == chosen)} loaded={list.loaded()}
                 empty={html! { <Empty title={words::NO_ENTRIES} text={words::NO_ENTRIES_WHY} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
         </Sheet>

@@ -74,7 +74,7 @@ pub fn Campaigns(props: &Props) -> Html {
                     if !is_new {
                         <p class="links"><Link to={to(Route::Ads)}>{ words::ITS_ADS }</Link><Link to={to(Route::Explore)}>{ words::ITS_CLICKS }</Link></p>
                     }
-                } else if !list.is_loading {
+                } else if !list.is_loading && list.failure.is_none() {
                     <Empty title={words::NO_SUCH_CAMPAIGN} />
                 }
             </Drawer>
@@ -113,7 +113,7 @@ pub fn Campaigns(props: &Props) -> Html {
                 <Problem {failure} onretry={list.reload.clone()} />
             }
             <p class="soft">{ words::LAST_DAY }</p>
-            <Table caption={words::CAMPAIGNS} {columns} rows={list.rows.len()} {row} loading={list.is_loading && list.rows.is_empty() && scope.is_some()}
+            <Table caption={words::CAMPAIGNS} {columns} rows={list.rows.len()} {row} loaded={list.loaded()}
                 selected={list.rows.iter().position(|row| Some(&row.campaign_id) == chosen.as_ref())}
                 empty={html! { <Empty title={words::NO_CAMPAIGNS} text={words::NO_CAMPAIGNS_WHY} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />

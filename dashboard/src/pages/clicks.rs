@@ -170,7 +170,7 @@ pub fn Clicks(props: &Props) -> Html {
                 <Problem {failure} onretry={list.reload.clone()} />
             }
             <Table caption={words::CLICKS} columns={columns.into_iter().map(Column::text).collect::<Vec<_>>()} rows={list.rows.len()} {row} selected={position}
-                loading={list.is_loading && list.rows.is_empty()}
+                loaded={list.loaded()}
                 empty={html! { <Empty title={words::NO_CLICKS} text={words::NO_CLICKS_WHY} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
         </Sheet>

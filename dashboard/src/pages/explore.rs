@@ -27,7 +27,7 @@ use crate::{
     clock, format,
     frame::{DataStatus, View},
     http,
-    kit::{Empty, Problem, Segments, Select},
+    kit::{Empty, Loaded, Problem, Segments, Select},
     query::{Range, Shape, short},
     router::use_router,
     words,
@@ -102,6 +102,8 @@ pub fn Explore(props: &Props) -> Html {
                     </div>
                     if let Some(drawn) = &drawn {
                         <chart::Chart chart={Rc::new(series::Chart::new(&drawn.0, &question, &named))} shape={question.shape} {onzoom} />
+                    } else if series.loaded() == Loaded::Failed {
+                        <div class="plot-area"><Empty title={words::NOT_LOADED} /></div>
                     } else {
                         <div class="plot-area"><div class="skeleton block" /></div>
                     }
@@ -110,10 +112,10 @@ pub fn Explore(props: &Props) -> Html {
                     { groupings(view, &router) }
                     if let Some(listed) = &listed {
                         <rows::Rows table={listed.clone()} question={question.clone()} view={view.clone()} names={named} />
-                    } else if table.is_loading {
-                        <div class="rows"><span class="skeleton line" /></div>
+                    } else if table.loaded() == Loaded::Failed {
+                        <Empty title={words::NOT_LOADED} />
                     } else {
-                        <Empty title={words::NO_CLICKS} />
+                        <div class="rows"><span class="skeleton line" /></div>
                     }
                     if let Some(listed) = &listed {
                         <p class="soft basis">{ words::basis(&listed.0.basis) }</p>

@@ -21,7 +21,7 @@ use crate::{
     frame::View,
     http::{Method, Request},
     incidents::Open,
-    kit::{Badge, Column, Drawer, Empty, Pager, Problem, Table, Tabs, Tone, tabs, use_toast},
+    kit::{Badge, Column, Drawer, Empty, Loaded, Pager, Problem, Table, Tabs, Tone, tabs, use_toast},
     query::Query,
     route::Route,
     router::{Link, Place, use_router},
@@ -131,7 +131,7 @@ pub fn Incidents(props: &Props) -> Html {
                     <Empty title={words::NOT_OPEN}>
                         <p><Link to={Place::new(Route::Incidents(Some(id)), Query { part: Part::All.write(), ..query.clone() })}>{ words::LOOK_IN_ALL }</Link></p>
                     </Empty>
-                } else if !list.is_loading {
+                } else if !list.is_loading && list.failure.is_none() {
                     <Empty title={words::NO_SUCH_INCIDENT} />
                 }
             </Drawer>
@@ -166,9 +166,10 @@ pub fn Incidents(props: &Props) -> Html {
         to: Place::new(Route::Incidents(None), Query { part: tab.write(), ..query.clone() }),
         is_current: tab == part,
     });
-    let (is_loading, has_more) = match part {
-        Part::Open => (!open.is_known, false),
-        Part::Resolved | Part::All => (list.is_loading && rows.is_empty(), list.has_more),
+    let (loaded, has_more) = match part {
+        Part::Open if open.is_known => (Loaded::Yes, false),
+        Part::Open => (Loaded::NotYet, false),
+        Part::Resolved | Part::All => (list.loaded(), list.has_more),
     };
     let actions = html! {
         <span class="soft keys">{ words::KEYS_HINT }</span>
@@ -179,7 +180,7 @@ pub fn Incidents(props: &Props) -> Html {
             if let Some(failure) = list.failure.clone().filter(|_| asked.is_some()).or(mutation.failure.clone()) {
                 <Problem {failure} onretry={list.reload.clone()} />
             }
-            <Table caption={words::INCIDENTS} columns={columns.map(Column::text).to_vec()} rows={rows.len()} {row} selected={chosen} loading={is_loading}
+            <Table caption={words::INCIDENTS} columns={columns.map(Column::text).to_vec()} rows={rows.len()} {row} selected={chosen} {loaded}
                 empty={html! { <Empty title={if part == Part::Open { words::ALL_CALM } else { words::NO_INCIDENTS }} text={words::NO_INCIDENTS_WHY} /> }} />
             <Pager shown={rows.len()} {has_more} is_loading={list.is_loading && asked.is_some()} onmore={list.more.clone()} />
         </Sheet>

@@ -118,7 +118,7 @@ pub fn Keys(props: &Props) -> Html {
                 <Problem {failure} onretry={list.reload.clone()} />
             }
             { beside(&mutation, &[]) }
-            <Table caption={words::KEYS} {columns} rows={list.rows.len()} {row} loading={list.is_loading && list.rows.is_empty()}
+            <Table caption={words::KEYS} {columns} rows={list.rows.len()} {row} loaded={list.loaded()}
                 empty={html! { <Empty title={words::NO_KEYS} text={words::NO_KEYS_WHY} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
             if makes {

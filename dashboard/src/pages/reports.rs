@@ -13,7 +13,7 @@ use crate::{
     download, format,
     frame::View,
     http::{Method, Request},
-    kit::{Badge, Column, Confirm, Drawer, Empty, Problem, Table, Tone, use_toast},
+    kit::{Badge, Column, Confirm, Drawer, Empty, Loaded, Problem, Table, Tone, use_toast},
     query::Query,
     route::Route,
     router::{Link, Place, use_router},
@@ -67,7 +67,7 @@ pub fn Reports(props: &Props) -> Html {
                     if let Some(failure) = schedules.failure.clone() {
                         <Problem {failure} onretry={schedules.reload.clone()} />
                     }
-                    <Listed rows={schedules.data.as_ref().map(|all| all.data.clone())} {is_admin} view={props.view.clone()} onchanged={schedules.reload.clone()} />
+                    <Listed rows={schedules.data.as_ref().map(|all| all.data.clone())} loaded={schedules.loaded()} {is_admin} view={props.view.clone()} onchanged={schedules.reload.clone()} />
                 </div>
             }
             <Files view={props.view.clone()} />
@@ -77,8 +77,9 @@ pub fn Reports(props: &Props) -> Html {
 
 #[derive(Clone, PartialEq, Properties)]
 struct ListedProps {
-    /// `None`: not known yet.
+    /// `None`: not known.
     rows: Option<Vec<Schedule>>,
+    loaded: Loaded,
     is_admin: bool,
     view: View,
     onchanged: Callback<()>,
@@ -142,7 +143,7 @@ fn Listed(props: &ListedProps) -> Html {
     html! {
         <>
             { beside(&mutation, &[]) }
-            <Table caption={words::SCHEDULES} columns={columns.into_iter().map(Column::text).collect::<Vec<_>>()} rows={count} {row} loading={props.rows.is_none()}
+            <Table caption={words::SCHEDULES} columns={columns.into_iter().map(Column::text).collect::<Vec<_>>()} rows={count} {row} loaded={props.loaded}
                 empty={html! { <Empty title={words::NO_SCHEDULES} text={words::NO_SCHEDULES_WHY} /> }} />
             if let Some(schedule) = &*deletes {
                 <Confirm title={words::delete_what(&schedule.name)} text={words::DELETE_SCHEDULE_WHY} action={words::DELETE} onconfirm={onconfirm(schedule)} onclose={sets_none(&deletes)} />
@@ -218,7 +219,7 @@ fn Files(props: &FilesProps) -> Html {
                 <Problem {failure} onretry={jobs.reload.clone()} />
             }
             { beside(&mutation, &[]) }
-            <Table caption={words::FILES} {columns} rows={count} {row} loading={jobs.is_loading && jobs.data.is_none()}
+            <Table caption={words::FILES} {columns} rows={count} {row} loaded={jobs.loaded()}
                 empty={html! { <Empty title={words::NO_FILES} text={words::NO_FILES_WHY} /> }} />
             if let Some(job) = &*deletes {
                 <Confirm title={words::DELETE_FILE} text={words::DELETE_FILE_WHY} action={words::DELETE} onconfirm={onconfirm(job)} onclose={sets_none(&deletes)} />
@@ -278,6 +279,7 @@ mod tests {
         };
         let list = async |is_admin| {
             let props = ListedProps {
+                loaded: Loaded::Yes,
                 rows: Some(vec![schedule.clone()]),
                 is_admin,
                 view: view(),

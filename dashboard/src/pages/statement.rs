@@ -22,7 +22,7 @@ use crate::{
     clock, format,
     frame::{DataStatus, View},
     http,
-    kit::{Badge, Column, Empty, Problem, Table, Tone},
+    kit::{Badge, Column, Empty, Loaded, Problem, Table, Tone},
     query::Query,
     route::Route,
     router::{Link, Place},
@@ -118,8 +118,8 @@ pub fn Statement(props: &Props) -> Html {
                 <DataStatus><span class="freshness">{ final_to(&known.basis, view) }</span></DataStatus>
             }
             <div class="statement">
-                <Campaigns table={known} is_loading={table.is_loading} names={names.clone()} {month} />
-                <Months rows={months.data.clone()} is_loading={months.is_loading} {month} {present} view={view.clone()} />
+                <Campaigns table={known} loaded={table.loaded()} names={names.clone()} {month} />
+                <Months rows={months.data.clone()} loaded={months.loaded()} {month} {present} view={view.clone()} />
             </div>
         </Sheet>
     }
@@ -175,7 +175,7 @@ fn numbers(of: &Numbers) -> impl Iterator<Item = Html> {
 #[derive(Clone, PartialEq, Properties)]
 struct CampaignsProps {
     table: Option<Rc<Listed>>,
-    is_loading: bool,
+    loaded: Loaded,
     names: Rc<BTreeMap<String, String>>,
     month: Month,
 }
@@ -211,7 +211,7 @@ fn Campaigns(props: &CampaignsProps) -> Html {
     });
     let caption = words::by_campaign_in(&words::month(props.month.year, props.month.month));
     html! {
-        <Table {caption} {columns} rows={count} {row} loading={props.is_loading && props.table.is_none()} foot={foot.unwrap_or_default()}
+        <Table {caption} {columns} rows={count} {row} loaded={props.loaded} foot={foot.unwrap_or_default()}
             empty={html! { <Empty title={words::NO_CLICKS} text={words::NO_CLICKS_IN_MONTH} /> }} />
     }
 }
@@ -219,7 +219,7 @@ fn Campaigns(props: &CampaignsProps) -> Html {
 #[derive(Clone, PartialEq, Properties)]
 struct MonthsProps {
     rows: Option<Rc<Drawn>>,
-    is_loading: bool,
+    loaded: Loaded,
     month: Month,
     present: Month,
     view: View,
@@ -267,7 +267,7 @@ fn Months(props: &MonthsProps) -> Html {
         Column::text(words::STATE),
     ];
     html! {
-        <div class="unprinted"><Table caption={words::MONTHS} {columns} rows={count} {row} {selected} loading={props.is_loading && props.rows.is_none()} /></div>
+        <div class="unprinted"><Table caption={words::MONTHS} {columns} rows={count} {row} {selected} loaded={props.loaded} /></div>
     }
 }
 

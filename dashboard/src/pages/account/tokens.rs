@@ -100,7 +100,7 @@ pub(super) fn Tokens(props: &Props) -> Html {
                 <Problem {failure} onretry={list.reload.clone()} />
             }
             { beside(&mutation, &[]) }
-            <Table caption={words::TOKENS} columns={columns.map(Column::text).to_vec()} rows={list.rows.len()} {row} loading={list.is_loading && list.rows.is_empty()}
+            <Table caption={words::TOKENS} columns={columns.map(Column::text).to_vec()} rows={list.rows.len()} {row} loaded={list.loaded()}
                 empty={html! { <Empty title={words::NO_TOKENS} text={words::TOKENS_WHY} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
             if makes {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     format,
     frame::View,
-    kit::{Column, Empty, Table},
+    kit::{Column, Empty, Loaded, Table},
     query::{Filter, Query, Sort},
     route::Route,
     router::{Link, Place, use_router},
@@ -117,7 +117,7 @@ pub(super) fn Rows(props: &Props) -> Html {
     let onsort = Callback::from(move |sort: Sort| router.change(|query| query.sort = Some(sort)));
     html! {
         <>
-            <Table caption={words::by(&question.group)} {columns} rows={table.rows.len()} {row} sort={Some(question.sort.clone())} {onsort} {foot}
+            <Table caption={words::by(&question.group)} {columns} rows={table.rows.len()} loaded={Loaded::Yes} {row} sort={Some(question.sort.clone())} {onsort} {foot}
                 empty={html! { <Empty title={words::NO_CLICKS} text={words::NO_CLICKS_WHY} /> }} />
             <p class="soft">{ words::groups(table.rows.len(), table.groups) }</p>
         </>

@@ -150,7 +150,7 @@ fn Sample(props: &SampleProps) -> Html {
             if let Some(failure) = clicks.failure.clone() {
                 <Problem {failure} onretry={clicks.reload.clone()} />
             }
-            <Table caption={words::SAMPLE} columns={columns.map(Column::text).to_vec()} rows={count} {row} loading={clicks.is_loading && count == 0}
+            <Table caption={words::SAMPLE} columns={columns.map(Column::text).to_vec()} rows={count} {row} loaded={clicks.loaded()}
                 empty={html! { <Empty title={words::NO_CLICKS} text={words::NO_CLICKS_WHY} /> }} />
             if count == SAMPLE {
                 <p class="soft">{ words::only_latest(SAMPLE) }</p>

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Buckets, Stack, eventually};
 use clickwire_load::{demo, http::Server};
 use clickwire_protocol::pages::ADDRESSES;
 use fantoccini::Locator;
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::Browser;
 use crate::alerts;
@@ -205,4 +206,53 @@ async fn every_page_is_in_reach_on_a_phone(phone: &Browser) -> Result<()> {
         (phone.client.current_url().await.ok()?.path() == "/keys").then_some(())
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_loaded_is_not_said_to_be_nothing() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    furnish(&stack).await?;
+    // Pages of both programs: going from one to the other loads the page anew.
+    let (explore, staff) = (Browser::start().await?, Browser::start().await?);
+    for (browser, address) in [(&explore, "/explore?r=1h"), (&staff, "/account")] {
+        browser.visit(&stack, address, stack.as_admin()?.token()).await?;
+        browser.client.wait().for_element(Locator::Css("main h1")).await?;
+    }
+    // The database turns everybody away. The pages that are open go on to others.
+    let (url, name) = stack.database_url().rsplit_once('/').context("no database")?;
+    let mut beside = PgConnection::connect(&format!("{url}/postgres")).await?;
+    for statement in [
+        format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut beside).await?;
+    }
+    for address in addresses().filter(|address| !["/", "/setup", "/account"].contains(address)) {
+        let browser = if address == "/explore" { &explore } else { &staff };
+        let go =
+            format!("history.pushState(null, '', '{address}'); dispatchEvent(new PopStateEvent('popstate'))");
+        browser.run(&go).await?;
+        // What is pushed is known without being asked for.
+        let is_pushed = address == "/incidents";
+        let said = format!(
+            "if (document.querySelector('main .skeleton, main [aria-busy=true]')) return null; \
+             if ({} && !document.querySelector('main [role=alert]')) return null; \
+             return [...document.querySelectorAll('main .empty-title')].map(title => title.innerText)",
+            !is_pushed
+        );
+        let said =
+            eventually(&format!("{address} says what is wrong"), Duration::from_secs(20), async || {
+                serde_json::from_value::<Vec<String>>(browser.run(&said).await.ok()?).ok()
+            })
+            .await?;
+        ensure!(is_pushed || said.iter().all(|title| title == "Could not be loaded."), "{address}: {said:?}");
+        // Numbers of the range before are not shown for this one's.
+        let numbers = browser.run("return document.querySelectorAll('main [data-value]').length").await?;
+        ensure!(numbers == 0, "{address} shows {numbers} numbers");
+        browser.is_accessible(&format!("{address} without the database")).await?;
+        browser.screenshot(&format!("away{}.png", address.replace('/', "-")), 1440, 900, "light").await?;
+    }
+    Ok(())
 }
