@@ -6,6 +6,7 @@ mod faults;
 mod follows;
 mod rivals;
 mod stalled;
+mod stores;
 mod upkeep;
 
 use std::time::Duration;
