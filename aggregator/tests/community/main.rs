@@ -8,6 +8,7 @@
 mod erasure;
 mod migration;
 mod pglite;
+mod reports;
 mod retention;
 mod upgrade;
 
@@ -121,15 +122,9 @@ impl Deployment {
         Ok(())
     }
 
-    /// Stores all hours before `until_ms` and their days, and what is stale, as the task does.
+    /// Stores all hours before `until_ms` and their days, and what is stale.
     async fn roll_up(&self, until_ms: i64) -> anyhow::Result<()> {
-        let mut connection = self.database.acquire().await?;
-        while stale::store(&mut connection).await? {}
-        closing::close(&mut connection, at(UnixMs(until_ms.div_euclid(HOUR_MS) * HOUR_MS))).await?;
-        while closing::store_hours(&mut connection, time::Duration::days(7)).await? != Step::Done {}
-        while closing::store_day(&mut connection).await? != Step::Done {}
-        while stale::store(&mut connection).await? {}
-        Ok(())
+        roll_up(&self.database, UnixMs(until_ms.div_euclid(HOUR_MS) * HOUR_MS)).await
     }
 
     /// Rows of a table, such as `hour_counts`.
@@ -165,6 +160,17 @@ impl Deployment {
         .await?;
         Ok(u32::try_from(seconds / 86_400)?)
     }
+}
+
+/// Stores all hours before `until` and their days, and what is stale, as the task does.
+async fn roll_up(database: &PgPool, until: UnixMs) -> anyhow::Result<()> {
+    let mut connection = database.acquire().await?;
+    while stale::store(&mut connection).await? {}
+    closing::close(&mut connection, at(until)).await?;
+    while closing::store_hours(&mut connection, time::Duration::days(7)).await? != Step::Done {}
+    while closing::store_day(&mut connection).await? != Step::Done {}
+    while stale::store(&mut connection).await? {}
+    Ok(())
 }
 
 /// Runs the migration's other branch in a schema of its own, over the same minutes.

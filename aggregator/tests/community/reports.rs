@@ -1,0 +1,129 @@
+//! The same questions about the same minutes have the same answers under both licences.
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use clickwire_ledger::schema;
+use clickwire_load::http::Server;
+use clickwire_protocol::times::UnixMs;
+use clickwire_services::{Options, Port, Services};
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{pglite, roll_up};
+
+/// Minutes of three weeks around the end of summer time in Europe and in America: the same wherever they are made.
+const MINUTES: &str = "\
+    INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, \
+                               valid, duplicate, givt, sivt, test, defective) \
+    SELECT bucket, 'adv_00' || 1 + n % 2, 'camp_00' || 1 + n % 3, 'ad_00' || 1 + n % 5, \
+           (ARRAY['DE', 'FR', 'US'])[1 + n % 3], (ARRAY['mobile', 'desktop'])[1 + n % 2], \
+           n % 7, n % 3, n % 2, n % 5 / 4, n % 11 / 10, n % 13 / 12 \
+      FROM generate_series('2026-10-18T00:00Z'::timestamptz, '2026-11-08T00:00Z', '7 min') AS bucket \
+     CROSS JOIN LATERAL (SELECT (extract(epoch FROM bucket)::bigint / 60 * part * 7919 % 100003)::int AS n \
+                           FROM generate_series(1, 2) AS part) AS random \
+    ON CONFLICT DO NOTHING";
+
+/// 4 November 2026, 10:00 UTC: what is before it is stored as hours and days, what is behind it is not.
+const STORED_BEFORE: i64 = 1_793_786_400_000;
+
+const GROUPS: [&str; 5] = ["campaign_id", "ad_id", "country,device_type", "hour_of_day", "weekday"];
+
+/// Of every kind of question, over stored hours and days, minutes alone and both.
+fn questions() -> Vec<String> {
+    // In zones of whole and of broken hours, with days of 23 and 25 hours.
+    let ranges = [
+        ("start_time=2026-10-19T00:00:00Z&end_time=2026-11-07T00:00:00Z", ["UTC", "America/New_York"]),
+        ("start_time=2026-10-24T05:30:00Z&end_time=2026-10-26T18:00:00Z", ["Europe/Berlin", "Asia/Kolkata"]),
+        ("start_time=2026-11-05T00:00:00Z&end_time=2026-11-05T06:00:00Z", ["Asia/Kolkata", "UTC"]),
+    ];
+    let mut questions = Vec::new();
+    for (range, zones) in ranges {
+        for zone in zones {
+            let asked = format!("{range}&time_zone={zone}&advertiser_id=adv_001");
+            questions.push(format!("summary?{asked}&compare=previous"));
+            for granularity in ["hour", "day", "week", "month"] {
+                questions.push(format!("timeseries?{asked}&granularity={granularity}"));
+            }
+            for group in GROUPS {
+                questions.push(format!(
+                    "breakdown?{asked}&group_by={group}&order_by=-received&exclude_country=FR"
+                ));
+            }
+        }
+        // Minutes of few days only.
+        let width = if range == ranges[0].0 { "day" } else { "minute" };
+        questions
+            .push(format!("timeseries?{range}&granularity={width}&limit=5&group_by=campaign_id&country=DE"));
+        questions.push(format!("breakdown?{range}&group_by=ad_id&limit=2&order_by=-billable"));
+    }
+    questions
+}
+
+/// What the server's code answers about a database that has the minutes. `database` is closed: there may be one
+/// connection.
+async fn answers(url: &str, database: PgPool, questions: &[String]) -> anyhow::Result<Vec<Value>> {
+    sqlx::query(MINUTES).execute(&database).await?;
+    roll_up(&database, UnixMs(STORED_BEFORE)).await?;
+    sqlx::query("SET search_path = tenants, public").execute(&database).await?;
+    database.close().await;
+    let port = Port::Free.reserve("the server")?;
+    let listener = TcpListener::bind(("127.0.0.1", port.port())).await?;
+    let metrics = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let token = "token-of-the-community-test";
+    let config = clickwire_server::config::Config::parse_from([
+        "clickwire-server",
+        "--database-url=postgres://nobody@127.0.0.1:1/nothing",
+        "--reader-database-url",
+        url,
+        "--database-connections=1",
+        "--nats-url=nats://127.0.0.1:1",
+        "--redis-url=redis://127.0.0.1:1",
+        "--spool=off",
+        "--ingest-keys=key-of-the-community-test",
+        "--ip-hash-key=key-of-the-community-test",
+        &format!("--admin-token={token}"),
+    ]);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(clickwire_server::run(config, listener, metrics, stop.clone()));
+    let mut connection = Server::new(&format!("http://127.0.0.1:{}", port.port()), token)?.connection();
+    let mut answers = Vec::new();
+    for question in questions {
+        let (status, body) = connection.get(&format!("/api/v1/analytics/{question}")).await?;
+        anyhow::ensure!(status == 200, "{question}: {status} {}", String::from_utf8_lossy(&body));
+        let mut answer: Value = serde_json::from_slice(&body)?;
+        answer.as_object_mut().and_then(|answer| answer.remove("query_time_ms")).context("no time")?;
+        answers.push(answer);
+    }
+    stop.cancel();
+    running.await??;
+    Ok(answers)
+}
+
+#[tokio::test]
+async fn reports_are_the_same_under_both_licences() {
+    let questions = questions();
+    let community = pglite::start().await.unwrap();
+    schema::migrate(&community.url, false).await.unwrap();
+    let theirs = answers(&community.url, community.connect().await.unwrap(), &questions).await.unwrap();
+
+    let services = tokio::task::spawn_blocking(|| Services::start(&Options::temporary(), &|_| ())).await;
+    let services = services.unwrap().unwrap();
+    let url = services.database_url();
+    schema::migrate(url, false).await.unwrap();
+    let ours = answers(url, PgPool::connect(url).await.unwrap(), &questions).await.unwrap();
+
+    let mut received = 0;
+    for ((question, ours), theirs) in questions.iter().zip(&ours).zip(&theirs) {
+        assert_eq!(ours, theirs, "{question}");
+        received += ours["totals"]["received"].as_i64().unwrap();
+    }
+    assert!(received > 100_000, "{received}");
+    // All three kinds of stored rows were asked.
+    let sources = format!("{ours:?}");
+    for source in ["\"minutes\"", "\"hours", "\"days"] {
+        assert!(sources.contains(source), "{source}");
+    }
+    services.stop();
+}
