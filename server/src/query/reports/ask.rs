@@ -1,6 +1,6 @@
 //! Reports, made of the rows that the database holds.
 
-use std::{cmp::Ordering, collections::HashMap, sync::Arc, time::Instant};
+use std::{cmp::Ordering, sync::Arc, time::Instant};
 
 use clickwire_protocol::{
     click::Rejection,
@@ -10,13 +10,14 @@ use clickwire_protocol::{
         TimeseriesComparison, TimeseriesRow,
     },
 };
+use foldhash::HashMap;
 use sqlx::FromRow;
 use time::OffsetDateTime;
 
 use super::{
     MAX_CLICKS, MAX_COUNTED_USERS, MAX_ROWS,
     calendar::{Calendar, HOUR, Range, floor, rfc3339_ms},
-    plan::{Kept, Label, Plan, Stored, TooLarge},
+    plan::{Kept, Plan, Stored, TooLarge},
     question::{OrderBy, Question},
     rows::{Key, Rows, TooMany, value},
     statements::{Statement, Top, instant},
@@ -215,7 +216,7 @@ impl Asker {
 
     /// The groups of a time series in their order, without parts of the time.
     fn groups(&self, question: &Question, answered: &Answered) -> Vec<Group> {
-        let mut by_group: HashMap<Group, Numbers> = HashMap::new();
+        let mut by_group: HashMap<Group, Numbers> = HashMap::default();
         for (key, numbers) in &answered.rows.numbers {
             let group = Group { hour_of_day: None, weekday: None, ..key.group.clone() };
             let sum = by_group.entry(group).or_default();
@@ -368,25 +369,21 @@ fn filled(
     }
     let calendar = &question.calendar;
     let zero = Numbers { unique_users: question.unique_users.then_some(0), ..Numbers::default() };
-    let row = |label: &Label, group: &Group| {
-        let group = Group { hour_of_day: label.hour_of_day, weekday: label.weekday, ..group.clone() };
-        let bucket = label.bucket.unwrap_or(plan.range.start);
-        let key = Key { bucket: label.bucket, group };
-        let numbers = answered.rows.numbers.get(&key).copied().unwrap_or(zero);
-        TimeseriesRow {
-            time_bucket: calendar.rfc3339(bucket),
-            partial: plan.is_partial(calendar, bucket, granularity),
-            group: key.group,
-            numbers,
-        }
-    };
     let groups: Vec<_> = groups.iter().chain(&others).collect();
-    Ok(plan
-        .labels
-        .iter()
-        .flat_map(|label| groups.iter().map(move |group| (label, *group)))
-        .map(|(label, group)| row(label, group))
-        .collect())
+    let mut rows = Vec::with_capacity(plan.labels.len() * groups.len());
+    for label in &plan.labels {
+        let bucket = label.bucket.unwrap_or(plan.range.start);
+        // Once for all groups of a bucket: calendars take their time.
+        let (time_bucket, partial) =
+            (calendar.rfc3339(bucket), plan.is_partial(calendar, bucket, granularity));
+        rows.extend(groups.iter().map(|&group| {
+            let group = Group { hour_of_day: label.hour_of_day, weekday: label.weekday, ..group.clone() };
+            let key = Key { bucket: label.bucket, group };
+            let numbers = answered.rows.numbers.get(&key).copied().unwrap_or(zero);
+            TimeseriesRow { time_bucket: time_bucket.clone(), partial, group: key.group, numbers }
+        }));
+    }
+    Ok(rows)
 }
 
 /// The order that is asked for; groups alike in it are in the order of their values.

@@ -1,10 +1,9 @@
 //! The statements of reports. Table and column names come from enums, values are bound.
 
-use std::collections::HashMap;
-
 use clickwire_ledger::counts::{COLUMNS, SUMS, each};
 use clickwire_protocol::ids::AdvertiserId;
 use clickwire_protocol::report::{Dimension, Group, Source};
+use foldhash::HashMap;
 use sqlx::{Postgres, QueryBuilder};
 use time::OffsetDateTime;
 

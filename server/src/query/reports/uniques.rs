@@ -4,10 +4,9 @@
 //! Sketches are kept by campaign. They come in the order of the rows, so that few are in memory at a time: the
 //! group's, that of its bucket's others, and the whole report's.
 
-use std::collections::HashMap;
-
 use clickwire_protocol::report::{Dimension, Group, Source};
 use clickwire_uniques::{MINUTES_KEPT, Union};
+use foldhash::HashMap;
 use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 use time::OffsetDateTime;
@@ -45,7 +44,7 @@ pub(super) async fn sketched(
     let is_grouped = question.group_by.contains(&Dimension::CampaignId);
     let mut rows = sql.build().fetch(database);
     let (mut users, mut all) = (Users::default(), Union::default());
-    let mut open: HashMap<Key, Union> = HashMap::new();
+    let mut open: HashMap<Key, Union> = HashMap::default();
     let mut close = |users: &mut Users, (key, union): (Key, Union)| {
         all.merge(&union);
         users.by_row.insert(key, union.users());
@@ -79,7 +78,7 @@ pub(super) async fn counted(
     let mut users = Users::default();
     let rows = statement.users().build().fetch_all(&mut *database).await?;
     for row in &rows {
-        let key = rows::key_of(statement, row)?;
+        let (key, _) = rows::key_of(statement, row)?;
         // Users of several groups are no sum.
         if !key.group.other || statement.is_cut_by_database() {
             users.by_row.insert(key, row.try_get("users")?);
