@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use axum::http::Uri;
 use clap::{Parser, Subcommand};
 use clickwire_ledger::{
@@ -10,7 +10,7 @@ use clickwire_ledger::{
     retention::{Kept, UNIQUE_MINUTES_MIN_DAYS},
     schema::COMPRESSION_DAYS,
 };
-use clickwire_process::LogFormat;
+use clickwire_process::{LogFormat, nats};
 use clickwire_protocol::{
     instant::instant,
     reason::Reason,
@@ -29,7 +29,7 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// NATS with JetStream.
+    /// NATS with JetStream: one server, or some of a cluster, separated by commas, with one login for all.
     #[arg(
         long,
         env = "CLICKWIRE_NATS_URL",
@@ -112,7 +112,8 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_DUPLICATE_WINDOW_SECONDS", default_value_t = 120)]
     pub duplicate_window_seconds: u64,
 
-    /// Copies of the stream in a NATS cluster.
+    /// Copies of the stream and of the dead letters' in a NATS cluster, each on a server of its own: 1, 3 or 5. A stream
+    /// that is there already gets as many.
     #[arg(long, env = "CLICKWIRE_STREAM_REPLICAS", default_value_t = 1)]
     pub stream_replicas: usize,
 
@@ -258,7 +259,10 @@ impl Config {
     pub fn validate(&self) -> anyhow::Result<()> {
         ensure!(Names::is_name(&self.stream), "CLICKWIRE_STREAM: {}", Names::RULE);
         ensure!(Names::is_name(&self.redis_prefix), "CLICKWIRE_REDIS_PREFIX: {}", Names::RULE);
+        self.nats_url.parse::<nats::Addresses>().context("CLICKWIRE_NATS_URL")?;
         ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
+        // Of an even number as many may be away as of one less.
+        ensure!([1, 3, 5].contains(&self.stream_replicas), "CLICKWIRE_STREAM_REPLICAS: 1, 3 or 5");
         ensure!((1..=20_000).contains(&self.batch_max), "CLICKWIRE_BATCH_MAX: from 1 to 20000");
         ensure!(self.linger_ms <= 200, "CLICKWIRE_LINGER_MS: at most 200, or clicks reach screens too late");
         // Clicks in the hand of an aggregator that died must come again before their minute is final.
@@ -390,6 +394,8 @@ mod tests {
         config(&[]).validate().unwrap();
         for flags in [
             ["--partitions", "0"],
+            ["--nats-url", "nats://a,"],
+            ["--stream-replicas", "2"],
             ["--linger-ms", "1000"],
             ["--ack-wait-seconds", "1"],
             ["--batch-max", "0"],

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::replicas::Replicas;
+
 /// What an aggregator depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
@@ -57,6 +59,8 @@ struct Inner {
     timescaledb: Option<Installed>,
     rollups: Option<Progress>,
     idle_jobs: Vec<Idle>,
+    /// By stream.
+    replicas: BTreeMap<String, Replicas>,
 }
 
 impl Health {
@@ -122,6 +126,11 @@ impl Health {
         self.state().idle_jobs = jobs;
     }
 
+    /// Copies of the streams.
+    pub(crate) fn replicas(&self, streams: Vec<(String, Replicas)>) {
+        self.state().replicas = streams.into_iter().collect();
+    }
+
     fn is_ready(&self) -> bool {
         self.state().attached.iter().all(|&attached| attached)
     }
@@ -138,10 +147,14 @@ impl Health {
                 (service.name(), report)
             })
             .collect();
+        let is_short = state.replicas.values().any(|replicas| replicas.is_short());
         let is_behind = state.rollups.is_some_and(|progress| progress.is_behind());
         json!({
-            "status": if state.waiting_for.is_empty() && !is_behind && state.idle_jobs.is_empty() { "ok" } else { "degraded" },
+            "status": if state.waiting_for.is_empty() && !is_short && !is_behind && state.idle_jobs.is_empty() { "ok" } else { "degraded" },
             "services": services,
+            "streams": state.replicas.iter().map(|(stream, replicas)| {
+                (stream, json!({"replicas": replicas.wanted, "current": replicas.current}))
+            }).collect::<BTreeMap<_, _>>(),
             "dead_letters_waiting": *self.dead_letters_waiting.borrow(),
             "timescaledb": state.timescaledb.as_ref().map(Installed::report),
             "background_jobs": state.idle_jobs.iter().map(|idle| (&idle.job, &idle.state)).collect::<BTreeMap<_, _>>(),

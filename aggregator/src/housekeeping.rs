@@ -1,6 +1,6 @@
 //! What must happen now and then, under both licences of TimescaleDB: chunks made ahead of time,
 //! old chunks dropped, minutes of unique users folded into hours, counted clicks removed from the
-//! stream, dead letters counted, the database's own jobs looked after.
+//! stream, dead letters and copies of the streams counted, the database's own jobs looked after.
 //!
 //! Every aggregator does it; doing it twice does no harm.
 
@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, health::Health};
+use crate::{config::Config, health::Health, replicas};
 
 /// Dropping chunks waits for whoever reads them; what takes longer is given up until the next round.
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -60,6 +60,7 @@ async fn rounds(
             ("stream", within(forget_counted(database, nats, config)).await),
             ("disk", within(disk.measure(database)).await),
             ("background jobs", within(watch_jobs(database, health)).await),
+            ("replicas", within(watch_replicas(nats, config, health)).await),
             ("dead letters", within(count_waiting(&dead_letters, dead_letters_waiting)).await),
         ] {
             if let Err(error) = outcome {
@@ -133,6 +134,11 @@ async fn watch_jobs(database: &PgPool, health: &Health) -> anyhow::Result<()> {
     let idle = timescaledb::idle_jobs(&mut *database.acquire().await?).await?;
     metrics::gauge!("clickwire_database_jobs_idle").set(idle.len() as f64);
     health.idle_jobs(idle);
+    Ok(())
+}
+
+async fn watch_replicas(nats: &Context, config: &Config, health: &Health) -> anyhow::Result<()> {
+    health.replicas(replicas::observe(nats, config).await?);
     Ok(())
 }
 

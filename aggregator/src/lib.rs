@@ -21,6 +21,7 @@ mod feed;
 mod health;
 mod housekeeping;
 mod partition;
+mod replicas;
 mod rollups;
 mod stream;
 mod watermark;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use async_nats::{ConnectOptions, jetstream};
 use clickwire_dead_letters::{Actor, DeadLetters, PAGE_MAX};
 use clickwire_ledger::schema;
+use clickwire_process::nats;
 use futures_util::TryStreamExt as _;
 
 use crate::config::{Config, Order};
@@ -26,8 +27,8 @@ pub async fn read_again(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn connect(config: &Config) -> anyhow::Result<jetstream::Context> {
-    let nats = ConnectOptions::new().name("clickwire-operator").connect(&config.nats_url);
-    Ok(jetstream::new(nats.await.context("CLICKWIRE_NATS_URL")?))
+    let options = ConnectOptions::new().name("clickwire-operator");
+    Ok(jetstream::new(nats::connect(options, &config.nats_url).await?))
 }
 
 /// Does what is ordered with dead letters, or says why not; `actor` stands in the record.

@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use async_nats::{
-    Client, ConnectOptions, Event,
+    ConnectOptions, Event,
     jetstream::{
         self, Context,
         consumer::{AckPolicy, PullConsumer, pull},
@@ -12,6 +11,7 @@ use async_nats::{
         stream::{Config as StreamConfig, ConsumerError, DiscardPolicy, StorageType},
     },
 };
+use clickwire_process::nats;
 use thiserror::Error;
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A connection whose other end is gone without a word is noticed after a few of these.
-const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Longest message that the broker takes; the longest click is a tenth of it. A dead letter is a
 /// message and some headers, and must fit into what the broker takes at all (1 MiB by default).
@@ -58,7 +58,7 @@ pub(crate) enum Unavailable {
 /// Connects in the background and for ever again.
 pub(crate) async fn connect(config: &Config, health: &Arc<Health>) -> anyhow::Result<Context> {
     let health = Arc::clone(health);
-    let client: Client = ConnectOptions::new()
+    let options = ConnectOptions::new()
         .name("clickwire-aggregator")
         .retry_on_initial_connect()
         .max_reconnects(None)
@@ -72,10 +72,8 @@ pub(crate) async fn connect(config: &Config, health: &Arc<Health>) -> anyhow::Re
                 _ => {}
             }
             async {}
-        })
-        .connect(&config.nats_url)
-        .await
-        .context("CLICKWIRE_NATS_URL")?;
+        });
+    let client = nats::connect(options, &config.nats_url).await?;
     Ok(jetstream::new(client))
 }
 

@@ -8,6 +8,8 @@ mod verify;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use async_nats::{ConnectOptions, jetstream};
+use clickwire_process::nats;
 
 use crate::{
     catalog::Catalog,
@@ -43,9 +45,9 @@ async fn detach(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn broker(config: &Config) -> anyhow::Result<async_nats::jetstream::Context> {
-    let client = async_nats::connect(&config.nats_url).await.context("CLICKWIRE_NATS_URL")?;
-    Ok(async_nats::jetstream::new(client))
+async fn broker(config: &Config) -> anyhow::Result<jetstream::Context> {
+    let client = nats::connect(ConnectOptions::new().name("clickwire-lake"), &config.nats_url).await?;
+    Ok(jetstream::new(client))
 }
 
 /// The table of clicks, which must be there.

@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
-use clickwire_process::LogFormat;
+use clickwire_process::{LogFormat, nats};
 use clickwire_protocol::{
     instant::instant,
     stream::{DEFAULT_PARTITIONS, Names},
@@ -22,7 +22,7 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Command,
 
-    /// NATS with JetStream.
+    /// NATS with JetStream: one server, or some of a cluster, separated by commas, with one login for all.
     #[arg(
         long,
         env = "CLICKWIRE_NATS_URL",
@@ -148,6 +148,7 @@ impl Config {
     /// Says which setting is wrong.
     pub fn validate(&self) -> anyhow::Result<()> {
         ensure!(Names::is_name(&self.stream), "CLICKWIRE_STREAM: {}", Names::RULE);
+        self.nats_url.parse::<nats::Addresses>().context("CLICKWIRE_NATS_URL")?;
         ensure!((1..=256).contains(&self.partitions), "CLICKWIRE_PARTITIONS: from 1 to 256");
         ensure!((1..=200_000).contains(&self.batch_max), "CLICKWIRE_LAKE_BATCH_MAX: from 1 to 200000");
         ensure!((1..=3_600).contains(&self.flush_seconds), "CLICKWIRE_LAKE_FLUSH_SECONDS: from 1 to 3600");

@@ -6,9 +6,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use async_nats::{
-    Client, ConnectOptions, Event,
+    ConnectOptions, Event,
     jetstream::{
         self, AckKind, Context, Message,
         consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
@@ -16,6 +16,7 @@ use async_nats::{
         stream::Stream,
     },
 };
+use clickwire_process::nats;
 use clickwire_protocol::stream::Names;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use uuid::Uuid;
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// A connection whose other end is gone without a word is noticed after a few of these.
-const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// How long one request for messages waits for more.
 const PULL_FOR: Duration = Duration::from_secs(1);
@@ -44,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Connects in the background and for ever again.
 pub(crate) async fn connect(config: &Config, health: &Arc<Health>) -> anyhow::Result<Context> {
     let health = Arc::clone(health);
-    let client: Client = ConnectOptions::new()
+    let options = ConnectOptions::new()
         .name("clickwire-lake")
         .retry_on_initial_connect()
         .max_reconnects(None)
@@ -54,10 +55,8 @@ pub(crate) async fn connect(config: &Config, health: &Arc<Health>) -> anyhow::Re
                 health.waiting_for(Service::Broker, &"not connected");
             }
             async {}
-        })
-        .connect(&config.nats_url)
-        .await
-        .context("CLICKWIRE_NATS_URL")?;
+        });
+    let client = nats::connect(options, &config.nats_url).await?;
     Ok(jetstream::new(client))
 }
 

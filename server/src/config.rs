@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
-use clickwire_process::LogFormat;
+use clickwire_process::{LogFormat, nats};
 use clickwire_protocol::{
     ids::AdvertiserId,
     stream::{DEFAULT_PARTITIONS, Names},
@@ -34,7 +34,7 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_METRICS_LISTEN", default_value = "127.0.0.1:8082")]
     pub metrics_listen: SocketAddr,
 
-    /// NATS with JetStream.
+    /// NATS with JetStream: one server, or some of a cluster, separated by commas, with one login for all.
     #[arg(long, env = "CLICKWIRE_NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true)]
     pub nats_url: String,
 
@@ -428,7 +428,7 @@ impl Config {
         ensure!(self.live_heartbeat_ms >= 1_000, "CLICKWIRE_LIVE_HEARTBEAT_MS: at least 1000");
         ensure!(self.drain_seconds <= 600, "CLICKWIRE_DRAIN_SECONDS: at most 600");
         ensure!(self.live_cells_max >= 1_000, "CLICKWIRE_LIVE_CELLS_MAX: at least 1000");
-        self.nats_url.parse::<async_nats::ServerAddr>().context("CLICKWIRE_NATS_URL")?;
+        self.nats_url.parse::<nats::Addresses>().context("CLICKWIRE_NATS_URL")?;
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ mod settings;
 mod source;
 mod table;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -25,7 +26,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::steps::print;
 use crate::workspace;
-use source::Sources;
+use source::{Part, Sources};
 use table::Table;
 
 /// Longest README, in lines.
@@ -60,6 +61,29 @@ pub(crate) fn check() -> Result<()> {
         bail!("the documents (`cargo xtask docs` writes what is generated):\n  {}", faults.join("\n  "));
     }
     Ok(())
+}
+
+/// What the programs take and tell, by their sources.
+pub(crate) struct Interface {
+    /// By program (`server`, `aggregator`, `lake`): the variables, and whether each is a secret.
+    pub(crate) settings: BTreeMap<&'static str, BTreeMap<String, bool>>,
+    /// Metrics, with the programs that tell them.
+    pub(crate) metrics: BTreeMap<String, BTreeSet<&'static str>>,
+}
+
+impl Interface {
+    pub(crate) fn read() -> Result<Self> {
+        let sources = Sources::read(workspace::root())?;
+        let mut settings = BTreeMap::new();
+        for (program, part) in
+            [("server", Part::Server), ("aggregator", Part::Aggregator), ("lake", Part::Lake)]
+        {
+            let own = settings::program(&sources, part)?;
+            let own = own.into_iter().map(|setting| (setting.variable, setting.is_secret)).collect();
+            settings.insert(program, own);
+        }
+        Ok(Self { settings, metrics: metrics::names(&sources)? })
+    }
 }
 
 /// Brings the tables up to date; returns the pages that changed.

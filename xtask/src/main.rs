@@ -12,6 +12,7 @@ mod docs;
 mod down;
 mod interrupt;
 mod lists;
+mod manifests;
 mod status;
 mod steps;
 mod supply_chain;
@@ -55,6 +56,8 @@ enum Task {
     Advisories,
     /// Write the tables of the documents that are made from the code, and check all documents.
     Docs(docs::Arguments),
+    /// Lint, render and validate the Helm chart and the files of Compose, and hold them to the code.
+    Manifests,
     /// Build the dashboard into dashboard/dist.
     Dashboard,
     /// Fetch the published lists that are compiled in: robots, data centres.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Task::Status(status) => deployment().and_then(|deployment| status::run(&status, &deployment)),
         Task::Test(test) => test::run(&test),
         Task::Docs(docs) => docs::run(&docs),
+        Task::Manifests => manifests::run(),
         Task::Lists => lists::run(),
         Task::Advisories => supply_chain::advisories(),
         Task::Chaos(chaos) => chaos::run(&chaos),

@@ -156,13 +156,15 @@ impl Status {
 
 /// A URL without the password in it.
 pub(crate) fn without_password(url: &str) -> String {
-    let hidden = || {
+    let hidden = |url: &str| {
         let (scheme, rest) = url.split_once("://")?;
         let (user, host) = rest.split_once('@')?;
         let (name, _) = user.split_once(':')?;
         Some(format!("{scheme}://{name}:***@{host}"))
     };
-    hidden().unwrap_or_else(|| url.to_owned())
+    // The broker may have several addresses.
+    let addresses: Vec<_> = url.split(',').map(|url| hidden(url).unwrap_or_else(|| url.to_owned())).collect();
+    addresses.join(",")
 }
 
 #[cfg(test)]

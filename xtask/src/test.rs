@@ -9,7 +9,7 @@ use clickwire_services::Programs;
 
 use crate::interrupt::Interrupt;
 use crate::steps::Steps;
-use crate::{docs, supply_chain, toolbox, wasm, workspace};
+use crate::{docs, manifests, supply_chain, toolbox, wasm, workspace};
 use suite::Suite;
 
 /// Packages that wait for the page: it is embedded in the server, whose answers the aggregator's tests read; the page's
@@ -73,6 +73,10 @@ impl Checks {
         self.format()?;
         self.documents()?;
         self.install()?;
+
+        self.steps.say("Helm chart and files of Compose");
+        manifests::check()?;
+        self.interrupt.check()?;
 
         self.steps.say("Licences and sources of dependencies, bills of materials");
         supply_chain::check()?;

@@ -9,6 +9,7 @@ pub mod people;
 pub mod raw;
 pub mod way;
 
+mod brokers;
 mod lake;
 mod program;
 mod proxy;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
+pub use brokers::Brokers;
 pub use load::{Load, Sent, post_until_taken};
 pub use program::{Program, examples};
 pub use proxy::{Proxy, Wire};

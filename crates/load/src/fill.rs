@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 
 use anyhow::{Context as _, ensure};
 use async_nats::{
-    Subject,
+    ConnectOptions, Subject,
     jetstream::{ContextBuilder, message::PublishMessage},
 };
 use clap::Args;
-use clickwire_process::now_ms;
+use clickwire_process::{nats, now_ms};
 use clickwire_protocol::{
     click::{Click, message_id},
     counts::Dimensions,
@@ -72,7 +72,7 @@ const TRAVEL_MS: i64 = 500;
 
 /// Publishes and returns when the broker has every click; an error if it had one of them before.
 pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<()> {
-    let client = async_nats::connect(&options.nats_url).await.context("CLICKWIRE_NATS_URL")?;
+    let client = nats::connect(ConnectOptions::new(), &options.nats_url).await?;
     let stream = ContextBuilder::new().max_ack_inflight(WINDOW).backpressure_on_inflight(true).build(client);
     let names = Names::new(&options.stream);
     let subjects: Vec<Subject> =

@@ -1,10 +1,11 @@
 //! What every long-running program of Clickwire does as a process: logs to standard error, stops on
-//! signals, waits between attempts, talks to Redis, tells the time; and dies at a named point, if a test wants
+//! signals, waits between attempts, finds the broker, talks to Redis, tells the time; and dies at a named point, if a test wants
 //! that.
 
 mod backoff;
 pub mod failpoint;
 pub mod metrics;
+pub mod nats;
 mod panics;
 pub mod redis;
 pub mod settings;

@@ -276,6 +276,7 @@ async fn begin_to_follow(
 /// What connections may take.
 pub(super) fn limits(config: &Config) -> serve::Limits {
     serve::Limits {
+        is_public: true,
         connections: config.connections_max,
         per_address: config.connections_per_address,
         proxies: config.trusted_proxies.iter().copied().collect(),

@@ -4,11 +4,12 @@
 //! Twice: clicks that spread over all ads, and clicks of which one ad takes nine in ten, which all
 //! meet the same partition.
 
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clickwire_services::Services;
 
 use super::aggregator::{Aggregator, Metrics};
@@ -54,6 +55,9 @@ const STAGES: [&str; 14] = [
     "acknowledge",
 ];
 
+/// Tables whose size is told, with their indexes; the last are sketches of unique users.
+const TABLES: [&str; 3] = ["clicks", "click_minutes", "unique_minutes"];
+
 /// Fewer clicks a second end the measurement.
 const SLOWEST: u32 = 500;
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -90,13 +94,42 @@ fn measure(options: &Options, viral: &str, steps: &Steps, interrupt: &Interrupt)
     let services = Services::start(&quick, &say)?;
     fill(options, viral, &Launch { deployment: &deployment, services: &services, steps, interrupt })?;
     services.stop();
+    let stream = folder_bytes(&deployment.services().join("nats"))?;
     let services = Services::start(&durable, &say)?;
     let launch = Launch { deployment: &deployment, services: &services, steps, interrupt };
-    let usage = aggregate(options, &launch)?;
+    let before = services.psql("clickwire", "SELECT pg_current_wal_lsn()")?;
+    let mut usage = aggregate(options, &launch)?;
+    usage.bytes.push(("stream, on one broker", stream));
+    usage.bytes.extend(database_bytes(&services, before.trim())?);
     let rows = services.psql("clickwire", "SELECT count(*) FROM clicks")?;
     ensure!(rows == options.clicks.to_string(), "the ledger holds {rows} clicks of {}", options.clicks);
     services.stop();
     Ok(usage)
+}
+
+/// Bytes of all files of a folder.
+fn folder_bytes(folder: &Path) -> Result<f64> {
+    let mut bytes = 0.0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.len() as f64 };
+    }
+    Ok(bytes)
+}
+
+/// What the database has written since a place in its log, and what its tables take.
+fn database_bytes(services: &Services, since: &str) -> Result<Vec<(&'static str, f64)>> {
+    let ask = |sql: &str| -> Result<f64> {
+        let answer = services.psql("clickwire", sql)?;
+        answer.trim().parse().with_context(|| format!("{sql}: {answer:?}"))
+    };
+    let log = ask(&format!("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '{since}')"))?;
+    let mut bytes = vec![("PostgreSQL's log", log)];
+    for table in TABLES {
+        bytes.push((table, ask(&format!("SELECT coalesce(hypertable_size('{table}'), 0)"))?));
+    }
+    Ok(bytes)
 }
 
 /// Leaves a full stream on the disk, and a database that no click has met yet.
@@ -152,6 +185,7 @@ fn aggregate(options: &Options, launch: &Launch<'_>) -> Result<Usage> {
         cpu_seconds,
         stage_seconds,
         peak_memory_mib,
+        bytes: Vec::new(),
     })
 }
 
@@ -197,6 +231,8 @@ struct Usage {
     stage_seconds: [(&'static str, f64); STAGES.len()],
     /// By aggregator.
     peak_memory_mib: Vec<f64>,
+    /// On disk, or written to it.
+    bytes: Vec<(&'static str, f64)>,
 }
 
 impl Usage {
@@ -218,6 +254,8 @@ impl Usage {
         rows.extend(
             self.peak_memory_mib.iter().map(|&mib| ("aggregator's peak memory, MiB".to_owned(), mib)),
         );
+        let part = |(name, bytes): &(&str, f64)| (format!("bytes per click: {name}"), bytes / self.clicks);
+        rows.extend(self.bytes.iter().map(part));
         rows
     }
 }

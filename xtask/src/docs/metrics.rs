@@ -15,12 +15,21 @@ struct Metric {
     programs: BTreeSet<&'static str>,
 }
 
-pub(super) fn table(sources: &Sources) -> Result<Table> {
+/// Names of all metrics, with the programs that tell them.
+pub(super) fn names(sources: &Sources) -> Result<BTreeMap<String, BTreeSet<&'static str>>> {
+    Ok(all(sources)?.into_iter().map(|(name, metric)| (name, metric.programs)).collect())
+}
+
+fn all(sources: &Sources) -> Result<BTreeMap<String, Metric>> {
     let mut metrics = BTreeMap::new();
     for source in sources.deployed() {
         collect(source, &mut metrics)?;
     }
-    let rows = metrics.into_iter().map(|(name, Metric { kinds, labels, programs })| {
+    Ok(metrics)
+}
+
+pub(super) fn table(sources: &Sources) -> Result<Table> {
+    let rows = all(sources)?.into_iter().map(|(name, Metric { kinds, labels, programs })| {
         let list = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
         let labels = labels.into_iter().map(|label| format!("`{label}`")).collect();
         let programs = programs.into_iter().map(str::to_owned).collect();

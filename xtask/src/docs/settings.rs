@@ -17,10 +17,12 @@ const OURS: &str = "CLICKWIRE_";
 
 /// A setting, as the sources have it.
 #[derive(Debug, Default, PartialEq)]
-struct Setting {
-    variable: String,
+pub(super) struct Setting {
+    pub(super) variable: String,
     default: String,
     meaning: String,
+    /// Its value is hidden in `--help`, and may stand in a file.
+    pub(super) is_secret: bool,
 }
 
 pub(super) fn tables(sources: &Sources) -> Result<Vec<Table>> {
@@ -59,7 +61,8 @@ fn is_variable(text: &str) -> bool {
     })
 }
 
-fn program(sources: &Sources, part: Part) -> Result<Vec<Setting>> {
+/// The settings of a program.
+pub(super) fn program(sources: &Sources, part: Part) -> Result<Vec<Setting>> {
     let mut settings = Vec::new();
     for source in sources.of(part) {
         settings.extend(read(&source.tokens, sources)?);
@@ -92,6 +95,7 @@ fn read(tokens: &[Token], sources: &Sources) -> Result<Vec<Setting>> {
                             variable: variable.to_owned(),
                             default: default(arguments, sources).with_context(|| variable.to_owned())?,
                             meaning: short(&documentation),
+                            is_secret: value(arguments, "hide_env_values").is_some(),
                         });
                     }
                 }
@@ -194,6 +198,9 @@ mod tests {
             }"#;
         let sources = Sources::read(&std::env::temp_dir().join("no-such-folder")).unwrap();
         let settings = read(&source::tokens(text).unwrap(), &sources).unwrap();
+        let secrets: Vec<_> =
+            settings.iter().filter(|setting| setting.is_secret).map(|setting| &setting.variable).collect();
+        assert_eq!(secrets, ["CLICKWIRE_URL"]);
         let rows: Vec<_> = settings.into_iter().map(|setting| setting.row().join("|")).collect();
         assert_eq!(
             rows,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{
     Stack, eventually, raw,
     way::{Client, Way},
@@ -268,5 +268,12 @@ async fn metrics_are_told_to_the_operators_programs_alone() -> Result<()> {
     ] {
         assert_eq!(operators.connection().get(path).await?.0.as_u16(), status, "{path}");
     }
-    Ok(())
+    let mut client = stack.poster()?;
+    ensure!(client.get("/livez").await?.0.is_success());
+    ensure!(server.metric("clickwire_connections").await? == 1.0, "one client is connected");
+    drop(client);
+    eventually("nobody is connected", Duration::from_secs(10), async || {
+        (server.metric("clickwire_connections").await.ok()? == 0.0).then_some(())
+    })
+    .await
 }

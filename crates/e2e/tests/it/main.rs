@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod batch;
 mod broker;
+mod brokers;
 mod browser;
 mod chaos;
 mod client;

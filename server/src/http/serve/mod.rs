@@ -78,6 +78,8 @@ const CONNECTION_PART: usize = 64;
 /// What connections may cost.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
+    /// Connections are clients', and their number a metric.
+    pub(crate) is_public: bool,
     /// At the same time; further ones wait in the kernel.
     pub(crate) connections: usize,
     /// Of them, from one address.
@@ -102,7 +104,8 @@ impl Limits {
     /// The same for the address that only the operator's programs ask.
     pub(crate) fn for_operators(&self) -> Self {
         let requests = Seen { is_secure: false, ..self.requests };
-        Self { connections: OPERATORS, per_address: OPERATORS, requests, ..self.clone() }
+        let (connections, per_address) = (OPERATORS, OPERATORS);
+        Self { is_public: false, connections, per_address, requests, ..self.clone() }
     }
 }
 

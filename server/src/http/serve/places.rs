@@ -29,6 +29,7 @@ const LOOKED_AT: usize = 64;
 
 /// All places of a server.
 pub(crate) struct Places {
+    is_public: bool,
     max: usize,
     per_address: usize,
     proxies: Networks,
@@ -68,6 +69,7 @@ pub(crate) struct Place {
 impl Places {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
+            is_public: limits.is_public,
             max: limits.connections,
             per_address: limits.per_address,
             proxies: limits.proxies.clone(),
@@ -104,6 +106,7 @@ impl Places {
         let (id, activity) = (taken.next_id, Arc::new(Activity::new()));
         taken.next_id += 1;
         taken.count += 1;
+        self.tell(taken);
         taken.connections.insert(id, Arc::clone(&activity));
         let unsent = address.map(|address| {
             let share = taken.by_address.entry(address).or_insert_with(|| Share {
@@ -114,6 +117,12 @@ impl Places {
             Arc::clone(&share.unsent)
         });
         Place { places: Arc::clone(self), id, address, activity, unsent }
+    }
+
+    fn tell(&self, taken: &Taken) {
+        if self.is_public {
+            metrics::gauge!("clickwire_connections").set(taken.count as f64);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -164,6 +173,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
         taken.count -= 1;
+        self.places.tell(&taken);
         taken.connections.remove(&self.id);
         if let Some(address) = self.address
             && let Some(share) = taken.by_address.get_mut(&address)

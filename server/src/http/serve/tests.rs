@@ -45,6 +45,7 @@ const WAYS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (
 
 fn limits() -> Limits {
     Limits {
+        is_public: true,
         connections: 1_000,
         per_address: 1_000,
         proxies: Networks::default(),

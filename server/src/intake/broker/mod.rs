@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
 use async_nats::{
     ConnectOptions, Event, Subject,
     connection::State as ConnectionState,
@@ -28,6 +27,7 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
+use clickwire_process::nats;
 use clickwire_protocol::{
     click::message_id,
     ids::{AdId, AdvertiserId},
@@ -47,7 +47,7 @@ use crate::config::Config;
 const MAX_IN_FLIGHT: usize = 4_096;
 
 /// A connection whose other end is gone without a word is noticed after a few of these.
-const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Why it is not known whether the broker has a click.
 #[derive(Debug, ThisError)]
@@ -100,7 +100,7 @@ struct Wire {
 impl Broker {
     pub(super) async fn connect(config: &Config) -> anyhow::Result<Self> {
         let (lost, connections) = watch::channel(0);
-        let client = ConnectOptions::new()
+        let options = ConnectOptions::new()
             .name("clickwire-server")
             .retry_on_initial_connect()
             .max_reconnects(None)
@@ -111,10 +111,8 @@ impl Broker {
                     lost.send_modify(|connection| *connection += 1);
                 }
                 async {}
-            })
-            .connect(&config.nats_url)
-            .await
-            .context("CLICKWIRE_NATS_URL")?;
+            });
+        let client = nats::connect(options, &config.nats_url).await?;
         let timeout = Duration::from_millis(config.publish_timeout_ms);
         let stream = ContextBuilder::new()
             .timeout(timeout)

@@ -1,0 +1,201 @@
+//! Three brokers that are one cluster, for one test.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use async_nats::{ConnectOptions, jetstream};
+use clickwire_load::http::Server;
+use clickwire_services::{Port, Program, Programs, Reservation, Supervisor};
+use futures_util::TryStreamExt as _;
+use tempfile::TempDir;
+use tokio::{process::Command, time::timeout};
+
+use crate::eventually;
+
+/// The servers, by their names within the cluster.
+const NODES: [&str; 3] = ["brokera", "brokerb", "brokerc"];
+
+/// A password that an address can't hold as it is.
+const PASSWORD: &str = "p@ss,word";
+const PASSWORD_IN_ADDRESS: &str = "p%40ss%2Cword";
+
+/// A server that comes back reads its files and catches up.
+const WHOLE_WITHIN: Duration = Duration::from_secs(90);
+
+/// An answer of a cluster that is choosing a leader may never come.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Three servers, which end with this. Every write of theirs is on the disk before it is acknowledged.
+pub struct Brokers {
+    nodes: Vec<Node>,
+    // Before the folder, so that everything has stopped when the folder is removed.
+    supervisor: Supervisor,
+    _folder: TempDir,
+}
+
+struct Node {
+    program: Program,
+    client: Reservation,
+    monitor: Reservation,
+    _route: Reservation,
+    pid: AtomicU32,
+}
+
+impl Brokers {
+    /// Starts the servers and returns when they are one cluster.
+    pub async fn start() -> Result<Self> {
+        let programs = tokio::task::spawn_blocking(|| Programs::ensure(&|_| ())).await??;
+        let folder = TempDir::new()?;
+        let supervisor = Supervisor::start(&folder.path().join("supervisor.log"), None, None)?;
+        let reserve = |name| anyhow::Ok(Port::Free.reserve(name)?);
+        let mut ports = Vec::new();
+        for name in NODES {
+            ports.push((reserve(name)?, reserve(name)?, reserve(name)?));
+        }
+        let routes: Vec<_> = ports
+            .iter()
+            .map(|(.., route)| format!("\"nats://broker:{PASSWORD_IN_ADDRESS}@127.0.0.1:{}\"", route.port()))
+            .collect();
+        let mut nodes = Vec::new();
+        for (name, (client, monitor, route)) in NODES.into_iter().zip(ports) {
+            let store = folder.path().join(name);
+            let config = folder.path().join(name).with_extension("conf");
+            // As deploy/compose/cluster.yml has it.
+            let text = format!(
+                "server_name: {name}\n\
+                 listen: \"127.0.0.1:{}\"\n\
+                 http: \"127.0.0.1:{}\"\n\
+                 authorization {{ user: clickwire, password: \"{PASSWORD}\" }}\n\
+                 jetstream {{ store_dir: {store:?}, max_memory_store: 64MB, max_file_store: 4GB, sync_interval: always }}\n\
+                 cluster {{\n  name: clickwire\n  listen: \"127.0.0.1:{}\"\n  \
+                 authorization {{ user: broker, password: \"{PASSWORD}\" }}\n  routes: [{}]\n}}\n",
+                client.port(),
+                monitor.port(),
+                route.port(),
+                routes.join(", ")
+            );
+            std::fs::write(&config, text)?;
+            let program = Program {
+                name,
+                stop_signal: "TERM",
+                path: programs.nats_server.clone(),
+                args: vec!["--config".into(), config.into()],
+                env: Vec::new(),
+                log: folder.path().join(name).with_extension("log"),
+            };
+            let pid = AtomicU32::new(supervisor.spawn(&program)?);
+            nodes.push(Node { program, client, monitor, _route: route, pid });
+        }
+        let brokers = Self { nodes, supervisor, _folder: folder };
+        brokers.are_whole().await?;
+        Ok(brokers)
+    }
+
+    /// For `CLICKWIRE_NATS_URL`: all three, and the login in the first.
+    pub fn url(&self) -> String {
+        let port = |node: usize| self.nodes[node].client.port();
+        format!(
+            "nats://clickwire:{PASSWORD_IN_ADDRESS}@127.0.0.1:{},nats://127.0.0.1:{},127.0.0.1:{}",
+            port(0),
+            port(1),
+            port(2)
+        )
+    }
+
+    /// The address of one, without a login.
+    pub fn url_of(&self, node: usize) -> String {
+        format!("nats://127.0.0.1:{}", self.nodes[node].client.port())
+    }
+
+    /// The number of servers.
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// A connection to whichever server takes it.
+    pub async fn connect(&self) -> Result<jetstream::Context> {
+        let options = ConnectOptions::new().connection_timeout(PATIENCE);
+        let client = clickwire_process::nats::connect(options, &self.url()).await?;
+        Ok(jetstream::ContextBuilder::new().timeout(PATIENCE).build(client))
+    }
+
+    /// The server that leads a stream.
+    pub async fn leader(&self, stream: &str) -> Result<usize> {
+        eventually("the stream has a leader", WHOLE_WITHIN, async || {
+            let broker = self.connect().await.ok()?;
+            let stream = broker.get_stream(stream).await.ok()?;
+            let leader = stream.cached_info().cluster.as_ref()?.leader.clone()?;
+            NODES.iter().position(|name| *name == leader)
+        })
+        .await
+    }
+
+    /// Waits until a stream and its consumers are on so many servers, all of them up to date.
+    pub async fn have(&self, stream: &str, copies: usize) -> Result<()> {
+        eventually(&format!("{copies} current copies of {stream}"), WHOLE_WITHIN, async || {
+            let asked = timeout(WHOLE_WITHIN, self.copies_of(stream)).await.ok()?.ok()?;
+            asked.iter().all(|current| *current == copies).then_some(())
+        })
+        .await
+    }
+
+    /// Current copies of a stream, and of each of its consumers.
+    async fn copies_of(&self, stream: &str) -> Result<Vec<usize>> {
+        let broker = self.connect().await?;
+        let stream = broker.get_stream(stream).await?;
+        let mut clusters = vec![stream.cached_info().cluster.clone()];
+        let consumers: Vec<_> = stream.consumers().try_collect().await?;
+        clusters.extend(consumers.into_iter().map(|consumer| consumer.cluster));
+        let current = clusters.into_iter().map(|cluster| {
+            let cluster = cluster.context("not in a cluster")?;
+            cluster.leader.context("no leader")?;
+            Ok(1 + cluster.replicas.iter().filter(|peer| peer.current && !peer.offline).count())
+        });
+        current.collect()
+    }
+
+    /// Waits until every server says that it has caught up with the others.
+    pub async fn are_whole(&self) -> Result<()> {
+        for Node { program, monitor, .. } in &self.nodes {
+            let url = format!("http://127.0.0.1:{}", monitor.port());
+            let server = Server::new(&url, "")?;
+            eventually(&format!("{} is healthy", program.name), WHOLE_WITHIN, async || {
+                let asked = timeout(PATIENCE, server.connection().get("/healthz")).await;
+                matches!(asked, Ok(Ok((status, _))) if status.is_success()).then_some(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Ends one as a crash would.
+    pub fn kill(&self, node: usize) -> Result<()> {
+        self.supervisor.halt(NODES[node], "KILL")?;
+        Ok(())
+    }
+
+    /// Starts one again that has ended, with its files, and does not wait for it.
+    pub fn revive(&self, node: usize) -> Result<()> {
+        let Node { program, pid, .. } = &self.nodes[node];
+        pid.store(self.supervisor.spawn(program)?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Ends one as an upgrade would, and starts it again.
+    pub fn restart(&self, node: usize) -> Result<()> {
+        self.supervisor.halt(NODES[node], "TERM")?;
+        self.revive(node)
+    }
+
+    /// Stops one in its tracks, or lets it go on.
+    pub async fn freeze(&self, node: usize, frozen: bool) -> Result<()> {
+        let pid = self.nodes[node].pid.load(Ordering::Relaxed).to_string();
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let status = Command::new("kill").args([signal, &pid]).status().await?;
+        ensure!(status.success(), "kill {signal} {pid}: {status}");
+        Ok(())
+    }
+}
