@@ -10,6 +10,7 @@ use async_nats::{ConnectOptions, jetstream};
 use clickwire_load::http::Server;
 use clickwire_services::{Port, Program, Programs, Reservation, Supervisor};
 use futures_util::TryStreamExt as _;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
 
@@ -42,6 +43,16 @@ struct Node {
     monitor: Reservation,
     _route: Reservation,
     pid: AtomicU32,
+}
+
+impl Node {
+    /// What it tells of itself; an error if it does not answer well, or not in time.
+    async fn ask(&self, path: &str) -> Result<Vec<u8>> {
+        let server = Server::new(&format!("http://127.0.0.1:{}", self.monitor.port()), "")?;
+        let (status, body) = timeout(PATIENCE, server.connection().get(path)).await??;
+        ensure!(status.is_success(), "{path}: {status}");
+        Ok(body.to_vec())
+    }
 }
 
 impl Brokers {
@@ -133,6 +144,22 @@ impl Brokers {
         .await
     }
 
+    /// The server that a program is connected to, by the program's name.
+    pub async fn server_of(&self, program: &str) -> Result<usize> {
+        eventually(&format!("{program} is connected"), WHOLE_WITHIN, async || {
+            for (number, node) in self.nodes.iter().enumerate() {
+                let Ok(connections) = node.ask("/connz").await else { continue };
+                let connections: Value = serde_json::from_slice(&connections).ok()?;
+                let mut connections = connections["connections"].as_array()?.iter();
+                if connections.any(|connection| connection["name"] == program) {
+                    return Some(number);
+                }
+            }
+            None
+        })
+        .await
+    }
+
     /// Waits until a stream and its consumers are on so many servers, all of them up to date.
     pub async fn have(&self, stream: &str, copies: usize) -> Result<()> {
         eventually(&format!("{copies} current copies of {stream}"), WHOLE_WITHIN, async || {
@@ -159,12 +186,9 @@ impl Brokers {
 
     /// Waits until every server says that it has caught up with the others.
     pub async fn are_whole(&self) -> Result<()> {
-        for Node { program, monitor, .. } in &self.nodes {
-            let url = format!("http://127.0.0.1:{}", monitor.port());
-            let server = Server::new(&url, "")?;
-            eventually(&format!("{} is healthy", program.name), WHOLE_WITHIN, async || {
-                let asked = timeout(PATIENCE, server.connection().get("/healthz")).await;
-                matches!(asked, Ok(Ok((status, _))) if status.is_success()).then_some(())
+        for node in &self.nodes {
+            eventually(&format!("{} is healthy", node.program.name), WHOLE_WITHIN, async || {
+                node.ask("/healthz").await.ok().map(drop)
             })
             .await?;
         }
