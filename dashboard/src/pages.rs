@@ -11,6 +11,7 @@ pub mod advertisers;
 pub mod audit;
 pub mod campaigns;
 pub mod clicks;
+pub mod dead_letters;
 pub mod explore;
 mod export;
 pub mod incidents;

@@ -1,14 +1,5 @@
 //! What people read, in one place: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`] and [`reports`]. A translation is
-//! another pair of these files.
-
-mod clicks;
-mod phrases;
-mod reports;
-
-pub use clicks::*;
-pub use phrases::*;
-pub use reports::*;
+//! [`clicks`] and [`reports`]; what operators do in [`operations`]. A translation is another set of these files.
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -16,6 +7,16 @@ macro_rules! texts {
         $(#[doc = $text] pub const $name: &str = $text;)*
     };
 }
+
+mod clicks;
+mod operations;
+mod phrases;
+mod reports;
+
+pub use clicks::*;
+pub use operations::*;
+pub use phrases::*;
+pub use reports::*;
 
 // The frame.
 texts! {

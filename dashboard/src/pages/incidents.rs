@@ -5,7 +5,7 @@ mod evidence;
 
 use std::rc::Rc;
 
-use clickwire_protocol::alerts::{Alert, Severity};
+use clickwire_protocol::alerts::{Alert, Kind, Severity};
 use gloo_events::EventListener;
 use uuid::Uuid;
 use wasm_bindgen::JsCast as _;
@@ -125,6 +125,9 @@ pub fn Incidents(props: &Props) -> Html {
                             <button type="button" class="primary" data-testid="acknowledge" disabled={mutation.is_busy}
                                 onclick={acknowledge.reform(move |_: MouseEvent| id)}>{ words::ACKNOWLEDGE }</button>
                         </div>
+                    }
+                    if alert.kind == Kind::DeadLetters {
+                        <p><Link to={Place::new(Route::DeadLetters(None), query.carried())}>{ words::LOOK_AT_LETTERS }</Link></p>
                     }
                     <evidence::Evidence {alert} view={props.view.clone()} />
                 } else if part == Part::Open {

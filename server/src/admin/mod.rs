@@ -48,6 +48,7 @@ where
     let dead_letters = OpenApiRouter::default()
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::outcome))
         .routes(routes!(dead_letters::replay))
         .routes(routes!(dead_letters::dismiss));
     let accounts = OpenApiRouter::default()

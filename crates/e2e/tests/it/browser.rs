@@ -34,6 +34,7 @@ use tokio::{
 use super::live;
 
 mod axe;
+mod dead_letters;
 mod files;
 mod flows;
 mod own;
