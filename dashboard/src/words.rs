@@ -255,9 +255,7 @@ texts! {
     ALL_CALM = "No open incidents.";
     NO_INCIDENTS = "No incidents.";
     NO_INCIDENTS_WHY = "Bursts, spikes, too much invalid traffic and delays are listed here as they happen.";
-    NO_SUCH_INCIDENT = "This incident is not in the list.";
-    NOT_OPEN = "This incident is not open any more.";
-    LOOK_IN_ALL = "Look among all incidents";
+    NO_SUCH_INCIDENT = "There is no such incident.";
     CLICKS = "Clicks";
     SAMPLE = "Clicks that the incident is about";
     NO_CLICKS = "No clicks.";

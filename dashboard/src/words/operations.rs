@@ -1,4 +1,4 @@
-//! What operators read: dead letters.
+//! What operators read: dead letters, and what is done with incidents.
 
 // Dead letters.
 texts! {
@@ -32,6 +32,70 @@ texts! {
     DEALT_WITH = "This dead letter has been dealt with.";
     OUTCOME = "Outcome";
     LOOK_AT_LETTERS = "Look at the dead letters";
+}
+
+// What is done with incidents.
+texts! {
+    ASSIGNED = "Assigned to";
+    NOBODY = "Nobody";
+    TAKE = "Take it";
+    GIVE_BACK = "Give it back";
+    TAKEN = "You look after this incident now.";
+    GIVEN = "The incident is assigned.";
+    SILENCED = "Silenced";
+    SILENCE = "Silence";
+    SILENCE_MORE = "Silence…";
+    SILENCE_FOR = "For";
+    SILENCE_UNTIL = "Until";
+    SILENCE_TITLE = "Silence this?";
+    SILENCE_WHY = "Nobody is called because of this kind of incident about this subject until then, even if it ends and another is opened. What is still open then is sent then.";
+    SILENCE_SET = "It is silenced.";
+    LIFT = "Lift the silence";
+    LIFTED = "The silence is lifted.";
+    NO_TIME = "Expected a date and a time.";
+    RESOLVE = "Resolve";
+    RESOLVE_MORE = "Resolve…";
+    RESOLVE_TITLE = "Resolve this incident?";
+    RESOLVE_WHY = "It ends now. If its cause still holds, it is found again and opened as another incident.";
+    RESOLVED_TOAST = "The incident is resolved.";
+    NOTES = "Notes";
+    NO_NOTES = "No notes yet.";
+    NEW_NOTE = "New note";
+    NOTE_HINT = "For the others who look after it. It can’t be changed later.";
+    ADD_NOTE = "Add note";
+    NOTED = "The note is added.";
+}
+
+/// A person as they stand in records, without what says that it is an account.
+pub fn person(actor: &str) -> &str {
+    actor.strip_prefix("account:").unwrap_or(actor)
+}
+
+/// A length of a silence, by its minutes.
+pub fn silence_for(minutes: u32) -> String {
+    match minutes {
+        days if days.is_multiple_of(1_440) => match days / 1_440 {
+            1 => "1 day".to_owned(),
+            days => format!("{days} days"),
+        },
+        60 => "1 hour".to_owned(),
+        minutes => format!("{} hours", minutes / 60),
+    }
+}
+
+/// A silence in force.
+pub fn silenced_until(at: &str, by: &str, reason: &str) -> String {
+    format!("Until {at}, by {}: {reason}", person(by))
+}
+
+/// An end by a person's hand.
+pub fn resolved_by(at: &str, by: &str, reason: &str) -> String {
+    format!("{at}, by {}: {reason}", person(by))
+}
+
+/// By whom and when a note was written.
+pub fn note_by(author: &str, at: &str) -> String {
+    format!("{}, {at}", person(author))
 }
 
 /// Why a message can't be counted, by its code.
@@ -80,6 +144,12 @@ pub fn outcome(action: &str, is_edited: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_and_lengths_are_said_as_people_say_them() {
+        assert_eq!([person("account:anna@x.example"), person("admin")], ["anna@x.example", "admin"]);
+        assert_eq!([60, 240, 1_440, 10_080].map(silence_for), ["1 hour", "4 hours", "1 day", "7 days"]);
+    }
 
     #[test]
     fn a_reason_of_a_later_program_is_said_as_it_is() {

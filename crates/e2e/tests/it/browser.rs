@@ -37,6 +37,7 @@ mod axe;
 mod dead_letters;
 mod files;
 mod flows;
+mod incidents;
 mod own;
 mod pages;
 mod single;
