@@ -2,6 +2,7 @@
 //! rows that only the server has types for, read without what no page shows.
 
 mod operations;
+mod pipeline;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use self::operations::*;
+pub use self::{operations::*, pipeline::*};
 
 /// What a person may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

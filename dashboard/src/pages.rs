@@ -16,6 +16,7 @@ pub mod explore;
 mod export;
 pub mod incidents;
 pub mod keys;
+pub mod pipeline;
 mod record;
 mod release;
 pub mod reports;

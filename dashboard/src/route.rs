@@ -20,6 +20,8 @@ pub enum Route {
     Reports,
     /// Incidents, and the one that is looked at.
     Incidents(Option<Uuid>),
+    /// The way of a click, stage by stage.
+    Pipeline,
     /// Messages that could not be counted, and the one that is looked at.
     DeadLetters(Option<u64>),
     /// The first steps of an empty deployment.
@@ -70,13 +72,14 @@ impl Route {
     pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 13] = [
+    pub const RAIL: [Self; 14] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
         Self::Statement,
         Self::Reports,
         Self::Incidents(None),
+        Self::Pipeline,
         Self::DeadLetters(None),
         Self::Advertisers,
         Self::Campaigns,
@@ -107,6 +110,7 @@ impl Route {
                 "statement" => Some(Self::Statement),
                 "reports" => Some(Self::Reports),
                 "incidents" => Some(Self::Incidents(None)),
+                "pipeline" => Some(Self::Pipeline),
                 "dead-letters" => Some(Self::DeadLetters(None)),
                 "setup" => Some(Self::Setup),
                 "advertisers" => Some(Self::Advertisers),
@@ -140,6 +144,7 @@ impl Route {
             Self::Statement => "/statement",
             Self::Reports => "/reports",
             Self::Incidents(_) => "/incidents",
+            Self::Pipeline => "/pipeline",
             Self::DeadLetters(_) => "/dead-letters",
             Self::Setup => "/setup",
             Self::Advertisers => "/advertisers",
@@ -161,6 +166,7 @@ impl Route {
             Self::Statement => words::STATEMENT,
             Self::Reports => words::REPORTS,
             Self::Incidents(_) => words::INCIDENTS,
+            Self::Pipeline => words::PIPELINE,
             Self::DeadLetters(_) => words::DEAD_LETTERS,
             Self::Setup => words::SETUP,
             Self::Advertisers => words::ADVERTISERS,
@@ -179,7 +185,7 @@ impl Route {
             Self::Overview | Self::Explore | Self::Clicks | Self::Statement | Self::Reports => {
                 Section::Clicks
             }
-            Self::Incidents(_) | Self::DeadLetters(_) => Section::Operations,
+            Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) => Section::Operations,
             Self::Setup
             | Self::Advertisers
             | Self::Campaigns
@@ -200,7 +206,12 @@ impl Route {
             | Self::Statement
             | Self::Reports
             | Self::Account => true,
-            Self::Incidents(_) | Self::DeadLetters(_) | Self::Advertisers | Self::Campaigns | Self::Ads => {
+            Self::Incidents(_)
+            | Self::Pipeline
+            | Self::DeadLetters(_)
+            | Self::Advertisers
+            | Self::Campaigns
+            | Self::Ads => {
                 matches!(role, Role::Ops | Role::Admin)
             }
             Self::Setup | Self::Keys | Self::Accounts | Self::Audit => role == Role::Admin,
@@ -215,6 +226,7 @@ impl Route {
             | Self::Statement
             | Self::Reports
             | Self::Incidents(_)
+            | Self::Pipeline
             | Self::DeadLetters(_)
             | Self::Setup
             | Self::Advertisers
@@ -287,6 +299,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 10, 13, 5]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 11, 14, 5]);
     }
 }

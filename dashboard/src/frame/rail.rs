@@ -94,6 +94,7 @@ fn sign(route: Route) -> &'static str {
         Route::Statement => "M3.5 2h9v12l-2-1.5-2.5 1.5-2.5-1.5-2 1.5zM6 5.5h4M6 8.5h4",
         Route::Reports => "M8 2v7.5M4.8 6.5L8 9.7l3.2-3.2M2.5 13.5h11",
         Route::Incidents(_) => "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.5v.2",
+        Route::Pipeline => "M2 8h3l2-4.5 2.5 9L11.5 8H14",
         Route::DeadLetters(_) => "M2 4h12v8.5H2zM2 4.5l6 4.5 6-4.5",
         Route::Setup => "M8 2v12M2 8h12",
         Route::Advertisers => "M2.5 14V4L8 2l5.5 2v10M5.5 6.5h1M9.5 6.5h1M5.5 9.5h1M9.5 9.5h1M1.5 14h13",

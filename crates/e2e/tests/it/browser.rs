@@ -40,6 +40,7 @@ mod flows;
 mod incidents;
 mod own;
 mod pages;
+mod pipeline;
 mod single;
 mod statement;
 

@@ -44,6 +44,7 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
             vec![
                 "/incidents",
                 "/dead-letters",
+                "/pipeline",
                 "/setup",
                 "/advertisers",
                 "/campaigns",

@@ -438,6 +438,7 @@ async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Re
         (&*format!("GET {letters}/1/outcome"), Value::Null, 200),
         (&*format!("POST {letters}/2/dismiss"), json!({}), 400),
         (&*format!("POST {letters}/2/dismiss"), json!({"reason": "no click"}), 204),
+        ("GET /api/v1/admin/pipeline", Value::Null, 200),
         ("GET /api/v1/alerts?state=nonsense", Value::Null, 400),
         ("POST /api/v1/alerts/nonsense/acknowledge", Value::Null, 404),
     ];
