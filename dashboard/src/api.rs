@@ -1,11 +1,16 @@
 //! What the API says, as far as pages show it. Reports and incidents are the protocol's own types; these are
 //! rows that only the server has types for, read without what no page shows.
 
+mod operations;
+mod pipeline;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+pub use self::{operations::*, pipeline::*};
 
 /// What a person may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

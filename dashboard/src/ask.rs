@@ -253,6 +253,19 @@ impl Paged for crate::api::Entries {
     }
 }
 
+impl Paged for crate::api::DeadLetters {
+    type Row = crate::api::DeadLetter;
+    const CURSOR: &'static str = "after";
+
+    fn rows(&self) -> &[Self::Row] {
+        &self.data
+    }
+
+    fn next(&self) -> Option<String> {
+        self.next.map(|next| next.to_string())
+    }
+}
+
 impl Paged for crate::api::Incidents {
     type Row = clickwire_protocol::alerts::Alert;
     const CURSOR: &'static str = "before";

@@ -10,8 +10,9 @@ use crate::{
     frame::View,
     pages::{
         account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
-        campaigns::Campaigns, clicks::Clicks, explore::Explore, incidents::Incidents, keys::Keys,
-        reports::Reports, setup::Setup, statement::Statement, welcome::Welcome,
+        campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters, explore::Explore,
+        incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports, setup::Setup,
+        statement::Statement, welcome::Welcome,
     },
     route::Route,
 };
@@ -57,6 +58,8 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
         Route::Statement => Some(html! { <Statement {view} /> }),
         Route::Reports => Some(html! { <Reports {view} /> }),
         Route::Incidents(id) => Some(html! { <Incidents {view} {id} /> }),
+        Route::DeadLetters(sequence) => Some(html! { <DeadLetters {view} {sequence} /> }),
+        Route::Pipeline => Some(html! { <Pipeline {view} /> }),
         Route::Setup => Some(html! { <Setup /> }),
         Route::Advertisers => Some(html! { <Advertisers /> }),
         Route::Campaigns => Some(html! { <Campaigns {view} /> }),

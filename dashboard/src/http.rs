@@ -5,7 +5,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use clickwire_protocol::{
-    answer::{InvalidBody, ProblemBody},
+    answer::{InvalidBody, ProblemBody, ProblemDetails},
     click::Rejection,
 };
 use gloo_net::http::RequestBuilder;
@@ -78,6 +78,8 @@ pub enum Failure {
         code: String,
         /// For people.
         message: String,
+        /// What stands in the way, where a message can't go back.
+        reason: Option<String>,
     },
     /// An answer of a version that this page does not know.
     Unreadable,
@@ -91,16 +93,22 @@ impl Failure {
         }
         match (status, serde_json::from_str(body)) {
             // A password that is asked for again and is wrong ends no session.
-            (401, Ok(ProblemBody { error })) if error.code == WRONG_PASSWORD => {
-                Self::Refused { status, code: error.code.into(), message: error.message.into() }
-            }
+            (401, Ok(ProblemBody { error })) if error.code == WRONG_PASSWORD => Self::refused(status, error),
             (401, _) => Self::SignedOut,
-            (_, Ok(ProblemBody { error })) => {
-                Self::Refused { status, code: error.code.into(), message: error.message.into() }
-            }
+            (_, Ok(ProblemBody { error })) => Self::refused(status, error),
             (500.., Err(_)) => Self::Away,
             (_, Err(_)) => Self::Unreadable,
         }
+    }
+
+    fn refused(status: u16, error: ProblemDetails) -> Self {
+        let ProblemDetails { code, message, reason, .. } = error;
+        Self::Refused { status, code: code.into(), message: message.into(), reason }
+    }
+
+    /// The HTTP status of what was refused.
+    pub fn status(&self) -> Option<u16> {
+        if let Self::Refused { status, .. } = self { Some(*status) } else { None }
     }
 
     /// For people.

@@ -23,7 +23,9 @@ use yew::prelude::*;
 use crate::{
     account::Credential,
     api::Incidents,
+    clock,
     http::{self, Asking, Failure, Request},
+    zone,
 };
 
 /// How often it is asked as long as nothing is pushed, in milliseconds.
@@ -43,6 +45,8 @@ pub struct Open {
     alerts: BTreeMap<Uuid, Alert>,
     /// How many are open, those included that were not told.
     total: i64,
+    /// Those that are silenced.
+    silenced: Vec<Uuid>,
     /// Whether changes are pushed.
     pub is_live: bool,
     /// Whether it is known at all.
@@ -66,15 +70,13 @@ impl Open {
                     return;
                 }
                 self.version += 1;
-                match (change.change, known.is_some()) {
-                    (News::Resolved, _) => {
-                        self.alerts.remove(&alert.alert_id);
-                        self.total = (self.total - 1).max(self.alerts.len() as i64);
-                    }
-                    (_, is_known) => {
-                        self.total += i64::from(!is_known);
-                        self.alerts.insert(alert.alert_id, alert);
-                    }
+                let (is_known, is_over) = (known.is_some(), alert.resolved_at.is_some());
+                if !is_over {
+                    self.total += i64::from(!is_known);
+                    self.alerts.insert(alert.alert_id, alert);
+                } else if is_known || change.change == News::Resolved {
+                    self.alerts.remove(&alert.alert_id);
+                    self.total = (self.total - 1).max(self.alerts.len() as i64);
                 }
             }
             _ => {}
@@ -94,9 +96,21 @@ impl Open {
         self.total
     }
 
-    /// The worst of them.
+    /// Notes which of them are silenced at a time: a silence ends by itself.
+    pub fn look(&mut self, now_ms: i64) {
+        let silenced = self.alerts.values().filter(|alert| is_silenced(alert, now_ms));
+        self.silenced = silenced.map(|alert| alert.alert_id).collect();
+    }
+
+    /// How many are open that are not silenced.
+    pub fn ringing(&self) -> i64 {
+        self.total - self.silenced.len() as i64
+    }
+
+    /// The worst of those that are not silenced.
     pub fn worst(&self) -> Option<Severity> {
-        self.alerts.values().map(|alert| alert.severity).max()
+        let ringing = self.alerts.values().filter(|alert| !self.silenced.contains(&alert.alert_id));
+        ringing.map(|alert| alert.severity).max()
     }
 
     /// The latest opened first, as the API lists them.
@@ -105,6 +119,17 @@ impl Open {
         latest.sort_by(|a, b| (&b.opened_at, b.alert_id).cmp(&(&a.opened_at, a.alert_id)));
         latest
     }
+}
+
+/// Whether nobody is to be called because of an incident now.
+pub fn is_silenced_now(alert: &Alert) -> bool {
+    alert.silenced_until.is_some() && is_silenced(alert, clock::now_ms())
+}
+
+/// The same at a time.
+fn is_silenced(alert: &Alert, now_ms: i64) -> bool {
+    let until = alert.silenced_until.as_ref().and_then(|until| zone::at_ms(until));
+    until.is_some_and(|until| until > now_ms)
 }
 
 /// What keeps them up to date. Dropped with its component by [`Follower::stop`].
@@ -198,6 +223,12 @@ impl Follower {
             self.attempts.set(0);
             self.ping_later();
         }
+        self.tell();
+    }
+
+    /// Hands on what is known. Every answer to a ping leads here, so a silence's end is seen soon.
+    fn tell(&self) {
+        self.open.borrow_mut().look(clock::now_ms());
         self.changed.emit(self.open.borrow().clone());
     }
 
@@ -220,7 +251,7 @@ impl Follower {
             socket.close().ok();
         }
         self.open.borrow_mut().is_live = false;
-        self.changed.emit(self.open.borrow().clone());
+        self.tell();
         self.ask();
         if code == close::UNAUTHORIZED {
             return;
@@ -242,7 +273,7 @@ impl Follower {
             {
                 let total = data.len() as i64;
                 this.open.borrow_mut().replace(data, total);
-                this.changed.emit(this.open.borrow().clone());
+                this.tell();
             }
         });
         let asking = http::ask(Request::get("/api/v1/alerts?limit=200"), &self.credential, then);
@@ -295,6 +326,14 @@ pub(crate) mod tests {
             resolved_at: None,
             acknowledged_at: None,
             acknowledged_by: None,
+            resolved_by: None,
+            resolution: None,
+            assigned_at: None,
+            assigned_to: None,
+            silenced_until: None,
+            silenced_by: None,
+            silence_reason: None,
+            note_count: 0,
             details: json!({"clicks": 100, "invalid": 31}),
             version: 1,
         }
@@ -322,9 +361,28 @@ pub(crate) mod tests {
         open.take(news(News::Escalated, Alert { version: 2, ..alert(1, Severity::Critical) }));
         assert_eq!(open.latest()[1], newer, "older news changes nothing");
 
-        open.take(news(News::Resolved, alert(2, Severity::Critical)));
+        let over = |number| Alert {
+            resolved_at: Some("2026-11-28T11:00:00Z".into()),
+            ..alert(number, Severity::Critical)
+        };
+        open.take(news(News::Noted, over(7)));
+        assert_eq!(open.total(), 4, "a note about one that is over opens nothing");
+        open.take(news(News::Resolved, over(2)));
         assert_eq!((open.total(), open.worst()), (3, Some(Severity::Warning)));
-        open.take(news(News::Resolved, alert(9, Severity::Critical)));
+        open.take(news(News::Resolved, over(9)));
         assert_eq!(open.total(), 2, "one of those that were not told");
+    }
+
+    #[test]
+    fn what_is_silenced_does_not_ring_until_the_silence_ends() {
+        let until = zone::at_ms("2026-11-28T12:00:00Z").unwrap();
+        let mut open = Open::default();
+        let silenced_until = Some("2026-11-28T12:00:00Z".to_owned());
+        let silent = Alert { silenced_until, ..alert(2, Severity::Critical) };
+        open.replace(vec![alert(1, Severity::Warning), silent], 2);
+        open.look(until - 1);
+        assert_eq!((open.total(), open.ringing(), open.worst()), (2, 1, Some(Severity::Warning)));
+        open.look(until);
+        assert_eq!((open.ringing(), open.worst()), (2, Some(Severity::Critical)));
     }
 }

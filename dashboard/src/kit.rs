@@ -1,5 +1,6 @@
 //! Components that every page is made of. They know no page and no API: what they show is given to them.
 
+pub mod area;
 pub mod chip;
 pub mod confirm;
 pub mod copy;
@@ -18,6 +19,7 @@ pub mod tabs;
 pub mod toast;
 
 pub use self::{
+    area::Area,
     chip::{Badge, Chip},
     confirm::Confirm,
     copy::Copy,

@@ -4,7 +4,7 @@
 //!
 //! - pure: [`session`] (the protocol as a reducer: events in, effects out), [`backoff`],
 //!   [`board`] (sums that are kept up), [`freshness`] (what they are worth), [`overview`] (what is shown of
-//!   them), [`palette`], [`scale`], [`decimation`], [`stack`], [`format`]
+//!   them), [`palette`], [`scale`], [`decimation`], [`stack`], [`format`], [`json`]
 //! - browser: [`connection`] (socket, timers), [`directory`] (names over HTTP), [`token`], [`clock`], [`locale`]
 //! - the address: [`router`], [`route`] (which page), [`query`] (what it shows)
 //! - the API: [`api`] (types), [`http`] (requests), [`ask`] (hooks), [`access`] (who asks), [`download`] (files)
@@ -35,6 +35,7 @@ pub mod frame;
 pub mod freshness;
 pub mod http;
 pub mod incidents;
+pub mod json;
 pub mod kit;
 pub mod kpi;
 pub mod locale;

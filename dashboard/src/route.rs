@@ -20,6 +20,10 @@ pub enum Route {
     Reports,
     /// Incidents, and the one that is looked at.
     Incidents(Option<Uuid>),
+    /// The way of a click, stage by stage.
+    Pipeline,
+    /// Messages that could not be counted, and the one that is looked at.
+    DeadLetters(Option<u64>),
     /// The first steps of an empty deployment.
     Setup,
     /// Registered advertisers.
@@ -68,13 +72,15 @@ impl Route {
     pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 12] = [
+    pub const RAIL: [Self; 14] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
         Self::Statement,
         Self::Reports,
         Self::Incidents(None),
+        Self::Pipeline,
+        Self::DeadLetters(None),
         Self::Advertisers,
         Self::Campaigns,
         Self::Ads,
@@ -87,8 +93,14 @@ impl Route {
     pub fn read(path: &str) -> Option<Self> {
         let mut parts = path.split('/').filter(|part| !part.is_empty());
         let (first, second, third) = (parts.next(), parts.next(), parts.next());
-        if let (Some("incidents"), Some(id), None) = (first, second, third) {
-            return Uuid::try_parse(id).ok().map(|id| Self::Incidents(Some(id)));
+        match (first, second, third) {
+            (Some("incidents"), Some(id), None) => {
+                return Uuid::try_parse(id).ok().map(|id| Self::Incidents(Some(id)));
+            }
+            (Some("dead-letters"), Some(sequence), None) => {
+                return sequence.parse().ok().map(|sequence| Self::DeadLetters(Some(sequence)));
+            }
+            _ => {}
         }
         match (first, second) {
             (None, None) => Some(Self::Overview),
@@ -98,6 +110,8 @@ impl Route {
                 "statement" => Some(Self::Statement),
                 "reports" => Some(Self::Reports),
                 "incidents" => Some(Self::Incidents(None)),
+                "pipeline" => Some(Self::Pipeline),
+                "dead-letters" => Some(Self::DeadLetters(None)),
                 "setup" => Some(Self::Setup),
                 "advertisers" => Some(Self::Advertisers),
                 "campaigns" => Some(Self::Campaigns),
@@ -116,6 +130,7 @@ impl Route {
     pub fn path(self) -> String {
         match self {
             Self::Incidents(Some(id)) => format!("/incidents/{id}"),
+            Self::DeadLetters(Some(sequence)) => format!("/dead-letters/{sequence}"),
             other => other.base().to_owned(),
         }
     }
@@ -129,6 +144,8 @@ impl Route {
             Self::Statement => "/statement",
             Self::Reports => "/reports",
             Self::Incidents(_) => "/incidents",
+            Self::Pipeline => "/pipeline",
+            Self::DeadLetters(_) => "/dead-letters",
             Self::Setup => "/setup",
             Self::Advertisers => "/advertisers",
             Self::Campaigns => "/campaigns",
@@ -149,6 +166,8 @@ impl Route {
             Self::Statement => words::STATEMENT,
             Self::Reports => words::REPORTS,
             Self::Incidents(_) => words::INCIDENTS,
+            Self::Pipeline => words::PIPELINE,
+            Self::DeadLetters(_) => words::DEAD_LETTERS,
             Self::Setup => words::SETUP,
             Self::Advertisers => words::ADVERTISERS,
             Self::Campaigns => words::CAMPAIGNS,
@@ -166,7 +185,7 @@ impl Route {
             Self::Overview | Self::Explore | Self::Clicks | Self::Statement | Self::Reports => {
                 Section::Clicks
             }
-            Self::Incidents(_) => Section::Operations,
+            Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) => Section::Operations,
             Self::Setup
             | Self::Advertisers
             | Self::Campaigns
@@ -187,7 +206,12 @@ impl Route {
             | Self::Statement
             | Self::Reports
             | Self::Account => true,
-            Self::Incidents(_) | Self::Advertisers | Self::Campaigns | Self::Ads => {
+            Self::Incidents(_)
+            | Self::Pipeline
+            | Self::DeadLetters(_)
+            | Self::Advertisers
+            | Self::Campaigns
+            | Self::Ads => {
                 matches!(role, Role::Ops | Role::Admin)
             }
             Self::Setup | Self::Keys | Self::Accounts | Self::Audit => role == Role::Admin,
@@ -202,6 +226,8 @@ impl Route {
             | Self::Statement
             | Self::Reports
             | Self::Incidents(_)
+            | Self::Pipeline
+            | Self::DeadLetters(_)
             | Self::Setup
             | Self::Advertisers
             | Self::Campaigns
@@ -210,6 +236,15 @@ impl Route {
             | Self::Accounts
             | Self::Audit
             | Self::Account => Bundle::Staff,
+        }
+    }
+
+    /// Whether it has no place of its own at the bottom of a phone: a menu leads there.
+    pub fn is_seldom(self) -> bool {
+        match self.section() {
+            Section::Clicks => false,
+            Section::Operations => !matches!(self, Self::Incidents(_)),
+            Section::Administration => true,
         }
     }
 
@@ -240,7 +275,7 @@ mod tests {
     #[test]
     fn every_address_of_the_server_is_a_page_and_every_page_has_one() {
         for (address, bundle) in ADDRESSES {
-            let path = address.replace("{id}", ID);
+            let path = address.replace("{id}", ID).replace("{sequence}", "7");
             let route = Route::read(&path);
             assert_eq!(route.map(Route::bundle), Some(bundle), "{address}");
             assert_eq!(route.map(Route::path).as_deref(), Some(path.as_str()), "{address}");
@@ -253,7 +288,9 @@ mod tests {
 
     #[test]
     fn other_paths_are_no_page() {
-        for path in ["/nothing", "/explore/more", "/incidents/7", "/incidents/x/y", "/Explore"] {
+        for path in
+            ["/nothing", "/explore/more", "/incidents/7", "/incidents/x/y", "/dead-letters/x", "/Explore"]
+        {
             assert_eq!(Route::read(path), None, "{path}");
         }
         assert_eq!(Route::read("/explore/"), Some(Route::Explore));
@@ -262,6 +299,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 9, 12, 5]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 11, 14, 5]);
     }
 }

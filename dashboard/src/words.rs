@@ -1,14 +1,5 @@
 //! What people read, in one place: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`] and [`reports`]. A translation is
-//! another pair of these files.
-
-mod clicks;
-mod phrases;
-mod reports;
-
-pub use clicks::*;
-pub use phrases::*;
-pub use reports::*;
+//! [`clicks`] and [`reports`]; what operators do in [`operations`] and [`pipeline`]. A translation is another set of these files.
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -16,6 +7,18 @@ macro_rules! texts {
         $(#[doc = $text] pub const $name: &str = $text;)*
     };
 }
+
+mod clicks;
+mod operations;
+mod phrases;
+mod pipeline;
+mod reports;
+
+pub use clicks::*;
+pub use operations::*;
+pub use phrases::*;
+pub use pipeline::*;
+pub use reports::*;
 
 // The frame.
 texts! {
@@ -255,9 +258,7 @@ texts! {
     ALL_CALM = "No open incidents.";
     NO_INCIDENTS = "No incidents.";
     NO_INCIDENTS_WHY = "Bursts, spikes, too much invalid traffic and delays are listed here as they happen.";
-    NO_SUCH_INCIDENT = "This incident is not in the list.";
-    NOT_OPEN = "This incident is not open any more.";
-    LOOK_IN_ALL = "Look among all incidents";
+    NO_SUCH_INCIDENT = "There is no such incident.";
     CLICKS = "Clicks";
     SAMPLE = "Clicks that the incident is about";
     NO_CLICKS = "No clicks.";

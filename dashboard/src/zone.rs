@@ -44,7 +44,11 @@ impl Zone {
 
     /// A time of the API as people read it here: `2026-11-28 19:30:05`; what can't be read stays as it is.
     pub fn stamp(&self, rfc3339: &str) -> String {
-        let Some(at_ms) = at_ms(rfc3339) else { return rfc3339.to_owned() };
+        at_ms(rfc3339).map_or_else(|| rfc3339.to_owned(), |at_ms| self.stamp_ms(at_ms))
+    }
+
+    /// The same of Unix time in milliseconds.
+    pub fn stamp_ms(&self, at_ms: i64) -> String {
         let local = LocalTime(at_ms.div_euclid(60_000) + self.ahead_minutes(at_ms));
         format!("{}:{:02}", local.to_field().replace('T', " "), at_ms.rem_euclid(60_000) / 1_000)
     }

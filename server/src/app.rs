@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::state::AdminState,
+    admin::{pipeline, state::AdminState},
     config::{Config, ServerRole},
     graphql::GraphqlState,
     health::HealthState,
@@ -101,6 +101,7 @@ impl App {
             tokio::spawn(Arc::clone(tls).follow(self.drained.clone()));
         }
         self.sessions.tracker.spawn(self.state.0.live.polled.clone().sweep(self.sessions.stop.clone()));
+        self.sessions.tracker.spawn(self.pipeline());
         if self.config.roles.contains(&ServerRole::Query) {
             let exports =
                 query::export::jobs::work(Arc::clone(&self.state.0.query), self.sessions.stop.clone());
@@ -121,6 +122,19 @@ impl App {
             serve::serve(listener, self.tls.clone(), public, limits, &self.drained),
         );
         draining.await.context("the task that drains sessions panicked")
+    }
+
+    /// Tells other servers of this one; measures the pipeline if there are operators to be answered.
+    fn pipeline(&self) -> impl Future<Output = ()> + use<> {
+        let admin = &self.state.0.admin;
+        let reporter = pipeline::Reporter::new(
+            &self.config,
+            self.intake.clone(),
+            self.sessions.clone(),
+            admin.redis.clone(),
+        );
+        let measures = self.config.roles.contains(&ServerRole::Admin).then(|| Arc::clone(admin));
+        pipeline::follow(reporter, self.intake.jetstream().clone(), measures, self.sessions.stop.clone())
     }
 
     /// Ends what goes on in the background, and closes the spool.

@@ -33,6 +33,7 @@ use sqlx::PgPool;
 pub use crate::{
     error::Error,
     letter::{DeadLetter, Summary},
+    record::Outcome,
     replay::{Refusal, Replayed},
 };
 use crate::{
@@ -169,6 +170,15 @@ impl DeadLetters {
         let claim = self.claim(database, sequence).await?;
         claim.record(&letter, actor.name, Some(reason), &Action::Dismiss).await?;
         self.delete(sequence).await
+    }
+
+    /// What was done with a letter, for those who come after another.
+    pub async fn outcome(&self, database: &PgPool, sequence: u64) -> Result<Outcome, Error> {
+        let stream = self.nats.get_stream(self.names.dead_letter_stream()).await?;
+        let generation = stream.cached_info().created;
+        let outcome =
+            record::outcome(database, &self.names.dead_letter_stream(), generation, sequence).await?;
+        outcome.ok_or(Error::NotFound)
     }
 
     /// A letter for one to deal with. One that was dealt with, and left behind by a crash, is removed.

@@ -1,8 +1,10 @@
 //! The record of what was done with dead letters: appended to, never changed, one row for each letter.
 
 use clickwire_protocol::{ids::AdvertiserId, reason::Reason};
+use serde::Serialize;
 use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{Error, letter::DeadLetter, replay::Replayed};
 
@@ -19,6 +21,46 @@ pub(crate) enum Action<'a> {
     },
     /// The message is not to be counted.
     Dismiss,
+}
+
+/// What was done with a letter, by whom and why.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DeadLetterOutcome))]
+pub struct Outcome {
+    /// `replay` or `dismiss`.
+    pub action: String,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub acted_at: OffsetDateTime,
+    /// The person.
+    pub actor: String,
+    /// Why, if a reason was given.
+    pub reason: Option<String>,
+    /// The click that it speaks of, if that can be read.
+    pub click_id: Option<Uuid>,
+    /// Whether the message was edited before it went back.
+    pub is_edited: bool,
+    /// The advertiser that an administrator said the click is of, where the message did not say so.
+    pub named_advertiser: Option<String>,
+}
+
+/// What was done with the letter at this place, if anything was.
+pub(crate) async fn outcome(
+    database: &PgPool,
+    stream: &str,
+    generation: OffsetDateTime,
+    sequence: u64,
+) -> Result<Option<Outcome>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT action, acted_at, actor, reason, click_id, edited_payload IS NOT NULL AS is_edited, named_advertiser \
+           FROM dead_letter_actions WHERE stream = $1 AND generation = $2 AND sequence = $3",
+    )
+    .bind(stream)
+    .bind(generation)
+    .bind(sequence.cast_signed())
+    .fetch_optional(database)
+    .await
 }
 
 /// A letter that nobody else deals with until this is dropped: a transaction that holds a lock on it.

@@ -24,7 +24,8 @@ pub struct Delivery {
 }
 
 /// Takes the oldest news that is due, for as long as `lease`, unless older news about the same incident still
-/// waits. News older than `retry_for` is given up.
+/// waits. News that was due longer than `retry_for` ago for the first time is given up: what a silence has held is due
+/// when the silence ends.
 ///
 /// # Errors
 /// What the database says.
@@ -37,10 +38,10 @@ pub async fn take(
         "UPDATE alert_changes AS c SET webhook_tries = webhook_tries + 1, \
            webhook_due_at = clock_timestamp() + $1 * INTERVAL '1 s' \
           WHERE seq = (SELECT seq FROM alert_changes due \
-             WHERE webhook_due_at <= clock_timestamp() AND changed_at > now() - $2 * INTERVAL '1 s' \
+             WHERE webhook_due_at <= clock_timestamp() AND greatest(changed_at, held_until) > now() - $2 * INTERVAL '1 s' \
                AND NOT EXISTS (SELECT FROM alert_changes older WHERE older.alert_id = due.alert_id \
                  AND older.seq < due.seq AND older.webhook_due_at IS NOT NULL \
-                 AND older.changed_at > now() - $2 * INTERVAL '1 s') \
+                 AND greatest(older.changed_at, older.held_until) > now() - $2 * INTERVAL '1 s') \
              ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED) \
          RETURNING seq, webhook_tries, alert_id, (alert->>'version')::bigint AS version, \
            change_document(c)::text AS document",

@@ -3,6 +3,8 @@
 //! What is news about an incident is written down by the table's own triggers, in the same
 //! transaction: whoever changes a row can neither forget nor repeat it.
 
+mod handling;
+
 use std::time::Duration;
 
 use clickwire_protocol::{
@@ -11,7 +13,8 @@ use clickwire_protocol::{
 };
 use serde_json::Value;
 use sqlx::PgConnection;
-use uuid::Uuid;
+
+pub use self::handling::{Error, acknowledge, assign, note, resolve_by_hand, silence, unsilence};
 
 /// Incidents in one statement, at most.
 const ROWS: usize = 1_000;
@@ -93,34 +96,21 @@ pub async fn resolve(
     Ok(())
 }
 
-/// Acknowledges an incident; who does so first is kept. `actor` stands in the row.
-///
-/// # Errors
-/// What the database says.
-pub async fn acknowledge(
-    connection: &mut PgConnection,
-    alert_id: Uuid,
-    actor: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "UPDATE alerts SET acknowledged_at = clock_timestamp(), acknowledged_by = $2 \
-          WHERE alert_id = $1 AND acknowledged_at IS NULL",
-    )
-    .bind(alert_id)
-    .bind(actor)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// Forgets what was over long ago.
 ///
 /// # Errors
 /// What the database says.
 pub async fn forget(connection: &mut PgConnection, kept: Kept) -> Result<(), sqlx::Error> {
     for (sql, days) in [
-        ("DELETE FROM alert_changes WHERE changed_at < now() - make_interval(days => $1)", kept.news_days),
-        ("DELETE FROM alerts WHERE resolved_at < now() - make_interval(days => $1)", kept.incidents_days),
+        (
+            "DELETE FROM alert_changes WHERE greatest(changed_at, held_until) < now() - make_interval(days => $1)",
+            kept.news_days,
+        ),
+        (
+            "DELETE FROM alerts WHERE greatest(resolved_at, silenced_until) < now() - make_interval(days => $1) \
+                AND resolved_at IS NOT NULL",
+            kept.incidents_days,
+        ),
     ] {
         sqlx::query(sql).bind(days as i32).execute(&mut *connection).await?;
     }

@@ -1,12 +1,13 @@
 //! The owners of tables: which of them the ledger alone writes, and which others do.
 
 /// The tables that this crate writes and no other: clicks and verdicts on them, what is counted from clicks, how
-/// far that is, and incidents with the news about them.
+/// far that is, and incidents with the notes and the news about them.
 ///
 /// Every other table of `migrations/` is in [`OTHERS`]; `tests/one_writer.rs` says so when one is in neither.
-pub const TABLES: [&str; 24] = [
+pub const TABLES: [&str; 25] = [
     "adjustments",
     "alert_changes",
+    "alert_notes",
     "alerts",
     "click_minutes",
     "clicks",

@@ -1,7 +1,9 @@
 //! Incidents that operations must hear of, and what is news about them.
 //!
 //! An incident has one row and one open life: it is opened when it is first seen, updated while it
-//! lasts, resolved by itself when it is over. Only the [`News`] about it is pushed.
+//! lasts, resolved by itself when it is over, or by a person. Only the [`News`] about it is pushed.
+
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -109,14 +111,76 @@ pub struct Alert {
     pub last_seen_at: String,
     /// When it was over.
     pub resolved_at: Option<String>,
+    /// The person who ended it; `None`: it ended by itself.
+    #[serde(default)]
+    pub resolved_by: Option<String>,
+    /// That person's reason.
+    #[serde(default)]
+    pub resolution: Option<String>,
     /// When somebody took notice.
     pub acknowledged_at: Option<String>,
     /// The person who took notice.
     pub acknowledged_by: Option<String>,
+    /// Since when somebody looks after it.
+    #[serde(default)]
+    pub assigned_at: Option<String>,
+    /// The person who looks after it.
+    #[serde(default)]
+    pub assigned_to: Option<String>,
+    /// When the silence on what it is about ends, if there is one: until then nobody is called because of it.
+    #[serde(default)]
+    pub silenced_until: Option<String>,
+    /// The person who ordered the silence.
+    #[serde(default)]
+    pub silenced_by: Option<String>,
+    /// That person's reason.
+    #[serde(default)]
+    pub silence_reason: Option<String>,
+    /// How many notes there are about it.
+    #[serde(default)]
+    pub note_count: i64,
     /// What was measured, by kind.
     pub details: Value,
     /// Of two copies the newer has the higher one.
     pub version: i64,
+}
+
+/// Notes about one incident, at most.
+pub const MAX_NOTES: i64 = 200;
+
+/// Days that a silence lasts, at most.
+pub const MAX_SILENCE_DAYS: i32 = 30;
+
+/// A note about an incident: some lines, not empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note(String);
+
+impl Note {
+    /// Longest note, in bytes.
+    pub const MAX_BYTES: usize = 2_000;
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Note {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        if text.is_empty() {
+            Err("Must not be empty.".to_owned())
+        } else if text.len() > Self::MAX_BYTES {
+            Err(format!("At most {} bytes.", Self::MAX_BYTES))
+        } else if text.contains(is_odd) {
+            Err("Control characters are not allowed.".to_owned())
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
 }
 
 /// What is news about an incident.
@@ -130,6 +194,14 @@ pub enum News {
     Escalated,
     /// A person took notice.
     Acknowledged,
+    /// Somebody looks after it now, or nobody does any more.
+    Assigned,
+    /// There is a new note.
+    Noted,
+    /// What it is about is silenced until another time.
+    Silenced,
+    /// The silence was lifted.
+    Unsilenced,
     /// The incident is over.
     Resolved,
 }
@@ -210,6 +282,14 @@ mod tests {
             assert_eq!(serde_json::to_value(severity).unwrap(), severity.as_str());
         }
         assert!(Severity::Warning < Severity::Critical);
+    }
+
+    #[test]
+    fn a_note_may_have_lines() {
+        assert_eq!(" first\n\tsecond ".parse::<Note>().unwrap().as_str(), "first\n\tsecond");
+        for text in ["", " \n ", "a\u{0}b", &"n".repeat(Note::MAX_BYTES + 1)] {
+            assert!(text.parse::<Note>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub enum Bundle {
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 15] = [
+pub const ADDRESSES: [(&str, Bundle); 18] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/clicks", Bundle::Staff),
@@ -21,6 +21,9 @@ pub const ADDRESSES: [(&str, Bundle); 15] = [
     ("/reports", Bundle::Staff),
     ("/incidents", Bundle::Staff),
     ("/incidents/{id}", Bundle::Staff),
+    ("/pipeline", Bundle::Staff),
+    ("/dead-letters", Bundle::Staff),
+    ("/dead-letters/{sequence}", Bundle::Staff),
     ("/setup", Bundle::Staff),
     ("/advertisers", Bundle::Staff),
     ("/campaigns", Bundle::Staff),

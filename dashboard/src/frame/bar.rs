@@ -72,17 +72,17 @@ pub(super) fn Bar(props: &Props) -> Html {
 }
 
 fn bell(open: &Open, query: &Query) -> Html {
-    let total = open.total();
+    let ringing = open.ringing();
     let tone = match open.worst() {
         Some(Severity::Critical) => "critical",
         Some(Severity::Warning) => "warning",
         None => "calm",
     };
     html! {
-        <Link class={classes!("bell", tone)} to={Place::new(Route::Incidents(None), query.carried())} label={words::bell(open.is_known, total)}>
+        <Link class={classes!("bell", tone)} to={Place::new(Route::Incidents(None), query.carried())} label={words::bell(open.is_known, ringing, open.total() - ringing)}>
             { icon("M4 11V7.2a4 4 0 0 1 8 0V11l1.2 1.5H2.8zM6.5 14h3") }
-            if open.is_known && total > 0 {
-                <span class="count" data-testid="bell">{ crate::format::count(total) }</span>
+            if open.is_known && ringing > 0 {
+                <span class="count" data-testid="bell">{ crate::format::count(ringing) }</span>
             }
         </Link>
     }

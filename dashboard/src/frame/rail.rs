@@ -24,17 +24,13 @@ pub(super) struct Props {
 #[component]
 pub(super) fn Rail(props: &Props) -> Html {
     let here = props.place.route.map(Route::base);
-    let pages = |section| {
-        let pages = Route::RAIL.into_iter();
-        let pages = pages.filter(move |route| route.section() == section && route.is_open_to(props.role));
-        pages.collect::<Vec<Route>>()
-    };
+    let open: Vec<Route> = Route::RAIL.into_iter().filter(|route| route.is_open_to(props.role)).collect();
     html! {
         <nav class="rail" aria-label={words::PAGES}>
             <div class="brand"><Logo /><span>{ words::BRAND }</span></div>
             { for Section::ALL.into_iter().map(|section| {
-                let pages = pages(section);
-                let is_seldom = section == Section::Administration;
+                let pages: Vec<Route> = open.iter().copied().filter(|route| route.section() == section).collect();
+                let is_seldom = pages.iter().all(|route| route.is_seldom());
                 html! {
                     if !pages.is_empty() {
                         <div class={classes!("rail-section", is_seldom.then_some("seldom"))}>
@@ -44,7 +40,7 @@ pub(super) fn Rail(props: &Props) -> Html {
                     }
                 }
             }) }
-            <More pages={pages(Section::Administration)} place={props.place.clone()} />
+            <More pages={open.iter().copied().filter(|route| route.is_seldom()).collect::<Vec<_>>()} place={props.place.clone()} />
         </nav>
     }
 }
@@ -84,7 +80,7 @@ fn More(props: &MoreProps) -> Html {
 fn entry(route: Route, here: Option<&str>, place: &Place) -> Html {
     let to = Place::new(route, place.query.carried());
     html! {
-        <li key={route.base()}>
+        <li key={route.base()} class={route.is_seldom().then_some("seldom")}>
             <Link {to} current={here == Some(route.base())} label={route.title()}>{ icon(sign(route)) }<span>{ route.title() }</span></Link>
         </li>
     }
@@ -98,6 +94,8 @@ fn sign(route: Route) -> &'static str {
         Route::Statement => "M3.5 2h9v12l-2-1.5-2.5 1.5-2.5-1.5-2 1.5zM6 5.5h4M6 8.5h4",
         Route::Reports => "M8 2v7.5M4.8 6.5L8 9.7l3.2-3.2M2.5 13.5h11",
         Route::Incidents(_) => "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.5v.2",
+        Route::Pipeline => "M2 8h3l2-4.5 2.5 9L11.5 8H14",
+        Route::DeadLetters(_) => "M2 4h12v8.5H2zM2 4.5l6 4.5 6-4.5",
         Route::Setup => "M8 2v12M2 8h12",
         Route::Advertisers => "M2.5 14V4L8 2l5.5 2v10M5.5 6.5h1M9.5 6.5h1M5.5 9.5h1M9.5 9.5h1M1.5 14h13",
         Route::Campaigns => "M2 6.5v3h2.5l7 3.5V3l-7 3.5zM14 7v2",

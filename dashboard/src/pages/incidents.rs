@@ -1,11 +1,13 @@
-//! `/incidents`: what an operator looks after. Open incidents are pushed; resolved ones are asked for. `j` and
+//! `/incidents`: what operators look after. Open incidents are pushed; others are asked for. `j` and
 //! `k` go through the list, `a` acknowledges.
 
 mod evidence;
+mod handling;
+mod silence;
 
 use std::rc::Rc;
 
-use clickwire_protocol::alerts::{Alert, Severity};
+use clickwire_protocol::alerts::{Alert, Kind, Severity};
 use gloo_events::EventListener;
 use uuid::Uuid;
 use wasm_bindgen::JsCast as _;
@@ -16,16 +18,17 @@ use super::{Sheet, name};
 use crate::{
     access::{Access, use_access},
     api,
-    ask::{use_mutation, use_pages},
+    ask::{use_mutation, use_pages, use_query},
     format,
     frame::View,
     http::{Method, Request},
-    incidents::Open,
+    incidents::{Open, is_silenced_now},
     kit::{Badge, Column, Drawer, Empty, Loaded, Pager, Problem, Table, Tabs, Tone, tabs, use_toast},
     query::Query,
     route::Route,
     router::{Link, Place, use_router},
-    words, zone,
+    words,
+    zone::{self, Zone},
 };
 
 /// What the page is about.
@@ -41,15 +44,17 @@ pub struct Props {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Open,
+    Silenced,
     Resolved,
     All,
 }
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Open, Self::Resolved, Self::All];
+    const ALL: [Self; 4] = [Self::Open, Self::Silenced, Self::Resolved, Self::All];
 
     fn read(text: Option<&str>) -> Self {
         match text {
+            Some("silenced") => Self::Silenced,
             Some("resolved") => Self::Resolved,
             Some("all") => Self::All,
             Some(_) | None => Self::Open,
@@ -59,6 +64,7 @@ impl Part {
     fn write(self) -> Option<String> {
         match self {
             Self::Open => None,
+            Self::Silenced => Some("silenced".to_owned()),
             Self::Resolved => Some("resolved".to_owned()),
             Self::All => Some("all".to_owned()),
         }
@@ -75,11 +81,11 @@ pub fn Incidents(props: &Props) -> Html {
     // The API lists what the push does not bring, and is asked again with every news.
     let asked = match part {
         Part::Open => None,
-        Part::Resolved => Some("resolved"),
-        Part::All => Some("all"),
+        Part::Silenced | Part::Resolved | Part::All => part.write(),
     };
-    let list =
-        use_pages::<api::Incidents>(asked.map(|state| format!("/api/v1/alerts?limit=200&state={state}")));
+    let list = use_pages::<api::Incidents>(
+        asked.as_ref().map(|state| format!("/api/v1/alerts?limit=200&state={state}")),
+    );
     {
         let (reload, asks) = (list.reload.clone(), asked.is_some());
         use_effect_with(open.version, move |_| {
@@ -114,26 +120,11 @@ pub fn Incidents(props: &Props) -> Html {
             let (router, to) = (router.clone(), at(None));
             Callback::from(move |()| router.go(to.clone()))
         };
-        let alert = chosen.map(|index| rows[index].clone());
-        let title = alert.as_ref().map_or(words::INCIDENT, |alert| words::kind(alert.kind));
+        let listed = chosen.map(|index| rows[index].clone());
+        let title = listed.as_ref().map_or(words::INCIDENT, |alert| words::kind(alert.kind));
         html! {
             <Drawer {title} {onclose} key={id.to_string()}>
-                if let Some(alert) = alert {
-                    { summary(&alert, &props.view, &access) }
-                    if alert.acknowledged_at.is_none() && alert.resolved_at.is_none() {
-                        <div class="form-end">
-                            <button type="button" class="primary" data-testid="acknowledge" disabled={mutation.is_busy}
-                                onclick={acknowledge.reform(move |_: MouseEvent| id)}>{ words::ACKNOWLEDGE }</button>
-                        </div>
-                    }
-                    <evidence::Evidence {alert} view={props.view.clone()} />
-                } else if part == Part::Open {
-                    <Empty title={words::NOT_OPEN}>
-                        <p><Link to={Place::new(Route::Incidents(Some(id)), Query { part: Part::All.write(), ..query.clone() })}>{ words::LOOK_IN_ALL }</Link></p>
-                    </Empty>
-                } else if !list.is_loading && list.failure.is_none() {
-                    <Empty title={words::NO_SUCH_INCIDENT} />
-                }
+                <Detail {id} {listed} version={open.version} view={props.view.clone()} onchanged={list.reload.clone()} />
             </Drawer>
         }
     });
@@ -144,7 +135,8 @@ pub fn Incidents(props: &Props) -> Html {
             vec![
                 html! { <Link to={at(Some(alert.alert_id))}>{ words::kind(alert.kind) }</Link> },
                 severity(alert),
-                state(alert),
+                state(alert, &zone),
+                name(alert.assigned_to.as_deref().map(words::person).unwrap_or_default()),
                 name(&subject(alert, &access)),
                 html! { words::measured(alert) },
                 html! { zone.stamp(&alert.opened_at) },
@@ -156,6 +148,7 @@ pub fn Incidents(props: &Props) -> Html {
         words::INCIDENT,
         words::SEVERITY,
         words::STATE,
+        words::ASSIGNED,
         words::SUBJECT,
         words::MEASURED,
         words::SINCE,
@@ -169,7 +162,7 @@ pub fn Incidents(props: &Props) -> Html {
     let (loaded, has_more) = match part {
         Part::Open if open.is_known => (Loaded::Yes, false),
         Part::Open => (Loaded::NotYet, false),
-        Part::Resolved | Part::All => (list.loaded(), list.has_more),
+        Part::Silenced | Part::Resolved | Part::All => (list.loaded(), list.has_more),
     };
     let actions = html! {
         <span class="soft keys">{ words::KEYS_HINT }</span>
@@ -245,12 +238,23 @@ fn severity(alert: &Alert) -> Html {
     }
 }
 
-fn state(alert: &Alert) -> Html {
-    match (&alert.resolved_at, &alert.acknowledged_by) {
+fn state(alert: &Alert, zone: &Zone) -> Html {
+    let silenced =
+        silence(alert, zone).map(|title| html! { <span {title}><Badge text={words::SILENCED} /></span> });
+    let state = match (&alert.resolved_at, &alert.acknowledged_by) {
         (Some(_), _) => html! { <Badge text={words::RESOLVED} tone={Tone::Good} /> },
         (None, Some(by)) => html! { <span title={by.clone()}><Badge text={words::SEEN} /></span> },
         (None, None) => html! { <Badge text={words::OPEN} tone={Tone::Warning} /> },
-    }
+    };
+    html! { <span class="badges">{ state }{ silenced }</span> }
+}
+
+/// The silence in force, in words.
+fn silence(alert: &Alert, zone: &Zone) -> Option<String> {
+    let until = alert.silenced_until.as_ref().filter(|_| is_silenced_now(alert))?;
+    let [by, reason] =
+        [&alert.silenced_by, &alert.silence_reason].map(|text| text.as_deref().unwrap_or_default());
+    Some(words::silenced_until(&zone.stamp(until), by, reason))
 }
 
 fn subject(alert: &Alert, access: &Access) -> String {
@@ -269,21 +273,89 @@ fn lasting(alert: &Alert) -> String {
     }
 }
 
+#[derive(Clone, PartialEq, Properties)]
+struct DetailProps {
+    id: Uuid,
+    /// As the list has it, if it has it.
+    listed: Option<Alert>,
+    /// Grows with every piece of news about any incident.
+    version: u64,
+    view: View,
+    /// Hears that the list may be another.
+    onchanged: Callback<()>,
+}
+
+/// One incident: what it is, what is done with it, what speaks for it.
+#[component]
+fn Detail(props: &DetailProps) -> Html {
+    let access = use_access();
+    let asked = use_query::<api::Incident>(Some(format!("/api/v1/alerts/{}", props.id)));
+    {
+        let reload = asked.reload.clone();
+        let is_first = use_mut_ref(|| true);
+        use_effect_with(props.version, move |_| {
+            if !is_first.replace(false) {
+                reload.emit(());
+            }
+        });
+    }
+    let told = asked.data.as_ref().map(|incident| incident.alert.clone());
+    let Some(alert) = props.listed.clone().into_iter().chain(told).max_by_key(|alert| alert.version) else {
+        return match &asked.failure {
+            Some(failure) if failure.status() == Some(404) => {
+                html! { <Empty title={words::NO_SUCH_INCIDENT} /> }
+            }
+            Some(failure) => {
+                html! { <Problem failure={failure.clone()} onretry={asked.reload.clone()} /> }
+            }
+            None => html! {},
+        };
+    };
+    let notes = asked.data.as_ref().map(|incident| incident.notes.clone());
+    let onchanged = {
+        let (onchanged, reload) = (props.onchanged.clone(), asked.reload.clone());
+        Callback::from(move |()| {
+            onchanged.emit(());
+            reload.emit(());
+        })
+    };
+    html! {
+        <>
+            { summary(&alert, &props.view, &access) }
+            <handling::Handling alert={alert.clone()} view={props.view.clone()} onchanged={onchanged.clone()} />
+            if alert.kind == Kind::DeadLetters {
+                <p><Link to={Place::new(Route::DeadLetters(None), props.view.place.query.carried())}>{ words::LOOK_AT_LETTERS }</Link></p>
+            }
+            <handling::Notes id={props.id} {notes} view={props.view.clone()} {onchanged} />
+            <evidence::Evidence {alert} view={props.view.clone()} />
+        </>
+    }
+}
+
 fn summary(alert: &Alert, view: &View, access: &Access) -> Html {
     let line = |label: &'static str, value: Html| html! { <><dt>{ label }</dt><dd>{ value }</dd></> };
     let stamp = |at: &Option<String>| at.as_ref().map(|at| view.zone.stamp(at));
     html! {
-        <dl class="facts">
+        <dl class="facts" data-testid="incident">
             { line(words::SEVERITY, severity(alert)) }
             { line(words::SUBJECT, name(&subject(alert, access))) }
             { line(words::MEASURED, html! { words::measured(alert) }) }
             { line(words::SINCE, html! { view.zone.stamp(&alert.opened_at) }) }
             { line(words::LAST_SEEN, html! { view.zone.stamp(&alert.last_seen_at) }) }
             if let Some(at) = stamp(&alert.acknowledged_at) {
-                { line(words::SEEN, html! { words::by_at(alert.acknowledged_by.as_deref().unwrap_or_default(), &at) }) }
+                { line(words::SEEN, html! { words::by_at(words::person(alert.acknowledged_by.as_deref().unwrap_or_default()), &at) }) }
+            }
+            if let Some((to, at)) = alert.assigned_to.as_ref().zip(stamp(&alert.assigned_at)) {
+                { line(words::ASSIGNED, html! { <bdi>{ words::by_at(words::person(to), &at) }</bdi> }) }
+            }
+            if let Some(silence) = silence(alert, &view.zone) {
+                { line(words::SILENCED, html! { <bdi>{ silence }</bdi> }) }
             }
             if let Some(at) = stamp(&alert.resolved_at) {
-                { line(words::RESOLVED, html! { at }) }
+                { line(words::RESOLVED, match alert.resolved_by.as_ref().zip(alert.resolution.as_ref()) {
+                    Some((by, reason)) => html! { <bdi>{ words::resolved_by(&at, by, reason) }</bdi> },
+                    None => html! { at },
+                }) }
             }
         </dl>
     }

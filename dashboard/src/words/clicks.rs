@@ -43,6 +43,7 @@ pub fn part(name: Option<&str>) -> &'static str {
     match name {
         None => super::OPEN,
         Some("resolved") => super::RESOLVED,
+        Some("silenced") => super::SILENCED,
         Some(_) => "All",
     }
 }

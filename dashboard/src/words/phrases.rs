@@ -46,13 +46,17 @@ pub fn colours(theme: Theme) -> &'static str {
     }
 }
 
-/// What the bell says.
-pub fn bell(is_known: bool, total: i64) -> String {
-    match (is_known, total) {
-        (false, _) => "Incidents".to_owned(),
+/// What the bell says: incidents that ring, and those that are open in silence.
+pub fn bell(is_known: bool, ringing: i64, silenced: i64) -> String {
+    let open = match (is_known, ringing) {
+        (false, _) => return super::INCIDENTS.to_owned(),
         (true, 0) => "No open incidents".to_owned(),
         (true, 1) => "1 open incident".to_owned(),
-        (true, total) => format!("{} open incidents", format::count(total)),
+        (true, ringing) => format!("{} open incidents", format::count(ringing)),
+    };
+    match silenced {
+        0 => open,
+        silenced => format!("{open}, {} silenced", format::count(silenced)),
     }
 }
 

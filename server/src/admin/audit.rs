@@ -28,7 +28,7 @@ const MAX_LIMIT: i64 = 1_000;
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
     /// Of one table: `accounts`, `account_tokens`, `api_keys`, `advertisers`, `campaigns`, `ads`, `fraud_rules`,
-    /// `alerts` (acknowledgements), `adjustments` (releases, by click id).
+    /// `alerts` (what people do with incidents), `adjustments` (releases, by click id).
     subject: Option<String>,
     /// Of one row.
     subject_id: Option<String>,

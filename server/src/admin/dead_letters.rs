@@ -9,7 +9,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
-use clickwire_dead_letters::{Actor, DeadLetter, PAGE_MAX, Page, Replayed};
+use clickwire_dead_letters::{Actor, DeadLetter, Outcome, PAGE_MAX, Page, Replayed};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -75,6 +75,20 @@ pub(super) async fn show(
     sequence: Result<Path<u64>, PathRejection>,
 ) -> Result<Json<DeadLetter>, Error> {
     Ok(Json(state.dead_letters.read(number(sequence)?).await?))
+}
+
+/// What was done with a dead letter, by whom and why.
+#[utoipa::path(get, path = "/{sequence}/outcome", operation_id = "show_dead_letter_outcome", tag = "operator",
+    params(("sequence" = u64, Path)),
+    responses((status = 200, body = Outcome), Refused<(
+        crate::identity::error::Scoped, openapi::Missing, crate::intake::error::Broker, crate::store::error::Database
+    )>))]
+pub(super) async fn outcome(
+    State(state): State<Arc<AdminState>>,
+    _operator: Operator,
+    sequence: Result<Path<u64>, PathRejection>,
+) -> Result<Json<Outcome>, Error> {
+    Ok(Json(state.dead_letters.outcome(&state.reading, number(sequence)?).await?))
 }
 
 /// Sends a message back to be counted.

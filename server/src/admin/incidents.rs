@@ -1,4 +1,6 @@
-//! Incidents, for operators: listed, and acknowledged by a person.
+//! Incidents, for operators: listed and shown here, changed by [`orders`].
+
+pub(super) mod orders;
 
 use std::sync::Arc;
 
@@ -19,8 +21,7 @@ use crate::{
         parameters::Parameters,
     },
     identity::access::Operator,
-    query::incidents,
-    store::database::answer,
+    query::incidents::{self, Note, Which},
 };
 
 /// Incidents in one answer, unless asked otherwise, and at most.
@@ -31,30 +32,12 @@ const MAX_LIMIT: i64 = 200;
 #[into_params(parameter_in = Query)]
 struct IncidentQuery {
     #[param(inline, required = false)]
-    state: StateFilter,
+    state: Which,
     /// 50 unless asked otherwise.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// The `next` of the page before.
     before: Option<Uuid>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "snake_case")]
-enum StateFilter {
-    #[default]
-    Open,
-    Resolved,
-    All,
-}
-
-fn state_filter(text: &str) -> Result<StateFilter, &'static str> {
-    match text {
-        "open" => Ok(StateFilter::Open),
-        "resolved" => Ok(StateFilter::Resolved),
-        "all" => Ok(StateFilter::All),
-        _ => Err("Expected open, resolved or all."),
-    }
 }
 
 /// One page, the latest opened first.
@@ -75,39 +58,56 @@ pub(super) async fn list(
     mut given: Parameters,
 ) -> Result<Json<Page>, Error> {
     let question = IncidentQuery {
-        state: given.take("state", state_filter).unwrap_or_default(),
+        state: given.take("state", str::parse).unwrap_or_default(),
         limit: given.number("limit", 1..=MAX_LIMIT),
         before: given
             .take("before", |text| Uuid::try_parse(text).map_err(|_| "Expected the `next` of a page.")),
     };
     let question = given.finish(question)?;
     let limit = question.limit.unwrap_or(LIMIT);
-    let is_resolved = match question.state {
-        StateFilter::Open => Some(false),
-        StateFilter::Resolved => Some(true),
-        StateFilter::All => None,
-    };
-    let mut data = incidents::latest(&state.reading, is_resolved, question.before, limit + 1).await?;
+    let mut data = incidents::latest(&state.reading, question.state, question.before, limit + 1).await?;
     let is_last = data.len() as i64 <= limit;
     data.truncate(limit as usize);
     let next = if is_last { None } else { data.last().map(|alert| alert.alert_id) };
     Ok(Json(Page { data, next }))
 }
 
-/// Acknowledges an incident.
-///
-/// The first acknowledgement is kept; another one does nothing.
-#[utoipa::path(post, path = "/{alert_id}/acknowledge", operation_id = "acknowledge_alert", tag = "operator",
+/// An incident with the notes about it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AlertWithNotes)]
+pub(super) struct WithNotes {
+    #[serde(flatten)]
+    alert: Alert,
+    /// The oldest first.
+    notes: Vec<Note>,
+}
+
+/// One incident with the notes about it.
+#[utoipa::path(get, path = "/{alert_id}", operation_id = "show_alert", tag = "operator",
     params(("alert_id" = Uuid, Path)),
-    responses((status = 200, body = Alert), Refused<(crate::identity::error::Scoped, openapi::Missing, crate::store::error::Record)>))]
-pub(super) async fn acknowledge(
+    responses((status = 200, body = WithNotes), Refused<(crate::identity::error::Scoped, openapi::Missing, crate::store::error::Database)>))]
+pub(super) async fn show(
     State(state): State<Arc<AdminState>>,
-    operator: Operator,
+    _operator: Operator,
     alert_id: Result<Path<Uuid>, PathRejection>,
-) -> Result<Json<Alert>, Error> {
+) -> Result<Json<WithNotes>, Error> {
     let Path(alert_id) = alert_id.map_err(|_| Error::NotFound)?;
-    let mut transaction = operator.begin(&state.writing).await?;
-    answer(clickwire_ledger::incidents::acknowledge(&mut transaction, alert_id, operator.actor())).await?;
-    answer(transaction.commit()).await?;
-    Ok(Json(incidents::find(&state.reading, alert_id).await?.ok_or(Error::NotFound)?))
+    let alert = incidents::find(&state.reading, alert_id).await?.ok_or(Error::NotFound)?;
+    Ok(Json(WithNotes { alert, notes: incidents::notes(&state.reading, alert_id).await? }))
+}
+
+/// Names of those to whom an incident can be given.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Assignees)]
+pub(super) struct Assignees {
+    /// As they stand in records.
+    #[schema(value_type = Vec<String>)]
+    data: Vec<Arc<str>>,
+}
+
+/// The operators and administrators who have an account: to them an incident can be given.
+#[utoipa::path(get, path = "/assignees", operation_id = "list_assignees", tag = "operator",
+    responses((status = 200, body = Assignees), Refused<crate::identity::error::Scoped>))]
+pub(super) async fn assignees(State(state): State<Arc<AdminState>>, _operator: Operator) -> Json<Assignees> {
+    Json(Assignees { data: state.access.directory.operators() })
 }

@@ -5,7 +5,7 @@
 //! - [`accounts`], [`keys`]: people and programs; [`catalog`]: advertisers, campaigns, ads
 //! - [`rules`]: thresholds of the fraud rules; [`verdicts`]: releases; [`dead_letters`]: what could not be read
 //! - [`schedules`]: exports that are made again and again
-//! - [`incidents`]: alerts; [`connections`]: live sessions; [`stats`]: the whole in numbers
+//! - [`incidents`]: alerts, and what is done with them; [`connections`]: live sessions; [`stats`]: the whole in numbers; [`pipeline`]: a click's way, stage by stage
 //! - [`lake`]: the catalog of the archive's tables, for engines
 //! - [`erasures`]: users who are forgotten; [`audit`]: who has changed what
 
@@ -19,6 +19,7 @@ pub(crate) mod error;
 pub(crate) mod incidents;
 pub(crate) mod keys;
 mod lake;
+pub(crate) mod pipeline;
 mod rules;
 mod schedules;
 pub(crate) mod state;
@@ -48,6 +49,7 @@ where
     let dead_letters = OpenApiRouter::default()
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::outcome))
         .routes(routes!(dead_letters::replay))
         .routes(routes!(dead_letters::dismiss));
     let accounts = OpenApiRouter::default()
@@ -79,9 +81,17 @@ where
         .routes(routes!(erasures::list, erasures::create))
         .routes(routes!(audit::list))
         .routes(routes!(stats::stats))
+        .routes(routes!(pipeline::show))
         .routes(routes!(connections::show));
-    let alerts =
-        OpenApiRouter::default().routes(routes!(incidents::list)).routes(routes!(incidents::acknowledge));
+    let alerts = OpenApiRouter::default()
+        .routes(routes!(incidents::list))
+        .routes(routes!(incidents::assignees))
+        .routes(routes!(incidents::show))
+        .routes(routes!(incidents::orders::acknowledge))
+        .routes(routes!(incidents::orders::assign))
+        .routes(routes!(incidents::orders::note))
+        .routes(routes!(incidents::orders::silence, incidents::orders::unsilence))
+        .routes(routes!(incidents::orders::resolve));
     let lake = OpenApiRouter::default()
         .routes(routes!(lake::config))
         .routes(routes!(lake::namespaces))

@@ -8,6 +8,7 @@ use clickwire_protocol::stream::Names;
 use sqlx::PgPool;
 
 use crate::{
+    admin::pipeline::Pipeline,
     identity::{access::Access, signing::Keys},
     intake::keys::ring::Ring,
     live::{Hub, state::Sessions},
@@ -34,4 +35,5 @@ pub(crate) struct AdminState {
     pub(crate) sends_reports: bool,
     pub(crate) hub: Hub,
     pub(crate) sessions: Sessions,
+    pub(crate) pipeline: Pipeline,
 }

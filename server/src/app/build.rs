@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, AppState, GRACE, States, routes};
 use crate::{
-    admin::{erasures, state::AdminState},
+    admin::{erasures, pipeline::Pipeline, state::AdminState},
     config::Config,
     graphql::GraphqlState,
     health::{Checks, HealthState, Probe},
@@ -208,6 +208,7 @@ impl Parts {
                 sends_reports: config.report_webhook_secret.is_some(),
                 hub,
                 sessions: sessions.clone(),
+                pipeline: Pipeline::default(),
             }),
             redirect: Arc::new(RedirectState { ads, addresses, enricher, click_ids, intake }),
             health: Arc::new(health),

@@ -82,6 +82,16 @@ impl Directory {
         Ok(Caller { name: Arc::clone(name), role: *role, scope: scope.clone(), account_id, credential })
     }
 
+    /// The names of those who may look after incidents, in alphabetical order.
+    pub(crate) fn operators(&self) -> Vec<Arc<str>> {
+        let held = self.held();
+        let operators =
+            held.accounts.values().filter(|account| matches!(account.role, Role::Ops | Role::Admin));
+        let mut names: Vec<_> = operators.map(|account| Arc::clone(&account.name)).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Until when a program's token is good: Unix time in milliseconds.
     pub(crate) fn token_until_ms(&self, hash: &Hash) -> Option<i64> {
         self.held().tokens.get(hash).map(|&(_, until_ms)| until_ms)

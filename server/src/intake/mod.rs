@@ -29,7 +29,10 @@ pub(crate) mod spool;
 pub(crate) mod state;
 
 use axum::extract::FromRef;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 use std::time::Duration;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -82,6 +85,7 @@ pub(crate) struct Intake {
     /// Whether posted clicks may wait in the spool, too.
     spools_posts: bool,
     losses: Losses,
+    accepted: Arc<AtomicU64>,
     publish_timeout: Duration,
     started: Instant,
     /// The drain of the spool.
@@ -110,6 +114,7 @@ impl Intake {
             spool,
             spools_posts: config.spool_posts,
             losses,
+            accepted: Arc::default(),
             publish_timeout: Duration::from_millis(config.publish_timeout_ms),
             started: Instant::now(),
             tasks,
@@ -131,7 +136,7 @@ impl Intake {
         let payload: Bytes = serde_json::to_vec(click).map_err(|error| failed(error.to_string()))?.into();
         let failure = match self.publish(click, &payload, patience, spool.is_some()).await {
             Ok(is_duplicate) => {
-                accepted();
+                self.accept();
                 return Ok(if is_duplicate { Taken::Known } else { Taken::Stored });
             }
             Err(failure) => failure,
@@ -142,7 +147,7 @@ impl Intake {
                     Waiting { click_id: click.click_id, received_at_ms: click.received_at_ms, payload };
                 match spool.add(waiting, patience).await {
                     Ok(()) => {
-                        accepted();
+                        self.accept();
                         return Ok(Taken::Spooled);
                     }
                     Err(refusal) => refusal,
@@ -215,14 +220,20 @@ impl Intake {
         self.spool.as_ref().map(Spool::state)
     }
 
+    /// Clicks that were accepted since the start.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    fn accept(&self) {
+        metrics::counter!("clickwire_clicks_accepted_total").increment(1);
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Clicks that nobody has any more, since the start.
     pub(crate) fn lost(&self) -> u64 {
         self.losses.total()
     }
-}
-
-fn accepted() {
-    metrics::counter!("clickwire_clicks_accepted_total").increment(1);
 }
 
 /// Takes clicks from programs; which programs, [`admission`] decides.

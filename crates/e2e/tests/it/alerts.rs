@@ -24,7 +24,7 @@ use crate::{
 /// What is promised, from a click's acceptance to the push.
 const SOON: Duration = Duration::from_secs(5);
 
-const SECRET: &str = "webhook-secret-of-the-tests";
+pub(super) const SECRET: &str = "webhook-secret-of-the-tests";
 
 fn click(campaign_id: &str, clicked_at_ms: i64) -> Click {
     Click {

@@ -34,10 +34,13 @@ use tokio::{
 use super::live;
 
 mod axe;
+mod dead_letters;
 mod files;
 mod flows;
+mod incidents;
 mod own;
 mod pages;
+mod pipeline;
 mod single;
 mod statement;
 

@@ -21,16 +21,16 @@ const LETTERS: &str = "/api/v1/admin/dead-letters";
 /// Longer than any wait of these tests takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn click(ad_id: &str) -> Value {
+pub(super) fn click(ad_id: &str) -> Value {
     json!({"click_id": Uuid::new_v4(), "advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": ad_id,
         "country": "DE", "device_type": "mobile", "clicked_at_ms": now_ms(), "received_at_ms": now_ms()})
 }
 
-async fn nats(stack: &Stack) -> Result<jetstream::Context> {
+pub(super) async fn nats(stack: &Stack) -> Result<jetstream::Context> {
     Ok(jetstream::new(async_nats::connect(stack.services().nats_url()).await?))
 }
 
-async fn publish(nats: &jetstream::Context, subject: &str, messages: Vec<Vec<u8>>) -> Result<()> {
+pub(super) async fn publish(nats: &jetstream::Context, subject: &str, messages: Vec<Vec<u8>>) -> Result<()> {
     for some in messages.chunks(500) {
         let sent = some.iter().map(|message| nats.publish(subject.to_owned(), message.clone().into()));
         try_join_all(try_join_all(sent).await?.into_iter().map(IntoFuture::into_future)).await?;
@@ -50,7 +50,7 @@ async fn post(server: &Server, path: &str, body: &Value) -> Result<(u16, Value)>
     Ok((status.as_u16(), serde_json::from_slice(&body).unwrap_or(Value::Null)))
 }
 
-async fn wait_for_letters(admin: &Server, number: usize) -> Result<Vec<Value>> {
+pub(super) async fn wait_for_letters(admin: &Server, number: usize) -> Result<Vec<Value>> {
     eventually(&format!("{number} dead letters"), PATIENCE, async || {
         let (_, mut page) = get(admin, "").await.ok()?;
         let letters: Vec<Value> = serde_json::from_value(page["data"].take()).ok()?;

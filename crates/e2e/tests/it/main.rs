@@ -30,6 +30,7 @@ mod gateway;
 mod graphql;
 mod hints;
 mod idempotency;
+mod incidents;
 mod ingest;
 mod isolation;
 mod keys;

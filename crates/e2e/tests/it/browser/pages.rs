@@ -28,7 +28,8 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
     let _server = stack.start_server().await?;
     let mut connection = stack.as_viewer("adv_001")?.connection();
     for (address, _) in ADDRESSES {
-        let address = address.replace("{id}", "018f6f0e-7c1a-7e2b-9d3c-4b5a69788796");
+        let address =
+            address.replace("{id}", "018f6f0e-7c1a-7e2b-9d3c-4b5a69788796").replace("{sequence}", "7");
         let (status, body) = connection.get(&address).await?;
         ensure!(status.as_u16() == 200 && body.starts_with(b"<!doctype html>"), "{address}: {status}");
     }
@@ -43,6 +44,8 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
             Stack::viewer_token("adv_001"),
             vec![
                 "/incidents",
+                "/dead-letters",
+                "/pipeline",
                 "/setup",
                 "/advertisers",
                 "/campaigns",

@@ -10,6 +10,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually, people::Person, raw};
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
@@ -427,14 +428,17 @@ async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Re
         (&*format!("GET {letters}/1"), Value::Null, 200),
         (&*format!("GET {letters}/2"), Value::Null, 200),
         (&*format!("GET {letters}/999"), Value::Null, 404),
+        (&*format!("GET {letters}/1/outcome"), Value::Null, 404),
         (&*format!("POST {letters}/1/replay"), Value::Null, 422),
         (
             &*format!("POST {letters}/1/replay"),
             json!({"payload": click.to_string(), "reason": "mended"}),
             200,
         ),
+        (&*format!("GET {letters}/1/outcome"), Value::Null, 200),
         (&*format!("POST {letters}/2/dismiss"), json!({}), 400),
         (&*format!("POST {letters}/2/dismiss"), json!({"reason": "no click"}), 204),
+        ("GET /api/v1/admin/pipeline", Value::Null, 200),
         ("GET /api/v1/alerts?state=nonsense", Value::Null, 400),
         ("POST /api/v1/alerts/nonsense/acknowledge", Value::Null, 404),
     ];
@@ -445,6 +449,27 @@ async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Re
         Some(text(&page, "/data/0/alert_id").ok()?.to_owned())
     })
     .await?;
-    caller.json(&format!("POST /api/v1/alerts/{alert_id}/acknowledge"), admin, &Value::Null, 200).await?;
+    let alert = format!("/api/v1/alerts/{alert_id}");
+    let silence = |until: &str| json!({"until": until, "reason": "known"});
+    let soon = (time::OffsetDateTime::now_utc() + Duration::from_secs(3_600)).format(&Rfc3339)?;
+    let calls = [
+        ("GET /api/v1/alerts/assignees", Value::Null, 200),
+        ("GET /api/v1/alerts/nonsense", Value::Null, 404),
+        (&*format!("POST {alert}/acknowledge"), Value::Null, 200),
+        (&*format!("POST {alert}/assign"), json!({"from": null, "to": "account:nobody"}), 400),
+        (&*format!("POST {alert}/assign"), json!({"from": null, "to": "admin"}), 200),
+        (&*format!("POST {alert}/assign"), json!({"from": null, "to": null}), 409),
+        (&*format!("POST {alert}/notes"), json!({"text": ""}), 400),
+        (&*format!("POST {alert}/notes"), json!({"text": "one\ntwo"}), 200),
+        (&*format!("POST {alert}/silence"), silence("2020-01-01T00:00:00Z"), 400),
+        (&*format!("POST {alert}/silence"), silence(&soon), 200),
+        ("GET /api/v1/alerts?state=silenced", Value::Null, 200),
+        (&*format!("DELETE {alert}/silence"), Value::Null, 200),
+        (&*format!("DELETE {alert}/silence"), Value::Null, 409),
+        (&*format!("POST {alert}/resolve"), json!({"reason": "mended"}), 200),
+        (&*format!("POST {alert}/resolve"), json!({"reason": "mended"}), 409),
+        (&*format!("GET {alert}"), Value::Null, 200),
+    ];
+    caller.all(admin, &calls).await?;
     Ok(())
 }

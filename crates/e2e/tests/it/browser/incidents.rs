@@ -1,0 +1,115 @@
+//! An incident in the hands of two operators at once, each on a page of their own.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clickwire_e2e::{Stack, eventually};
+use fantoccini::Locator;
+
+use super::{Browser, dead_letters::signed_in};
+use crate::incidents::open;
+
+/// What is promised, from a change to every page.
+const SOON: Duration = Duration::from_secs(5);
+
+async fn button(browser: &Browser, testid: &str) -> Result<()> {
+    browser.click(&format!("[data-testid={testid}]")).await
+}
+
+/// Waits until the drawer says something.
+async fn told(browser: &Browser, text: &str) -> Result<()> {
+    eventually(&format!("{text} is told"), SOON, async || {
+        let drawer = browser.client.find(Locator::Css(".drawer")).await.ok()?;
+        drawer.text().await.ok()?.contains(text).then_some(())
+    })
+    .await
+}
+
+/// Waits until the bell rings, or is silent.
+async fn rings(browser: &Browser, wanted: bool) -> Result<()> {
+    eventually(&format!("the bell rings: {wanted}"), SOON, async || {
+        let rings = browser.client.find(Locator::Css("[data-testid=bell]")).await.is_ok();
+        (rings == wanted).then_some(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_operators_look_after_an_incident_to_its_end() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let anna = signed_in(&stack, "anna@clickwire.example", "ops", "/incidents?z=UTC").await?;
+    let berta = signed_in(&stack, "berta@clickwire.example", "ops", "/incidents?z=UTC").await?;
+    open(&stack).await?;
+    for browser in [&anna, &berta] {
+        rings(browser, true).await?;
+        browser.click(".sheet-main tbody th a").await?;
+        told(browser, "No notes yet").await?;
+    }
+    // Taken by one, acknowledged by the other; both see both.
+    button(&anna, "take").await?;
+    told(&anna, "Give it back").await?;
+    told(&berta, "anna@clickwire.example, 20").await?;
+    button(&berta, "acknowledge").await?;
+    told(&anna, "berta@clickwire.example, 20").await?;
+
+    // A note of several lines.
+    berta.fill("#note", "The shop is told.\nIt mends its program.").await?;
+    button(&berta, "add-note").await?;
+    told(&anna, "The shop is told.\nIt mends its program.").await?;
+    told(&anna, "berta@clickwire.example, 20").await?;
+    let emptied = berta.run("return document.querySelector('#note').value").await?;
+    ensure!(emptied == "", "the note is still in its field: {emptied}");
+
+    // Silenced: nobody's bell rings, and the list says so.
+    button(&anna, "silence").await?;
+    anna.click("dialog [data-key='240']").await?;
+    anna.fill("#silence-reason", "the shop mends it").await?;
+    anna.is_accessible("a silence that is wanted").await?;
+    anna.screenshot("incident-silence.png", 1440, 900, "light").await?;
+    anna.click("dialog .primary").await?;
+    told(&berta, ", by anna@clickwire.example: the shop mends it").await?;
+    for browser in [&anna, &berta] {
+        rings(browser, false).await?;
+    }
+    anna.looks(&[
+        ("incident-handled-light.png", 1440, 900, "light"),
+        ("incident-handled-dark.png", 1440, 900, "dark"),
+        ("incident-handled-phone.png", 360, 780, "light"),
+    ])
+    .await?;
+    button(&berta, "lift").await?;
+    for browser in [&anna, &berta] {
+        rings(browser, true).await?;
+    }
+
+    // Given to another person.
+    berta.choose("#assignee", "account:berta@clickwire.example").await?;
+    told(&anna, "Take it").await?;
+
+    // Over by a person's hand. There are no letters any more, so it is not found again.
+    let broker = stack.broker().await?;
+    broker.get_stream(stack.names().dead_letter_stream()).await?.purge().await?;
+    button(&anna, "resolve").await?;
+    anna.fill("#resolve-reason", "the shop has mended it").await?;
+    anna.is_accessible("an end by hand").await?;
+    anna.screenshot("incident-resolve.png", 1440, 900, "dark").await?;
+    anna.click("dialog .primary").await?;
+    told(&berta, "by anna@clickwire.example: the shop has mended it").await?;
+    ensure!(
+        berta.client.find(Locator::Css("[data-testid=resolve]")).await.is_err(),
+        "it can be resolved twice"
+    );
+    for browser in [&anna, &berta] {
+        rings(browser, false).await?;
+        browser.sees("No open incidents").await?;
+    }
+    // What is over may still be noted.
+    anna.fill("#note", "Over.").await?;
+    button(&anna, "add-note").await?;
+    told(&berta, "Over.").await?;
+    berta.screenshot("incident-over.png", 1440, 900, "light").await?;
+    berta.click(".tabs a[href*='p=resolved']").await?;
+    berta.sees("Resolved").await
+}

@@ -1,0 +1,160 @@
+//! What operators read: dead letters, and what is done with incidents.
+
+// Dead letters.
+texts! {
+    DEAD_LETTERS = "Dead letters";
+    DEAD_LETTER = "Dead letter";
+    NO_DEAD_LETTERS = "No dead letters.";
+    NO_DEAD_LETTERS_WHY = "A message that can’t be counted is set aside here, with its bytes and the reason.";
+    NO_SUCH_LETTER = "There is no such dead letter.";
+    WHY = "Why";
+    DETAIL = "Detail";
+    SET_ASIDE = "Set aside";
+    STREAM_SUBJECT = "Stream subject";
+    STREAM_SEQUENCE = "Stream sequence";
+    SEQUENCE = "Number";
+    MESSAGE = "Message";
+    MESSAGE_HINT = "It can be edited before it goes back. The click keeps its ID.";
+    MESSAGE_BINARY = "The message is not text. These are its bytes in Base64:";
+    MESSAGE_INSTEAD = "Message in its place";
+    MESSAGE_INSTEAD_HINT = "A click as JSON, which is sent in place of these bytes.";
+    REPLAY = "Replay";
+    REPLAY_EDITED = "Replay the edited message";
+    RESTORE = "Restore the original";
+    REPLAY_REASON_HINT = "Optional; it is recorded with your name.";
+    REPLAYED = "The message went back to be counted.";
+    REPLAYED_AGAIN = "The message had gone back already. It is counted once.";
+    DISMISS = "Dismiss";
+    DISMISS_MORE = "Dismiss…";
+    DISMISS_TITLE = "Dismiss this dead letter?";
+    DISMISS_WHY = "Its message is not counted. The record keeps its bytes, your name and the reason.";
+    DISMISSED = "The dead letter is dismissed.";
+    DEALT_WITH = "This dead letter has been dealt with.";
+    OUTCOME = "Outcome";
+    LOOK_AT_LETTERS = "Look at the dead letters";
+}
+
+// What is done with incidents.
+texts! {
+    ASSIGNED = "Assigned to";
+    NOBODY = "Nobody";
+    TAKE = "Take it";
+    GIVE_BACK = "Give it back";
+    TAKEN = "You look after this incident now.";
+    GIVEN = "The incident is assigned.";
+    SILENCED = "Silenced";
+    SILENCE = "Silence";
+    SILENCE_MORE = "Silence…";
+    SILENCE_FOR = "For";
+    SILENCE_UNTIL = "Until";
+    SILENCE_TITLE = "Silence this?";
+    SILENCE_WHY = "Nobody is called because of this kind of incident about this subject until then, even if it ends and another is opened. What is still open then is sent then.";
+    SILENCE_SET = "It is silenced.";
+    LIFT = "Lift the silence";
+    LIFTED = "The silence is lifted.";
+    NO_TIME = "Expected a date and a time.";
+    RESOLVE = "Resolve";
+    RESOLVE_MORE = "Resolve…";
+    RESOLVE_TITLE = "Resolve this incident?";
+    RESOLVE_WHY = "It ends now. If its cause still holds, it is found again and opened as another incident.";
+    RESOLVED_TOAST = "The incident is resolved.";
+    NOTES = "Notes";
+    NO_NOTES = "No notes yet.";
+    NEW_NOTE = "New note";
+    NOTE_HINT = "For the others who look after it. It can’t be changed later.";
+    ADD_NOTE = "Add note";
+    NOTED = "The note is added.";
+}
+
+/// A person as they stand in records, without what says that it is an account.
+pub fn person(actor: &str) -> &str {
+    actor.strip_prefix("account:").unwrap_or(actor)
+}
+
+/// A length of a silence, by its minutes.
+pub fn silence_for(minutes: u32) -> String {
+    match minutes {
+        days if days.is_multiple_of(1_440) => match days / 1_440 {
+            1 => "1 day".to_owned(),
+            days => format!("{days} days"),
+        },
+        60 => "1 hour".to_owned(),
+        minutes => format!("{} hours", minutes / 60),
+    }
+}
+
+/// A silence in force.
+pub fn silenced_until(at: &str, by: &str, reason: &str) -> String {
+    format!("Until {at}, by {}: {reason}", person(by))
+}
+
+/// An end by a person's hand.
+pub fn resolved_by(at: &str, by: &str, reason: &str) -> String {
+    format!("{at}, by {}: {reason}", person(by))
+}
+
+/// By whom and when a note was written.
+pub fn note_by(author: &str, at: &str) -> String {
+    format!("{}, {at}", person(author))
+}
+
+/// Why a message can't be counted, by its code.
+pub fn letter_code(code: Option<&str>) -> String {
+    match code {
+        Some("unreadable") => "Not a click".to_owned(),
+        Some("impossible_time") => "Impossible time".to_owned(),
+        Some("too_old") => "Too old".to_owned(),
+        Some("refused") => "Refused by the database".to_owned(),
+        Some(other) => other.replace('_', " "),
+        None => super::UNKNOWN.to_owned(),
+    }
+}
+
+/// One of the letters.
+pub fn letter(sequence: u64) -> String {
+    format!("Dead letter {sequence}")
+}
+
+/// Why a message was not sent back.
+pub fn not_replayable(reason: &str) -> String {
+    format!("The message would come back: {reason}")
+}
+
+/// An administrator says whose click it is.
+pub fn names_advertiser(advertiser: &str) -> String {
+    format!(
+        "The original does not say that this click is {advertiser}’s. You say so: the reason is required, and recorded."
+    )
+}
+
+/// An operator must not say whose click it is.
+pub fn only_an_administrator(advertiser: &str) -> String {
+    format!("The original does not say that this click is {advertiser}’s. Only an administrator can say so.")
+}
+
+/// What was done with a letter.
+pub fn outcome(action: &str, is_edited: bool) -> &'static str {
+    match (action, is_edited) {
+        ("replay", true) => "Replayed, edited",
+        ("replay", false) => "Replayed",
+        _ => "Dismissed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_and_lengths_are_said_as_people_say_them() {
+        assert_eq!([person("account:anna@x.example"), person("admin")], ["anna@x.example", "admin"]);
+        assert_eq!([60, 240, 1_440, 10_080].map(silence_for), ["1 hour", "4 hours", "1 day", "7 days"]);
+    }
+
+    #[test]
+    fn a_reason_of_a_later_program_is_said_as_it_is() {
+        assert_eq!(letter_code(Some("refused")), "Refused by the database");
+        assert_eq!(letter_code(Some("of_tomorrow")), "of tomorrow");
+        assert_eq!(letter_code(None), "Unknown");
+    }
+}

@@ -1,0 +1,129 @@
+//! What operators read of the pipeline.
+
+use crate::{
+    api::{PipelineLimits, StageState},
+    format, locale,
+};
+
+texts! {
+    PIPELINE = "Pipeline";
+    STAGE_INTAKE = "Intake";
+    STAGE_STREAM = "Stream";
+    STAGE_LEDGER = "Ledger";
+    STAGE_SCREENS = "Screens";
+    STAGE_RECONCILIATION = "Reconciliation";
+    STAGE_DATABASE = "Database";
+    STAGE_LAKE = "Lake";
+    GOOD = "Good";
+    NOT_IN_USE = "Not in use";
+    ACCEPTED_PER_SECOND = "Accepted per second";
+    STORED_PER_SECOND = "Stored per second";
+    COUNTED_PER_SECOND = "Counted per second";
+    BEHIND = "Behind the clock";
+    SPOOLED = "In spools";
+    LOST = "Lost";
+    UNCOUNTED = "Not counted yet";
+    LAST_COMMIT = "Last commit";
+    SOCKETS = "Sockets";
+    WAIT_FOR_A_PERSON = "Wait for a person";
+    FULL = "Full";
+    DIFFERENCES = "Differences";
+    REPAIRED = "Repaired";
+    FINISHED = "Finished";
+    IDLE_JOBS = "Idle jobs";
+    NONE_IDLE = "None";
+    ROLLED_UP = "Hours and days";
+    IN_TIME = "In time";
+    LATE = "Behind";
+    UNREAD = "Not archived yet";
+    WAITS_FOR = "Waits for";
+    SERVERS = "Servers";
+    SERVER = "Server";
+    PARTS = "Parts";
+    BROKER = "Broker";
+    CONNECTED = "Connected";
+    NOT_CONNECTED = "Not connected";
+    SPOOL = "Spool";
+    SPOOL_NONE = "None";
+    RUNS_SINCE = "Runs since";
+    ACCEPTED = "Accepted";
+    MEASURING = "The server has just started: it measures.";
+    RULE_INTAKE = "Warning: clicks wait in spools, some were lost since a server’s start, or a server has no broker. Critical: a server can’t take clicks.";
+    RULE_DEAD_LETTERS = "Warning: one or more wait.";
+    RULE_RECONCILIATION = "Warning: it found differences. Critical: it did not repair all.";
+    RULE_DATABASE = "Warning: a job is idle, or hours and days are behind. Critical: it does not answer.";
+    RULE_LAKE = "Warning: it waits for a service.";
+}
+
+/// How a stage is.
+pub fn stage_state(state: StageState) -> &'static str {
+    match state {
+        StageState::Off => NOT_IN_USE,
+        StageState::Good => GOOD,
+        StageState::Warning => super::WARNING,
+        StageState::Critical => super::CRITICAL,
+        StageState::Unknown => super::UNKNOWN,
+    }
+}
+
+/// When a stage that is behind the clock is not as it should be.
+pub fn rule_behind(limits: &PipelineLimits) -> String {
+    format!(
+        "Warning from {} on, critical from {} on.",
+        format::age(limits.behind_warning_ms),
+        format::age(limits.behind_critical_ms)
+    )
+}
+
+/// When the stream is not as it should be.
+pub fn rule_full(limits: &PipelineLimits) -> String {
+    format!(
+        "Warning: {} % full. Critical: {} % full, or the broker does not answer.",
+        limits.full_warning_percent, limits.full_critical_percent
+    )
+}
+
+/// A time behind the clock: tenths of a second as long as it is short.
+pub fn behind(ms: i64) -> String {
+    if ms < 10_000 { format!("{} s", locale::number(ms as f64 / 1_000.0, 1)) } else { format::age(ms) }
+}
+
+/// A percentage.
+pub fn full(percent: i64) -> String {
+    format!("{percent} %")
+}
+
+/// When it was measured.
+pub fn measured_at(at: &str, every_seconds: u32) -> String {
+    format!("{at}, every {every_seconds} s")
+}
+
+/// When it was measured, if that is too long ago.
+pub fn measured_then(at: &str) -> String {
+    format!("Not up to date: as of {at}")
+}
+
+/// The highest value of the last hour.
+pub fn at_most(value: &str) -> String {
+    format!("at most {value} in the last hour")
+}
+
+/// Sessions of those that there may be.
+pub fn of_at_most(sessions: i64, max: i64) -> String {
+    format!("{} of {}", format::count(sessions), format::count(max))
+}
+
+/// Background jobs that don't do their work.
+pub fn idle_job(job: &str, state: &str) -> String {
+    format!("{job}: {state}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_behind_the_clock_are_read_at_a_glance() {
+        assert_eq!([400, 9_949, 10_000, 90_000].map(behind), ["0.4 s", "9.9 s", "10 s", "1 min"]);
+    }
+}
