@@ -2,9 +2,9 @@
 //! as English has them and in UTC.
 
 #[cfg(target_arch = "wasm32")]
-pub use browser::{number, percent, time, zone};
+pub use browser::{country, number, percent, time, zone};
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{number, percent, time, zone};
+pub use native::{country, number, percent, time, zone};
 
 /// How precise a time of day is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Precision {
 mod browser {
     use js_sys::{
         Array, Date, Function,
-        Intl::{DateTimeFormat, NumberFormat},
+        Intl::{DateTimeFormat, DisplayNames, NumberFormat},
         Object, Reflect,
     };
     use wasm_bindgen::JsValue;
@@ -38,6 +38,17 @@ mod browser {
 
     thread_local! {
         static FORMATS: Formats = Formats::new();
+        // In the language of the page's words.
+        static COUNTRIES: DisplayNames = DisplayNames::new(&Array::of1(&"en".into()), &options(&[("type", "region".into())]));
+    }
+
+    /// The name of a country by its code (ISO 3166-1 alpha-2); a code that is none is its own name.
+    pub fn country(code: &str) -> String {
+        // Anything else than two letters is an error to the browser.
+        if code.len() != 2 || !code.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+            return code.to_owned();
+        }
+        COUNTRIES.with(|countries| countries.of(code)).map_or_else(|| code.to_owned(), String::from)
     }
 
     fn options(of: &[(&str, JsValue)]) -> Object {
@@ -114,6 +125,11 @@ mod browser {
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
     use super::Precision;
+
+    /// The name of a country: its code.
+    pub fn country(code: &str) -> String {
+        code.to_owned()
+    }
 
     /// A number with at most so many decimals, up to two.
     pub fn number(value: f64, decimals: usize) -> String {

@@ -350,6 +350,7 @@ texts! {
     SHAPE = "Shape";
     BY_DIMENSION = "By";
     THEN_BY = "Then by";
+    HOURS_OF_WEEK = "Hours of the week";
     NO_SECOND = "Nothing else";
     OTHERS = "Others";
     BEFORE_TOTAL = "Period before, total";

@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod aggregator;
+mod export;
 mod fanout;
 mod ingest;
 mod latency;
@@ -30,6 +31,8 @@ pub(crate) enum Measurement {
     Aggregate(aggregate::Options),
     /// From a question to its answer, over HTTP: 30 days of some advertisers, beside other engines.
     Query(query::Options),
+    /// Clicks of a range as a file: how many a second, and what memory the server takes for it.
+    Export(export::Options),
 }
 
 pub(crate) fn run(measurement: &Measurement) -> Result<()> {
@@ -39,6 +42,7 @@ pub(crate) fn run(measurement: &Measurement) -> Result<()> {
         Measurement::Fanout(options) => fanout::run(options),
         Measurement::Aggregate(options) => aggregate::run(options),
         Measurement::Query(options) => query::run(options),
+        Measurement::Export(options) => export::run(options),
     }
 }
 

@@ -94,7 +94,7 @@ pub fn DeadLetters(props: &Props) -> Html {
             }
             <Table caption={words::DEAD_LETTERS} {columns} rows={list.rows.len()} {row} loaded={list.loaded()}
                 selected={list.rows.iter().position(|letter| Some(letter.sequence) == props.sequence)}
-                empty={html! { if list.failure.is_none() { <Empty title={words::NO_DEAD_LETTERS} text={words::NO_DEAD_LETTERS_WHY} /> } }} />
+                empty={html! { <Empty title={words::NO_DEAD_LETTERS} text={words::NO_DEAD_LETTERS_WHY} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
         </Sheet>
     }

@@ -6,6 +6,7 @@
 pub(super) mod answers;
 mod chart;
 mod filters;
+mod heat;
 mod question;
 mod rows;
 mod series;
@@ -28,7 +29,7 @@ use crate::{
     frame::{DataStatus, View},
     http,
     kit::{Empty, Loaded, Problem, Segments, Select},
-    query::{Range, Shape, short},
+    query::{Filter, Query, Range, Shape, Sort, short},
     router::use_router,
     words,
 };
@@ -71,10 +72,11 @@ pub fn Explore(props: &Props) -> Html {
         let all = campaigns.data.iter().flat_map(|page| &page.data);
         rows::Names(all.map(|campaign| (campaign.campaign_id.clone(), campaign.name.clone())).collect())
     });
-    let title = view
+    let whose = view
         .scope
         .as_ref()
         .map_or(words::ALL_ADVERTISERS.to_owned(), |id| access.advertiser_name(id.as_str()));
+    let title = title(&whose, query, &named);
     let failure = series.failure.clone().or(table.failure.clone());
     let onretry = series.reload.reform({
         let again = table.reload.clone();
@@ -110,6 +112,9 @@ pub fn Explore(props: &Props) -> Html {
                 </section>
                 <div class="explore-rows">
                     { groupings(view, &router) }
+                    if let Some(listed) = listed.as_ref().filter(|_| heat::is_of(&question.group)) {
+                        { heat::map(&listed.0.rows, question.metric) }
+                    }
                     if let Some(listed) = &listed {
                         <rows::Rows table={listed.clone()} question={question.clone()} view={view.clone()} names={named} />
                     } else if table.loaded() == Loaded::Failed {
@@ -125,6 +130,18 @@ pub fn Explore(props: &Props) -> Html {
             </div>
         </Sheet>
     }
+}
+
+/// What the page is about: an advertiser, a campaign of it, an ad of that.
+fn title(whose: &str, query: &Query, names: &rows::Names) -> String {
+    let mut title = whose.to_owned();
+    for dimension in [Dimension::CampaignId, Dimension::AdId] {
+        let is_one = |filter: &&Filter| filter.dimension == dimension && !filter.is_exclusion;
+        if let Some([value]) = query.filters.iter().find(is_one).map(|filter| filter.values.as_slice()) {
+            title = words::within(&title, &names.of(dimension, value));
+        }
+    }
+    title
 }
 
 /// How far the numbers are final.
@@ -228,10 +245,42 @@ fn groupings(view: &View, router: &crate::router::Router) -> Html {
             });
         })
     };
+    let onweek = {
+        let router = router.clone();
+        Callback::from(move |_: MouseEvent| {
+            router.change(|query| {
+                query.group = heat::GROUP.to_vec();
+                // From Monday on.
+                query.sort = Some(Sort { by: Dimension::Weekday.as_str().to_owned(), descends: false });
+            });
+        })
+    };
     html! {
         <div class="toolbar">
             <span class="inline">{ words::BY_DIMENSION }<Select id="by" label={words::BY_DIMENSION} options={first} value={chosen(0)} onchoose={on(0)} bare=true /></span>
             <span class="inline">{ words::THEN_BY }<Select id="then" label={words::THEN_BY} options={second} value={chosen(1)} onchoose={on(1)} bare=true /></span>
+            if !heat::is_of(&group) {
+                <button type="button" class="quiet" data-testid="hours-of-week" onclick={onweek}>{ words::HOURS_OF_WEEK }</button>
+            }
         </div>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_title_is_what_the_numbers_are_of() {
+        let names = rows::Names([("c1".to_owned(), "Spring sale".to_owned())].into());
+        for (query, expected) in [
+            ("", "Northwind"),
+            ("f=campaign:c1", "Northwind › Spring sale"),
+            ("f=campaign:c1&f=ad:a 1", "Northwind › Spring sale › a 1"),
+            ("f=campaign:c1,c2&f=country:DE", "Northwind"),
+            ("f=!campaign:c1", "Northwind"),
+        ] {
+            assert_eq!(title("Northwind", &Query::read(query), &names), expected, "{query}");
+        }
     }
 }

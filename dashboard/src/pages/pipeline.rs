@@ -12,7 +12,7 @@ use crate::{
     ask::{use_interval, use_query},
     clock, format,
     frame::View,
-    kit::{Badge, Column, Problem, Table, Tone},
+    kit::{Badge, Column, Loaded, Problem, Table, Tone},
     words,
 };
 
@@ -359,7 +359,7 @@ fn servers(servers: &[PipelineServer], view: &View) -> Html {
     html! {
         <div class="part">
             <h2>{ words::SERVERS }</h2>
-            <Table caption={words::SERVERS} {columns} rows={count} {row} />
+            <Table caption={words::SERVERS} {columns} rows={count} loaded={Loaded::Yes} {row} />
         </div>
     }
 }

@@ -188,6 +188,21 @@ pub fn weekday(number: &str) -> String {
     name.unwrap_or(number).to_owned()
 }
 
+/// A part of a whole, in a title.
+pub fn within(whole: &str, part: &str) -> String {
+    format!("{whole} › {part}")
+}
+
+/// A number of an hour of the week.
+pub fn in_hour(day: &str, hour: usize, number: &str, what: &str) -> String {
+    format!("{day} {hour:02}:00 to {:02}:00: {number} ({what})", hour + 1)
+}
+
+/// What a map of the week shows.
+pub fn by_hour_of_week(of: Metric) -> String {
+    format!("{} by hour of the week", metric(of))
+}
+
 /// A condition.
 pub fn filter(of: Dimension, is_exclusion: bool, values: &str) -> String {
     let not = if is_exclusion { "not " } else { "" };

@@ -3,10 +3,11 @@
 //! parameters that REST takes ([`input`]), and is answered by the same functions.
 //!
 //! - [`question`]: what can be asked; [`subscription`]: what can be watched
-//! - [`input`]: arguments as parameters; [`report`], [`click`]: answers; [`scalar`]: numbers and times
+//! - [`input`]: arguments as parameters; [`report`], [`click`], [`incident`]: answers; [`scalar`]: numbers and times
 //! - [`refused`]: errors; [`socket`]: subscriptions over a WebSocket
 
 mod click;
+mod incident;
 mod input;
 mod question;
 mod refused;

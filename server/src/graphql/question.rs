@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Object, SelectionField};
+use uuid::Uuid;
 
 use super::{
     click::{AdvertiserPage, CampaignPage, ClickPage},
+    incident::{IncidentPage, IncidentState},
     input::{ClickSearch, Given, Grouping, ReportInput, granularity},
     refused::Refused,
     report::{Breakdown, Granularity, Summary, Timeseries},
@@ -13,12 +15,16 @@ use super::{
 };
 use crate::{
     http::error::Error,
-    identity::access::Caller,
-    query::{clicks, entities, reports, state::QueryState},
+    identity::{Role, access::Caller},
+    query::{clicks, entities, incidents, reports, state::QueryState},
+    store::database::answer,
 };
 
 /// What a question counts in a document's complexity beside its fields.
 pub(super) const COST: usize = 30;
+
+/// Incidents in one answer, at most.
+const MAX_INCIDENTS: i64 = 200;
 
 /// Values of one answer, at most: each field of each row is one in memory, however often it is named. REST sends more.
 pub(super) const MAX_VALUES: usize = 250_000;
@@ -119,6 +125,32 @@ impl Query {
         let mut given = page(after, limit);
         given.add("advertiser_id", advertiser_id);
         Ok(entities::list_campaigns(state, caller, given.parameters()).await?.into())
+    }
+
+    /// Incidents, the latest opened first; for operators.
+    #[graphql(complexity = "COST + child_complexity")]
+    async fn incidents(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default_with = "IncidentState::Open")] state: IncidentState,
+        #[graphql(desc = "The `next` of the page before.")] before: Option<String>,
+        #[graphql(desc = "1 to 200; by default 50.", default_with = "Long(50)")] limit: Long,
+    ) -> Result<IncidentPage, Refused> {
+        let (query, caller) = asked(context)?;
+        if ![Role::Ops, Role::Admin].contains(&caller.role) {
+            return Err(Error::Forbidden.into());
+        }
+        let mut given = Given::default();
+        given.add("before", before);
+        given.add("limit", Some(limit.0.to_string()));
+        let mut given = given.parameters();
+        let before =
+            given.take("before", |text| Uuid::try_parse(text).map_err(|_| "Expected the `next` of a page."));
+        let limit = given.number("limit", 1..=MAX_INCIDENTS);
+        let (before, limit) = given.finish((before, limit.unwrap_or(MAX_INCIDENTS)))?;
+        let found = incidents::latest(&query.database, state.into(), before, limit + 1);
+        let found = answer(found).await?;
+        Ok(IncidentPage::of(found, usize::try_from(limit).unwrap_or_default()))
     }
 }
 

@@ -5,7 +5,7 @@
 //! it is a database of this measurement's own ([`database`]). Hours, days and their grains are stored by the ledger's
 //! task, and days of unique users folded by it.
 
-mod database;
+pub(super) mod database;
 mod engines;
 mod questions;
 
@@ -23,7 +23,8 @@ use serde::Deserialize;
 
 use self::database::Database;
 use self::engines::{ENGINES, Engines};
-use self::questions::{QUESTIONS, Question, instant};
+pub(super) use self::questions::instant;
+use self::questions::{QUESTIONS, Question};
 use super::{TemporaryFolder, aggregator::Aggregator, usage};
 use crate::deployment::Deployment;
 use crate::interrupt::Interrupt;
@@ -247,9 +248,10 @@ fn measure(options: &Options, launch: &Launch<'_>, end: i64, is_ours: bool) -> R
 }
 
 /// A server that answers questions. Dropping it stops it.
-struct QueryServer {
+pub(super) struct QueryServer {
     port: Reservation,
-    token: String,
+    pub(super) pid: u32,
+    pub(super) token: String,
     ingest_key: String,
     _metrics: Reservation,
     _supervisor: Supervisor,
@@ -259,7 +261,7 @@ struct QueryServer {
 struct Load(Child);
 
 impl QueryServer {
-    fn start(launch: &Launch<'_>) -> Result<Self> {
+    pub(super) fn start(launch: &Launch<'_>) -> Result<Self> {
         launch.steps.say("Starting a server");
         let secrets = launch.deployment.secrets()?;
         let (port, metrics) = (Port::Free.reserve("the server")?, Port::Free.reserve("the metrics")?);
@@ -285,11 +287,16 @@ impl QueryServer {
             thread::sleep(POLL_EVERY);
         }
         let (token, ingest_key) = (secrets.admin_token, secrets.ingest_key);
-        Ok(Self { port, token, ingest_key, _metrics: metrics, _supervisor: supervisor })
+        Ok(Self { port, pid, token, ingest_key, _metrics: metrics, _supervisor: supervisor })
     }
 
     fn url(&self) -> String {
-        format!("http://{}", loopback(self.port.port()))
+        format!("http://{}", self.address())
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> String {
+        loopback(self.port.port())
     }
 
     fn status_of(&self, path: &str, launch: &Launch<'_>) -> Result<u16> {

@@ -43,8 +43,19 @@ pub(super) fn busy_seconds() -> Result<f64> {
 
 /// The most memory that a process has held at a time, in MiB (proc(5), `VmHWM`).
 pub(super) fn peak_memory_mib(pid: u32) -> Result<f64> {
+    memory_mib(pid, "VmHWM:")
+}
+
+/// The memory that a process holds, in MiB (proc(5), `VmRSS`), and from here on its peak.
+pub(super) fn memory_mib_from_here(pid: u32) -> Result<f64> {
+    // 5: the peak becomes what is held now.
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+    memory_mib(pid, "VmRSS:")
+}
+
+fn memory_mib(pid: u32, name: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    let kib = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
     let kib: f64 = kib.context("the kernel does not say how much memory was used")?.parse()?;
     Ok(kib / 1024.0)
 }

@@ -14,6 +14,7 @@ use crate::{
     format,
     frame::View,
     kit::{Column, Empty, Loaded, Table},
+    locale,
     query::{Filter, Query, Sort},
     route::Route,
     router::{Link, Place, use_router},
@@ -36,11 +37,8 @@ impl Names {
             Dimension::Weekday => words::weekday(value),
             Dimension::HourOfDay => format!("{value:0>2}:00"),
             Dimension::Country if value == "ZZ" => words::UNKNOWN.to_owned(),
-            Dimension::AdId
-            | Dimension::Country
-            | Dimension::DeviceType
-            | Dimension::Os
-            | Dimension::Browser => value.to_owned(),
+            Dimension::Country => locale::country(value),
+            Dimension::AdId | Dimension::DeviceType | Dimension::Os | Dimension::Browser => value.to_owned(),
         }
     }
 }

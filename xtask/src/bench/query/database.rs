@@ -18,22 +18,22 @@ use crate::interrupt::Interrupt;
 const NAME: &str = "clickwire_bench_query";
 
 /// How statements get to a database.
-pub(super) struct Database {
+pub(in crate::bench) struct Database {
     psql: PathBuf,
-    pub(super) url: String,
+    pub(in crate::bench) url: String,
     /// Where it was made; dropped with this.
     made_on: Option<String>,
 }
 
 impl Database {
     /// A database that is there.
-    pub(super) fn at(url: &str) -> Result<Self> {
+    pub(in crate::bench) fn at(url: &str) -> Result<Self> {
         let psql = Programs::ensure(&|_| ())?.postgres_bin.join("psql");
         Ok(Self { psql, url: url.to_owned(), made_on: None })
     }
 
     /// An empty one on a server, by the URL of another of its databases.
-    pub(super) fn make(server_url: &str) -> Result<Self> {
+    pub(in crate::bench) fn make(server_url: &str) -> Result<Self> {
         let server = Self::at(server_url)?;
         let (address, parameters) = server_url.split_once('?').unwrap_or((server_url, ""));
         let (address, _) = address.rsplit_once('/').context("the database's URL names no database")?;
@@ -54,7 +54,7 @@ impl Database {
     }
 
     /// What a statement returns: a row a line, columns separated by `|`.
-    pub(super) fn value(&self, sql: &str) -> Result<String> {
+    pub(in crate::bench) fn value(&self, sql: &str) -> Result<String> {
         let output = self.psql().args(["--command", sql]).output().context("cannot run psql")?;
         if !output.status.success() {
             bail!("{sql}: {}", String::from_utf8_lossy(&output.stderr).trim());
@@ -63,7 +63,12 @@ impl Database {
     }
 
     /// Runs a script with variables.
-    pub(super) fn run(&self, script: &str, variables: &[(&str, &str)], interrupt: &Interrupt) -> Result<()> {
+    pub(in crate::bench) fn run(
+        &self,
+        script: &str,
+        variables: &[(&str, &str)],
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         // From a pipe psql reads as it goes; a failed statement ends it.
         let (reader, mut writer) = std::io::pipe()?;
         let mut psql = self.psql();
@@ -79,7 +84,7 @@ impl Database {
     }
 
     /// Writes what a query returns into a file, as CSV.
-    pub(super) fn export(&self, query: &str, file: &Path, interrupt: &Interrupt) -> Result<()> {
+    pub(in crate::bench) fn export(&self, query: &str, file: &Path, interrupt: &Interrupt) -> Result<()> {
         let output = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
         let mut psql = self.psql();
         psql.args(["--command", &format!("COPY ({query}) TO STDOUT (FORMAT csv)")]).stdout(output);

@@ -176,7 +176,7 @@ impl Question {
 }
 
 /// Unix seconds as the API and the database read them.
-pub(super) fn instant(seconds: i64) -> String {
+pub(in crate::bench) fn instant(seconds: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     at.format(&Rfc3339).unwrap_or_default()
 }

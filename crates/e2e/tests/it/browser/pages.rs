@@ -259,3 +259,45 @@ async fn what_could_not_be_loaded_is_not_said_to_be_nothing() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_map_of_the_week_sums_up_to_the_total() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    furnish(&stack).await?;
+    let browser = Browser::start().await?;
+    browser.visit(&stack, "/explore?r=7d&z=Asia/Tokyo", &Stack::viewer_token("adv_001")).await?;
+    browser.click("[data-testid=hours-of-week]").await?;
+    // The numbers of hours may have grown between two answers; an answer is one.
+    let sums = "const number = element => Number(element.dataset.value); \
+                const cells = [...document.querySelectorAll('[data-testid=heat] td[data-value]')].map(number); \
+                const total = document.querySelector('[data-testid=total-clicks][data-value]'); \
+                if (cells.length != 168 || !total || document.querySelector('.asking')) return null; \
+                return [cells.reduce((a, b) => a + b), number(total), cells.filter(Boolean).length, \
+                        document.querySelectorAll('.explore-rows tbody tr').length]";
+    let [sum, total, hours, rows] = eventually("the map is there", Duration::from_secs(10), async || {
+        serde_json::from_value::<[i64; 4]>(browser.run(sums).await.ok()?).ok()
+    })
+    .await?;
+    ensure!(sum == total && total > 0, "{sum} of {total}");
+    ensure!(hours == rows && (1..=2).contains(&hours), "{hours} hours, {rows} rows: an hour of history");
+    let address = browser.client.current_url().await?;
+    ensure!(address.query().is_some_and(|query| query.contains("by=weekday,hour")), "{address}");
+    browser
+        .looks(&[
+            ("week-light.png", 1440, 900, "light"),
+            ("week-dark.png", 1440, 900, "dark"),
+            ("week-phone.png", 390, 844, "light"),
+        ])
+        .await?;
+    // A campaign of it has its own title, and countries their names.
+    browser.visit(&stack, "/explore?by=country&f=campaign:camp_001", &Stack::viewer_token("adv_001")).await?;
+    browser.client.wait().for_element(Locator::Css(".explore-rows tbody th a")).await?;
+    let title = browser.client.find(Locator::Css("main h1")).await?.text().await?;
+    ensure!(title.matches(" › ").count() == 1 && !title.contains("camp_001"), "{title}");
+    let names = "return [...document.querySelectorAll('.explore-rows tbody th')].map(cell => cell.innerText)";
+    let names: Vec<String> = serde_json::from_value(browser.run(names).await?)?;
+    ensure!(!names.is_empty() && names.iter().all(|name| name.len() > 2), "{names:?}");
+    browser.screenshot("campaign-countries.png", 1440, 900, "light").await
+}

@@ -1,0 +1,175 @@
+//! Clicks of a range as a file: rows a second and the server's memory, by format, and for a client that reads slowly.
+//!
+//! The statements that fill the ledger are in a file of SQL here, and write what the ledger alone writes elsewhere: it
+//! is a database of this measurement's own.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, ensure};
+use clickwire_services::{Folder, Services};
+
+use super::{
+    TemporaryFolder,
+    query::{QueryServer, database::Database, instant},
+    usage,
+};
+use crate::deployment::Deployment;
+use crate::interrupt::Interrupt;
+use crate::steps::{Steps, print};
+use crate::up::{self, launch::Launch};
+
+/// What to measure.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Clicks in the ledger, of one advertiser within a week.
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1_000..=50_000_000))]
+    rows: u32,
+}
+
+const DAY: i64 = 86_400;
+const DAYS: i64 = 7;
+
+/// Formats in any number of rows; a workbook has a million at most.
+const FORMATS: [&str; 4] = ["csv", "ndjson", "parquet", "arrow"];
+
+/// A client that reads slowly waits so long after each piece, for so long in all.
+const SLOW_PAUSE: Duration = Duration::from_millis(200);
+const SLOW_FOR: Duration = Duration::from_secs(20);
+
+/// No piece of an answer may take longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(super) fn run(options: &Options) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let steps = Steps::start();
+    up::build(&up::PACKAGES, &steps, &interrupt)?;
+    let folder = TemporaryFolder::new()?;
+    let deployment = Deployment::locate(Some(folder.0.clone()))?;
+    deployment.create()?;
+    let services = clickwire_services::Options {
+        folder: Folder::Temporary,
+        ..clickwire_services::Options::persistent(folder.0.clone())
+    };
+    let services = Services::start(&services, &|step| steps.say(step))?;
+    let launch =
+        Launch { deployment: &deployment, services: &services, steps: &steps, interrupt: &interrupt };
+    let database = Database::at(services.database_url())?;
+    launch.migrate(false)?;
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
+    let (first, end) = (now - now.rem_euclid(DAY) - DAYS * DAY, now - now.rem_euclid(DAY));
+    steps.say(&format!("Filling in {} clicks", options.rows));
+    let a_day = (i64::from(options.rows) / DAYS).to_string();
+    for from in (first..end).step_by(DAY as usize) {
+        let variables = [("from", &*instant(from)), ("clicks", &*a_day)];
+        database.run(include_str!("export/clicks.sql"), &variables, &interrupt)?;
+    }
+    database.run("VACUUM (ANALYZE) clicks;", &[], &interrupt)?;
+    let rows: u64 = database.value("SELECT count(*) FROM clicks")?.parse()?;
+    let server = QueryServer::start(&launch)?;
+    print(&format!(
+        "\n{}; {rows} clicks; PostgreSQL {}",
+        usage::machine(),
+        database.value("SHOW server_version")?
+    ));
+    print(
+        "\n| format | MB | s | rows/s | first byte, s | server, µs a row | more memory, MiB |\n|---|---|---|---|---|---|---|",
+    );
+    for format in FORMATS {
+        interrupt.check()?;
+        let path = format!(
+            "/api/v1/exports/clicks?advertiser_id=adv_001&format={format}&start_time={}&end_time={}",
+            instant(first),
+            instant(end)
+        );
+        let (cpu, memory) = (usage::cpu_seconds(server.pid)?, usage::memory_mib_from_here(server.pid)?);
+        let began = Instant::now();
+        let file = download(&server, &path, None)?;
+        let seconds = began.elapsed().as_secs_f64();
+        let more = usage::peak_memory_mib(server.pid)? - memory;
+        let cpu = (usage::cpu_seconds(server.pid)? - cpu) * 1e6 / rows as f64;
+        let lines = if format == "csv" { rows + 1 } else { rows };
+        ensure!(
+            !["csv", "ndjson"].contains(&format) || file.lines == lines,
+            "{format}: {} lines, not {lines}",
+            file.lines
+        );
+        print(&format!(
+            "| {format} | {:.0} | {seconds:.0} | {:.0} | {:.1} | {cpu:.1} | {more:.0} |",
+            file.bytes as f64 / 1e6,
+            rows as f64 / seconds,
+            file.first_after.as_secs_f64(),
+        ));
+    }
+    steps.say("A client reads slowly, and goes away");
+    let path = format!(
+        "/api/v1/exports/clicks?advertiser_id=adv_001&format=csv&start_time={}&end_time={}",
+        instant(first),
+        instant(end)
+    );
+    let memory = usage::memory_mib_from_here(server.pid)?;
+    let read = download(&server, &path, Some(SLOW_FOR))?;
+    let more = usage::peak_memory_mib(server.pid)? - memory;
+    thread::sleep(Duration::from_secs(2));
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%exported%' AND pid <> pg_backend_pid() AND state <> 'idle'";
+    print(&format!(
+        "\nA client that has read {:.0} MB in {:.0} s: {more:.0} MiB more; 2 s after it went, {} statements of it are left",
+        read.bytes as f64 / 1e6,
+        SLOW_FOR.as_secs_f64(),
+        database.value(left)?,
+    ));
+    drop(server);
+    services.stop();
+    Ok(())
+}
+
+/// What came.
+struct Downloaded {
+    bytes: u64,
+    lines: u64,
+    /// When the body began.
+    first_after: Duration,
+}
+
+/// Reads an answer to its end and throws it away; with a limit slowly, and only for so long.
+fn download(server: &QueryServer, path: &str, slowly_for: Option<Duration>) -> Result<Downloaded> {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(server.address())?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    // HTTP/1.0: the body comes as it is, and ends with the connection (RFC 9112, section 6.3).
+    write!(
+        stream,
+        "GET {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        server.address(),
+        server.token
+    )?;
+    let mut reader = BufReader::with_capacity(1 << 18, stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    ensure!(line.contains(" 200 "), "{path}: {}", line.trim());
+    while !line.trim().is_empty() {
+        line.clear();
+        reader.read_line(&mut line).context("no answer")?;
+    }
+    let mut came = Downloaded { bytes: 0, lines: 0, first_after: Duration::ZERO };
+    let mut piece = vec![0; 1 << 18];
+    loop {
+        let length = reader.read(&mut piece)?;
+        if length == 0 {
+            return Ok(came);
+        }
+        if came.bytes == 0 {
+            came.first_after = began.elapsed();
+        }
+        came.bytes += length as u64;
+        came.lines += piece[..length].iter().filter(|&&byte| byte == b'\n').count() as u64;
+        if let Some(limit) = slowly_for {
+            thread::sleep(SLOW_PAUSE);
+            if began.elapsed() > limit {
+                return Ok(came);
+            }
+        }
+    }
+}
