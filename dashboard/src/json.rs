@@ -21,7 +21,7 @@ pub fn laid_out(text: &str) -> Option<String> {
         match c {
             ' ' | '\n' | '\r' | '\t' => {}
             '{' | '[' => {
-                while rest.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+                while rest.next_if(char::is_ascii_whitespace).is_some() {}
                 out.push(c);
                 match rest.next_if(|c| matches!(c, '}' | ']')) {
                     Some(end) => out.push(end),

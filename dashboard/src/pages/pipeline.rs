@@ -297,7 +297,7 @@ fn tile(shown: Tile, history: &[PipelinePoint]) -> Html {
                 <Badge text={words::stage_state(shown.state)} tone={tone(shown.state)} />
             </div>
             if shown.state != StageState::Off {
-                { for shown.measures.into_iter().map(|measure| self::measure(measure, history)) }
+                { for shown.measures.iter().map(|measure| self::measure(measure, history)) }
                 if !shown.facts.is_empty() {
                     <dl class="facts">{ for shown.facts.into_iter().map(|(label, value)| html! { <><dt>{ label }</dt><dd>{ value }</dd></> }) }</dl>
                 }
@@ -307,7 +307,7 @@ fn tile(shown: Tile, history: &[PipelinePoint]) -> Html {
     }
 }
 
-fn measure(measure: Measure, history: &[PipelinePoint]) -> Html {
+fn measure(measure: &Measure, history: &[PipelinePoint]) -> Html {
     let points: Vec<(i64, Option<f64>)> =
         history.iter().map(|point| (point.at_ms, (measure.of)(point))).collect();
     let now = measure.now.map(measure.text);
