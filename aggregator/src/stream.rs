@@ -19,8 +19,9 @@ use crate::{
     health::{Health, Service},
 };
 
-/// A connection whose other end is gone without a word is noticed after a few of these.
-const PING_EVERY: Duration = Duration::from_secs(2);
+/// A connection is given up when three of these in a row are not answered: its other end is gone without a word. A wire
+/// that takes a second each way is only slow.
+const PING_EVERY: Duration = Duration::from_secs(3);
 
 /// Longest message that the broker takes; the longest click is a tenth of it. A dead letter is a
 /// message and some headers, and must fit into what the broker takes at all (1 MiB by default).

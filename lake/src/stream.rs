@@ -27,8 +27,9 @@ use crate::{
     health::{Health, Service},
 };
 
-/// A connection whose other end is gone without a word is noticed after a few of these.
-const PING_EVERY: Duration = Duration::from_secs(2);
+/// A connection is given up when three of these in a row are not answered: its other end is gone without a word. A wire
+/// that takes a second each way is only slow.
+const PING_EVERY: Duration = Duration::from_secs(3);
 
 /// How long one request for messages waits for more.
 const PULL_FOR: Duration = Duration::from_secs(1);

@@ -46,8 +46,9 @@ use crate::config::Config;
 /// Publishes waiting for the broker's acknowledgement, at most; further ones wait for their turn.
 const MAX_IN_FLIGHT: usize = 4_096;
 
-/// A connection whose other end is gone without a word is noticed after a few of these.
-const PING_EVERY: Duration = Duration::from_secs(2);
+/// A connection is given up when three of these in a row are not answered: its other end is gone without a word. A wire
+/// that takes a second each way is only slow.
+const PING_EVERY: Duration = Duration::from_secs(3);
 
 /// Why it is not known whether the broker has a click.
 #[derive(Debug, ThisError)]
