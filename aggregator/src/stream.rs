@@ -19,10 +19,6 @@ use crate::{
     health::{Health, Service},
 };
 
-/// A connection is given up when three of these in a row are not answered: its other end is gone without a word. A wire
-/// that takes a second each way is only slow.
-const PING_EVERY: Duration = Duration::from_secs(3);
-
 /// Longest message that the broker takes; the longest click is a tenth of it. A dead letter is a
 /// message and some headers, and must fit into what the broker takes at all (1 MiB by default).
 const MESSAGE_MAX_BYTES: i32 = 64 << 10;
@@ -63,7 +59,6 @@ pub(crate) async fn connect(config: &Config, health: &Arc<Health>) -> anyhow::Re
         .name("clickwire-aggregator")
         .retry_on_initial_connect()
         .max_reconnects(None)
-        .ping_interval(PING_EVERY)
         .event_callback(move |event| {
             tracing::debug!(%event, "broker");
             match &event {

@@ -253,8 +253,8 @@ impl Paged for crate::api::Entries {
     }
 }
 
-impl Paged for crate::api::DeadLetters {
-    type Row = crate::api::DeadLetter;
+impl Paged for clickwire_protocol::dead_letters::Page {
+    type Row = clickwire_protocol::dead_letters::Summary;
     const CURSOR: &'static str = "after";
 
     fn rows(&self) -> &[Self::Row] {

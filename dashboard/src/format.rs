@@ -8,8 +8,8 @@ pub fn count(n: i64) -> String {
 }
 
 /// The size of a file: `950 B`, `1.5 kB`, `20 MB`.
-pub fn bytes(n: i64) -> String {
-    let (scaled, unit) = match n as f64 {
+pub fn bytes(n: f64) -> String {
+    let (scaled, unit) = match n {
         value @ 1e9.. => (value / 1e9, "GB"),
         value @ 1e6.. => (value / 1e6, "MB"),
         value @ 1e3.. => (value / 1e3, "kB"),

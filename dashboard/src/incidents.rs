@@ -315,27 +315,10 @@ pub(crate) mod tests {
 
     pub(crate) fn alert(number: u128, severity: Severity) -> Alert {
         Alert {
-            alert_id: Uuid::from_u128(number),
-            kind: Kind::FraudRate,
-            subject: "camp_001".into(),
-            advertiser_id: None,
-            campaign_id: None,
-            severity,
             opened_at: format!("2026-11-28T10:00:{number:02}Z"),
             last_seen_at: "2026-11-28T10:05:00Z".into(),
-            resolved_at: None,
-            acknowledged_at: None,
-            acknowledged_by: None,
-            resolved_by: None,
-            resolution: None,
-            assigned_at: None,
-            assigned_to: None,
-            silenced_until: None,
-            silenced_by: None,
-            silence_reason: None,
-            note_count: 0,
             details: json!({"clicks": 100, "invalid": 31}),
-            version: 1,
+            ..Alert::bare(Uuid::from_u128(number), Kind::FraudRate, "camp_001", severity)
         }
     }
 

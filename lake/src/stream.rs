@@ -27,10 +27,6 @@ use crate::{
     health::{Health, Service},
 };
 
-/// A connection is given up when three of these in a row are not answered: its other end is gone without a word. A wire
-/// that takes a second each way is only slow.
-const PING_EVERY: Duration = Duration::from_secs(3);
-
 /// How long one request for messages waits for more.
 const PULL_FOR: Duration = Duration::from_secs(1);
 
@@ -50,7 +46,6 @@ pub(crate) async fn connect(config: &Config, health: &Arc<Health>) -> anyhow::Re
         .name("clickwire-lake")
         .retry_on_initial_connect()
         .max_reconnects(None)
-        .ping_interval(PING_EVERY)
         .event_callback(move |event| {
             if event == Event::Disconnected {
                 health.waiting_for(Service::Broker, &"not connected");

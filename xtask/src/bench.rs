@@ -15,8 +15,15 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use clickwire_services::{Folder, Options, Services};
 
-use crate::{status::Status, steps::print};
+use crate::{
+    deployment::Deployment,
+    interrupt::Interrupt,
+    status::Status,
+    steps::{Steps, print},
+    up::launch::Launch,
+};
 
 /// What to measure.
 #[derive(clap::Subcommand)]
@@ -61,6 +68,33 @@ fn processes(status: &Status) -> Result<Vec<(&'static str, f64)>> {
         .filter_map(|(name, pid)| Some((name, usage::cpu_seconds(pid?))))
         .map(|(name, cpu)| Ok((name, cpu?)))
         .collect()
+}
+
+/// What a measurement stands on: services of its own, with their data and the deployment's in a folder that goes with it.
+struct Stand {
+    // Stopped before the folder is removed.
+    services: Services,
+    deployment: Deployment,
+    folder: TemporaryFolder,
+}
+
+impl Stand {
+    /// Starts them as `up` has them, so that what the broker acknowledges is on the disk, but for what `change` says.
+    fn start(steps: &Steps, change: impl FnOnce(&mut Options)) -> Result<Self> {
+        let folder = TemporaryFolder::new()?;
+        let deployment = Deployment::locate(Some(folder.0.clone()))?;
+        deployment.create()?;
+        let mut options = Options::persistent(folder.0.clone());
+        options.folder = Folder::Temporary;
+        change(&mut options);
+        let services = Services::start(&options, &|step| steps.say(step))?;
+        Ok(Self { services, deployment, folder })
+    }
+
+    /// How programs are started on them.
+    fn launch<'a>(&'a self, steps: &'a Steps, interrupt: &'a Interrupt) -> Launch<'a> {
+        Launch { deployment: &self.deployment, services: &self.services, steps, interrupt }
+    }
 }
 
 /// A folder that is removed in the end.

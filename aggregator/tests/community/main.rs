@@ -5,6 +5,7 @@
 //! Beside the roll-ups stand the plain views that the Apache licence had, made by the same migration:
 //! always right, so what both say can be compared.
 
+mod asked;
 mod erasure;
 mod migration;
 mod pglite;
@@ -29,15 +30,12 @@ use clickwire_ledger::{
     schema::{self, COMPRESSION_DAYS},
     timescaledb,
 };
-use clickwire_load::http::Server;
 use clickwire_protocol::{MINUTE_MS, analytics::Aggregate, counts::Disposition, times::UnixMs};
-use clickwire_services::Port;
 use sqlx::PgPool;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
+    asked::Asked,
     fixture::click,
     pglite::{Database, run_policy},
 };
@@ -275,39 +273,14 @@ async fn the_api_answers_the_same_by_every_granularity() {
     installed.count(&[start, start + 9 * HOUR_MS, start + DAY_MS, now - HOUR_MS, now]).await.unwrap();
     installed.roll_up(now - DAY_MS).await.unwrap();
     installed.count(&[now]).await.unwrap();
-    // There is one connection: the server has it now, for questions. What such a connection asks for at its
-    // start the one session ignores, so it is told before to look where the server's look first.
-    sqlx::query("SET search_path = tenants, public").execute(&installed.database).await.unwrap();
-    installed.database.close().await;
-
-    let port = Port::Free.reserve("the server").unwrap();
-    let listener = TcpListener::bind(("127.0.0.1", port.port())).await.unwrap();
-    let metrics = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let token = "token-of-the-community-test";
-    // Everything else is away, which these questions don't need.
-    let config = clickwire_server::config::Config::parse_from([
-        "clickwire-server",
-        "--database-url=postgres://nobody@127.0.0.1:1/nothing",
-        "--reader-database-url",
-        &installed._server.url,
-        "--database-connections=1",
-        "--nats-url=nats://127.0.0.1:1",
-        "--redis-url=redis://127.0.0.1:1",
-        "--spool=off",
-        "--ingest-keys=key-of-the-community-test",
-        "--ip-hash-key=key-of-the-community-test",
-        &format!("--admin-token={token}"),
-    ]);
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(clickwire_server::run(config, listener, metrics, stop.clone()));
-    let server = Server::new(&format!("http://127.0.0.1:{}", port.port()), token).unwrap();
+    let asked = Asked::start(&installed._server.url, &installed.database).await.unwrap();
     let start = OffsetDateTime::from_unix_timestamp(start / 1_000).unwrap().format(&Rfc3339).unwrap();
     for (granularity, buckets) in [("minute", 5), ("hour", 5), ("day", 3)] {
         let path = format!(
             "/api/v1/analytics/aggregate?advertiser_id=adv_001&granularity={granularity}&start_time={start}\
              &group_by=campaign_id&country=ZZ"
         );
-        let (status, body) = server.connection().get(&path).await.unwrap();
+        let (status, body) = asked.server.connection().get(&path).await.unwrap();
         assert_eq!(status, 200, "{granularity}: {}", String::from_utf8_lossy(&body));
         let answer: Aggregate = serde_json::from_slice(&body).unwrap();
         assert_eq!(answer.total_clicks, 6, "{granularity}");
@@ -315,8 +288,7 @@ async fn the_api_answers_the_same_by_every_granularity() {
         assert!((buckets..=buckets + 1).contains(&answer.data.len()), "{granularity}: {answer:?}");
         assert!(answer.data.iter().all(|row| row.campaign_id.as_deref() == Some("camp_001")));
     }
-    stop.cancel();
-    running.await.unwrap().unwrap();
+    asked.stop().await.unwrap();
 }
 
 #[tokio::test]

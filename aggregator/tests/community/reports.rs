@@ -1,29 +1,15 @@
 //! The same questions about the same minutes have the same answers under both licences.
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use clickwire_ledger::schema;
-use clickwire_load::http::Server;
 use clickwire_protocol::times::UnixMs;
-use clickwire_services::{Options, Port, Services};
+use clickwire_services::{Options, Services};
 use serde_json::Value;
 use sqlx::PgPool;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use crate::{pglite, roll_up};
+use crate::{asked::Asked, pglite, roll_up};
 
-/// Minutes of three weeks around the end of summer time in Europe and in America: the same wherever they are made.
-const MINUTES: &str = "\
-    INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, \
-                               valid, duplicate, givt, sivt, test, defective) \
-    SELECT bucket, 'adv_00' || 1 + n % 2, 'camp_00' || 1 + n % 3, 'ad_00' || 1 + n % 5, \
-           (ARRAY['DE', 'FR', 'US'])[1 + n % 3], (ARRAY['mobile', 'desktop'])[1 + n % 2], \
-           n % 7, n % 3, n % 2, n % 5 / 4, n % 11 / 10, n % 13 / 12 \
-      FROM generate_series('2026-10-18T00:00Z'::timestamptz, '2026-11-08T00:00Z', '7 min') AS bucket \
-     CROSS JOIN LATERAL (SELECT (extract(epoch FROM bucket)::bigint / 60 * part * 7919 % 100003)::int AS n \
-                           FROM generate_series(1, 2) AS part) AS random \
-    ON CONFLICT DO NOTHING";
+const MINUTES: &str = include_str!("../../../crates/ledger/src/fixture/minutes.sql");
 
 /// 4 November 2026, 10:00 UTC: what is before it is stored as hours and days, what is behind it is not.
 const STORED_BEFORE: i64 = 1_793_786_400_000;
@@ -64,30 +50,10 @@ fn questions() -> Vec<String> {
 /// What the server's code answers about a database that has the minutes. `database` is closed: there may be one
 /// connection.
 async fn answers(url: &str, database: PgPool, questions: &[String]) -> anyhow::Result<Vec<Value>> {
-    sqlx::query(MINUTES).execute(&database).await?;
+    sqlx::raw_sql(MINUTES).execute(&database).await?;
     roll_up(&database, UnixMs(STORED_BEFORE)).await?;
-    sqlx::query("SET search_path = tenants, public").execute(&database).await?;
-    database.close().await;
-    let port = Port::Free.reserve("the server")?;
-    let listener = TcpListener::bind(("127.0.0.1", port.port())).await?;
-    let metrics = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let token = "token-of-the-community-test";
-    let config = clickwire_server::config::Config::parse_from([
-        "clickwire-server",
-        "--database-url=postgres://nobody@127.0.0.1:1/nothing",
-        "--reader-database-url",
-        url,
-        "--database-connections=1",
-        "--nats-url=nats://127.0.0.1:1",
-        "--redis-url=redis://127.0.0.1:1",
-        "--spool=off",
-        "--ingest-keys=key-of-the-community-test",
-        "--ip-hash-key=key-of-the-community-test",
-        &format!("--admin-token={token}"),
-    ]);
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(clickwire_server::run(config, listener, metrics, stop.clone()));
-    let mut connection = Server::new(&format!("http://127.0.0.1:{}", port.port()), token)?.connection();
+    let asked = Asked::start(url, &database).await?;
+    let mut connection = asked.server.connection();
     let mut answers = Vec::new();
     for question in questions {
         let (status, body) = connection.get(&format!("/api/v1/analytics/{question}")).await?;
@@ -96,8 +62,7 @@ async fn answers(url: &str, database: PgPool, questions: &[String]) -> anyhow::R
         answer.as_object_mut().and_then(|answer| answer.remove("query_time_ms")).context("no time")?;
         answers.push(answer);
     }
-    stop.cancel();
-    running.await??;
+    asked.stop().await?;
     Ok(answers)
 }
 

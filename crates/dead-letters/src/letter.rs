@@ -10,7 +10,10 @@ use async_nats::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use clickwire_protocol::ids::{AdId, AdvertiserId};
+use clickwire_protocol::{
+    dead_letters::Summary,
+    ids::{AdId, AdvertiserId},
+};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
@@ -29,29 +32,6 @@ const SEQUENCE: &str = "Clickwire-Sequence";
 
 /// Characters of a reason that are kept.
 const REASON_CHARACTERS: usize = 500;
-
-/// What is known of a letter beside its message. What its headers don't say, since somebody else
-/// put it there, is `None`.
-#[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DeadLetterSummary))]
-pub struct Summary {
-    /// Names the letter.
-    pub sequence: u64,
-    /// Why it can't be counted; a stable code for programs.
-    pub code: Option<String>,
-    /// Why it can't be counted; for people.
-    pub reason: Option<String>,
-    /// Its subject on the stream of clicks.
-    pub subject: Option<String>,
-    /// Its sequence number on the stream of clicks.
-    pub stream_sequence: Option<u64>,
-    /// When it was set aside; RFC 3339.
-    pub stored_at: String,
-    /// Length of the message.
-    pub size_bytes: usize,
-    /// The click that it speaks of, if that can be read.
-    pub click_id: Option<Uuid>,
-}
 
 /// A letter with its message.
 #[derive(Clone, Debug, Serialize)]

@@ -26,16 +26,14 @@ use async_nats::{
     jetstream::{Context, stream::Stream},
 };
 use bytes::Bytes;
-use clickwire_protocol::{reason::Reason, stream::Names};
-use serde::Serialize;
+use clickwire_protocol::{
+    dead_letters::{Page, Replayed},
+    reason::Reason,
+    stream::Names,
+};
 use sqlx::PgPool;
 
-pub use crate::{
-    error::Error,
-    letter::{DeadLetter, Summary},
-    record::Outcome,
-    replay::{Refusal, Replayed},
-};
+pub use crate::{error::Error, letter::DeadLetter, record::Outcome, replay::Refusal};
 use crate::{
     message::Unprocessable,
     record::{Action, Claim},
@@ -58,16 +56,6 @@ pub struct Actor<'a> {
     pub name: &'a str,
     /// May say whose click it is where the message does not.
     pub is_administrator: bool,
-}
-
-/// Some of the letters, the oldest first.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DeadLetterPage))]
-pub struct Page {
-    /// The letters.
-    pub data: Vec<Summary>,
-    /// Where the next page begins: `after` this sequence number. `None`: there are no more.
-    pub next: Option<u64>,
 }
 
 impl DeadLetters {

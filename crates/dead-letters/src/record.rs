@@ -1,12 +1,12 @@
 //! The record of what was done with dead letters: appended to, never changed, one row for each letter.
 
-use clickwire_protocol::{ids::AdvertiserId, reason::Reason};
+use clickwire_protocol::{dead_letters::Replayed, ids::AdvertiserId, reason::Reason};
 use serde::Serialize;
 use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Error, letter::DeadLetter, replay::Replayed};
+use crate::{Error, letter::DeadLetter};
 
 /// What was done.
 pub(crate) enum Action<'a> {

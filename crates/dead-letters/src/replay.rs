@@ -5,12 +5,12 @@ use bytes::Bytes;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::{Click, Rejection},
+    dead_letters::Replayed,
     ids::AdvertiserId,
     reason::Reason,
     stream::{Names, partition_of},
     times::UnixMs,
 };
-use serde::Serialize;
 use thiserror::Error as ThisError;
 use uuid::Uuid;
 
@@ -41,21 +41,6 @@ fn listed(rejection: &Rejection) -> String {
     let fields =
         rejection.field_errors.iter().map(|(name, messages)| format!("{name}: {}", messages.join(" ")));
     rejection.form_errors.iter().cloned().chain(fields).collect::<Vec<_>>().join(" ")
-}
-
-/// A message that is back on the stream of clicks.
-#[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Replayed {
-    /// The click that it speaks of.
-    pub click_id: Uuid,
-    /// Where it is now.
-    pub subject: String,
-    /// Its sequence number there.
-    pub stream_sequence: u64,
-    /// The broker had this letter's replay already, as it was sent then: an earlier attempt broke
-    /// off, or somebody else was quicker.
-    pub is_repeated: bool,
 }
 
 /// Publishes a letter's message, or what it was edited to, and returns when the broker has it; and whose

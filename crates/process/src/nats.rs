@@ -3,12 +3,16 @@
 //! The client library tries them in turn, and learns of the cluster's other servers from the one that it reaches. It
 //! takes no login from an address, and writes addresses into its log: the login is taken out of them here.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use async_nats::{Client, ConnectError, ConnectOptions, ServerAddr};
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use url::Url;
+
+/// A connection is given up when three of these in a row are not answered: its other end is gone without a word. Much
+/// more often, and a wire that takes seconds is given up, too, which is only slow.
+const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// Where the broker is, as `CLICKWIRE_NATS_URL` has it: addresses separated by commas, and a login for all of them.
 #[derive(Clone)]
@@ -56,6 +60,7 @@ pub enum Error {
 /// Connects to the first of the servers that takes us.
 pub async fn connect(options: ConnectOptions, urls: &str) -> Result<Client, Error> {
     let Addresses { servers, login } = urls.parse()?;
+    let options = options.ping_interval(PING_EVERY);
     let options = match login {
         Some(Login::Password { user, password }) => options.user_and_password(user, password),
         Some(Login::Token(token)) => options.token(token),

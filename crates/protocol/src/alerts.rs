@@ -145,6 +145,36 @@ pub struct Alert {
     pub version: i64,
 }
 
+impl Alert {
+    /// An open incident of which nobody has taken notice, to be completed with what is known: nothing was measured, and
+    /// its times are empty.
+    pub fn bare(alert_id: Uuid, kind: Kind, subject: &str, severity: Severity) -> Self {
+        Self {
+            alert_id,
+            kind,
+            subject: subject.to_owned(),
+            advertiser_id: None,
+            campaign_id: None,
+            severity,
+            opened_at: String::new(),
+            last_seen_at: String::new(),
+            resolved_at: None,
+            resolved_by: None,
+            resolution: None,
+            acknowledged_at: None,
+            acknowledged_by: None,
+            assigned_at: None,
+            assigned_to: None,
+            silenced_until: None,
+            silenced_by: None,
+            silence_reason: None,
+            note_count: 0,
+            details: Value::Null,
+            version: 1,
+        }
+    }
+}
+
 /// Notes about one incident, at most.
 pub const MAX_NOTES: i64 = 200;
 
@@ -194,7 +224,7 @@ pub enum News {
     Escalated,
     /// A person took notice.
     Acknowledged,
-    /// Somebody looks after it now, or nobody does any more.
+    /// It has another assignee, or none any more.
     Assigned,
     /// There is a new note.
     Noted,

@@ -13,6 +13,7 @@
 //! - [`counts`]: dispositions, counts per disposition, and the cells that hold them
 //! - [`reason`]: why somebody did something
 //! - [`alerts`]: incidents that operations must hear of
+//! - [`dead_letters`]: messages that could not be counted
 //! - [`finality`]: when a minute is final
 //! - [`rules`]: fraud rules, their modes and parameters
 //! - [`settings`]: how a deployment judges numbers, for pages
@@ -32,6 +33,7 @@ pub mod attribution;
 pub mod click;
 pub mod country;
 pub mod counts;
+pub mod dead_letters;
 pub mod elements;
 pub mod feed;
 pub mod finality;

@@ -1,48 +1,19 @@
 //! What operators are told: dead letters, and what is done with incidents.
 
-use clickwire_protocol::alerts::Alert;
+use clickwire_protocol::{alerts::Alert, dead_letters::Summary};
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// A message that could not be counted; in a list it comes without the message itself.
+/// A message that could not be counted, with the message itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct DeadLetter {
-    /// Its number.
-    pub sequence: u64,
-    /// Why it can't be counted, for programs.
-    pub code: Option<String>,
-    /// Why it can't be counted, for people.
-    pub reason: Option<String>,
-    /// Its subject on the stream of clicks.
-    pub subject: Option<String>,
-    /// Its number there.
-    pub stream_sequence: Option<u64>,
-    /// When it was set aside.
-    pub stored_at: String,
-    /// Length of the message.
-    pub size_bytes: i64,
-    /// The click that it speaks of, if that can be read.
-    pub click_id: Option<Uuid>,
+    /// What is known beside the message.
+    #[serde(flatten)]
+    pub summary: Summary,
     /// The message, if it is text.
     pub payload: Option<String>,
     /// Else its bytes.
     pub payload_base64: Option<String>,
-}
-
-/// A page of dead letters.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct DeadLetters {
-    /// The oldest first.
-    pub data: Vec<DeadLetter>,
-    /// What the next page is `after`.
-    pub next: Option<u64>,
-}
-
-/// A message that went back to be counted.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Replayed {
-    /// It had gone back before.
-    pub is_repeated: bool,
 }
 
 /// What was done with a dead letter.
@@ -60,7 +31,7 @@ pub struct LetterOutcome {
     pub click_id: Option<Uuid>,
     /// Whether the message was edited.
     pub is_edited: bool,
-    /// Whose click an administrator said it is.
+    /// The advertiser that an administrator said the click is of.
     pub named_advertiser: Option<String>,
 }
 
@@ -81,7 +52,7 @@ pub struct IncidentNote {
     pub note_id: i64,
     /// When it was written.
     pub noted_at: String,
-    /// By whom.
+    /// The person.
     pub author: String,
     /// Some lines.
     pub text: String,

@@ -291,7 +291,8 @@ fn You(props: &YouProps) -> Html {
         use_effect_with(props.colours, move |_| theme.set(Theme::stored()));
     }
     let router = use_router();
-    let name = props.access.session.as_ref().map(|session| session.name.clone()).unwrap_or_default();
+    let session = props.access.session.as_ref();
+    let name = session.map(|session| words::person(&session.name).to_owned()).unwrap_or_default();
     let head = html! {
         <div class="you">
             <bdi class="you-name">{ &name }</bdi>

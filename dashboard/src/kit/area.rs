@@ -3,6 +3,8 @@
 use web_sys::HtmlTextAreaElement;
 use yew::prelude::*;
 
+use super::labelled::labelled;
+
 /// What the area shows.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
@@ -37,25 +39,13 @@ pub fn Area(props: &Props) -> Html {
     let oninput = props.oninput.reform(|event: InputEvent| {
         event.target_dyn_into::<HtmlTextAreaElement>().map(|area| area.value()).unwrap_or_default()
     });
-    let (hint_id, error_id) = (format!("{}-hint", props.id), format!("{}-error", props.id));
-    let described: Vec<&str> = [(props.error.is_some(), &error_id), (!props.hint.is_empty(), &hint_id)]
-        .into_iter()
-        .filter_map(|(is_there, id)| is_there.then_some(id.as_str()))
-        .collect();
-    html! {
-        <div class="field">
-            <label for={&props.id}>{ &props.label }</label>
+    labelled(&props.id, &props.label, &props.hint, props.error.as_deref(), |described| {
+        html! {
             <textarea id={&props.id} name={&props.id} class={props.is_code.then_some("code")} value={props.value.to_string()} {oninput} rows={props.lines.to_string()}
                 spellcheck={if props.is_code { "false" } else { "true" }} autocapitalize={props.is_code.then_some("none")} required={props.required}
-                aria-invalid={props.error.is_some().then_some("true")} aria-describedby={(!described.is_empty()).then(|| described.join(" "))} />
-            if let Some(error) = &props.error {
-                <p class="field-error" id={error_id.clone()}>{ error }</p>
-            }
-            if !props.hint.is_empty() {
-                <p class="field-hint" id={hint_id.clone()}>{ &props.hint }</p>
-            }
-        </div>
-    }
+                aria-invalid={props.error.is_some().then_some("true")} aria-describedby={described} />
+        }
+    })
 }
 
 #[cfg(test)]

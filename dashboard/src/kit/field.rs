@@ -3,6 +3,8 @@
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
+use super::labelled::labelled;
+
 /// What a field shows.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
@@ -56,27 +58,13 @@ pub fn Field(props: &Props) -> Html {
     let oninput = props.oninput.reform(|event: InputEvent| {
         event.target_dyn_into::<HtmlInputElement>().map(|field| field.value()).unwrap_or_default()
     });
-    let (hint_id, error_id) = (format!("{}-hint", props.id), format!("{}-error", props.id));
-    let described = match (&props.error, props.hint.is_empty()) {
-        (Some(_), true) => Some(error_id.clone()),
-        (Some(_), false) => Some(format!("{error_id} {hint_id}")),
-        (None, false) => Some(hint_id.clone()),
-        (None, true) => None,
-    };
-    html! {
-        <div class="field">
-            <label for={&props.id}>{ &props.label }</label>
+    labelled(&props.id, &props.label, &props.hint, props.error.as_deref(), |described| {
+        html! {
             <input ref={node} id={&props.id} name={&props.id} type={&props.kind} value={&props.value} {oninput} autocomplete={&props.autocomplete} autocapitalize="none"
                 spellcheck="false" placeholder={&props.placeholder} required={props.required} disabled={props.disabled}
                 aria-invalid={props.error.is_some().then_some("true")} aria-describedby={described} />
-            if let Some(error) = &props.error {
-                <p class="field-error" id={error_id}>{ error }</p>
-            }
-            if !props.hint.is_empty() {
-                <p class="field-hint" id={hint_id}>{ &props.hint }</p>
-            }
-        </div>
-    }
+        }
+    })
 }
 
 /// The text of a field, and what changes it.

@@ -3,11 +3,11 @@
 
 mod letter;
 
+use clickwire_protocol::dead_letters::Page;
 use yew::prelude::*;
 
 use super::{Sheet, id, name};
 use crate::{
-    api::DeadLetters as Letters,
     ask::{use_interval, use_pages},
     format,
     frame::View,
@@ -36,7 +36,7 @@ pub struct Props {
 #[component]
 pub fn DeadLetters(props: &Props) -> Html {
     let router = use_router();
-    let list = use_pages::<Letters>(Some(format!("{LETTERS}?limit=100")));
+    let list = use_pages::<Page>(Some(format!("{LETTERS}?limit=100")));
     let news = use_context::<Open>().unwrap_or_default().version;
     {
         // That letters wait is an incident: the page hears of new ones at once.
@@ -72,7 +72,7 @@ pub fn DeadLetters(props: &Props) -> Html {
                 name(letter.reason.as_deref().unwrap_or_default()),
                 html! { zone.stamp(&letter.stored_at) },
                 html! { letter.subject.clone().unwrap_or_default() },
-                html! { format::bytes(letter.size_bytes) },
+                html! { format::bytes(letter.size_bytes as f64) },
                 letter.click_id.map_or_else(Html::default, |click_id| id(&click_id.to_string())),
                 html! { letter.sequence },
             ]

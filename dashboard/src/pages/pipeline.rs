@@ -19,7 +19,7 @@ use crate::{
 /// How often it is asked, in milliseconds: twice between two measurements of the server.
 const ASK_EVERY_MS: u32 = 5_000;
 
-/// So many measurements may be missed before it is said that what is shown is old.
+/// Measurements that may be missed before what is shown is said to be old.
 const MISSED: i64 = 3;
 
 /// What the page is about.
@@ -92,7 +92,7 @@ fn count(value: f64) -> String {
 }
 
 fn bytes(value: f64) -> String {
-    format::bytes(value as i64)
+    format::bytes(value)
 }
 
 fn behind(ms: f64) -> String {

@@ -109,7 +109,7 @@ fn Listed(props: &ListedProps) -> Html {
                 html! { words::turns(&schedule.every, schedule.hour, &schedule.time_zone) },
                 html! { zone.stamp(&schedule.next_at) },
                 name(schedule.webhook_url.as_deref().unwrap_or(words::KEPT_ONLY)),
-                name(&schedule.created_by),
+                name(words::person(&schedule.created_by)),
             ];
             if is_admin {
                 cells.push(html! {
@@ -182,7 +182,7 @@ fn Files(props: &FilesProps) -> Html {
                 html! { about },
                 state(job),
                 html! { job.delivery.as_deref().map(words::delivery).unwrap_or("–") },
-                html! { format::bytes(job.bytes) },
+                html! { format::bytes(job.bytes as f64) },
                 html! { zone.stamp(&job.expires_at) },
                 html! {
                     <span class="row-actions">

@@ -32,6 +32,7 @@ pub fn measured(alert: &Alert) -> String {
         (Some(clicks), _, None) => format!("{clicks} clicks"),
         (None, ..) => match (number("oldest_seconds"), count("messages")) {
             (Some(seconds), _) => format!("{} behind", format::age(seconds.saturating_mul(1_000))),
+            (None, Some(messages)) if number("messages") == Some(1) => format!("{messages} message"),
             (None, Some(messages)) => format!("{messages} messages"),
             (None, None) => String::new(),
         },
@@ -149,6 +150,7 @@ mod tests {
             (serde_json::json!({"clicks": 50, "limit": 20}), "50 clicks, limit 20"),
             (serde_json::json!({"clicks": 50}), "50 clicks"),
             (serde_json::json!({"oldest_seconds": 90}), "1 min behind"),
+            (serde_json::json!({"messages": 1}), "1 message"),
             (serde_json::json!({"messages": 3}), "3 messages"),
             (serde_json::json!({}), ""),
         ] {

@@ -9,7 +9,8 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
-use clickwire_dead_letters::{Actor, DeadLetter, Outcome, PAGE_MAX, Page, Replayed};
+use clickwire_dead_letters::{Actor, DeadLetter, Outcome, PAGE_MAX};
+use clickwire_protocol::dead_letters::{Page, Replayed};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 

@@ -57,7 +57,7 @@ pub(super) struct IncidentPage {
 }
 
 impl IncidentPage {
-    /// So many of these, of which there may be one more.
+    /// The first `limit` of these; of one more the next page begins.
     pub(super) fn of(mut alerts: Vec<Alert>, limit: usize) -> Self {
         let is_last = alerts.len() <= limit;
         alerts.truncate(limit);

@@ -9,17 +9,15 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_services::{Folder, Services};
 
 use super::{
-    TemporaryFolder,
+    Stand,
     query::{QueryServer, database::Database, instant},
     usage,
 };
-use crate::deployment::Deployment;
 use crate::interrupt::Interrupt;
 use crate::steps::{Steps, print};
-use crate::up::{self, launch::Launch};
+use crate::up;
 
 /// What to measure.
 #[derive(clap::Args)]
@@ -39,6 +37,10 @@ const FORMATS: [&str; 4] = ["csv", "ndjson", "parquet", "arrow"];
 const SLOW_PAUSE: Duration = Duration::from_millis(200);
 const SLOW_FOR: Duration = Duration::from_secs(20);
 
+/// A client that goes away ends its statement within this.
+const ENDED_WITHIN: Duration = Duration::from_secs(30);
+const POLL_EVERY: Duration = Duration::from_millis(100);
+
 /// No piece of an answer may take longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -46,17 +48,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let steps = Steps::start();
     up::build(&up::PACKAGES, &steps, &interrupt)?;
-    let folder = TemporaryFolder::new()?;
-    let deployment = Deployment::locate(Some(folder.0.clone()))?;
-    deployment.create()?;
-    let services = clickwire_services::Options {
-        folder: Folder::Temporary,
-        ..clickwire_services::Options::persistent(folder.0.clone())
-    };
-    let services = Services::start(&services, &|step| steps.say(step))?;
-    let launch =
-        Launch { deployment: &deployment, services: &services, steps: &steps, interrupt: &interrupt };
-    let database = Database::at(services.database_url())?;
+    let stand = Stand::start(&steps, |_| ())?;
+    let launch = stand.launch(&steps, &interrupt);
+    let database = Database::at(stand.services.database_url())?;
     launch.migrate(false)?;
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
     let (first, end) = (now - now.rem_euclid(DAY) - DAYS * DAY, now - now.rem_euclid(DAY));
@@ -69,6 +63,12 @@ pub(super) fn run(options: &Options) -> Result<()> {
     database.run("VACUUM (ANALYZE) clicks;", &[], &interrupt)?;
     let rows: u64 = database.value("SELECT count(*) FROM clicks")?.parse()?;
     let server = QueryServer::start(&launch)?;
+    let path = |format: &str| {
+        let (start, end) = (instant(first), instant(end));
+        format!(
+            "/api/v1/exports/clicks?advertiser_id=adv_001&format={format}&start_time={start}&end_time={end}"
+        )
+    };
     print(&format!(
         "\n{}; {rows} clicks; PostgreSQL {}",
         usage::machine(),
@@ -79,14 +79,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     );
     for format in FORMATS {
         interrupt.check()?;
-        let path = format!(
-            "/api/v1/exports/clicks?advertiser_id=adv_001&format={format}&start_time={}&end_time={}",
-            instant(first),
-            instant(end)
-        );
         let (cpu, memory) = (usage::cpu_seconds(server.pid)?, usage::memory_mib_from_here(server.pid)?);
         let began = Instant::now();
-        let file = download(&server, &path, None)?;
+        let file = download(&server, &path(format), None)?;
         let seconds = began.elapsed().as_secs_f64();
         let more = usage::peak_memory_mib(server.pid)? - memory;
         let cpu = (usage::cpu_seconds(server.pid)? - cpu) * 1e6 / rows as f64;
@@ -104,24 +99,22 @@ pub(super) fn run(options: &Options) -> Result<()> {
         ));
     }
     steps.say("A client reads slowly, and goes away");
-    let path = format!(
-        "/api/v1/exports/clicks?advertiser_id=adv_001&format=csv&start_time={}&end_time={}",
-        instant(first),
-        instant(end)
-    );
     let memory = usage::memory_mib_from_here(server.pid)?;
-    let read = download(&server, &path, Some(SLOW_FOR))?;
+    let read = download(&server, &path("csv"), Some(SLOW_FOR))?;
     let more = usage::peak_memory_mib(server.pid)? - memory;
-    thread::sleep(Duration::from_secs(2));
+    let gone = Instant::now();
     let left = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%exported%' AND pid <> pg_backend_pid() AND state <> 'idle'";
+    while database.value(left)? != "0" {
+        interrupt.check()?;
+        ensure!(gone.elapsed() < ENDED_WITHIN, "the statement of a client that has gone goes on");
+        thread::sleep(POLL_EVERY);
+    }
     print(&format!(
-        "\nA client that has read {:.0} MB in {:.0} s: {more:.0} MiB more; 2 s after it went, {} statements of it are left",
+        "\nA client that has read {:.0} MB in {:.0} s: {more:.0} MiB more; its statement ended within {:.1} s of it",
         read.bytes as f64 / 1e6,
         SLOW_FOR.as_secs_f64(),
-        database.value(left)?,
+        gone.elapsed().as_secs_f64(),
     ));
-    drop(server);
-    services.stop();
     Ok(())
 }
 

@@ -10,15 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use clickwire_services::{Folder, Port, Server, Services};
+use clickwire_services::{Port, Server, Services};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{TemporaryFolder, usage};
-use crate::deployment::Deployment;
+use super::{Stand, TemporaryFolder, usage};
 use crate::interrupt::Interrupt;
 use crate::status::Status;
 use crate::steps::{Steps, print};
-use crate::up::{self, launch::Launch};
+use crate::up;
 use crate::wasm;
 use crate::workspace::release_program;
 
@@ -283,13 +282,8 @@ fn with_server<T: DeserializeOwned>(
     interrupt: &Interrupt,
     run: impl FnOnce(&Services, &Status, &mut Command) -> Result<ExitStatus>,
 ) -> Result<T> {
-    let folder = TemporaryFolder::new()?;
-    let deployment = Deployment::locate(Some(folder.0.clone()))?;
-    deployment.create()?;
-    let services =
-        clickwire_services::Options { folder: Folder::Temporary, ..clickwire_services::Options::temporary() };
-    let services = Services::start(&services, &|step| steps.say(step))?;
-    let launch = Launch { deployment: &deployment, services: &services, steps, interrupt };
+    let stand = Stand::start(steps, |services| *services = clickwire_services::Options::temporary())?;
+    let launch = stand.launch(steps, interrupt);
     launch.migrate(true)?;
     let settings = [
         ("CLICKWIRE_LIVE_TICK_MS", tick_ms.to_string()),
@@ -300,19 +294,17 @@ fn with_server<T: DeserializeOwned>(
     ];
     let running = launch.programs(Port::Free.reserve("the server")?, false, &settings)?;
     let status = running.status(&launch)?;
-    let secrets = deployment.secrets()?;
-    let answer = folder.0.join("load.json");
+    let secrets = stand.deployment.secrets()?;
+    let answer = stand.folder.0.join("load.json");
     let mut load = Command::new(release_program("clickwire-load")?);
     load.args([command, "--server", &status.server])
         .env("CLICKWIRE_ADMIN_TOKEN", secrets.admin_token)
         .env("CLICKWIRE_INGEST_KEY", secrets.ingest_key)
         .stdout(File::create(&answer)?);
-    if !run(&services, &status, &mut load)?.success() {
+    if !run(&stand.services, &status, &mut load)?.success() {
         bail!("the dashboards could not be served");
     }
     let seen = serde_json::from_slice(&std::fs::read(&answer)?).context("what the load tool says")?;
-    drop(running);
-    services.stop();
     Ok(seen)
 }
 

@@ -7,14 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clickwire_services::{Folder, Port, Services};
+use clickwire_services::Port;
 use serde::Deserialize;
 
-use super::{TemporaryFolder, aggregator::Metrics, processes, usage};
-use crate::deployment::Deployment;
+use super::{Stand, aggregator::Metrics, processes, usage};
 use crate::interrupt::Interrupt;
 use crate::steps::{Steps, print};
-use crate::up::{self, launch::Launch};
+use crate::up;
 use crate::wasm;
 use crate::workspace::release_program;
 
@@ -122,16 +121,9 @@ fn measure(
     steps: &Steps,
     interrupt: &Interrupt,
 ) -> Result<Vec<(String, f64)>> {
-    let folder = TemporaryFolder::new()?;
-    let deployment = Deployment::locate(Some(folder.0.clone()))?;
-    deployment.create()?;
-    let services = clickwire_services::Options {
-        folder: Folder::Temporary,
-        nats_sync_interval: options.sync_interval.clone(),
-        ..clickwire_services::Options::persistent(folder.0.clone())
-    };
-    let services = Services::start(&services, &|step| steps.say(step))?;
-    let launch = Launch { deployment: &deployment, services: &services, steps, interrupt };
+    let stand =
+        Stand::start(steps, |services| services.nats_sync_interval.clone_from(&options.sync_interval))?;
+    let launch = stand.launch(steps, interrupt);
     // Redirects need ads.
     launch.migrate(true)?;
     let environment = [
@@ -143,13 +135,13 @@ fn measure(
     let running = launch.programs(Port::Free.reserve("the server")?, false, &environment)?;
     let status = running.status(&launch)?;
 
-    let answer = folder.0.join("load.json");
+    let answer = stand.folder.0.join("load.json");
     let mut load = Command::new(release_program("clickwire-load")?);
     let rate = if kind == Kind::Posts { options.rate } else { 0 };
     load.args(["intake", "--kind", kind.name(), "--server", &status.server, "--rate", &rate.to_string()]);
     let connections = if kind == Kind::Batches { BATCH_CONNECTIONS } else { options.connections };
     load.args(["--seconds", &options.seconds.to_string(), "--connections", &connections.to_string()]);
-    load.env("CLICKWIRE_INGEST_KEY", deployment.secrets()?.ingest_key).stdout(File::create(&answer)?);
+    load.env("CLICKWIRE_INGEST_KEY", stand.deployment.secrets()?.ingest_key).stdout(File::create(&answer)?);
     let before = processes(&status)?;
     let own_before = usage::cpu_seconds(std::process::id())?;
     if !interrupt.run(&mut load)?.success() {
@@ -172,7 +164,7 @@ fn measure(
         .map(|((name, before), (_, after))| (name, after - before))
         .chain([("load", load_seconds)])
         .collect();
-    let rows = services.psql("clickwire", "SELECT count(*) FROM clicks")?;
+    let rows = stand.services.psql("clickwire", "SELECT count(*) FROM clicks")?;
     ensure!(rows.trim() == seen.taken.to_string(), "the ledger holds {rows} clicks of {}", seen.taken);
 
     let clicks = seen.taken as f64;
@@ -189,8 +181,6 @@ fn measure(
     rows.extend(
         cpu.into_iter().map(|(name, seconds)| (format!("CPU µs per click: {name}"), seconds * 1e6 / clicks)),
     );
-    drop(running);
-    services.stop();
     Ok(rows)
 }
 

@@ -3,14 +3,14 @@
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use clickwire_services::{Folder, Port, Services};
+use clickwire_services::Port;
 
-use super::{TemporaryFolder, processes, usage};
-use crate::deployment::{Deployment, Secrets};
+use super::{Stand, processes, usage};
+use crate::deployment::Secrets;
 use crate::interrupt::Interrupt;
 use crate::status::Status;
 use crate::steps::{Steps, print};
-use crate::up::{self, launch::Launch};
+use crate::up;
 use crate::wasm;
 use crate::workspace::release_program;
 
@@ -33,22 +33,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
     interrupt.check()?;
     up::build(&up::PACKAGES, &steps, &interrupt)?;
 
-    let folder = TemporaryFolder::new()?;
-    let deployment = Deployment::locate(Some(folder.0.clone()))?;
-    deployment.create()?;
-    // As `up` has it, but for the data's place: what the broker acknowledges is on disk.
-    let services = clickwire_services::Options {
-        folder: Folder::Temporary,
-        ..clickwire_services::Options::persistent(folder.0.clone())
-    };
-    let services = Services::start(&services, &|step| steps.say(step))?;
-    let launch =
-        Launch { deployment: &deployment, services: &services, steps: &steps, interrupt: &interrupt };
+    let stand = Stand::start(&steps, |_| ())?;
+    let launch = stand.launch(&steps, &interrupt);
     let running = launch.programs(Port::Free.reserve("the server")?, false, &[])?;
-    measure(&running.status(&launch)?, &deployment.secrets()?, options, &steps, &interrupt)?;
-    drop(running);
-    services.stop();
-    Ok(())
+    measure(&running.status(&launch)?, &stand.deployment.secrets()?, options, &steps, &interrupt)
 }
 
 fn measure(

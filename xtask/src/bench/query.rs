@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_services::{Folder, Port, Reservation, Server, Services, Source, Supervisor, alive, tail};
+use clickwire_services::{Port, Reservation, Server, Source, Supervisor, alive, tail};
 use clickwire_uniques::Sketch;
 use serde::Deserialize;
 
@@ -25,8 +25,7 @@ use self::database::Database;
 use self::engines::{ENGINES, Engines};
 pub(super) use self::questions::instant;
 use self::questions::{QUESTIONS, Question};
-use super::{TemporaryFolder, aggregator::Aggregator, usage};
-use crate::deployment::Deployment;
+use super::{Stand, aggregator::Aggregator, usage};
 use crate::interrupt::Interrupt;
 use crate::steps::{Steps, print};
 use crate::up::{
@@ -100,21 +99,13 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let given = std::env::var("CLICKWIRE_DATABASE_URL").ok().filter(|url| !url.is_empty());
     // Before everything that uses it, so that it is dropped after that.
     let made = given.as_deref().map(Database::make).transpose()?;
-    let folder = TemporaryFolder::new()?;
-    let deployment = Deployment::locate(Some(folder.0.clone()))?;
-    deployment.create()?;
-    let services = clickwire_services::Options {
-        folder: Folder::Temporary,
-        database: match &made {
-            Some(database) => Source::Use(database.url.clone()),
-            None => Source::Start(Port::Free),
-        },
-        ..clickwire_services::Options::persistent(folder.0.clone())
-    };
-    let services = Services::start(&services, &|step| steps.say(step))?;
-    let launch =
-        Launch { deployment: &deployment, services: &services, steps: &steps, interrupt: &interrupt };
-    let database = Database::at(services.database_url())?;
+    let stand = Stand::start(&steps, |services| {
+        if let Some(database) = &made {
+            services.database = Source::Use(database.url.clone());
+        }
+    })?;
+    let launch = stand.launch(&steps, &interrupt);
+    let database = Database::at(stand.services.database_url())?;
     launch.migrate(false)?;
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
     let end = now - now.rem_euclid(HOUR);
@@ -123,11 +114,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let mut rows = measure(options, &launch, end, made.is_none())?;
     let compared = match options.alone {
         true => Ok(()),
-        false => compare(options, &database, &launch, end, &folder.0, &mut rows),
+        false => compare(options, &database, &launch, end, &stand.folder.0, &mut rows),
     };
     // What was measured before an engine failed, too.
     report(options, &database, &rows)?;
-    services.stop();
     compared
 }
 

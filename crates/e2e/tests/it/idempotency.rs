@@ -17,7 +17,7 @@ const CLICKS: &str = "/api/v1/clicks";
 pub(super) const BODY: &str = r#"{"advertiser_id":"adv_001","campaign_id":"camp_001","ad_id":"ad_001"}"#;
 
 /// A wire so slow that posts meet in flight on a busy machine, and no slower than the server waits.
-const SLOW: Wire = Wire::Slow(Duration::from_secs(1));
+const SLOW: Wire = Wire::Slow(Duration::from_secs(2));
 
 fn headers(api_key: &str, key: &str) -> String {
     format!("x-api-key: {api_key}\r\ncontent-type: application/json\r\nidempotency-key: {key}\r\n")

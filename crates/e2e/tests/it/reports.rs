@@ -14,16 +14,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0";
 const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1";
 
-/// Minutes of three weeks around the end of summer time in Europe and in America.
-const MINUTES: &str = "\
-    INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, \
-                               valid, duplicate, givt, sivt, test, defective) \
-    SELECT bucket, 'adv_00' || 1 + n % 2, 'camp_00' || 1 + n % 3, 'ad_00' || 1 + n % 5, \
-           (ARRAY['DE', 'FR', 'US'])[1 + n % 3], (ARRAY['mobile', 'desktop'])[1 + n % 2], \
-           n % 7, n % 3, n % 2, n % 5 / 4, n % 11 / 10, n % 13 / 12 \
-      FROM generate_series('2026-10-18T00:00Z'::timestamptz, '2026-11-08T00:00Z', '7 min') AS bucket \
-     CROSS JOIN LATERAL (SELECT abs(hashtext(bucket::text || part)) AS n FROM generate_series(1, 2) AS part) AS random \
-    ON CONFLICT DO NOTHING";
+const MINUTES: &str = include_str!("../../../ledger/src/fixture/minutes.sql");
 
 async fn get<T: DeserializeOwned>(server: &Server, path: &str) -> Result<T> {
     let (status, body) = server.connection().get(&format!("/api/v1/analytics/{path}")).await?;

@@ -22,7 +22,7 @@ pub enum Error {
     /// It is over.
     #[error("the incident is over")]
     Resolved,
-    /// Somebody else has it by now.
+    /// Another person has it by now.
     #[error("somebody else has assigned the incident")]
     Assigned,
     /// It has as many notes as it may have.

@@ -1,6 +1,7 @@
 //! One dead letter: what it says, why it can't be counted, and the ways out of that. Of several operators who deal
 //! with it at once one succeeds; the others read what that one did.
 
+use clickwire_protocol::dead_letters::{Replayed, Summary};
 use serde_json::json;
 use yew::prelude::*;
 
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     access::use_access,
-    api::{DeadLetter, LetterOutcome, Replayed, Role},
+    api::{DeadLetter, LetterOutcome, Role},
     ask::{use_interval, use_mutation, use_query},
     format,
     frame::View,
@@ -80,7 +81,7 @@ pub(super) fn Letter(props: &Props) -> Html {
                 <Problem {failure} onretry={letter.reload.clone()} />
             }
             if let Some(letter) = &letter.data {
-                { facts(letter, &props.view) }
+                { facts(&letter.summary, &props.view) }
                 <Form letter={(**letter).clone()} onchanged={props.onchanged.clone()} onclose={props.onclose.clone()} {oncontested} />
             }
         </>
@@ -91,7 +92,7 @@ fn line(label: &str, value: Html) -> Html {
     html! { <><dt>{ label }</dt><dd>{ value }</dd></> }
 }
 
-fn facts(letter: &DeadLetter, view: &View) -> Html {
+fn facts(letter: &Summary, view: &View) -> Html {
     html! {
         <dl class="facts" data-testid="letter">
             { line(words::WHY, html! { words::letter_code(letter.code.as_deref()) }) }
@@ -105,7 +106,7 @@ fn facts(letter: &DeadLetter, view: &View) -> Html {
             if let Some(sequence) = letter.stream_sequence {
                 { line(words::STREAM_SEQUENCE, html! { sequence }) }
             }
-            { line(words::SIZE, html! { format::bytes(letter.size_bytes) }) }
+            { line(words::SIZE, html! { format::bytes(letter.size_bytes as f64) }) }
             if let Some(click_id) = letter.click_id.map(|click_id| click_id.to_string()) {
                 { line(words::CLICK_ID, html! { <span class="with-copy">{ id(&click_id) }<Copy text={click_id} what={words::THE_ID} /></span> }) }
             }
@@ -119,7 +120,7 @@ fn dealt_with(outcome: &LetterOutcome, view: &View) -> Html {
             <p role="status">{ words::DEALT_WITH }</p>
             <dl class="facts">
                 { line(words::OUTCOME, html! { words::outcome(&outcome.action, outcome.is_edited) }) }
-                { line(words::BY, html! { <bdi>{ &outcome.actor }</bdi> }) }
+                { line(words::BY, html! { <bdi>{ words::person(&outcome.actor) }</bdi> }) }
                 { line(words::TIME, html! { view.zone.stamp(&outcome.acted_at) }) }
                 if let Some(reason) = &outcome.reason {
                     { line(words::REASON, html! { <bdi>{ reason }</bdi> }) }
@@ -160,7 +161,7 @@ fn Form(props: &FormProps) -> Html {
     let edited = use_state_eq(|| None::<String>);
     let (reason, onreason) = use_field("");
     let dismisses = use_state_eq(|| false);
-    let url = format!("{LETTERS}/{}", props.letter.sequence);
+    let url = format!("{LETTERS}/{}", props.letter.summary.sequence);
     let shown = edited.as_ref().or(begin.as_ref()).cloned().unwrap_or_default();
     let is_edited = edited.as_ref().is_some_and(|text| Some(text) != begin.as_ref());
     let named = named_advertiser(original, &shown);
@@ -195,7 +196,7 @@ fn Form(props: &FormProps) -> Html {
         }
         on_submit(move || {
             let (toast, finished) = (toast.clone(), finished.clone());
-            let then = Callback::from(move |Replayed { is_repeated }| {
+            let then = Callback::from(move |Replayed { is_repeated, .. }| {
                 toast.emit(if is_repeated { words::REPLAYED_AGAIN } else { words::REPLAYED }.into());
                 finished.emit(());
             });
@@ -308,7 +309,7 @@ mod tests {
     }
 
     fn letter(payload: Option<&str>) -> DeadLetter {
-        DeadLetter {
+        let summary = Summary {
             sequence: 7,
             code: Some("refused".into()),
             reason: Some("an <id>".into()),
@@ -317,6 +318,9 @@ mod tests {
             stored_at: "2026-11-28T10:00:00Z".into(),
             size_bytes: 120,
             click_id: None,
+        };
+        DeadLetter {
+            summary,
             payload: payload.map(str::to_owned),
             payload_base64: payload.is_none().then(|| "/wA=".to_owned()),
         }
@@ -381,7 +385,7 @@ mod tests {
             zone: Zone::utc(),
         };
         let said = format!("{:?}", dealt_with(&outcome, &view));
-        for expected in ["Replayed, edited", "account:berta", "cut off", "2026-11-28 10:00:00"] {
+        for expected in ["Replayed, edited", ">berta<", "cut off", "2026-11-28 10:00:00"] {
             assert!(said.contains(expected), "{expected}: {said}");
         }
     }

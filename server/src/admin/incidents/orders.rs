@@ -92,7 +92,7 @@ pub(in crate::admin) async fn acknowledge(
     order.done().await
 }
 
-/// Who is to look after an incident.
+/// The person who is to look after an incident.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AlertAssignment)]
 #[serde(deny_unknown_fields)]

@@ -46,10 +46,6 @@ use crate::config::Config;
 /// Publishes waiting for the broker's acknowledgement, at most; further ones wait for their turn.
 const MAX_IN_FLIGHT: usize = 4_096;
 
-/// A connection is given up when three of these in a row are not answered: its other end is gone without a word. A wire
-/// that takes a second each way is only slow.
-const PING_EVERY: Duration = Duration::from_secs(3);
-
 /// Why it is not known whether the broker has a click.
 #[derive(Debug, ThisError)]
 pub(super) enum Failure {
@@ -105,7 +101,6 @@ impl Broker {
             .name("clickwire-server")
             .retry_on_initial_connect()
             .max_reconnects(None)
-            .ping_interval(PING_EVERY)
             .event_callback(move |event| {
                 tracing::debug!(%event, "broker");
                 if event == Event::Disconnected {

@@ -245,29 +245,7 @@ pub(in crate::live) mod tests {
 
     /// An open incident in its first version.
     pub(in crate::live) fn incident() -> Alert {
-        Alert {
-            alert_id: Uuid::from_u128(1),
-            kind: Kind::Lag,
-            subject: "CLICKS".into(),
-            advertiser_id: None,
-            campaign_id: None,
-            severity: Severity::Critical,
-            opened_at: String::new(),
-            last_seen_at: String::new(),
-            resolved_at: None,
-            acknowledged_at: None,
-            acknowledged_by: None,
-            resolved_by: None,
-            resolution: None,
-            assigned_at: None,
-            assigned_to: None,
-            silenced_until: None,
-            silenced_by: None,
-            silence_reason: None,
-            note_count: 0,
-            details: serde_json::json!({}),
-            version: 1,
-        }
+        Alert::bare(Uuid::from_u128(1), Kind::Lag, "CLICKS", Severity::Critical)
     }
 
     fn messages(id: u32) -> Vec<ServerMessage> {
