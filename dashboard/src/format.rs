@@ -15,7 +15,7 @@ pub fn bytes(n: f64) -> String {
         value @ 1e3.. => (value / 1e3, "kB"),
         value => (value, "B"),
     };
-    format!("{} {unit}", locale::number(scaled, usize::from(scaled < 10.0 && n >= 1_000)))
+    format!("{} {unit}", locale::number(scaled, usize::from(scaled < 10.0 && n >= 1e3)))
 }
 
 /// Short enough for an axis: `950`, `1.5k`, `20k`, `3M`.

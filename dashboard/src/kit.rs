@@ -8,6 +8,7 @@ pub mod dialog;
 pub mod drawer;
 pub mod empty;
 pub mod field;
+mod labelled;
 pub mod menu;
 pub mod pager;
 pub mod problem;

@@ -83,16 +83,8 @@ struct Tile {
     facts: Vec<(&'static str, String)>,
 }
 
-fn per_second(rate: f64) -> String {
-    format::per_second(rate)
-}
-
 fn count(value: f64) -> String {
     format::count(value as i64)
-}
-
-fn bytes(value: f64) -> String {
-    format::bytes(value)
 }
 
 fn behind(ms: f64) -> String {
@@ -128,7 +120,7 @@ fn tiles(measured: &Measured, view: &View) -> Html {
                     label: words::ACCEPTED_PER_SECOND,
                     now: stages.intake.accepted_per_second,
                     of: |point| point.accepted_per_second,
-                    text: per_second,
+                    text: format::per_second,
                 },
                 Measure {
                     testid: "spooled",
@@ -150,14 +142,14 @@ fn tiles(measured: &Measured, view: &View) -> Html {
                     label: words::STORED_PER_SECOND,
                     now: stages.stream.stored_per_second,
                     of: |point| point.stored_per_second,
-                    text: per_second,
+                    text: format::per_second,
                 },
                 Measure {
                     testid: "stream-bytes",
                     label: words::SIZE,
                     now: whole(stages.stream.bytes),
                     of: |point| whole(point.stream_bytes),
-                    text: bytes,
+                    text: format::bytes,
                 },
             ],
             facts: stages
@@ -177,7 +169,7 @@ fn tiles(measured: &Measured, view: &View) -> Html {
                     label: words::COUNTED_PER_SECOND,
                     now: stages.ledger.counted_per_second,
                     of: |point| point.counted_per_second,
-                    text: per_second,
+                    text: format::per_second,
                 },
                 Measure {
                     testid: "ledger-behind",
@@ -253,7 +245,7 @@ fn tiles(measured: &Measured, view: &View) -> Html {
                 label: words::SIZE,
                 now: whole(stages.database.bytes),
                 of: |point| whole(point.database_bytes),
-                text: bytes,
+                text: format::bytes,
             }],
             facts: database,
         },

@@ -385,7 +385,7 @@ mod tests {
             zone: Zone::utc(),
         };
         let said = format!("{:?}", dealt_with(&outcome, &view));
-        for expected in ["Replayed, edited", ">berta<", "cut off", "2026-11-28 10:00:00"] {
+        for expected in ["Replayed, edited", "\"berta\"", "cut off", "2026-11-28 10:00:00"] {
             assert!(said.contains(expected), "{expected}: {said}");
         }
     }
