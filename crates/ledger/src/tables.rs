@@ -4,7 +4,7 @@
 /// far that is, and incidents with the notes and the news about them.
 ///
 /// Every other table of `migrations/` is in [`OTHERS`]; `tests/one_writer.rs` says so when one is in neither.
-pub const TABLES: [&str; 25] = [
+pub const TABLES: [&str; 26] = [
     "adjustments",
     "alert_changes",
     "alert_notes",
@@ -22,6 +22,7 @@ pub const TABLES: [&str; 25] = [
     "hour_counts_by_campaign",
     "hour_counts_by_place",
     "judged",
+    "minute_counts_by_advertiser",
     "minute_counts_by_campaign",
     "reconciliations",
     "rollup_progress",

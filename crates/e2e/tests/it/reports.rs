@@ -278,6 +278,7 @@ async fn equal_to_postgresql_in_every_zone_granularity_and_group() -> Result<()>
         "UPDATE hour_counts SET valid = valid + 1",
         "UPDATE day_counts SET valid = valid + 1",
         "UPDATE minute_counts_by_campaign SET valid = valid + 1",
+        "UPDATE minute_counts_by_advertiser SET valid = valid + 1",
         "INSERT INTO stale_hours SELECT DISTINCT advertiser_id, bucket, date_trunc('day', bucket, 'UTC') FROM hour_counts",
     ] {
         sqlx::query(sql).execute(stack.database()).await?;

@@ -81,12 +81,14 @@ async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> 
         );
         sqlx::query(sqlx::AssertSqlSafe(stored)).execute(stack.database()).await?;
     }
-    sqlx::query(
+    for minutes in [
         "INSERT INTO minute_counts_by_campaign SELECT bucket + INTERVAL '2 days', advertiser_id, campaign_id, valid, \
                 duplicate, givt, sivt, test, defective FROM hour_counts_by_campaign ON CONFLICT DO NOTHING",
-    )
-    .execute(stack.database())
-    .await?;
+        "INSERT INTO minute_counts_by_advertiser SELECT bucket, advertiser_id, valid, duplicate, givt, sivt, test, \
+                defective FROM minute_counts_by_campaign ON CONFLICT DO NOTHING",
+    ] {
+        sqlx::query(minutes).execute(stack.database()).await?;
+    }
     let counts: Vec<&str> = COUNTS.into_iter().chain(STORED).collect();
     for table in counts.iter().copied().chain(["advertisers", "campaigns"]) {
         for (tenants, expected) in [

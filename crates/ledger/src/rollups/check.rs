@@ -43,12 +43,16 @@ const FRESH_MINUTES: &str = "bucket < (SELECT hours_before FROM rollup_progress)
     AND (advertiser_id, date_trunc('hour', bucket, 'UTC')) NOT IN (SELECT advertiser_id, bucket FROM stale_hours)";
 
 /// Hours against the minutes, days against the hours, and each grain against what it is a grain of.
-const LEVELS: [Level; 9] = {
+const LEVELS: [Level; 10] = {
     const fn hours(view: &'static str, below: &'static str, key: &'static str) -> Level {
         Level { view, below, width: Duration::HOUR, step: Duration::HOUR, key, shown: ALL }
     }
     const fn days(view: &'static str, below: &'static str, key: &'static str) -> Level {
         Level { view, below, width: Duration::DAY, step: Duration::DAY, key, shown: ALL }
+    }
+    const fn minutes(view: &'static str, key: &'static str) -> Level {
+        let (width, step) = (Duration::MINUTE, Duration::HOUR);
+        Level { view, below: "click_minutes", width, step, key, shown: FRESH_MINUTES }
     }
     [
         hours("click_hours", "click_minutes", KEY),
@@ -65,14 +69,8 @@ const LEVELS: [Level; 9] = {
             shown: FRESH_DAYS,
             ..days("day_counts_by_ad", "day_counts", "advertiser_id, campaign_id, ad_id")
         },
-        Level {
-            view: "minute_counts_by_campaign",
-            below: "click_minutes",
-            width: Duration::MINUTE,
-            step: Duration::HOUR,
-            key: "advertiser_id, campaign_id",
-            shown: FRESH_MINUTES,
-        },
+        minutes("minute_counts_by_campaign", "advertiser_id, campaign_id"),
+        minutes("minute_counts_by_advertiser", "advertiser_id"),
     ]
 };
 

@@ -10,9 +10,9 @@
 //! - [`retention`](crate::retention) drops minutes that are rolled up, and not others;
 //! - [`check`] compares what the views show with the minutes, and has what differs stored anew.
 //!
-//! The coarser grains, by campaign, by place and device, by ad, and minutes by campaign, have tables of their own. Triggers make
-//! their rows anew in the transaction that changes hours or days, whichever version of this task does
-//! (`0026_grains.sql`, `0040_finer_grains.sql`).
+//! The coarser grains, by campaign, by place and device, by ad, and minutes by campaign and by advertiser,
+//! have tables of their own. Triggers make their rows anew in the transaction that changes hours or days, whichever
+//! version of this task does (`0026_grains.sql`, `0040_finer_grains.sql`, `0042_minutes_by_advertiser.sql`).
 //!
 //! No writer of minutes waits for any of it, nor it for them: they only add marks, and it removes those
 //! that its one snapshot has seen. It is done by one aggregator at a time.
@@ -83,11 +83,12 @@ impl Progress {
         sqlx::query_as(
             "SELECT hours_before, extract(epoch FROM now() - hours_before)::float8 AS lag_seconds, stale_hours, \
                     coalesce(extract(epoch FROM now() - since), 0)::float8 AS stale_seconds, \
-                    (SELECT count(*) = 13 FROM pg_trigger \
+                    (SELECT count(*) = 15 FROM pg_trigger \
                       WHERE (tgrelid = 'click_minutes'::regclass \
                              AND tgname IN ('marks_inserted', 'marks_updated', 'marks_deleted') \
                           OR tgrelid IN ('hour_counts'::regclass, 'stale_hours'::regclass) \
-                             AND tgname IN ('minutes_of_inserted', 'minutes_of_unmarked') \
+                             AND tgname IN ('minutes_of_inserted', 'minutes_of_inserted_by_advertiser', \
+                                            'minutes_of_unmarked', 'minutes_of_unmarked_by_advertiser') \
                           OR tgrelid IN ('hour_counts'::regclass, 'day_counts'::regclass) \
                              AND tgname IN ('grains_locked', 'grains_of_inserted', 'grains_of_updated', 'grains_of_deleted')) \
                         AND tgenabled IN ('O', 'A')) AS is_marked \

@@ -22,13 +22,14 @@ pub(crate) async fn drop_minutes(connection: &mut PgConnection, days: u32) -> Re
             .fetch_all(&mut *transaction)
             .await?;
     transaction.commit().await?;
-    delete_all(
-        connection,
+    for sql in [
         "DELETE FROM minute_counts_by_campaign WHERE ctid = ANY (ARRAY(SELECT ctid FROM minute_counts_by_campaign \
            WHERE bucket < (SELECT minutes_from FROM rollup_progress) + make_interval(days => $1) LIMIT $2))",
-        0,
-    )
-    .await?;
+        "DELETE FROM minute_counts_by_advertiser WHERE ctid = ANY (ARRAY(SELECT ctid FROM minute_counts_by_advertiser \
+           WHERE bucket < (SELECT minutes_from FROM rollup_progress) + make_interval(days => $1) LIMIT $2))",
+    ] {
+        delete_all(connection, sql, 0).await?;
+    }
     Ok(dropped.len())
 }
 

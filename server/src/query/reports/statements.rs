@@ -112,10 +112,9 @@ impl Statement<'_> {
     fn push_buckets(&self, sql: &mut QueryBuilder<Postgres>, piece: &Piece) {
         let (hull, stored) = (piece.hull(), self.plan.stored);
         let table = table(self.question, piece.source, stored.is_some());
-        // Minutes are stored by campaign as far as hours are.
-        let Some(hours_before) =
-            stored.map(|stored| stored.hours_before).filter(|_| table == CAMPAIGN_MINUTES)
-        else {
+        // Coarser minutes are stored as far as hours are.
+        let is_coarser = table == CAMPAIGN_MINUTES || table == ADVERTISER_MINUTES;
+        let Some(hours_before) = stored.map(|stored| stored.hours_before).filter(|_| is_coarser) else {
             return self.push_table(sql, &table, hull, piece);
         };
         if hull.start < hours_before {
@@ -197,9 +196,10 @@ pub(super) fn push_range(sql: &mut QueryBuilder<Postgres>, column: &str, range: 
     sql.push(format!(" AND {column} < ")).push_bind(instant(range.end));
 }
 
-/// Minutes, and those of stored hours by campaign.
+/// Minutes, and those of stored hours by campaign and by advertiser.
 const MINUTES: &str = "click_minutes";
 const CAMPAIGN_MINUTES: &str = "minute_counts_by_campaign";
+const ADVERTISER_MINUTES: &str = "minute_counts_by_advertiser";
 
 /// The table of a width at the coarsest grain that has what is asked for: what is stored, or the view of it.
 fn table(question: &Question, source: Source, is_stored: bool) -> String {
@@ -215,6 +215,7 @@ fn table(question: &Question, source: Source, is_stored: bool) -> String {
         (Source::Days, false) => "click_days",
         (Source::Hours, true) => "hour_counts",
         (Source::Hours, false) => "click_hours",
+        (Source::Minutes, true) if has_only(&[]) => return ADVERTISER_MINUTES.to_owned(),
         (Source::Minutes, true) if is_by_campaign => return CAMPAIGN_MINUTES.to_owned(),
         (Source::Minutes | Source::Ledger, _) => return MINUTES.to_owned(),
     };

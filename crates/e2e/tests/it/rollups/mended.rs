@@ -56,6 +56,8 @@ async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<(
         "DELETE FROM minute_counts_by_campaign",
         "INSERT INTO minute_counts_by_campaign SELECT bucket, advertiser_id, 'invented', 7, 0, 0, 0, 0, 0 \
            FROM hour_counts_by_campaign",
+        "UPDATE minute_counts_by_advertiser SET valid = 2 * valid",
+        "DELETE FROM minute_counts_by_advertiser",
     ] {
         // By whoever compares without mending, who says so; by whoever mends.
         corrupt(sql).await?;

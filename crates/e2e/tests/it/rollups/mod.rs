@@ -66,16 +66,19 @@ static DIFFERENCES: LazyLock<String> = LazyLock::new(|| {
         let sums = format!("SELECT {columns}, {SUMS} FROM {table} WHERE {fresh} GROUP BY {columns}");
         differs(&format!("{table}_by_ad"), sums, format!("SELECT * FROM {table}_by_ad WHERE {fresh}"))
     });
-    let minutes = {
-        let columns = "bucket, advertiser_id, campaign_id";
+    let minutes = [
+        ("minute_counts_by_campaign", "bucket, advertiser_id, campaign_id"),
+        ("minute_counts_by_advertiser", "bucket, advertiser_id"),
+    ]
+    .map(|(table, columns)| {
         let stored = "bucket < (SELECT hours_before FROM rollup_progress) AND NOT EXISTS (SELECT FROM stale_hours AS s \
              WHERE s.advertiser_id = m.advertiser_id AND s.bucket = date_trunc('hour', m.bucket, 'UTC'))";
         let sums =
             format!("SELECT {columns}, {SUMS} FROM click_minutes AS m WHERE {stored} GROUP BY {columns}");
-        let shown = format!("SELECT * FROM minute_counts_by_campaign AS m WHERE {stored}");
-        differs("minute_counts_by_campaign", sums, shown)
-    };
-    views.chain(by_ad).chain([minutes]).collect::<String>() + "SELECT '', count(*) FROM click_minutes"
+        let shown = format!("SELECT * FROM {table} AS m WHERE {stored}");
+        differs(table, sums, shown)
+    });
+    views.chain(by_ad).chain(minutes).collect::<String>() + "SELECT '', count(*) FROM click_minutes"
 });
 
 /// A click of an advertiser's ad, so long ago.
@@ -264,7 +267,7 @@ async fn an_aggregator_that_dies_while_it_rolls_up_changes_nothing() -> Result<(
 }
 
 /// Where hours and days are stored.
-pub(crate) const STORED: [&str; 9] = [
+pub(crate) const STORED: [&str; 10] = [
     "hour_counts",
     "hour_counts_by_ad",
     "hour_counts_by_campaign",
@@ -273,6 +276,7 @@ pub(crate) const STORED: [&str; 9] = [
     "day_counts_by_ad",
     "day_counts_by_campaign",
     "day_counts_by_place",
+    "minute_counts_by_advertiser",
     "minute_counts_by_campaign",
 ];
 
