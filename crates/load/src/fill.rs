@@ -2,6 +2,7 @@
 //! published in a minute or so, straight to the broker and many at a time.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use anyhow::{Context as _, ensure};
 use async_nats::{
@@ -59,6 +60,9 @@ struct Mix {
     /// The time in which the clicks happened, up to now, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// Countries that tell operating system and browser, too, as if minutes were kept by these: what it would cost.
+    #[arg(long)]
+    systems: bool,
 }
 
 /// Acknowledgements waited for at the same time, at most.
@@ -66,6 +70,9 @@ const WINDOW: usize = 4_096;
 
 /// The share of robots.
 const ROBOTS: f64 = 0.02;
+
+/// A part of a user agent that tells all those apart that there are here.
+const SYSTEM: Range<usize> = 13..23;
 
 /// From a click to its arrival, in milliseconds, at most.
 const TRAVEL_MS: i64 = 500;
@@ -116,6 +123,11 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
     let ad = if random.random_bool(mix.viral) { 0 } else { random.random_range(0..mix.ads) };
     let user = random.random_range(0..mix.users);
     let (device_type, user_agent) = traffic::device(random, ROBOTS);
+    let mut country = traffic::country(random).to_owned();
+    if mix.systems {
+        // As many values as agents, so as many minutes; not longer than the names of both would be.
+        country.push_str(&user_agent[SYSTEM]);
+    }
     let mut random_bytes = [0; 10];
     random.fill_bytes(&mut random_bytes);
     Click {
@@ -124,7 +136,7 @@ fn click(random: &mut impl Rng, mix: &Mix, number: u32, ending_ms: i64) -> Click
         dimensions: Dimensions {
             campaign_id: CampaignId::unchecked(format!("bench_camp_{:04}", ad / 10)),
             ad_id: AdId::unchecked(format!("bench_ad_{ad:05}")),
-            country: traffic::country(random).to_owned(),
+            country,
             device_type: device_type.parse().unwrap_or_default(),
         },
         user_id: Some(format!("user_{user}")),
@@ -152,7 +164,7 @@ mod tests {
     use super::*;
 
     fn clicks(viral: f64) -> Vec<Click> {
-        let mix = Mix { clicks: 10_000, ads: 1_000, viral, users: 3_000, seconds: 60 };
+        let mix = Mix { clicks: 10_000, ads: 1_000, viral, users: 3_000, seconds: 60, systems: false };
         let mut random = StdRng::seed_from_u64(1);
         (0..mix.clicks).map(|number| click(&mut random, &mix, number, 1_800_000_000_000)).collect()
     }

@@ -15,5 +15,6 @@ pub mod questions;
 pub mod traffic;
 pub mod usage;
 pub mod writes;
+pub mod yardstick;
 
 mod wire;

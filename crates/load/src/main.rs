@@ -1,7 +1,7 @@
 //! `clickwire-load`: demonstration traffic and measurements.
 
 use clap::{Parser, Subcommand};
-use clickwire_load::{demo, fanout, fill, intake, latency, outage, questions, writes};
+use clickwire_load::{demo, fanout, fill, intake, latency, outage, questions, writes, yardstick};
 
 /// Sends clicks to a Clickwire server, for demonstrations and measurements.
 #[derive(Parser)]
@@ -29,6 +29,8 @@ enum Command {
     Fill(fill::Options),
     /// Measures how long answers to questions take.
     Ask(questions::Options),
+    /// Measures a fixed piece of work, so that figures of different days can be compared.
+    Yardstick(yardstick::Options),
 }
 
 #[tokio::main]
@@ -44,5 +46,6 @@ async fn main() -> anyhow::Result<()> {
         Command::Writes(options) => writes::run(&options).await,
         Command::Fill(options) => fill::run(&options, &stop).await,
         Command::Ask(options) => questions::run(&options, &stop).await,
+        Command::Yardstick(options) => yardstick::run(&options),
     }
 }

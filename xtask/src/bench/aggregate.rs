@@ -2,7 +2,8 @@
 //! costs whom.
 //!
 //! Twice: clicks that spread over all ads, and clicks of which one ad takes nine in ten, which all
-//! meet the same partition.
+//! meet the same partition. With `--systems` a third time: what it would cost if minutes told operating
+//! systems and browsers apart, too.
 
 use std::path::Path;
 use std::process::Command;
@@ -29,13 +30,17 @@ pub(crate) struct Options {
     /// Aggregators that share them.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     aggregators: u32,
+    /// Measure, too, what it would cost if minutes told operating systems and browsers apart.
+    #[arg(long)]
+    systems: bool,
 }
 
 /// What is built for it.
 const PACKAGES: [&str; 2] = ["clickwire-aggregator", "clickwire-load"];
 
-/// Kinds of traffic, by the share of the clicks that one ad takes.
-const TRAFFIC: [(&str, &str); 2] = [("uniform", "0"), ("viral", "0.9")];
+/// Kinds of traffic, and what the load tool is told; each is compared with the first.
+const TRAFFIC: [(&str, &[&str]); 3] =
+    [("uniform", &[]), ("viral", &["--viral", "0.9"]), ("by system", &["--systems"])];
 
 /// The stages that an aggregator reports (`crates/ledger/src/stages.rs`), in a batch's order.
 const STAGES: [&str; 14] = [
@@ -68,21 +73,27 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let steps = Steps::start();
     up::build(&PACKAGES, &steps, &interrupt)?;
     let mut columns = Vec::new();
-    for (traffic, viral) in TRAFFIC {
-        steps.say(&format!("{} clicks, {traffic}", options.clicks));
-        columns.push(measure(options, viral, &steps, &interrupt)?.rows());
+    let traffic = &TRAFFIC[..if options.systems { 3 } else { 2 }];
+    for (name, arguments) in traffic {
+        steps.say(&format!("{} clicks, {name}", options.clicks));
+        columns.push(measure(options, arguments, &steps, &interrupt)?.rows());
     }
     let (clicks, aggregators) = (options.clicks, options.aggregators);
-    print(&format!("\n{clicks} clicks, aggregators: {aggregators}, {}", usage::machine()));
-    print(&format!("{:<34}{:>10}{:>10}{:>16}", "", TRAFFIC[0].0, TRAFFIC[1].0, "viral / uniform"));
-    for ((name, uniform), (_, viral)) in columns[0].iter().zip(&columns[1]) {
-        print(&format!("{name:<34}{uniform:>10.1}{viral:>10.1}{:>16.2}", viral / uniform));
+    print(&format!("\n{clicks} clicks, aggregators: {aggregators}, {}", usage::machine()?));
+    let heads: String = traffic.iter().map(|(name, _)| format!("{name:>12}")).collect();
+    let ratios: String = traffic[1..].iter().map(|(name, _)| format!("{name:>12} ×")).collect();
+    print(&format!("{:<34}{heads}{ratios}", ""));
+    for (row, (name, first)) in columns[0].iter().enumerate() {
+        let values: String = columns.iter().map(|column| format!("{:>12.1}", column[row].1)).collect();
+        let ratios: String =
+            columns[1..].iter().map(|column| format!("{:>14.2}", column[row].1 / first)).collect();
+        print(&format!("{name:<34}{values}{ratios}"));
     }
     Ok(())
 }
 
 /// On services of its own, as durable as those of `up`, once the stream is full.
-fn measure(options: &Options, viral: &str, steps: &Steps, interrupt: &Interrupt) -> Result<Usage> {
+fn measure(options: &Options, traffic: &[&str], steps: &Steps, interrupt: &Interrupt) -> Result<Usage> {
     let folder = TemporaryFolder::new()?;
     let deployment = Deployment::locate(Some(folder.0.clone()))?;
     deployment.create()?;
@@ -92,7 +103,7 @@ fn measure(options: &Options, viral: &str, steps: &Steps, interrupt: &Interrupt)
     let say = |step: &str| steps.say(step);
 
     let services = Services::start(&quick, &say)?;
-    fill(options, viral, &Launch { deployment: &deployment, services: &services, steps, interrupt })?;
+    fill(options, traffic, &Launch { deployment: &deployment, services: &services, steps, interrupt })?;
     services.stop();
     let stream = folder_bytes(&deployment.services().join("nats"))?;
     let services = Services::start(&durable, &say)?;
@@ -133,7 +144,7 @@ fn database_bytes(services: &Services, since: &str) -> Result<Vec<(&'static str,
 }
 
 /// Leaves a full stream on the disk, and a database that no click has met yet.
-fn fill(options: &Options, viral: &str, launch: &Launch<'_>) -> Result<()> {
+fn fill(options: &Options, traffic: &[&str], launch: &Launch<'_>) -> Result<()> {
     launch.migrate(false)?;
     // It makes the stream and the chunks, and leaves.
     let first = Aggregator::start(launch)?;
@@ -141,7 +152,7 @@ fn fill(options: &Options, viral: &str, launch: &Launch<'_>) -> Result<()> {
     drop(first);
     launch.steps.say("Filling the stream");
     let mut load = Command::new(release_program("clickwire-load")?);
-    load.args(["fill", "--clicks", &options.clicks.to_string(), "--viral", viral]);
+    load.args(["fill", "--clicks", &options.clicks.to_string()]).args(traffic);
     load.args(["--nats-url", launch.services.nats_url()]);
     if !launch.interrupt.run(&mut load)?.success() {
         bail!("the stream could not be filled");

@@ -71,7 +71,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     };
     print(&format!(
         "\n{}; {rows} clicks; PostgreSQL {}",
-        usage::machine(),
+        usage::machine()?,
         database.value("SHOW server_version")?
     ));
     print(

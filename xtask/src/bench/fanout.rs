@@ -175,7 +175,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         steps.say(&format!("({OUTAGE}) {OUTAGE_SESSIONS} sessions, Redis killed while clicks come in"));
         outage = Some(measure_outage(&steps, &interrupt)?);
     }
-    print(&format!("\n{} s each, {}", options.seconds, usage::machine()));
+    print(&format!("\n{} s each, {}", options.seconds, usage::machine()?));
     if !lines.is_empty() {
         print(&heading());
     }

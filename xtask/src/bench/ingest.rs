@@ -103,7 +103,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         options.seconds,
         options.connections,
         options.sync_interval,
-        usage::machine()
+        usage::machine()?
     ));
     let names = kinds.iter().map(|kind| format!("{:>12}", kind.name())).collect::<String>();
     print(&format!("{:<34}{names}", ""));

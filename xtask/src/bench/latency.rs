@@ -56,8 +56,9 @@ fn measure(
         bail!("the measurement failed");
     }
     let clicks = f64::from(options.rate) * f64::from(options.seconds);
-    print(&format!("\nCPU µs per click, {}", usage::machine()));
-    for ((name, before), (_, after)) in before.into_iter().zip(processes(status)?) {
+    let after = processes(status)?;
+    print(&format!("\nCPU µs per click, {}", usage::machine()?));
+    for ((name, before), (_, after)) in before.into_iter().zip(after) {
         print(&format!("{name:<12}{:>8.1}", (after - before) * 1e6 / clicks));
     }
     Ok(())

@@ -371,7 +371,7 @@ fn report(options: &Options, database: &Database, rows: &[Row]) -> Result<()> {
     print(&format!(
         "\n{}; minutes|hours|days: {}; PostgreSQL {}\n\
          ms, p50 / p99; in brackets our median alone over the engine's median",
-        usage::machine(),
+        usage::machine()?,
         database.value(sizes)?,
         database.value("SHOW server_version")?,
     ));

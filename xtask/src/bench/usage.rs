@@ -1,8 +1,11 @@
 //! What processes have used, as the kernel counts it, and on what machine.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::workspace::release_program;
 
 /// User and system time of a process, of its children, and of children that it has waited for
 /// (proc(5), /proc/pid/stat).
@@ -60,7 +63,28 @@ fn memory_mib(pid: u32, name: &str) -> Result<f64> {
     Ok(kib / 1024.0)
 }
 
-pub(super) fn machine() -> String {
+/// What a fixed piece of work takes (`clickwire-load yardstick`).
+#[derive(serde::Deserialize)]
+struct Yardstick {
+    core_ms: f64,
+    cores_ms: f64,
+    synced_write_ms: f64,
+}
+
+/// The machine, and what it is worth just now: figures of another day are to be read beside its yardstick of then.
+pub(super) fn machine() -> Result<String> {
+    let told = Command::new(release_program("clickwire-load")?).arg("yardstick").output()?;
+    if !told.status.success() {
+        bail!("no yardstick: {}", String::from_utf8_lossy(&told.stderr));
+    }
+    let Yardstick { core_ms, cores_ms, synced_write_ms } = serde_json::from_slice(&told.stdout)?;
+    Ok(format!(
+        "{}; yardstick: {core_ms:.0} ms on one core, {cores_ms:.0} on all at once, {synced_write_ms:.2} ms a synced write",
+        model()
+    ))
+}
+
+fn model() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();

@@ -9,7 +9,11 @@ use anyhow::Result;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
+use parquet::{
+    arrow::ArrowWriter,
+    basic::Compression,
+    file::properties::{EnabledStatistics, WriterProperties},
+};
 
 use super::{
     format::Encoder,
@@ -18,6 +22,9 @@ use super::{
 
 /// Rows of a Parquet file that are held until they are written, as one row group.
 const ROW_GROUP: usize = 32_768;
+
+/// Bytes of a column's dictionary, at most: ids are all different, and a dictionary of them is memory for nothing.
+const DICTIONARY: usize = 128 * 1_024;
 
 /// Bytes that were written and not taken yet.
 #[derive(Clone, Default)]
@@ -53,6 +60,9 @@ impl Parquet {
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(ROW_GROUP))
+            .set_dictionary_page_size_limit(DICTIONARY)
+            // Those of pages are held until the file ends.
+            .set_statistics_enabled(EnabledStatistics::Chunk)
             .build();
         let writer = ArrowWriter::try_new(buffer.clone(), Arc::clone(&schema), Some(properties))?;
         Ok(Self { schema, buffer, writer })
