@@ -154,6 +154,11 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_ALERT_LAKE_SECONDS", default_value_t = 600)]
     pub alert_lake_seconds: u32,
 
+    /// How long a stream must have been on fewer brokers than `CLICKWIRE_STREAM_REPLICAS` for an alert, in seconds. Longer
+    /// than a broker takes to restart.
+    #[arg(long, env = "CLICKWIRE_ALERT_REPLICAS_SECONDS", default_value_t = 60)]
+    pub alert_replicas_seconds: u32,
+
     /// How long nothing must be seen of an incident before it is over, in seconds.
     #[arg(long, env = "CLICKWIRE_ALERT_QUIET_SECONDS", default_value_t = 120)]
     pub alert_quiet_seconds: u64,
@@ -273,6 +278,7 @@ impl Config {
         ensure!(self.dead_letters_max_bytes > 0, "CLICKWIRE_DEAD_LETTERS_MAX_BYTES: must be positive");
         ensure!(self.alert_lag_seconds > 0, "CLICKWIRE_ALERT_LAG_SECONDS: must be positive");
         ensure!(self.alert_lake_seconds > 0, "CLICKWIRE_ALERT_LAKE_SECONDS: must be positive");
+        ensure!(self.alert_replicas_seconds > 0, "CLICKWIRE_ALERT_REPLICAS_SECONDS: must be positive");
         ensure!(self.alert_quiet_seconds > 0, "CLICKWIRE_ALERT_QUIET_SECONDS: must be positive");
         self.validate_webhook()?;
         // Less than a day more in a server's spool: `spool_max_age_seconds` there. The oldest day begins up to

@@ -1,7 +1,8 @@
 //! Copies of the streams: how many of those that there should be are there and up to date.
 
 use async_nats::jetstream::{
-    Context,
+    Context, ErrorCode,
+    context::GetStreamErrorKind,
     stream::{ClusterInfo, Info},
 };
 
@@ -12,7 +13,7 @@ use crate::config::Config;
 pub(crate) struct Replicas {
     /// As the stream is configured.
     pub(crate) wanted: usize,
-    /// Those that have all of it, the leader's among them; none while there is no leader.
+    /// Those that have all of it, the leader's among them; none while there is no leader, or no stream.
     pub(crate) current: usize,
 }
 
@@ -20,6 +21,11 @@ impl Replicas {
     /// Fewer servers may fail than should be able to.
     pub(crate) fn is_short(self) -> bool {
         self.current < self.wanted
+    }
+
+    /// Enough of them agree that something can be stored.
+    pub(crate) fn has_majority(self) -> bool {
+        self.current * 2 > self.wanted
     }
 
     fn of(info: &Info) -> Self {
@@ -36,12 +42,23 @@ fn current(cluster: Option<&ClusterInfo>) -> usize {
     1 + replicas.iter().filter(|replica| replica.current && !replica.offline).count()
 }
 
+/// Whether the broker knows that there is no such stream.
+fn is_missing(error: &GetStreamErrorKind) -> bool {
+    matches!(error, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
 /// Asks for the copies of the deployment's streams, by their names.
 pub(crate) async fn observe(nats: &Context, config: &Config) -> anyhow::Result<Vec<(String, Replicas)>> {
     let names = config.names();
     let mut streams = Vec::new();
     for name in [names.stream().to_owned(), names.dead_letter_stream()] {
-        let replicas = Replicas::of(nats.get_stream(&name).await?.cached_info());
+        let replicas = match nats.get_stream(&name).await {
+            Ok(stream) => Replicas::of(stream.cached_info()),
+            Err(error) if is_missing(&error.kind()) => {
+                Replicas { wanted: config.stream_replicas, current: 0 }
+            }
+            Err(error) => return Err(error.into()),
+        };
         metrics::gauge!("clickwire_stream_replicas_current", "stream" => name.clone())
             .set(replicas.current as f64);
         streams.push((name, replicas));

@@ -128,6 +128,8 @@ pub struct Key {
 /// A key's secret, which is told once.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Issued {
+    /// Its id.
+    pub key_id: String,
     /// For people.
     pub name: String,
     /// The secret.
@@ -216,15 +218,6 @@ pub struct Entries {
     pub data: Vec<Entry>,
     /// What the next page is `before`.
     pub next: Option<i64>,
-}
-
-/// A page of incidents.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Incidents {
-    /// The latest opened first.
-    pub data: Vec<clickwire_protocol::alerts::Alert>,
-    /// What the next page is `before`.
-    pub next: Option<Uuid>,
 }
 
 /// A version of a fraud rule.

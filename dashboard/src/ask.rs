@@ -266,7 +266,7 @@ impl Paged for clickwire_protocol::dead_letters::Page {
     }
 }
 
-impl Paged for crate::api::Incidents {
+impl Paged for clickwire_protocol::alerts::Page {
     type Row = clickwire_protocol::alerts::Alert;
     const CURSOR: &'static str = "before";
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clickwire_protocol::{
-    alerts::{Alert, News, Severity},
+    alerts::{Alert, News, Page, Severity},
     live::{ClientMessage, SUBPROTOCOL, ServerMessage, Topic, close},
 };
 use gloo_events::EventListener;
@@ -22,7 +22,6 @@ use yew::prelude::*;
 
 use crate::{
     account::Credential,
-    api::Incidents,
     clock,
     http::{self, Asking, Failure, Request},
     zone,
@@ -267,8 +266,8 @@ impl Follower {
     fn ask(self: &Rc<Self>) {
         let this = self.clone();
         let then = Callback::from(move |answer: Result<String, Failure>| {
-            let told = answer.and_then(|text| http::read::<Incidents>(&text));
-            if let Ok(Incidents { data, .. }) = told
+            let told = answer.and_then(|text| http::read::<Page>(&text));
+            if let Ok(Page { data, .. }) = told
                 && !this.open.borrow().is_live
             {
                 let total = data.len() as i64;

@@ -40,6 +40,7 @@ texts! {
     CAMPAIGNS = "Campaigns";
     ADS = "Ads";
     KEYS = "Keys";
+    TEST_CLICKS = "Test clicks";
     ACCOUNTS = "Accounts";
     AUDIT = "Audit log";
     ACCOUNT = "Your account";
@@ -272,7 +273,31 @@ texts! {
     RELEASE_TITLE = "Release this click?";
     RELEASE_WHY = "The click is billed as valid from now on. This can’t be undone.";
     RELEASED_TOAST = "The click is valid now.";
+    RELEASE_ALL = "Release all";
+    RELEASE_ALL_MORE = "Release all…";
+    RELEASE_ALL_TITLE = "Release all clicks that match?";
     REASON = "Reason";
+}
+
+// Test clicks.
+texts! {
+    TEST_CLICKS_LEAD = "Clicks that are marked as test: they take the way of all others, through a key of their own that is revoked behind them, are found under Find clicks, and are on no bill and in no chart.";
+    CLICKS_PER_SECOND = "Clicks per second";
+    COUNTRIES = "Countries";
+    SHARE_OF_ROBOTS = "Robots, percent";
+    ALL_DEVICES = "All devices";
+    MOBILE = "Mobile";
+    DESKTOP = "Desktop";
+    TABLET = "Tablet";
+    EXPECTED_COUNTRIES = "Codes of two letters, separated by commas.";
+    CAMPAIGN_WITHOUT_ADS = "The campaign has no ads: add one first.";
+    SEND = "Send";
+    STOP = "Stop";
+    SENDING = "Sending";
+    COUNTING = "Waiting until they are counted";
+    ALL_SENT = "Done";
+    STOPPED = "Stopped";
+    RUN_FAILED = "Failed";
 }
 
 // Single clicks.

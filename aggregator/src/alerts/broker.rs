@@ -1,6 +1,7 @@
-//! What the broker holds that nobody counts or archives: clicks that wait too long, and dead letters.
+//! What the broker holds that nobody counts or archives: clicks that wait too long, and dead letters. And on how many
+//! brokers it is.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::jetstream::{
     Context,
@@ -11,29 +12,89 @@ use clickwire_process::now_ms;
 use clickwire_protocol::alerts::{Kind, Severity};
 use futures_util::TryStreamExt as _;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::lake::Attachment;
-use crate::config::Config;
+use crate::{
+    config::Config,
+    replicas::{self, Replicas},
+};
 
 /// A broker that does not answer by then is away.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Kinds of which the broker knows.
+pub(super) const KINDS: usize = 4;
+
+/// What was found, and of which kinds all that there is.
+pub(super) struct Found {
+    pub(super) observations: Vec<Observation>,
+    pub(super) seen: Vec<Kind>,
+}
 
 /// What is the matter with the streams, and with the lake, if one is in use.
 pub(super) async fn observe(
     nats: &Context,
     config: &Config,
     lake: Option<Attachment>,
-) -> anyhow::Result<Vec<Observation>> {
+    shortages: &mut Shortages,
+) -> anyhow::Result<Found> {
     let asked = async {
-        let mut observations: Vec<Observation> = lag(nats, config).await?.into_iter().collect();
-        observations.extend(dead_letters(nats, config).await?);
-        if let Some(lake) = lake {
-            observations.extend(lake.observe(nats, config).await?);
+        let copies = replicas::observe(nats, config).await?;
+        let patience = Duration::from_secs(config.alert_replicas_seconds.into());
+        let mut observations = shortages.observe(&copies, patience, Instant::now());
+        let mut seen = vec![Kind::StreamReplicas];
+        // Of a stream that is not there, or that nobody leads, nothing more can be asked.
+        let is_led =
+            |name: &str| copies.iter().any(|(known, replicas)| known == name && replicas.current > 0);
+        if is_led(config.names().stream()) {
+            observations.extend(lag(nats, config).await?);
+            if let Some(lake) = lake {
+                observations.extend(lake.observe(nats, config).await?);
+            }
+            seen.extend([Kind::Lag, Kind::LakeStalled]);
         }
-        anyhow::Ok(observations)
+        if is_led(&config.names().dead_letter_stream()) {
+            observations.extend(dead_letters(nats, config).await?);
+            seen.push(Kind::DeadLetters);
+        }
+        anyhow::Ok(Found { observations, seen })
     };
     timeout(PATIENCE, asked).await?
+}
+
+/// Since when streams have been on fewer brokers than they should be. A broker that is restarted is back in a moment,
+/// and is no incident.
+#[derive(Default)]
+pub(super) struct Shortages(BTreeMap<String, Instant>);
+
+impl Shortages {
+    fn observe(
+        &mut self,
+        copies: &[(String, Replicas)],
+        patience: Duration,
+        now: Instant,
+    ) -> Vec<Observation> {
+        let mut observations = Vec::new();
+        for (stream, replicas) in copies {
+            if !replicas.is_short() {
+                self.0.remove(stream);
+                continue;
+            }
+            let since = self.0.entry(stream.clone()).or_insert(now);
+            if now.duration_since(*since) >= patience {
+                observations.push(Observation {
+                    kind: Kind::StreamReplicas,
+                    subject: stream.clone(),
+                    advertiser: None,
+                    campaign: None,
+                    severity: if replicas.has_majority() { Severity::Warning } else { Severity::Critical },
+                    details: json!({ "wanted": replicas.wanted, "current": replicas.current }),
+                });
+            }
+        }
+        observations
+    }
 }
 
 /// The oldest click that nobody has counted, if it is too old.
@@ -87,4 +148,33 @@ async fn dead_letters(nats: &Context, config: &Config) -> anyhow::Result<Option<
         severity: Severity::Warning,
         details: json!({ "messages": messages }),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_short_of_copies_for_a_while_before_somebody_is_called() {
+        let patience = Duration::from_secs(60);
+        let mut shortages = Shortages::default();
+        let begun = Instant::now();
+        let mut observe = |seconds, current| {
+            let copies = [("CLICKS".to_owned(), Replicas { wanted: 3, current })];
+            let now = begun + Duration::from_secs(seconds);
+            shortages.observe(&copies, patience, now).first().map(|observation| observation.severity)
+        };
+        for (seconds, current, severity) in [
+            (0, 2, None),
+            (30, 3, None),
+            (40, 2, None),
+            (99, 2, None),
+            (100, 2, Some(Severity::Warning)),
+            (101, 1, Some(Severity::Critical)),
+            (102, 0, Some(Severity::Critical)),
+            (103, 3, None),
+        ] {
+            assert_eq!(observe(seconds, current), severity, "{current} of 3 after {seconds} s");
+        }
+    }
 }

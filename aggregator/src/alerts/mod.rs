@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use webhook::Webhook;
 
-use self::{campaigns::Campaigns, database::Database};
+use self::{broker::Shortages, campaigns::Campaigns, database::Database};
 use crate::{config::Config, feed::Feed};
 
 /// Between rounds. An incident must be open within 5 s.
@@ -52,6 +52,7 @@ pub(crate) struct Watch {
 struct Rounds {
     campaigns: Campaigns,
     database: Database,
+    shortages: Shortages,
     /// Since when everything could be seen: what was not seen before that may have gone on.
     since: Instant,
     /// The latest news that gateways were told of.
@@ -96,6 +97,7 @@ impl Watch {
         let mut rounds = Rounds {
             campaigns: Campaigns::default(),
             database: Database::default(),
+            shortages: Shortages::default(),
             since: Instant::now(),
             announced: 0,
         };
@@ -118,7 +120,7 @@ impl Watch {
             Kind::Rollups,
         ];
         let attachment = lake::attachment(connection).await?;
-        let mut asked = pin!(broker::observe(&self.nats, &self.config, attachment));
+        let mut asked = pin!(broker::observe(&self.nats, &self.config, attachment, &mut rounds.shortages));
         let observed = loop {
             match timeout(ROUND_EVERY, &mut asked).await {
                 Ok(observed) => break observed,
@@ -126,13 +128,16 @@ impl Watch {
                 Err(_) => connection.ping().await?,
             }
         };
+        // What can't be asked now may still be so; when it can be asked again, time starts afresh.
         let mut observations = match observed {
-            Ok(observations) => {
-                seen.extend([Kind::Lag, Kind::DeadLetters, Kind::LakeStalled]);
-                observations
+            Ok(found) => {
+                if found.seen.len() < broker::KINDS {
+                    rounds.since = Instant::now();
+                }
+                seen.extend(found.seen);
+                found.observations
             }
             Err(error) => {
-                // What can't be asked now may still be so; when it can be asked again, time starts afresh.
                 rounds.since = Instant::now();
                 tracing::debug!(%error, "alerts: the broker can't be asked");
                 Vec::new()

@@ -1,7 +1,8 @@
 //! The HTTP API for programs in Rust, with the types of `clickwire-protocol`.
 //!
 //! - [`Server`]: where a server is, and what opens it
-//! - [`Connection`]: one kept-alive connection: posts ([`posts`]), questions ([`questions`]), or any request
+//! - [`Connection`]: one kept-alive connection: posts ([`posts`]), questions ([`questions`]),
+//!   incidents ([`incidents`]), or any request
 //! - [`Export`]: a file, piece by piece ([`exports`])
 //! - [`Watch`]: a view of live data that survives its connections ([`live`])
 //! - [`Error`]: why something was not done, and whether it is worth trying again
@@ -30,6 +31,7 @@
 mod connection;
 mod error;
 pub mod exports;
+pub mod incidents;
 pub mod live;
 pub mod posts;
 pub mod questions;

@@ -34,11 +34,13 @@ pub enum Kind {
     Rollups,
     /// The lake archives nothing, and clicks wait for it on the stream.
     LakeStalled,
+    /// A stream is on fewer brokers than it should be, or is not there.
+    StreamReplicas,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::IpBurst,
         Self::UserBurst,
         Self::CampaignSpike,
@@ -48,6 +50,7 @@ impl Kind {
         Self::BackgroundJob,
         Self::Rollups,
         Self::LakeStalled,
+        Self::StreamReplicas,
     ];
 
     /// The name in the database and in the API.
@@ -62,6 +65,7 @@ impl Kind {
             Self::BackgroundJob => "background_job",
             Self::Rollups => "rollups",
             Self::LakeStalled => "lake_stalled",
+            Self::StreamReplicas => "stream_replicas",
         }
     }
 }
@@ -173,6 +177,87 @@ impl Alert {
             version: 1,
         }
     }
+}
+
+/// Which incidents are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertState, rename_all = "snake_case"))]
+pub enum Which {
+    /// Those that last.
+    #[default]
+    Open,
+    /// Those that are over.
+    Resolved,
+    /// The latest about each thing that is silenced now, open or resolved.
+    Silenced,
+    /// All that were ever opened.
+    All,
+}
+
+impl Which {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+            Self::Silenced => "silenced",
+            Self::All => "all",
+        }
+    }
+}
+
+impl FromStr for Which {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Open, Self::Resolved, Self::Silenced, Self::All];
+        let named = all.into_iter().find(|which| which.as_str() == text);
+        named.ok_or("Expected open, resolved, silenced or all.")
+    }
+}
+
+/// A page of incidents, the latest opened first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertPage))]
+pub struct Page {
+    /// The incidents.
+    pub data: Vec<Alert>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<Uuid>,
+}
+
+/// A note about an incident, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertNote))]
+pub struct Written {
+    /// Grows from note to note.
+    pub note_id: i64,
+    /// When it was written; RFC 3339 in UTC.
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
+    pub noted_at: String,
+    /// The person.
+    pub author: String,
+    /// Some lines.
+    pub text: String,
+}
+
+/// An incident with the notes about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertWithNotes))]
+pub struct WithNotes {
+    /// The incident.
+    #[serde(flatten)]
+    pub alert: Alert,
+    /// The oldest first.
+    pub notes: Vec<Written>,
+}
+
+/// Names of those to whom an incident can be given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Assignees {
+    /// As they stand in records.
+    pub data: Vec<String>,
 }
 
 /// Notes about one incident, at most.

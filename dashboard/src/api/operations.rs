@@ -1,6 +1,6 @@
-//! What operators are told: dead letters, and what is done with incidents.
+//! What operators are told of dead letters.
 
-use clickwire_protocol::{alerts::Alert, dead_letters::Summary};
+use clickwire_protocol::dead_letters::Summary;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -33,34 +33,4 @@ pub struct LetterOutcome {
     pub is_edited: bool,
     /// The advertiser that an administrator said the click is of.
     pub named_advertiser: Option<String>,
-}
-
-/// An incident with the notes about it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Incident {
-    /// The incident.
-    #[serde(flatten)]
-    pub alert: Alert,
-    /// The oldest first.
-    pub notes: Vec<IncidentNote>,
-}
-
-/// A note about an incident.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct IncidentNote {
-    /// Its number.
-    pub note_id: i64,
-    /// When it was written.
-    pub noted_at: String,
-    /// The person.
-    pub author: String,
-    /// Some lines.
-    pub text: String,
-}
-
-/// Those to whom an incident can be given.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Assignees {
-    /// As they stand in records.
-    pub data: Vec<String>,
 }

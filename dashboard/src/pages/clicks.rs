@@ -10,10 +10,10 @@ use clickwire_protocol::ledger::FoundClick;
 use yew::prelude::*;
 
 use self::search::{Filters, Search};
-use super::{Sheet, id, name};
+use super::{Sheet, id, name, release::ReleaseAll, sets};
 use crate::{
     access::use_access,
-    api::Page,
+    api::{Page, Role},
     ask::{use_pages, use_query},
     clock,
     frame::View,
@@ -132,6 +132,14 @@ pub fn Clicks(props: &Props) -> Html {
         }
     });
     let shows_advertiser = scope.is_none();
+    let releases_all = use_state_eq(|| false);
+    let may_release_all =
+        access.role() == Role::Admin && scope.is_some() && list.rows.iter().any(is_convicted);
+    let actions = html! {
+        if may_release_all {
+            <button type="button" class="quiet" onclick={sets(&releases_all, true).reform(|_: MouseEvent| ())}>{ words::RELEASE_ALL_MORE }</button>
+        }
+    };
     let row = {
         let (rows, zone) = (list.rows.clone(), props.view.zone.clone());
         Callback::from(move |index: usize| {
@@ -164,7 +172,7 @@ pub fn Clicks(props: &Props) -> Html {
         columns.insert(1, words::ADVERTISER);
     }
     html! {
-        <Sheet title={words::FIND_CLICKS} {aside}>
+        <Sheet title={words::FIND_CLICKS} {actions} {aside}>
             <Filters search={search.clone()} failure={list.failure.clone()} {onsearch} />
             if let Some(failure) = list.failure.clone().filter(|failure| failure.beside(&search::SHOWN).is_some()) {
                 <Problem {failure} onretry={list.reload.clone()} />
@@ -173,8 +181,16 @@ pub fn Clicks(props: &Props) -> Html {
                 loaded={list.loaded()}
                 empty={html! { <Empty title={words::NO_CLICKS} text={words::NO_CLICKS_WHY} /> }} />
             <Pager shown={list.rows.len()} has_more={list.has_more} is_loading={list.is_loading} onmore={list.more.clone()} />
+            if *releases_all {
+                <ReleaseAll search={search.query(&props.view, *now_ms)} onclose={sets(&releases_all, false)} onreleased={list.reload.clone()} />
+            }
         </Sheet>
     }
+}
+
+/// Whether a rule has convicted a click that can be released.
+pub(super) fn is_convicted(click: &FoundClick) -> bool {
+    matches!(click.disposition.as_str(), "givt" | "sivt") && !click.released
 }
 
 /// What a click was judged as.

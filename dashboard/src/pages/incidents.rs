@@ -7,7 +7,7 @@ mod silence;
 
 use std::rc::Rc;
 
-use clickwire_protocol::alerts::{Alert, Kind, Severity};
+use clickwire_protocol::alerts::{Alert, Kind, Page, Severity, WithNotes};
 use gloo_events::EventListener;
 use uuid::Uuid;
 use wasm_bindgen::JsCast as _;
@@ -17,7 +17,6 @@ use yew::prelude::*;
 use super::{Sheet, name};
 use crate::{
     access::{Access, use_access},
-    api,
     ask::{use_mutation, use_pages, use_query},
     format,
     frame::View,
@@ -83,9 +82,8 @@ pub fn Incidents(props: &Props) -> Html {
         Part::Open => None,
         Part::Silenced | Part::Resolved | Part::All => part.write(),
     };
-    let list = use_pages::<api::Incidents>(
-        asked.as_ref().map(|state| format!("/api/v1/alerts?limit=200&state={state}")),
-    );
+    let list =
+        use_pages::<Page>(asked.as_ref().map(|state| format!("/api/v1/alerts?limit=200&state={state}")));
     {
         let (reload, asks) = (list.reload.clone(), asked.is_some());
         use_effect_with(open.version, move |_| {
@@ -289,7 +287,7 @@ struct DetailProps {
 #[component]
 fn Detail(props: &DetailProps) -> Html {
     let access = use_access();
-    let asked = use_query::<api::Incident>(Some(format!("/api/v1/alerts/{}", props.id)));
+    let asked = use_query::<WithNotes>(Some(format!("/api/v1/alerts/{}", props.id)));
     {
         let reload = asked.reload.clone();
         let is_first = use_mut_ref(|| true);

@@ -1,15 +1,17 @@
-//! Makes a click valid that was convicted wrongly.
+//! Makes clicks valid that were convicted wrongly: one, or all that a search finds.
 
 use clickwire_protocol::ledger::FoundClick;
+use serde::Deserialize;
 use serde_json::json;
 use yew::prelude::*;
 
 use super::{beside, done, wrong};
 use crate::{
-    ask::use_mutation,
+    ask::{use_mutation, use_query},
+    clock,
     http::{self, Method, Request},
-    kit::{Confirm, Field, use_field, use_toast},
-    words,
+    kit::{Confirm, Field, Problem, use_field, use_toast},
+    words, zone,
 };
 
 /// What is released.
@@ -54,5 +56,119 @@ pub(super) fn Release(props: &Props) -> Html {
             <Field id="release-reason" label={words::REASON} value={reason} oninput={onreason} required=true first=true error={wrong(&mutation, "reason")} />
             { beside(&mutation, &["reason"]) }
         </Confirm>
+    }
+}
+
+/// What an order to release clicks has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+struct Releases {
+    /// Clicks that are valid now.
+    released: i64,
+    /// Clicks that are still to be released.
+    left: i64,
+}
+
+/// Which clicks are released.
+#[derive(Clone, PartialEq, Properties)]
+pub(super) struct AllProps {
+    /// The query of the search that finds them, with its `?`.
+    pub(super) search: String,
+    /// Hears that the question is to be closed.
+    pub(super) onclose: Callback<()>,
+    /// Hears that clicks are valid now.
+    pub(super) onreleased: Callback<()>,
+}
+
+/// A search with an end: that of the present minute, if it has none.
+fn until_now(search: &str, now_ms: i64) -> String {
+    if search.contains("end_time=") {
+        return search.to_owned();
+    }
+    let separator = if search.contains('?') { '&' } else { '?' };
+    format!("{search}{separator}end_time={}", zone::rfc3339(now_ms + 60_000))
+}
+
+/// The same of all clicks that a search finds: some hundred at a time, with what is done so far, until nothing is left
+/// or the question is closed.
+#[component]
+pub(super) fn ReleaseAll(props: &AllProps) -> Html {
+    let (mutation, toast) = (use_mutation(), use_toast());
+    let (reason, onreason) = use_field("");
+    // What is asked about when the question opens is released, and nothing that comes after its minute.
+    let search = use_memo((), |()| until_now(&props.search, clock::now_ms()));
+    let url = format!("/api/v1/admin/clicks/release{search}");
+    let counted = use_query::<Releases>(Some(url.clone()));
+    let so_far = use_state_eq(|| None::<Releases>);
+    let send = {
+        let (mutation, so_far, toast) = (mutation.clone(), so_far.setter(), toast.clone());
+        let (onclose, onreleased) = (props.onclose.clone(), props.onreleased.clone());
+        let request = Request::with(Method::Post, &url, &json!({ "reason": reason }));
+        Callback::from(move |before: i64| {
+            let (so_far, toast) = (so_far.clone(), toast.clone());
+            let (onclose, onreleased) = (onclose.clone(), onreleased.clone());
+            let then = Callback::from(move |told: Releases| {
+                let released = before + told.released;
+                if told.left > 0 && told.released > 0 {
+                    return so_far.set(Some(Releases { released, left: told.left }));
+                }
+                toast.emit(words::released(released).into());
+                onclose.emit(());
+                onreleased.emit(());
+            });
+            mutation.run(request.clone(), then);
+        })
+    };
+    // Each answer that leaves something has the next order sent.
+    use_effect_with(((*so_far).map(|so_far| so_far.released), mutation.is_busy), {
+        let (send, has_failed) = (send.clone(), mutation.failure.is_some());
+        move |&(released, is_busy)| {
+            if let Some(released) = released.filter(|_| !is_busy && !has_failed) {
+                send.emit(released);
+            }
+        }
+    });
+    let onconfirm = {
+        let so_far = so_far.clone();
+        Callback::from(move |()| send.emit((*so_far).map_or(0, |so_far| so_far.released)))
+    };
+    let is_under_way = mutation.is_busy || so_far.is_some() && mutation.failure.is_none();
+    let text = match (&counted.data, &*so_far) {
+        (_, Some(so_far)) => words::release_progress(so_far.released, so_far.left),
+        (Some(counted), None) => words::release_all_why(counted.left),
+        (None, None) => String::new(),
+    };
+    let has_none = counted.data.as_ref().is_none_or(|counted| counted.left == 0);
+    let onclose = {
+        let (onclose, onreleased, has_begun) =
+            (props.onclose.clone(), props.onreleased.clone(), so_far.is_some());
+        Callback::from(move |()| {
+            onclose.emit(());
+            if has_begun {
+                onreleased.emit(());
+            }
+        })
+    };
+    html! {
+        <Confirm title={words::RELEASE_ALL_TITLE} {text} action={words::RELEASE_ALL} {onconfirm} {onclose} is_busy={is_under_way || has_none}>
+            if let Some(failure) = counted.failure.clone() {
+                <Problem {failure} onretry={counted.reload.clone()} />
+            }
+            <Field id="release-reason" label={words::REASON} value={reason} oninput={onreason} required=true first=true disabled={so_far.is_some()} error={wrong(&mutation, "reason")} />
+            { beside(&mutation, &["reason"]) }
+        </Confirm>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_without_an_end_ends_when_it_is_asked() {
+        let now_ms = 1_795_939_200_000;
+        assert_eq!(until_now("?a=1&end_time=x", now_ms), "?a=1&end_time=x");
+        let ended = until_now("?a=1", now_ms);
+        assert_eq!(ended, "?a=1&end_time=2026-11-29T08:01:00Z", "the present minute is whole");
+        assert!(until_now("", now_ms).starts_with("?end_time="));
     }
 }

@@ -16,6 +16,7 @@ pub fn kind(kind: Kind) -> &'static str {
         Kind::BackgroundJob => "Background job",
         Kind::Rollups => "Hours and days",
         Kind::LakeStalled => "The lake stands still",
+        Kind::StreamReplicas => "Too few brokers have the stream",
     }
 }
 

@@ -1,5 +1,7 @@
 //! What operators read: dead letters, and what is done with incidents.
 
+use crate::format;
+
 // Dead letters.
 texts! {
     DEAD_LETTERS = "Dead letters";
@@ -138,6 +140,57 @@ pub fn outcome(action: &str, is_edited: bool) -> &'static str {
         ("replay", true) => "Replayed, edited",
         ("replay", false) => "Replayed",
         _ => "Dismissed",
+    }
+}
+
+/// What a field of a number takes.
+pub fn expected_number(first: u32, last: u32) -> String {
+    format!("A number, {} to {}.", format::count(i64::from(first)), format::count(i64::from(last)))
+}
+
+/// How far a run of test clicks is.
+pub fn test_run(state: &str, accepted: i64, wanted: i64) -> String {
+    format!("{state}: {} of {} accepted.", format::count(accepted), format::count(wanted))
+}
+
+/// How much of a run of test clicks is in the ledger.
+pub fn counted_of(counted: i64, accepted: i64) -> String {
+    format!("{} of {} counted.", format::count(counted), format::count(accepted))
+}
+
+/// Clicks by their number; 10,000 stands for these and more.
+fn many_clicks(clicks: i64) -> String {
+    match clicks {
+        1 => "1 click".to_owned(),
+        10_000.. => format!("{} clicks or more", format::count(clicks)),
+        _ => format!("{} clicks", format::count(clicks)),
+    }
+}
+
+/// What a release of all clicks that match is about.
+pub fn release_all_why(left: i64) -> String {
+    match left {
+        0 => "No click that matches has been convicted in the last 8 days.".to_owned(),
+        left => {
+            let were = if left == 1 { "was" } else { "were" };
+            format!(
+                "{} of the last 8 days {were} convicted. Released, they are billed as valid. This can’t be undone.",
+                many_clicks(left)
+            )
+        }
+    }
+}
+
+/// How far a release of all clicks that match has come.
+pub fn release_progress(released: i64, left: i64) -> String {
+    format!("{} released, {} left. Closing this stops it.", many_clicks(released), many_clicks(left))
+}
+
+/// What a release of all clicks that match has done.
+pub fn released(clicks: i64) -> String {
+    match clicks {
+        1 => "1 click is valid now.".to_owned(),
+        clicks => format!("{} clicks are valid now.", format::count(clicks)),
     }
 }
 

@@ -8,9 +8,8 @@ use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
 };
-use clickwire_protocol::alerts::Alert;
-use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use clickwire_protocol::alerts::{Assignees, Page, Which, WithNotes};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::{
@@ -21,7 +20,7 @@ use crate::{
         parameters::Parameters,
     },
     identity::access::Operator,
-    query::incidents::{self, Note, Which},
+    query::incidents,
 };
 
 /// Incidents in one answer, unless asked otherwise, and at most.
@@ -38,15 +37,6 @@ struct IncidentQuery {
     limit: Option<i64>,
     /// The `next` of the page before.
     before: Option<Uuid>,
-}
-
-/// One page, the latest opened first.
-#[derive(Serialize, ToSchema)]
-#[schema(as = AlertPage)]
-pub(super) struct Page {
-    data: Vec<Alert>,
-    /// Where the next page begins; `None` after the last.
-    next: Option<Uuid>,
 }
 
 /// Incidents, the latest opened first.
@@ -72,16 +62,6 @@ pub(super) async fn list(
     Ok(Json(Page { data, next }))
 }
 
-/// An incident with the notes about it.
-#[derive(Serialize, ToSchema)]
-#[schema(as = AlertWithNotes)]
-pub(super) struct WithNotes {
-    #[serde(flatten)]
-    alert: Alert,
-    /// The oldest first.
-    notes: Vec<Note>,
-}
-
 /// One incident with the notes about it.
 #[utoipa::path(get, path = "/{alert_id}", operation_id = "show_alert", tag = "operator",
     params(("alert_id" = Uuid, Path)),
@@ -96,18 +76,10 @@ pub(super) async fn show(
     Ok(Json(WithNotes { alert, notes: incidents::notes(&state.reading, alert_id).await? }))
 }
 
-/// Names of those to whom an incident can be given.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Assignees)]
-pub(super) struct Assignees {
-    /// As they stand in records.
-    #[schema(value_type = Vec<String>)]
-    data: Vec<Arc<str>>,
-}
-
 /// The operators and administrators who have an account: to them an incident can be given.
 #[utoipa::path(get, path = "/assignees", operation_id = "list_assignees", tag = "operator",
     responses((status = 200, body = Assignees), Refused<crate::identity::error::Scoped>))]
 pub(super) async fn assignees(State(state): State<Arc<AdminState>>, _operator: Operator) -> Json<Assignees> {
-    Json(Assignees { data: state.access.directory.operators() })
+    let operators = state.access.directory.operators();
+    Json(Assignees { data: operators.iter().map(ToString::to_string).collect() })
 }

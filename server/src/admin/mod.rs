@@ -20,6 +20,7 @@ pub(crate) mod incidents;
 pub(crate) mod keys;
 mod lake;
 pub(crate) mod pipeline;
+mod releases;
 mod rules;
 mod schedules;
 pub(crate) mod state;
@@ -68,7 +69,10 @@ where
         .routes(routes!(catalog::list_ads));
     let rules =
         OpenApiRouter::default().routes(routes!(rules::list)).routes(routes!(rules::history, rules::change));
-    let clicks = OpenApiRouter::default().routes(routes!(verdicts::show)).routes(routes!(verdicts::release));
+    let clicks = OpenApiRouter::default()
+        .routes(routes!(releases::count, releases::release))
+        .routes(routes!(verdicts::show))
+        .routes(routes!(verdicts::release));
     let admin = OpenApiRouter::default()
         .nest("/dead-letters", dead_letters)
         .nest("/accounts", accounts)

@@ -91,7 +91,7 @@ pub(super) struct Answer {
 #[schema(as = Release)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Order {
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// Which click, where its id alone does not tell: ids are names within an advertiser, and one may have come
@@ -200,11 +200,15 @@ pub(super) async fn release(
         metrics::counter!("clickwire_corrections_total").increment(1);
     }
     tracing::info!(%click_id, "click released");
-    // A feed without a high-water mark begins a new epoch: gateways read the database again.
-    let mark = Keys::new(&state.redis_prefix, &after.click.advertiser_id).high_water_mark;
-    let renewed: redis::RedisResult<()> = state.redis.clone().unlink(mark).await;
-    renewed.map_err(|error| RedirectError::RedisAway(error.to_string()))?;
+    renew_screens(&state, &after.click.advertiser_id).await?;
     Ok(Json(after))
+}
+
+/// A feed without a high-water mark begins a new epoch: gateways read the database again.
+pub(super) async fn renew_screens(state: &AdminState, advertiser_id: &AdvertiserId) -> Result<(), Error> {
+    let mark = Keys::new(&state.redis_prefix, advertiser_id).high_water_mark;
+    let renewed: redis::RedisResult<()> = state.redis.clone().unlink(mark).await;
+    Ok(renewed.map_err(|error| RedirectError::RedisAway(error.to_string()))?)
 }
 
 async fn read(connection: &mut PgConnection, key: &ClickKey) -> Result<Option<Answer>, sqlx::Error> {

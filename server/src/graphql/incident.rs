@@ -1,11 +1,10 @@
 //! Incidents as GraphQL answers them, to operators.
 
 use async_graphql::{Enum, Json, SimpleObject};
-use clickwire_protocol::alerts::Alert;
+use clickwire_protocol::alerts::{Alert, Which};
 use serde_json::Value;
 
 use super::scalar::{DateTime, Long};
-use crate::query::incidents::Which;
 
 /// Which incidents are asked for.
 #[derive(Enum, Copy, Clone, Eq, PartialEq)]

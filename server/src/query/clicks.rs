@@ -5,6 +5,7 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use axum::{Json, extract::State};
+use clickwire_ledger::release::RELEASED_FOR_DAYS;
 use clickwire_protocol::{counts::Disposition, ids::AdvertiserId, report::Dimension, rules::Rule};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row as _};
@@ -118,9 +119,9 @@ pub(crate) struct Search {
 }
 
 /// A search, checked.
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     click_id: Option<Uuid>,
-    pub(super) advertiser_id: Option<AdvertiserId>,
+    pub(crate) advertiser_id: Option<AdvertiserId>,
     start: Option<OffsetDateTime>,
     end: Option<OffsetDateTime>,
     dimensions: Vec<(Dimension, String)>,
@@ -165,7 +166,7 @@ pub(crate) async fn search(
 }
 
 impl Wanted {
-    pub(super) fn read(mut given: Parameters, now: OffsetDateTime) -> Result<Self, Error> {
+    pub(crate) fn read(mut given: Parameters, now: OffsetDateTime) -> Result<Self, Error> {
         let click_id = given.take("click_id", |text| text.parse::<Uuid>().map_err(|_| "Expected a UUID."));
         let (start, end) = (given.take("start_time", instant), given.take("end_time", instant));
         if start.is_some_and(|start| start >= end.unwrap_or(now)) {
@@ -241,6 +242,36 @@ impl Wanted {
         self.push_from(&mut sql, advertiser_id);
         sql.push(format!(" LIMIT {max}) AS found"));
         sql
+    }
+
+    /// Whether it is about what was known at another moment.
+    pub(crate) fn is_of_the_past(&self) -> bool {
+        self.as_of.is_some()
+    }
+
+    /// Ids and times of clicks that can be released, the earliest first, some of them: of invalid traffic, and of
+    /// duplicates where the search names what is meant.
+    pub(crate) fn releasable(&self, advertiser_id: &AdvertiserId, max: i64) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT click_id, clicked_at");
+        self.push_releasable(&mut sql, advertiser_id);
+        sql.push(" ORDER BY c.clicked_at LIMIT ").push_bind(max);
+        sql
+    }
+
+    /// The number of clicks that can be released, up to `max`.
+    pub(crate) fn count_releasable(&self, advertiser_id: &AdvertiserId, max: i64) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT");
+        self.push_releasable(&mut sql, advertiser_id);
+        sql.push(" LIMIT ").push_bind(max).push(") AS found");
+        sql
+    }
+
+    fn push_releasable(&self, sql: &mut QueryBuilder<Postgres>, advertiser_id: &AdvertiserId) {
+        self.push_from(sql, Some(advertiser_id));
+        let invalid = if self.dispositions.is_none() { "" } else { "'duplicate', " };
+        sql.push(format!(" AND c.disposition IN ({invalid}'givt', 'sivt')"));
+        sql.push(" AND c.clicked_at >= now() - make_interval(days => ");
+        sql.push_bind(RELEASED_FOR_DAYS as i32).push(")");
     }
 
     fn disposition(&self) -> &'static str {

@@ -1,46 +1,9 @@
 //! Incidents as the database tells them.
 
-use std::str::FromStr;
-
-use clickwire_protocol::alerts::{Alert, MAX_NOTES};
-use serde::Serialize;
-use sqlx::{FromRow, PgPool};
-use time::OffsetDateTime;
-use utoipa::ToSchema;
+use clickwire_protocol::alerts::{Alert, MAX_NOTES, Which, Written};
+use sqlx::PgPool;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
-
-/// Which incidents are listed.
-#[derive(Clone, Copy, Default, PartialEq, Eq, ToSchema)]
-#[schema(as = AlertState, rename_all = "snake_case")]
-pub(crate) enum Which {
-    #[default]
-    Open,
-    Resolved,
-    /// The latest about each thing that is silenced now, open or resolved.
-    Silenced,
-    All,
-}
-
-impl Which {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Resolved => "resolved",
-            Self::Silenced => "silenced",
-            Self::All => "all",
-        }
-    }
-}
-
-impl FromStr for Which {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let all = [Self::Open, Self::Resolved, Self::Silenced, Self::All];
-        let named = all.into_iter().find(|which| which.as_str() == text);
-        named.ok_or("Expected open, resolved, silenced or all.")
-    }
-}
 
 /// Incidents, the latest opened first, from the one after `before` on.
 pub(crate) async fn latest(
@@ -64,26 +27,20 @@ pub(crate) async fn latest(
     documents.iter().map(|text| read(text)).collect()
 }
 
-/// A note about an incident.
-#[derive(Serialize, ToSchema, FromRow)]
-#[schema(as = AlertNote)]
-pub(crate) struct Note {
-    note_id: i64,
-    #[serde(with = "time::serde::rfc3339")]
-    noted_at: OffsetDateTime,
-    author: String,
-    text: String,
-}
-
 /// The notes about an incident, the oldest first.
-pub(crate) async fn notes(database: &PgPool, alert_id: Uuid) -> Result<Vec<Note>, sqlx::Error> {
-    sqlx::query_as(
+pub(crate) async fn notes(database: &PgPool, alert_id: Uuid) -> Result<Vec<Written>, sqlx::Error> {
+    let rows: Vec<(i64, OffsetDateTime, String, String)> = sqlx::query_as(
         "SELECT note_id, noted_at, author, text FROM alert_notes WHERE alert_id = $1 ORDER BY note_id LIMIT $2",
     )
     .bind(alert_id)
     .bind(MAX_NOTES)
     .fetch_all(database)
-    .await
+    .await?;
+    let written = |(note_id, noted_at, author, text): (_, OffsetDateTime, _, _)| {
+        let noted_at = noted_at.format(&Rfc3339).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(Written { note_id, noted_at, author, text })
+    };
+    rows.into_iter().map(written).collect()
 }
 
 /// One incident, if there is such a one.

@@ -81,6 +81,8 @@ groups! {
     Database: StoreError::Database(sqlx::Error::PoolTimedOut);
     /// The database is asked for what belongs to tenants, each of which has a share of it.
     Shared: Error::TooManyAtOnce, StoreError::TooSlow, StoreError::Database(sqlx::Error::PoolTimedOut);
+    /// The database searches the ledger for somebody who has no share to keep to.
+    Searched: StoreError::TooSlow, StoreError::Database(sqlx::Error::PoolTimedOut);
     /// The database is written to.
     Record: StoreError::Database(sqlx::Error::PoolTimedOut), StoreError::Locked(sqlx::Error::PoolTimedOut);
 }

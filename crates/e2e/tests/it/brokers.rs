@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clickwire_e2e::{Brokers, Load, Program, Sent, Stack, conservation, eventually};
+use clickwire_protocol::alerts::{Alert, Kind, Severity, Which};
 use serde_json::json;
 
 /// A cluster that has lost a leader chooses another one within seconds; on a busy machine it takes longer.
@@ -36,6 +37,8 @@ impl Deployment {
         stack.set("CLICKWIRE_NATS_URL", &brokers.url());
         stack.set("CLICKWIRE_STREAM_REPLICAS", "3");
         stack.set("CLICKWIRE_SPOOL_POSTS", "true");
+        stack.set("CLICKWIRE_ALERT_REPLICAS_SECONDS", "2");
+        stack.set("CLICKWIRE_ALERT_QUIET_SECONDS", "3");
         let aggregators = [stack.start_aggregator().await?, stack.start_aggregator().await?];
         let server = stack.start_server().await?;
         let deployment = Self { stack, brokers, server, aggregators };
@@ -81,10 +84,12 @@ async fn posts_are_taken_while_a_broker_dies_freezes_and_is_replaced_and_each_cl
     brokers.kill(dead)?;
     load.goes_on(MEANWHILE).await?;
     deployment.says(2).await?;
+    short(stack, names.stream(), Some((Severity::Warning, 2))).await?;
     brokers.revive(dead)?;
     brokers.are_whole().await?;
     brokers.have(names.stream(), 3).await?;
     deployment.says(3).await?;
+    short(stack, names.stream(), None).await?;
 
     // It leaves connections that nobody answers, that of the server among them.
     let frozen = brokers.server_of("clickwire-server").await?;
@@ -109,6 +114,41 @@ async fn posts_are_taken_while_a_broker_dies_freezes_and_is_replaced_and_each_cl
     let refused = sum(server, "clickwire_refused_total").await?;
     ensure!(refused == 0.0, "{refused} posts were refused");
     Ok(())
+}
+
+/// Waits until the open incident about a stream says so many copies, or until there is none.
+async fn short(stack: &Stack, stream: &str, expected: Option<(Severity, i64)>) -> Result<()> {
+    eventually(&format!("an incident says {expected:?} of {stream}"), SOON, async || {
+        let open = stack.as_admin().ok()?.connection().incidents(Which::Open, None).await.ok()?;
+        let is_of_it = |alert: &&Alert| alert.kind == Kind::StreamReplicas && alert.subject == stream;
+        let said = open.data.iter().find(is_of_it);
+        let said = said.map(|alert| (alert.severity, alert.details["current"].as_i64().unwrap_or(-1)));
+        (said == expected).then_some(())
+    })
+    .await
+}
+
+/// A stream that is gone is told of as long as it is; whoever starts makes it anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_was_deleted_is_an_incident_until_it_is_there_again() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_ALERT_REPLICAS_SECONDS", "1");
+    stack.set("CLICKWIRE_ALERT_QUIET_SECONDS", "2");
+    let aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let letters = stack.names().dead_letter_stream();
+    short(&stack, &letters, None).await?;
+    stack.broker().await?.delete_stream(&letters).await?;
+    short(&stack, &letters, Some((Severity::Critical, 0))).await?;
+    eventually("an aggregator says that it is gone", SOON, async || {
+        let health = aggregator.health().await.ok()?;
+        (health["streams"][&letters] == json!({"replicas": 1, "current": 0})
+            && health["status"] == "degraded")
+            .then_some(())
+    })
+    .await?;
+    let _successor = stack.start_aggregator().await?;
+    short(&stack, &letters, None).await
 }
 
 /// A deployment that began with one copy on one server gets its copies, with what the stream holds.

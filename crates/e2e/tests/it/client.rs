@@ -9,6 +9,7 @@ use clickwire_client::{
 };
 use clickwire_e2e::{Stack, eventually};
 use clickwire_protocol::{
+    alerts::{Kind, Which},
     analytics,
     answer::BatchResult,
     counts::Disposition,
@@ -18,6 +19,7 @@ use clickwire_protocol::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
+use time::OffsetDateTime;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -276,5 +278,51 @@ async fn the_client_speaks_tls_to_servers_that_it_trusts() -> Result<()> {
     // The system's certificates do not vouch for this one.
     let stranger = stack.as_viewer("adv_001")?.connection().summary(&ReportQuery::default()).await;
     assert!(matches!(&stranger, Err(Error::Away(_))), "{stranger:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn incidents_are_listed_taken_and_ended() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    stack.account("anna", "ops", &[]).await?;
+    super::incidents::open(&stack).await?;
+    let mut operator = stack.as_admin()?.connection();
+    let listed = eventually("an incident is open", SOON, async || {
+        let page = stack.as_admin().ok()?.connection().incidents(Which::Open, None).await.ok()?;
+        page.data.into_iter().next()
+    })
+    .await?;
+    let id = listed.alert_id;
+    assert_eq!(listed.kind, Kind::DeadLetters);
+    assert!(operator.incidents(Which::Resolved, None).await?.data.is_empty());
+
+    assert!(operator.acknowledge_incident(id).await?.acknowledged_at.is_some());
+    assert_eq!(operator.assignees().await?, ["account:anna"]);
+    let anna = Some("account:anna");
+    assert_eq!(operator.assign_incident(id, None, anna).await?.assigned_to.as_deref(), anna);
+    assert!(code(operator.assign_incident(id, None, None).await)?.starts_with("409 "));
+    operator.note_incident(id, "one letter, \"not a click\"\nof ours").await?;
+    let until = OffsetDateTime::now_utc() + time::Duration::hours(1);
+    assert_eq!(operator.silence_incident(id, until, "known").await?.silence_reason.as_deref(), Some("known"));
+    let silenced = operator.incidents(Which::Silenced, None).await?;
+    assert_eq!(silenced.data.iter().map(|alert| alert.alert_id).collect::<Vec<_>>(), [id]);
+    assert_eq!(operator.unsilence_incident(id).await?.silenced_until, None);
+    assert!(code(operator.unsilence_incident(id).await)?.starts_with("409 "));
+    let over = operator.resolve_incident(id, "mended").await?;
+    assert_eq!((over.resolution.as_deref(), over.note_count), (Some("mended"), 1));
+
+    let shown = operator.incident(id).await?;
+    assert_eq!(shown.notes[0].text, "one letter, \"not a click\"\nof ours");
+    // The types say everything that the answer does, and nothing else.
+    let raw: Value = serde_json::from_slice(&operator.get(&format!("/api/v1/alerts/{id}")).await?.1)?;
+    assert_eq!(serde_json::to_value(&shown)?, raw);
+    // Page by page: what is behind an incident is older.
+    assert_eq!(operator.incidents(Which::All, Some(id)).await?.data, []);
+
+    assert!(code(operator.incident(Uuid::nil()).await)?.starts_with("404 "));
+    let mut viewer = stack.as_viewer("adv_001")?.connection();
+    assert!(code(viewer.incidents(Which::All, None).await)?.starts_with("403 "));
     Ok(())
 }

@@ -366,3 +366,76 @@ async fn clicks_from_the_operators_list_of_data_centres_are_invalid() -> Result<
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_search_finds_is_released_some_hundred_at_a_time() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let admin = stack.as_admin()?;
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    // Of another advertiser, another ad, an age at which nothing is released any more, and valid: all stay as they are.
+    let mut other = burst(2, 120);
+    other.iter_mut().for_each(|click| click.advertiser_id = AdvertiserId::unchecked("adv_002"));
+    let mut elsewhere = burst(3, 110);
+    elsewhere.iter_mut().for_each(|click| click.dimensions.ad_id = AdId::unchecked("ad_002"));
+    for convicted in [&burst(1, 620), &other, &elsewhere] {
+        assert_eq!(judged(&stack, convicted).await?.0, "sivt");
+    }
+    assert_eq!(judged(&stack, &burst(4, 3)).await?.0, "valid");
+    sqlx::query(
+        "INSERT INTO clicks SELECT (jsonb_populate_record(c, jsonb_build_object('click_id', gen_random_uuid(), \
+             'clicked_at', c.clicked_at - INTERVAL '9 days'))).* FROM clicks c WHERE ad_id = 'ad_001' AND disposition = 'sivt' LIMIT 1",
+    )
+    .execute(stack.database())
+    .await?;
+
+    let order = json!({"reason": "a call centre"});
+    let since = (OffsetDateTime::now_utc() - time::Duration::days(10)).format(&Rfc3339)?;
+    let search =
+        format!("clicks/release?advertiser_id=adv_001&ad_id=ad_001&rule=ip_velocity&start_time={since}");
+    for (server, path, body, expected) in [
+        (stack.as_viewer("adv_001")?, &*search, &order, 403),
+        (stack.as_admin()?, "clicks/release?ad_id=ad_001", &order, 400),
+        (stack.as_admin()?, &*format!("{search}&as_of={since}"), &order, 400),
+        (stack.as_admin()?, &*format!("{search}&ad_id=ad_002"), &order, 400),
+        (stack.as_admin()?, "clicks/release?advertiser_id=adv_001&rule=none_such", &order, 400),
+    ] {
+        for method in ["GET", "POST"] {
+            assert_eq!(ask(&server, method, path, body).await?.0, expected, "{method} {path}");
+        }
+    }
+    assert_eq!(ask(&admin, "POST", &search, &json!({"reason": ""})).await?.0, 400);
+    let nothing = "clicks/release?advertiser_id=adv_001&ad_id=ad_404";
+    for (method, path, released, left) in [
+        ("GET", &*search, 0, 620),
+        ("POST", nothing, 0, 0),
+        ("POST", &*search, 500, 120),
+        ("GET", &*search, 0, 120),
+        ("POST", &*search, 120, 0),
+        ("POST", &*search, 0, 0),
+    ] {
+        let (status, answer) = ask(&admin, method, path, &order).await?;
+        assert_eq!((status, &answer), (200, &json!({"released": released, "left": left})), "{method} {path}");
+    }
+
+    let count = |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(stack.database());
+    for (sql, expected) in [
+        ("SELECT count(*) FROM clicks WHERE released AND disposition = 'valid' AND rule IS NULL", 620),
+        ("SELECT count(*) FROM clicks WHERE released AND ad_id <> 'ad_001'", 0),
+        ("SELECT count(*) FROM clicks WHERE disposition = 'sivt'", 231),
+        ("SELECT count(*) FROM adjustments WHERE actor = 'admin' AND reason = 'a call centre'", 620),
+        ("SELECT sum(valid)::bigint FROM click_minutes", 623),
+        ("SELECT sum(sivt)::bigint FROM click_minutes", 230),
+    ] {
+        assert_eq!(count(sql).await?, expected, "{sql}");
+    }
+    let shown = tokio::time::timeout(PATIENCE, async {
+        while (dashboard.state().total().valid, dashboard.state().total().sivt) != (623, 110) {
+            dashboard.update().await?;
+        }
+        anyhow::Ok(())
+    })
+    .await;
+    shown.with_context(|| format!("shown: {:?}", dashboard.state().total()))?
+}

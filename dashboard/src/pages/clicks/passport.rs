@@ -34,8 +34,7 @@ pub(super) fn Passport(props: &Props) -> Html {
     let access = use_access();
     let releases = use_state_eq(|| false);
     let Props { click, view, onchanged } = props;
-    let is_convicted = matches!(click.disposition.as_str(), "givt" | "sivt") && !click.released;
-    let may_release = access.role() == Role::Admin && is_convicted;
+    let may_release = access.role() == Role::Admin && super::is_convicted(click);
     html! {
         <>
             <dl class="facts" data-testid="passport">

@@ -61,6 +61,16 @@ impl Search {
 
     /// What the API is asked. A click's id is looked for in all of the ledger, whatever the range.
     pub(super) fn url(&self, view: &View, now_ms: i64, limit: usize) -> String {
+        let limit = [("limit", Some(limit.to_string()))];
+        http::url(CLICKS, self.parameters(view, now_ms).into_iter().chain(limit))
+    }
+
+    /// The same as the query of another question about what it finds.
+    pub(super) fn query(&self, view: &View, now_ms: i64) -> String {
+        http::url("", self.parameters(view, now_ms))
+    }
+
+    fn parameters(&self, view: &View, now_ms: i64) -> Vec<(&'static str, Option<String>)> {
         let fields = FIELDS.iter().zip(&self.0).filter(|(_, value)| !value.is_empty());
         let fields = fields.map(|((_, name, _), value)| (*name, Some(value.clone())));
         let (start, end) = if self.0[0].is_empty() {
@@ -73,9 +83,8 @@ impl Search {
             ("advertiser_id", view.scope.as_ref().map(ToString::to_string)),
             ("start_time", start),
             ("end_time", end),
-            ("limit", Some(limit.to_string())),
         ];
-        http::url(CLICKS, fields.chain(rest))
+        fields.chain(rest).collect()
     }
 }
 

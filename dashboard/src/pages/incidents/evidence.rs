@@ -8,7 +8,12 @@ use clickwire_protocol::{
 use serde_json::Value;
 use yew::prelude::*;
 
-use super::super::{id, release::Release};
+use super::super::{
+    clicks::is_convicted,
+    id,
+    release::{Release, ReleaseAll},
+    sets,
+};
 use crate::{
     access::use_access,
     api::{Page, Role, Rules},
@@ -41,12 +46,23 @@ fn rule_of(kind: Kind) -> Option<&'static str> {
         Kind::UserBurst => Some("user_velocity"),
         Kind::CampaignSpike => Some("campaign_spike"),
         Kind::FraudRate => Some("fraud_rate"),
-        Kind::Lag | Kind::DeadLetters | Kind::BackgroundJob | Kind::Rollups | Kind::LakeStalled => None,
+        Kind::Lag
+        | Kind::DeadLetters
+        | Kind::BackgroundJob
+        | Kind::Rollups
+        | Kind::LakeStalled
+        | Kind::StreamReplicas => None,
     }
 }
 
-/// Which clicks it is about; `None`: it is not about clicks.
-fn sample_of(alert: &Alert) -> Option<String> {
+/// Whether the search finds the invalid clicks that it is about, and no others: a spike is of all kinds of clicks, and
+/// addresses are not searched for.
+fn is_exact(alert: &Alert) -> bool {
+    alert.advertiser_id.is_some() && matches!(alert.kind, Kind::FraudRate | Kind::UserBurst)
+}
+
+/// The query of the search for clicks that it is about; `None`: it is not about clicks.
+fn search_of(alert: &Alert) -> Option<String> {
     let start = zone::at_ms(&alert.opened_at)? - BEFORE_MS;
     let end = zone::at_ms(alert.resolved_at.as_ref().unwrap_or(&alert.last_seen_at))? + 2 * 60_000;
     let text = |value: &str| Some(value.to_owned());
@@ -54,20 +70,26 @@ fn sample_of(alert: &Alert) -> Option<String> {
         Kind::FraudRate => (text("givt,sivt"), None),
         Kind::IpBurst | Kind::UserBurst => (None, rule_of(alert.kind).and_then(text)),
         Kind::CampaignSpike => (None, None),
-        Kind::Lag | Kind::DeadLetters | Kind::BackgroundJob | Kind::Rollups | Kind::LakeStalled => {
-            return None;
-        }
+        Kind::Lag
+        | Kind::DeadLetters
+        | Kind::BackgroundJob
+        | Kind::Rollups
+        | Kind::LakeStalled
+        | Kind::StreamReplicas => return None,
     };
+    // The subject is the user within the advertiser.
+    let of_one = alert.advertiser_id.as_ref().filter(|_| alert.kind == Kind::UserBurst);
+    let user = of_one.and_then(|id| alert.subject.strip_prefix(id.as_str())?.strip_prefix('/'));
     Some(http::url(
-        "/api/v1/clicks",
+        "",
         [
             ("advertiser_id", alert.advertiser_id.as_ref().map(ToString::to_string)),
             ("campaign_id", alert.campaign_id.as_ref().map(ToString::to_string)),
             ("start_time", Some(zone::rfc3339(start))),
             ("end_time", Some(zone::rfc3339(end))),
+            ("user_id", user.map(str::to_owned)),
             ("disposition", disposition),
             ("rule", rule),
-            ("limit", Some(SAMPLE.to_string())),
         ],
     ))
 }
@@ -81,7 +103,8 @@ pub(super) fn Evidence(props: &Props) -> Html {
         .data
         .as_ref()
         .and_then(|rules| rules.data.iter().find(|known| Some(known.rule.as_str()) == rule));
-    let sample = sample_of(&props.alert);
+    let search = search_of(&props.alert);
+    let is_exact = is_exact(&props.alert);
     html! {
         <>
             if let Some(known) = known {
@@ -91,8 +114,8 @@ pub(super) fn Evidence(props: &Props) -> Html {
             } else if let Some(failure) = rules.failure.clone() {
                 <Problem {failure} onretry={rules.reload.clone()} />
             }
-            if let Some(url) = sample {
-                <Sample {url} view={props.view.clone()} />
+            if let Some(search) = search {
+                <Sample {search} {is_exact} view={props.view.clone()} />
             }
         </>
     }
@@ -109,23 +132,28 @@ fn parameters(value: &Value) -> Html {
 
 #[derive(Clone, PartialEq, Properties)]
 struct SampleProps {
-    url: String,
+    search: String,
+    /// All that are invalid of those that are found may be released together.
+    is_exact: bool,
     view: View,
 }
 
 #[component]
 fn Sample(props: &SampleProps) -> Html {
     let access = use_access();
-    let clicks = use_query::<Page<FoundClick>>(Some(props.url.clone()));
+    let clicks =
+        use_query::<Page<FoundClick>>(Some(format!("/api/v1/clicks{}&limit={SAMPLE}", props.search)));
     let releases = use_state(|| None::<FoundClick>);
     let rows = clicks.data.as_ref().map(|page| page.data.clone()).unwrap_or_default();
     let count = rows.len();
     let may_release = access.role() == Role::Admin;
+    let releases_all = use_state_eq(|| false);
+    let may_release_all = may_release && props.is_exact && rows.iter().any(is_convicted);
     let row = {
         let (zone, releases) = (props.view.zone.clone(), releases.clone());
         Callback::from(move |index: usize| {
             let click = rows[index].clone();
-            let is_convicted = matches!(click.disposition.as_str(), "givt" | "sivt") && !click.released;
+            let is_convicted = is_convicted(&click);
             let tone = if is_convicted { Tone::Critical } else { Tone::Neutral };
             let verdict = if click.released { words::RELEASED.to_owned() } else { click.disposition.clone() };
             let evidence = click.evidence.clone().unwrap_or_default().join(", ");
@@ -147,6 +175,9 @@ fn Sample(props: &SampleProps) -> Html {
     html! {
         <>
             <h3>{ words::CLICKS }</h3>
+            if may_release_all {
+                <div class="form-end"><button type="button" class="quiet" onclick={sets(&releases_all, true).reform(|_: MouseEvent| ())}>{ words::RELEASE_ALL_MORE }</button></div>
+            }
             if let Some(failure) = clicks.failure.clone() {
                 <Problem {failure} onretry={clicks.reload.clone()} />
             }
@@ -157,6 +188,9 @@ fn Sample(props: &SampleProps) -> Html {
             }
             if let Some(click) = &*releases {
                 <Release click={click.clone()} {onclose} onreleased={clicks.reload.clone()} />
+            }
+            if *releases_all {
+                <ReleaseAll search={props.search.clone()} onclose={sets(&releases_all, false)} onreleased={clicks.reload.clone()} />
             }
         </>
     }
@@ -172,12 +206,23 @@ mod tests {
     #[test]
     fn an_incident_about_clicks_has_a_sample_around_its_time() {
         let fraud = alert(0, Severity::Critical);
-        let url = sample_of(&fraud).unwrap();
+        let url = search_of(&fraud).unwrap();
         assert!(url.contains("start_time=2026-11-28T09:45:00Z&end_time=2026-11-28T10:07:00Z"), "{url}");
         assert!(url.contains("disposition=givt,sivt"), "{url}");
         for kind in Kind::ALL {
-            let sample = sample_of(&Alert { kind, ..fraud.clone() });
+            let sample = search_of(&Alert { kind, ..fraud.clone() });
             assert_eq!(sample.is_some(), rule_of(kind).is_some(), "{kind:?}");
         }
+        let burst = Alert { kind: Kind::UserBurst, subject: "adv_001/anna b".to_owned(), ..fraud.clone() };
+        let advertiser_id = clickwire_protocol::ids::AdvertiserId::new("adv_001").ok();
+        let url = search_of(&Alert { advertiser_id: advertiser_id.clone(), ..burst.clone() }).unwrap();
+        assert!(url.contains("user_id=anna%20b"), "{url}");
+        for (kind, exact) in [(Kind::UserBurst, true), (Kind::IpBurst, false), (Kind::CampaignSpike, false)] {
+            assert_eq!(
+                is_exact(&Alert { kind, advertiser_id: advertiser_id.clone(), ..burst.clone() }),
+                exact
+            );
+        }
+        assert!(!is_exact(&Alert { advertiser_id: None, ..burst }), "of several advertisers");
     }
 }

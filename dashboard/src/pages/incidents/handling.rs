@@ -1,7 +1,7 @@
 //! What is done with an incident: acknowledge, take, give to somebody, silence, resolve, and notes. Everything that is
 //! done reaches the other operators' pages as news.
 
-use clickwire_protocol::alerts::Alert;
+use clickwire_protocol::alerts::{Alert, Assignees, Written};
 use serde_json::json;
 use uuid::Uuid;
 use yew::prelude::*;
@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     access::use_access,
-    api::{Assignees, IncidentNote},
     ask::{use_mutation, use_query},
     frame::View,
     http::{Method, Request},
@@ -160,7 +159,7 @@ pub(super) struct NotesProps {
     /// The incident.
     pub(super) id: Uuid,
     /// Its notes; `None`: not known yet.
-    pub(super) notes: Option<Vec<IncidentNote>>,
+    pub(super) notes: Option<Vec<Written>>,
     /// The address.
     pub(super) view: View,
     /// Hears that there is another one.
@@ -240,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn notes_say_who_wrote_them_and_when() {
-        let note = IncidentNote {
+        let note = Written {
             note_id: 1,
             noted_at: "2026-11-28T10:00:00Z".into(),
             author: "account:anna@x.example".into(),

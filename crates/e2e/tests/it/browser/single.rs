@@ -150,5 +150,31 @@ async fn many_clicks_come_page_by_page() -> Result<()> {
     browser.sees("The click is valid now").await?;
     browser.sees("our own monitor").await?;
     browser.is_accessible("a click that was released").await?;
-    browser.screenshot("click-released.png", 1440, 900, "light").await
+    browser.screenshot("click-released.png", 1440, 900, "light").await?;
+
+    // And all that are found at once: of one advertiser.
+    for _ in 0..3 {
+        post(&stack, "adv_001", "camp_002", "ad_003", "curl/8.5.0").await?;
+    }
+    post(&stack, "adv_002", "camp_005", "ad_009", "curl/8.5.0").await?;
+    live::counted(&stack, 135).await?;
+    browser.visit(&stack, "/clicks?q=verdict:givt", stack.as_admin()?.token()).await?;
+    rows(&browser, 4).await?;
+    ensure!(browser.client.find(Locator::Css(".sheet-head button")).await.is_err(), "of two advertisers");
+    browser.visit(&stack, "/clicks?a=adv_001&q=verdict:givt", stack.as_admin()?.token()).await?;
+    rows(&browser, 3).await?;
+    browser.click(".sheet-head button").await?;
+    browser.sees("3 clicks of the last 8 days were convicted").await?;
+    browser
+        .looks(&[("release-all-light.png", 1440, 900, "light"), ("release-all-phone.png", 360, 780, "dark")])
+        .await?;
+    browser.fill("#release-reason", "our own monitor").await?;
+    browser.click("dialog .primary").await?;
+    browser.sees("3 clicks are valid now").await?;
+    rows(&browser, 0).await?;
+    let left: Vec<String> = sqlx::query_scalar("SELECT advertiser_id FROM clicks WHERE disposition = 'givt'")
+        .fetch_all(stack.database())
+        .await?;
+    ensure!(left == ["adv_002"], "{left:?}");
+    Ok(())
 }

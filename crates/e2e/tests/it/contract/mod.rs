@@ -398,12 +398,17 @@ async fn verdicts(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Result
     let click = format!("/api/v1/admin/clicks/{click_id}");
     let nowhere = "/api/v1/admin/clicks/01890a5d-ac96-774b-bcce-b302099a8057";
     let reason = json!({"reason": "a test of ours"});
+    let found = "/api/v1/admin/clicks/release?advertiser_id=adv_001&disposition=givt";
     let calls = [
+        (&*format!("GET {found}"), Value::Null, 200),
+        ("GET /api/v1/admin/clicks/release", Value::Null, 400),
         (&*format!("POST {click}/release"), json!({"reason": ""}), 400),
         (&*format!("POST {click}/release"), reason.clone(), 200),
         (&*format!("GET {click}"), Value::Null, 200),
         (&*format!("GET {nowhere}"), Value::Null, 404),
-        (&*format!("POST {nowhere}/release"), reason, 404),
+        (&*format!("POST {nowhere}/release"), reason.clone(), 404),
+        (&*format!("POST {found}"), reason.clone(), 200),
+        ("POST /api/v1/admin/clicks/release", reason, 400),
     ];
     caller.all(admin, &calls).await
 }
