@@ -12,7 +12,7 @@ use crate::{
         account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
         campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters, explore::Explore,
         incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports, setup::Setup,
-        statement::Statement, welcome::Welcome,
+        statement::Statement, test_clicks::TestClicks, welcome::Welcome,
     },
     route::Route,
 };
@@ -65,6 +65,7 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
         Route::Campaigns => Some(html! { <Campaigns {view} /> }),
         Route::Ads => Some(html! { <Ads {view} /> }),
         Route::Keys => Some(html! { <Keys {view} /> }),
+        Route::TestClicks => Some(html! { <TestClicks {view} /> }),
         Route::Accounts => Some(html! { <Accounts {view} /> }),
         Route::Audit => Some(html! { <Audit {view} /> }),
         Route::Account => {

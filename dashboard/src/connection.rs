@@ -22,6 +22,7 @@ use yew::Callback;
 
 use crate::{
     clock, directory,
+    events::Stream,
     model::{Model, Status},
     session::{Effect, Event, Timer},
 };
@@ -55,6 +56,7 @@ impl Drop for Socket {
 pub struct Connection {
     model: RefCell<Model>,
     socket: RefCell<Option<Socket>>,
+    stream: RefCell<Option<Stream>>,
     timers: RefCell<HashMap<Timer, Timeout>>,
     list_again: RefCell<Option<Timeout>>,
     frame: RefCell<Option<AnimationFrame>>,
@@ -71,6 +73,7 @@ impl Connection {
         let connection = Rc::new(Self {
             model: RefCell::new(model),
             socket: RefCell::default(),
+            stream: RefCell::default(),
             timers: RefCell::default(),
             list_again: RefCell::default(),
             frame: RefCell::default(),
@@ -94,6 +97,7 @@ impl Connection {
     pub fn stop(&self) {
         self.watches.take();
         self.socket.take();
+        self.stream.take();
         self.timers.take();
         self.list_again.take();
         self.frame.take();
@@ -101,6 +105,9 @@ impl Connection {
 
     /// Hands an event to the session and carries out what it wants.
     pub fn dispatch(self: &Rc<Self>, event: Event) {
+        if self.watches.borrow().is_none() {
+            return; // stopped meanwhile
+        }
         let effects = self.model.borrow_mut().session.take(event, clock::now_ms(), js_sys::Math::random());
         for effect in effects {
             self.carry_out(effect);
@@ -126,6 +133,13 @@ impl Connection {
                     this.dispatch(Event::Polled(number, polled));
                 });
             }
+            Effect::Stream { number, view } => {
+                let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
+                let tell = move |streamed| this.dispatch(Event::Streamed(number, streamed));
+                let stream = directory::stream(&view, &credential, tell);
+                drop(self.stream.replace(Some(stream)));
+            }
+            Effect::EndStream => drop(self.stream.take()),
             Effect::ListAdvertisers => self.list_advertisers(),
             Effect::ListCampaigns(advertiser_id) => self.list_campaigns(advertiser_id),
             Effect::AskPast { advertiser_id, from, to } => self.ask_past(advertiser_id, from, to),

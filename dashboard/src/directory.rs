@@ -9,7 +9,12 @@ use clickwire_protocol::{
 use gloo_net::http::{Request, RequestBuilder};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{account::Credential, clock, session::Polled};
+use crate::{
+    account::Credential,
+    clock,
+    events::Stream,
+    session::{Polled, Streamed},
+};
 
 /// Names by id.
 pub type Names<Id = String> = BTreeMap<Id, String>;
@@ -98,18 +103,28 @@ pub async fn past(
     (i64::try_from(rows.len()) == Ok(to - from)).then(|| rows.into_iter().map(counts).collect())
 }
 
-/// What has changed in a view, for who can't have a socket.
-pub async fn poll(view: &View, since: Option<&Position>, credential: &Credential) -> Polled {
+/// A question about a view, from where the state ends.
+fn about(path: &str, view: &View, since: Option<&Position>, credential: &Credential) -> RequestBuilder {
     let encoded = |text: &str| String::from(js_sys::encode_uri_component(text));
     let mut url = format!(
-        "/api/v1/live/poll?advertiser_id={}&group_by=campaign_id&window_minutes={}",
+        "/api/v1/live/{path}?advertiser_id={}&group_by=campaign_id&window_minutes={}",
         encoded(view.advertiser_id.as_str()),
         view.window_minutes
     );
     if let Some(Position { epoch, seq }) = since {
         url += &format!("&since={}:{seq}", encoded(epoch));
     }
-    match request(&url, credential).send().await {
+    request(&url, credential)
+}
+
+/// What changes in a view, as it changes, for who can't have a socket.
+pub fn stream(view: &View, credential: &Credential, tell: impl Fn(Streamed) + 'static) -> Stream {
+    Stream::start(about("sse", view, None, credential), tell)
+}
+
+/// What has changed in a view, for who can't have a stream either.
+pub async fn poll(view: &View, since: Option<&Position>, credential: &Credential) -> Polled {
+    match about("poll", view, since, credential).send().await {
         Ok(response) if response.ok() => response.json().await.map_or(Polled::Failed, Polled::Told),
         Ok(response) if matches!(response.status(), 401 | 403) => Polled::Refused,
         Ok(_) | Err(_) => Polled::Failed,

@@ -193,13 +193,23 @@ pub async fn change(request: Request, credential: Credential) -> Result<String, 
     send(builder, request.body).await
 }
 
-fn builder(request: &Request, credential: &Credential) -> RequestBuilder {
-    let builder = RequestBuilder::new(&request.url).method(match request.method {
+/// The same as a program that has a key.
+pub async fn post_with_key(request: Request, key: &str) -> Result<String, Failure> {
+    let builder = bare(&request).header("X-Api-Key", key);
+    send(builder, request.body).await
+}
+
+fn bare(request: &Request) -> RequestBuilder {
+    RequestBuilder::new(&request.url).method(match request.method {
         Method::Get => gloo_net::http::Method::GET,
         Method::Post => gloo_net::http::Method::POST,
         Method::Put => gloo_net::http::Method::PUT,
         Method::Delete => gloo_net::http::Method::DELETE,
-    });
+    })
+}
+
+fn builder(request: &Request, credential: &Credential) -> RequestBuilder {
+    let builder = bare(request);
     match credential.token() {
         Some(token) => builder.header("Authorization", &format!("Bearer {token}")),
         None => builder,

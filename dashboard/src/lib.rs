@@ -5,7 +5,8 @@
 //! - pure: [`session`] (the protocol as a reducer: events in, effects out), [`backoff`],
 //!   [`board`] (sums that are kept up), [`freshness`] (what they are worth), [`overview`] (what is shown of
 //!   them), [`palette`], [`scale`], [`decimation`], [`stack`], [`format`], [`json`]
-//! - browser: [`connection`] (socket, timers), [`directory`] (names over HTTP), [`token`], [`clock`], [`locale`]
+//! - browser: [`connection`] (socket, timers), [`events`] (a stream where no socket comes about),
+//!   [`directory`] (names over HTTP), [`token`], [`clock`], [`locale`]
 //! - the address: [`router`], [`route`] (which page), [`query`] (what it shows)
 //! - the API: [`api`] (types), [`http`] (requests), [`ask`] (hooks), [`access`] (who asks), [`download`] (files)
 //! - components: [`app`] and what it shows: [`frame`] around every page, [`pages`], made of [`kit`]
@@ -30,6 +31,7 @@ pub mod connection;
 pub mod decimation;
 pub mod directory;
 pub mod download;
+pub mod events;
 pub mod format;
 pub mod frame;
 pub mod freshness;

@@ -75,6 +75,7 @@ impl Model {
         match session.phase {
             Phase::Refused(code) => Status::Refused(code),
             Phase::Live(_) if session.settled && session.current => heard(SILENT_MS, Status::Live),
+            Phase::Connecting | Phase::Waiting(_) if session.streamed => heard(SILENT_MS, Status::Streaming),
             Phase::Connecting | Phase::Waiting(_) if session.polled => {
                 heard(POLLED_SILENT_MS, Status::Polling)
             }
@@ -102,7 +103,9 @@ impl Model {
 pub enum Status {
     /// Numbers are as the gateway has them, and it has all.
     Live,
-    /// The same, asked for every few seconds, for want of a socket.
+    /// The same, over HTTP, for want of a socket.
+    Streaming,
+    /// The same, asked for every few seconds, for want of a stream.
     Polling,
     /// Numbers come from a gateway that does not have all: somebody on the way of a click stands still, or is slow.
     Delayed(Delay),
@@ -131,7 +134,7 @@ pub enum Cause {
 impl Status {
     /// Whether the numbers on the screen are up to date.
     pub fn is_live(self) -> bool {
-        matches!(self, Self::Live | Self::Polling)
+        matches!(self, Self::Live | Self::Streaming | Self::Polling)
     }
 
     /// Whether the numbers on the screen are of a time that has passed.
@@ -166,7 +169,7 @@ mod tests {
         assert_eq!(Model::new(Credential::Cookie).status(0), Status::Connecting);
         let lost = |seconds| Status::Offline(Cause::Lost { seconds });
         type Change = fn(&mut Model);
-        let table: [(&str, i64, i64, Change, Status); 15] = [
+        let table: [(&str, i64, i64, Change, Status); 17] = [
             ("all is well", 1_000, 1_000, |_| {}, Status::Live),
             ("the gateway has said nothing for long", 0, SILENT_MS, |_| {}, Status::Offline(Cause::Silence)),
             (
@@ -207,6 +210,20 @@ mod tests {
                 0,
                 POLLED_SILENT_MS,
                 |model| (model.session.phase, model.session.polled) = (Phase::Connecting, true),
+                Status::Offline(Cause::Silence),
+            ),
+            (
+                "by events over HTTP",
+                0,
+                1_500,
+                |model| (model.session.phase, model.session.streamed) = (Phase::Connecting, true),
+                Status::Streaming,
+            ),
+            (
+                "by events, and none comes",
+                0,
+                SILENT_MS,
+                |model| (model.session.phase, model.session.streamed) = (Phase::Waiting(9), true),
                 Status::Offline(Cause::Silence),
             ),
             (

@@ -34,6 +34,8 @@ pub enum Route {
     Ads,
     /// Keys of programs that post.
     Keys,
+    /// Clicks for trying things out.
+    TestClicks,
     /// People.
     Accounts,
     /// What was changed, by whom.
@@ -72,7 +74,7 @@ impl Route {
     pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 14] = [
+    pub const RAIL: [Self; 15] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
@@ -85,6 +87,7 @@ impl Route {
         Self::Campaigns,
         Self::Ads,
         Self::Keys,
+        Self::TestClicks,
         Self::Accounts,
         Self::Audit,
     ];
@@ -117,6 +120,7 @@ impl Route {
                 "campaigns" => Some(Self::Campaigns),
                 "ads" => Some(Self::Ads),
                 "keys" => Some(Self::Keys),
+                "test-clicks" => Some(Self::TestClicks),
                 "accounts" => Some(Self::Accounts),
                 "audit" => Some(Self::Audit),
                 "account" => Some(Self::Account),
@@ -151,6 +155,7 @@ impl Route {
             Self::Campaigns => "/campaigns",
             Self::Ads => "/ads",
             Self::Keys => "/keys",
+            Self::TestClicks => "/test-clicks",
             Self::Accounts => "/accounts",
             Self::Audit => "/audit",
             Self::Account => "/account",
@@ -173,6 +178,7 @@ impl Route {
             Self::Campaigns => words::CAMPAIGNS,
             Self::Ads => words::ADS,
             Self::Keys => words::KEYS,
+            Self::TestClicks => words::TEST_CLICKS,
             Self::Accounts => words::ACCOUNTS,
             Self::Audit => words::AUDIT,
             Self::Account => words::ACCOUNT,
@@ -191,6 +197,7 @@ impl Route {
             | Self::Campaigns
             | Self::Ads
             | Self::Keys
+            | Self::TestClicks
             | Self::Accounts
             | Self::Audit
             | Self::Account => Section::Administration,
@@ -214,7 +221,7 @@ impl Route {
             | Self::Ads => {
                 matches!(role, Role::Ops | Role::Admin)
             }
-            Self::Setup | Self::Keys | Self::Accounts | Self::Audit => role == Role::Admin,
+            Self::Setup | Self::Keys | Self::TestClicks | Self::Accounts | Self::Audit => role == Role::Admin,
         }
     }
 
@@ -233,6 +240,7 @@ impl Route {
             | Self::Campaigns
             | Self::Ads
             | Self::Keys
+            | Self::TestClicks
             | Self::Accounts
             | Self::Audit
             | Self::Account => Bundle::Staff,
@@ -255,7 +263,7 @@ impl Route {
 
     /// Whether it is about one advertiser: without a choice, the first.
     pub fn is_of_one_advertiser(self) -> bool {
-        matches!(self, Self::Overview | Self::Statement | Self::Campaigns | Self::Ads)
+        matches!(self, Self::Overview | Self::Statement | Self::Campaigns | Self::Ads | Self::TestClicks)
     }
 
     /// Whether it can be about one advertiser at all.
@@ -299,6 +307,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 11, 14, 5]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 11, 15, 5]);
     }
 }

@@ -4,7 +4,8 @@
 //! ends; after a gap it asks for everything; it never comes back by itself when the gateway said
 //! not to ([`close::may_reconnect`]). A gateway that is silent is asked whether it is there, soon, and
 //! given up later: what the screen says meanwhile is for [`Freshness`] to know. Where no socket comes
-//! about, it asks over HTTP now and then, until one does.
+//! about, it has events streamed over HTTP; where no stream comes through either, it asks now and then. Sockets and
+//! streams go on being tried, and the better way takes over as soon as it tells something.
 
 use clickwire_protocol::{
     MINUTE_MS,
@@ -26,7 +27,7 @@ mod events;
 #[cfg(test)]
 mod tests;
 
-pub use events::{Effect, Event, Phase, Polled, Timer};
+pub use events::{Effect, Event, Phase, Polled, Streamed, Timer};
 
 /// A connection that is not welcomed by then is given up, in milliseconds. A socket that a policy
 /// blocks gives no event at all.
@@ -39,7 +40,7 @@ const GONE_MS: i64 = 10_000;
 /// A connection that lived this long, in milliseconds, was a good one: back-off starts afresh.
 const GOOD_MS: i64 = 10_000;
 
-/// Sockets in a row that did not come about before the session asks over HTTP.
+/// Sockets in a row that did not come about before the session goes on over HTTP.
 const STEP_DOWN_AFTER: u32 = 2;
 
 /// How long after an answer it asks again, in milliseconds.
@@ -47,6 +48,14 @@ const POLL_MS: u32 = 2_000;
 
 /// A question that is not answered by then is given up, in milliseconds.
 const ANSWERED_MS: u32 = 10_000;
+
+/// A stream that has been silent for so long is given up, in milliseconds: the server says something every
+/// [`PROGRESS_MS`](clickwire_protocol::live::PROGRESS_MS). The first it says may take as long as an answer.
+const STREAM_SILENT_MS: u32 = 5_000;
+
+/// The pause after a stream that told nothing, in milliseconds: a proxy may hold back what is sent. It doubles.
+const STREAM_AGAIN_MS: i64 = 5_000;
+const STREAM_AGAIN_AT_MOST_MS: i64 = 60_000;
 
 /// One viewer's session.
 #[derive(Clone, Debug)]
@@ -73,11 +82,19 @@ pub struct Session {
     pub current: bool,
     /// What the gateway refused to do, for people.
     pub complaint: Option<String>,
-    /// Without a socket, the numbers are kept up over HTTP.
+    /// Without a socket, the numbers are kept up by questions over HTTP.
     pub polled: bool,
+    /// Without a socket, the numbers are kept up by events over HTTP.
+    pub streamed: bool,
     /// The last question's number, while questions are asked.
     poll: Option<u32>,
-    polls: u32,
+    /// The stream's number, while there is one.
+    stream: Option<u32>,
+    /// Streams in a row that told nothing, and from when on another one is tried.
+    stream_misses: u32,
+    stream_after_ms: i64,
+    /// Numbers that were given to questions and streams.
+    asked: u32,
     /// Sockets in a row that did not come about.
     unwelcome: u32,
     credential: Credential,
@@ -105,8 +122,12 @@ impl Session {
             current: false,
             complaint: None,
             polled: false,
+            streamed: false,
             poll: None,
-            polls: 0,
+            stream: None,
+            stream_misses: 0,
+            stream_after_ms: 0,
+            asked: 0,
             unwelcome: 0,
             credential,
             subscription: 0,
@@ -140,7 +161,11 @@ impl Session {
             },
             Event::Fired(Timer::Poll) => self.ask(),
             Event::Polled(number, polled) if self.poll == Some(number) => self.hear(polled, now_ms),
-            Event::Polled(..) => Vec::new(),
+            Event::Streamed(number, streamed) if self.stream == Some(number) => {
+                self.hear_streamed(streamed, now_ms)
+            }
+            Event::Polled(..) | Event::Streamed(..) => Vec::new(),
+            Event::Fired(Timer::Stream) => self.miss_stream(now_ms),
             Event::Woken => match self.phase {
                 Phase::Waiting(_) => self.open(),
                 // The socket may have died while the machine slept.
@@ -153,7 +178,7 @@ impl Session {
                 }
                 self.advertiser_id = Some(id);
                 self.unsettle();
-                self.look(live)
+                self.look(live, now_ms)
             }
             Event::ChooseWindow(minutes) => {
                 if self.window_minutes == minutes {
@@ -162,16 +187,16 @@ impl Session {
                 self.window_minutes = minutes;
                 // The cells stay on the screen until the snapshot comes; they are right, only fewer.
                 self.state.position = None;
-                self.look(live)
+                self.look(live, now_ms)
             }
         }
     }
 
     /// Asks for the view that was chosen, whichever way it comes.
-    fn look(&mut self, live: bool) -> Vec<Effect> {
+    fn look(&mut self, live: bool, now_ms: i64) -> Vec<Effect> {
         match live {
             true => self.subscribe(),
-            false if self.poll.is_some() => self.begin_to_ask(),
+            false if self.poll.is_some() || self.stream.is_some() => self.step_down(now_ms),
             false => Vec::new(),
         }
     }
@@ -183,10 +208,68 @@ impl Session {
         self.settled = false;
     }
 
-    fn begin_to_ask(&mut self) -> Vec<Effect> {
-        let mut effects = self.ask();
+    /// Goes on over HTTP: asks, and has events streamed, which take over as soon as they tell something.
+    fn step_down(&mut self, now_ms: i64) -> Vec<Effect> {
+        let mut effects = self.end_stream();
+        effects.extend(self.ask());
+        effects.extend(self.begin_stream(now_ms));
         effects.extend(self.advertiser_id.clone().map(Effect::ListCampaigns));
         effects
+    }
+
+    /// Has events streamed, unless it is too soon after a stream that told nothing. They begin with everything, for the
+    /// questions beside it may be ahead of it.
+    fn begin_stream(&mut self, now_ms: i64) -> Vec<Effect> {
+        let Some(view) = self.view().filter(|_| now_ms >= self.stream_after_ms) else { return Vec::new() };
+        self.asked += 1;
+        self.stream = Some(self.asked);
+        vec![Effect::Stream { number: self.asked, view }, Effect::Set(Timer::Stream, ANSWERED_MS)]
+    }
+
+    fn end_stream(&mut self) -> Vec<Effect> {
+        self.streamed = false;
+        let ended = self.stream.take().map(|_| [Effect::EndStream, Effect::Stop(Timer::Stream)]);
+        ended.into_iter().flatten().collect()
+    }
+
+    /// No stream comes through, or not any more: asks.
+    fn miss_stream(&mut self, now_ms: i64) -> Vec<Effect> {
+        if !self.streamed {
+            let pause_ms = (STREAM_AGAIN_MS << self.stream_misses).min(STREAM_AGAIN_AT_MOST_MS);
+            self.stream_misses = (self.stream_misses + 1).min(STREAM_AGAIN_AT_MOST_MS.ilog2());
+            self.stream_after_ms = now_ms + pause_ms;
+        }
+        let mut effects = self.end_stream();
+        if self.poll.is_none() {
+            effects.extend(self.ask());
+        }
+        effects
+    }
+
+    fn hear_streamed(&mut self, streamed: Streamed, now_ms: i64) -> Vec<Effect> {
+        match streamed {
+            Streamed::Ended => self.miss_stream(now_ms),
+            Streamed::Told(ServerMessage::Reset { .. }) => {
+                // Everything comes next.
+                self.state.position = None;
+                Vec::new()
+            }
+            Streamed::Told(message) => {
+                let (told, effect) = self.learn(message, self.streamed, now_ms);
+                let mut effects: Vec<Effect> = effect.into_iter().collect();
+                if !told {
+                    // It does not follow: everything is asked for.
+                    effects.extend(self.miss_stream(now_ms));
+                    return effects;
+                }
+                effects.extend(self.ask_no_more());
+                self.streamed = true;
+                self.stream_misses = 0;
+                self.freshness.heard(now_ms);
+                effects.push(Effect::Set(Timer::Stream, STREAM_SILENT_MS));
+                effects
+            }
+        }
     }
 
     fn open(&mut self) -> Vec<Effect> {
@@ -213,24 +296,29 @@ impl Session {
             self.attempt = self.attempt.saturating_add(1);
             self.phase = Phase::Waiting(now_ms + i64::from(delay_ms));
             effects.push(Effect::Set(Timer::Retry, delay_ms));
-            if self.unwelcome >= STEP_DOWN_AFTER && self.poll.is_none() {
-                effects.push(Effect::ListAdvertisers);
-                effects.extend(self.begin_to_ask());
+            if self.unwelcome >= STEP_DOWN_AFTER && self.stream.is_none() {
+                if self.poll.is_none() {
+                    effects.push(Effect::ListAdvertisers);
+                    effects.extend(self.step_down(now_ms));
+                } else {
+                    effects.extend(self.begin_stream(now_ms));
+                }
             }
         } else {
             self.phase = Phase::Refused(code);
             effects.extend(self.ask_no_more());
+            effects.extend(self.end_stream());
         }
         effects
     }
 
     /// Asks over HTTP what has changed.
     fn ask(&mut self) -> Vec<Effect> {
-        self.polls += 1;
-        self.poll = Some(self.polls);
+        self.asked += 1;
+        self.poll = Some(self.asked);
         match self.view() {
             Some(view) => vec![
-                Effect::Poll { number: self.polls, view, since: self.state.position.clone() },
+                Effect::Poll { number: self.asked, view, since: self.state.position.clone() },
                 Effect::Set(Timer::Poll, ANSWERED_MS),
             ],
             // The list of advertisers says whom to watch.
@@ -246,30 +334,43 @@ impl Session {
     fn hear(&mut self, polled: Polled, now_ms: i64) -> Vec<Effect> {
         let mut effects = vec![Effect::Set(Timer::Poll, POLL_MS)];
         let told = match polled {
-            Polled::Told(ServerMessage::Snapshot { epoch, seq, cells, rates, progress, .. }) => {
-                self.freshness.told(progress, now_ms);
-                effects.extend(self.replace(epoch, seq, cells, &rates, now_ms));
-                true
+            Polled::Told(message) => {
+                let (told, more) = self.learn(message, self.polled, now_ms);
+                effects.extend(more);
+                told
             }
-            Polled::Told(ServerMessage::Delta { epoch, from, seq, cells, rates, progress, .. }) => {
-                let follows = self.follow((&epoch, from, seq), cells, &rates, progress, now_ms);
-                if follows && !self.polled {
-                    effects.extend(self.go_on(&rates, now_ms));
-                }
-                follows
-            }
-            Polled::Refused => {
-                self.phase = Phase::Refused(close::UNAUTHORIZED);
-                let stop = [Effect::Close, Effect::Stop(Timer::Handshake), Effect::Stop(Timer::Retry)];
-                return stop.into_iter().chain(self.ask_no_more()).collect();
-            }
-            Polled::Told(_) | Polled::Failed => false,
+            Polled::Refused => return self.refuse(),
+            Polled::Failed => false,
         };
         self.polled = told;
         if told {
             self.freshness.heard(now_ms);
         }
         effects
+    }
+
+    /// The viewer is not known any more.
+    fn refuse(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Refused(close::UNAUTHORIZED);
+        let stop = [Effect::Close, Effect::Stop(Timer::Handshake), Effect::Stop(Timer::Retry)];
+        stop.into_iter().chain(self.ask_no_more()).chain(self.end_stream()).collect()
+    }
+
+    /// Takes what came over HTTP; `goes_on` if what came last came the same way. Returns whether the state is the
+    /// server's now.
+    fn learn(&mut self, message: ServerMessage, goes_on: bool, now_ms: i64) -> (bool, Option<Effect>) {
+        match message {
+            ServerMessage::Snapshot { epoch, seq, cells, rates, progress, .. } => {
+                self.freshness.told(progress, now_ms);
+                (true, self.replace(epoch, seq, cells, &rates, now_ms))
+            }
+            ServerMessage::Delta { epoch, from, seq, cells, rates, progress, .. } => {
+                let follows = self.follow((&epoch, from, seq), cells, &rates, progress, now_ms);
+                let effect = if follows && !goes_on { self.go_on(&rates, now_ms) } else { None };
+                (follows, effect)
+            }
+            _ => (false, None),
+        }
     }
 
     /// Takes a whole state. The minutes before it are asked for, to compare it with.
@@ -354,6 +455,7 @@ impl Session {
             ServerMessage::Welcome { session: _, heartbeat_ms: _, advertisers } => {
                 self.phase = Phase::Live(now_ms);
                 effects.extend(self.ask_no_more());
+                effects.extend(self.end_stream());
                 effects.push(Effect::Stop(Timer::Handshake));
                 effects.push(wait(QUIET_MS));
                 effects.push(Effect::ListAdvertisers);

@@ -25,6 +25,7 @@ pub struct Props {
 pub fn name(status: Status) -> &'static str {
     match status {
         Status::Live => "live",
+        Status::Streaming => "streaming",
         Status::Polling => "polling",
         Status::Delayed(_) => "delayed",
         Status::Connecting => "connecting",
@@ -37,7 +38,7 @@ pub fn name(status: Status) -> &'static str {
 #[component]
 pub fn Pill(props: &Props) -> Html {
     let (text, detail) = match props.status {
-        Status::Live => ("Live", String::new()),
+        Status::Live | Status::Streaming => ("Live", String::new()),
         Status::Polling => ("Live", "every 2 s".to_owned()),
         Status::Delayed(Delay::Ms(lag_ms)) => ("Delayed", format::age(lag_ms)),
         Status::Delayed(Delay::Unknown) => ("Delayed", "nothing counted yet".to_owned()),
@@ -83,6 +84,7 @@ mod tests {
     async fn the_state_is_readable_by_people_and_tests() {
         for (status, state, words) in [
             (Status::Live, "live", &["Live"][..]),
+            (Status::Streaming, "streaming", &["Live"]),
             (Status::Polling, "polling", &["Live", "every 2 s"]),
             (Status::Delayed(Delay::Ms(61_000)), "delayed", &["Delayed", "1 min", "as of 00:00:12"]),
             (Status::Delayed(Delay::Unknown), "delayed", &["Delayed", "nothing counted yet"]),

@@ -22,10 +22,13 @@ use bundle::Bundle;
 const INPUTS: [&str; 6] =
     ["Cargo.toml", "Cargo.lock", "dashboard", "crates/protocol", "xtask/src/wasm.rs", "xtask/src/wasm"];
 
-/// The page's programs: how their files are called, what is compiled, the index that loads it. Each has pages of
-/// its own, so that nobody loads those of another role (`protocol: pages.rs`).
-const PROGRAMS: [(&str, &str, &str); 2] =
-    [("app", "clickwire-dashboard", "index.html"), ("staff", "clickwire-dashboard-staff", "staff.html")];
+/// The page's programs: how their files are called, what is compiled, the index that loads it, the style sheets of
+/// components that it does without. Each has pages of its own, so that nobody loads those of another role
+/// (`protocol: pages.rs`).
+const PROGRAMS: [(&str, &str, &str, &[&str]); 2] = [
+    ("app", "clickwire-dashboard", "index.html", &["staff.css"]),
+    ("staff", "clickwire-dashboard-staff", "staff.html", &[]),
+];
 
 /// Layers of the style sheet: later ones win, however specific earlier ones are.
 const LAYERS: &str = "@layer base, kit, frame, page;";
@@ -50,10 +53,10 @@ pub(crate) fn build(release: bool) -> Result<PathBuf> {
         String::from_utf8(source(name)?).with_context(|| format!("dashboard/{name} is not text"))
     };
     let mut bundle = Bundle::default();
-    bundle.add("style.css", style_sheet(&root.join("dashboard"))?.as_bytes());
     bundle.add("favicon.svg", &source("favicon.svg")?);
     let (boot, index) = (text("boot.js")?, text("index.html")?);
-    for (name, program, index_name) in PROGRAMS {
+    for (name, program, index_name, without) in PROGRAMS {
+        bundle.add(&format!("{name}.css"), style_sheet(&root.join("dashboard"), without)?.as_bytes());
         let (glue, module) = bind(&target.join(format!("wasm32-unknown-unknown/wasm/{program}.wasm")))?;
         bundle.add(&format!("{name}.wasm"), &module);
         bundle.add(&format!("{name}.js"), glue.as_bytes());
@@ -90,8 +93,8 @@ pub(crate) fn check(cargo: &dyn Fn(&str, &[&str]) -> Result<()>) -> Result<()> {
     cargo("Tests of the dashboard", &["test", "--package", "clickwire-dashboard"])
 }
 
-/// The style sheets as one: the order of layers, the page's own, and each component's by name.
-fn style_sheet(dashboard: &Path) -> Result<String> {
+/// The style sheets as one: the order of layers, the page's own, and each component's by name, but some.
+fn style_sheet(dashboard: &Path, without: &[&str]) -> Result<String> {
     let read = |path: &Path| {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         // A layer that is left open takes all that follows into itself, and wins over it.
@@ -103,7 +106,8 @@ fn style_sheet(dashboard: &Path) -> Result<String> {
     let folder = dashboard.join("style");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<BTreeSet<_>>>()?;
-    let of_components = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    let is_wanted = |path: &&PathBuf| !without.iter().any(|name| path.ends_with(name));
+    let of_components = paths.iter().filter(is_wanted).map(|path| read(path)).collect::<Result<Vec<_>>>()?;
     Ok(format!("{LAYERS}\n{}{}", read(&dashboard.join("style.css"))?, of_components.concat()))
 }
 

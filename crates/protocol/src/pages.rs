@@ -13,7 +13,7 @@ pub enum Bundle {
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 18] = [
+pub const ADDRESSES: [(&str, Bundle); 19] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/clicks", Bundle::Staff),
@@ -29,6 +29,7 @@ pub const ADDRESSES: [(&str, Bundle); 18] = [
     ("/campaigns", Bundle::Staff),
     ("/ads", Bundle::Staff),
     ("/keys", Bundle::Staff),
+    ("/test-clicks", Bundle::Staff),
     ("/accounts", Bundle::Staff),
     ("/audit", Bundle::Staff),
     ("/account", Bundle::Staff),

@@ -101,6 +101,7 @@ fn sign(route: Route) -> &'static str {
         Route::Campaigns => "M2 6.5v3h2.5l7 3.5V3l-7 3.5zM14 7v2",
         Route::Ads => "M2 3.5h12v9H2zM4.5 10l2-3.5 2 3.5M5.2 9h2.6M10.5 6.5v3.5",
         Route::Keys => "M9.5 9.5a3.5 3.5 0 1 0-3-3L2 11v3h3v-2h2v-2z",
+        Route::TestClicks => "M3 2l9.5 5.5-4 1.2-1.8 4zM9.5 10l3 4",
         Route::Accounts | Route::Account => {
             "M8 8a2.8 2.8 0 1 0 0-5.6A2.8 2.8 0 0 0 8 8M2.5 14c.6-3 2.6-4.4 5.5-4.4s4.9 1.4 5.5 4.4"
         }

@@ -25,6 +25,8 @@ pub enum Event {
     },
     /// What came of asking over HTTP, with the number of the question.
     Polled(u32, Polled),
+    /// What came on a stream of events, with the stream's number.
+    Streamed(u32, Streamed),
     /// A timer is due.
     Fired(Timer),
     /// The network is back, or somebody looks at the page again.
@@ -46,6 +48,15 @@ pub enum Polled {
     Failed,
 }
 
+/// What came on a stream of events.
+#[derive(Clone, Debug)]
+pub enum Streamed {
+    /// A snapshot or a delta.
+    Told(ServerMessage),
+    /// It ended, or none came about.
+    Ended,
+}
+
 /// What a session wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -64,6 +75,15 @@ pub enum Effect {
         /// Where the state ends.
         since: Option<Position>,
     },
+    /// Have what changes in a view sent over HTTP, as a stream of events. It replaces the one that there is.
+    Stream {
+        /// Names the stream.
+        number: u32,
+        /// What is watched.
+        view: View,
+    },
+    /// Drop the stream without an event.
+    EndStream,
     /// Fire a timer, once; it replaces the one of its name that runs.
     Set(Timer, u32),
     /// Stop a timer.
@@ -94,11 +114,13 @@ pub enum Timer {
     Heartbeat,
     /// Time to ask over HTTP.
     Poll,
+    /// The stream of events has been silent for too long.
+    Stream,
 }
 
 impl Timer {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Handshake, Self::Retry, Self::Heartbeat, Self::Poll];
+    pub const ALL: [Self; 5] = [Self::Handshake, Self::Retry, Self::Heartbeat, Self::Poll, Self::Stream];
 }
 
 /// Where a session stands.

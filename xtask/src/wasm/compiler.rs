@@ -41,6 +41,11 @@ pub(super) fn compile(target: &Path) -> Result<()> {
             .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"])
             .env("RUSTC", rustc)
             .env("RUSTC_BOOTSTRAP", "1")
+            // What a panic says is heard by nobody in a browser; what it would say is a twentieth of the program.
+            .env(
+                "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+                "-Zunstable-options -Cpanic=immediate-abort",
+            )
             // Ours points into another tool-chain.
             .env_remove("LD_LIBRARY_PATH");
         if let Some(linker) = linker() {

@@ -51,6 +51,7 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
                 "/campaigns",
                 "/ads",
                 "/keys",
+                "/test-clicks",
                 "/accounts",
                 "/audit",
             ],
@@ -162,7 +163,7 @@ async fn every_page_is_accessible_and_fits_every_screen() -> Result<()> {
             browser.visit(&stack, &format!("{address}{query}"), admin.token()).await?;
             browser.client.wait().for_element(Locator::Css("main h1")).await?;
             eventually(&format!("{name} is there"), Duration::from_secs(15), async || {
-                let script = "return !document.querySelector('.skeleton, .asking, [aria-busy=true]') && !!document.querySelector('table, .facts')";
+                let script = "return !document.querySelector('.skeleton, .asking, [aria-busy=true]') && !!document.querySelector('table, .facts, form.form')";
                 browser.run(script).await.ok()?.as_bool()?.then_some(())
             })
             .await?;

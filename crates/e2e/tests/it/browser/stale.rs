@@ -10,7 +10,7 @@ use fantoccini::Locator;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{Browser, Narrow};
+use super::{Browser, Lets, Narrow};
 use crate::live;
 
 /// The time in which the screen says that it is not up to date.
@@ -166,8 +166,7 @@ async fn without_a_network_the_window_stands_still() -> Result<()> {
     let mut stack = Stack::new().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
-    let network = Narrow::start(stack.server_url()).await?;
-    network.lets_through.store(true, std::sync::atomic::Ordering::Relaxed);
+    let network = Narrow::start(stack.server_url(), Lets::Sockets).await?;
     let browser = live_page(&network.address, &stack).await?;
     drop(network);
     let offline = json!({"offline": true, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0});

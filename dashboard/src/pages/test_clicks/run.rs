@@ -1,0 +1,210 @@
+//! One run: a key, batches second by second, what has come of them in the ledger, and the end of the key.
+
+use std::{cell::Cell, rc::Rc};
+
+use clickwire_protocol::ledger::FoundClick;
+use gloo_timers::future::TimeoutFuture;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::mix::Mix;
+use crate::{
+    account::Credential,
+    api::{Issued, Page},
+    clock,
+    http::{self, Failure, Method, Request},
+    pages::registered,
+    words,
+};
+
+/// Between two batches, and between two attempts, in milliseconds.
+const SECOND_MS: u32 = 1_000;
+
+/// A batch is sent so often before the run fails; under the same ids, so that nothing is counted twice.
+const ATTEMPTS: u32 = 5;
+
+/// How often it is looked whether everything is counted.
+const LOOKS: u32 = 20;
+
+/// More than a run sends, at once and in a second: what the key of a run may.
+const KEY_RATE: u32 = 1_000;
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum State {
+    Sending,
+    Counting,
+    Done,
+    Stopped,
+    Failed(Failure),
+}
+
+impl State {
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Done | Self::Stopped | Self::Failed(_))
+    }
+
+    /// For style sheets and tests.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Sending => "sending",
+            Self::Counting => "counting",
+            Self::Done => "done",
+            Self::Stopped => "stopped",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// For people.
+    pub(super) fn said(&self) -> &'static str {
+        match self {
+            Self::Sending => words::SENDING,
+            Self::Counting => words::COUNTING,
+            Self::Done => words::ALL_SENT,
+            Self::Stopped => words::STOPPED,
+            Self::Failed(_) => words::RUN_FAILED,
+        }
+    }
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Progress {
+    pub(super) state: State,
+    /// Clicks that are to be sent.
+    pub(super) wanted: u32,
+    /// Clicks that were accepted.
+    pub(super) accepted: u32,
+    /// Clicks that the ledger has, once that was asked.
+    pub(super) counted: Option<usize>,
+    /// The user of all of them, by which they are found.
+    pub(super) user_id: String,
+}
+
+/// What came of a batch.
+#[derive(Deserialize)]
+struct Accepted {
+    accepted: u32,
+}
+
+/// What is to be done.
+pub(super) struct Run {
+    pub(super) mix: Mix,
+    pub(super) clicks: u32,
+    pub(super) rate: u32,
+    pub(super) credential: Credential,
+    /// Whether it is to end before it is done.
+    pub(super) stop: Rc<Cell<bool>>,
+}
+
+impl Run {
+    /// Does it; `tell` hears how far it is.
+    pub(super) async fn go(self, tell: impl Fn(Progress)) {
+        let user_id = format!("test-{}", clock::now_ms());
+        let mut progress =
+            Progress { state: State::Sending, wanted: self.clicks, accepted: 0, counted: None, user_id };
+        tell(progress.clone());
+        let outcome = match self.begin(&progress.user_id).await {
+            Err(failure) => State::Failed(failure),
+            Ok(issued) => {
+                let sent = self.send(&issued.key, &mut progress, &tell).await;
+                // Whatever came of it, the key is not needed any more.
+                let revoke = registered("keys", &issued.key_id) + "/revoke";
+                let revoked =
+                    http::change(Request::bare(Method::Post, &revoke), self.credential.clone()).await;
+                match sent.and(revoked) {
+                    Err(failure) => State::Failed(failure),
+                    Ok(_) if self.stop.get() => State::Stopped,
+                    Ok(_) => State::Done,
+                }
+            }
+        };
+        // Not over before it tells nothing more.
+        progress.state = State::Counting;
+        tell(progress.clone());
+        if progress.accepted > 0 {
+            self.look(&mut progress, &tell).await;
+        }
+        progress.state = outcome;
+        tell(progress);
+    }
+
+    /// A key for this run alone.
+    async fn begin(&self, name: &str) -> Result<Issued, Failure> {
+        let wanted = json!({
+            "name": name, "mode": "test", "advertisers": [self.mix.advertiser_id], "speaks_for_users": true,
+            "rate_per_second": KEY_RATE, "burst": KEY_RATE,
+        });
+        let request = Request::with(Method::Post, "/api/v1/admin/keys", &wanted);
+        http::read(&http::change(request, self.credential.clone()).await?)
+    }
+
+    async fn send(
+        &self,
+        key: &str,
+        progress: &mut Progress,
+        tell: &impl Fn(Progress),
+    ) -> Result<String, Failure> {
+        let (mut left, mut random) = (self.clicks, js_sys::Math::random);
+        while left > 0 && !self.stop.get() {
+            let clicks = left.min(self.rate);
+            let batch = self.mix.batch(&progress.user_id, clicks, &mut random);
+            let request = Request::with(Method::Post, "/api/v1/clicks/batch", &batch);
+            let mut attempt = 1;
+            let told = loop {
+                match http::post_with_key(request.clone(), key).await {
+                    // Another server may not know the key yet.
+                    Err(failure)
+                        if attempt < ATTEMPTS && (failure.is_passing() || failure == Failure::SignedOut) =>
+                    {
+                        attempt += 1;
+                        TimeoutFuture::new(SECOND_MS).await;
+                    }
+                    told => break told?,
+                }
+            };
+            let Accepted { accepted } = http::read(&told)?;
+            progress.accepted += accepted;
+            left -= clicks;
+            tell(progress.clone());
+            if left > 0 {
+                TimeoutFuture::new(SECOND_MS).await;
+            }
+        }
+        Ok(String::new())
+    }
+
+    /// Looks until the ledger has what was accepted.
+    async fn look(&self, progress: &mut Progress, tell: &impl Fn(Progress)) {
+        for _ in 0..LOOKS {
+            TimeoutFuture::new(SECOND_MS / 2).await;
+            // What can't be asked now is asked again.
+            if let Ok(counted) = self.counted(&progress.user_id).await {
+                progress.counted = Some(counted);
+                tell(progress.clone());
+                if counted >= progress.accepted as usize {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn counted(&self, user_id: &str) -> Result<usize, Failure> {
+        let (mut counted, mut after) = (0, None);
+        loop {
+            let parameters = [
+                ("advertiser_id", Some(self.mix.advertiser_id.clone())),
+                ("user_id", Some(user_id.to_owned())),
+                ("disposition", Some("test".to_owned())),
+                ("after", after),
+            ];
+            let request = Request::get(&http::url("/api/v1/clicks", parameters));
+            let page: Page<FoundClick> = http::read(&http::change(request, self.credential.clone()).await?)?;
+            counted += page.data.len();
+            after = page.next;
+            if after.is_none() {
+                return Ok(counted);
+            }
+        }
+    }
+}
