@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod events;
+mod over_http;
 #[cfg(test)]
 mod tests;
 
@@ -42,20 +43,6 @@ const GOOD_MS: i64 = 10_000;
 
 /// Sockets in a row that did not come about before the session goes on over HTTP.
 const STEP_DOWN_AFTER: u32 = 2;
-
-/// How long after an answer it asks again, in milliseconds.
-const POLL_MS: u32 = 2_000;
-
-/// A question that is not answered by then is given up, in milliseconds.
-const ANSWERED_MS: u32 = 10_000;
-
-/// A stream that has been silent for so long is given up, in milliseconds: the server says something every
-/// [`PROGRESS_MS`](clickwire_protocol::live::PROGRESS_MS). The first it says may take as long as an answer.
-const STREAM_SILENT_MS: u32 = 5_000;
-
-/// The pause after a stream that told nothing, in milliseconds: a proxy may hold back what is sent. It doubles.
-const STREAM_AGAIN_MS: i64 = 5_000;
-const STREAM_AGAIN_AT_MOST_MS: i64 = 60_000;
 
 /// One viewer's session.
 #[derive(Clone, Debug)]
@@ -208,70 +195,6 @@ impl Session {
         self.settled = false;
     }
 
-    /// Goes on over HTTP: asks, and has events streamed, which take over as soon as they tell something.
-    fn step_down(&mut self, now_ms: i64) -> Vec<Effect> {
-        let mut effects = self.end_stream();
-        effects.extend(self.ask());
-        effects.extend(self.begin_stream(now_ms));
-        effects.extend(self.advertiser_id.clone().map(Effect::ListCampaigns));
-        effects
-    }
-
-    /// Has events streamed, unless it is too soon after a stream that told nothing. They begin with everything, for the
-    /// questions beside it may be ahead of it.
-    fn begin_stream(&mut self, now_ms: i64) -> Vec<Effect> {
-        let Some(view) = self.view().filter(|_| now_ms >= self.stream_after_ms) else { return Vec::new() };
-        self.asked += 1;
-        self.stream = Some(self.asked);
-        vec![Effect::Stream { number: self.asked, view }, Effect::Set(Timer::Stream, ANSWERED_MS)]
-    }
-
-    fn end_stream(&mut self) -> Vec<Effect> {
-        self.streamed = false;
-        let ended = self.stream.take().map(|_| [Effect::EndStream, Effect::Stop(Timer::Stream)]);
-        ended.into_iter().flatten().collect()
-    }
-
-    /// No stream comes through, or not any more: asks.
-    fn miss_stream(&mut self, now_ms: i64) -> Vec<Effect> {
-        if !self.streamed {
-            let pause_ms = (STREAM_AGAIN_MS << self.stream_misses).min(STREAM_AGAIN_AT_MOST_MS);
-            self.stream_misses = (self.stream_misses + 1).min(STREAM_AGAIN_AT_MOST_MS.ilog2());
-            self.stream_after_ms = now_ms + pause_ms;
-        }
-        let mut effects = self.end_stream();
-        if self.poll.is_none() {
-            effects.extend(self.ask());
-        }
-        effects
-    }
-
-    fn hear_streamed(&mut self, streamed: Streamed, now_ms: i64) -> Vec<Effect> {
-        match streamed {
-            Streamed::Ended => self.miss_stream(now_ms),
-            Streamed::Told(ServerMessage::Reset { .. }) => {
-                // Everything comes next.
-                self.state.position = None;
-                Vec::new()
-            }
-            Streamed::Told(message) => {
-                let (told, effect) = self.learn(message, self.streamed, now_ms);
-                let mut effects: Vec<Effect> = effect.into_iter().collect();
-                if !told {
-                    // It does not follow: everything is asked for.
-                    effects.extend(self.miss_stream(now_ms));
-                    return effects;
-                }
-                effects.extend(self.ask_no_more());
-                self.streamed = true;
-                self.stream_misses = 0;
-                self.freshness.heard(now_ms);
-                effects.push(Effect::Set(Timer::Stream, STREAM_SILENT_MS));
-                effects
-            }
-        }
-    }
-
     fn open(&mut self) -> Vec<Effect> {
         self.phase = Phase::Connecting;
         self.subscribed = false;
@@ -310,67 +233,6 @@ impl Session {
             effects.extend(self.end_stream());
         }
         effects
-    }
-
-    /// Asks over HTTP what has changed.
-    fn ask(&mut self) -> Vec<Effect> {
-        self.asked += 1;
-        self.poll = Some(self.asked);
-        match self.view() {
-            Some(view) => vec![
-                Effect::Poll { number: self.asked, view, since: self.state.position.clone() },
-                Effect::Set(Timer::Poll, ANSWERED_MS),
-            ],
-            // The list of advertisers says whom to watch.
-            None => vec![Effect::Set(Timer::Poll, POLL_MS)],
-        }
-    }
-
-    fn ask_no_more(&mut self) -> Vec<Effect> {
-        self.polled = false;
-        self.poll.take().map(|_| Effect::Stop(Timer::Poll)).into_iter().collect()
-    }
-
-    fn hear(&mut self, polled: Polled, now_ms: i64) -> Vec<Effect> {
-        let mut effects = vec![Effect::Set(Timer::Poll, POLL_MS)];
-        let told = match polled {
-            Polled::Told(message) => {
-                let (told, more) = self.learn(message, self.polled, now_ms);
-                effects.extend(more);
-                told
-            }
-            Polled::Refused => return self.refuse(),
-            Polled::Failed => false,
-        };
-        self.polled = told;
-        if told {
-            self.freshness.heard(now_ms);
-        }
-        effects
-    }
-
-    /// The viewer is not known any more.
-    fn refuse(&mut self) -> Vec<Effect> {
-        self.phase = Phase::Refused(close::UNAUTHORIZED);
-        let stop = [Effect::Close, Effect::Stop(Timer::Handshake), Effect::Stop(Timer::Retry)];
-        stop.into_iter().chain(self.ask_no_more()).chain(self.end_stream()).collect()
-    }
-
-    /// Takes what came over HTTP; `goes_on` if what came last came the same way. Returns whether the state is the
-    /// server's now.
-    fn learn(&mut self, message: ServerMessage, goes_on: bool, now_ms: i64) -> (bool, Option<Effect>) {
-        match message {
-            ServerMessage::Snapshot { epoch, seq, cells, rates, progress, .. } => {
-                self.freshness.told(progress, now_ms);
-                (true, self.replace(epoch, seq, cells, &rates, now_ms))
-            }
-            ServerMessage::Delta { epoch, from, seq, cells, rates, progress, .. } => {
-                let follows = self.follow((&epoch, from, seq), cells, &rates, progress, now_ms);
-                let effect = if follows && !goes_on { self.go_on(&rates, now_ms) } else { None };
-                (follows, effect)
-            }
-            _ => (false, None),
-        }
     }
 
     /// Takes a whole state. The minutes before it are asked for, to compare it with.

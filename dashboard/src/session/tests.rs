@@ -4,7 +4,10 @@ use clickwire_protocol::counts::Counts;
 
 use clickwire_protocol::feed::Position;
 
-use super::*;
+use super::{
+    over_http::{ANSWERED_MS, POLL_MS, STREAM_SILENT_MS},
+    *,
+};
 
 const NOW: i64 = 1_700_000_000_000;
 
