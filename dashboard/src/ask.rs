@@ -154,7 +154,7 @@ impl Mutation {
         self.state.set((true, None));
         let Self { state, is_there, access, .. } = self.clone();
         spawn_local(async move {
-            let answer = http::change(request, access.credential.clone()).await;
+            let answer = http::answer(request, access.credential.clone()).await;
             if answer == Err(Failure::SignedOut) {
                 access.onrefused.emit(());
             }

@@ -22,7 +22,7 @@ use yew::Callback;
 
 use crate::{
     clock, directory,
-    events::Stream,
+    http::Asking,
     model::{Model, Status},
     session::{Effect, Event, Timer},
 };
@@ -56,7 +56,7 @@ impl Drop for Socket {
 pub struct Connection {
     model: RefCell<Model>,
     socket: RefCell<Option<Socket>>,
-    stream: RefCell<Option<Stream>>,
+    stream: RefCell<Option<Asking>>,
     timers: RefCell<HashMap<Timer, Timeout>>,
     list_again: RefCell<Option<Timeout>>,
     frame: RefCell<Option<AnimationFrame>>,

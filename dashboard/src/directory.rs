@@ -11,8 +11,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     account::Credential,
-    clock,
-    events::Stream,
+    clock, events,
+    http::Asking,
     session::{Polled, Streamed},
 };
 
@@ -118,8 +118,8 @@ fn about(path: &str, view: &View, since: Option<&Position>, credential: &Credent
 }
 
 /// What changes in a view, as it changes, for who can't have a socket.
-pub fn stream(view: &View, credential: &Credential, tell: impl Fn(Streamed) + 'static) -> Stream {
-    Stream::start(about("sse", view, None, credential), tell)
+pub fn stream(view: &View, credential: &Credential, tell: impl Fn(Streamed) + 'static) -> Asking {
+    events::stream(about("sse", view, None, credential), tell)
 }
 
 /// What has changed in a view, for who can't have a stream either.

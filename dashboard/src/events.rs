@@ -1,53 +1,32 @@
 //! Server-sent events (HTML Standard, 9.2), read from a response as it comes. Not by the browser's `EventSource`,
 //! which sends no token.
 
-use std::{cell::Cell, rc::Rc};
-
 use clickwire_protocol::live::ServerMessage;
 use gloo_net::http::RequestBuilder;
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{AbortController, ReadableStreamDefaultReader};
+use web_sys::ReadableStreamDefaultReader;
 
-use crate::session::Streamed;
+use crate::{http::Asking, session::Streamed};
 
 /// An event that is longer, in bytes, is none of this server's.
 const MAX_BYTES: usize = 16 << 20;
 
-/// A stream that is being read; dropped, it ends, and nobody hears of it.
-pub struct Stream {
-    is_wanted: Rc<Cell<bool>>,
-    controller: Option<AbortController>,
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.is_wanted.set(false);
-        if let Some(controller) = &self.controller {
-            controller.abort();
-        }
-    }
-}
-
-impl Stream {
-    /// Sends a request and tells `tell` each message of its answer, and at last that it ended.
-    pub fn start(request: RequestBuilder, tell: impl Fn(Streamed) + 'static) -> Self {
-        let stream = Self { is_wanted: Rc::new(Cell::new(true)), controller: AbortController::new().ok() };
-        let signal = stream.controller.as_ref().map(AbortController::signal);
-        let request = request.abort_signal(signal.as_ref());
-        let is_wanted = stream.is_wanted.clone();
-        spawn_local(async move {
-            let tell = |streamed| {
-                if is_wanted.get() {
-                    tell(streamed);
-                }
-            };
-            read(request, &tell).await;
-            tell(Streamed::Ended);
-        });
-        stream
-    }
+/// Sends a request and tells `tell` each message of its answer, and at last that it ended, unless what is returned is
+/// dropped before.
+pub fn stream(request: RequestBuilder, tell: impl Fn(Streamed) + 'static) -> Asking {
+    let (asking, request, is_wanted) = Asking::begin(request);
+    spawn_local(async move {
+        let tell = |streamed| {
+            if is_wanted.get() {
+                tell(streamed);
+            }
+        };
+        read(request, &tell).await;
+        tell(Streamed::Ended);
+    });
+    asking
 }
 
 /// Reads an answer to its end. Who is refused hears it by a question: a proxy may refuse a stream for its own reasons.

@@ -156,7 +156,7 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
     serde_json::from_str(text).map_err(|_| Failure::Unreadable)
 }
 
-/// A question that is under way; dropped, it ends, and nobody hears of it.
+/// A question, or a stream, that is under way; dropped, it ends, and nobody hears of it.
 pub struct Asking {
     is_wanted: Rc<Cell<bool>>,
     controller: Option<AbortController>,
@@ -171,13 +171,18 @@ impl Drop for Asking {
     }
 }
 
+impl Asking {
+    /// What is to be sent, ending with what is returned, and whether somebody still wants to hear of it.
+    pub(crate) fn begin(builder: RequestBuilder) -> (Self, RequestBuilder, Rc<Cell<bool>>) {
+        let (is_wanted, controller) = (Rc::new(Cell::new(true)), AbortController::new().ok());
+        let signal = controller.as_ref().map(AbortController::signal);
+        (Self { is_wanted: is_wanted.clone(), controller }, builder.abort_signal(signal.as_ref()), is_wanted)
+    }
+}
+
 /// Asks, and tells `then` the answer's text, unless what is returned is dropped before.
 pub fn ask(request: Request, credential: &Credential, then: Callback<Result<String, Failure>>) -> Asking {
-    let controller = AbortController::new().ok();
-    let is_wanted = Rc::new(Cell::new(true));
-    let asking = Asking { is_wanted: is_wanted.clone(), controller };
-    let signal = asking.controller.as_ref().map(AbortController::signal);
-    let builder = builder(&request, credential).abort_signal(signal.as_ref());
+    let (asking, builder, is_wanted) = Asking::begin(builder(&request, credential));
     spawn_local(async move {
         let answer = send(builder, request.body).await;
         if is_wanted.get() {
@@ -187,8 +192,8 @@ pub fn ask(request: Request, credential: &Credential, then: Callback<Result<Stri
     asking
 }
 
-/// Changes something: once sent it is done, whoever waits for the answer.
-pub async fn change(request: Request, credential: Credential) -> Result<String, Failure> {
+/// The answer to a request. A change is done once it is sent, also if nobody waits any more.
+pub async fn answer(request: Request, credential: Credential) -> Result<String, Failure> {
     let builder = builder(&request, &credential);
     send(builder, request.body).await
 }

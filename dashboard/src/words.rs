@@ -281,7 +281,8 @@ texts! {
 
 // Test clicks.
 texts! {
-    TEST_CLICKS_LEAD = "Clicks that are marked as test: they take the way of all others, through a key of their own that is revoked behind them, are found under Find clicks, and are on no bill and in no chart.";
+    TEST_CLICKS_LEAD = "Test clicks go through the same pipeline as all others. They are marked as test, are not billed, and do not appear in charts. Each run has its own key, which is revoked when the run ends.";
+    SHOW_CLICKS = "Show these clicks";
     CLICKS_PER_SECOND = "Clicks per second";
     COUNTRIES = "Countries";
     SHARE_OF_ROBOTS = "Robots, percent";

@@ -24,12 +24,19 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Kinds of which the broker knows.
-pub(super) const KINDS: usize = 4;
+const KINDS: [Kind; 4] = [Kind::StreamReplicas, Kind::Lag, Kind::LakeStalled, Kind::DeadLetters];
 
 /// What was found, and of which kinds all that there is.
 pub(super) struct Found {
     pub(super) observations: Vec<Observation>,
     pub(super) seen: Vec<Kind>,
+}
+
+impl Found {
+    /// All was asked that there is to ask.
+    pub(super) fn is_whole(&self) -> bool {
+        KINDS.iter().all(|kind| self.seen.contains(kind))
+    }
 }
 
 /// What is the matter with the streams, and with the lake, if one is in use.

@@ -131,7 +131,7 @@ impl Watch {
         // What can't be asked now may still be so; when it can be asked again, time starts afresh.
         let mut observations = match observed {
             Ok(found) => {
-                if found.seen.len() < broker::KINDS {
+                if !found.is_whole() {
                     rounds.since = Instant::now();
                 }
                 seen.extend(found.seen);

@@ -194,7 +194,7 @@ fn Report(props: &ReportProps) -> Html {
                     <button type="button" class="quiet" onclick={props.onstop.clone()}>{ words::STOP }</button>
                 }
                 if *accepted > 0 {
-                    <Link to={at}>{ format!("{} ({})", words::ITS_CLICKS, format::count(i64::from(*accepted))) }</Link>
+                    <Link to={at}>{ format!("{} ({})", words::SHOW_CLICKS, format::count(i64::from(*accepted))) }</Link>
                 }
             </div>
         </section>

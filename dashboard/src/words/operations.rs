@@ -170,11 +170,11 @@ fn many_clicks(clicks: i64) -> String {
 /// What a release of all clicks that match is about.
 pub fn release_all_why(left: i64) -> String {
     match left {
-        0 => "No click that matches has been convicted in the last 8 days.".to_owned(),
+        0 => "No invalid click of the last 8 days matches.".to_owned(),
         left => {
             let were = if left == 1 { "was" } else { "were" };
             format!(
-                "{} of the last 8 days {were} convicted. Released, they are billed as valid. This can’t be undone.",
+                "{} of the last 8 days {were} judged invalid. After the release they are billed. This can’t be undone.",
                 many_clicks(left)
             )
         }

@@ -63,7 +63,7 @@ pub(super) fn countries(text: &str) -> Result<Vec<String>, String> {
 }
 
 impl Mix {
-    /// So many clicks of one user, as a batch; `random` gives numbers of [0, 1).
+    /// A batch of clicks of one user; `random` gives numbers of [0, 1).
     pub(super) fn batch(&self, user_id: &str, clicks: u32, random: &mut impl FnMut() -> f64) -> Vec<Value> {
         (0..clicks).map(|_| self.click(user_id, random)).collect()
     }

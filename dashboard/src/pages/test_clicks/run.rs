@@ -111,11 +111,11 @@ impl Run {
                 // Whatever came of it, the key is not needed any more.
                 let revoke = registered("keys", &issued.key_id) + "/revoke";
                 let revoked =
-                    http::change(Request::bare(Method::Post, &revoke), self.credential.clone()).await;
-                match sent.and(revoked) {
+                    http::answer(Request::bare(Method::Post, &revoke), self.credential.clone()).await;
+                match sent.and(revoked.map(drop)) {
                     Err(failure) => State::Failed(failure),
-                    Ok(_) if self.stop.get() => State::Stopped,
-                    Ok(_) => State::Done,
+                    Ok(()) if self.stop.get() => State::Stopped,
+                    Ok(()) => State::Done,
                 }
             }
         };
@@ -136,7 +136,7 @@ impl Run {
             "rate_per_second": KEY_RATE, "burst": KEY_RATE,
         });
         let request = Request::with(Method::Post, "/api/v1/admin/keys", &wanted);
-        http::read(&http::change(request, self.credential.clone()).await?)
+        http::read(&http::answer(request, self.credential.clone()).await?)
     }
 
     async fn send(
@@ -144,7 +144,7 @@ impl Run {
         key: &str,
         progress: &mut Progress,
         tell: &impl Fn(Progress),
-    ) -> Result<String, Failure> {
+    ) -> Result<(), Failure> {
         let (mut left, mut random) = (self.clicks, js_sys::Math::random);
         while left > 0 && !self.stop.get() {
             let clicks = left.min(self.rate);
@@ -171,7 +171,7 @@ impl Run {
                 TimeoutFuture::new(SECOND_MS).await;
             }
         }
-        Ok(String::new())
+        Ok(())
     }
 
     /// Looks until the ledger has what was accepted.
@@ -199,7 +199,7 @@ impl Run {
                 ("after", after),
             ];
             let request = Request::get(&http::url("/api/v1/clicks", parameters));
-            let page: Page<FoundClick> = http::read(&http::change(request, self.credential.clone()).await?)?;
+            let page: Page<FoundClick> = http::read(&http::answer(request, self.credential.clone()).await?)?;
             counted += page.data.len();
             after = page.next;
             if after.is_none() {

@@ -164,7 +164,7 @@ async fn many_clicks_come_page_by_page() -> Result<()> {
     browser.visit(&stack, "/clicks?a=adv_001&q=verdict:givt", stack.as_admin()?.token()).await?;
     rows(&browser, 3).await?;
     browser.click(".sheet-head button").await?;
-    browser.sees("3 clicks of the last 8 days were convicted").await?;
+    browser.sees("3 clicks of the last 8 days were judged invalid").await?;
     browser
         .looks(&[("release-all-light.png", 1440, 900, "light"), ("release-all-phone.png", 360, 780, "dark")])
         .await?;
