@@ -16,6 +16,8 @@ pub struct Access {
     pub session: Option<Session>,
     /// Advertisers that it may see, by name; `None`: they are not known yet.
     pub advertisers: Option<Vec<Advertiser>>,
+    /// Grows when all that is shown is to be asked again.
+    pub round: u32,
     /// Hears that the viewer is not signed in any more.
     pub onrefused: Callback<()>,
     /// Hears that the list of advertisers has changed.
@@ -29,6 +31,7 @@ impl Access {
             credential,
             session: None,
             advertisers: None,
+            round: 0,
             onrefused: Callback::noop(),
             onadvertisers: Callback::noop(),
         }

@@ -102,7 +102,7 @@ pub fn use_query<T: DeserializeOwned + 'static>(url: Option<String>) -> Answer<T
     let round = use_state(|| 0_u32);
     {
         let dispatcher = held.dispatcher();
-        use_effect_with((url.clone(), *round), move |(url, _)| {
+        use_effect_with((url.clone(), *round, access.round), move |(url, ..)| {
             dispatcher.dispatch(Step::Asked(url.clone()));
             let asking = url.clone().map(|url| {
                 let then = Callback::from(move |answer: Result<String, Failure>| {

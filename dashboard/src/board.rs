@@ -89,6 +89,22 @@ impl Board {
         self.campaigns.values()
     }
 
+    /// Every cell that has something.
+    pub fn cells(&self) -> Vec<ViewCell> {
+        let of = |campaign: &Rc<Campaign>| {
+            let id = campaign.id.to_string();
+            let counts = campaign.series.by_minute.clone().into_iter().zip(0..);
+            let counts = counts.filter(|(counts, _)| *counts != Counts::default());
+            let first = self.first;
+            counts.map(move |(counts, number)| ViewCell {
+                minute: first + number,
+                group: vec![id.clone()],
+                counts,
+            })
+        };
+        self.campaigns().flat_map(of).collect()
+    }
+
     /// Replaces everything by the cells of a window that begins at `first`.
     pub fn replace(&mut self, first: Minute, cells: Vec<ViewCell>) {
         *self = Self { first, ..Self::default() };

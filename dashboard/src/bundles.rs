@@ -82,6 +82,17 @@ mod tests {
     use crate::{query::Query, router::Place, zone::Zone};
 
     #[test]
+    fn the_service_worker_opens_an_address_with_the_same_program() {
+        let first: Vec<_> = clickwire_protocol::pages::ADDRESSES
+            .into_iter()
+            .filter(|(_, bundle)| *bundle == Bundle::Clicks)
+            .map(|(address, _)| format!("{address:?}"))
+            .collect();
+        let expected = format!("const FIRST = [{}];", first.join(", "));
+        assert!(include_str!("../sw.js").contains(&expected), "sw.js: {expected}");
+    }
+
+    #[test]
     fn each_page_is_in_the_program_that_its_address_loads() {
         let access = Access::new(Credential::Cookie);
         let (onleave, ontheme) = (Callback::noop(), Callback::noop());

@@ -261,6 +261,14 @@ impl Connection {
         }
     }
 
+    /// Has the numbers kept for a page that is opened without a server.
+    fn keep(&self) {
+        let model = self.model.borrow();
+        if let Some((view, state)) = model.session.to_keep() {
+            directory::keep(&view, &state, model.session.credential());
+        }
+    }
+
     fn watch_browser(self: &Rc<Self>) {
         let Some((window, document)) = web_sys::window().and_then(|w| Some((w.clone(), w.document()?)))
         else {
@@ -281,8 +289,12 @@ impl Connection {
         let visibility = EventListener::new(&document, "visibilitychange", move |_| {
             if page.visibility_state() == VisibilityState::Visible {
                 visible.dispatch(Event::Woken);
+            } else {
+                visible.keep();
             }
         });
+        let leaves = self.clone();
+        let leaving = EventListener::new(&window, "pagehide", move |_| leaves.keep());
         let (asks, looks) = (self.clone(), self.clone());
         let intervals = vec![
             Interval::new(TICK_MS, move || tick.touch()),
@@ -293,7 +305,7 @@ impl Connection {
             }),
             Interval::new(SETTINGS_EVERY_MS, move || asks.ask_settings()),
         ];
-        self.watches.replace(Some((vec![online, offline, visibility], intervals)));
+        self.watches.replace(Some((vec![online, offline, visibility, leaving], intervals)));
     }
 }
 

@@ -4,7 +4,12 @@
 use std::collections::BTreeMap;
 
 use clickwire_protocol::{
-    counts::Counts, feed::Position, ids::AdvertiserId, live::View, settings::Settings, times::Minute,
+    counts::Counts,
+    feed::Position,
+    ids::AdvertiserId,
+    live::{ServerMessage, View},
+    settings::Settings,
+    times::Minute,
 };
 use gloo_net::http::{Request, RequestBuilder};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -13,6 +18,7 @@ use crate::{
     account::Credential,
     clock, events,
     http::Asking,
+    kept,
     session::{Polled, Streamed},
 };
 
@@ -103,8 +109,20 @@ pub async fn past(
     (i64::try_from(rows.len()) == Ok(to - from)).then(|| rows.into_iter().map(counts).collect())
 }
 
+/// Has a state of a view kept for when it is asked for without a server.
+pub fn keep(view: &View, state: &ServerMessage, credential: &Credential) {
+    // What a token opens is not kept.
+    if let (Credential::Cookie, Ok(text)) = (credential, serde_json::to_string(state)) {
+        kept::keep(&url("poll", view, None), &text);
+    }
+}
+
 /// A question about a view, from where the state ends.
 fn about(path: &str, view: &View, since: Option<&Position>, credential: &Credential) -> RequestBuilder {
+    request(&url(path, view, since), credential)
+}
+
+fn url(path: &str, view: &View, since: Option<&Position>) -> String {
     let encoded = |text: &str| String::from(js_sys::encode_uri_component(text));
     let mut url = format!(
         "/api/v1/live/{path}?advertiser_id={}&group_by=campaign_id&window_minutes={}",
@@ -114,7 +132,7 @@ fn about(path: &str, view: &View, since: Option<&Position>, credential: &Credent
     if let Some(Position { epoch, seq }) = since {
         url += &format!("&since={}:{seq}", encoded(epoch));
     }
-    request(&url, credential)
+    url
 }
 
 /// What changes in a view, as it changes, for who can't have a socket.
@@ -125,7 +143,11 @@ pub fn stream(view: &View, credential: &Credential, tell: impl Fn(Streamed) + 's
 /// What has changed in a view, for who can't have a stream either.
 pub async fn poll(view: &View, since: Option<&Position>, credential: &Credential) -> Polled {
     match about("poll", view, since, credential).send().await {
-        Ok(response) if response.ok() => response.json().await.map_or(Polled::Failed, Polled::Told),
+        Ok(response) if response.ok() => {
+            let is_kept = response.headers().get(kept::HEADER).is_some();
+            let answer = if is_kept { Polled::Kept } else { Polled::Told };
+            response.json().await.map_or(Polled::Failed, answer)
+        }
         Ok(response) if matches!(response.status(), 401 | 403) => Polled::Refused,
         Ok(_) | Err(_) => Polled::Failed,
     }

@@ -22,6 +22,7 @@ use crate::{
     bundles::Given,
     http::Failure,
     incidents::{Open, use_open},
+    kept::use_kept,
     kit::{Empty, Problem, Toasts},
     query::{LocalTime, Range},
     route::Route,
@@ -57,7 +58,7 @@ pub fn Frame(props: &Props) -> Html {
     let access = Access { onrefused, ..Access::new(props.credential.clone()) };
     html! {
         <ContextProvider<Access> context={access.clone()}>
-            <Known ..KnownProps { pages: props.pages, access: access.clone(), onleave: props.onleave.clone() } />
+            <Known ..KnownProps { pages: props.pages, access: access.clone(), kept_at: None, onleave: props.onleave.clone() } />
         </ContextProvider<Access>>
     }
 }
@@ -66,6 +67,8 @@ pub fn Frame(props: &Props) -> Html {
 struct KnownProps {
     pages: Program,
     access: Access,
+    /// Since when the oldest of what is shown is kept by the browser, for want of a server.
+    kept_at: Option<i64>,
     onleave: Callback<(Credential, bool)>,
 }
 
@@ -75,7 +78,9 @@ fn Known(props: &KnownProps) -> Html {
     let session = use_query::<Session>(Some("/api/v1/session".to_owned()));
     let is_known = session.data.is_some();
     let advertisers = use_query::<Page<Advertiser>>(is_known.then(|| ADVERTISERS_URL.to_owned()));
-    let again = [session.failure.is_some(), is_known && advertisers.failure.is_some()];
+    let kept = use_kept();
+    let again =
+        [session.failure.is_some() || kept.at_ms.is_some(), is_known && advertisers.failure.is_some()];
     use_interval(if again[0] { AGAIN_MS } else { RENEW_EVERY_MS }, session.reload.clone());
     use_interval(if again[1] { AGAIN_MS } else { 0 }, advertisers.reload.clone());
     // What was known before it is asked again.
@@ -95,11 +100,12 @@ fn Known(props: &KnownProps) -> Html {
         session: Some((*known).clone()),
         advertisers: names.borrow().as_ref().map(|page| page.data.clone()),
         onadvertisers: advertisers.reload.clone(),
+        round: kept.round,
         ..props.access.clone()
     };
     html! {
         <ContextProvider<Access> context={access.clone()}>
-            <Toasts><Inside pages={props.pages} {access} onleave={props.onleave.clone()} /></Toasts>
+            <Toasts><Inside pages={props.pages} {access} kept_at={kept.at_ms} onleave={props.onleave.clone()} /></Toasts>
         </ContextProvider<Access>>
     }
 }
@@ -128,7 +134,12 @@ fn Inside(props: &KnownProps) -> Html {
                 <rail::Rail place={router.place.clone()} role={access.role()} />
                 <bar::Bar view={view.clone()} access={access.clone()} bell={sees_incidents.then(|| open.clone())}
                     colours={*colours} ontheme={ontheme.clone()} {onsignout} />
-                <div id="content" class="content" tabindex="-1">{ page(props.pages, &Given { view: &view, access, colours: *colours, ontheme: &ontheme, onleave: &props.onleave }) }</div>
+                <div id="content" class="content" tabindex="-1">
+                    if let Some(at_ms) = props.kept_at {
+                        <p class="kept" role="status" data-testid="kept">{ words::kept_at(at_ms) }</p>
+                    }
+                    { page(props.pages, &Given { view: &view, access, colours: *colours, ontheme: &ontheme, onleave: &props.onleave }) }
+                </div>
             </div>
         </ContextProvider<Open>>
     }

@@ -52,6 +52,16 @@ impl Freshness {
         });
     }
 
+    /// What a server said of how far it had counted in a state that was kept since.
+    pub fn recall(&mut self, progress: Progress) {
+        self.progress = Some((progress, progress.at_ms.0));
+    }
+
+    /// What the server said last of how far it has counted.
+    pub fn progress(&self) -> Option<Progress> {
+        Some(self.progress?.0)
+    }
+
     /// Learns the clocks' difference from an answer of a server that says no more.
     pub fn guess_ahead(&mut self, ahead_ms: i64) {
         self.ahead_ms.get_or_insert(ahead_ms);

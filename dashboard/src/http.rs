@@ -14,7 +14,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::AbortController;
 use yew::Callback;
 
-use crate::{account::Credential, words};
+use crate::{account::Credential, kept, words};
 
 /// The code of a wrong password.
 pub const WRONG_PASSWORD: &str = "sign_in_refused";
@@ -227,6 +227,7 @@ async fn send(builder: RequestBuilder, body: Option<String>) -> Result<String, F
         None => builder.build(),
     };
     let response = request.map_err(|_| Failure::Unreadable)?.send().await.map_err(|_| Failure::Away)?;
+    kept::note(response.headers().get(kept::HEADER).as_deref());
     let text = response.text().await.map_err(|_| Failure::Away)?;
     if response.ok() { Ok(text) } else { Err(Failure::read(response.status(), &text)) }
 }

@@ -38,6 +38,7 @@ pub mod freshness;
 pub mod http;
 pub mod incidents;
 pub mod json;
+pub mod kept;
 pub mod kit;
 pub mod kpi;
 pub mod locale;

@@ -53,7 +53,12 @@ pub(crate) fn build(release: bool) -> Result<PathBuf> {
         String::from_utf8(source(name)?).with_context(|| format!("dashboard/{name} is not text"))
     };
     let mut bundle = Bundle::default();
-    bundle.add("favicon.svg", &source("favicon.svg")?);
+    for name in ["favicon.svg", "icon-192.png", "icon-512.png"] {
+        bundle.add(name, &source(name)?);
+    }
+    for name in ["sw.js", "clickwire.webmanifest"] {
+        bundle.add_index(name, &source(name)?)?;
+    }
     let (boot, index) = (text("boot.js")?, text("index.html")?);
     for (name, program, index_name, without) in PROGRAMS {
         bundle.add(&format!("{name}.css"), style_sheet(&root.join("dashboard"), without)?.as_bytes());

@@ -42,6 +42,8 @@ pub enum Event {
 pub enum Polled {
     /// A snapshot or a delta.
     Told(ServerMessage),
+    /// The snapshot that the browser has kept, for the server can't be reached.
+    Kept(ServerMessage),
     /// The viewer is not known any more.
     Refused,
     /// No answer, or none that can be used.

@@ -1,6 +1,6 @@
 //! What a session does where no socket comes about: it asks, and has events streamed.
 
-use clickwire_protocol::live::{ServerMessage, close};
+use clickwire_protocol::live::{ServerMessage, View, close};
 
 use super::{Effect, Phase, Polled, Session, Streamed, Timer};
 
@@ -110,6 +110,10 @@ impl Session {
                 effects.extend(more);
                 told
             }
+            Polled::Kept(message) => {
+                self.recall(message);
+                false
+            }
             Polled::Refused => return self.refuse(),
             Polled::Failed => false,
         };
@@ -125,6 +129,32 @@ impl Session {
         self.phase = Phase::Refused(close::UNAUTHORIZED);
         let stop = [Effect::Close, Effect::Stop(Timer::Handshake), Effect::Stop(Timer::Retry)];
         stop.into_iter().chain(self.ask_no_more()).chain(self.end_stream()).collect()
+    }
+
+    /// Shows what the browser has kept as long as nothing else is known: the state of another day, without a position.
+    fn recall(&mut self, message: ServerMessage) {
+        let ServerMessage::Snapshot { cells, progress: Some(progress), .. } = message else { return };
+        if !self.settled {
+            self.freshness.recall(progress);
+            self.board.replace(self.first_minute(progress.at_ms.0), cells);
+            self.rates_from = None;
+            self.settled = true;
+        }
+    }
+
+    /// The state as a snapshot that can be kept, if it was ever the server's.
+    pub fn to_keep(&self) -> Option<(View, ServerMessage)> {
+        let progress = self.freshness.progress().filter(|progress| progress.counted_until_ms.is_some())?;
+        self.freshness.heard_ms?;
+        let snapshot = ServerMessage::Snapshot {
+            id: 0,
+            epoch: String::new(),
+            seq: 0,
+            cells: self.board.cells(),
+            rates: Vec::new(),
+            progress: Some(progress),
+        };
+        Some((self.view().filter(|_| self.settled)?, snapshot))
     }
 
     /// Takes what came over HTTP; `goes_on` if what came last came the same way. Returns whether the state is the

@@ -462,3 +462,54 @@ fn who_is_refused_over_http_asks_no_more() {
         assert!(effects.contains(&Effect::Stop(timer)), "{timer:?}");
     }
 }
+
+/// A session whose socket can't be had, with the question that it asks over HTTP instead.
+fn away() -> (Session, u32) {
+    let mut session = Session::new(Credential::Cookie, 60);
+    session.advertiser_id = Some(AdvertiserId::unchecked("adv_001"));
+    session.take(Event::Start, NOW, 0.5);
+    session.take(lost(), NOW, 0.5);
+    session.take(Event::Fired(Timer::Retry), NOW, 0.5);
+    let number = question(&session.take(lost(), NOW, 0.5)).unwrap().0;
+    (session, number)
+}
+
+#[test]
+fn what_the_browser_kept_is_shown_as_what_was_counted_then_until_the_server_is_back() {
+    const AGO: i64 = 3 * 3_600_000;
+    let mut before = Session::new(Credential::Cookie, 60);
+    assert_eq!(before.to_keep(), None, "nothing is known");
+    before.take(Event::Start, NOW - AGO, 0.5);
+    before.take(welcome(Some(&["adv_001"])), NOW - AGO, 0.5);
+    assert_eq!(before.to_keep(), None, "nothing has been said");
+    let Event::Received(ServerMessage::Snapshot { id, epoch, seq, rates, .. }) = snapshot(1, 4, 12) else {
+        unreachable!()
+    };
+    let cells = vec![ViewCell { minute: UnixMs(NOW - AGO).minute(), ..cell(12) }];
+    let at = UnixMs(NOW - AGO);
+    for (counted_until, is_kept) in [(None, false), (Some(at), true)] {
+        let progress = Some(Progress::new(at, counted_until));
+        let (epoch, cells, rates) = (epoch.clone(), cells.clone(), rates.clone());
+        let told = ServerMessage::Snapshot { id, epoch, seq, cells, rates, progress };
+        before.take(Event::Received(told), NOW - AGO, 0.5);
+        assert_eq!(before.to_keep().is_some(), is_kept, "{counted_until:?}");
+    }
+    let (view, kept) = before.to_keep().unwrap();
+    assert_eq!(Some(&view), before.view().as_ref());
+
+    let (mut session, number) = away();
+    session.take(Event::Polled(number, Polled::Kept(kept.clone())), NOW, 0.5);
+    assert_eq!((total(&session), session.freshness.as_of_ms()), (12, Some(NOW - AGO)));
+    assert!(session.settled && !session.polled && !session.current, "nobody has said that it is so now");
+    assert_eq!(session.freshness.heard_ms, None);
+    assert_eq!(session.to_keep(), None, "kept already");
+    let number = question(&session.take(Event::Fired(Timer::Poll), NOW, 0.5)).unwrap().0;
+    // Back: everything is asked for, and what was kept is gone.
+    let Event::Received(told) = snapshot(1, 9, 5) else { unreachable!() };
+    session.take(Event::Polled(number, Polled::Told(told)), NOW, 0.5);
+    assert_eq!((total(&session), session.polled), (5, true));
+    // What is known is not replaced by what is old.
+    let number = question(&session.take(Event::Fired(Timer::Poll), NOW, 0.5)).unwrap().0;
+    session.take(Event::Polled(number, Polled::Kept(kept)), NOW, 0.5);
+    assert_eq!((total(&session), session.polled), (5, false));
+}

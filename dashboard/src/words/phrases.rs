@@ -81,6 +81,14 @@ pub fn range(range: &Range) -> String {
     }
 }
 
+/// What is shown is not the server's answer of now.
+pub fn kept_at(at_ms: i64) -> String {
+    format!(
+        "The server can’t be reached. What is shown was kept by this browser, the oldest of it at {}.",
+        format::precise_time_of_day(at_ms)
+    )
+}
+
 /// In which zone times are.
 pub fn in_zone(zone: &str) -> String {
     format!("Times are in {zone}.")

@@ -27,6 +27,9 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wa
 const INDEX: &str = "index.html";
 const STAFF_INDEX: &str = "staff.html";
 
+/// Files whose names do not say their content.
+const UNHASHED: [&str; 4] = [INDEX, STAFF_INDEX, "sw.js", "clickwire.webmanifest"];
+
 #[derive(RustEmbed)]
 #[folder = "../dashboard/dist"]
 struct Dist;
@@ -48,7 +51,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     })
 }
 
-/// Whether a file is what an address answers with, and changes under its name.
+/// Whether a file is what an address answers with.
 fn is_index(name: &str) -> bool {
     [INDEX, STAFF_INDEX].contains(&name)
 }
@@ -76,7 +79,7 @@ fn answer(name: &str, request: &HeaderMap, embedded: impl Fn(&str) -> Option<Emb
         }
         response
     };
-    let caching = if is_index(name) { "no-cache" } else { "public, max-age=31536000, immutable" };
+    let caching = if UNHASHED.contains(&name) { "no-cache" } else { "public, max-age=31536000, immutable" };
     let fixed: [(HeaderName, &'static str); 4] = [
         (header::CONTENT_TYPE, content_type(name).unwrap_or("application/octet-stream")),
         (header::CACHE_CONTROL, caching),
@@ -107,6 +110,8 @@ fn content_type(name: &str) -> Option<&'static str> {
         "css" => Some("text/css; charset=utf-8"),
         "svg" => Some("image/svg+xml"),
         "wasm" => Some("application/wasm"),
+        "png" => Some("image/png"),
+        "webmanifest" => Some("application/manifest+json"),
         _ => None,
     }
 }
@@ -142,8 +147,16 @@ fn accepts(request: &HeaderMap, encoding: &str) -> bool {
 mod tests {
     use super::*;
 
-    const NAMES: [&str; 6] =
-        ["index.html", "index.html.br", "index.html.gz", "staff.html", "app-0123.js", "app-0123.js.gz"];
+    const NAMES: [&str; 8] = [
+        "index.html",
+        "index.html.br",
+        "index.html.gz",
+        "staff.html",
+        "app-0123.js",
+        "app-0123.js.gz",
+        "sw.js",
+        "clickwire.webmanifest",
+    ];
 
     /// A built dashboard: each file holds its own name.
     fn built(name: &str) -> Option<EmbeddedFile> {
@@ -216,7 +229,9 @@ mod tests {
         let policy = index.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval'; style-src"), "{policy}");
         assert!(policy.ends_with("frame-ancestors 'none'"), "{policy}");
-        assert_eq!(get("staff.html", &[]).headers()[header::CACHE_CONTROL], "no-cache");
+        for name in ["staff.html", "sw.js", "clickwire.webmanifest"] {
+            assert_eq!(get(name, &[]).headers()[header::CACHE_CONTROL], "no-cache", "{name}");
+        }
         let script = get("app-0123.js", &[]);
         assert_eq!(script.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
         assert_eq!(script.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
