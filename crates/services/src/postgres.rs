@@ -140,10 +140,26 @@ impl Cluster {
     /// Copies the running cluster into a folder that does not exist yet, with the write-ahead log without which the
     /// copy would not be consistent.
     pub(crate) fn back_up(&self, backup: &Path, account: Option<&Account>) -> Result<(), Error> {
+        self.copy(backup, &[], account)
+    }
+
+    /// Copies the running cluster into a folder that does not exist yet, as a standby that follows it.
+    pub(crate) fn stand_by(
+        &self,
+        folder: &Path,
+        port: u16,
+        account: Option<&Account>,
+    ) -> Result<Self, Error> {
+        self.copy(folder, &["--write-recovery-conf"], account)?;
+        Ok(Self { bin: self.bin.clone(), data: folder.to_owned(), port, password: self.password.clone() })
+    }
+
+    fn copy(&self, folder: &Path, more: &[&str], account: Option<&Account>) -> Result<(), Error> {
         let mut command = Command::new(self.bin.join("pg_basebackup"));
         command
             .arg("--pgdata")
-            .arg(backup)
+            .arg(folder)
+            .args(more)
             .args(["--wal-method=stream", "--checkpoint=fast", "--no-password"])
             .args(["--host=127.0.0.1", "--username", NAME])
             .arg(format!("--port={}", self.port))

@@ -11,12 +11,15 @@ use std::time::{Duration, Instant};
 use crate::listener::{Listener, listener};
 use crate::postgres::{self, Cluster};
 use crate::supervisor::{self, Program, Supervisor};
-use crate::{Account, Error, Folder, Options, Programs, Reservation, Server, Source, nats, redis};
+use crate::{Account, Error, Folder, Options, Port, Programs, Reservation, Server, Source, nats, redis};
 
 /// Recovery after a crash may take PostgreSQL a while.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 const LOG_LINES: usize = 20;
+
+const STANDBY: &str = "standby";
+const STANDBY_BUFFERS_MB: u32 = 32;
 
 /// Running servers. Dropping it stops those that were started here.
 #[derive(Debug)]
@@ -28,6 +31,25 @@ pub struct Services {
     database: Running,
     cluster: Option<Cluster>,
     folder: DataFolder,
+}
+
+/// A replica of the database, which ends with the services.
+#[derive(Debug)]
+pub struct Standby {
+    cluster: Cluster,
+    _port: Reservation,
+}
+
+impl Standby {
+    /// Where it has a database of the one that it follows.
+    pub fn url(&self, database: &str) -> String {
+        self.cluster.url(database)
+    }
+
+    /// Runs SQL in a database and returns the values as text: a row a line, columns separated by `|`.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String, Error> {
+        self.cluster.psql(database, sql)
+    }
 }
 
 /// The process ids of the servers that were started here.
@@ -213,6 +235,26 @@ impl Services {
         self.cluster()?.restore(&self.backup())?;
         self.revive(Server::Database)?;
         self.await_ready(Server::Database)
+    }
+
+    /// Starts a replica of the database that was started here, beside it, and returns when it answers.
+    pub fn start_standby(&self) -> Result<Standby, Error> {
+        let account = Account::to_drop_to()?;
+        let reservation = Port::Free.reserve(STANDBY)?;
+        let folder = self.folder.path.join("postgres.standby");
+        let cluster = self.cluster()?.stand_by(&folder, reservation.port(), account.as_ref())?;
+        let log = self.folder.path.join("standby.log");
+        let program = Program { name: STANDBY, ..cluster.program(log.clone(), STANDBY_BUFFERS_MB) };
+        let pid = self.supervisor.spawn(&program)?;
+        let give_up = Instant::now() + READY_WITHIN;
+        while !cluster.is_ready(pid) {
+            if !supervisor::alive(pid) || Instant::now() > give_up {
+                let (how, tail) = ("did not start", tail(&log, LOG_LINES));
+                return Err(Error::NotRunning { server: STANDBY, how, log, tail });
+            }
+            thread::sleep(POLL_EVERY);
+        }
+        Ok(Standby { cluster, _port: reservation })
     }
 
     fn backup(&self) -> PathBuf {

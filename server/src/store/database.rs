@@ -31,7 +31,10 @@ use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
 
 use super::scope::Scope;
 use crate::{
@@ -47,6 +50,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a query may take: longer than PostgreSQL itself lets it run, and a connection made first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How often a replica is asked how far it is.
+const REPLICA_POLL: Duration = Duration::from_millis(20);
 
 /// What several statements answer is of one moment.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -115,6 +121,8 @@ impl Pools {
 #[derive(Clone)]
 pub(crate) struct Tenants {
     pool: PgPool,
+    /// The database that counts are written to, where `pool` may lead to a replica of it.
+    primary: Option<PgPool>,
     shares: Quota<Holder>,
 }
 
@@ -140,9 +148,10 @@ impl Tenants {
         Self::connect(config, EXPORTS, 1)
     }
 
-    /// Connections for what live views begin with.
-    pub(crate) fn feeds(config: &Config) -> anyhow::Result<Self> {
-        Self::connect(config, FEEDS, FEEDS.div_ceil(FEEDS_SHARE))
+    /// Connections for what live views begin with: all that `primary` has when they ask.
+    pub(crate) fn feeds(config: &Config, primary: &PgPool) -> anyhow::Result<Self> {
+        let primary = config.reader_database_url.as_ref().map(|_| primary.clone());
+        Ok(Self { primary, ..Self::connect(config, FEEDS, FEEDS.div_ceil(FEEDS_SHARE))? })
     }
 
     fn connect(config: &Config, connections: u32, share: u32) -> anyhow::Result<Self> {
@@ -150,7 +159,11 @@ impl Tenants {
             Some(url) => options(url).context("CLICKWIRE_READER_DATABASE_URL")?,
             None => own(config)?,
         };
-        Ok(Self { pool: pool(options.options(READER), connections), shares: Quota::new(share as usize) })
+        Ok(Self {
+            pool: pool(options.options(READER), connections),
+            primary: None,
+            shares: Quota::new(share as usize),
+        })
     }
 
     /// Begins a transaction that sees what a scope includes, to answer a question that uses up shares of
@@ -169,16 +182,34 @@ impl Tenants {
         Ok(self.transaction(scope, shares).await?)
     }
 
-    /// Begins a transaction that sees one advertiser, whose feed somebody has begun to watch. Waits for their
-    /// share as long as it takes.
+    /// Begins a transaction that sees one advertiser, whose feed somebody has begun to watch, with all that has been
+    /// committed before. Waits for their share as long as it takes, and for a replica up to a limit.
     pub(crate) async fn begin_load(
         &self,
         advertiser_id: &AdvertiserId,
         watcher: &[Holder],
     ) -> Result<TenantTransaction, sqlx::Error> {
         let shares = self.take(watcher.to_vec(), usize::MAX).await.unwrap_or_default();
+        answer(self.catch_up()).await?;
         // Whoever watches has been asked whether it may: the feed is of this one advertiser.
         self.transaction(&Scope::Advertisers(vec![advertiser_id.clone()]), shares).await
+    }
+
+    /// Waits until a replica has what the primary has now: what is published from here on is laid over what is read,
+    /// so nothing may be missing from that.
+    async fn catch_up(&self) -> Result<(), sqlx::Error> {
+        let Some(primary) = &self.primary else { return Ok(()) };
+        let is_replica: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&self.pool).await?;
+        if !is_replica {
+            return Ok(());
+        }
+        let committed: String =
+            sqlx::query_scalar("SELECT pg_current_wal_lsn()::text").fetch_one(primary).await?;
+        let has_it = "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn";
+        while !sqlx::query_scalar::<_, bool>(has_it).bind(&committed).fetch_one(&self.pool).await? {
+            sleep(REPLICA_POLL).await;
+        }
+        Ok(())
     }
 
     async fn take(&self, holders: Vec<Holder>, waiting_max: usize) -> Option<Vec<QuotaGuard<Holder>>> {

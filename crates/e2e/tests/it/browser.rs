@@ -35,6 +35,7 @@ mod dead_letters;
 mod files;
 mod flows;
 mod incidents;
+mod memory;
 mod own;
 mod pages;
 mod pipeline;
@@ -45,7 +46,7 @@ mod test_clicks;
 /// A headless Chromium with a profile of its own; both end with this.
 struct Browser {
     client: Client,
-    _driver: Group,
+    driver: Group,
     port: Reservation,
     _profile: TempDir,
 }
@@ -105,7 +106,7 @@ impl Browser {
                 .ok()
         })
         .await?;
-        Ok(Self { client, _driver: driver, port, _profile: profile })
+        Ok(Self { client, driver, port, _profile: profile })
     }
 
     /// Opens an advertiser's page by the link with a token, and waits until it is live.
@@ -121,6 +122,11 @@ impl Browser {
             (self.attribute("connection", "data-state").await? == state).then(|| since.elapsed())
         })
         .await
+    }
+
+    /// The process of the driver: it leads the group of all that it has started.
+    fn driver_process(&self) -> Option<u32> {
+        self.driver.0.id()
     }
 
     /// Sends the driver a command of its own.

@@ -43,6 +43,7 @@ mod receiver;
 mod reconcile;
 mod redirects;
 mod redis_cluster;
+mod replica;
 mod report_webhooks;
 mod reports;
 mod robots;
