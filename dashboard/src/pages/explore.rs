@@ -3,6 +3,7 @@
 //! Everything that is chosen is in the address. A row leads on to what is in it; its levels sum up to it, for
 //! each is the same report with one more condition.
 
+mod annotations;
 pub(super) mod answers;
 mod chart;
 mod filters;
@@ -17,6 +18,7 @@ use clickwire_protocol::report::{Breakdown, Dimension, Granularity, Metric, Numb
 use yew::prelude::*;
 
 use self::{
+    annotations::{Happened, Told},
     answers::{Drawn, Listed},
     question::Question,
 };
@@ -63,6 +65,7 @@ pub fn Explore(props: &Props) -> Html {
     });
     let series = use_query::<Drawn>(Some(question.timeseries()));
     let table = use_query::<Listed>(Some(question.breakdown()));
+    let told = use_query::<Told>((!query.hides_happened).then(|| question.annotations()));
     let campaigns = view
         .scope
         .as_ref()
@@ -84,6 +87,8 @@ pub fn Explore(props: &Props) -> Html {
     });
     let (drawn, listed) =
         (series.data.clone().or(series.stale.clone()), table.data.clone().or(table.stale.clone()));
+    let happened = told.data.as_ref().or(told.stale.as_ref()).filter(|_| !query.hides_happened);
+    let happened = happened.map(|told| Rc::new(Happened::new(told, view, &access, &named)));
     let is_asking = series.is_loading || table.is_loading;
     let onzoom = {
         let router = router.clone();
@@ -103,11 +108,18 @@ pub fn Explore(props: &Props) -> Html {
                         { choices(view, &router) }
                     </div>
                     if let Some(drawn) = &drawn {
-                        <chart::Chart chart={Rc::new(series::Chart::new(&drawn.0, &question, &named))} shape={question.shape} {onzoom} />
+                        <chart::Chart chart={Rc::new(series::Chart::new(&drawn.0, &question, &named))} shape={question.shape} happened={happened.clone().unwrap_or_default()} {onzoom} />
                     } else if series.loaded() == Loaded::Failed {
                         <div class="plot-area"><Empty title={words::NOT_LOADED} /></div>
                     } else {
                         <div class="plot-area"><div class="skeleton block" /></div>
+                    }
+                    if told.failure.is_some() {
+                        <p class="soft happened">{ words::HAPPENED_NOT_LOADED }</p>
+                    } else if let Some(happened) = happened {
+                        { happened.list(view) }
+                    } else if !query.hides_happened {
+                        <p class="happened" />
                     }
                 </section>
                 <div class="explore-rows">
@@ -201,8 +213,13 @@ fn choices(view: &View, router: &crate::router::Router) -> Html {
         let router = router.clone();
         Callback::from(move |chosen: AttrValue| router.change(|query| change(query, &chosen)))
     };
+    let onhappened = {
+        let router = router.clone();
+        Callback::from(move |_: Event| router.change(|query| query.hides_happened = !query.hides_happened))
+    };
     html! {
         <div class="plot-choices">
+            <label class="inline"><input type="checkbox" data-testid="show-happened" checked={!query.hides_happened} onchange={onhappened} />{ words::WHAT_HAPPENED }</label>
             <Select id="metric" label={words::METRIC} options={metrics.to_vec()} value={query.metric.unwrap_or(Metric::Clicks).as_str()} bare=true
                 onchoose={on(|query, chosen| query.metric = Metric::ALL.into_iter().find(|metric| metric.as_str() == chosen).filter(|metric| *metric != Metric::Clicks))} />
             <Select id="width" label={words::WIDTH} options={widths} value={query.granularity.map_or("", Granularity::as_str)} bare=true

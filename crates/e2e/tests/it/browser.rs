@@ -29,6 +29,7 @@ use tokio::{
 
 use super::live;
 
+mod annotations;
 mod axe;
 mod dead_letters;
 mod files;
