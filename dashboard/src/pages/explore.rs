@@ -8,6 +8,7 @@ pub(super) mod answers;
 mod chart;
 mod filters;
 mod heat;
+mod picture;
 mod question;
 mod rows;
 mod series;
@@ -30,7 +31,7 @@ use crate::{
     clock, format,
     frame::{DataStatus, View},
     http,
-    kit::{Empty, Loaded, Problem, Segments, Select},
+    kit::{Empty, Loaded, Problem, Segments, Select, use_toast},
     query::{Filter, Query, Range, Shape, Sort, short},
     router::use_router,
     words,
@@ -52,7 +53,7 @@ pub struct Props {
 /// The page.
 #[component]
 pub fn Explore(props: &Props) -> Html {
-    let (access, router, view) = (use_access(), use_router(), &props.view);
+    let (access, router, toast, view) = (use_access(), use_router(), use_toast(), &props.view);
     let query = &view.place.query;
     // Now is a moment of its own: a range up to now must not be another question with every drawing.
     let round = use_state(|| 0_u32);
@@ -94,7 +95,28 @@ pub fn Explore(props: &Props) -> Html {
         let router = router.clone();
         Callback::from(move |range: Range| router.change(|query| query.range = Some(range)))
     };
-    let actions = html! { <><filters::Filters view={view.clone()} names={named.clone()} /><Export url={{ let question = question.clone(); Callback::from(move |format: AttrValue| question.file(&format)) }} /></> };
+    let chart = drawn.as_ref().map(|drawn| Rc::new(series::Chart::new(&drawn.0, &question, &named)));
+    let onpicture = chart.clone().zip(drawn.as_ref()).map(|(chart, drawn)| {
+        let final_before = drawn.0.basis.final_before.as_deref();
+        let picture = picture::Picture {
+            chart,
+            shape: question.shape,
+            happened: happened.clone().unwrap_or_default(),
+            title: words::picture(&title, &words::over_time(question.metric)),
+            range: std::iter::once(words::basis_range(&drawn.0.basis))
+                .chain(query.filters.iter().map(|filter| named.filter(filter)))
+                .collect::<Vec<_>>()
+                .join(" · "),
+            as_of: words::as_of(&view.zone.stamp_ms(question.now_ms), &freshness(final_before, view)),
+        };
+        let toast = toast.clone();
+        Callback::from(move |name: String| picture.save(name, toast.clone()))
+    });
+    let url = {
+        let question = question.clone();
+        Callback::from(move |format: AttrValue| question.file(&format))
+    };
+    let actions = html! { <><filters::Filters view={view.clone()} names={named.clone()} /><Export {url} {onpicture} /></> };
     html! {
         <Sheet {title} {actions}>
             if let Some(failure) = failure {
@@ -107,8 +129,8 @@ pub fn Explore(props: &Props) -> Html {
                         <h2 id="explore-chart">{ words::over_time(question.metric) }</h2>
                         { choices(view, &router) }
                     </div>
-                    if let Some(drawn) = &drawn {
-                        <chart::Chart chart={Rc::new(series::Chart::new(&drawn.0, &question, &named))} shape={question.shape} happened={happened.clone().unwrap_or_default()} {onzoom} />
+                    if let Some(chart) = chart {
+                        <chart::Chart {chart} shape={question.shape} happened={happened.clone().unwrap_or_default()} {onzoom} />
                     } else if series.loaded() == Loaded::Failed {
                         <div class="plot-area"><Empty title={words::NOT_LOADED} /></div>
                     } else {
@@ -136,7 +158,7 @@ pub fn Explore(props: &Props) -> Html {
                     }
                     if let Some(listed) = &listed {
                         <p class="soft basis">{ words::basis(&listed.0.basis) }</p>
-                        <DataStatus>{ freshness(&listed.0, view) }</DataStatus>
+                        <DataStatus><span class="freshness">{ freshness(listed.0.basis.final_before.as_deref(), view) }</span></DataStatus>
                     }
                 </div>
             </div>
@@ -157,12 +179,11 @@ fn title(whose: &str, query: &Query, names: &rows::Names) -> String {
 }
 
 /// How far the numbers are final.
-fn freshness(table: &Breakdown, view: &View) -> Html {
-    let text = match &table.basis.final_before {
+fn freshness(final_before: Option<&str>, view: &View) -> String {
+    match final_before {
         Some(at) => words::complete_to(&view.zone.stamp(at)),
         None => words::PROVISIONAL.to_owned(),
-    };
-    html! { <span class="freshness">{ text }</span> }
+    }
 }
 
 /// The numbers of the whole range.

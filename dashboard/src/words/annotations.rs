@@ -8,6 +8,8 @@ texts! {
     WHAT_HAPPENED = "What happened";
     NOTHING_HAPPENED = "No incidents, changes of rules or corrections in this range.";
     HAPPENED_NOT_LOADED = "What happened in this range could not be loaded.";
+    PICTURE = "Picture (PNG)";
+    NOT_DRAWN = "The picture could not be made.";
     HAPPENED_MORE = "There is more, and less important: choose a shorter range.";
 }
 
@@ -27,7 +29,22 @@ pub fn marks_label(marks: usize) -> String {
 
 /// Those of a mark that are only in the list.
 pub fn more_in_list(more: usize) -> String {
-    format!("and {more} more, in the list below")
+    format!("{}, in the list below", self::more(more))
+}
+
+/// Those of a picture that have no line.
+pub fn more(more: usize) -> String {
+    format!("and {more} more")
+}
+
+/// The title of a picture.
+pub fn picture(of: &str, what: &str) -> String {
+    format!("{of}: {what}")
+}
+
+/// When a picture was made, and how far its numbers are final.
+pub fn as_of(at: &str, freshness: &str) -> String {
+    format!("As of {at}. {freshness}.")
 }
 
 /// When something happened; what has an end in the same minute is a moment.

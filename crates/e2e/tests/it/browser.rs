@@ -37,6 +37,7 @@ mod flows;
 mod incidents;
 mod own;
 mod pages;
+mod picture;
 mod pipeline;
 mod single;
 mod statement;

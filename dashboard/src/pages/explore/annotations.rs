@@ -31,6 +31,9 @@ const MARKS: usize = 24;
 /// Entries of a mark that are read out.
 const READ: usize = 4;
 
+/// Entries that stand below a picture.
+const LINES: usize = 8;
+
 /// What is answered.
 #[derive(Debug, PartialEq)]
 pub(super) struct Told(pub(super) Annotations);
@@ -161,6 +164,14 @@ impl Happened {
                 }
             </>
         }
+    }
+
+    /// Some lines below a picture.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let rest = self.entries.len().saturating_sub(LINES);
+        let entries = self.entries.iter().take(LINES);
+        let lines = entries.map(|entry| format!("{} {} {}", entry.sign, entry.when, entry.text));
+        lines.chain((rest > 0).then(|| words::more(rest))).collect()
     }
 
     /// The list, for who reads no marks, and for print.
