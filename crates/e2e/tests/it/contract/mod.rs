@@ -474,7 +474,8 @@ async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Re
         ("GET /api/v1/alerts?state=silenced", Value::Null, 200),
         (&*format!("DELETE {alert}/silence"), Value::Null, 200),
         (&*format!("DELETE {alert}/silence"), Value::Null, 409),
-        (&*format!("POST {alert}/resolve"), json!({"reason": "mended"}), 200),
+        (&*format!("POST {alert}/resolve"), json!({"reason": "mended", "outcome": "perhaps"}), 400),
+        (&*format!("POST {alert}/resolve"), json!({"reason": "mended", "outcome": null}), 200),
         (&*format!("POST {alert}/resolve"), json!({"reason": "mended"}), 409),
         (&*format!("GET {alert}"), Value::Null, 200),
     ];
