@@ -1,4 +1,4 @@
-//! Files that the server makes, saved by the browser.
+//! Files that the server or the page makes, saved by the browser.
 
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -41,7 +41,12 @@ async fn fetch(url: &str, token: &str, name: &str) -> Option<()> {
     let response = request.send().await.ok().filter(gloo_net::http::Response::ok)?;
     let body =
         JsFuture::from(web_sys::Response::from(response).blob().ok()?).await.ok()?.dyn_into::<Blob>().ok()?;
-    let object = Url::create_object_url_with_blob(&body).ok()?;
+    keep(&body, name)
+}
+
+/// Has the browser save what is in its memory.
+pub fn keep(body: &Blob, name: &str) -> Option<()> {
+    let object = Url::create_object_url_with_blob(body).ok()?;
     save(&object, name);
     // The browser has it by now.
     Url::revoke_object_url(&object).ok()

@@ -85,11 +85,16 @@ pub struct Query {
     pub granularity: Option<Granularity>,
     /// How numbers are drawn.
     pub shape: Shape,
+    /// Charts show no marks of what happened.
+    pub hides_happened: bool,
     /// Which part of a list: open incidents, say.
     pub part: Option<String>,
     /// What is looked for.
     pub search: String,
 }
+
+/// What says in an address that something is not shown.
+const HIDDEN: &str = "off";
 
 /// Dimensions by their short names.
 const DIMENSIONS: [(Dimension, &str); 8] = [
@@ -159,6 +164,7 @@ impl Query {
                 let known = Shape::ALL.into_iter().find(|shape| shape.as_str() == value);
                 self.shape = known.unwrap_or_default();
             }
+            "e" => self.hides_happened = value == HIDDEN,
             "p" => self.part = Some(value).filter(|part| !part.is_empty()),
             "q" => self.search = value,
             _ => {}
@@ -203,6 +209,9 @@ impl Query {
         }
         if self.shape != Shape::default() {
             add("v", self.shape.as_str());
+        }
+        if self.hides_happened {
+            add("e", HIDDEN);
         }
         if let Some(part) = &self.part {
             add("p", part);
@@ -292,6 +301,7 @@ mod tests {
             ("?z=Europe/Berlin", Query { zone: Some("Europe/Berlin".into()), ..base() }),
             ("?g=week", Query { granularity: Some(Granularity::Week), ..base() }),
             ("?v=stack", Query { shape: Shape::Stack, ..base() }),
+            ("?e=off", Query { hides_happened: true, ..base() }),
             ("?p=resolved", Query { part: Some("resolved".into()), ..base() }),
             ("?q=caf%C3%A9%20%26%20more", Query { search: "café & more".into(), ..base() }),
             (
@@ -316,7 +326,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_left_out() {
         for text in [
-            "?r=yesterday&cmp=week&by=colour&f=colour:red&f=device:&m=money&g=second&v=pie&x=1&p=",
+            "?r=yesterday&cmp=week&by=colour&f=colour:red&f=device:&m=money&g=second&v=pie&e=on&x=1&p=",
             "?r=0h&r=99999d&f=weekday:1&s=&a=",
             "?&&=&f",
         ] {

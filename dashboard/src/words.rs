@@ -1,5 +1,5 @@
 //! What people read, in one place: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`] and [`reports`]; what operators do in [`operations`] and [`pipeline`]. A translation is another set of these files.
+//! [`clicks`], [`reports`] and [`annotations`]; what operators do in [`operations`], [`outcomes`] and [`pipeline`]. A translation is another set of these files.
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -8,14 +8,18 @@ macro_rules! texts {
     };
 }
 
+mod annotations;
 mod clicks;
 mod operations;
+mod outcomes;
 mod phrases;
 mod pipeline;
 mod reports;
 
+pub use annotations::*;
 pub use clicks::*;
 pub use operations::*;
+pub use outcomes::*;
 pub use phrases::*;
 pub use pipeline::*;
 pub use reports::*;

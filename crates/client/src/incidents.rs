@@ -1,6 +1,6 @@
 //! Incidents: what operators ask of them, and do with them. Needs an operator's token, or an administrator's.
 
-use clickwire_protocol::alerts::{Alert, Assignees, Page, Which, WithNotes};
+use clickwire_protocol::alerts::{Alert, Assignees, Outcome, Page, Which, WithNotes};
 use hyper::Method;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -95,6 +95,20 @@ impl Connection {
     /// See [`Error`].
     pub async fn resolve_incident(&mut self, alert_id: Uuid, reason: &str) -> Result<Alert, Error> {
         self.order(Method::POST, alert_id, "resolve", Some(json!({"reason": reason}))).await
+    }
+
+    /// The same of an incident about clicks that rules have convicted, with what the caller says of that.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn judge_incident(
+        &mut self,
+        alert_id: Uuid,
+        outcome: Outcome,
+        reason: &str,
+    ) -> Result<Alert, Error> {
+        let body = json!({"reason": reason, "outcome": outcome});
+        self.order(Method::POST, alert_id, "resolve", Some(body)).await
     }
 
     /// What is done with an incident; the answer is the incident as it is then.

@@ -68,6 +68,47 @@ impl Kind {
             Self::StreamReplicas => "stream_replicas",
         }
     }
+
+    /// Whether it is about clicks that rules have convicted: a person can say whether they were right.
+    pub fn is_about_convictions(self) -> bool {
+        match self {
+            Self::IpBurst | Self::UserBurst | Self::FraudRate => true,
+            Self::CampaignSpike
+            | Self::Lag
+            | Self::DeadLetters
+            | Self::BackgroundJob
+            | Self::Rollups
+            | Self::LakeStalled
+            | Self::StreamReplicas => false,
+        }
+    }
+}
+
+/// What a person says of an incident's convictions who ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertOutcome))]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// They are right.
+    Confirmed,
+    /// They were wrong, and clicks were released.
+    Released,
+    /// Neither.
+    Other,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Confirmed, Self::Released, Self::Other];
+
+    /// The name in the database and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Released => "released",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// How bad it is.
@@ -121,6 +162,9 @@ pub struct Alert {
     /// That person's reason.
     #[serde(default)]
     pub resolution: Option<String>,
+    /// What that person says of the convictions that it is about, if anything.
+    #[serde(default)]
+    pub outcome: Option<Outcome>,
     /// When somebody took notice.
     pub acknowledged_at: Option<String>,
     /// The person who took notice.
@@ -165,6 +209,7 @@ impl Alert {
             resolved_at: None,
             resolved_by: None,
             resolution: None,
+            outcome: None,
             acknowledged_at: None,
             acknowledged_by: None,
             assigned_at: None,
@@ -392,6 +437,9 @@ mod tests {
     fn names_are_the_same_in_the_database_and_on_the_wire() {
         for kind in Kind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        for outcome in Outcome::ALL {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.as_str());
         }
         for severity in [Severity::Warning, Severity::Critical] {
             assert_eq!(serde_json::to_value(severity).unwrap(), severity.as_str());

@@ -22,12 +22,14 @@
 //! - [`ledger`]: clicks as the ledger has them
 //! - [`live`]: the WebSocket protocol between gateway and dashboards
 //! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`, and what clicks are filtered and grouped by
+//! - [`annotations`]: what happened in a range of time and explains a chart
 //! - [`times`]: times as programs tell them to each other; [`instant`]: as clients write them
 //! - [`pages`]: addresses of the dashboard's pages
 //! - [`object`]: JSON objects, with what is wrong said under the field's name
 
 pub mod alerts;
 pub mod analytics;
+pub mod annotations;
 pub mod answer;
 pub mod attribution;
 pub mod click;

@@ -3,10 +3,12 @@
 //! Everything that is chosen is in the address. A row leads on to what is in it; its levels sum up to it, for
 //! each is the same report with one more condition.
 
+mod annotations;
 pub(super) mod answers;
 mod chart;
 mod filters;
 mod heat;
+mod picture;
 mod question;
 mod rows;
 mod series;
@@ -17,6 +19,7 @@ use clickwire_protocol::report::{Breakdown, Dimension, Granularity, Metric, Numb
 use yew::prelude::*;
 
 use self::{
+    annotations::{Happened, Told},
     answers::{Drawn, Listed},
     question::Question,
 };
@@ -28,7 +31,7 @@ use crate::{
     clock, format,
     frame::{DataStatus, View},
     http,
-    kit::{Empty, Loaded, Problem, Segments, Select},
+    kit::{Empty, Loaded, Problem, Segments, Select, use_toast},
     query::{Filter, Query, Range, Shape, Sort, short},
     router::use_router,
     words,
@@ -50,7 +53,7 @@ pub struct Props {
 /// The page.
 #[component]
 pub fn Explore(props: &Props) -> Html {
-    let (access, router, view) = (use_access(), use_router(), &props.view);
+    let (access, router, toast, view) = (use_access(), use_router(), use_toast(), &props.view);
     let query = &view.place.query;
     // Now is a moment of its own: a range up to now must not be another question with every drawing.
     let round = use_state(|| 0_u32);
@@ -63,6 +66,7 @@ pub fn Explore(props: &Props) -> Html {
     });
     let series = use_query::<Drawn>(Some(question.timeseries()));
     let table = use_query::<Listed>(Some(question.breakdown()));
+    let told = use_query::<Told>((!query.hides_happened).then(|| question.annotations()));
     let campaigns = view
         .scope
         .as_ref()
@@ -84,12 +88,35 @@ pub fn Explore(props: &Props) -> Html {
     });
     let (drawn, listed) =
         (series.data.clone().or(series.stale.clone()), table.data.clone().or(table.stale.clone()));
+    let happened = told.data.as_ref().or(told.stale.as_ref()).filter(|_| !query.hides_happened);
+    let happened = happened.map(|told| Rc::new(Happened::new(told, view, &access, &named)));
     let is_asking = series.is_loading || table.is_loading;
     let onzoom = {
         let router = router.clone();
         Callback::from(move |range: Range| router.change(|query| query.range = Some(range)))
     };
-    let actions = html! { <><filters::Filters view={view.clone()} names={named.clone()} /><Export url={{ let question = question.clone(); Callback::from(move |format: AttrValue| question.file(&format)) }} /></> };
+    let chart = drawn.as_ref().map(|drawn| Rc::new(series::Chart::new(&drawn.0, &question, &named)));
+    let onpicture = chart.clone().zip(drawn.as_ref()).map(|(chart, drawn)| {
+        let final_before = drawn.0.basis.final_before.as_deref();
+        let picture = picture::Picture {
+            chart,
+            shape: question.shape,
+            happened: happened.clone().unwrap_or_default(),
+            title: words::picture(&title, &words::over_time(question.metric)),
+            range: std::iter::once(words::basis_range(&drawn.0.basis))
+                .chain(query.filters.iter().map(|filter| named.filter(filter)))
+                .collect::<Vec<_>>()
+                .join(" · "),
+            as_of: words::as_of(&view.zone.stamp_ms(question.now_ms), &freshness(final_before, view)),
+        };
+        let toast = toast.clone();
+        Callback::from(move |name: String| picture.save(name, toast.clone()))
+    });
+    let url = {
+        let question = question.clone();
+        Callback::from(move |format: AttrValue| question.file(&format))
+    };
+    let actions = html! { <><filters::Filters view={view.clone()} names={named.clone()} /><Export {url} {onpicture} /></> };
     html! {
         <Sheet {title} {actions}>
             if let Some(failure) = failure {
@@ -102,12 +129,19 @@ pub fn Explore(props: &Props) -> Html {
                         <h2 id="explore-chart">{ words::over_time(question.metric) }</h2>
                         { choices(view, &router) }
                     </div>
-                    if let Some(drawn) = &drawn {
-                        <chart::Chart chart={Rc::new(series::Chart::new(&drawn.0, &question, &named))} shape={question.shape} {onzoom} />
+                    if let Some(chart) = chart {
+                        <chart::Chart {chart} shape={question.shape} happened={happened.clone().unwrap_or_default()} {onzoom} />
                     } else if series.loaded() == Loaded::Failed {
                         <div class="plot-area"><Empty title={words::NOT_LOADED} /></div>
                     } else {
                         <div class="plot-area"><div class="skeleton block" /></div>
+                    }
+                    if told.failure.is_some() {
+                        <p class="soft happened">{ words::HAPPENED_NOT_LOADED }</p>
+                    } else if let Some(happened) = happened {
+                        { happened.list(view) }
+                    } else if !query.hides_happened {
+                        <p class="happened" />
                     }
                 </section>
                 <div class="explore-rows">
@@ -124,7 +158,7 @@ pub fn Explore(props: &Props) -> Html {
                     }
                     if let Some(listed) = &listed {
                         <p class="soft basis">{ words::basis(&listed.0.basis) }</p>
-                        <DataStatus>{ freshness(&listed.0, view) }</DataStatus>
+                        <DataStatus><span class="freshness">{ freshness(listed.0.basis.final_before.as_deref(), view) }</span></DataStatus>
                     }
                 </div>
             </div>
@@ -145,12 +179,11 @@ fn title(whose: &str, query: &Query, names: &rows::Names) -> String {
 }
 
 /// How far the numbers are final.
-fn freshness(table: &Breakdown, view: &View) -> Html {
-    let text = match &table.basis.final_before {
+fn freshness(final_before: Option<&str>, view: &View) -> String {
+    match final_before {
         Some(at) => words::complete_to(&view.zone.stamp(at)),
         None => words::PROVISIONAL.to_owned(),
-    };
-    html! { <span class="freshness">{ text }</span> }
+    }
 }
 
 /// The numbers of the whole range.
@@ -201,8 +234,13 @@ fn choices(view: &View, router: &crate::router::Router) -> Html {
         let router = router.clone();
         Callback::from(move |chosen: AttrValue| router.change(|query| change(query, &chosen)))
     };
+    let onhappened = {
+        let router = router.clone();
+        Callback::from(move |_: Event| router.change(|query| query.hides_happened = !query.hides_happened))
+    };
     html! {
         <div class="plot-choices">
+            <label class="inline"><input type="checkbox" data-testid="show-happened" checked={!query.hides_happened} onchange={onhappened} />{ words::WHAT_HAPPENED }</label>
             <Select id="metric" label={words::METRIC} options={metrics.to_vec()} value={query.metric.unwrap_or(Metric::Clicks).as_str()} bare=true
                 onchoose={on(|query, chosen| query.metric = Metric::ALL.into_iter().find(|metric| metric.as_str() == chosen).filter(|metric| *metric != Metric::Clicks))} />
             <Select id="width" label={words::WIDTH} options={widths} value={query.granularity.map_or("", Granularity::as_str)} bare=true

@@ -1,4 +1,4 @@
-//! A report as a file: the server makes it, with what the page asks.
+//! A report as a file: the server makes it, with what the page asks; of a chart the page makes a picture.
 
 use yew::prelude::*;
 
@@ -20,17 +20,29 @@ pub(super) struct Props {
     /// The file's name without its ending.
     #[prop_or(AttrValue::Static("clickwire"))]
     pub(super) name: AttrValue,
+    /// Saves a picture; `None`: there is none.
+    #[prop_or_default]
+    pub(super) onpicture: Option<Callback<String>>,
 }
+
+/// The ending of a picture, which the page makes itself.
+const PICTURE: &str = "png";
 
 /// The menu of formats.
 #[component]
 pub(super) fn Export(props: &Props) -> Html {
     let (access, toast) = (use_access(), use_toast());
-    let items = FORMATS.map(|(format, name)| Item::new(format, name)).to_vec();
-    let Props { url, name } = props.clone();
+    let mut items = FORMATS.map(|(format, name)| Item::new(format, name)).to_vec();
+    let Props { url, name, onpicture } = props.clone();
+    if onpicture.is_some() {
+        items.push(Item::new(PICTURE, words::PICTURE));
+    }
     let onchoose = Callback::from(move |format: AttrValue| {
         let name = format!("{name}.{format}");
-        download::start(url.emit(format), name, &access.credential, &toast);
+        match &onpicture {
+            Some(onpicture) if format == PICTURE => onpicture.emit(name),
+            _ => download::start(url.emit(format), name, &access.credential, &toast),
+        }
     });
     html! { <Menu button={html! { words::EXPORT }} label={words::EXPORT} {items} {onchoose} /> }
 }

@@ -355,6 +355,9 @@ fn summary(alert: &Alert, view: &View, access: &Access) -> Html {
                     None => html! { at },
                 }) }
             }
+            if let Some(outcome) = alert.outcome {
+                { line(words::CONVICTIONS, html! { words::outcome_of(outcome) }) }
+            }
         </dl>
     }
 }

@@ -255,9 +255,15 @@ pub fn complete_to(at: &str) -> String {
     format!("Final to {at}")
 }
 
+/// The range of a report.
+pub fn basis_range(basis: &Basis) -> String {
+    let time = |text: &str| text.get(..16).unwrap_or(text).replace('T', " ");
+    let zone = basis.time_zone.replace('_', " ");
+    format!("{} – {}, {zone}", time(&basis.start_time), time(&basis.end_time))
+}
+
 /// The range of a report and where its numbers are from.
 pub fn basis(basis: &Basis) -> String {
-    let time = |text: &str| text.get(..16).unwrap_or(text).replace('T', " ");
     let sources: Vec<&str> = basis
         .sources
         .iter()
@@ -268,13 +274,7 @@ pub fn basis(basis: &Basis) -> String {
             Source::Ledger => "single clicks",
         })
         .collect();
-    format!(
-        "{} – {}, {}. Added up from {}.",
-        time(&basis.start_time),
-        time(&basis.end_time),
-        basis.time_zone.replace('_', " "),
-        sources.join(" and ")
-    )
+    format!("{}. Added up from {}.", basis_range(basis), sources.join(" and "))
 }
 
 /// What a chart shows, for who can't see it.

@@ -35,6 +35,8 @@ pub(super) struct Incident {
     /// The person who ended it, and why; null if it ended by itself.
     resolved_by: Option<String>,
     resolution: Option<String>,
+    /// What that person says of the convictions: `confirmed`, `released` or `other`; null if nothing.
+    outcome: Option<String>,
     acknowledged_at: Option<DateTime>,
     acknowledged_by: Option<String>,
     /// The person who looks after it.
@@ -79,6 +81,7 @@ impl From<Alert> for Incident {
             resolved_at: alert.resolved_at.map(DateTime),
             resolved_by: alert.resolved_by,
             resolution: alert.resolution,
+            outcome: alert.outcome.map(|outcome| outcome.as_str().to_owned()),
             acknowledged_at: alert.acknowledged_at.map(DateTime),
             acknowledged_by: alert.acknowledged_by,
             assigned_to: alert.assigned_to,

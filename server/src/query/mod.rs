@@ -2,11 +2,13 @@
 //!
 //! - [`reports`]: any question about any range
 //! - [`analytics`]: counts over time, unique users among them
+//! - [`annotations`]: what happened meanwhile
 //! - [`clicks`]: clicks one by one; [`export`]: both as files; [`past`]: what was known at a moment
 //! - [`incidents`] (alerts)
 //! - [`entities`]: advertisers and campaigns; [`settings`]: thresholds; [`watermark`]: up to when counts are final
 
 pub(crate) mod analytics;
+pub(crate) mod annotations;
 pub(crate) mod clicks;
 pub(crate) mod entities;
 pub(crate) mod error;
@@ -31,6 +33,7 @@ where
 {
     OpenApiRouter::default()
         .routes(routes!(analytics::aggregate))
+        .routes(routes!(annotations::annotations))
         .routes(routes!(reports::summary))
         .routes(routes!(reports::breakdown))
         .routes(routes!(reports::timeseries))

@@ -29,6 +29,7 @@ use tokio::{
 
 use super::live;
 
+mod annotations;
 mod away;
 mod axe;
 mod dead_letters;
@@ -38,6 +39,7 @@ mod incidents;
 mod memory;
 mod own;
 mod pages;
+mod picture;
 mod pipeline;
 mod single;
 mod statement;

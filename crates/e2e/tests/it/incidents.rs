@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually, people::Person, raw::Answer};
+use clickwire_protocol::alerts::Kind;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
@@ -89,6 +90,9 @@ async fn an_order_that_does_not_fit_is_refused_and_says_why() -> Result<()> {
         ("silence", json!({"until": "tomorrow", "reason": "known"}), "until"),
         ("silence", json!({"until": after(600)?, "reason": " "}), "reason"),
         ("resolve", json!({"reason": "r".repeat(501)}), "reason"),
+        ("resolve", json!({"reason": "r", "outcome": "perhaps"}), "outcome"),
+        // Dead letters are nobody's conviction.
+        ("resolve", json!({"reason": "r", "outcome": "confirmed"}), "outcome"),
     ] {
         let answer = order(&anna, alert_id, what, body.clone()).await?;
         assert_eq!(answer.status, 400, "{what} {body}: {answer:?}");
@@ -158,6 +162,55 @@ async fn an_order_that_does_not_fit_is_refused_and_says_why() -> Result<()> {
     // Taken and given back, a note, two silences and their end, the end; and what the test itself has done.
     let by = |name: &str| actors.iter().filter(|actor| **actor == name).count();
     assert_eq!(by("account:anna") + by("account:berta"), 7, "{actors:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn convictions_are_confirmed_once_and_it_is_recorded() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    // Nobody watches: what is open stays so.
+    let _server = stack.start_server().await?;
+    let url = stack.server_url().to_owned();
+    let passwords = (stack.account("anna", "ops", &[]).await?, stack.account("berta", "ops", &[]).await?);
+    let anna = Person::sign_in(&url, "anna", &passwords.0).await?;
+    let berta = Person::sign_in(&url, "berta", &passwords.1).await?;
+    for kind in Kind::ALL {
+        let alert_id: String = sqlx::query_scalar(
+            "INSERT INTO alerts (kind, subject, severity, details) VALUES ($1, 'of a test', 'warning', '{}') \
+             RETURNING alert_id::text",
+        )
+        .bind(kind.as_str())
+        .fetch_one(stack.database())
+        .await?;
+        let judged = json!({"reason": "seen in the log", "outcome": "confirmed"});
+        if !kind.is_about_convictions() {
+            let refused = order(&anna, &alert_id, "resolve", judged).await?;
+            assert_eq!(refused.status, 400, "{kind:?}: {refused:?}");
+            let over = done(&anna, &alert_id, "resolve", json!({"reason": "mended"})).await?;
+            assert_eq!(over["outcome"], Value::Null, "{kind:?}");
+            continue;
+        }
+        // Of two who say so at once one has said it.
+        let released = json!({"reason": "all of them are people", "outcome": "released"});
+        let (one, other) = tokio::try_join!(
+            order(&anna, &alert_id, "resolve", judged),
+            order(&berta, &alert_id, "resolve", released)
+        )?;
+        let (first, second, outcome) =
+            if one.status == 200 { (one, other, "confirmed") } else { (other, one, "released") };
+        assert_eq!((first.status, second.status), (200, 409), "{kind:?}: {first:?} {second:?}");
+        let shown = anna.send(&format!("GET /api/v1/alerts/{alert_id}"), "").await?.body;
+        for told in [&first.body, &shown] {
+            assert_eq!(told["outcome"], outcome, "{kind:?}: {told}");
+            assert!(told["resolved_by"].is_string() && told["resolution"].is_string(), "{told}");
+        }
+        let admin = stack.as_admin()?;
+        let path = format!("/api/v1/admin/audit?subject=alerts&subject_id={alert_id}");
+        let audited: Value = serde_json::from_slice(&admin.connection().get(&path).await?.1)?;
+        assert_eq!(audited["data"].as_array().map(Vec::len), Some(1), "{audited}");
+        assert_eq!(audited["data"][0]["after"]["outcome"], outcome, "{audited}");
+        assert_eq!(audited["data"][0]["actor"], shown["resolved_by"], "{audited}");
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod alerts;
 mod analytics;
+mod annotations;
 mod audit;
 mod backup;
 mod batch;

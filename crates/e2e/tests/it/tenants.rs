@@ -123,6 +123,29 @@ async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> 
             .await?;
         assert_eq!(left, 0, "{table}");
     }
+    // What explains charts: the own, and what holds up everybody.
+    sqlx::query(
+        "INSERT INTO alerts (kind, subject, advertiser_id, severity, opened_at, details) VALUES \
+            ('lag', 'of a test', NULL, 'warning', '1999-01-01', '{}'), \
+            ('dead_letters', 'of a test', NULL, 'warning', '1999-01-01', '{}'), \
+            ('user_burst', 'adv_001/u', 'adv_001', 'warning', '1999-01-01', '{}'), \
+            ('user_burst', 'adv_002/u', 'adv_002', 'warning', '1999-01-01', '{}')",
+    )
+    .execute(stack.database())
+    .await?;
+    let incidents = "SELECT DISTINCT coalesce(advertiser_id, kind) FROM incidents \
+                      WHERE opened_at < '2000-01-01' ORDER BY 1";
+    for (tenants, expected) in [
+        ("", &[][..]),
+        ("adv_001", &["adv_001", "lag"]),
+        ("*", &["adv_001", "adv_002", "dead_letters", "lag"]),
+    ] {
+        assert_eq!(seen(&mut reader, tenants, incidents).await?, expected, "{tenants:?}");
+        let ids = "SELECT alert_id::text FROM incidents WHERE alert_id IS NOT NULL";
+        assert_eq!(seen(&mut reader, tenants, ids).await?.is_empty(), tenants != "*", "{tenants:?}");
+        let rules = "SELECT rule FROM rule_changes WHERE version IS NOT NULL OR mode IS NOT NULL";
+        assert_eq!(seen(&mut reader, tenants, rules).await?.is_empty(), tenants != "*", "{tenants:?}");
+    }
     let denied = counts.iter().map(|table| format!("SELECT FROM public.{table}")).chain(
         [
             "SELECT ip_hash FROM public.clicks",
@@ -131,6 +154,8 @@ async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> 
             "SELECT FROM api_keys",
             "SELECT FROM audit_log",
             "SELECT FROM alerts",
+            "SELECT FROM fraud_rules",
+            "SELECT FROM reconciliations",
             "INSERT INTO tenants.click_minutes (bucket, advertiser_id) VALUES (now(), 'adv_001')",
             "UPDATE advertisers SET name = 'mine'",
             "CREATE TABLE public.mine ()",
@@ -168,6 +193,10 @@ async fn the_server_asks_with_that_role() -> Result<()> {
         ("unique_hours", "/api/v1/analytics/aggregate?granularity=day"),
         ("advertisers", "/api/v1/advertisers"),
         ("campaigns", "/api/v1/campaigns"),
+        ("incidents", "/api/v1/analytics/annotations"),
+        ("rule_changes", "/api/v1/analytics/annotations"),
+        ("adjustments", "/api/v1/analytics/annotations"),
+        ("repairs", "/api/v1/analytics/annotations"),
         ("click_minutes", "/api/v1/live/poll"),
     ];
     let mut viewer = stack.as_viewer("adv_001")?.connection();

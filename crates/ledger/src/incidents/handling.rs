@@ -5,7 +5,7 @@
 //! incidents first, and whoever held a row's lock before would wait in a circle with the watcher.
 
 use clickwire_protocol::{
-    alerts::{MAX_NOTES, MAX_SILENCE_DAYS, Note},
+    alerts::{Kind, MAX_NOTES, MAX_SILENCE_DAYS, Note, Outcome},
     reason::Reason,
 };
 use sqlx::PgConnection;
@@ -31,6 +31,9 @@ pub enum Error {
     /// A silence ends in the future, and not too far.
     #[error("a silence ends within {MAX_SILENCE_DAYS} days from now")]
     End,
+    /// It is not about convictions that could be right or wrong.
+    #[error("the incident is not about convictions")]
+    NotAboutConvictions,
     /// Nothing about it is silenced.
     #[error("the incident is not silenced")]
     NotSilenced,
@@ -156,26 +159,31 @@ pub async fn unsilence(connection: &mut PgConnection, alert_id: Uuid) -> Result<
     Ok(())
 }
 
-/// Ends an incident by a person's hand. If it is seen again, another one is opened.
+/// Ends an incident by a person's hand, who may say whether its convictions are right. If it is seen again, another one
+/// is opened.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::Resolved`], or what the database says.
+/// [`Error::NotFound`], [`Error::Resolved`], [`Error::NotAboutConvictions`], or what the database says.
 pub async fn resolve_by_hand(
     connection: &mut PgConnection,
     alert_id: Uuid,
     actor: &str,
     reason: &Reason,
+    outcome: Option<Outcome>,
 ) -> Result<(), Error> {
+    let about_convictions = Kind::ALL.into_iter().filter(|kind| kind.is_about_convictions());
     let resolved = sqlx::query(
-        "UPDATE alerts SET resolved_at = clock_timestamp(), resolved_by = $2, resolution = $3 \
-          WHERE alert_id = $1 AND resolved_at IS NULL",
+        "UPDATE alerts SET resolved_at = clock_timestamp(), resolved_by = $2, resolution = $3, outcome = $4 \
+          WHERE alert_id = $1 AND resolved_at IS NULL AND ($4::text IS NULL OR kind = ANY($5))",
     )
     .bind(alert_id)
     .bind(actor)
     .bind(reason.as_str())
+    .bind(outcome.map(Outcome::as_str))
+    .bind(about_convictions.map(Kind::as_str).collect::<Vec<_>>())
     .execute(&mut *connection)
     .await?;
-    unless_changed(connection, alert_id, resolved.rows_affected(), Error::Resolved).await
+    unless_changed(connection, alert_id, resolved.rows_affected(), Error::NotAboutConvictions).await
 }
 
 /// Why a change of an open incident has changed nothing, if it has not.

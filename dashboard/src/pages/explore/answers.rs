@@ -129,7 +129,8 @@ fn group(value: &Value) -> Group {
     }
 }
 
-fn text(value: &Value, name: &str) -> Option<String> {
+/// A text in an object.
+pub(super) fn text(value: &Value, name: &str) -> Option<String> {
     value.get(name)?.as_str().map(str::to_owned)
 }
 

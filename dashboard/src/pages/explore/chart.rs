@@ -6,7 +6,10 @@ use std::{fmt::Write as _, ops::Range as Span, rc::Rc};
 use web_sys::{Element, HtmlElement};
 use yew::prelude::*;
 
-use super::series::{Chart as Drawn, Line};
+use super::{
+    annotations::{Happened, mark_at, page_to},
+    series::{Chart as Drawn, Line},
+};
 use crate::{
     format,
     query::{Range, Shape},
@@ -15,7 +18,7 @@ use crate::{
 };
 
 /// The width of a bucket in the drawing's own units; its height is 100.
-const WIDTH: f64 = 10.0;
+pub(super) const WIDTH: f64 = 10.0;
 
 /// What is drawn.
 #[derive(Clone, PartialEq, Properties)]
@@ -24,6 +27,9 @@ pub(super) struct Props {
     pub(super) chart: Rc<Drawn>,
     /// How.
     pub(super) shape: Shape,
+    /// What happened meanwhile.
+    #[prop_or_default]
+    pub(super) happened: Rc<Happened>,
     /// Hears a range that is drawn over.
     pub(super) onzoom: Callback<Range>,
 }
@@ -34,9 +40,9 @@ pub(super) fn Chart(props: &Props) -> Html {
     let (at, anchor) = (use_state_eq(|| None::<usize>), use_state_eq(|| None::<usize>));
     let chart = &props.chart;
     let count = chart.buckets.len();
+    let marks = props.happened.marks(&chart.begins());
     let is_stacked = props.shape != Shape::Lines;
-    let ticks = count_ticks(chart.max(is_stacked) as f64, 5);
-    let top = ticks.last().copied().unwrap_or(1.0);
+    let (ticks, top) = ticks(chart, is_stacked);
     let index = move |event: &PointerEvent| bucket_at(event, count);
     let onpointermove = {
         let at = at.clone();
@@ -74,7 +80,7 @@ pub(super) fn Chart(props: &Props) -> Html {
         })
     };
     let onkeydown = {
-        let at = at.clone();
+        let (at, marks) = (at.clone(), marks.clone());
         Callback::from(move |event: KeyboardEvent| {
             let last = count.saturating_sub(1);
             let next = match (event.key().as_str(), *at) {
@@ -82,6 +88,9 @@ pub(super) fn Chart(props: &Props) -> Html {
                 ("ArrowRight", at) => Some(at.map_or(0, |at| (at + 1).min(last))),
                 ("Home", _) => Some(0),
                 ("End", _) => Some(last),
+                (key @ ("PageUp" | "PageDown"), at) if !marks.is_empty() => {
+                    page_to(&marks, at, key == "PageDown")
+                }
                 ("Escape", _) => None,
                 _ => return,
             };
@@ -104,14 +113,19 @@ pub(super) fn Chart(props: &Props) -> Html {
                     <li><span class="swatch provisional-swatch" aria-hidden="true" />{ words::STILL_CHANGES }</li>
                 }
             </ul>
-            <div class="plot-area" data-testid="explore-chart" data-buckets={count.to_string()} tabindex="0" role="group" aria-label={words::chart_label(count, &chart.lines.iter().map(|line| line.name.as_str()).collect::<Vec<_>>())}
+            <div class="plot-area" data-testid="explore-chart" data-buckets={count.to_string()} tabindex="0" role="group" aria-label={words::chart_label(count, &chart.lines.iter().map(|line| line.name.as_str()).collect::<Vec<_>>()) + &words::marks_label(marks.len())}
                 {onpointermove} {onpointerdown} {onpointerup} {onpointerleave} {onkeydown}>
                 { for ticks.iter().map(|tick| html! {
                     <div class="gridline" style={format!("bottom:{:.2}%", tick / top * 100.0)}><span>{ format::axis(*tick) }</span></div>
                 }) }
                 <svg viewBox={format!("0 0 {} 100", (count.max(1) as f64) * WIDTH)} preserveAspectRatio="none" aria-hidden="true">
-                    { marks(chart, props.shape, top) }
+                    { for paths(chart, props.shape, top).into_iter().map(|Path { kind, slot, is_open, d }| html! {
+                        <path class={classes!(kind, slot.map(|slot| format!("s{slot}")), is_open.then_some("open"))} {d} />
+                    }) }
                 </svg>
+                { for marks.iter().map(|mark| html! {
+                    <span class="mark" key={mark.bucket} aria-hidden="true" style={format!("left:{:.3}%", centre(mark.bucket, count))}>{ props.happened.drawn(mark) }</span>
+                }) }
                 if let Some(chosen) = chosen {
                     <div class="chosen-span" style={place(&chosen, count)} />
                 }
@@ -120,7 +134,7 @@ pub(super) fn Chart(props: &Props) -> Html {
                 }
                 <div role="status">
                     if let Some(at) = shown {
-                        { readout(chart, at, count, is_stacked) }
+                        { readout(chart, at, count, is_stacked, mark_at(&marks, at, count).map(|mark| props.happened.read(mark))) }
                     }
                 </div>
             </div>
@@ -145,8 +159,15 @@ fn bucket_at(event: &PointerEvent, count: usize) -> Option<usize> {
     (count > 0 && share.is_finite()).then(|| ((share.clamp(0.0, 1.0) * count as f64) as usize).min(count - 1))
 }
 
+/// Numbers that have a line across the chart, and the topmost one.
+pub(super) fn ticks(chart: &Drawn, is_stacked: bool) -> (Vec<f64>, f64) {
+    let ticks = count_ticks(chart.max(is_stacked) as f64, 5);
+    let top = ticks.last().copied().unwrap_or(1.0);
+    (ticks, top)
+}
+
 /// The middle of a bucket, in percent.
-fn centre(bucket: usize, count: usize) -> f64 {
+pub(super) fn centre(bucket: usize, count: usize) -> f64 {
     (bucket as f64 + 0.5) / count.max(1) as f64 * 100.0
 }
 
@@ -155,49 +176,54 @@ fn place(buckets: &Span<usize>, count: usize) -> String {
     format!("left:{:.3}%;width:{:.3}%", buckets.start as f64 * part, buckets.len() as f64 * part)
 }
 
-fn marks(chart: &Drawn, shape: Shape, top: f64) -> Html {
+/// A part of the drawing, in its own units.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Path {
+    /// `line`, `bars`, `area`, `edge` or `before-line`.
+    pub(super) kind: &'static str,
+    /// Its colour; `None`: that of the period before.
+    pub(super) slot: Option<usize>,
+    /// It may still change.
+    pub(super) is_open: bool,
+    /// As SVG writes it.
+    pub(super) d: String,
+}
+
+/// The drawing, from the back to the front.
+pub(super) fn paths(chart: &Drawn, shape: Shape, top: f64) -> Vec<Path> {
     let height = |value: f64| 100.0 - value / top * 100.0;
     // From here on values may still change: drawn in dashes.
     let open = chart.buckets.iter().position(|bucket| bucket.is_provisional).unwrap_or(chart.buckets.len());
-    let before = chart.drawn_before(shape != Shape::Lines).map(|before| {
-        let points = before.iter().take(chart.buckets.len()).map(|value| Some(height(*value as f64)));
-        html! { <path class="before-line" d={line(points, 0..usize::MAX)} /> }
-    });
     let mut below = vec![0.0; chart.buckets.len()];
-    let lines = chart.lines.iter().map(|drawn| {
-        let class = |kind: &'static str| classes!(kind, colour(drawn));
+    let mut paths = Vec::new();
+    for drawn in &chart.lines {
+        let mut add = |kind, is_open, d| paths.push(Path { kind, slot: Some(drawn.slot), is_open, d });
         if shape == Shape::Lines {
             let points = || drawn.values.iter().map(|value| value.map(|value| height(value as f64)));
-            return html! {
-                <>
-                    <path class={class("line")} d={line(points(), 0..open)} />
-                    <path class={classes!(class("line"), "open")} d={line(points(), open.saturating_sub(1)..usize::MAX)} />
-                </>
-            };
+            add("line", false, line(points(), 0..open));
+            add("line", true, line(points(), open.saturating_sub(1)..usize::MAX));
+            continue;
         }
         let values: Vec<f64> = drawn.values.iter().map(|value| value.unwrap_or_default() as f64).collect();
         let bottom: Vec<f64> = below.iter().map(|&sum| height(sum)).collect();
         below.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value);
         let upper: Vec<f64> = below.iter().map(|&sum| height(sum)).collect();
         if shape == Shape::Bars {
-            html! {
-                <>
-                    <path class={class("bars")} d={bars(&upper, &bottom, 0..open)} />
-                    <path class={classes!(class("bars"), "open")} d={bars(&upper, &bottom, open..upper.len())} />
-                </>
-            }
+            add("bars", false, bars(&upper, &bottom, 0..open));
+            add("bars", true, bars(&upper, &bottom, open..upper.len()));
         } else {
-            html! {
-                <>
-                    <path class={class("area")} d={area(&upper, &bottom)} />
-                    <path class={class("edge")} d={line(upper.iter().copied().map(Some), 0..open)} />
-                    <path class={classes!(class("edge"), "open")} d={line(upper.iter().copied().map(Some), open.saturating_sub(1)..usize::MAX)} />
-                </>
-            }
+            let edge = || upper.iter().copied().map(Some);
+            add("area", false, area(&upper, &bottom));
+            add("edge", false, line(edge(), 0..open));
+            add("edge", true, line(edge(), open.saturating_sub(1)..usize::MAX));
         }
-    });
-    let lines: Vec<Html> = lines.collect();
-    html! { <>{ for lines }{ before.unwrap_or_default() }</> }
+    }
+    if let Some(before) = chart.drawn_before(shape != Shape::Lines) {
+        let points = before.iter().take(chart.buckets.len()).map(|value| Some(height(*value as f64)));
+        let d = line(points, 0..usize::MAX);
+        paths.push(Path { kind: "before-line", slot: None, is_open: false, d });
+    }
+    paths
 }
 
 /// A line through those of the points that are known, within some buckets.
@@ -242,7 +268,7 @@ fn bars(upper: &[f64], lower: &[f64], within: Span<usize>) -> String {
 }
 
 /// What stands below the cursor, in numbers.
-fn readout(chart: &Drawn, at: usize, count: usize, is_stacked: bool) -> Html {
+fn readout(chart: &Drawn, at: usize, count: usize, is_stacked: bool, happened: Option<Html>) -> Html {
     let bucket = &chart.buckets[at];
     let side = if at * 2 < count { "right" } else { "left" };
     let when = bucket.at.get(..16).unwrap_or_default().replace('T', " ");
@@ -271,14 +297,18 @@ fn readout(chart: &Drawn, at: usize, count: usize, is_stacked: bool) -> Html {
                     }
                 </tbody>
             </table>
+            { happened.unwrap_or_default() }
         </div>
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::series::tests::chart, *};
-    use crate::kit::render;
+    use super::{
+        super::{annotations::tests::happened, series::tests::chart},
+        *,
+    };
+    use crate::{api::Role, kit::render};
 
     #[test]
     fn a_line_has_gaps_where_nothing_is_known() {
@@ -296,8 +326,10 @@ mod tests {
     #[tokio::test]
     async fn what_may_still_change_is_drawn_and_said() {
         for shape in Shape::ALL {
-            let props = Props { chart: Rc::new(chart()), shape, onzoom: Callback::noop() };
+            let happened = Rc::new(happened(Role::Admin, ""));
+            let props = Props { chart: Rc::new(chart()), shape, happened, onzoom: Callback::noop() };
             let drawn = render::<Chart>(props).await;
+            assert!(drawn.contains(r#"class="mark""#) && drawn.contains(">2</span>"), "{drawn}");
             assert!(drawn.contains(words::STILL_CHANGES) && drawn.contains("open"), "{shape:?}: {drawn}");
             assert!(drawn.contains(r#"data-buckets="3""#), "{drawn}");
             // Lines of parts stand beside no line of the whole.

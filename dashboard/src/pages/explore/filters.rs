@@ -29,9 +29,7 @@ pub(super) fn Filters(props: &Props) -> Html {
     let router = use_router();
     let adds = use_state_eq(|| false);
     let chip = |filter: &Filter| {
-        let values = filter.values.iter().map(|value| props.names.of(filter.dimension, value));
-        let values = values.collect::<Vec<_>>().join(", ");
-        let text = words::filter(filter.dimension, filter.is_exclusion, &values);
+        let text = props.names.filter(filter);
         let (router, dimension) = (router.clone(), filter.dimension);
         let onremove = Callback::from(move |()| {
             router.change(|query| query.filters.retain(|known| known.dimension != dimension));

@@ -101,6 +101,16 @@ impl Question {
         vec![("group_by", names.join(",")), ("order_by", sort.write()), ("limit", limit.to_string())]
     }
 
+    /// What happened meanwhile.
+    pub(super) fn annotations(&self) -> String {
+        let names = ["advertiser_id", "start_time", "end_time"];
+        let asked = self.common.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        http::url(
+            "/api/v1/analytics/annotations",
+            asked.map(|(name, value)| (name.as_str(), Some(value.clone()))),
+        )
+    }
+
     /// Numbers over time, by the first group.
     pub(super) fn timeseries(&self) -> String {
         let mut more = vec![("granularity", self.granularity.to_owned())];
@@ -188,6 +198,11 @@ pub(super) mod tests {
             assert_eq!(asked(query), (series, table), "{query}");
         }
         assert_eq!(Question::new(&view("m=unique_users&v=stack"), 0).shape, Shape::Lines);
+        let happened = Question::new(&view("a=adv_001&r=1h&f=device:mobile&cmp=prev"), NOW_MS).annotations();
+        assert_eq!(
+            happened,
+            "/api/v1/analytics/annotations?advertiser_id=adv_001&start_time=2026-11-28T18:30:00Z"
+        );
         let file = Question::new(&view("r=1h"), NOW_MS).file("xlsx");
         assert!(file.starts_with("/api/v1/exports/breakdown?start_time=2026-11-28T18:30:00Z"), "{file}");
         assert!(file.ends_with("&format=xlsx"), "{file}");

@@ -30,6 +30,13 @@ const METRICS: [Metric; 5] =
 pub(super) struct Names(pub(super) BTreeMap<String, String>);
 
 impl Names {
+    /// A condition, for people.
+    pub(super) fn filter(&self, filter: &Filter) -> String {
+        let values: Vec<String> =
+            filter.values.iter().map(|value| self.of(filter.dimension, value)).collect();
+        words::filter(filter.dimension, filter.is_exclusion, &values.join(", "))
+    }
+
     /// A value of a dimension, for people.
     pub(super) fn of(&self, dimension: Dimension, value: &str) -> String {
         match dimension {

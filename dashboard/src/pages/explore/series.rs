@@ -110,6 +110,11 @@ impl Chart {
         self.before.as_ref().filter(|_| is_stacked || self.lines.len() == 1)
     }
 
+    /// When buckets begin, in Unix milliseconds.
+    pub(super) fn begins(&self) -> Vec<i64> {
+        self.buckets.iter().map(|bucket| zone::at_ms(&bucket.at).unwrap_or_default()).collect()
+    }
+
     /// The largest number that is drawn.
     pub(super) fn max(&self, is_stacked: bool) -> i64 {
         let stacked = (0..self.buckets.len()).filter_map(|bucket| self.total(bucket)).max();

@@ -1,7 +1,7 @@
-//! What is done with an incident: acknowledge, take, give to somebody, silence, resolve, and notes. Everything that is
+//! What is done with an incident: acknowledge, take, give to somebody, silence, resolve, confirm, and notes. Everything that is
 //! done reaches the other operators' pages as news.
 
-use clickwire_protocol::alerts::{Alert, Assignees, Written};
+use clickwire_protocol::alerts::{Alert, Assignees, Outcome, Written};
 use serde_json::json;
 use uuid::Uuid;
 use yew::prelude::*;
@@ -45,6 +45,7 @@ enum Asks {
     Nothing,
     Silence,
     Resolve,
+    Confirm,
 }
 
 /// The ways to change an incident.
@@ -98,6 +99,9 @@ pub(super) fn Handling(props: &Props) -> Html {
                 if is_open {
                     <button type="button" class="quiet" data-testid="take" disabled={mutation.is_busy} onclick={ontake}>{ if is_mine { words::GIVE_BACK } else { words::TAKE } }</button>
                     <button type="button" class="quiet" data-testid="silence" onclick={asks_for(Asks::Silence)}>{ words::SILENCE_MORE }</button>
+                    if alert.kind.is_about_convictions() {
+                        <button type="button" class="quiet" data-testid="confirm" onclick={asks_for(Asks::Confirm)}>{ words::CONFIRM_MORE }</button>
+                    }
                     <button type="button" class="quiet" data-testid="resolve" onclick={asks_for(Asks::Resolve)}>{ words::RESOLVE_MORE }</button>
                 }
                 if is_silenced_now(alert) {
@@ -112,7 +116,10 @@ pub(super) fn Handling(props: &Props) -> Html {
             { match *asks {
                 Asks::Nothing => html! {},
                 Asks::Silence => html! { <Silencing {id} view={props.view.clone()} onclose={close} onchanged={props.onchanged.clone()} /> },
-                Asks::Resolve => html! { <Resolving {id} onclose={close} onchanged={props.onchanged.clone()} /> },
+                Asks::Resolve | Asks::Confirm => html! {
+                    <Resolving {id} confirms={*asks == Asks::Confirm} is_about_convictions={alert.kind.is_about_convictions()}
+                        onclose={close} onchanged={props.onchanged.clone()} />
+                },
             } }
         </>
     }
@@ -121,6 +128,10 @@ pub(super) fn Handling(props: &Props) -> Html {
 #[derive(Clone, PartialEq, Properties)]
 struct ResolvingProps {
     id: Uuid,
+    /// It ends because its convictions are right.
+    confirms: bool,
+    /// Whoever ends it may say whether they are.
+    is_about_convictions: bool,
     onclose: Callback<()>,
     onchanged: Callback<()>,
 }
@@ -130,15 +141,33 @@ struct ResolvingProps {
 fn Resolving(props: &ResolvingProps) -> Html {
     let (mutation, toast) = (use_mutation(), use_toast());
     let (reason, onreason) = use_field("");
+    let outcome = use_state_eq(|| props.confirms.then_some(Outcome::Confirmed));
+    let [title, text, action, said] = if props.confirms {
+        [words::CONFIRM_TITLE, words::CONFIRM_WHY, words::CONFIRM, words::CONFIRMED_TOAST]
+    } else {
+        [words::RESOLVE_TITLE, words::RESOLVE_WHY, words::RESOLVE, words::RESOLVED_TOAST]
+    };
     let onconfirm = {
         let (mutation, url) = (mutation.clone(), order(props.id, "resolve"));
-        let body = json!({ "reason": reason });
-        let then = done(&toast, words::RESOLVED_TOAST, &both(&props.onclose, &props.onchanged));
+        let body = json!({ "reason": reason, "outcome": *outcome });
+        let then = done(&toast, said, &both(&props.onclose, &props.onchanged));
         Callback::from(move |()| mutation.send(Request::with(Method::Post, &url, &body), then.clone()))
     };
+    let nothing = (AttrValue::default(), words::NOTHING_SAID.into());
+    let outcomes = Outcome::ALL.map(|known| (known.as_str().into(), words::outcome_of(known).into()));
+    let options: Vec<(AttrValue, AttrValue)> = std::iter::once(nothing).chain(outcomes).collect();
+    let onoutcome = {
+        let outcome = outcome.clone();
+        Callback::from(move |chosen: AttrValue| {
+            outcome.set(Outcome::ALL.into_iter().find(|known| chosen == known.as_str()));
+        })
+    };
     html! {
-        <Confirm title={words::RESOLVE_TITLE} text={words::RESOLVE_WHY} action={words::RESOLVE} {onconfirm} onclose={props.onclose.clone()} is_busy={mutation.is_busy}>
+        <Confirm {title} {text} {action} {onconfirm} onclose={props.onclose.clone()} is_busy={mutation.is_busy}>
             <Field id="resolve-reason" label={words::REASON} value={reason} oninput={onreason} required=true first=true error={wrong(&mutation, "reason")} />
+            if props.is_about_convictions && !props.confirms {
+                <Select id="resolve-outcome" label={words::CONVICTIONS} {options} value={outcome.map_or("", Outcome::as_str)} onchoose={onoutcome} />
+            }
             { beside(&mutation, &["reason"]) }
         </Confirm>
     }
@@ -235,6 +264,14 @@ mod tests {
         let over = Alert { resolved_at: Some("2026-11-28T12:00:00Z".into()), ..alert(1, Severity::Warning) };
         let over = handling(over).await;
         assert!(!over.contains("<button") && !over.contains("<select"), "{over}");
+    }
+
+    #[tokio::test]
+    async fn convictions_are_confirmed_where_there_are_some() {
+        for kind in clickwire_protocol::alerts::Kind::ALL {
+            let open = handling(Alert { kind, ..alert(1, Severity::Warning) }).await;
+            assert_eq!(open.contains(words::CONFIRM_MORE), kind.is_about_convictions(), "{kind:?}: {open}");
+        }
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
 };
 use clickwire_ledger::incidents::{self, Error as Cause};
-use clickwire_protocol::alerts::{Alert, MAX_SILENCE_DAYS};
+use clickwire_protocol::alerts::{Alert, MAX_SILENCE_DAYS, Outcome};
 use serde::Deserialize;
 use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
@@ -47,6 +47,9 @@ impl From<Cause> for Error {
                 Self::Conflict("Somebody has given this incident to another person meanwhile.")
             }
             Cause::TooManyNotes => Self::Conflict("This incident has as many notes as it may have."),
+            Cause::NotAboutConvictions => {
+                Self::field("outcome", "This incident is not about clicks that rules have convicted.")
+            }
             Cause::NotSilenced => Self::Conflict("This incident is not silenced, or a later one is."),
             Cause::End => {
                 Self::field("until", &format!("Expected a time within the next {MAX_SILENCE_DAYS} days."))
@@ -208,9 +211,14 @@ pub(in crate::admin) async fn unsilence(
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct Resolution {
     reason: String,
+    /// What the caller says of the convictions that it is about; of incidents about other things nothing.
+    outcome: Option<Outcome>,
 }
 
 /// Ends an open incident by hand. What is still so is found again, and opened as another incident.
+///
+/// Of a burst or of too much invalid traffic, `outcome` says whether the convictions are right. It changes no click:
+/// `released` records that clicks were released.
 #[utoipa::path(post, path = "/{alert_id}/resolve", operation_id = "resolve_alert", tag = "operator",
     params(("alert_id" = Uuid, Path)), request_body = Resolution,
     responses((status = 200, body = Alert), Refused<Refusals>))]
@@ -220,9 +228,10 @@ pub(in crate::admin) async fn resolve(
     alert_id: Id,
     body: Result<Object<Resolution>, Error>,
 ) -> Result<Json<Alert>, Error> {
-    let Object(Resolution { reason: words }) = body?;
+    let Object(Resolution { reason: words, outcome }) = body?;
     let reason = reason(&words)?;
     let mut order = Order::begin(&state, &operator, alert_id).await?;
-    incidents::resolve_by_hand(&mut order.transaction, order.alert_id, operator.actor(), &reason).await?;
+    let actor = operator.actor();
+    incidents::resolve_by_hand(&mut order.transaction, order.alert_id, actor, &reason, outcome).await?;
     order.done().await
 }

@@ -94,7 +94,7 @@ async fn a_schedule_is_made_makes_a_file_and_is_deleted() -> Result<()> {
 }
 
 /// The file that the browser has saved, once it is whole.
-async fn saved(folder: &Path, ending: &str) -> Result<Vec<u8>> {
+pub(super) async fn saved(folder: &Path, ending: &str) -> Result<Vec<u8>> {
     eventually(&format!("a file that ends in {ending} is saved"), Duration::from_secs(20), async || {
         let mut names = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
         // What is still on its way has another ending.

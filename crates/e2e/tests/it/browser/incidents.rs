@@ -113,3 +113,41 @@ async fn two_operators_look_after_an_incident_to_its_end() -> Result<()> {
     berta.click(".tabs a[href*='p=resolved']").await?;
     berta.sees("Resolved").await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn convictions_are_confirmed_by_one_and_the_other_is_told() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    // Nobody watches: what is open stays so.
+    let _server = stack.start_server().await?;
+    let alert_id: String = sqlx::query_scalar(
+        "INSERT INTO alerts (kind, subject, advertiser_id, severity, details) \
+         VALUES ('user_burst', 'adv_001/a user', 'adv_001', 'critical', '{\"clicks\": 80}') RETURNING alert_id::text",
+    )
+    .fetch_one(stack.database())
+    .await?;
+    let address = format!("/incidents/{alert_id}?z=UTC");
+    let anna = signed_in(&stack, "anna@clickwire.example", "ops", &address).await?;
+    let berta = signed_in(&stack, "berta@clickwire.example", "ops", &address).await?;
+    for browser in [&anna, &berta] {
+        button(browser, "confirm").await?;
+        browser.fill("#resolve-reason", "one program, by its log").await?;
+    }
+    anna.looks(&[
+        ("incident-confirm.png", 1440, 900, "light"),
+        ("incident-confirm-dark.png", 1440, 900, "dark"),
+        ("incident-confirm-phone.png", 360, 780, "light"),
+    ])
+    .await?;
+    anna.click("dialog .primary").await?;
+    told(&anna, "Confirmed").await?;
+    told(&anna, "by anna@clickwire.example: one program, by its log").await?;
+    berta.click("dialog .primary").await?;
+    berta.sees("This incident is over").await?;
+    let outcome: Option<String> =
+        sqlx::query_scalar("SELECT outcome FROM alerts").fetch_one(stack.database()).await?;
+    ensure!(outcome.as_deref() == Some("confirmed"), "{outcome:?}");
+    // In the audit log, with everything.
+    let root = signed_in(&stack, "root@clickwire.example", "admin", "/audit?q=subject:alerts").await?;
+    root.click("tbody tr:first-child th a").await?;
+    root.sees("confirmed").await
+}

@@ -26,7 +26,7 @@ async fn operators_are_told_of_incidents_as_over_rest_and_nobody_else() -> Resul
     })
     .await?;
     let admin = bearer(stack.as_admin()?.token());
-    let fields = "alertId kind subject advertiserId campaignId severity openedAt resolvedAt resolvedBy resolution acknowledgedBy assignedTo silencedUntil";
+    let fields = "alertId kind subject advertiserId campaignId severity openedAt resolvedAt resolvedBy resolution outcome acknowledgedBy assignedTo silencedUntil";
     // What was measured, and when last, may change between two answers.
     let named = |value: &Value| {
         let mut value = as_rest(value);

@@ -1,0 +1,132 @@
+//! What happened in the range of a chart, in words.
+
+use clickwire_protocol::annotations::{Annotation, Kind};
+
+use crate::format;
+
+texts! {
+    WHAT_HAPPENED = "What happened";
+    NOTHING_HAPPENED = "No incidents, changes of rules or corrections in this range.";
+    HAPPENED_NOT_LOADED = "What happened in this range could not be loaded.";
+    PICTURE = "Picture (PNG)";
+    NOT_DRAWN = "The picture could not be made.";
+    HAPPENED_MORE = "There is more, and less important: choose a shorter range.";
+}
+
+/// The head of the list.
+pub fn happened(entries: usize) -> String {
+    format!("{WHAT_HAPPENED} ({entries})")
+}
+
+/// How the marks of a chart are read by keys.
+pub fn marks_label(marks: usize) -> String {
+    if marks == 0 {
+        String::new()
+    } else {
+        " Page keys go from one mark of what happened to the next.".into()
+    }
+}
+
+/// Those of a mark that are only in the list.
+pub fn more_in_list(more: usize) -> String {
+    format!("{}, in the list below", self::more(more))
+}
+
+/// Those of a picture that have no line.
+pub fn more(more: usize) -> String {
+    format!("and {more} more")
+}
+
+/// The title of a picture.
+pub fn picture(of: &str, what: &str) -> String {
+    format!("{of}: {what}")
+}
+
+/// When a picture was made, and how far its numbers are final.
+pub fn as_of(at: &str, freshness: &str) -> String {
+    format!("As of {at}. {freshness}.")
+}
+
+/// When something happened; what has an end in the same minute is a moment.
+pub fn happened_at(start: &str, end: Option<&str>, lasts: bool) -> String {
+    match end {
+        _ if lasts => format!("since {start}"),
+        Some(end) if end != start => format!("{start} – {end}"),
+        _ => start.to_owned(),
+    }
+}
+
+/// What happened, and to whom.
+pub fn annotation(annotation: &Annotation, of: &str) -> String {
+    let Annotation { kind, count, .. } = annotation;
+    let clicks = || match count.unwrap_or_default() {
+        1 => "1 click".to_owned(),
+        clicks => format!("{} clicks", format::count(clicks)),
+    };
+    let rule = annotation.rule.as_deref().map(|name| super::rule(name).replace('_', " ")).unwrap_or_default();
+    let text = match kind {
+        Kind::Outage | Kind::Incident => annotation.incident.map_or(super::INCIDENT, super::kind).to_owned(),
+        Kind::Rule => match annotation.version {
+            Some(version) => format!("Rule changed: {rule}, version {version}"),
+            None => format!("Rule changed: {rule}"),
+        },
+        Kind::Release => format!("{} released by a person", clicks()),
+        Kind::Conviction => format!("{} judged invalid after counting: {rule}", clicks()),
+        Kind::Acquittal => format!("{} judged valid after counting", clicks()),
+        Kind::Repair => format!("Counts mended: {}", format::count(count.unwrap_or_default())),
+    };
+    let mode = annotation.mode.map_or("", |mode| match mode {
+        clickwire_protocol::rules::Mode::Off => ", off",
+        clickwire_protocol::rules::Mode::ReportOnly => ", reports only",
+        clickwire_protocol::rules::Mode::Flag => ", decides",
+    });
+    if of.is_empty() { format!("{text}{mode}") } else { format!("{text}{mode} · {of}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::{alerts, rules::Mode};
+
+    use super::*;
+
+    #[test]
+    fn what_happened_is_said_with_what_is_known_of_it() {
+        let bare = |kind| Annotation::bare(kind, String::new());
+        let incident = Some(alerts::Kind::CampaignSpike);
+        let version = Annotation { version: Some(3), mode: Some(Mode::ReportOnly), ..bare(Kind::Rule) };
+        let count =
+            |kind, count| Annotation { count: Some(count), rule: Some("duplicate".into()), ..bare(kind) };
+        for (of, told, expected) in [
+            ("Spring", Annotation { incident, ..bare(Kind::Incident) }, "Spike of a campaign · Spring"),
+            ("", bare(Kind::Incident), "Incident"),
+            (
+                "",
+                Annotation { rule: Some("ip_velocity".into()), ..bare(Kind::Rule) },
+                "Rule changed: Too many clicks of one address",
+            ),
+            (
+                "",
+                Annotation { rule: Some("fraud_rate".into()), ..version },
+                "Rule changed: fraud rate, version 3, reports only",
+            ),
+            ("", count(Kind::Release, 1), "1 click released by a person"),
+            ("", count(Kind::Conviction, 1_200), "1,200 clicks judged invalid after counting: Repeat"),
+            ("", count(Kind::Acquittal, 2), "2 clicks judged valid after counting"),
+            ("", count(Kind::Repair, 4), "Counts mended: 4"),
+        ] {
+            assert_eq!(annotation(&told, of), expected);
+        }
+    }
+
+    #[test]
+    fn a_time_is_a_moment_a_span_or_goes_on() {
+        for (end, lasts, expected) in [
+            (None, true, "since a"),
+            (Some("b"), false, "a – b"),
+            (Some("a"), false, "a"),
+            (None, false, "a"),
+        ] {
+            assert_eq!(happened_at("a", end, lasts), expected);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What a person says of an incident's convictions who ends it.
+
+use clickwire_protocol::alerts::Outcome;
+
+texts! {
+    CONVICTIONS = "The convictions";
+    CONFIRM = "Confirm";
+    CONFIRM_MORE = "Confirm the convictions…";
+    CONFIRM_TITLE = "Confirm the convictions?";
+    CONFIRM_WHY = "You say that the clicks of this incident were judged rightly. They stay invalid, and the incident ends now. If its cause still holds, it is found again and opened as another incident.";
+    CONFIRMED_TOAST = "The convictions are confirmed, and the incident is resolved.";
+    NOTHING_SAID = "Nothing is said of them";
+}
+
+/// An outcome.
+pub fn outcome_of(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Confirmed => "Confirmed",
+        Outcome::Released => "Wrong, clicks were released",
+        Outcome::Other => "Neither confirmed nor released",
+    }
+}
