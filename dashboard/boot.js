@@ -1,20 +1,45 @@
-// The chosen colours before the first paint, then the page. A file of its own, for the content
-// security policy allows no inline script.
+// The chosen colours before the first paint, the viewer's language with its words, then the page. A file of its own,
+// for the content security policy allows no inline script.
 {
-  try {
-    const theme = localStorage.getItem("clickwire.theme");
-    if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
-  } catch {
-    // A browser that refuses storage shows the system's colours.
-  }
+  const kept = (name) => {
+    try {
+      return localStorage.getItem(`clickwire.${name}`) ?? "";
+    } catch {
+      // A browser that refuses storage shows the system's colours, in its own language.
+      return "";
+    }
+  };
+  const theme = kept("theme");
+  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+
+  // Words by language. English is the program's own; a language whose words don't come is English, too.
+  const files = {words};
+  const base = (tag) => tag.toLowerCase().split("-")[0];
+  const speak = (language, words) => {
+    const locale = navigator.languages.find((tag) => base(tag) === language) ?? language;
+    globalThis.clickwire = { languages: Object.keys(files), language, locale, words };
+  };
+  const wanted = [kept("language"), ...navigator.languages].map(base);
+  const language = wanted.find((language) => language === "en" || Object.hasOwn(files, language)) ?? "en";
+  let known = {};
+  speak("en", "");
+  const learn = async () => {
+    const response = await fetch(files[language], { signal: AbortSignal.timeout(10_000) });
+    if (!response.ok) throw new Error(`${response.url}: ${response.status}`);
+    const words = await response.text();
+    known = JSON.parse(words);
+    speak(language, words);
+  };
+  const learned = language === "en" ? null : learn().catch(console.warn);
+
   const parsed = new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
-  Promise.all([import("/{app.js}"), parsed])
+  Promise.all([import("/{app.js}"), parsed, learned])
     .then(([app]) => app.default({ module_or_path: "/{app.wasm}" }))
-    .catch((error) => {
+    .catch(async (error) => {
       console.error(error);
-      parsed.then(() => {
-        const splash = document.querySelector("#app .splash");
-        if (splash) splash.textContent = "The page could not be loaded. Please reload it, or use a current browser.";
-      });
+      await parsed;
+      const splash = document.querySelector("#app .splash");
+      const text = "The page could not be loaded. Please reload it, or use a current browser.";
+      if (splash) splash.textContent = known[text] ?? text;
     });
 }

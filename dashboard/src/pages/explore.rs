@@ -75,7 +75,7 @@ pub fn Explore(props: &Props) -> Html {
     let whose = view
         .scope
         .as_ref()
-        .map_or(words::ALL_ADVERTISERS.to_owned(), |id| access.advertiser_name(id.as_str()));
+        .map_or(words::ALL_ADVERTISERS.to_string(), |id| access.advertiser_name(id.as_str()));
     let title = title(&whose, query, &named);
     let failure = series.failure.clone().or(table.failure.clone());
     let onretry = series.reload.reform({
@@ -148,7 +148,7 @@ fn title(whose: &str, query: &Query, names: &rows::Names) -> String {
 fn freshness(table: &Breakdown, view: &View) -> Html {
     let text = match &table.basis.final_before {
         Some(at) => words::complete_to(&view.zone.stamp(at)),
-        None => words::PROVISIONAL.to_owned(),
+        None => words::PROVISIONAL.to_string(),
     };
     html! { <span class="freshness">{ text }</span> }
 }

@@ -107,6 +107,7 @@ fn content_type(name: &str) -> Option<&'static str> {
         "css" => Some("text/css; charset=utf-8"),
         "svg" => Some("image/svg+xml"),
         "wasm" => Some("application/wasm"),
+        "json" => Some("application/json"),
         _ => None,
     }
 }
