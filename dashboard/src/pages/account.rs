@@ -214,6 +214,9 @@ mod tests {
         {
             assert!(own.contains(expected), "{expected}: {own}");
         }
+        for language in [r#"data-key="" aria-pressed="true""#, r#"data-key="en""#, r#"data-key="de""#] {
+            assert!(own.contains(language), "{language}: {own}");
+        }
         let link = page(Credential::Token("secret".into()), None).await;
         assert!(
             link.contains(words::WITH_TOKEN_WHY.get()) && link.contains(words::ALL_ADVERTISERS.get()),

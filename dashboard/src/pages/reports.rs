@@ -290,7 +290,7 @@ mod tests {
         let seen = list(false).await;
         for expected in [
             "Nightly &lt;clicks&gt;",
-            "Numbers by campaign, CSV",
+            "Numbers by Campaign, CSV",
             "Mondays at 06:00, Europe/Berlin",
             "2026-11-30 05:00:00",
             words::KEPT_ONLY.get(),
