@@ -60,7 +60,10 @@ pub fn export_kind(kind: &str) -> &str {
 pub fn export(kind: &str, parameters: &BTreeMap<String, String>) -> String {
     fn named(name: &str) -> &str {
         let known = Dimension::ALL.into_iter().find(|dimension| dimension.as_str() == name);
-        known.map_or(name, |known| dimension(known))
+        match known {
+            Some(known) => dimension(known),
+            None => name,
+        }
     }
     let group =
         parameters.get("group_by").map(|group| group.split(',').map(named).collect::<Vec<_>>().join(", "));
