@@ -3,6 +3,8 @@
 use gloo_net::http::{Request, Response};
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 const SESSION: &str = "/api/v1/session";
 
 /// How often a page that is open asks for a younger token, in milliseconds. The server gives one when it is
@@ -48,9 +50,9 @@ impl Answer {
     pub fn message(self) -> Option<&'static str> {
         match self {
             Self::Somebody | Self::Nobody => None,
-            Self::Wrong => Some("That name and password don't belong together."),
-            Self::TooOften => Some("Too many attempts. Wait a minute, then try again."),
-            Self::Away => Some("The server can't be reached now. Try again in a moment."),
+            Self::Wrong => Some(words::SIGN_IN_WRONG.get()),
+            Self::TooOften => Some(words::SIGN_IN_TOO_OFTEN.get()),
+            Self::Away => Some(words::SIGN_IN_AWAY.get()),
         }
     }
 }

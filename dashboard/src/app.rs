@@ -16,20 +16,18 @@ use crate::{
     connection::Connection,
     directory::Names,
     frame::{DataStatus, Frame},
+    language,
     model::{Model, Status},
     page::Page,
     router::Routing,
     session::Event,
     sign_in::{Attempt, SignIn},
     status::Pill,
-    token,
+    token, words,
 };
 
-const REFUSED: &str = "That token was not accepted. It may have been mistyped or withdrawn.";
 /// The shortest wait before a server that can't tell who is signed in is asked again, in milliseconds.
 const ASK_AGAIN_MS: u32 = 1_000;
-
-const SIGNED_OUT: &str = "You were signed out. Sign in to go on.";
 
 /// Who sits in front of the page.
 #[derive(Clone, PartialEq)]
@@ -74,6 +72,7 @@ fn find(viewer: UseStateHandle<Viewer>) {
 
 /// Starts a program in the document's `#app`.
 pub fn start(pages: Pages) {
+    language::start();
     let root = web_sys::window()
         .and_then(|window| window.document())
         .and_then(|document| document.get_element_by_id("app"));
@@ -121,8 +120,8 @@ pub fn App(props: &AppProps) -> Html {
             token::forget();
             let message = match (&credential, is_refused) {
                 (_, false) => None,
-                (Credential::Token(_), true) => Some(REFUSED),
-                (Credential::Cookie, true) => Some(SIGNED_OUT),
+                (Credential::Token(_), true) => Some(words::TOKEN_REFUSED.get()),
+                (Credential::Cookie, true) => Some(words::YOU_WERE_SIGNED_OUT.get()),
             };
             viewer.set(Viewer::nobody(message));
             if credential == Credential::Cookie && !is_refused {
@@ -152,7 +151,7 @@ pub fn App(props: &AppProps) -> Html {
     match &*viewer {
         Viewer::Unknown => html! {},
         Viewer::Waiting => html! {
-            <p class="splash" role="status">{ "The server does not answer now. This page goes on as soon as it does." }</p>
+            <p class="splash" role="status">{ words::SERVER_SILENT }</p>
         },
         Viewer::Nobody { message, busy } => {
             html! { <SignIn message={message.clone()} busy={*busy} {onsubmit} /> }
@@ -237,7 +236,7 @@ pub fn Live(props: &LiveProps) -> Html {
     let overview = model.overview(now_ms);
     let notice = model.session.complaint.clone().or_else(|| {
         let needed = model.advertisers_missing && model.session.advertiser_id.is_none();
-        needed.then(|| "The list of advertisers could not be loaded; trying again.".to_owned())
+        needed.then(|| words::ADVERTISERS_MISSING.into())
     });
     let advertisers = if model.session.advertisers.is_empty() {
         Rc::clone(&model.advertisers)

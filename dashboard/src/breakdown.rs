@@ -11,6 +11,7 @@ use crate::{
     format,
     overview::{Overview, Severity, severity},
     palette::{OTHER, Palette},
+    words,
 };
 
 /// Rows at first, and how many more at each wish.
@@ -59,19 +60,19 @@ pub fn Breakdown(props: &Props) -> Html {
                 <caption class="hidden">{ &props.caption }</caption>
                 <thead>
                     <tr>
-                        <th scope="col">{ "Campaign" }</th>
-                        <th scope="col" class="share"><span class="hidden">{ "Share" }</span></th>
-                        <th scope="col" class="n" aria-sort="descending">{ "Clicks" }</th>
-                        <th scope="col" class="n">{ "Billable" }</th>
-                        <th scope="col" class="n">{ "Invalid" }</th>
-                        <th scope="col" class="n">{ "Duplicates" }</th>
+                        <th scope="col">{ words::CAMPAIGN }</th>
+                        <th scope="col" class="share"><span class="hidden">{ words::SHARE }</span></th>
+                        <th scope="col" class="n" aria-sort="descending">{ words::CLICKS }</th>
+                        <th scope="col" class="n">{ words::BILLABLE }</th>
+                        <th scope="col" class="n">{ words::INVALID_CLICKS }</th>
+                        <th scope="col" class="n">{ words::DUPLICATES }</th>
                     </tr>
                 </thead>
                 <tbody>
                     if props.loading {
                         { for (0..4).map(|_| html! { <tr><td colspan="6"><div class="skeleton line" /></td></tr> }) }
                     } else if rows.is_empty() {
-                        <tr><td colspan="6" class="none">{ "No campaign had a click yet." }</td></tr>
+                        <tr><td colspan="6" class="none">{ words::NO_CAMPAIGN_HAD_CLICKS }</td></tr>
                     } else {
                         { for rows.iter().take(*wanted).map(row) }
                     }
@@ -79,7 +80,7 @@ pub fn Breakdown(props: &Props) -> Html {
             </table>
             if left > 0 && !props.loading {
                 <button type="button" class="quiet more" onclick={more}>
-                    { format!("Show {} more of {} campaigns", format::count(left.min(MORE_ROWS) as i64), format::count(rows.len() as i64)) }
+                    { words::show_more(left.min(MORE_ROWS), rows.len()) }
                 </button>
             }
         </>
@@ -106,7 +107,7 @@ fn Row(props: &RowProps) -> Html {
     };
     html! {
         <tr>
-            <th scope="row" title={format!("{} ({})", props.name, props.id)}>
+            <th scope="row" title={words::named(&props.name, &props.id)}>
                 <span class="campaign"><span class="swatch" data-slot={slot.clone()} aria-hidden="true" /><bdi>{ &*props.name }</bdi></span>
             </th>
             <td class="share">
@@ -114,12 +115,12 @@ fn Row(props: &RowProps) -> Html {
                 <span class="percent">{ format::percent(Some(props.share)) }</span>
             </td>
             <td class="n strong">{ format::count(counts.clicks()) }</td>
-            <td class="n" data-label="billable">{ format::count(counts.valid) }</td>
-            <td class="n" data-label="invalid">
+            <td class="n" data-column="billable" data-label={words::LABEL_BILLABLE}>{ format::count(counts.valid) }</td>
+            <td class="n" data-column="invalid" data-label={words::LABEL_INVALID}>
                 <span class="soft">{ format::count(counts.fraud()) }</span>
                 <span class={classes!("rate", tone)}>{ format::percent(counts.fraud_rate()) }</span>
             </td>
-            <td class="n soft" data-label="duplicates">{ format::count(counts.duplicate) }</td>
+            <td class="n soft" data-column="duplicates" data-label={words::LABEL_DUPLICATES}>{ format::count(counts.duplicate) }</td>
         </tr>
     }
 }

@@ -11,7 +11,7 @@ use wasm_bindgen::{JsCast as _, closure::Closure};
 use web_sys::{Element, HtmlCanvasElement, ResizeObserver};
 use yew::prelude::*;
 
-use crate::{directory::Names, format, palette::OTHER, scale::Scale, stack::Stack};
+use crate::{directory::Names, format, palette::OTHER, scale::Scale, stack::Stack, words};
 
 pub mod axes;
 pub mod cursor;
@@ -135,9 +135,9 @@ pub fn Chart(props: &Props) -> Html {
     html! {
         <>
             <Legend stack={stack.clone()} names={props.names.clone()} final_before={props.final_before} />
-            <div class="plot" ref={plot} role="group" tabindex="0" aria-roledescription="chart" {onkeydown}
+            <div class="plot" ref={plot} role="group" tabindex="0" aria-roledescription={words::CHART} {onkeydown}
                 onpointermove={read.clone()} onpointerdown={read} {onpointerleave} onblur={hide.reform(|_: FocusEvent| ())}
-                aria-label={format!("Clicks a minute in the last {}, stacked by campaign. Left and right arrow keys read single minutes.", props.window)}>
+                aria-label={words::minutes_in_last(&props.window)}>
                 if !props.loading {
                     <Axes stack={stack.clone()} frame={*frame} />
                 }
@@ -150,9 +150,9 @@ pub fn Chart(props: &Props) -> Html {
                     <div class="skeleton block" />
                 } else {
                     <div class="nothing">
-                        <p>{ format!("No clicks in the last {} yet", props.window) }</p>
+                        <p>{ words::no_clicks_in_last(&props.window) }</p>
                         if props.is_live {
-                            <p class="fine">{ "They appear here within a second." }</p>
+                            <p class="fine">{ words::CLICKS_APPEAR }</p>
                         }
                     </div>
                 }
@@ -205,7 +205,7 @@ fn Legend(props: &LegendProps) -> Html {
                 <li key={layer.slot}><span class="swatch" data-slot={layer.slot.to_string()} aria-hidden="true" /><bdi>{ name_of(layer.campaign_id.as_deref(), &props.names) }</bdi></li>
             }) }
             if let Some(UnixMs(from_ms)) = final_before {
-                <li class="provisional" title="Late clicks and verdicts on fraud can still change these minutes"><span class="swatch" aria-hidden="true" />{ format!("Provisional from {}", format::time_of_day(from_ms)) }</li>
+                <li class="provisional" title={words::PROVISIONAL_WHY}><span class="swatch" aria-hidden="true" />{ words::provisional_from(from_ms) }</li>
             }
         </ul>
     }
@@ -213,15 +213,17 @@ fn Legend(props: &LegendProps) -> Html {
 
 /// A layer's name for people.
 fn name_of(campaign_id: Option<&str>, names: &Names) -> String {
-    campaign_id
-        .map_or_else(|| "Other".to_owned(), |id| names.get(id).cloned().unwrap_or_else(|| id.to_owned()))
+    campaign_id.map_or_else(
+        || words::OTHER_CAMPAIGNS.into(),
+        |id| names.get(id).cloned().unwrap_or_else(|| id.to_owned()),
+    )
 }
 
 /// A point's time for people: the minute's, or that it's now.
 fn time_of(stack: &Stack, point: usize) -> String {
     let at = stack.at.get(point).copied().unwrap_or_default();
     if point + 1 == stack.at.len() {
-        "Last 60 seconds".to_owned()
+        words::LAST_SECONDS.into()
     } else {
         format::time_of_day(at as i64 * MINUTE_MS)
     }

@@ -114,13 +114,13 @@ impl Failure {
     /// For people.
     pub fn message(&self) -> String {
         match self {
-            Self::Away => words::AWAY.to_owned(),
-            Self::SignedOut => words::SIGNED_OUT.to_owned(),
+            Self::Away => words::AWAY.to_string(),
+            Self::SignedOut => words::SIGNED_OUT.to_string(),
             Self::Invalid(rejection) => {
-                rejection.form_errors.first().cloned().unwrap_or_else(|| words::INVALID.to_owned())
+                rejection.form_errors.first().cloned().unwrap_or_else(|| words::INVALID.to_string())
             }
             Self::Refused { message, .. } => message.clone(),
-            Self::Unreadable => words::UNREADABLE.to_owned(),
+            Self::Unreadable => words::UNREADABLE.to_string(),
         }
     }
 
@@ -266,13 +266,13 @@ mod tests {
         let problem = r#"{"error":{"code":"conflict","message":"Something belongs to it."}}"#;
         let wrong = r#"{"error":{"code":"sign_in_refused","message":"Wrong password."}}"#;
         for (status, body, message, is_passing) in [
-            (400, invalid, words::INVALID, false),
+            (400, invalid, words::INVALID.get(), false),
             (409, problem, "Something belongs to it.", false),
             (503, problem, "Something belongs to it.", true),
-            (401, problem, words::SIGNED_OUT, false),
+            (401, problem, words::SIGNED_OUT.get(), false),
             (401, wrong, "Wrong password.", false),
-            (502, "<html>Bad gateway</html>", words::AWAY, true),
-            (404, "<html>Not found</html>", words::UNREADABLE, false),
+            (502, "<html>Bad gateway</html>", words::AWAY.get(), true),
+            (404, "<html>Not found</html>", words::UNREADABLE.get(), false),
         ] {
             let failure = Failure::read(status, body);
             assert_eq!(failure.message(), message, "{status}");

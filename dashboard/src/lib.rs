@@ -11,7 +11,7 @@
 //! - the API: [`api`] (types), [`http`] (requests), [`ask`] (hooks), [`access`] (who asks), [`download`] (files)
 //! - components: [`app`] and what it shows: [`frame`] around every page, [`pages`], made of [`kit`]
 //! - [`bundles`]: which pages are in which of the two programs
-//! - [`words`]: what people read
+//! - [`words`]: what people read, in English and by its English in other languages ([`language`])
 //!
 //! Nothing here computes a count of its own: cells carry absolute values, and what they mean
 //! (clicks, fraud, billable) is decided by `clickwire_protocol::counts` alone.
@@ -41,6 +41,7 @@ pub mod json;
 pub mod kept;
 pub mod kit;
 pub mod kpi;
+pub mod language;
 pub mod locale;
 pub mod logo;
 pub mod model;

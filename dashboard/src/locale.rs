@@ -1,10 +1,10 @@
-//! Numbers and times as the viewer's browser writes them, in the viewer's zone (`Intl`). Natively, where tests run,
-//! as English has them and in UTC.
+//! Numbers and times as the page's language and the viewer's region write them, in the viewer's zone (`Intl`).
+//! Natively, where tests run, as English has them and in UTC.
 
 #[cfg(target_arch = "wasm32")]
-pub use browser::{country, number, percent, time, zone};
+pub use browser::{country, language, number, percent, time, zone};
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{country, number, percent, time, zone};
+pub use native::{country, language, number, percent, time, zone};
 
 /// How precise a time of day is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ mod browser {
     use wasm_bindgen::JsValue;
 
     use super::Precision;
+    use crate::language;
 
     /// The formats that the page needs; to make one takes far longer than to use it.
     struct Formats {
@@ -38,8 +39,7 @@ mod browser {
 
     thread_local! {
         static FORMATS: Formats = Formats::new();
-        // In the language of the page's words.
-        static COUNTRIES: DisplayNames = DisplayNames::new(&Array::of1(&"en".into()), &options(&[("type", "region".into())]));
+        static COUNTRIES: DisplayNames = DisplayNames::new(&locales(), &options(&[("type", "region".into())]));
     }
 
     /// The name of a country by its code (ISO 3166-1 alpha-2); a code that is none is its own name.
@@ -49,6 +49,20 @@ mod browser {
             return code.to_owned();
         }
         COUNTRIES.with(|countries| countries.of(code)).map_or_else(|| code.to_owned(), String::from)
+    }
+
+    /// The name of a language in itself; what is no language's code is its own name.
+    pub fn language(code: &str) -> String {
+        // Anything else than letters may be an error to the browser.
+        if !(2..=3).contains(&code.len()) || !code.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+            return code.to_owned();
+        }
+        let names = DisplayNames::new(&Array::of1(&code.into()), &options(&[("type", "language".into())]));
+        names.of(code).map_or_else(|| code.to_owned(), String::from)
+    }
+
+    fn locales() -> Array {
+        Array::of1(&language::locale().into())
     }
 
     fn options(of: &[(&str, JsValue)]) -> Object {
@@ -68,12 +82,12 @@ mod browser {
                     ("minimumFractionDigits", if style == "percent" { decimals.into() } else { 0.into() }),
                     ("maximumFractionDigits", decimals.into()),
                 ]);
-                NumberFormat::new(&Array::new(), &options).format()
+                NumberFormat::new(&locales(), &options).format()
             };
             let of_times = |more: &[(&str, JsValue)]| {
                 let common =
                     [("hour", "2-digit".into()), ("minute", "2-digit".into()), ("hourCycle", "h23".into())];
-                DateTimeFormat::new(&Array::new(), &options(&[&common, more].concat()))
+                DateTimeFormat::new(&locales(), &options(&[&common, more].concat()))
             };
             let minutes = of_times(&[]);
             let resolved = minutes.resolved_options();
@@ -128,6 +142,11 @@ mod native {
 
     /// The name of a country: its code.
     pub fn country(code: &str) -> String {
+        code.to_owned()
+    }
+
+    /// The name of a language: its code.
+    pub fn language(code: &str) -> String {
         code.to_owned()
     }
 

@@ -14,6 +14,7 @@ use crate::{
     overview::{Overview, Severity, severity},
     palette::{Palette, SHOWN},
     stack::Stack,
+    words,
 };
 
 /// What is shown.
@@ -46,19 +47,19 @@ pub fn Numbers(props: &Props) -> Html {
     let stack = Rc::new(Stack::new(overview, &palette, props.final_before));
     // A server that could not tell of more, for it stood still, has less than what was asked for.
     let minutes = if props.loading { props.window_minutes } else { overview.minutes() };
-    let window = AttrValue::from(format::window(minutes));
+    let window = AttrValue::from(words::window(minutes));
     html! {
         <>
             <div class="kpis">{ cards(props, &window) }</div>
             <section class="card chart" aria-labelledby="chart-title">
-                <h2 id="chart-title">{ "Clicks by minute" }</h2>
+                <h2 id="chart-title">{ words::CLICKS_BY_MINUTE }</h2>
                 <Chart {stack} names={props.campaigns.clone()} window={window.clone()} is_live={props.is_live}
                     final_before={props.final_before} empty={overview.is_empty()} loading={props.loading} colours={props.colours} />
             </section>
             <section class="card table" aria-labelledby="table-title">
-                <div class="title"><h2 id="table-title">{ "By campaign" }</h2><span class="soft">{ format!("last {window}") }</span></div>
+                <div class="title"><h2 id="table-title">{ words::BY_CAMPAIGN }</h2><span class="soft">{ words::in_last(&window) }</span></div>
                 <Breakdown overview={overview.clone()} names={props.campaigns.clone()} {palette}
-                    fraud_rate={props.fraud_rate} loading={props.loading} caption={format!("Clicks by campaign in the last {window}")} />
+                    fraud_rate={props.fraud_rate} loading={props.loading} caption={words::campaigns_in_last(&window)} />
             </section>
         </>
     }
@@ -74,34 +75,34 @@ fn cards(props: &Props, window: &str) -> Html {
     let growth = |of: fn(&Counts) -> i64| {
         comparison
             .and_then(|comparison| comparison.change(of))
-            .map(|ratio| AttrValue::from(format::change(ratio, props.window_minutes)))
+            .map(|ratio| AttrValue::from(words::compared(ratio, props.window_minutes)))
     };
     let points = comparison.and_then(|comparison| comparison.change_of_fraud_rate());
-    let points = points.map(|points| AttrValue::from(format::points(points, props.window_minutes)));
+    let points = points.map(|points| AttrValue::from(words::compared_points(points, props.window_minutes)));
     let (tone, chip) = judged(total, props.fraud_rate.as_ref());
     let billable = if total.clicks() > 0 {
-        format!("{} of clicks", format::percent(Some(total.valid as f64 / total.clicks() as f64)))
+        words::of_clicks(&format::percent(Some(total.valid as f64 / total.clicks() as f64)))
     } else {
-        "no clicks yet".to_owned()
+        words::NO_CLICKS_TO_SHARE.into()
     };
     let minute = overview.trailing_minute();
     let pace = match overview.per_second() {
-        Some(rate) => format!("now {} per second", format::per_second(rate)),
-        None if props.is_live => "measuring the rate".to_owned(),
-        None => format!("the minute up to {}", format::precise_time_of_day(overview.edge_ms)),
+        Some(rate) => words::now_per_second(rate),
+        None if props.is_live => words::MEASURING_RATE.into(),
+        None => words::minute_up_to(overview.edge_ms),
     };
     html! {
         <>
-            <Kpi label="Clicks" testid="kpi-clicks" value={format::count(total.clicks())} data_value={total.clicks().to_string()}
-                note={format!("last {window}")} change={growth(Counts::clicks)} spark={spark(|counts| counts.clicks() as f64)} {loading} />
-            <Kpi label="Billable" testid="kpi-billable" value={format::count(total.valid)} data_value={total.valid.to_string()}
+            <Kpi label={words::CLICKS} testid="kpi-clicks" value={format::count(total.clicks())} data_value={total.clicks().to_string()}
+                note={words::in_last(window)} change={growth(Counts::clicks)} spark={spark(|counts| counts.clicks() as f64)} {loading} />
+            <Kpi label={words::BILLABLE} testid="kpi-billable" value={format::count(total.valid)} data_value={total.valid.to_string()}
                 note={billable} change={growth(|counts| counts.valid)}
                 spark={spark(|counts| counts.valid as f64)} {loading} />
-            <Kpi label="Fraud rate" testid="kpi-fraud-rate" value={format::percent(total.fraud_rate())} {tone} {chip}
+            <Kpi label={words::FRAUD_RATE} testid="kpi-fraud-rate" value={format::percent(total.fraud_rate())} {tone} {chip}
                 data_value={total.fraud_rate().map(|rate| format!("{rate:.4}")).unwrap_or_default()}
-                note={format!("{} invalid", format::count(total.fraud()))} change={points}
+                note={words::invalid(total.fraud())} change={points}
                 spark={spark(|counts| counts.fraud_rate().unwrap_or(0.0))} {loading} />
-            <Kpi label={if props.is_live { "Last minute" } else { "Last known minute" }} testid="kpi-last-minute"
+            <Kpi label={if props.is_live { words::LAST_MINUTE } else { words::LAST_KNOWN_MINUTE }} testid="kpi-last-minute"
                 value={minute.map_or_else(|| "–".to_owned(), |clicks| format::count(clicks.round() as i64))}
                 data_value={minute.map(|clicks| format!("{clicks:.0}")).unwrap_or_default()}
                 note={pace} spark={overview.rates.clone()} spark_room={RATE_SECONDS as usize} {loading} />
@@ -113,18 +114,11 @@ fn cards(props: &Props, window: &str) -> Html {
 fn judged(total: &Counts, rule: Option<&FraudRate>) -> (Tone, Option<Chip>) {
     let (tone, text) = match severity(total, rule) {
         Severity::Calm => return (Tone::Neutral, None),
-        Severity::Warning => (Tone::Warning, "Warning"),
-        Severity::Critical => (Tone::Critical, "Critical"),
+        Severity::Warning => (Tone::Warning, words::WARNING),
+        Severity::Critical => (Tone::Critical, words::CRITICAL),
     };
-    let title = rule.map(|rule| {
-        let percent = |percent: u32| format::percent(Some(f64::from(percent) / 100.0));
-        format!(
-            "warning from {}, critical from {}",
-            percent(rule.warning_percent),
-            percent(rule.critical_percent)
-        )
-    });
-    (tone, Some(Chip { text: text.to_owned(), title: title.unwrap_or_default(), tone }))
+    let title = rule.map(words::thresholds).unwrap_or_default();
+    (tone, Some(Chip { text: text.into(), title, tone }))
 }
 
 #[cfg(test)]

@@ -46,9 +46,9 @@ pub fn Page(props: &Props) -> Html {
                 <h1><bdi>{ advertiser_name(props) }</bdi></h1>
                 if props.notice.is_some() || refused {
                     <div class="notice" role="alert">
-                        <p>{ props.notice.clone().unwrap_or_else(|| "The server closed the connection and asked not to come back by itself. The page may be older than the server: load it again.".into()) }</p>
+                        <p>{ props.notice.clone().unwrap_or_else(|| words::CLOSED_FOR_GOOD.into()) }</p>
                         if refused {
-                            <button type="button" class="quiet" onclick={props.onreconnect.reform(|_| ())}>{ "Connect again" }</button>
+                            <button type="button" class="quiet" onclick={props.onreconnect.reform(|_| ())}>{ words::CONNECT_AGAIN }</button>
                         }
                     </div>
                 }
@@ -61,6 +61,6 @@ pub fn Page(props: &Props) -> Html {
 }
 
 fn advertiser_name(props: &Props) -> String {
-    let Some(id) = &props.advertiser_id else { return words::OVERVIEW.to_owned() };
+    let Some(id) = &props.advertiser_id else { return words::OVERVIEW.to_string() };
     props.advertisers.get(id).cloned().unwrap_or_else(|| id.to_string())
 }

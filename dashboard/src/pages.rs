@@ -2,7 +2,7 @@
 
 use yew::prelude::*;
 
-use crate::ask::Mutation;
+use crate::{ask::Mutation, words::Text};
 
 pub mod account;
 pub mod accounts;
@@ -74,7 +74,7 @@ pub(crate) fn name(text: &str) -> Html {
 }
 
 /// What follows a change: it is said, and whoever waits for it hears of it.
-pub(crate) fn done(toast: &Callback<AttrValue>, said: &'static str, then: &Callback<()>) -> Callback<String> {
+pub(crate) fn done(toast: &Callback<AttrValue>, said: Text, then: &Callback<()>) -> Callback<String> {
     let (toast, then) = (toast.clone(), then.clone());
     Callback::from(move |_| {
         toast.emit(said.into());

@@ -60,7 +60,7 @@ impl Section {
     pub const ALL: [Self; 3] = [Self::Clicks, Self::Operations, Self::Administration];
 
     /// For people.
-    pub fn title(self) -> &'static str {
+    pub fn title(self) -> words::Text {
         match self {
             Self::Clicks => words::SECTION_CLICKS,
             Self::Operations => words::SECTION_OPERATIONS,
@@ -163,7 +163,7 @@ impl Route {
     }
 
     /// For people.
-    pub fn title(self) -> &'static str {
+    pub fn title(self) -> words::Text {
         match self {
             Self::Overview => words::OVERVIEW,
             Self::Explore => words::EXPLORE,

@@ -144,7 +144,7 @@ pub fn Routing(props: &RoutingProps) -> Html {
         let is_first = use_mut_ref(|| true);
         use_effect_with(route.map(Route::base), move |_| {
             let Some(document) = web_sys::window().and_then(|window| window.document()) else { return };
-            document.set_title(&words::document_title(route.map_or(words::NO_SUCH_PAGE, Route::title)));
+            document.set_title(&words::document_title(&route.map_or(words::NO_SUCH_PAGE, Route::title)));
             if is_first.replace(false) {
                 return;
             }

@@ -3,7 +3,7 @@
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
-use crate::{logo::Logo, theme};
+use crate::{logo::Logo, theme, words};
 
 /// What somebody tries to come in with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,28 +67,28 @@ pub fn SignIn(props: &Props) -> Html {
     html! {
         <main class="sign-in">
             <form class="card" {onsubmit}>
-                <div class="brand"><Logo /><h1>{ "Clickwire" }</h1></div>
-                <p>{ "Watch your clicks as they happen." }</p>
+                <div class="brand"><Logo /><h1>{ words::BRAND }</h1></div>
+                <p>{ words::SIGN_IN_LEAD }</p>
                 if let Some(message) = &props.message {
                     <p class="problem" role="alert" id="sign-in-problem">{ message }</p>
                 }
                 if *by_token {
-                    <label for="token">{ "Access token" }</label>
+                    <label for="token">{ words::ACCESS_TOKEN }</label>
                     <input key="token" ref={first} id="token" name="token" type="password" autocomplete="off" spellcheck="false" required=true
                         aria-invalid={invalid} aria-describedby={described} />
                 } else {
-                    <label for="login">{ "E-mail address or user name" }</label>
+                    <label for="login">{ words::SIGN_IN_LOGIN }</label>
                     <input key="login" ref={first} id="login" name="login" type="text" inputmode="email" autocomplete="username" autocapitalize="none"
                         spellcheck="false" required=true aria-invalid={invalid} aria-describedby={described} />
-                    <label for="password">{ "Password" }</label>
+                    <label for="password">{ words::PASSWORD }</label>
                     <input key="password" ref={second} id="password" name="password" type="password" autocomplete="current-password" required=true
                         aria-invalid={invalid} aria-describedby={described} />
                 }
-                <button type="submit" class="primary" disabled={props.busy}>{ if props.busy { "Signing in…" } else if *by_token { "Show the dashboard" } else { "Sign in" } }</button>
+                <button type="submit" class="primary" disabled={props.busy}>{ if props.busy { words::SIGNING_IN } else if *by_token { words::SHOW_DASHBOARD } else { words::SIGN_IN } }</button>
                 if *by_token {
-                    <p class="fine">{ "The token stays in this tab and is forgotten when you close it." }</p>
+                    <p class="fine">{ words::TOKEN_STAYS }</p>
                 }
-                <button type="button" class="link" onclick={other}>{ if *by_token { "Sign in with a password" } else { "Use an access token instead" } }</button>
+                <button type="button" class="link" onclick={other}>{ if *by_token { words::SIGN_IN_BY_PASSWORD } else { words::SIGN_IN_BY_TOKEN } }</button>
             </form>
             <theme::Toggle />
         </main>

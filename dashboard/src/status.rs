@@ -1,13 +1,8 @@
 //! The pill that says what the numbers are worth, and the button that connects now.
 
-use clickwire_protocol::live::close;
 use yew::prelude::*;
 
-use crate::{
-    format,
-    freshness::Delay,
-    model::{Cause, Status},
-};
+use crate::{model::Status, words};
 
 /// What the pill shows.
 #[derive(Clone, PartialEq, Properties)]
@@ -37,35 +32,23 @@ pub fn name(status: Status) -> &'static str {
 /// The pill. What is read aloud changes with the state only, not with every second.
 #[component]
 pub fn Pill(props: &Props) -> Html {
-    let (text, detail) = match props.status {
-        Status::Live | Status::Streaming => ("Live", String::new()),
-        Status::Polling => ("Live", "every 2 s".to_owned()),
-        Status::Delayed(Delay::Ms(lag_ms)) => ("Delayed", format::age(lag_ms)),
-        Status::Delayed(Delay::Unknown) => ("Delayed", "nothing counted yet".to_owned()),
-        Status::Connecting => ("Connecting", String::new()),
-        Status::Offline(Cause::NoNetwork) => ("Offline", "no network".to_owned()),
-        Status::Offline(Cause::Silence) => ("Offline", "no answer".to_owned()),
-        Status::Offline(Cause::Lost { seconds: 0 }) => ("Offline", "connecting".to_owned()),
-        Status::Offline(Cause::Lost { seconds }) => ("Offline", format!("again in {seconds} s")),
-        Status::Refused(close::UNAUTHORIZED) => ("Not authorised", String::new()),
-        Status::Refused(_) => ("Disconnected", String::new()),
-    };
+    let detail = words::status_detail(props.status);
     // On paper nothing is live.
     let is_stale = props.status.is_stale();
     html! {
         <div class="connection" data-testid="connection" data-state={name(props.status)}>
             if let Some(at_ms) = props.edge_ms {
-                <span class={classes!("age", (!is_stale).then_some("printed"))} data-testid={is_stale.then_some("as-of")}>{ format!("as of {}", format::precise_time_of_day(at_ms)) }</span>
+                <span class={classes!("age", (!is_stale).then_some("printed"))} data-testid={is_stale.then_some("as-of")}>{ words::as_of(at_ms) }</span>
             }
             <span class="pill">
                 <span class="dot" aria-hidden="true" />
-                <span role="status" aria-live="polite">{ text }</span>
+                <span role="status" aria-live="polite">{ words::status(props.status) }</span>
                 if !detail.is_empty() {
                     <span class="detail">{ detail }</span>
                 }
             </span>
             if matches!(props.status, Status::Offline(_)) {
-                <button type="button" class="quiet connect" onclick={props.onconnect.reform(|_| ())}>{ "Connect now" }</button>
+                <button type="button" class="quiet connect" onclick={props.onconnect.reform(|_| ())}>{ words::CONNECT_NOW }</button>
             }
         </div>
     }
@@ -73,7 +56,10 @@ pub fn Pill(props: &Props) -> Html {
 
 #[cfg(test)]
 mod tests {
+    use clickwire_protocol::live::close;
+
     use super::*;
+    use crate::{freshness::Delay, model::Cause};
 
     async fn render(status: Status) -> String {
         let props = Props { status, edge_ms: Some(12_400), onconnect: Callback::noop() };

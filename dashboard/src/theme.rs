@@ -4,6 +4,8 @@
 use web_sys::window;
 use yew::prelude::*;
 
+use crate::words;
+
 const KEY: &str = "clickwire.theme";
 
 /// A choice of colours.
@@ -31,7 +33,7 @@ impl Theme {
         }
     }
 
-    /// For people.
+    /// Its key among the choices.
     pub fn label(self) -> &'static str {
         match self {
             Self::Auto => "Auto",
@@ -104,10 +106,10 @@ pub fn Toggle(props: &Props) -> Html {
         })
     };
     html! {
-        <button type="button" class="quiet" {onclick} title="Switch between automatic, light and dark colours"
-            aria-label={format!("Colours: {}", theme.label())}>
+        <button type="button" class="quiet" {onclick} title={words::SWITCH_COLOURS}
+            aria-label={words::colours_are(*theme)}>
             <svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="6.2" /><path d="M8 1.8a6.2 6.2 0 0 1 0 12.4z" class="half" /></svg>
-            <span class="wide">{ theme.label() }</span>
+            <span class="wide">{ words::theme(*theme) }</span>
         </button>
     }
 }

@@ -1,28 +1,55 @@
-//! What people read, in one place: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`], [`reports`] and [`annotations`]; what operators do in [`operations`], [`outcomes`] and [`pipeline`]. A translation is another set of these files.
+//! What people read, in one place and in English: texts here, sentences with something in them in [`phrases`],
+//! [`clicks`], [`reports`] and [`annotations`]; what operators do in [`operations`], [`outcomes`] and [`pipeline`]. A
+//! translation is a file beside the program, `dashboard/words/de.json`, by the English of a text ([`catalogue`]).
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
     ($($name:ident = $text:literal;)*) => {
-        $(#[doc = $text] pub const $name: &str = $text;)*
+        $(#[doc = $text] pub const $name: $crate::words::Text = $crate::words::Text::new($text);)*
+    };
+}
+
+/// What is said in the viewer's language: a text, or a template with values in its named places, which makes a
+/// `String`.
+macro_rules! say {
+    (@value $name:ident) => { $name };
+    (@value $name:ident $value:expr) => { $value };
+    ($text:literal) => { $crate::words::Text::new($text).get() };
+    ($template:literal, $($name:ident $(= $value:expr)?),+ $(,)?) => {
+        $crate::words::catalogue::fill(
+            $crate::words::Text::new($template),
+            &[$((stringify!($name), &say!(@value $name $($value)?))),+],
+        )
     };
 }
 
 mod annotations;
+pub mod catalogue;
 mod clicks;
+#[cfg(test)]
+mod german;
+mod lengths;
+mod live;
 mod operations;
 mod outcomes;
 mod phrases;
 mod pipeline;
 mod reports;
+mod sign_in;
+#[cfg(test)]
+mod sources;
 
 pub use annotations::*;
+pub use catalogue::Text;
 pub use clicks::*;
+pub use lengths::*;
+pub use live::*;
 pub use operations::*;
 pub use outcomes::*;
 pub use phrases::*;
 pub use pipeline::*;
 pub use reports::*;
+pub use sign_in::*;
 
 // The frame.
 texts! {
@@ -127,6 +154,9 @@ texts! {
     TARGET_HINT = "Where its links lead; may have macros such as {click_id}.";
     LINK = "Link";
     THE_LINK = "the link";
+    EXAMPLE_ADVERTISER = "Northwind";
+    EXAMPLE_CAMPAIGN = "Spring sale";
+    EXAMPLE_AD = "Banner";
 }
 
 // Keys and accounts.
@@ -214,7 +244,7 @@ texts! {
     DID = "Action";
     SUBJECT = "Subject";
     CHANGED = "Changed";
-    ORIGIN = "From";
+    ORIGIN = "Origin";
     EVERYTHING = "Everything";
     NO_ENTRIES = "No entries.";
     NO_ENTRIES_WHY = "Every change of an account, a key, a rule and whatever is registered is written here.";
@@ -270,7 +300,7 @@ texts! {
     NO_CLICKS_WHY = "No click of this range matches all conditions.";
     VERDICT = "Verdict";
     EVIDENCE = "Evidence";
-    FROM_WHERE = "From";
+    FROM_WHERE = "Origin";
     RELEASED = "released";
     RELEASE = "Release";
     RELEASE_MORE = "Release…";
@@ -378,7 +408,7 @@ texts! {
     WIDTH = "Bucket size";
     AUTO_WIDTH = "Automatic buckets";
     SHAPE = "Shape";
-    BY_DIMENSION = "By";
+    BY_DIMENSION = "Group by";
     THEN_BY = "Then by";
     HOURS_OF_WEEK = "Hours of the week";
     NO_SECOND = "Nothing else";

@@ -4,6 +4,7 @@
 //! The build does nothing when nothing changed: what went into the last build is remembered by its hash.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +60,8 @@ pub(crate) fn build(release: bool) -> Result<PathBuf> {
     for name in ["sw.js", "clickwire.webmanifest"] {
         bundle.add_index(name, &source(name)?)?;
     }
-    let (boot, index) = (text("boot.js")?, text("index.html")?);
+    let files = add_words(&mut bundle, &root.join("dashboard/words"))?;
+    let (boot, index) = (text("boot.js")?.replace("{words}", &files), text("index.html")?);
     for (name, program, index_name, without) in PROGRAMS {
         bundle.add(&format!("{name}.css"), style_sheet(&root.join("dashboard"), without)?.as_bytes());
         let (glue, module) = bind(&target.join(format!("wasm32-unknown-unknown/wasm/{program}.wasm")))?;
@@ -80,6 +82,26 @@ pub(crate) fn build(release: bool) -> Result<PathBuf> {
     bundle.write(&dist, &target, release)?;
     fs::write(&stamp, inputs).context("cannot remember the build")?;
     Ok(dist)
+}
+
+/// Adds the words of each language, and returns their places by the language's code, as JSON that refers to them.
+fn add_words(bundle: &mut Bundle, folder: &Path) -> Result<String> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<BTreeSet<_>>>()?;
+    let mut places = BTreeMap::new();
+    for path in paths {
+        let language = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        // What the page compares with the beginning of a browser's languages.
+        let is_code =
+            (2..=3).contains(&language.len()) && language.bytes().all(|letter| letter.is_ascii_lowercase());
+        if !is_code || path.extension().is_none_or(|extension| extension != "json") {
+            bail!("{} is not called as a language is, such as de.json", path.display());
+        }
+        let name = format!("words-{language}.json");
+        bundle.add(&name, &fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
+        places.insert(language.to_owned(), format!("/{{{name}}}"));
+    }
+    serde_json::to_string(&places).context("cannot write the places of words")
 }
 
 /// Lints and tests of the dashboard, natively: `cargo` says a headline and runs cargo with arguments.

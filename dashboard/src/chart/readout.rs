@@ -5,7 +5,7 @@ use std::rc::Rc;
 use yew::prelude::*;
 
 use super::{Frame, axes, name_of, time_of};
-use crate::{directory::Names, format, stack::Stack};
+use crate::{directory::Names, format, stack::Stack, words};
 
 /// What is read.
 #[derive(Clone, PartialEq, Properties)]
@@ -47,11 +47,11 @@ pub fn Readout(props: &Props) -> Html {
                 <p class="when">
                     <strong>{ time_of(stack, *point) }</strong>
                     if stack.is_provisional(*point) {
-                        <span>{ if tip { "about" } else { "provisional" } }</span>
+                        <span>{ if tip { words::ABOUT } else { words::STILL_PROVISIONAL } }</span>
                     }
                 </p>
                 <table>
-                    <tr class="total"><td>{ "Total" }</td><td>{ clicks(stack.total_at(*point)) }</td></tr>
+                    <tr class="total"><td>{ words::TOTAL }</td><td>{ clicks(stack.total_at(*point)) }</td></tr>
                     { for stack.layers.iter().rev().map(|layer| html! {
                         <tr key={layer.slot}>
                             <td><span class="name"><span class="swatch" data-slot={layer.slot.to_string()} /><bdi>{ name_of(layer.campaign_id.as_deref(), names) }</bdi></span></td>
@@ -66,13 +66,13 @@ pub fn Readout(props: &Props) -> Html {
 
 /// What the box says, in a sentence for screen readers.
 pub fn aloud(stack: &Stack, names: &Names, point: usize) -> String {
-    let mut text = format!("{}: {} clicks", time_of(stack, point), clicks(stack.total_at(point)));
+    let mut text = words::clicks_at(&time_of(stack, point), &clicks(stack.total_at(point)));
     for layer in &stack.layers {
         let layer_clicks = layer.clicks.get(point).copied().unwrap_or_default();
         text += &format!(", {} {}", name_of(layer.campaign_id.as_deref(), names), clicks(layer_clicks));
     }
     if stack.is_provisional(point) {
-        text += ", provisional";
+        text += &format!(", {}", words::STILL_PROVISIONAL);
     }
     text
 }

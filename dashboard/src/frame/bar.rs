@@ -201,7 +201,7 @@ fn Between(props: &BetweenProps) -> Html {
     let (start, onstart) = use_field(&start.to_field());
     let (end, onend) = use_field(&end.to_field());
     let range = Range::read(&format!("{start}..{end}"));
-    let error = range.is_none().then(|| words::NOT_A_RANGE.to_owned());
+    let error = range.is_none().then(|| words::NOT_A_RANGE.to_string());
     let onsubmit = {
         let onclose = props.onclose.clone();
         Callback::from(move |event: SubmitEvent| {

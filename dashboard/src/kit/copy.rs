@@ -50,7 +50,7 @@ pub fn Copy(props: &Props) -> Html {
             } else {
                 { icon("M5.5 5.5v-3h8v8h-3M2.5 5.5h8v8h-8z") }
             }
-            <span class="hidden" role="status">{ if *is_copied { words::COPIED } else { "" } }</span>
+            <span class="hidden" role="status">{ if *is_copied { words::COPIED.get() } else { "" } }</span>
         </button>
     }
 }

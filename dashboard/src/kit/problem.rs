@@ -35,7 +35,7 @@ mod tests {
     #[tokio::test]
     async fn a_failure_is_said_in_words_with_a_way_on() {
         let away = render::<Problem>(Props { failure: Failure::Away, onretry: Some(Callback::noop()) }).await;
-        assert!(away.contains(r#"role="alert""#) && away.contains(words::TRY_AGAIN), "{away}");
+        assert!(away.contains(r#"role="alert""#) && away.contains(words::TRY_AGAIN.get()), "{away}");
         let invalid = crate::http::invalid(&[("start_time", "Must be before end_time.")]);
         let invalid = render::<Problem>(Props { failure: invalid, onretry: None }).await;
         assert!(invalid.contains("start_time: Must be before end_time."), "{invalid}");

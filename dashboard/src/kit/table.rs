@@ -219,6 +219,6 @@ mod tests {
         let loading = render::<Table>(Props { loaded: Loaded::NotYet, ..props(0) }).await;
         assert!(loading.contains(r#"aria-busy="true""#) && !loading.contains("None."), "{loading}");
         let failed = render::<Table>(Props { loaded: Loaded::Failed, ..props(0) }).await;
-        assert!(failed.contains(words::NOT_LOADED) && !failed.contains("None."), "{failed}");
+        assert!(failed.contains(words::NOT_LOADED.get()) && !failed.contains("None."), "{failed}");
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     frame::View,
     http::{Method, Request},
     kit::{Confirm, Segments},
+    language,
     theme::Theme,
     words,
 };
@@ -51,6 +52,10 @@ pub fn Account(props: &Props) -> Html {
                         <h2 id="account-colours">{ words::COLOURS }</h2>
                         <Colours colours={props.colours} ontheme={props.ontheme.clone()} />
                     </section>
+                    <section class="panel" aria-labelledby="account-language">
+                        <h2 id="account-language">{ words::LANGUAGE }</h2>
+                        <Languages />
+                    </section>
                 </div>
                 if has_account {
                     <section class="panel" aria-labelledby="account-password">
@@ -69,10 +74,10 @@ pub fn Account(props: &Props) -> Html {
 fn you(access: &Access) -> Html {
     let Some(session) = &access.session else { return html! {} };
     let sees = match &session.advertisers {
-        None => words::ALL_ADVERTISERS.to_owned(),
+        None => words::ALL_ADVERTISERS.to_string(),
         Some(own) => own.iter().map(|id| access.advertiser_name(id)).collect::<Vec<_>>().join(", "),
     };
-    let line = |label: &'static str, value: Html| html! { <><dt>{ label }</dt><dd>{ value }</dd></> };
+    let line = |label: words::Text, value: Html| html! { <><dt>{ label }</dt><dd>{ value }</dd></> };
     let opened = match access.credential {
         Credential::Cookie => words::WITH_PASSWORD,
         Credential::Token(_) => words::WITH_TOKEN,
@@ -108,6 +113,33 @@ fn Colours(props: &ColoursProps) -> Html {
         }
     });
     html! { <Segments label={words::COLOURS} {options} value={theme.label()} {onchoose} /> }
+}
+
+/// A language, or what the browser says. Another one loads the page again.
+#[component]
+fn Languages() -> Html {
+    let chosen = use_state_eq(|| None::<String>);
+    {
+        let chosen = chosen.clone();
+        use_effect_with((), move |()| chosen.set(language::stored()));
+    }
+    let mut options = vec![(AttrValue::default(), words::LANGUAGE_OF_BROWSER.into())];
+    options.extend(language::all().into_iter().map(|code| {
+        let name = language::name(&code);
+        (code.into(), name.into())
+    }));
+    let value = (*chosen).clone().unwrap_or_default();
+    let onchoose = Callback::from(move |code: AttrValue| {
+        let code = Some(code.as_str()).filter(|code| !code.is_empty());
+        chosen.set(code.map(str::to_owned));
+        language::choose(code);
+    });
+    html! {
+        <>
+            <Segments label={words::LANGUAGE} {options} {value} {onchoose} />
+            <p class="soft">{ words::LANGUAGE_HINT }</p>
+        </>
+    }
 }
 
 /// Ends every session of the account.
@@ -177,11 +209,19 @@ mod tests {
             render::<Given>(GivenProps { access }).await
         };
         let own = page(Credential::Cookie, Some(["adv_001", "adv_002"].as_slice())).await;
-        for expected in ["anna@shop.example", "adv_001, adv_002", words::PASSWORD_NOW, words::TOKENS] {
+        for expected in
+            ["anna@shop.example", "adv_001, adv_002", words::PASSWORD_NOW.get(), words::TOKENS.get()]
+        {
             assert!(own.contains(expected), "{expected}: {own}");
         }
+        for language in [r#"data-key="" aria-pressed="true""#, r#"data-key="en""#, r#"data-key="de""#] {
+            assert!(own.contains(language), "{language}: {own}");
+        }
         let link = page(Credential::Token("secret".into()), None).await;
-        assert!(link.contains(words::WITH_TOKEN_WHY) && link.contains(words::ALL_ADVERTISERS), "{link}");
-        assert!(!link.contains(words::PASSWORD_NOW) && !link.contains(words::TOKENS), "{link}");
+        assert!(
+            link.contains(words::WITH_TOKEN_WHY.get()) && link.contains(words::ALL_ADVERTISERS.get()),
+            "{link}"
+        );
+        assert!(!link.contains(words::PASSWORD_NOW.get()) && !link.contains(words::TOKENS.get()), "{link}");
     }
 }

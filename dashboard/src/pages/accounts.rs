@@ -58,7 +58,7 @@ pub fn Accounts(props: &Props) -> Html {
     };
     let aside = chosen.as_deref().map(|chosen| {
         let account = list.rows.iter().find(|row| row.account_id.to_string() == chosen).cloned();
-        let title = account.as_ref().map_or(words::NEW_ACCOUNT.to_owned(), |known| known.login.clone());
+        let title = account.as_ref().map_or(words::NEW_ACCOUNT.to_string(), |known| known.login.clone());
         let key = format!("{chosen} {}", account.is_some());
         html! {
             <Drawer {title} onclose={close.clone()} {key}>
@@ -78,7 +78,7 @@ pub fn Accounts(props: &Props) -> Html {
             let sees = if account.role == Role::Advertiser {
                 sees.join(", ")
             } else {
-                words::ALL_ADVERTISERS.to_owned()
+                words::ALL_ADVERTISERS.to_string()
             };
             vec![
                 html! { <Link to={at(Some(account.account_id.to_string()))}>{ name(&account.login) }</Link> },
@@ -190,7 +190,7 @@ fn Form(props: &FormProps) -> Html {
         <>
             <form class="form" {onsubmit}>
                 <Field id="account-login" label={words::LOGIN} value={login.clone()} oninput={onlogin} required=true disabled={known.is_some()} first={known.is_none()}
-                    hint={if known.is_none() { words::LOGIN_HINT } else { "" }} error={wrong(&mutation, "login")} placeholder="anna@shop.example" />
+                    hint={if known.is_none() { words::LOGIN_HINT.get() } else { "" }} error={wrong(&mutation, "login")} placeholder="anna@shop.example" />
                 <Field id="account-name" label={words::NAME} value={label} oninput={onlabel} required=true error={wrong(&mutation, "name")} />
                 <Segments label={words::ROLE} options={roles} value={(*role).clone()} onchoose={onrole} />
                 <p class="field-hint">{ words::role_hint(&role) }</p>

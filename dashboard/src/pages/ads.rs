@@ -69,7 +69,7 @@ pub fn Ads(props: &Props) -> Html {
     };
     let aside = chosen.as_deref().zip(campaign_id.clone()).map(|(chosen, campaign_id)| {
         let ad = list.rows.iter().find(|row| row.ad_id == chosen).cloned();
-        let title = ad.as_ref().map_or(words::NEW_AD.to_owned(), |known| known.name.clone());
+        let title = ad.as_ref().map_or(words::NEW_AD.to_string(), |known| known.name.clone());
         let key = format!("{chosen} {}", ad.is_some());
         html! {
             <Drawer {title} onclose={close.clone()} {key}>
@@ -157,7 +157,7 @@ fn Form(props: &FormProps) -> Html {
             }
             <form class="form" {onsubmit}>
                 <Field id="ad-id" label={words::ID} value={ad_id} oninput={onid} required=true disabled={!is_new} first={is_new}
-                    hint={if is_new { words::ID_HINT } else { "" }} error={record.wrong("ad_id")} placeholder="ad_banner" />
+                    hint={if is_new { words::ID_HINT.get() } else { "" }} error={record.wrong("ad_id")} placeholder="ad_banner" />
                 <Field id="ad-name" label={words::NAME} value={name.clone()} oninput={onname} required=true disabled={!props.is_admin} error={record.wrong("name")} placeholder="Banner" />
                 <Field id="ad-target" label={words::TARGET} kind="url" value={target} oninput={ontarget} required=true disabled={!props.is_admin}
                     hint={words::TARGET_HINT} error={record.wrong("target_url")} placeholder="https://shop.example/" />

@@ -40,7 +40,7 @@ pub fn Advertisers() -> Html {
     let known = |wanted: &str| list.rows.iter().find(|row| row.advertiser_id == wanted).cloned();
     let aside = chosen.as_deref().map(|chosen| {
         let advertiser = known(chosen);
-        let title = advertiser.as_ref().map_or(words::NEW_ADVERTISER.to_owned(), |known| known.name.clone());
+        let title = advertiser.as_ref().map_or(words::NEW_ADVERTISER.to_string(), |known| known.name.clone());
         html! {
             <Drawer {title} onclose={close.clone()} key={chosen.to_owned()}>
                 <Details advertiser_id={(chosen != NEW).then(|| chosen.to_owned())} name={advertiser.map(|known| known.name)} {is_admin} onchanged={onchanged.clone()} />
@@ -122,7 +122,7 @@ fn Form(props: &FormProps) -> Html {
         <>
             <form class="form" {onsubmit}>
                 <Field id="advertiser-id" label={words::ID} value={advertiser_id.clone()} oninput={onid} required=true disabled={!is_new} first={is_new}
-                    hint={if is_new { words::ID_HINT } else { "" }} error={record.wrong("advertiser_id")} placeholder="adv_northwind" />
+                    hint={if is_new { words::ID_HINT.get() } else { "" }} error={record.wrong("advertiser_id")} placeholder="adv_northwind" />
                 <Field id="advertiser-name" label={words::NAME} value={name.clone()} oninput={onname} required=true disabled={is_fixed} error={record.wrong("name")} placeholder="Northwind" />
                 if !is_new {
                     <Field id="advertiser-template" label={words::TEMPLATE} value={template} oninput={ontemplate} disabled={is_fixed} hint={words::TEMPLATE_HINT} error={record.wrong("click_id_template")} />

@@ -59,7 +59,7 @@ pub fn Campaigns(props: &Props) -> Html {
     let aside = chosen.as_deref().zip(scope.clone()).map(|(chosen, advertiser_id)| {
         let campaign = list.rows.iter().find(|row| row.campaign_id == chosen).cloned();
         let is_new = chosen == NEW;
-        let title = campaign.as_ref().map_or(words::NEW_CAMPAIGN.to_owned(), |known| known.name.clone());
+        let title = campaign.as_ref().map_or(words::NEW_CAMPAIGN.to_string(), |known| known.name.clone());
         let within = Filter {
             dimension: clickwire_protocol::report::Dimension::CampaignId,
             values: vec![chosen.to_owned()],
@@ -147,9 +147,9 @@ fn Form(props: &FormProps) -> Html {
         <>
             <form class="form" {onsubmit}>
                 <Field id="campaign-id" label={words::ID} value={campaign_id} oninput={onid} required=true disabled={!is_new} first={is_new}
-                    hint={if is_new { words::ID_HINT } else { "" }} error={record.wrong("campaign_id")} placeholder="camp_spring" />
+                    hint={if is_new { words::ID_HINT.get() } else { "" }} error={record.wrong("campaign_id")} placeholder="camp_spring" />
                 <Field id="campaign-name" label={words::NAME} value={name.clone()} oninput={onname} required=true disabled={!props.is_admin}
-                    error={record.wrong("name")} placeholder="Spring sale" />
+                    error={record.wrong("name")} placeholder={words::EXAMPLE_CAMPAIGN} />
                 { record.end(&["campaign_id", "name"]) }
             </form>
             { record.question(&name, words::DELETE_CAMPAIGN_WHY) }

@@ -79,7 +79,7 @@ pub fn Explore(props: &Props) -> Html {
     let whose = view
         .scope
         .as_ref()
-        .map_or(words::ALL_ADVERTISERS.to_owned(), |id| access.advertiser_name(id.as_str()));
+        .map_or(words::ALL_ADVERTISERS.to_string(), |id| access.advertiser_name(id.as_str()));
     let title = title(&whose, query, &named);
     let failure = series.failure.clone().or(table.failure.clone());
     let onretry = series.reload.reform({
@@ -107,7 +107,7 @@ pub fn Explore(props: &Props) -> Html {
                 .chain(query.filters.iter().map(|filter| named.filter(filter)))
                 .collect::<Vec<_>>()
                 .join(" · "),
-            as_of: words::as_of(&view.zone.stamp_ms(question.now_ms), &freshness(final_before, view)),
+            as_of: words::picture_as_of(&view.zone.stamp_ms(question.now_ms), &freshness(final_before, view)),
         };
         let toast = toast.clone();
         Callback::from(move |name: String| picture.save(name, toast.clone()))
@@ -182,7 +182,7 @@ fn title(whose: &str, query: &Query, names: &rows::Names) -> String {
 fn freshness(final_before: Option<&str>, view: &View) -> String {
     match final_before {
         Some(at) => words::complete_to(&view.zone.stamp(at)),
-        None => words::PROVISIONAL.to_owned(),
+        None => words::PROVISIONAL.to_string(),
     }
 }
 

@@ -18,7 +18,6 @@ use super::{Sheet, name};
 use crate::{
     access::{Access, use_access},
     ask::{use_mutation, use_pages, use_query},
-    format,
     frame::View,
     http::{Method, Request},
     incidents::{Open, is_silenced_now},
@@ -119,7 +118,7 @@ pub fn Incidents(props: &Props) -> Html {
             Callback::from(move |()| router.go(to.clone()))
         };
         let listed = chosen.map(|index| rows[index].clone());
-        let title = listed.as_ref().map_or(words::INCIDENT, |alert| words::kind(alert.kind));
+        let title = listed.as_ref().map_or(words::INCIDENT.get(), |alert| words::kind(alert.kind));
         html! {
             <Drawer {title} {onclose} key={id.to_string()}>
                 <Detail {id} {listed} version={open.version} view={props.view.clone()} onchanged={list.reload.clone()} />
@@ -266,7 +265,7 @@ fn subject(alert: &Alert, access: &Access) -> String {
 fn lasting(alert: &Alert) -> String {
     let until = alert.resolved_at.as_ref().unwrap_or(&alert.last_seen_at);
     match (zone::at_ms(&alert.opened_at), zone::at_ms(until)) {
-        (Some(from), Some(until)) => format::age(until - from),
+        (Some(from), Some(until)) => words::age(until - from),
         _ => "–".to_owned(),
     }
 }
@@ -331,7 +330,7 @@ fn Detail(props: &DetailProps) -> Html {
 }
 
 fn summary(alert: &Alert, view: &View, access: &Access) -> Html {
-    let line = |label: &'static str, value: Html| html! { <><dt>{ label }</dt><dd>{ value }</dd></> };
+    let line = |label: words::Text, value: Html| html! { <><dt>{ label }</dt><dd>{ value }</dd></> };
     let stamp = |at: &Option<String>| at.as_ref().map(|at| view.zone.stamp(at));
     html! {
         <dl class="facts" data-testid="incident">

@@ -70,13 +70,13 @@ pub fn Keys(props: &Props) -> Html {
         let (rows, doing, zone) = (list.rows.clone(), doing.clone(), props.view.zone.clone());
         Callback::from(move |index: usize| {
             let key = &rows[index];
-            let button = |name: &'static str, text: &'static str, wanted: Doing| {
+            let button = |name: &'static str, text: words::Text, wanted: Doing| {
                 let doing = doing.clone();
                 let onclick = Callback::from(move |_: MouseEvent| doing.set(wanted.clone()));
-                html! { <button type="button" class="link" data-key={name} aria-label={words::of_key(text, &key.name)} {onclick}>{ text }</button> }
+                html! { <button type="button" class="link" data-key={name} aria-label={words::of_key(&text, &key.name)} {onclick}>{ text }</button> }
             };
             let scope = match &key.advertisers {
-                None => words::ALL_ADVERTISERS.to_owned(),
+                None => words::ALL_ADVERTISERS.to_string(),
                 Some(some) => some.iter().map(|id| access.advertiser_name(id)).collect::<Vec<_>>().join(", "),
             };
             vec![

@@ -68,7 +68,7 @@ pub fn Pipeline(props: &Props) -> Html {
 struct Measure {
     /// Names it in tests.
     testid: &'static str,
-    label: &'static str,
+    label: words::Text,
     now: Option<f64>,
     of: fn(&PipelinePoint) -> Option<f64>,
     text: fn(f64) -> String,
@@ -76,11 +76,11 @@ struct Measure {
 
 /// What a tile shows.
 struct Tile {
-    title: &'static str,
+    title: words::Text,
     state: StageState,
     rule: String,
     measures: Vec<Measure>,
-    facts: Vec<(&'static str, String)>,
+    facts: Vec<(words::Text, String)>,
 }
 
 fn count(value: f64) -> String {
@@ -103,17 +103,17 @@ fn tiles(measured: &Measured, view: &View) -> Html {
     if stages.database.bytes.is_some() {
         let jobs = stages.database.idle_jobs.iter().map(|idle| words::idle_job(&idle.job, &idle.state));
         let jobs = jobs.collect::<Vec<_>>().join(", ");
-        database.push((words::IDLE_JOBS, if jobs.is_empty() { words::NONE_IDLE.to_owned() } else { jobs }));
+        database.push((words::IDLE_JOBS, if jobs.is_empty() { words::NONE_IDLE.to_string() } else { jobs }));
     }
     if let Some(is_rolled_up) = stages.database.is_rolled_up {
         let text = if is_rolled_up { words::IN_TIME } else { words::LATE };
-        database.push((words::ROLLED_UP, text.to_owned()));
+        database.push((words::ROLLED_UP, text.to_string()));
     }
     let tiles = [
         Tile {
             title: words::STAGE_INTAKE,
             state: stages.intake.state,
-            rule: words::RULE_INTAKE.to_owned(),
+            rule: words::RULE_INTAKE.to_string(),
             measures: vec![
                 Measure {
                     testid: "accepted",
@@ -212,7 +212,7 @@ fn tiles(measured: &Measured, view: &View) -> Html {
         Tile {
             title: words::DEAD_LETTERS,
             state: stages.dead_letters.state,
-            rule: words::RULE_DEAD_LETTERS.to_owned(),
+            rule: words::RULE_DEAD_LETTERS.to_string(),
             measures: vec![Measure {
                 testid: "dead-letters",
                 label: words::WAIT_FOR_A_PERSON,
@@ -225,7 +225,7 @@ fn tiles(measured: &Measured, view: &View) -> Html {
         Tile {
             title: words::STAGE_RECONCILIATION,
             state: stages.reconciliation.state,
-            rule: words::RULE_RECONCILIATION.to_owned(),
+            rule: words::RULE_RECONCILIATION.to_string(),
             measures: vec![],
             facts: [
                 stages.reconciliation.differences.map(|n| (words::DIFFERENCES, format::count(n))),
@@ -239,7 +239,7 @@ fn tiles(measured: &Measured, view: &View) -> Html {
         Tile {
             title: words::STAGE_DATABASE,
             state: stages.database.state,
-            rule: words::RULE_DATABASE.to_owned(),
+            rule: words::RULE_DATABASE.to_string(),
             measures: vec![Measure {
                 testid: "database-bytes",
                 label: words::SIZE,
@@ -252,7 +252,7 @@ fn tiles(measured: &Measured, view: &View) -> Html {
         Tile {
             title: words::STAGE_LAKE,
             state: stages.lake.state,
-            rule: words::RULE_LAKE.to_owned(),
+            rule: words::RULE_LAKE.to_string(),
             measures: vec![Measure {
                 testid: "lake-waiting",
                 label: words::UNREAD,
@@ -282,8 +282,10 @@ fn tone(state: StageState) -> Tone {
 }
 
 fn tile(shown: Tile, history: &[PipelinePoint]) -> Html {
+    // The same in every language.
+    let testid = format!("stage-{}", shown.title.english().to_lowercase().replace(' ', "-"));
     html! {
-        <section class={classes!("tile", tone(shown.state).class())} key={shown.title} aria-label={shown.title} data-testid={format!("stage-{}", shown.title.to_lowercase().replace(' ', "-"))}>
+        <section class={classes!("tile", tone(shown.state).class())} key={testid.as_str()} aria-label={shown.title} data-testid={testid.clone()}>
             <div class="tile-head">
                 <h2>{ shown.title }</h2>
                 <Badge text={words::stage_state(shown.state)} tone={tone(shown.state)} />

@@ -75,7 +75,7 @@ impl Record {
     }
 
     /// The question before it is deleted, beside the form: its name, and what follows.
-    pub(super) fn question(&self, name: &str, what_follows: &'static str) -> Html {
+    pub(super) fn question(&self, name: &str, what_follows: words::Text) -> Html {
         if !*self.deletes {
             return Html::default();
         }

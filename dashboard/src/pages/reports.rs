@@ -97,7 +97,7 @@ fn Listed(props: &ListedProps) -> Html {
         Callback::from(move |index: usize| {
             let schedule = &rows[index];
             let whose = match &schedule.advertiser_id {
-                None => words::ALL_ADVERTISERS.to_owned(),
+                None => words::ALL_ADVERTISERS.to_string(),
                 Some(id) => access.advertiser_name(id),
             };
             let (deletes, wanted) = (deletes.clone(), schedule.clone());
@@ -108,12 +108,12 @@ fn Listed(props: &ListedProps) -> Html {
                 name(&words::export(&schedule.kind, &schedule.parameters)),
                 html! { words::turns(&schedule.every, schedule.hour, &schedule.time_zone) },
                 html! { zone.stamp(&schedule.next_at) },
-                name(schedule.webhook_url.as_deref().unwrap_or(words::KEPT_ONLY)),
+                name(schedule.webhook_url.as_deref().unwrap_or(words::KEPT_ONLY.get())),
                 name(words::person(&schedule.created_by)),
             ];
             if is_admin {
                 cells.push(html! {
-                    <button type="button" class="link" data-key="delete" aria-label={words::of_key(words::DELETE_MORE, &schedule.name)} {onclick}>{ words::DELETE_MORE }</button>
+                    <button type="button" class="link" data-key="delete" aria-label={words::of_key(words::DELETE_MORE.get(), &schedule.name)} {onclick}>{ words::DELETE_MORE }</button>
                 });
             }
             cells
@@ -290,14 +290,14 @@ mod tests {
         let seen = list(false).await;
         for expected in [
             "Nightly &lt;clicks&gt;",
-            "Numbers by campaign, CSV",
+            "Numbers by Campaign, CSV",
             "Mondays at 06:00, Europe/Berlin",
             "2026-11-30 05:00:00",
-            words::KEPT_ONLY,
+            words::KEPT_ONLY.get(),
         ] {
             assert!(seen.contains(expected), "{expected}: {seen}");
         }
-        assert!(!seen.contains(words::DELETE_MORE), "{seen}");
-        assert!(list(true).await.contains(words::DELETE_MORE));
+        assert!(!seen.contains(words::DELETE_MORE.get()), "{seen}");
+        assert!(list(true).await.contains(words::DELETE_MORE.get()));
     }
 }

@@ -46,11 +46,11 @@ impl Kind {
         }
     }
 
-    fn example(self) -> &'static str {
+    fn example(self) -> words::Text {
         match self {
-            Self::Advertiser => "Northwind",
-            Self::Campaign => "Spring sale",
-            Self::Ad => "Banner",
+            Self::Advertiser => words::EXAMPLE_ADVERTISER,
+            Self::Campaign => words::EXAMPLE_CAMPAIGN,
+            Self::Ad => words::EXAMPLE_AD,
         }
     }
 }
@@ -92,7 +92,7 @@ pub fn Setup() -> Html {
         return html! { <Sheet title={words::SETUP}><span class="skeleton line" /></Sheet> };
     }
     let step = |kind: Kind,
-                title: &'static str,
+                title: words::Text,
                 known: Option<(String, String)>,
                 parent: Option<String>,
                 ondone: Callback<()>| {
@@ -119,7 +119,7 @@ pub fn Setup() -> Html {
                 { step(Kind::Advertiser, words::STEP_ADVERTISER, first.as_ref().and_then(|known| named(&known.name, &known.advertiser_id)), None, access.onadvertisers.clone()) }
                 { step(Kind::Campaign, words::STEP_CAMPAIGN, campaign.as_ref().and_then(|known| named(&known.name, &known.campaign_id)), advertiser_id.clone(), campaigns.reload.clone()) }
                 { step(Kind::Ad, words::STEP_AD, ad.as_ref().and_then(|known| named(&known.name, &known.ad_id)), campaign_id.clone(), ads.reload.clone()) }
-                <Step title={words::STEP_KEY} done={key.as_ref().map(|key| words::SECRET_ONCE_HERE.to_owned() + " " + &key.name)} is_due={has_ad && key.is_none()}>
+                <Step title={words::STEP_KEY} done={key.as_ref().map(|key| format!("{} {}", words::SECRET_ONCE_HERE, key.name))} is_due={has_ad && key.is_none()}>
                     <FirstKey advertiser_id={advertiser_id.clone().unwrap_or_default()} {onissued} />
                 </Step>
                 <Step title={words::STEP_CLICK} done={None::<String>} is_due={has_ad}>
@@ -215,7 +215,7 @@ struct FirstKeyProps {
 #[component]
 fn FirstKey(props: &FirstKeyProps) -> Html {
     let mutation = use_mutation();
-    let (label, onlabel) = use_field(words::FIRST_KEY);
+    let (label, onlabel) = use_field(words::FIRST_KEY.get());
     let onsubmit = {
         let (mutation, onissued) = (mutation.clone(), props.onissued.clone());
         let body = json!({

@@ -129,7 +129,7 @@ pub fn Statement(props: &Props) -> Html {
 fn final_to(basis: &Basis, view: &View) -> String {
     match &basis.final_before {
         Some(at) => words::complete_to(&view.zone.stamp(at)),
-        None => words::PROVISIONAL.to_owned(),
+        None => words::PROVISIONAL.to_string(),
     }
 }
 

@@ -182,7 +182,7 @@ fn Report(props: &ReportProps) -> Html {
     html! {
         <section class="panel" data-testid="test-run" data-state={state.name()}>
             <progress max={wanted.to_string()} value={accepted.to_string()} aria-label={words::ACCEPTED} />
-            <p role="status">{ words::test_run(state.said(), i64::from(*accepted), i64::from(*wanted)) }</p>
+            <p role="status">{ words::test_run(&state.said(), i64::from(*accepted), i64::from(*wanted)) }</p>
             if let Some(counted) = counted {
                 <p>{ words::counted_of(*counted as i64, i64::from(*accepted)) }</p>
             }
@@ -222,12 +222,12 @@ mod tests {
             render::<Report>(ReportProps { progress, onstop: Callback::noop() }).await
         };
         let sending = said(State::Sending, None).await;
-        for expected in ["40 of 100", words::STOP, "q=user:test%25201"] {
+        for expected in ["40 of 100", words::STOP.get(), "q=user:test%25201"] {
             assert!(sending.contains(expected), "{expected}: {sending}");
         }
         let done = said(State::Done, Some(40)).await;
-        assert!(done.contains("40 of 40") && !done.contains(words::STOP), "{done}");
+        assert!(done.contains("40 of 40") && !done.contains(words::STOP.get()), "{done}");
         let failed = said(State::Failed(http::Failure::Away), None).await;
-        assert!(failed.contains(words::AWAY) && !failed.contains(words::STOP), "{failed}");
+        assert!(failed.contains(words::AWAY.get()) && !failed.contains(words::STOP.get()), "{failed}");
     }
 }

@@ -15,7 +15,7 @@ texts! {
 
 /// The head of the list.
 pub fn happened(entries: usize) -> String {
-    format!("{WHAT_HAPPENED} ({entries})")
+    say!("What happened ({entries})", entries)
 }
 
 /// How the marks of a chart are read by keys.
@@ -23,18 +23,18 @@ pub fn marks_label(marks: usize) -> String {
     if marks == 0 {
         String::new()
     } else {
-        " Page keys go from one mark of what happened to the next.".into()
+        format!(" {}", say!("Page keys go from one mark of what happened to the next."))
     }
 }
 
 /// Those of a mark that are only in the list.
 pub fn more_in_list(more: usize) -> String {
-    format!("{}, in the list below", self::more(more))
+    say!("and {more} more, in the list below", more)
 }
 
 /// Those of a picture that have no line.
 pub fn more(more: usize) -> String {
-    format!("and {more} more")
+    say!("and {more} more", more)
 }
 
 /// The title of a picture.
@@ -43,14 +43,14 @@ pub fn picture(of: &str, what: &str) -> String {
 }
 
 /// When a picture was made, and how far its numbers are final.
-pub fn as_of(at: &str, freshness: &str) -> String {
-    format!("As of {at}. {freshness}.")
+pub fn picture_as_of(at: &str, freshness: &str) -> String {
+    say!("As of {at}. {freshness}.", at, freshness)
 }
 
 /// When something happened; what has an end in the same minute is a moment.
 pub fn happened_at(start: &str, end: Option<&str>, lasts: bool) -> String {
     match end {
-        _ if lasts => format!("since {start}"),
+        _ if lasts => say!("since {start}", start),
         Some(end) if end != start => format!("{start} – {end}"),
         _ => start.to_owned(),
     }
@@ -60,25 +60,27 @@ pub fn happened_at(start: &str, end: Option<&str>, lasts: bool) -> String {
 pub fn annotation(annotation: &Annotation, of: &str) -> String {
     let Annotation { kind, count, .. } = annotation;
     let clicks = || match count.unwrap_or_default() {
-        1 => "1 click".to_owned(),
-        clicks => format!("{} clicks", format::count(clicks)),
+        1 => say!("1 click").to_owned(),
+        clicks => say!("{clicks} clicks", clicks = format::count(clicks)),
     };
     let rule = annotation.rule.as_deref().map(|name| super::rule(name).replace('_', " ")).unwrap_or_default();
     let text = match kind {
-        Kind::Outage | Kind::Incident => annotation.incident.map_or(super::INCIDENT, super::kind).to_owned(),
+        Kind::Outage | Kind::Incident => {
+            annotation.incident.map_or(super::INCIDENT.get(), super::kind).to_owned()
+        }
         Kind::Rule => match annotation.version {
-            Some(version) => format!("Rule changed: {rule}, version {version}"),
-            None => format!("Rule changed: {rule}"),
+            Some(version) => say!("Rule changed: {rule}, version {version}", rule, version),
+            None => say!("Rule changed: {rule}", rule),
         },
-        Kind::Release => format!("{} released by a person", clicks()),
-        Kind::Conviction => format!("{} judged invalid after counting: {rule}", clicks()),
-        Kind::Acquittal => format!("{} judged valid after counting", clicks()),
-        Kind::Repair => format!("Counts mended: {}", format::count(count.unwrap_or_default())),
+        Kind::Release => say!("{clicks} released by a person", clicks = clicks()),
+        Kind::Conviction => say!("{clicks} judged invalid after counting: {rule}", clicks = clicks(), rule),
+        Kind::Acquittal => say!("{clicks} judged valid after counting", clicks = clicks()),
+        Kind::Repair => say!("Counts mended: {count}", count = format::count(count.unwrap_or_default())),
     };
     let mode = annotation.mode.map_or("", |mode| match mode {
-        clickwire_protocol::rules::Mode::Off => ", off",
-        clickwire_protocol::rules::Mode::ReportOnly => ", reports only",
-        clickwire_protocol::rules::Mode::Flag => ", decides",
+        clickwire_protocol::rules::Mode::Off => say!(", off"),
+        clickwire_protocol::rules::Mode::ReportOnly => say!(", reports only"),
+        clickwire_protocol::rules::Mode::Flag => say!(", decides"),
     });
     if of.is_empty() { format!("{text}{mode}") } else { format!("{text}{mode} · {of}") }
 }

@@ -7,16 +7,16 @@ use crate::format;
 /// What an incident is about.
 pub fn kind(kind: Kind) -> &'static str {
     match kind {
-        Kind::IpBurst => "Burst of one address",
-        Kind::UserBurst => "Burst of one user",
-        Kind::CampaignSpike => "Spike of a campaign",
-        Kind::FraudRate => "Invalid traffic",
-        Kind::Lag => "Clicks wait",
-        Kind::DeadLetters => "Dead letters",
-        Kind::BackgroundJob => "Background job",
-        Kind::Rollups => "Hours and days",
-        Kind::LakeStalled => "The lake stands still",
-        Kind::StreamReplicas => "Too few brokers have the stream",
+        Kind::IpBurst => say!("Burst of one address"),
+        Kind::UserBurst => say!("Burst of one user"),
+        Kind::CampaignSpike => say!("Spike of a campaign"),
+        Kind::FraudRate => say!("Invalid traffic"),
+        Kind::Lag => say!("Clicks wait"),
+        Kind::DeadLetters => say!("Dead letters"),
+        Kind::BackgroundJob => say!("Background job"),
+        Kind::Rollups => say!("Hours and days"),
+        Kind::LakeStalled => say!("The lake stands still"),
+        Kind::StreamReplicas => say!("Too few brokers have the stream"),
     }
 }
 
@@ -27,14 +27,14 @@ pub fn measured(alert: &Alert) -> String {
     match (count("clicks"), number("invalid").zip(number("clicks")), count("limit")) {
         (Some(clicks), Some((invalid, all)), _) if all > 0 => {
             let share = format::percent(Some(invalid as f64 / all as f64));
-            format!("{share} of {clicks} clicks")
+            say!("{share} of {clicks} clicks", share, clicks)
         }
-        (Some(clicks), _, Some(limit)) => format!("{clicks} clicks, limit {limit}"),
-        (Some(clicks), _, None) => format!("{clicks} clicks"),
+        (Some(clicks), _, Some(limit)) => say!("{clicks} clicks, limit {limit}", clicks, limit),
+        (Some(clicks), _, None) => say!("{clicks} clicks", clicks),
         (None, ..) => match (number("oldest_seconds"), count("messages")) {
-            (Some(seconds), _) => format!("{} behind", format::age(seconds.saturating_mul(1_000))),
-            (None, Some(messages)) if number("messages") == Some(1) => format!("{messages} message"),
-            (None, Some(messages)) => format!("{messages} messages"),
+            (Some(seconds), _) => say!("{age} behind", age = super::age(seconds.saturating_mul(1_000))),
+            (None, Some(messages)) if number("messages") == Some(1) => say!("{messages} message", messages),
+            (None, Some(messages)) => say!("{messages} messages", messages),
             (None, None) => String::new(),
         },
     }
@@ -43,32 +43,32 @@ pub fn measured(alert: &Alert) -> String {
 /// A part of the list of incidents.
 pub fn part(name: Option<&str>) -> &'static str {
     match name {
-        None => super::OPEN,
-        Some("resolved") => super::RESOLVED,
-        Some("silenced") => super::SILENCED,
-        Some(_) => "All",
+        None => super::OPEN.get(),
+        Some("resolved") => super::RESOLVED.get(),
+        Some("silenced") => super::SILENCED.get(),
+        Some(_) => say!("All"),
     }
 }
 
 /// A rule in a version.
 pub fn rule_at(name: &str, version: i64) -> String {
-    format!("Rule {} (version {version})", name.replace('_', " "))
+    say!("Rule {rule} (version {version})", rule = name.replace('_', " "), version)
 }
 
 /// How a rule has judged since when, and who has made it so.
 pub fn rule_since(mode: &str, at: &str, by: &str) -> String {
-    format!("{} since {at}, by {by}", mode.replace('_', " "))
+    say!("{mode} since {at}, by {by}", mode = mode.replace('_', " "), at, by)
 }
 
 /// What a click was judged as.
 pub fn verdict(name: &str) -> &str {
     match name {
-        "valid" => "Valid",
-        "duplicate" => "Duplicate",
-        "givt" => "General invalid traffic",
-        "sivt" => "Sophisticated invalid traffic",
-        "test" => "Test",
-        "defective" => "Defective",
+        "valid" => say!("Valid"),
+        "duplicate" => say!("Duplicate"),
+        "givt" => say!("General invalid traffic"),
+        "sivt" => say!("Sophisticated invalid traffic"),
+        "test" => say!("Test"),
+        "defective" => say!("Defective"),
         other => other,
     }
 }
@@ -76,12 +76,12 @@ pub fn verdict(name: &str) -> &str {
 /// What a verdict means.
 pub fn verdict_why(name: &str) -> &'static str {
     match name {
-        "valid" => "Billed.",
-        "duplicate" => "A repeat by the same user on the same ad: not billed.",
-        "givt" => "Robots and data centres: not billed.",
-        "sivt" => "Found by behaviour: not billed.",
-        "test" => "Posted with a test key: not billed.",
-        "defective" => "Can’t be counted, as it came too late, for example: not billed.",
+        "valid" => say!("Billed."),
+        "duplicate" => say!("A repeat by the same user on the same ad: not billed."),
+        "givt" => say!("Robots and data centres: not billed."),
+        "sivt" => say!("Found by behaviour: not billed."),
+        "test" => say!("Posted with a test key: not billed."),
+        "defective" => say!("Can’t be counted, as it came too late, for example: not billed."),
         _ => "",
     }
 }
@@ -89,13 +89,13 @@ pub fn verdict_why(name: &str) -> &'static str {
 /// A rule.
 pub fn rule(name: &str) -> &str {
     match name {
-        "user_agent" => "User agent of a robot",
-        "data_center" => "Address of a data centre",
-        "prefetch" => "Prefetch or preview",
-        "duplicate" => "Repeat",
-        "ip_velocity" => "Too many clicks of one address",
-        "user_velocity" => "Too many clicks of one user",
-        "forged_click_id" => "Forged click ID",
+        "user_agent" => say!("User agent of a robot"),
+        "data_center" => say!("Address of a data centre"),
+        "prefetch" => say!("Prefetch or preview"),
+        "duplicate" => say!("Repeat"),
+        "ip_velocity" => say!("Too many clicks of one address"),
+        "user_velocity" => say!("Too many clicks of one user"),
+        "forged_click_id" => say!("Forged click ID"),
         other => other,
     }
 }
@@ -103,7 +103,7 @@ pub fn rule(name: &str) -> &str {
 /// A rule in the version that decided.
 pub fn rule_in(name: &str, version: Option<i32>) -> String {
     match version {
-        Some(version) => format!("{} (version {version})", rule(name)),
+        Some(version) => say!("{rule} (version {version})", rule = rule(name), version),
         None => rule(name).to_owned(),
     }
 }
@@ -111,13 +111,15 @@ pub fn rule_in(name: &str, version: Option<i32>) -> String {
 /// What a rule that applies says of a click.
 pub fn evidence(name: &str) -> String {
     match name {
-        "user_agent" => "The user agent is empty or declares a robot.".to_owned(),
-        "data_center" => "The address belongs to a data centre.".to_owned(),
-        "prefetch" => "A browser’s prefetch, a HEAD request or a link preview: no person saw it.".to_owned(),
-        "duplicate" => "The same user clicked the same ad shortly before.".to_owned(),
-        "ip_velocity" => "One address clicks faster than people do.".to_owned(),
-        "user_velocity" => "One user clicks faster than people do.".to_owned(),
-        "forged_click_id" => "No redirect has signed the click ID for this ad.".to_owned(),
+        "user_agent" => say!("The user agent is empty or declares a robot.").to_owned(),
+        "data_center" => say!("The address belongs to a data centre.").to_owned(),
+        "prefetch" => {
+            say!("A browser’s prefetch, a HEAD request or a link preview: no person saw it.").to_owned()
+        }
+        "duplicate" => say!("The same user clicked the same ad shortly before.").to_owned(),
+        "ip_velocity" => say!("One address clicks faster than people do.").to_owned(),
+        "user_velocity" => say!("One user clicks faster than people do.").to_owned(),
+        "forged_click_id" => say!("No redirect has signed the click ID for this ad.").to_owned(),
         other => other.replace('_', " "),
     }
 }
@@ -130,8 +132,8 @@ pub fn from_to(from: &str, to: &str) -> String {
 /// The author of a change of a verdict.
 pub fn changed_verdict_by(actor: &str) -> &str {
     match actor {
-        "rules" => "The rules",
-        "operator" => "An operator",
+        "rules" => say!("The rules"),
+        "operator" => say!("An operator"),
         other => other,
     }
 }

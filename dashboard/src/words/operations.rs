@@ -77,22 +77,22 @@ pub fn person(actor: &str) -> &str {
 pub fn silence_for(minutes: u32) -> String {
     match minutes {
         days if days.is_multiple_of(1_440) => match days / 1_440 {
-            1 => "1 day".to_owned(),
-            days => format!("{days} days"),
+            1 => say!("1 day").to_owned(),
+            days => say!("{days} days", days),
         },
-        60 => "1 hour".to_owned(),
-        minutes => format!("{} hours", minutes / 60),
+        60 => say!("1 hour").to_owned(),
+        minutes => say!("{hours} hours", hours = minutes / 60),
     }
 }
 
 /// A silence in force.
 pub fn silenced_until(at: &str, by: &str, reason: &str) -> String {
-    format!("Until {at}, by {}: {reason}", person(by))
+    say!("Until {at}, by {by}: {reason}", at, by = person(by), reason)
 }
 
 /// An end by a person's hand.
 pub fn resolved_by(at: &str, by: &str, reason: &str) -> String {
-    format!("{at}, by {}: {reason}", person(by))
+    say!("{at}, by {by}: {reason}", at, by = person(by), reason)
 }
 
 /// By whom and when a note was written.
@@ -103,94 +103,110 @@ pub fn note_by(author: &str, at: &str) -> String {
 /// Why a message can't be counted, by its code.
 pub fn letter_code(code: Option<&str>) -> String {
     match code {
-        Some("unreadable") => "Not a click".to_owned(),
-        Some("impossible_time") => "Impossible time".to_owned(),
-        Some("too_old") => "Too old".to_owned(),
-        Some("refused") => "Refused by the database".to_owned(),
+        Some("unreadable") => say!("Not a click").to_owned(),
+        Some("impossible_time") => say!("Impossible time").to_owned(),
+        Some("too_old") => say!("Too old").to_owned(),
+        Some("refused") => say!("Refused by the database").to_owned(),
         Some(other) => other.replace('_', " "),
-        None => super::UNKNOWN.to_owned(),
+        None => super::UNKNOWN.into(),
     }
 }
 
 /// One of the letters.
 pub fn letter(sequence: u64) -> String {
-    format!("Dead letter {sequence}")
+    say!("Dead letter {sequence}", sequence)
 }
 
 /// Why a message was not sent back.
 pub fn not_replayable(reason: &str) -> String {
-    format!("The message would come back: {reason}")
+    say!("The message would come back: {reason}", reason)
 }
 
 /// An administrator says whose click it is.
 pub fn names_advertiser(advertiser: &str) -> String {
-    format!(
-        "The original does not say that this click is {advertiser}’s. You say so: the reason is required, and recorded."
+    say!(
+        "The original does not say that this click is {advertiser}’s. You say so: the reason is required, and recorded.",
+        advertiser
     )
 }
 
 /// An operator must not say whose click it is.
 pub fn only_an_administrator(advertiser: &str) -> String {
-    format!("The original does not say that this click is {advertiser}’s. Only an administrator can say so.")
+    say!(
+        "The original does not say that this click is {advertiser}’s. Only an administrator can say so.",
+        advertiser
+    )
 }
 
 /// What was done with a letter.
 pub fn outcome(action: &str, is_edited: bool) -> &'static str {
     match (action, is_edited) {
-        ("replay", true) => "Replayed, edited",
-        ("replay", false) => "Replayed",
-        _ => "Dismissed",
+        ("replay", true) => say!("Replayed, edited"),
+        ("replay", false) => say!("Replayed"),
+        _ => say!("Dismissed"),
     }
 }
 
 /// What a field of a number takes.
 pub fn expected_number(first: u32, last: u32) -> String {
-    format!("A number, {} to {}.", format::count(i64::from(first)), format::count(i64::from(last)))
+    say!(
+        "A number, {first} to {last}.",
+        first = format::count(i64::from(first)),
+        last = format::count(i64::from(last))
+    )
 }
 
 /// How far a run of test clicks is.
 pub fn test_run(state: &str, accepted: i64, wanted: i64) -> String {
-    format!("{state}: {} of {} accepted.", format::count(accepted), format::count(wanted))
+    say!(
+        "{state}: {accepted} of {wanted} accepted.",
+        state,
+        accepted = format::count(accepted),
+        wanted = format::count(wanted)
+    )
 }
 
 /// How much of a run of test clicks is in the ledger.
 pub fn counted_of(counted: i64, accepted: i64) -> String {
-    format!("{} of {} counted.", format::count(counted), format::count(accepted))
+    say!(
+        "{counted} of {accepted} counted.",
+        counted = format::count(counted),
+        accepted = format::count(accepted)
+    )
 }
 
 /// Clicks by their number; 10,000 stands for these and more.
 fn many_clicks(clicks: i64) -> String {
     match clicks {
-        1 => "1 click".to_owned(),
-        10_000.. => format!("{} clicks or more", format::count(clicks)),
-        _ => format!("{} clicks", format::count(clicks)),
+        1 => say!("1 click").to_owned(),
+        10_000.. => say!("{count} clicks or more", count = format::count(clicks)),
+        _ => say!("{count} clicks", count = format::count(clicks)),
     }
 }
 
 /// What a release of all clicks that match is about.
 pub fn release_all_why(left: i64) -> String {
     match left {
-        0 => "No invalid click of the last 8 days matches.".to_owned(),
-        left => {
-            let were = if left == 1 { "was" } else { "were" };
-            format!(
-                "{} of the last 8 days {were} judged invalid. After the release they are billed. This can’t be undone.",
-                many_clicks(left)
-            )
-        }
+        0 => say!("No invalid click of the last 8 days matches.").to_owned(),
+        1 => say!("1 click of the last 8 days was judged invalid. After the release it is billed. This can’t be undone.").to_owned(),
+        left => say!("{clicks} of the last 8 days were judged invalid. After the release they are billed. This can’t be undone.", clicks = many_clicks(left)),
     }
 }
 
 /// How far a release of all clicks that match has come.
 pub fn release_progress(released: i64, left: i64) -> String {
-    format!("{} released, {} left. Closing this stops it.", many_clicks(released), many_clicks(left))
+    say!(
+        "{released} released, {left} left. Closing this stops it.",
+        released = many_clicks(released),
+        left = many_clicks(left)
+    )
 }
 
 /// What a release of all clicks that match has done.
 pub fn released(clicks: i64) -> String {
     match clicks {
-        1 => "1 click is valid now.".to_owned(),
-        clicks => format!("{} clicks are valid now.", format::count(clicks)),
+        1 => say!("1 click is valid now.").to_owned(),
+        clicks => say!("{count} clicks are valid now.", count = format::count(clicks)),
     }
 }
 

@@ -15,8 +15,8 @@ texts! {
 /// An outcome.
 pub fn outcome_of(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Confirmed => "Confirmed",
-        Outcome::Released => "Wrong, clicks were released",
-        Outcome::Other => "Neither confirmed nor released",
+        Outcome::Confirmed => say!("Confirmed"),
+        Outcome::Released => say!("Wrong, clicks were released"),
+        Outcome::Other => say!("Neither confirmed nor released"),
     }
 }

@@ -44,7 +44,7 @@ texts! {
     CONNECTED = "Connected";
     NOT_CONNECTED = "Not connected";
     SPOOL = "Spool";
-    SPOOL_NONE = "None";
+    SPOOL_NONE = "No spool";
     RUNS_SINCE = "Runs since";
     ACCEPTED = "Accepted";
     MEASURING = "The server has just started: it measures.";
@@ -58,34 +58,39 @@ texts! {
 /// How a stage is.
 pub fn stage_state(state: StageState) -> &'static str {
     match state {
-        StageState::Off => NOT_IN_USE,
-        StageState::Good => GOOD,
-        StageState::Warning => super::WARNING,
-        StageState::Critical => super::CRITICAL,
-        StageState::Unknown => super::UNKNOWN,
+        StageState::Off => NOT_IN_USE.get(),
+        StageState::Good => GOOD.get(),
+        StageState::Warning => super::WARNING.get(),
+        StageState::Critical => super::CRITICAL.get(),
+        StageState::Unknown => super::UNKNOWN.get(),
     }
 }
 
 /// When a stage that is behind the clock is not as it should be.
 pub fn rule_behind(limits: &PipelineLimits) -> String {
-    format!(
-        "Warning from {} on, critical from {} on.",
-        format::age(limits.behind_warning_ms),
-        format::age(limits.behind_critical_ms)
+    say!(
+        "Warning from {warning} on, critical from {critical} on.",
+        warning = super::age(limits.behind_warning_ms),
+        critical = super::age(limits.behind_critical_ms)
     )
 }
 
 /// When the stream is not as it should be.
 pub fn rule_full(limits: &PipelineLimits) -> String {
-    format!(
-        "Warning: {} % full. Critical: {} % full, or the broker does not answer.",
-        limits.full_warning_percent, limits.full_critical_percent
+    say!(
+        "Warning: {warning} % full. Critical: {critical} % full, or the broker does not answer.",
+        warning = limits.full_warning_percent,
+        critical = limits.full_critical_percent
     )
 }
 
 /// A time behind the clock: tenths of a second as long as it is short.
 pub fn behind(ms: i64) -> String {
-    if ms < 10_000 { format!("{} s", locale::number(ms as f64 / 1_000.0, 1)) } else { format::age(ms) }
+    if ms < 10_000 {
+        say!("{seconds} s", seconds = locale::number(ms as f64 / 1_000.0, 1))
+    } else {
+        super::age(ms)
+    }
 }
 
 /// A percentage.
@@ -95,22 +100,22 @@ pub fn full(percent: i64) -> String {
 
 /// When it was measured.
 pub fn measured_at(at: &str, every_seconds: u32) -> String {
-    format!("{at}, every {every_seconds} s")
+    say!("{at}, every {every_seconds} s", at, every_seconds)
 }
 
 /// When it was measured, if that is too long ago.
 pub fn measured_then(at: &str) -> String {
-    format!("Not up to date: as of {at}")
+    say!("Not up to date: as of {at}", at)
 }
 
 /// The highest value of the last hour.
 pub fn at_most(value: &str) -> String {
-    format!("at most {value} in the last hour")
+    say!("at most {value} in the last hour", value)
 }
 
 /// Sessions of those that there may be.
 pub fn of_at_most(sessions: i64, max: i64) -> String {
-    format!("{} of {}", format::count(sessions), format::count(max))
+    say!("{sessions} of {max}", sessions = format::count(sessions), max = format::count(max))
 }
 
 /// Background jobs that don't do their work.

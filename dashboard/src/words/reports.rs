@@ -4,25 +4,26 @@ use std::collections::BTreeMap;
 
 use clickwire_protocol::report::{Basis, Dimension, Granularity, Metric, Source};
 
+use super::Text;
 use crate::{format, locale, query::Shape};
 
 /// A month of a year.
 pub fn month(year: u32, month: u32) -> String {
     let names = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
+        Text::new("January"),
+        Text::new("February"),
+        Text::new("March"),
+        Text::new("April"),
+        Text::new("May"),
+        Text::new("June"),
+        Text::new("July"),
+        Text::new("August"),
+        Text::new("September"),
+        Text::new("October"),
+        Text::new("November"),
+        Text::new("December"),
     ];
-    let name = names.get((month as usize).wrapping_sub(1)).copied().unwrap_or_default();
+    let name = names.get((month as usize).wrapping_sub(1)).map_or("", |name| name.get());
     format!("{name} {year}")
 }
 
@@ -33,38 +34,42 @@ pub fn statement_of(advertiser: &str, month: &str) -> String {
 
 /// What a statement counts.
 pub fn statement_basis(zone: &str, advertiser_id: &str) -> String {
-    format!(
-        "Billable clicks are the valid ones. Months are those of the time zone {}. Advertiser {advertiser_id}.",
-        zone.replace('_', " ")
+    say!(
+        "Billable clicks are the valid ones. Months are those of the time zone {zone}. Advertiser {advertiser_id}.",
+        zone = zone.replace('_', " "),
+        advertiser_id
     )
 }
 
 /// A month's numbers by campaign.
 pub fn by_campaign_in(month: &str) -> String {
-    format!("{month} by campaign")
+    say!("{month} by campaign", month)
 }
 
 /// What is exported.
 pub fn export_kind(kind: &str) -> &str {
     match kind {
-        "breakdown" => "Numbers by group",
-        "timeseries" => "Numbers over time",
-        "clicks" => super::CLICKS,
+        "breakdown" => say!("Numbers by group"),
+        "timeseries" => say!("Numbers over time"),
+        "clicks" => super::CLICKS.get(),
         other => other,
     }
 }
 
 /// What is exported, by what, in which format.
 pub fn export(kind: &str, parameters: &BTreeMap<String, String>) -> String {
-    let named = |name: &str| {
+    fn named(name: &str) -> &str {
         let known = Dimension::ALL.into_iter().find(|dimension| dimension.as_str() == name);
-        known.map_or_else(|| name.to_owned(), |known| dimension(known).to_lowercase())
-    };
+        match known {
+            Some(known) => dimension(known),
+            None => name,
+        }
+    }
     let group =
         parameters.get("group_by").map(|group| group.split(',').map(named).collect::<Vec<_>>().join(", "));
     let content = match (kind, group) {
-        ("breakdown", Some(group)) => format!("Numbers by {group}"),
-        ("timeseries", Some(group)) => format!("Numbers over time by {group}"),
+        ("breakdown", Some(group)) => say!("Numbers by {group}", group),
+        ("timeseries", Some(group)) => say!("Numbers over time by {group}", group),
         (kind, _) => export_kind(kind).to_owned(),
     };
     format!("{content}, {}", parameters.get("format").map_or("csv", String::as_str).to_uppercase())
@@ -73,22 +78,23 @@ pub fn export(kind: &str, parameters: &BTreeMap<String, String>) -> String {
 /// How often something is made.
 pub fn every(name: &str) -> &str {
     match name {
-        "day" => "Every day",
-        "week" => "Mondays",
+        "day" => say!("Every day"),
+        "week" => say!("Mondays"),
         other => other,
     }
 }
 
 /// When something is made.
 pub fn turns(name: &str, hour: i16, zone: &str) -> String {
-    format!("{} at {hour:02}:00, {}", every(name), zone.replace('_', " "))
+    let time = format!("{hour:02}:00");
+    say!("{day} at {time}, {zone}", day = every(name), time, zone = zone.replace('_', " "))
 }
 
 /// How far a file is.
 pub fn under_way(status: &str) -> String {
     match status {
-        "queued" => "Waiting".to_owned(),
-        "running" => "In progress".to_owned(),
+        "queued" => say!("Waiting").to_owned(),
+        "running" => say!("In progress").to_owned(),
         other => other.to_owned(),
     }
 }
@@ -96,9 +102,9 @@ pub fn under_way(status: &str) -> String {
 /// Whether the receiver of a schedule has a file.
 pub fn delivery(name: &str) -> &str {
     match name {
-        "waiting" => "being sent",
-        "delivered" => "delivered",
-        "given_up" => "given up",
+        "waiting" => say!("being sent"),
+        "delivered" => say!("delivered"),
+        "given_up" => say!("given up"),
         other => other,
     }
 }
@@ -110,82 +116,90 @@ pub fn from_until(start: Option<&str>, end: Option<&str>) -> String {
 
 /// A list that is cut off.
 pub fn only_latest(shown: usize) -> String {
-    format!("The latest {shown} of them.")
+    say!("The latest {shown} of them.", shown)
 }
 
 /// A number.
 pub fn metric(metric: Metric) -> &'static str {
     match metric {
-        Metric::Clicks => super::CLICKS,
-        Metric::Billable => super::BILLABLE,
-        Metric::FraudCount => super::INVALID_CLICKS,
-        Metric::Duplicates => "Duplicates",
-        Metric::Received => "Received",
-        Metric::UniqueUsers => "Unique users",
+        Metric::Clicks => super::CLICKS.get(),
+        Metric::Billable => super::BILLABLE.get(),
+        Metric::FraudCount => super::INVALID_CLICKS.get(),
+        Metric::Duplicates => say!("Duplicates"),
+        Metric::Received => say!("Received"),
+        Metric::UniqueUsers => say!("Unique users"),
     }
 }
 
 /// A number over time.
 pub fn over_time(of: Metric) -> String {
-    format!("{} over time", metric(of))
+    say!("{metric} over time", metric = metric(of))
 }
 
 /// The change of a number.
 pub fn change_in(of: Metric) -> String {
-    format!("{}, change", metric(of))
+    say!("{metric}, change", metric = metric(of))
 }
 
 /// The width of a bucket.
 pub fn granularity(granularity: Granularity) -> &'static str {
     match granularity {
-        Granularity::Minute => "Minutes",
-        Granularity::Hour => "Hours",
-        Granularity::Day => "Days",
-        Granularity::Week => "Weeks",
-        Granularity::Month => "Months",
+        Granularity::Minute => say!("Minutes"),
+        Granularity::Hour => say!("Hours"),
+        Granularity::Day => say!("Days"),
+        Granularity::Week => say!("Weeks"),
+        Granularity::Month => say!("Months"),
     }
 }
 
 /// How numbers are drawn.
 pub fn shape(shape: Shape) -> &'static str {
     match shape {
-        Shape::Lines => "Lines",
-        Shape::Stack => "Stack",
-        Shape::Bars => "Bars",
+        Shape::Lines => say!("Lines"),
+        Shape::Stack => say!("Stack"),
+        Shape::Bars => say!("Bars"),
     }
 }
 
 /// A dimension.
 pub fn dimension(dimension: Dimension) -> &'static str {
     match dimension {
-        Dimension::CampaignId => super::CAMPAIGN,
-        Dimension::AdId => super::AD,
-        Dimension::Country => "Country",
-        Dimension::DeviceType => "Device",
-        Dimension::Os => "Operating system",
-        Dimension::Browser => "Browser",
-        Dimension::HourOfDay => "Hour of the day",
-        Dimension::Weekday => "Weekday",
+        Dimension::CampaignId => super::CAMPAIGN.get(),
+        Dimension::AdId => super::AD.get(),
+        Dimension::Country => say!("Country"),
+        Dimension::DeviceType => say!("Device"),
+        Dimension::Os => say!("Operating system"),
+        Dimension::Browser => say!("Browser"),
+        Dimension::HourOfDay => say!("Hour of the day"),
+        Dimension::Weekday => say!("Weekday"),
     }
 }
 
 /// Something like the values of a dimension.
 pub fn values_hint(dimension: Dimension) -> &'static str {
     match dimension {
-        Dimension::CampaignId | Dimension::AdId => "IDs, separated by commas.",
-        Dimension::Country => "Such as DE, FR.",
-        Dimension::DeviceType => "desktop, mobile, tablet …",
-        Dimension::Os => "Such as Windows 10.",
-        Dimension::Browser => "Such as Firefox.",
+        Dimension::CampaignId | Dimension::AdId => say!("IDs, separated by commas."),
+        Dimension::Country => say!("Such as DE, FR."),
+        Dimension::DeviceType => say!("desktop, mobile, tablet …"),
+        Dimension::Os => say!("Such as Windows 10."),
+        Dimension::Browser => say!("Such as Firefox."),
         Dimension::HourOfDay | Dimension::Weekday => "",
     }
 }
 
 /// A day of the week, 1 to 7.
 pub fn weekday(number: &str) -> String {
-    let names = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-    let name = number.parse::<usize>().ok().and_then(|number| names.get(number.checked_sub(1)?).copied());
-    name.unwrap_or(number).to_owned()
+    match number {
+        "1" => say!("Monday"),
+        "2" => say!("Tuesday"),
+        "3" => say!("Wednesday"),
+        "4" => say!("Thursday"),
+        "5" => say!("Friday"),
+        "6" => say!("Saturday"),
+        "7" => say!("Sunday"),
+        other => other,
+    }
+    .to_owned()
 }
 
 /// A part of a whole, in a title.
@@ -195,35 +209,44 @@ pub fn within(whole: &str, part: &str) -> String {
 
 /// A number of an hour of the week.
 pub fn in_hour(day: &str, hour: usize, number: &str, what: &str) -> String {
-    format!("{day} {hour:02}:00 to {:02}:00: {number} ({what})", hour + 1)
+    let (from, to) = (format!("{hour:02}:00"), format!("{:02}:00", hour + 1));
+    say!("{day} {from} to {to}: {number} ({what})", day, from, to, number, what)
 }
 
 /// What a map of the week shows.
 pub fn by_hour_of_week(of: Metric) -> String {
-    format!("{} by hour of the week", metric(of))
+    say!("{metric} by hour of the week", metric = metric(of))
 }
 
 /// A condition.
 pub fn filter(of: Dimension, is_exclusion: bool, values: &str) -> String {
-    let not = if is_exclusion { "not " } else { "" };
-    format!("{}: {not}{values}", dimension(of))
+    let of = dimension(of);
+    if is_exclusion { say!("{of}: not {values}", of, values) } else { format!("{of}: {values}") }
+}
+
+/// One, or several with a word between them.
+fn all_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(str::to_owned).reduce(|some, last| say!("{some} and {last}", some, last)).unwrap_or_default()
 }
 
 /// What a table is grouped by.
 pub fn by(group: &[Dimension]) -> String {
-    let names: Vec<&str> = group.iter().map(|known| dimension(*known)).collect();
-    format!("Numbers by {}", names.join(" and "))
+    say!("Numbers by {group}", group = all_of(group.iter().map(|known| dimension(*known))))
 }
 
 /// How many groups are told apart.
 pub fn groups(shown: usize, all: usize) -> String {
     let all_text = format::count(all as i64);
     if all == 1 {
-        "1 group".to_owned()
+        say!("1 group").to_owned()
     } else if shown >= all {
-        format!("{all_text} groups")
+        say!("{count} groups", count = all_text)
     } else {
-        format!("{} of {all_text} groups told apart", format::count(shown.saturating_sub(1) as i64))
+        say!(
+            "{shown} of {all} groups told apart",
+            shown = format::count(shown.saturating_sub(1) as i64),
+            all = all_text
+        )
     }
 }
 
@@ -231,7 +254,7 @@ pub fn groups(shown: usize, all: usize) -> String {
 pub fn change(now: i64, before: i64) -> String {
     match (now, before) {
         (0, 0) => "±0.0%".to_owned(),
-        (_, 0) => "new".to_owned(),
+        (_, 0) => say!("new").to_owned(),
         (now, before) => {
             let ratio = (now - before) as f64 / before as f64;
             let sign = if ratio < 0.0 { "−" } else { "+" };
@@ -242,7 +265,7 @@ pub fn change(now: i64, before: i64) -> String {
 
 /// A number in the period before.
 pub fn before(text: &str) -> String {
-    format!("before: {text}")
+    say!("before: {text}", text)
 }
 
 /// A change with the number before.
@@ -252,7 +275,7 @@ pub fn against(now: i64, was: i64) -> String {
 
 /// How far numbers are final.
 pub fn complete_to(at: &str) -> String {
-    format!("Final to {at}")
+    say!("Final to {at}", at)
 }
 
 /// The range of a report.
@@ -264,22 +287,18 @@ pub fn basis_range(basis: &Basis) -> String {
 
 /// The range of a report and where its numbers are from.
 pub fn basis(basis: &Basis) -> String {
-    let sources: Vec<&str> = basis
-        .sources
-        .iter()
-        .map(|source| match source {
-            Source::Days => "days",
-            Source::Hours => "hours",
-            Source::Minutes => "minutes",
-            Source::Ledger => "single clicks",
-        })
-        .collect();
-    format!("{}. Added up from {}.", basis_range(basis), sources.join(" and "))
+    let sources = basis.sources.iter().map(|source| match source {
+        Source::Days => say!("days"),
+        Source::Hours => say!("hours"),
+        Source::Minutes => say!("minutes"),
+        Source::Ledger => say!("single clicks"),
+    });
+    say!("{range}. Added up from {sources}.", range = basis_range(basis), sources = all_of(sources))
 }
 
 /// What a chart shows, for who can't see it.
 pub fn chart_label(buckets: usize, lines: &[&str]) -> String {
-    format!("Chart of {buckets} points in time: {}. Arrow keys read it.", lines.join(", "))
+    say!("Chart of {buckets} points in time: {lines}. Arrow keys read it.", buckets, lines = lines.join(", "))
 }
 
 #[cfg(test)]
@@ -304,7 +323,7 @@ mod tests {
         let parameters = |group: &str| [("group_by".to_owned(), group.to_owned())].into();
         assert_eq!(
             export("breakdown", &parameters("campaign_id,country")),
-            "Numbers by campaign, country, CSV"
+            "Numbers by Campaign, Country, CSV"
         );
         assert_eq!(export("timeseries", &parameters("shoe_size")), "Numbers over time by shoe_size, CSV");
         let clicks = [("format".to_owned(), "ndjson".to_owned())].into();

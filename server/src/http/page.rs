@@ -112,6 +112,7 @@ fn content_type(name: &str) -> Option<&'static str> {
         "wasm" => Some("application/wasm"),
         "png" => Some("image/png"),
         "webmanifest" => Some("application/manifest+json"),
+        "json" => Some("application/json"),
         _ => None,
     }
 }
@@ -235,6 +236,7 @@ mod tests {
         let script = get("app-0123.js", &[]);
         assert_eq!(script.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
         assert_eq!(script.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+        assert_eq!(content_type("words-de-0123.json"), Some("application/json"), "a language's words");
     }
 
     #[tokio::test]

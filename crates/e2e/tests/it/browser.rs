@@ -35,6 +35,7 @@ mod axe;
 mod dead_letters;
 mod files;
 mod flows;
+mod german;
 mod incidents;
 mod memory;
 mod own;
@@ -381,7 +382,7 @@ async fn signs_in_and_out(mut stack: Stack) -> Result<()> {
     }
     fill("not her password").await?;
     let problem = browser.client.wait().for_element(Locator::Css("[role=alert]")).await?;
-    assert_eq!(problem.text().await?, "That name and password don't belong together.");
+    assert_eq!(problem.text().await?, "That name and password don’t belong together.");
     browser.screenshot("sign-in-refused.png", 390, 844, "dark").await?;
     fill(&password).await?;
     browser.becomes("live", Duration::from_secs(20)).await?;

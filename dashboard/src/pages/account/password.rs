@@ -55,11 +55,11 @@ fn Form(props: &FormProps) -> Html {
     html! {
         <form class="form" {onsubmit}>
             <Field id="password-now" kind="password" autocomplete="current-password" label={words::PASSWORD_NOW} value={now} oninput={onnow} required=true
-                error={is_wrong.then(|| words::PASSWORD_WRONG.to_owned()).or_else(|| wrong(&mutation, "password"))} />
+                error={is_wrong.then(|| words::PASSWORD_WRONG.to_string()).or_else(|| wrong(&mutation, "password"))} />
             <Field id="password-new" kind="password" autocomplete="new-password" label={words::PASSWORD_NEW} value={new} oninput={onnew} required=true
                 hint={words::PASSWORD_NEW_HINT} error={wrong(&mutation, "new_password")} />
             <Field id="password-again" kind="password" autocomplete="new-password" label={words::PASSWORD_AGAIN} value={again} oninput={onagain} required=true
-                error={differs.then(|| words::PASSWORD_DIFFERS.to_owned())} />
+                error={differs.then(|| words::PASSWORD_DIFFERS.to_string())} />
             if !is_wrong {
                 { beside(&mutation, &["password", "new_password"]) }
             }

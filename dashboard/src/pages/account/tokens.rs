@@ -78,7 +78,7 @@ pub(super) fn Tokens(props: &Props) -> Html {
                 html! { zone.stamp(&token.expires_at) },
                 html! {
                     if token.revoked_at.is_none() {
-                        <button type="button" class="link" data-key="revoke" aria-label={words::of_key(words::REVOKE_MORE, &token.name)} {onclick}>{ words::REVOKE_MORE }</button>
+                        <button type="button" class="link" data-key="revoke" aria-label={words::of_key(words::REVOKE_MORE.get(), &token.name)} {onclick}>{ words::REVOKE_MORE }</button>
                     }
                 },
             ]

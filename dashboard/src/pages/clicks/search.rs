@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Names in an address, in the API, and what they are called.
-const FIELDS: [(&str, &str, &str); 10] = [
+const FIELDS: [(&str, &str, words::Text); 10] = [
     ("id", "click_id", words::CLICK_ID),
     ("campaign", "campaign_id", words::CAMPAIGN),
     ("ad", "ad_id", words::AD),
@@ -145,7 +145,7 @@ pub(super) fn Filters(props: &Props) -> Html {
         html! { <Select id={format!("click-{name}")} {label} {options} {value} onchoose={choose(at)} /> }
     };
     let verdicts = Disposition::ALL.map(|known| (known.as_str(), words::verdict(known.as_str())));
-    let invalid = ("givt,sivt", words::INVALID_BOTH);
+    let invalid = ("givt,sivt", words::INVALID_BOTH.get());
     let rules = Rule::ALL.map(|known| (known.as_str(), words::rule(known.as_str())));
     html! {
         <form class="toolbar search" {onsubmit} role="search">

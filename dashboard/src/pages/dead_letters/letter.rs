@@ -88,7 +88,7 @@ pub(super) fn Letter(props: &Props) -> Html {
     }
 }
 
-fn line(label: &str, value: Html) -> Html {
+fn line(label: words::Text, value: Html) -> Html {
     html! { <><dt>{ label }</dt><dd>{ value }</dd></> }
 }
 
@@ -227,7 +227,7 @@ fn Form(props: &FormProps) -> Html {
                     <p class="notice" role="status">{ if is_admin { words::names_advertiser(named) } else { words::only_an_administrator(named) } }</p>
                 }
                 <Field id="letter-reason" label={words::REASON} value={reason} oninput={onreason} required={named.is_some() && is_admin}
-                    hint={if named.is_none() { words::REPLAY_REASON_HINT } else { "" }} error={wrong(&mutation, "reason")} />
+                    hint={if named.is_none() { words::REPLAY_REASON_HINT.get() } else { "" }} error={wrong(&mutation, "reason")} />
                 { match &mutation.failure {
                     Some(Failure::Refused { reason: Some(reason), .. }) => html! { <p class="problem" role="alert">{ words::not_replayable(reason) }</p> },
                     _ => beside(&mutation, &["reason"]),
@@ -343,14 +343,14 @@ mod tests {
             form.contains("\n  &quot;advertiser_id&quot;: ") || form.contains("\n  \"advertiser_id\": "),
             "{form}"
         );
-        assert!(form.contains(words::REPLAY) && !form.contains(words::REPLAY_EDITED), "{form}");
+        assert!(form.contains(words::REPLAY.get()) && !form.contains(words::REPLAY_EDITED.get()), "{form}");
         assert!(!form.contains("disabled"), "{form}");
     }
 
     #[tokio::test]
     async fn bytes_are_shown_and_only_a_message_in_their_place_goes_back() {
         let form = form(Role::Admin, None).await;
-        assert!(form.contains("/wA=") && form.contains(words::MESSAGE_INSTEAD), "{form}");
+        assert!(form.contains("/wA=") && form.contains(words::MESSAGE_INSTEAD.get()), "{form}");
         assert!(form.contains("disabled"), "{form}");
     }
 

@@ -177,7 +177,7 @@ impl Happened {
     /// The list, for who reads no marks, and for print.
     pub(super) fn list(&self, view: &View) -> Html {
         if self.entries.is_empty() {
-            return html! { <p class="soft happened">{ words::NOTHING_HAPPENED }</p> };
+            return html! { <p class="soft happened">{ words::NOTHING_HAPPENED.get() }</p> };
         }
         html! {
             <details class="happened" data-testid="annotations">
@@ -194,7 +194,7 @@ impl Happened {
                         </li>
                     }) }
                     if self.has_more {
-                        <li class="soft">{ words::HAPPENED_MORE }</li>
+                        <li class="soft">{ words::HAPPENED_MORE.get() }</li>
                     }
                 </ul>
             </details>
@@ -349,7 +349,7 @@ pub(super) mod tests {
             "Spike of a campaign · Spring",
             "version 2, decides",
             "12 clicks",
-            words::HAPPENED_MORE,
+            words::HAPPENED_MORE.get(),
             "/incidents/00000000-0000-0000-0000-000000000007?a=adv_001",
         ] {
             assert!(told.contains(expected), "{expected}: {told}");
@@ -357,6 +357,6 @@ pub(super) mod tests {
         let told = list(happened(Role::Advertiser, "a=adv_001")).await;
         assert!(!told.contains("href") && told.contains("Clicks wait"), "{told}");
         assert!(list(happened(Role::Admin, "")).await.contains("adv_001 · Spring"), "of all: whose");
-        assert!(list(Happened::default()).await.contains(words::NOTHING_HAPPENED));
+        assert!(list(Happened::default()).await.contains(words::NOTHING_HAPPENED.get()));
     }
 }

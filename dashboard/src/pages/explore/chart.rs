@@ -273,8 +273,8 @@ fn readout(chart: &Drawn, at: usize, count: usize, is_stacked: bool, happened: O
     let side = if at * 2 < count { "right" } else { "left" };
     let when = bucket.at.get(..16).unwrap_or_default().replace('T', " ");
     let state = match (bucket.is_partial, bucket.is_provisional) {
-        (_, true) => words::STILL_CHANGES,
-        (true, false) => words::PARTIAL,
+        (_, true) => words::STILL_CHANGES.get(),
+        (true, false) => words::PARTIAL.get(),
         (false, false) => "",
     };
     let number = |value: Option<i64>| value.map_or_else(|| "–".to_owned(), format::count);
@@ -330,7 +330,10 @@ mod tests {
             let props = Props { chart: Rc::new(chart()), shape, happened, onzoom: Callback::noop() };
             let drawn = render::<Chart>(props).await;
             assert!(drawn.contains(r#"class="mark""#) && drawn.contains(">2</span>"), "{drawn}");
-            assert!(drawn.contains(words::STILL_CHANGES) && drawn.contains("open"), "{shape:?}: {drawn}");
+            assert!(
+                drawn.contains(words::STILL_CHANGES.get()) && drawn.contains("open"),
+                "{shape:?}: {drawn}"
+            );
             assert!(drawn.contains(r#"data-buckets="3""#), "{drawn}");
             // Lines of parts stand beside no line of the whole.
             assert_eq!(drawn.contains("before-line"), shape != Shape::Lines, "{drawn}");

@@ -137,10 +137,10 @@ impl Picture {
         let mut legend: Vec<(Option<usize>, &str, &str)> =
             chart.lines.iter().rev().map(|line| (Some(line.slot), "", line.name.as_str())).collect();
         if chart.drawn_before(is_stacked).is_some() {
-            legend.push((None, "1.5 4", words::BEFORE_TOTAL));
+            legend.push((None, "1.5 4", words::BEFORE_TOTAL.get()));
         }
         if chart.buckets.iter().any(|bucket| bucket.is_provisional) {
-            legend.push((None, "4 4", words::STILL_CHANGES));
+            legend.push((None, "4 4", words::STILL_CHANGES.get()));
         }
         legend
     }
@@ -312,14 +312,14 @@ mod tests {
                 ">DE</text>",
                 ">FR</text>",
                 ">10:00</text>",
-                words::STILL_CHANGES,
+                words::STILL_CHANGES.get(),
                 r#"fill="white""#,
                 "Clicks wait",
                 ">2</text>",
             ] {
                 assert!(svg.contains(expected), "{shape:?}: {expected}: {svg}");
             }
-            assert_eq!(svg.contains(words::BEFORE_TOTAL), shape != Shape::Lines, "{shape:?}: {svg}");
+            assert_eq!(svg.contains(words::BEFORE_TOTAL.get()), shape != Shape::Lines, "{shape:?}: {svg}");
             assert!(svg.contains(&format!("rgb({OTHER}, 0, 0)")), "{svg}");
         }
     }

@@ -43,7 +43,7 @@ impl Names {
             Dimension::CampaignId => self.0.get(value).cloned().unwrap_or_else(|| value.to_owned()),
             Dimension::Weekday => words::weekday(value),
             Dimension::HourOfDay => format!("{value:0>2}:00"),
-            Dimension::Country if value == "ZZ" => words::UNKNOWN.to_owned(),
+            Dimension::Country if value == "ZZ" => words::UNKNOWN.to_string(),
             Dimension::Country => locale::country(value),
             Dimension::AdId | Dimension::DeviceType | Dimension::Os | Dimension::Browser => value.to_owned(),
         }
@@ -225,7 +225,7 @@ mod tests {
             ">c2<",
             "1,250",
             "+1150.0%",
-            words::OTHERS,
+            words::OTHERS.get(),
             "<tfoot>",
             "5.0%",
             "f=campaign:c1",

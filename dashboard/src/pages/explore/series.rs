@@ -80,7 +80,7 @@ impl Chart {
         let lines = lines.map(|(((group, key), values), slot)| {
             let name = match (&key, by) {
                 (Some(key), Some(by)) => names.of(by, key),
-                _ if group.other => words::OTHERS.to_owned(),
+                _ if group.other => words::OTHERS.to_string(),
                 _ => words::metric(metric).to_owned(),
             };
             Line { name, slot, values }
@@ -268,7 +268,7 @@ pub(super) mod tests {
             [
                 ("DE", vec![Some(10); 3]),
                 ("FR", vec![Some(10), Some(11), Some(12)]),
-                (words::OTHERS, vec![Some(1); 3])
+                (words::OTHERS.get(), vec![Some(1); 3])
             ]
         );
         assert_eq!(chart.lines[2].slot, OTHER);

@@ -155,7 +155,8 @@ fn Sample(props: &SampleProps) -> Html {
             let click = rows[index].clone();
             let is_convicted = is_convicted(&click);
             let tone = if is_convicted { Tone::Critical } else { Tone::Neutral };
-            let verdict = if click.released { words::RELEASED.to_owned() } else { click.disposition.clone() };
+            let verdict =
+                if click.released { words::RELEASED.to_string() } else { click.disposition.clone() };
             let evidence = click.evidence.clone().unwrap_or_default().join(", ");
             let (releases, chosen) = (releases.clone(), click.clone());
             let onclick = Callback::from(move |_: MouseEvent| releases.set(Some(chosen.clone())));

@@ -59,7 +59,7 @@ pub(super) fn Handling(props: &Props) -> Html {
     let me = access.session.as_ref().map(|session| session.name.clone()).unwrap_or_default();
     let is_open = alert.resolved_at.is_none();
     let is_mine = alert.assigned_to.as_ref() == Some(&me);
-    let send = |method: Method, what: &str, said: &'static str| {
+    let send = |method: Method, what: &str, said: words::Text| {
         let (mutation, url) = (mutation.clone(), order(id, what));
         let then = done(&toast, said, &props.onchanged);
         Callback::from(move |_: MouseEvent| mutation.send(Request::bare(method, &url), then.clone()))
@@ -258,9 +258,9 @@ mod tests {
         for expected in
             [words::ACKNOWLEDGE, words::TAKE, words::SILENCE_MORE, words::RESOLVE_MORE, words::NOBODY]
         {
-            assert!(open.contains(expected), "{expected}: {open}");
+            assert!(open.contains(&*expected), "{expected}: {open}");
         }
-        assert!(!open.contains(words::LIFT), "{open}");
+        assert!(!open.contains(words::LIFT.get()), "{open}");
         let over = Alert { resolved_at: Some("2026-11-28T12:00:00Z".into()), ..alert(1, Severity::Warning) };
         let over = handling(over).await;
         assert!(!over.contains("<button") && !over.contains("<select"), "{over}");
@@ -270,7 +270,7 @@ mod tests {
     async fn convictions_are_confirmed_where_there_are_some() {
         for kind in clickwire_protocol::alerts::Kind::ALL {
             let open = handling(Alert { kind, ..alert(1, Severity::Warning) }).await;
-            assert_eq!(open.contains(words::CONFIRM_MORE), kind.is_about_convictions(), "{kind:?}: {open}");
+            assert_eq!(open.contains(words::CONFIRM_MORE.get()), kind.is_about_convictions(), "{kind:?}: {open}");
         }
     }
 
@@ -287,7 +287,7 @@ mod tests {
         for expected in ["anna@x.example, 2026-11-28 10:00:00", "the &lt;shop&gt; is told"] {
             assert!(notes.contains(expected), "{expected}: {notes}");
         }
-        assert!(render::<Notes>(props(Some(Vec::new()))).await.contains(words::NO_NOTES));
-        assert!(!render::<Notes>(props(None)).await.contains(words::NO_NOTES), "not known is not none");
+        assert!(render::<Notes>(props(Some(Vec::new()))).await.contains(words::NO_NOTES.get()));
+        assert!(!render::<Notes>(props(None)).await.contains(words::NO_NOTES.get()), "not known is not none");
     }
 }

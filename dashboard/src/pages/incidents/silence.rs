@@ -86,7 +86,7 @@ pub(super) fn Silencing(props: &Props) -> Html {
         })
     };
     let options = LENGTHS.map(|minutes| (minutes.to_string().into(), words::silence_for(minutes).into()));
-    let error = wrong(&mutation, "until").or_else(|| end.is_none().then(|| words::NO_TIME.to_owned()));
+    let error = wrong(&mutation, "until").or_else(|| end.is_none().then(|| words::NO_TIME.to_string()));
     html! {
         <Confirm title={words::SILENCE_TITLE} text={words::SILENCE_WHY} action={words::SILENCE} {onconfirm} onclose={props.onclose.clone()} is_busy={mutation.is_busy}>
             <Segments label={words::SILENCE_FOR} options={options.to_vec()} value={(*length).clone()} onchoose={onlength} />

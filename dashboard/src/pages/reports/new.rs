@@ -80,14 +80,14 @@ pub(super) fn New(props: &Props) -> Html {
         on_submit(move || mutation.send(Request::with(Method::Post, SCHEDULES, &body), then.clone()))
     };
     let option = |key: &str, text: &str| (AttrValue::from(key.to_owned()), AttrValue::from(text.to_owned()));
-    let mut advertisers = vec![option("", words::ALL_ADVERTISERS)];
+    let mut advertisers = vec![option("", words::ALL_ADVERTISERS.get())];
     let known = access.advertisers.iter().flatten();
     advertisers.extend(known.map(|known| option(&known.advertiser_id, &known.name)));
     let kinds = ["breakdown", "timeseries", "clicks"].map(|kind| option(kind, words::export_kind(kind)));
     let mut groups: Vec<_> =
         Dimension::ALL.map(|known| option(known.as_str(), words::dimension(known))).to_vec();
     if *kind == "timeseries" {
-        groups.insert(0, option("", words::NO_SECOND));
+        groups.insert(0, option("", words::NO_SECOND.get()));
     }
     let widths = Granularity::ALL.map(|width| option(width.as_str(), words::granularity(width)));
     let turns = ["day", "week"].map(|every| option(every, words::every(every)));

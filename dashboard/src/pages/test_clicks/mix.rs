@@ -6,7 +6,7 @@ use uuid::Builder;
 use crate::words;
 
 /// Kinds of devices, and what they are called; the first is all of them.
-pub(super) const DEVICES: [(&str, &str); 4] = [
+pub(super) const DEVICES: [(&str, words::Text); 4] = [
     ("", words::ALL_DEVICES),
     ("mobile", words::MOBILE),
     ("desktop", words::DESKTOP),
@@ -57,7 +57,7 @@ pub(super) fn countries(text: &str) -> Result<Vec<String>, String> {
         super::super::listed(text).iter().map(|code| code.to_ascii_uppercase()).collect();
     let is_code = |code: &String| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
     if codes.is_empty() || !codes.iter().all(is_code) {
-        return Err(words::EXPECTED_COUNTRIES.to_owned());
+        return Err(words::EXPECTED_COUNTRIES.to_string());
     }
     Ok(codes)
 }

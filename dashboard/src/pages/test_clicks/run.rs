@@ -56,7 +56,7 @@ impl State {
     }
 
     /// For people.
-    pub(super) fn said(&self) -> &'static str {
+    pub(super) fn said(&self) -> words::Text {
         match self {
             Self::Sending => words::SENDING,
             Self::Counting => words::COUNTING,

@@ -57,7 +57,7 @@ async fn a_schedule_is_made_makes_a_file_and_is_deleted() -> Result<()> {
         browser.client.find(Locator::Css("[data-key=fetch]")).await.ok().map(drop)
     })
     .await?;
-    browser.sees("Numbers by campaign, NDJSON").await?;
+    browser.sees("Numbers by Campaign, NDJSON").await?;
     browser
         .looks(&[
             ("reports-full.png", 1440, 900, "light"),

@@ -172,7 +172,7 @@ async fn an_account_is_made_and_lets_its_owner_in_until_it_is_disabled() -> Resu
     other.client.refresh().await?;
     other.client.wait().for_element(Locator::Css("#login")).await?;
     sign_in().await?;
-    other.sees("don't belong together").await
+    other.sees("don’t belong together").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

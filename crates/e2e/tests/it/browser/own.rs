@@ -55,7 +55,7 @@ async fn a_new_password_lets_in_and_the_old_one_does_not() -> Result<()> {
 
     let other = Browser::start().await?;
     sign_in(&other, &stack, "/account", &old).await?;
-    other.sees("don't belong together").await?;
+    other.sees("don’t belong together").await?;
     sign_in(&other, &stack, "/account", NEW).await?;
     other.sees("Current password").await?;
     // Sessions end together.
