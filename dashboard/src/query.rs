@@ -92,7 +92,8 @@ pub struct Query {
 }
 
 /// Dimensions by their short names.
-const DIMENSIONS: [(Dimension, &str); 8] = [
+const DIMENSIONS: [(Dimension, &str); 9] = [
+    (Dimension::AdvertiserId, "advertiser"),
     (Dimension::CampaignId, "campaign"),
     (Dimension::AdId, "ad"),
     (Dimension::Country, "country"),

@@ -158,6 +158,7 @@ pub fn shape(shape: Shape) -> &'static str {
 /// A dimension.
 pub fn dimension(dimension: Dimension) -> &'static str {
     match dimension {
+        Dimension::AdvertiserId => super::ADVERTISER,
         Dimension::CampaignId => super::CAMPAIGN,
         Dimension::AdId => super::AD,
         Dimension::Country => "Country",
@@ -172,7 +173,7 @@ pub fn dimension(dimension: Dimension) -> &'static str {
 /// Something like the values of a dimension.
 pub fn values_hint(dimension: Dimension) -> &'static str {
     match dimension {
-        Dimension::CampaignId | Dimension::AdId => "IDs, separated by commas.",
+        Dimension::AdvertiserId | Dimension::CampaignId | Dimension::AdId => "IDs, separated by commas.",
         Dimension::Country => "Such as DE, FR.",
         Dimension::DeviceType => "desktop, mobile, tablet …",
         Dimension::Os => "Such as Windows 10.",

@@ -15,7 +15,7 @@ const LINES: usize = 5;
 const ROWS: usize = 1_000;
 
 /// Where a row leads on to.
-const DRILL: [Dimension; 6] = Dimension::COLUMNS;
+const DRILL: [Dimension; 6] = Dimension::FILTERS;
 
 /// A question of the page.
 #[derive(Clone, Debug, PartialEq)]
