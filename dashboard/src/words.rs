@@ -1,5 +1,5 @@
 //! What people read, in one place: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`] and [`reports`]; what operators do in [`operations`] and [`pipeline`]. A translation is another set of these files.
+//! [`clicks`] and [`reports`]; what operators do in [`operations`], [`pipeline`] and [`deployment`]. A translation is another set of these files.
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -9,12 +9,14 @@ macro_rules! texts {
 }
 
 mod clicks;
+mod deployment;
 mod operations;
 mod phrases;
 mod pipeline;
 mod reports;
 
 pub use clicks::*;
+pub use deployment::*;
 pub use operations::*;
 pub use phrases::*;
 pub use pipeline::*;

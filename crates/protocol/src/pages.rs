@@ -13,12 +13,13 @@ pub enum Bundle {
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 19] = [
+pub const ADDRESSES: [(&str, Bundle); 20] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/clicks", Bundle::Staff),
     ("/statement", Bundle::Staff),
     ("/reports", Bundle::Staff),
+    ("/deployment", Bundle::Staff),
     ("/incidents", Bundle::Staff),
     ("/incidents/{id}", Bundle::Staff),
     ("/pipeline", Bundle::Staff),

@@ -4,12 +4,12 @@
 //! each is the same report with one more condition.
 
 pub(super) mod answers;
-mod chart;
+pub(super) mod chart;
 mod filters;
 mod heat;
-mod question;
-mod rows;
-mod series;
+pub(super) mod question;
+pub(super) mod rows;
+pub(super) mod series;
 
 use std::rc::Rc;
 

@@ -30,11 +30,11 @@ const METRICS: [Metric; 5] =
 
 /// Names by ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names {
+pub(in crate::pages) struct Names {
     /// Of the advertiser's campaigns.
-    pub(super) campaigns: BTreeMap<String, String>,
+    pub(in crate::pages) campaigns: BTreeMap<String, String>,
     /// Of the advertisers that the viewer may see.
-    pub(super) advertisers: BTreeMap<String, String>,
+    pub(in crate::pages) advertisers: BTreeMap<String, String>,
 }
 
 impl Names {

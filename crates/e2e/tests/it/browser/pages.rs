@@ -43,6 +43,7 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
         (
             Stack::viewer_token("adv_001"),
             vec![
+                "/deployment",
                 "/incidents",
                 "/dead-letters",
                 "/pipeline",
