@@ -12,7 +12,7 @@ use crate::{
         account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
         campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters, deployment::Deployment,
         explore::Explore, incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports,
-        setup::Setup, statement::Statement, test_clicks::TestClicks, welcome::Welcome,
+        setup::Setup, statement::Statement, test_clicks::TestClicks, wall::Wall, welcome::Welcome,
     },
     route::Route,
 };
@@ -58,6 +58,7 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
         Route::Statement => Some(html! { <Statement {view} /> }),
         Route::Reports => Some(html! { <Reports {view} /> }),
         Route::Deployment => Some(html! { <Deployment {view} /> }),
+        Route::Wall => Some(html! { <Wall {view} /> }),
         Route::Incidents(id) => Some(html! { <Incidents {view} {id} /> }),
         Route::DeadLetters(sequence) => Some(html! { <DeadLetters {view} {sequence} /> }),
         Route::Pipeline => Some(html! { <Pipeline {view} /> }),

@@ -121,6 +121,11 @@ fn Inside(props: &KnownProps) -> Html {
         Callback::from(move |()| onleave.emit((credential.clone(), false)))
     };
     let view = View::new(&router.place, access);
+    let given = Given { view: &view, access, colours: *colours, ontheme: &ontheme, onleave: &props.onleave };
+    let content = page(props.pages, &given);
+    if view.place.route.is_some_and(|route| route.is_alone() && route.is_open_to(access.role())) {
+        return html! { <ContextProvider<Open> context={open}><div id="content" tabindex="-1">{ content }</div></ContextProvider<Open>> };
+    }
     html! {
         <ContextProvider<Open> context={open.clone()}>
             <a class="skip" href="#content">{ words::SKIP }</a>
@@ -128,7 +133,7 @@ fn Inside(props: &KnownProps) -> Html {
                 <rail::Rail place={router.place.clone()} role={access.role()} />
                 <bar::Bar view={view.clone()} access={access.clone()} bell={sees_incidents.then(|| open.clone())}
                     colours={*colours} ontheme={ontheme.clone()} {onsignout} />
-                <div id="content" class="content" tabindex="-1">{ page(props.pages, &Given { view: &view, access, colours: *colours, ontheme: &ontheme, onleave: &props.onleave }) }</div>
+                <div id="content" class="content" tabindex="-1">{ content }</div>
             </div>
         </ContextProvider<Open>>
     }

@@ -26,6 +26,7 @@ pub mod setup;
 mod shown_once;
 pub mod statement;
 pub mod test_clicks;
+pub mod wall;
 pub mod welcome;
 
 /// A page with its title, and what can be done on it.

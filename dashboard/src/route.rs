@@ -20,6 +20,8 @@ pub enum Route {
     Reports,
     /// All advertisers together.
     Deployment,
+    /// All advertisers, on a screen that is read from afar.
+    Wall,
     /// Incidents, and the one that is looked at.
     Incidents(Option<Uuid>),
     /// The way of a click, stage by stage.
@@ -73,7 +75,7 @@ impl Section {
 
 impl Route {
     /// Pages that something else than the rail leads to.
-    pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
+    pub const BESIDE: [Self; 3] = [Self::Wall, Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
     pub const RAIL: [Self; 16] = [
@@ -116,6 +118,7 @@ impl Route {
                 "statement" => Some(Self::Statement),
                 "reports" => Some(Self::Reports),
                 "deployment" => Some(Self::Deployment),
+                "wall" => Some(Self::Wall),
                 "incidents" => Some(Self::Incidents(None)),
                 "pipeline" => Some(Self::Pipeline),
                 "dead-letters" => Some(Self::DeadLetters(None)),
@@ -152,6 +155,7 @@ impl Route {
             Self::Statement => "/statement",
             Self::Reports => "/reports",
             Self::Deployment => "/deployment",
+            Self::Wall => "/wall",
             Self::Incidents(_) => "/incidents",
             Self::Pipeline => "/pipeline",
             Self::DeadLetters(_) => "/dead-letters",
@@ -176,6 +180,7 @@ impl Route {
             Self::Statement => words::STATEMENT,
             Self::Reports => words::REPORTS,
             Self::Deployment => words::ALL_ADVERTISERS,
+            Self::Wall => words::WALL,
             Self::Incidents(_) => words::INCIDENTS,
             Self::Pipeline => words::PIPELINE,
             Self::DeadLetters(_) => words::DEAD_LETTERS,
@@ -197,7 +202,7 @@ impl Route {
             Self::Overview | Self::Explore | Self::Clicks | Self::Statement | Self::Reports => {
                 Section::Clicks
             }
-            Self::Deployment | Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) => {
+            Self::Deployment | Self::Wall | Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) => {
                 Section::Operations
             }
             Self::Setup
@@ -222,6 +227,7 @@ impl Route {
             | Self::Reports
             | Self::Account => true,
             Self::Deployment
+            | Self::Wall
             | Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
@@ -242,6 +248,7 @@ impl Route {
             | Self::Statement
             | Self::Reports
             | Self::Deployment
+            | Self::Wall
             | Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
@@ -264,6 +271,11 @@ impl Route {
             Section::Operations => !matches!(self, Self::Incidents(_)),
             Section::Administration => true,
         }
+    }
+
+    /// Whether it has the whole screen, without rail and bar.
+    pub fn is_alone(self) -> bool {
+        self == Self::Wall
     }
 
     /// Whether it is about any range of time.

@@ -29,7 +29,7 @@ use crate::{
     kit::{Empty, Loaded, Problem},
     query::{Query, Range, Shape},
     route::Route,
-    router::{Place, use_router},
+    router::{Link, Place, use_router},
     words,
 };
 
@@ -119,8 +119,9 @@ pub fn Deployment(props: &Props) -> Html {
                 view={view.clone()} />
         }
     };
+    let actions = html! { <Link class="quiet" to={Place::new(Route::Wall, view.place.query.carried())}>{ words::WALL_OPEN }</Link> };
     html! {
-        <Sheet title={words::ALL_ADVERTISERS}>
+        <Sheet title={words::ALL_ADVERTISERS} {actions}>
             if let Some(failure) = failure {
                 <Problem {failure} {onretry} />
             }

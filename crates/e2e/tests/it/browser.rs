@@ -41,6 +41,7 @@ mod pipeline;
 mod single;
 mod statement;
 mod test_clicks;
+mod wall;
 
 /// A headless Chromium with a profile of its own; both end with this.
 struct Browser {
