@@ -10,9 +10,9 @@ use crate::{
     frame::View,
     pages::{
         account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
-        campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters, explore::Explore,
-        incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports, setup::Setup,
-        statement::Statement, test_clicks::TestClicks, welcome::Welcome,
+        campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters, deployment::Deployment,
+        explore::Explore, incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports,
+        setup::Setup, statement::Statement, test_clicks::TestClicks, wall::Wall, welcome::Welcome,
     },
     route::Route,
 };
@@ -57,6 +57,8 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
         Route::Clicks => Some(html! { <Clicks {view} /> }),
         Route::Statement => Some(html! { <Statement {view} /> }),
         Route::Reports => Some(html! { <Reports {view} /> }),
+        Route::Deployment => Some(html! { <Deployment {view} /> }),
+        Route::Wall => Some(html! { <Wall {view} /> }),
         Route::Incidents(id) => Some(html! { <Incidents {view} {id} /> }),
         Route::DeadLetters(sequence) => Some(html! { <DeadLetters {view} {sequence} /> }),
         Route::Pipeline => Some(html! { <Pipeline {view} /> }),

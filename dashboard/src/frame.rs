@@ -127,6 +127,11 @@ fn Inside(props: &KnownProps) -> Html {
         Callback::from(move |()| onleave.emit((credential.clone(), false)))
     };
     let view = View::new(&router.place, access);
+    let given = Given { view: &view, access, colours: *colours, ontheme: &ontheme, onleave: &props.onleave };
+    let content = page(props.pages, &given);
+    if view.place.route.is_some_and(|route| route.is_alone() && route.is_open_to(access.role())) {
+        return html! { <ContextProvider<Open> context={open}><div id="content" tabindex="-1">{ content }</div></ContextProvider<Open>> };
+    }
     html! {
         <ContextProvider<Open> context={open.clone()}>
             <a class="skip" href="#content">{ words::SKIP }</a>
@@ -138,7 +143,7 @@ fn Inside(props: &KnownProps) -> Html {
                     if let Some(at_ms) = props.kept_at {
                         <p class="kept" role="status" data-testid="kept">{ words::kept_at(at_ms) }</p>
                     }
-                    { page(props.pages, &Given { view: &view, access, colours: *colours, ontheme: &ontheme, onleave: &props.onleave }) }
+                    { content }
                 </div>
             </div>
         </ContextProvider<Open>>

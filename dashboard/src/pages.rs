@@ -9,9 +9,11 @@ pub mod accounts;
 pub mod ads;
 pub mod advertisers;
 pub mod audit;
+mod campaign_names;
 pub mod campaigns;
 pub mod clicks;
 pub mod dead_letters;
+pub mod deployment;
 pub mod explore;
 mod export;
 pub mod incidents;
@@ -24,6 +26,7 @@ pub mod setup;
 mod shown_once;
 pub mod statement;
 pub mod test_clicks;
+pub mod wall;
 pub mod welcome;
 
 /// A page with its title, and what can be done on it.

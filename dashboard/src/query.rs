@@ -13,6 +13,8 @@ use clickwire_protocol::{
     report::{Compare, Dimension, Granularity, Metric},
 };
 
+use crate::theme::Theme;
+
 pub use range::{LocalTime, Range};
 pub use text::{decode, encode};
 
@@ -91,13 +93,16 @@ pub struct Query {
     pub part: Option<String>,
     /// What is looked for.
     pub search: String,
+    /// Colours of a page that has its own; `None`: as the page has them.
+    pub colours: Option<Theme>,
 }
 
 /// What says in an address that something is not shown.
 const HIDDEN: &str = "off";
 
 /// Dimensions by their short names.
-const DIMENSIONS: [(Dimension, &str); 8] = [
+const DIMENSIONS: [(Dimension, &str); 9] = [
+    (Dimension::AdvertiserId, "advertiser"),
     (Dimension::CampaignId, "campaign"),
     (Dimension::AdId, "ad"),
     (Dimension::Country, "country"),
@@ -107,6 +112,9 @@ const DIMENSIONS: [(Dimension, &str); 8] = [
     (Dimension::HourOfDay, "hour"),
     (Dimension::Weekday, "weekday"),
 ];
+
+/// Choices of colours by name.
+const THEMES: [(Theme, &str); 3] = [(Theme::Auto, "auto"), (Theme::Light, "light"), (Theme::Dark, "dark")];
 
 /// A dimension's short name.
 pub fn short(dimension: Dimension) -> &'static str {
@@ -167,6 +175,9 @@ impl Query {
             "e" => self.hides_happened = value == HIDDEN,
             "p" => self.part = Some(value).filter(|part| !part.is_empty()),
             "q" => self.search = value,
+            "t" => {
+                self.colours = THEMES.into_iter().find_map(|(theme, name)| (name == value).then_some(theme))
+            }
             _ => {}
         }
     }
@@ -218,6 +229,9 @@ impl Query {
         }
         if !self.search.is_empty() {
             add("q", &self.search);
+        }
+        if let Some((_, name)) = THEMES.into_iter().find(|(theme, _)| Some(*theme) == self.colours) {
+            add("t", name);
         }
         text
     }
@@ -302,6 +316,7 @@ mod tests {
             ("?g=week", Query { granularity: Some(Granularity::Week), ..base() }),
             ("?v=stack", Query { shape: Shape::Stack, ..base() }),
             ("?e=off", Query { hides_happened: true, ..base() }),
+            ("?t=light", Query { colours: Some(Theme::Light), ..base() }),
             ("?p=resolved", Query { part: Some("resolved".into()), ..base() }),
             ("?q=caf%C3%A9%20%26%20more", Query { search: "café & more".into(), ..base() }),
             (
@@ -326,7 +341,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_left_out() {
         for text in [
-            "?r=yesterday&cmp=week&by=colour&f=colour:red&f=device:&m=money&g=second&v=pie&e=on&x=1&p=",
+            "?r=yesterday&cmp=week&by=colour&f=colour:red&f=device:&m=money&g=second&v=pie&e=on&x=1&p=&t=pink",
             "?r=0h&r=99999d&f=weekday:1&s=&a=",
             "?&&=&f",
         ] {

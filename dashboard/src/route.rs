@@ -18,6 +18,10 @@ pub enum Route {
     Statement,
     /// Exports that are made again and again, and files.
     Reports,
+    /// All advertisers together.
+    Deployment,
+    /// All advertisers, on a screen that is read from afar.
+    Wall,
     /// Incidents, and the one that is looked at.
     Incidents(Option<Uuid>),
     /// The way of a click, stage by stage.
@@ -71,15 +75,16 @@ impl Section {
 
 impl Route {
     /// Pages that something else than the rail leads to.
-    pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
+    pub const BESIDE: [Self; 3] = [Self::Wall, Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 15] = [
+    pub const RAIL: [Self; 16] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
         Self::Statement,
         Self::Reports,
+        Self::Deployment,
         Self::Incidents(None),
         Self::Pipeline,
         Self::DeadLetters(None),
@@ -112,6 +117,8 @@ impl Route {
                 "clicks" => Some(Self::Clicks),
                 "statement" => Some(Self::Statement),
                 "reports" => Some(Self::Reports),
+                "deployment" => Some(Self::Deployment),
+                "wall" => Some(Self::Wall),
                 "incidents" => Some(Self::Incidents(None)),
                 "pipeline" => Some(Self::Pipeline),
                 "dead-letters" => Some(Self::DeadLetters(None)),
@@ -147,6 +154,8 @@ impl Route {
             Self::Clicks => "/clicks",
             Self::Statement => "/statement",
             Self::Reports => "/reports",
+            Self::Deployment => "/deployment",
+            Self::Wall => "/wall",
             Self::Incidents(_) => "/incidents",
             Self::Pipeline => "/pipeline",
             Self::DeadLetters(_) => "/dead-letters",
@@ -170,6 +179,8 @@ impl Route {
             Self::Clicks => words::FIND_CLICKS,
             Self::Statement => words::STATEMENT,
             Self::Reports => words::REPORTS,
+            Self::Deployment => words::ALL_ADVERTISERS,
+            Self::Wall => words::WALL,
             Self::Incidents(_) => words::INCIDENTS,
             Self::Pipeline => words::PIPELINE,
             Self::DeadLetters(_) => words::DEAD_LETTERS,
@@ -191,7 +202,9 @@ impl Route {
             Self::Overview | Self::Explore | Self::Clicks | Self::Statement | Self::Reports => {
                 Section::Clicks
             }
-            Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) => Section::Operations,
+            Self::Deployment | Self::Wall | Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) => {
+                Section::Operations
+            }
             Self::Setup
             | Self::Advertisers
             | Self::Campaigns
@@ -213,7 +226,9 @@ impl Route {
             | Self::Statement
             | Self::Reports
             | Self::Account => true,
-            Self::Incidents(_)
+            Self::Deployment
+            | Self::Wall
+            | Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
             | Self::Advertisers
@@ -232,6 +247,8 @@ impl Route {
             Self::Clicks
             | Self::Statement
             | Self::Reports
+            | Self::Deployment
+            | Self::Wall
             | Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
@@ -256,9 +273,14 @@ impl Route {
         }
     }
 
+    /// Whether it has the whole screen, without rail and bar.
+    pub fn is_alone(self) -> bool {
+        self == Self::Wall
+    }
+
     /// Whether it is about any range of time.
     pub fn has_range(self) -> bool {
-        matches!(self, Self::Explore | Self::Clicks)
+        matches!(self, Self::Explore | Self::Clicks | Self::Deployment)
     }
 
     /// Whether it is about one advertiser: without a choice, the first.
@@ -268,7 +290,7 @@ impl Route {
 
     /// Whether it can be about one advertiser at all.
     pub fn has_scope(self) -> bool {
-        self.is_of_one_advertiser() || self.has_range()
+        self.is_of_one_advertiser() || matches!(self, Self::Explore | Self::Clicks)
     }
 }
 
@@ -307,6 +329,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 11, 15, 5]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 12, 16, 5]);
     }
 }

@@ -1,6 +1,7 @@
 //! What people read, in one place and in English: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`], [`reports`] and [`annotations`]; what operators do in [`operations`], [`outcomes`] and [`pipeline`]. A
-//! translation is a file beside the program, `dashboard/words/de.json`, by the English of a text ([`catalogue`]).
+//! [`clicks`], [`reports`] and [`annotations`]; what operators do in [`operations`], [`outcomes`], [`pipeline`],
+//! [`deployment`] and [`wall`]. A translation is a file beside the program, `dashboard/words/de.json`, by the English
+//! of a text ([`catalogue`]).
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -26,6 +27,7 @@ macro_rules! say {
 mod annotations;
 pub mod catalogue;
 mod clicks;
+mod deployment;
 #[cfg(test)]
 mod german;
 mod lengths;
@@ -38,10 +40,12 @@ mod reports;
 mod sign_in;
 #[cfg(test)]
 mod sources;
+mod wall;
 
 pub use annotations::*;
 pub use catalogue::Text;
 pub use clicks::*;
+pub use deployment::*;
 pub use lengths::*;
 pub use live::*;
 pub use operations::*;
@@ -50,6 +54,7 @@ pub use phrases::*;
 pub use pipeline::*;
 pub use reports::*;
 pub use sign_in::*;
+pub use wall::*;
 
 // The frame.
 texts! {

@@ -78,6 +78,9 @@ pub fn rfc3339(at_ms: i64) -> String {
     format!("{}:00Z", LocalTime(at_ms.div_euclid(60_000)).to_field())
 }
 
+/// Offsets that are kept, at most: those of some days. A page that is open for weeks asks for ever new ones.
+const MAX_OFFSETS: usize = 1_000;
+
 thread_local! {
     static OWN: String = ask_own();
     static FORMATTERS: RefCell<HashMap<String, Option<Function>>> = RefCell::default();
@@ -112,7 +115,12 @@ fn ahead(zone: &str, at_ms: i64) -> i64 {
     let date = Date::new(&JsValue::from_f64(at_ms as f64));
     let text = formatter(zone).and_then(|format| format.call1(&JsValue::NULL, &date).ok()?.as_string());
     let minutes = text.and_then(|text| offset(&text)).unwrap_or_default();
-    OFFSETS.with_borrow_mut(|known| known.insert(quarter, minutes));
+    OFFSETS.with_borrow_mut(|known| {
+        if known.len() >= MAX_OFFSETS {
+            known.clear();
+        }
+        known.insert(quarter, minutes);
+    });
     minutes
 }
 

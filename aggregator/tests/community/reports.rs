@@ -43,6 +43,10 @@ fn questions() -> Vec<String> {
         questions
             .push(format!("timeseries?{range}&granularity={width}&limit=5&group_by=campaign_id&country=DE"));
         questions.push(format!("breakdown?{range}&group_by=ad_id&limit=2&order_by=-billable"));
+        questions.push(format!("timeseries?{range}&granularity={width}&group_by=advertiser_id"));
+        for group in ["advertiser_id", "advertiser_id,campaign_id"] {
+            questions.push(format!("breakdown?{range}&group_by={group}&order_by=-received&compare=previous"));
+        }
     }
     questions
 }

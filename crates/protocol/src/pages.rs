@@ -13,12 +13,14 @@ pub enum Bundle {
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 19] = [
+pub const ADDRESSES: [(&str, Bundle); 21] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/clicks", Bundle::Staff),
     ("/statement", Bundle::Staff),
     ("/reports", Bundle::Staff),
+    ("/deployment", Bundle::Staff),
+    ("/wall", Bundle::Staff),
     ("/incidents", Bundle::Staff),
     ("/incidents/{id}", Bundle::Staff),
     ("/pipeline", Bundle::Staff),

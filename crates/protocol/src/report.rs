@@ -46,12 +46,14 @@ impl Granularity {
     }
 }
 
-/// What a report can be grouped by; all but the last two are filters, too.
+/// What a report can be grouped by; [`Self::FILTERS`] are filters, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(as = ReportDimension))]
 #[serde(rename_all = "snake_case")]
 pub enum Dimension {
+    /// Advertiser: for callers that ask about all.
+    AdvertiserId,
     /// Campaign.
     CampaignId,
     /// Ad.
@@ -72,7 +74,8 @@ pub enum Dimension {
 
 impl Dimension {
     /// Every dimension.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::AdvertiserId,
         Self::CampaignId,
         Self::AdId,
         Self::Country,
@@ -83,13 +86,15 @@ impl Dimension {
         Self::Weekday,
     ];
 
-    /// The dimensions that are columns, in the order of [`Self::ALL`].
-    pub const COLUMNS: [Self; 6] =
+    /// The dimensions that are filters, in the order of [`Self::ALL`]. An advertiser is none: a question names it
+    /// by itself, for access depends on it.
+    pub const FILTERS: [Self; 6] =
         [Self::CampaignId, Self::AdId, Self::Country, Self::DeviceType, Self::Os, Self::Browser];
 
     /// The name in the API, and the column where there is one.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AdvertiserId => "advertiser_id",
             Self::CampaignId => "campaign_id",
             Self::AdId => "ad_id",
             Self::Country => "country",
@@ -119,7 +124,7 @@ impl Dimension {
             Self::Country => analytics::Dimension::Country.value(text),
             Self::DeviceType => analytics::Dimension::DeviceType.value(text),
             Self::Os | Self::Browser => click::plain(text, MAX_NAME_BYTES),
-            Self::HourOfDay | Self::Weekday => Err("Is no filter.".to_owned()),
+            Self::AdvertiserId | Self::HourOfDay | Self::Weekday => Err("Is no filter.".to_owned()),
         }
     }
 }
@@ -241,6 +246,9 @@ impl Numbers {
 pub struct Group {
     /// Present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertiser_id: Option<String>,
+    /// Present when grouped by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub campaign_id: Option<String>,
     /// Present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -277,6 +285,7 @@ impl Group {
     /// The value of a dimension as a text.
     pub fn value(&self, dimension: Dimension) -> Option<String> {
         match dimension {
+            Dimension::AdvertiserId => self.advertiser_id.clone(),
             Dimension::CampaignId => self.campaign_id.clone(),
             Dimension::AdId => self.ad_id.clone(),
             Dimension::Country => self.country.clone(),
@@ -291,6 +300,7 @@ impl Group {
     /// The place of a column's value; `None` for parts of the time.
     pub fn column_mut(&mut self, dimension: Dimension) -> Option<&mut Option<String>> {
         match dimension {
+            Dimension::AdvertiserId => Some(&mut self.advertiser_id),
             Dimension::CampaignId => Some(&mut self.campaign_id),
             Dimension::AdId => Some(&mut self.ad_id),
             Dimension::Country => Some(&mut self.country),
@@ -482,6 +492,7 @@ mod tests {
             (Dimension::Browser, "", None),
             (Dimension::Browser, "a\u{7}", None),
             (Dimension::Weekday, "1", None),
+            (Dimension::AdvertiserId, "adv_001", None),
         ] {
             assert_eq!(dimension.value(text).ok().as_deref(), expected, "{text}");
         }

@@ -93,6 +93,10 @@ fn sign(route: Route) -> &'static str {
         Route::Clicks => "M7 12a5 5 0 1 0 0-10 5 5 0 0 0 0 10M10.7 10.7L14 14",
         Route::Statement => "M3.5 2h9v12l-2-1.5-2.5 1.5-2.5-1.5-2 1.5zM6 5.5h4M6 8.5h4",
         Route::Reports => "M8 2v7.5M4.8 6.5L8 9.7l3.2-3.2M2.5 13.5h11",
+        Route::Deployment => {
+            "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12M2 8h12M8 2c-4.4 3.6-4.4 8.4 0 12M8 2c4.4 3.6 4.4 8.4 0 12"
+        }
+        Route::Wall => "M1.5 3h13v8.5h-13zM5.5 14h5M8 11.5V14",
         Route::Incidents(_) => "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.5v.2",
         Route::Pipeline => "M2 8h3l2-4.5 2.5 9L11.5 8H14",
         Route::DeadLetters(_) => "M2 4h12v8.5H2zM2 4.5l6 4.5 6-4.5",

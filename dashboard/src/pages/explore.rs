@@ -5,13 +5,13 @@
 
 mod annotations;
 pub(super) mod answers;
-mod chart;
+pub(super) mod chart;
 mod filters;
 mod heat;
 mod picture;
-mod question;
-mod rows;
-mod series;
+pub(super) mod question;
+pub(super) mod rows;
+pub(super) mod series;
 
 use std::rc::Rc;
 
@@ -40,8 +40,15 @@ use crate::{
 /// How often a range up to now is asked again, in milliseconds.
 const AGAIN_MS: u32 = 60_000;
 
-/// Dimensions that rows can be grouped by, in the order of drilling down.
-const GROUPS: [Dimension; 8] = Dimension::ALL;
+/// Dimensions that rows can be grouped by, in the order of drilling down. One advertiser's rows are not told apart
+/// by it, unless the address says so.
+fn dimensions(view: &View) -> Vec<Dimension> {
+    let is_of_all = view.scope.is_none() || view.place.query.group.contains(&Dimension::AdvertiserId);
+    Dimension::ALL
+        .into_iter()
+        .filter(|dimension| is_of_all || *dimension != Dimension::AdvertiserId)
+        .collect()
+}
 
 /// What the page is about.
 #[derive(Clone, PartialEq, Properties)]
@@ -72,9 +79,14 @@ pub fn Explore(props: &Props) -> Html {
         .as_ref()
         .map(|id| http::url("/api/v1/campaigns", [("advertiser_id", Some(id.to_string()))]));
     let campaigns = use_query::<Page<Campaign>>(campaigns);
-    let named: Rc<rows::Names> = use_memo(campaigns.data.as_ref().map(Rc::as_ptr), |_| {
+    let known = access.advertisers.clone();
+    let named: Rc<rows::Names> = use_memo((campaigns.data.as_ref().map(Rc::as_ptr), known), |(_, known)| {
         let all = campaigns.data.iter().flat_map(|page| &page.data);
-        rows::Names(all.map(|campaign| (campaign.campaign_id.clone(), campaign.name.clone())).collect())
+        let advertisers = known.iter().flatten();
+        rows::Names {
+            campaigns: all.map(|known| (known.campaign_id.clone(), known.name.clone())).collect(),
+            advertisers: advertisers.map(|known| (known.advertiser_id.clone(), known.name.clone())).collect(),
+        }
     });
     let whose = view
         .scope
@@ -254,16 +266,17 @@ fn choices(view: &View, router: &crate::router::Router) -> Html {
 /// What rows are grouped by.
 fn groupings(view: &View, router: &crate::router::Router) -> Html {
     let group = question::groups(&view.place.query);
+    let all = dimensions(view);
     let option = |dimension: Dimension| (short(dimension).into(), words::dimension(dimension).into());
-    let first = GROUPS.map(option).to_vec();
-    let rest = GROUPS.into_iter().filter(|dimension| Some(dimension) != group.first()).map(option);
+    let first = all.iter().copied().map(option).collect::<Vec<_>>();
+    let rest = all.iter().copied().filter(|dimension| Some(dimension) != group.first()).map(option);
     let second: Vec<(AttrValue, AttrValue)> =
         std::iter::once((AttrValue::default(), words::NO_SECOND.into())).chain(rest).collect();
     let chosen = |at: usize| group.get(at).map_or("", |dimension| short(*dimension));
     let on = |at: usize| {
-        let (router, group) = (router.clone(), group.clone());
+        let (router, group, all) = (router.clone(), group.clone(), all.clone());
         Callback::from(move |chosen: AttrValue| {
-            let wanted = GROUPS.into_iter().find(|dimension| short(*dimension) == chosen);
+            let wanted = all.iter().copied().find(|dimension| short(*dimension) == chosen);
             let mut group = group.clone();
             group.truncate(if at == 0 { 2 } else { 1 });
             match wanted {
@@ -309,8 +322,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rows_of_one_advertiser_are_not_told_apart_by_it() {
+        for (query, offered) in [("", true), ("?a=adv_001", false), ("?a=adv_001&by=advertiser", true)] {
+            let found = dimensions(&question::tests::view(query));
+            assert_eq!(found.contains(&Dimension::AdvertiserId), offered, "{query}");
+            assert_eq!(found.len(), if offered { 9 } else { 8 }, "{query}");
+        }
+    }
+
+    #[test]
     fn the_title_is_what_the_numbers_are_of() {
-        let names = rows::Names([("c1".to_owned(), "Spring sale".to_owned())].into());
+        let campaigns = [("c1".to_owned(), "Spring sale".to_owned())].into();
+        let names = rows::Names { campaigns, ..rows::Names::default() };
         for (query, expected) in [
             ("", "Northwind"),
             ("f=campaign:c1", "Northwind › Spring sale"),

@@ -254,7 +254,7 @@ fn silence(alert: &Alert, zone: &Zone) -> Option<String> {
     Some(words::silenced_until(&zone.stamp(until), by, reason))
 }
 
-fn subject(alert: &Alert, access: &Access) -> String {
+pub(super) fn subject(alert: &Alert, access: &Access) -> String {
     match &alert.advertiser_id {
         Some(id) => format!("{} · {}", access.advertiser_name(id.as_str()), alert.subject),
         None => alert.subject.clone(),

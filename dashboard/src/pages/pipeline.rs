@@ -1,7 +1,7 @@
 //! `/pipeline`: a click's way from intake to screens, stage by stage: how each is by its rule, and how it went in the
 //! last hour. What is not known is absent, never zero.
 
-mod trend;
+pub(super) mod trend;
 
 use yew::prelude::*;
 
@@ -272,7 +272,8 @@ fn tiles(measured: &Measured, view: &View) -> Html {
     tiles.into_iter().map(|shown| tile(shown, &measured.history)).collect()
 }
 
-fn tone(state: StageState) -> Tone {
+/// How a state is to be taken.
+pub(super) fn tone(state: StageState) -> Tone {
     match state {
         StageState::Off | StageState::Unknown => Tone::Neutral,
         StageState::Good => Tone::Good,

@@ -164,6 +164,7 @@ pub fn shape(shape: Shape) -> &'static str {
 /// A dimension.
 pub fn dimension(dimension: Dimension) -> &'static str {
     match dimension {
+        Dimension::AdvertiserId => super::ADVERTISER.get(),
         Dimension::CampaignId => super::CAMPAIGN.get(),
         Dimension::AdId => super::AD.get(),
         Dimension::Country => say!("Country"),
@@ -178,7 +179,9 @@ pub fn dimension(dimension: Dimension) -> &'static str {
 /// Something like the values of a dimension.
 pub fn values_hint(dimension: Dimension) -> &'static str {
     match dimension {
-        Dimension::CampaignId | Dimension::AdId => say!("IDs, separated by commas."),
+        Dimension::AdvertiserId | Dimension::CampaignId | Dimension::AdId => {
+            say!("IDs, separated by commas.")
+        }
         Dimension::Country => say!("Such as DE, FR."),
         Dimension::DeviceType => say!("desktop, mobile, tablet …"),
         Dimension::Os => say!("Such as Windows 10."),

@@ -13,6 +13,8 @@ use crate::http::{error::Error, parameters::Parameters};
 #[derive(Enum, Copy, Clone, Eq, PartialEq)]
 #[graphql(remote = "report::Dimension")]
 pub(super) enum Dimension {
+    /// For groups: a report names its advertiser with `advertiserId`.
+    AdvertiserId,
     CampaignId,
     AdId,
     Country,

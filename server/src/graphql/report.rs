@@ -25,6 +25,7 @@ pub(super) struct Numbers {
 /// What a row is about: null where the report isn't grouped by it.
 #[derive(SimpleObject)]
 pub(super) struct Group {
+    advertiser_id: Option<String>,
     campaign_id: Option<String>,
     ad_id: Option<String>,
     country: Option<String>,
@@ -176,6 +177,7 @@ impl From<report::Numbers> for Numbers {
 impl From<report::Group> for Group {
     fn from(group: report::Group) -> Self {
         let report::Group {
+            advertiser_id,
             campaign_id,
             ad_id,
             country,
@@ -186,7 +188,18 @@ impl From<report::Group> for Group {
             weekday,
             other,
         } = group;
-        Self { campaign_id, ad_id, country, device_type, os, browser, hour_of_day, weekday, other }
+        Self {
+            advertiser_id,
+            campaign_id,
+            ad_id,
+            country,
+            device_type,
+            os,
+            browser,
+            hour_of_day,
+            weekday,
+            other,
+        }
     }
 }
 

@@ -180,7 +180,7 @@ impl Wanted {
             }
         };
         let mut dimensions = Vec::new();
-        for dimension in Dimension::COLUMNS {
+        for dimension in Dimension::FILTERS {
             let value = given.take(dimension.as_str(), |text| dimension.value(text));
             dimensions.extend(value.map(|value| (dimension, value)));
         }

@@ -33,6 +33,7 @@ mod annotations;
 mod away;
 mod axe;
 mod dead_letters;
+mod deployment;
 mod files;
 mod flows;
 mod german;
@@ -45,6 +46,7 @@ mod pipeline;
 mod single;
 mod statement;
 mod test_clicks;
+mod wall;
 
 /// A headless Chromium with a profile of its own; both end with this.
 struct Browser {

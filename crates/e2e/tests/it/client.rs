@@ -97,6 +97,10 @@ async fn reports(viewer: &mut Connection) -> Result<()> {
         breakdown.rows.iter().map(|row| (row.group.ad_id.as_deref(), row.numbers.received)).collect();
     assert_eq!(rows, [(Some("ad_001"), 2), (None, 2)]);
 
+    let owner = Grouping { group_by: vec![Dimension::AdvertiserId, Dimension::AdId], ..grouping.clone() };
+    let breakdown = viewer.breakdown(&query, &owner).await?;
+    assert!(breakdown.rows.iter().all(|row| row.group.advertiser_id.as_deref() == Some("adv_001")));
+
     let only = ReportQuery {
         filters: vec![(Dimension::AdId, vec!["ad_001".to_owned(), "ad_002".to_owned()])],
         exclusions: vec![(Dimension::AdId, vec!["ad_002".to_owned()])],

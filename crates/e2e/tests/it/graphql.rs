@@ -112,7 +112,8 @@ fn without_time(mut value: Value) -> Value {
 }
 
 const NUMBERS: &str = "clicks billable fraudCount duplicates received uniqueUsers";
-const GROUP: &str = "group { campaignId adId country deviceType os browser hourOfDay weekday other }";
+const GROUP: &str =
+    "group { advertiserId campaignId adId country deviceType os browser hourOfDay weekday other }";
 const BASIS: &str = "basis { startTime endTime timeZone sources storedBefore asOf }";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,6 +149,13 @@ async fn every_question_is_answered_as_over_rest_to_the_same_callers() -> Result
                 format!(
                     "breakdown?{of_rest}&exclude_country=DE,US&group_by=country,hour_of_day&order_by=-received&limit=2"
                 ),
+            ),
+            (
+                format!(
+                    "{{ breakdown(report: {{{range}}}, group: {{by: [ADVERTISER_ID, CAMPAIGN_ID], orderBy: {{dimension: ADVERTISER_ID}}}}) \
+                    {{ rows {{ {GROUP} numbers {{ {NUMBERS} }} previous {{ {NUMBERS} }} }} groups totals {{ {NUMBERS} }} {BASIS} }} }}"
+                ),
+                format!("breakdown?{of_rest}&group_by=advertiser_id,campaign_id&order_by=-advertiser_id"),
             ),
             (
                 format!(

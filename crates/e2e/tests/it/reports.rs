@@ -1,6 +1,8 @@
 //! Reports equal what PostgreSQL makes of the minutes with its own time zones, in every zone, granularity and
 //! group; whether the hours are stored or not; and what only the ledger knows equals the ledger.
 
+mod advertisers;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
@@ -363,6 +365,17 @@ async fn the_ledger_knows_systems_browsers_users_and_the_past() -> Result<()> {
     assert_eq!(nothing.totals, Numbers::default());
     let all: Summary = get(&admin, "summary?unique_users=true").await?;
     assert_eq!((all.totals.received, all.totals.unique_users), (11, Some(4)));
+    // Sketches and the ledger tell users of advertisers apart.
+    for by in ["advertiser_id", "advertiser_id,campaign_id", "advertiser_id,country"] {
+        let path = format!("breakdown?group_by={by}&unique_users=true&order_by=advertiser_id");
+        let answer: Breakdown = get(&admin, &path).await?;
+        let last = answer.rows.last().context("no rows")?;
+        assert_eq!(last.group.advertiser_id.as_deref(), Some("adv_002"), "{path}");
+        assert_eq!((last.numbers.unique_users, answer.totals.unique_users), (Some(1), Some(4)), "{path}");
+        if by == "advertiser_id" {
+            assert_eq!(answer.rows[0].numbers.unique_users, Some(4), "{path}");
+        }
+    }
     Ok(())
 }
 

@@ -269,7 +269,7 @@ pub(super) mod tests {
     pub(in super::super) fn happened(role: Role, query: &str) -> Happened {
         let session = Some(Session { name: "Anna".into(), role, advertisers: None });
         let access = Access { session, ..Access::new(Credential::Cookie) };
-        let names = Names([("c1".to_owned(), "Spring".to_owned())].into());
+        let names = Names { campaigns: [("c1".to_owned(), "Spring".to_owned())].into(), ..Names::default() };
         Happened::new(&Told(all()), &view(query), &access, &names)
     }
 

@@ -117,6 +117,7 @@ fn numbers(value: &Value) -> Option<Numbers> {
 fn group(value: &Value) -> Group {
     let part = |name: &str| value.get(name)?.as_i64().and_then(|part| i32::try_from(part).ok());
     Group {
+        advertiser_id: text(value, "advertiser_id"),
         campaign_id: text(value, "campaign_id"),
         ad_id: text(value, "ad_id"),
         country: text(value, "country"),
@@ -165,6 +166,7 @@ mod tests {
             unique_users: Some(3),
         };
         let group = Group {
+            advertiser_id: Some("v".into()),
             campaign_id: Some("c".into()),
             ad_id: Some("a".into()),
             country: Some("DE".into()),

@@ -62,7 +62,7 @@ fn Add(props: &AddProps) -> Html {
     let excludes = use_state_eq(|| false);
     let (values, onvalues) = use_field("");
     let options =
-        Dimension::COLUMNS.map(|known| (short(known).into(), words::dimension(known).into())).to_vec();
+        Dimension::FILTERS.map(|known| (short(known).into(), words::dimension(known).into())).to_vec();
     let wanted = entered(*dimension, &values);
     let onsubmit = {
         let (onclose, dimension, is_exclusion) = (props.onclose.clone(), *dimension, *excludes);
@@ -77,7 +77,7 @@ fn Add(props: &AddProps) -> Html {
     let ondimension = {
         let dimension = dimension.clone();
         Callback::from(move |chosen: AttrValue| {
-            if let Some(known) = Dimension::COLUMNS.into_iter().find(|known| short(*known) == chosen) {
+            if let Some(known) = Dimension::FILTERS.into_iter().find(|known| short(*known) == chosen) {
                 dimension.set(known);
             }
         })

@@ -15,11 +15,11 @@ const LINES: usize = 5;
 const ROWS: usize = 1_000;
 
 /// Where a row leads on to.
-const DRILL: [Dimension; 6] = Dimension::COLUMNS;
+const DRILL: [Dimension; 6] = Dimension::FILTERS;
 
 /// A question of the page.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Question {
+pub(in crate::pages) struct Question {
     /// What every report is asked.
     common: Vec<(String, String)>,
     /// What rows are grouped by.
@@ -52,7 +52,7 @@ pub(super) fn next_down(query: &Query, from: Dimension) -> Option<Dimension> {
 
 impl Question {
     /// What a page asks at a moment.
-    pub(super) fn new(view: &View, now_ms: i64) -> Self {
+    pub(in crate::pages) fn new(view: &View, now_ms: i64) -> Self {
         let query = &view.place.query;
         let group = groups(query);
         let metric = query.metric.unwrap_or(Metric::Clicks);
@@ -112,7 +112,7 @@ impl Question {
     }
 
     /// Numbers over time, by the first group.
-    pub(super) fn timeseries(&self) -> String {
+    pub(in crate::pages) fn timeseries(&self) -> String {
         let mut more = vec![("granularity", self.granularity.to_owned())];
         if let Some(group) = self.drawn_by() {
             let sort = Sort { by: self.metric.as_str().to_owned(), descends: true };
@@ -129,6 +129,12 @@ impl Question {
     /// Numbers by group.
     pub(super) fn breakdown(&self) -> String {
         self.url("/api/v1/analytics/breakdown", &self.grouped(&self.group, &self.sort, ROWS))
+    }
+
+    /// The groups with the most of what is drawn.
+    pub(in crate::pages) fn top(&self, group: &[Dimension], limit: usize) -> String {
+        let sort = Sort { by: self.metric.as_str().to_owned(), descends: true };
+        self.url("/api/v1/analytics/breakdown", &self.grouped(group, &sort, limit))
     }
 
     /// The same rows as a file.
@@ -197,6 +203,9 @@ pub(super) mod tests {
         ] {
             assert_eq!(asked(query), (series, table), "{query}");
         }
+        let top = Question::new(&view("by=country&s=country"), NOW_MS);
+        let top = top.top(&[Dimension::AdvertiserId, Dimension::CampaignId], 10);
+        assert!(top.ends_with("&group_by=advertiser_id,campaign_id&order_by=-clicks&limit=10"), "{top}");
         assert_eq!(Question::new(&view("m=unique_users&v=stack"), 0).shape, Shape::Lines);
         let happened = Question::new(&view("a=adv_001&r=1h&f=device:mobile&cmp=prev"), NOW_MS).annotations();
         assert_eq!(

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use clickwire_protocol::report::{BreakdownRow, Dimension, Metric};
+use clickwire_protocol::{
+    ids::AdvertiserId,
+    report::{BreakdownRow, Dimension, Metric},
+};
 use yew::prelude::*;
 
 use super::{
@@ -25,9 +28,14 @@ use crate::{
 const METRICS: [Metric; 5] =
     [Metric::Clicks, Metric::Billable, Metric::FraudCount, Metric::Duplicates, Metric::Received];
 
-/// Names of campaigns by their ids.
+/// Names by ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names(pub(super) BTreeMap<String, String>);
+pub(in crate::pages) struct Names {
+    /// Of the advertiser's campaigns.
+    pub(in crate::pages) campaigns: BTreeMap<String, String>,
+    /// Of the advertisers that the viewer may see.
+    pub(in crate::pages) advertisers: BTreeMap<String, String>,
+}
 
 impl Names {
     /// A condition, for people.
@@ -39,8 +47,11 @@ impl Names {
 
     /// A value of a dimension, for people.
     pub(super) fn of(&self, dimension: Dimension, value: &str) -> String {
+        let named =
+            |names: &BTreeMap<String, String>| names.get(value).cloned().unwrap_or_else(|| value.to_owned());
         match dimension {
-            Dimension::CampaignId => self.0.get(value).cloned().unwrap_or_else(|| value.to_owned()),
+            Dimension::AdvertiserId => named(&self.advertisers),
+            Dimension::CampaignId => named(&self.campaigns),
             Dimension::Weekday => words::weekday(value),
             Dimension::HourOfDay => format!("{value:0>2}:00"),
             Dimension::Country if value == "ZZ" => words::UNKNOWN.to_string(),
@@ -59,13 +70,19 @@ pub(super) struct Props {
     pub(super) question: Question,
     /// The address.
     pub(super) view: View,
-    /// Names of campaigns.
+    /// Names by ids.
     pub(super) names: Rc<Names>,
 }
 
 /// Where a row leads: the same page with what the row is about as a condition, by the next dimension down.
 fn down(query: &Query, dimension: Dimension, value: &str) -> Query {
     let mut query = query.clone();
+    if dimension == Dimension::AdvertiserId {
+        query.scope = AdvertiserId::new(value).ok();
+        query.group = next_down(&query, dimension).into_iter().collect();
+        query.sort = None;
+        return query;
+    }
     query.set_filter(Filter { dimension, values: vec![value.to_owned()], is_exclusion: false });
     query.group = next_down(&query, dimension).into_iter().collect();
     if query.group.is_empty() {
@@ -138,7 +155,12 @@ fn head(row: &BreakdownRow, dimension: Dimension, query: &Query, names: &Names) 
     if dimension.is_time() {
         return html! { text };
     }
-    let to = Place::new(Route::Explore, down(query, dimension, &value));
+    let mut below = down(query, dimension, &value);
+    // A campaign is its advertiser's.
+    if let Some(advertiser_id) = &row.group.advertiser_id {
+        below.scope = AdvertiserId::new(advertiser_id).ok();
+    }
+    let to = Place::new(Route::Explore, below);
     html! { <Link {to}>{ name(&text) }</Link> }
 }
 
@@ -181,6 +203,13 @@ mod tests {
     fn a_row_leads_down_with_what_it_is_about() {
         for (query, dimension, value, to) in [
             ("?r=7d&s=-billable", Dimension::CampaignId, "c 1", "?r=7d&by=ad&f=campaign:c%201"),
+            ("?by=advertiser&s=-clicks", Dimension::AdvertiserId, "adv_001", "?a=adv_001&by=campaign"),
+            (
+                "?by=advertiser&f=campaign:c",
+                Dimension::AdvertiserId,
+                "adv_001",
+                "?a=adv_001&by=ad&f=campaign:c",
+            ),
             ("?by=country&f=campaign:c", Dimension::Country, "DE", "?by=ad&f=campaign:c&f=country:DE"),
             (
                 "?by=browser&f=campaign:c&f=ad:a&f=country:DE&f=device:mobile&f=os:x",
@@ -212,7 +241,8 @@ mod tests {
             basis: Basis::default(),
         };
         let view = view("?cmp=prev");
-        let names = Names([("c1".to_owned(), "Spring <sale>".to_owned())].into());
+        let campaigns = [("c1".to_owned(), "Spring <sale>".to_owned())].into();
+        let names = Names { campaigns, ..Names::default() };
         let props = Props {
             table: Rc::new(Listed(table)),
             question: Question::new(&view, 0),

@@ -36,7 +36,7 @@ pub(super) struct Line {
 
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Chart {
+pub(in crate::pages) struct Chart {
     /// Buckets in their order.
     pub(super) buckets: Vec<Bucket>,
     /// Lines; the first one is the lowest of a stack.
@@ -50,7 +50,7 @@ pub(super) struct Chart {
 
 impl Chart {
     /// The lines of a report.
-    pub(super) fn new(report: &Timeseries, question: &Question, names: &Names) -> Self {
+    pub(in crate::pages) fn new(report: &Timeseries, question: &Question, names: &Names) -> Self {
         let (metric, by) = (question.metric, question.drawn_by());
         let mut buckets: Vec<Bucket> = Vec::new();
         let mut groups: Vec<&Group> = Vec::new();

@@ -270,7 +270,11 @@ mod tests {
     async fn convictions_are_confirmed_where_there_are_some() {
         for kind in clickwire_protocol::alerts::Kind::ALL {
             let open = handling(Alert { kind, ..alert(1, Severity::Warning) }).await;
-            assert_eq!(open.contains(words::CONFIRM_MORE.get()), kind.is_about_convictions(), "{kind:?}: {open}");
+            assert_eq!(
+                open.contains(words::CONFIRM_MORE.get()),
+                kind.is_about_convictions(),
+                "{kind:?}: {open}"
+            );
         }
     }
 

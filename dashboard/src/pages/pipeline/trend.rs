@@ -15,18 +15,18 @@ const HEIGHT: f64 = 36.0;
 
 /// What the trend shows.
 #[derive(Clone, PartialEq, Properties)]
-pub(super) struct Props {
+pub(in crate::pages) struct Props {
     /// Times, and what was known of them; the oldest first.
-    pub(super) points: Vec<(i64, Option<f64>)>,
+    pub(in crate::pages) points: Vec<(i64, Option<f64>)>,
     /// What it is.
-    pub(super) label: AttrValue,
+    pub(in crate::pages) label: AttrValue,
     /// Writes a value.
-    pub(super) text: Callback<f64, String>,
+    pub(in crate::pages) text: Callback<f64, String>,
 }
 
 /// The trend, and in words its highest value.
 #[component]
-pub(super) fn Trend(props: &Props) -> Html {
+pub(in crate::pages) fn Trend(props: &Props) -> Html {
     let highest = props
         .points
         .iter()

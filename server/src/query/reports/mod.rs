@@ -101,8 +101,8 @@ pub(crate) struct Common {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for the document alone: parameters are read by `Question`")]
 pub(crate) struct Grouped {
-    /// One to three of `campaign_id`, `ad_id`, `country`, `device_type`, `os`, `browser`, `hour_of_day`, `weekday`,
-    /// separated by commas.
+    /// One to three of `advertiser_id`, `campaign_id`, `ad_id`, `country`, `device_type`, `os`, `browser`,
+    /// `hour_of_day`, `weekday`, separated by commas. Of a question about one advertiser `advertiser_id` makes one group.
     group_by: Option<String>,
     /// A number or a dimension, with `-` in front to descend; by default `-clicks`.
     order_by: Option<String>,

@@ -193,7 +193,7 @@ impl Question {
 
 fn filters(given: &mut Parameters) -> Vec<Filter> {
     let mut filters = Vec::new();
-    for dimension in Dimension::COLUMNS {
+    for dimension in Dimension::FILTERS {
         for (name, is_exclusion) in
             [(dimension.as_str().to_owned(), false), (format!("exclude_{dimension}"), true)]
         {

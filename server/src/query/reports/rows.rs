@@ -111,6 +111,7 @@ pub(super) fn value(group: &Group, dimension: Dimension) -> (Option<i32>, Option
     match dimension {
         Dimension::HourOfDay => (group.hour_of_day, None),
         Dimension::Weekday => (group.weekday, None),
+        Dimension::AdvertiserId => (None, group.advertiser_id.as_deref()),
         Dimension::CampaignId => (None, group.campaign_id.as_deref()),
         Dimension::AdId => (None, group.ad_id.as_deref()),
         Dimension::Country => (None, group.country.as_deref()),

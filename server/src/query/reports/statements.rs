@@ -201,12 +201,13 @@ const MINUTES: &str = "click_minutes";
 const CAMPAIGN_MINUTES: &str = "minute_counts_by_campaign";
 const ADVERTISER_MINUTES: &str = "minute_counts_by_advertiser";
 
-/// The table of a width at the coarsest grain that has what is asked for: what is stored, or the view of it.
+/// The table of a width at the coarsest grain that has what is asked for: what is stored, or the view of it. All of
+/// them are by advertiser.
 fn table(question: &Question, source: Source, is_stored: bool) -> String {
     let has_only = |some: &[Dimension]| {
         question
             .dimensions()
-            .filter(|dimension| !dimension.is_time())
+            .filter(|dimension| !dimension.is_time() && *dimension != Dimension::AdvertiserId)
             .all(|dimension| some.contains(&dimension))
     };
     let is_by_campaign = has_only(&[Dimension::CampaignId]);

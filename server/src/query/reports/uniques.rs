@@ -1,7 +1,7 @@
 //! Unique users of a report: sketches of minutes, hours or days, merged into its rows; else an exact count from the
 //! ledger, where there are few clicks.
 //!
-//! Sketches are kept by campaign. They come in the order of the rows, so that few are in memory at a time: the
+//! Sketches are kept by advertiser and campaign. They come in the order of the rows, so that few are in memory at a time: the
 //! group's, that of its bucket's others, and the whole report's.
 
 use clickwire_protocol::report::{Dimension, Group, Source};
@@ -35,13 +35,13 @@ pub(super) async fn sketched(
     database: &mut PgConnection,
 ) -> Result<Option<Users>, sqlx::Error> {
     let question = statement.question;
-    let is_by_campaign =
-        question.dimensions().all(|dimension| dimension.is_time() || dimension == Dimension::CampaignId);
-    if question.is_of_the_ledger() || !is_by_campaign {
+    let is_kept = |dimension: Dimension| {
+        dimension.is_time() || matches!(dimension, Dimension::AdvertiserId | Dimension::CampaignId)
+    };
+    if question.is_of_the_ledger() || !question.dimensions().all(is_kept) {
         return Ok(None);
     }
     let Some(mut sql) = sketches(statement, OffsetDateTime::now_utc()) else { return Ok(None) };
-    let is_grouped = question.group_by.contains(&Dimension::CampaignId);
     let mut rows = sql.build().fetch(database);
     let (mut users, mut all) = (Users::default(), Union::default());
     let mut open: HashMap<Key, Union> = HashMap::default();
@@ -56,8 +56,13 @@ pub(super) async fn sketched(
             return Ok(None);
         }
         let label: i32 = row.try_get("label")?;
-        let campaign_id: Option<String> = is_grouped.then(|| row.try_get("campaign_id")).transpose()?;
-        let key = rows::key(statement, label, &Group { campaign_id, ..Group::default() });
+        let mut columns = Group::default();
+        for dimension in question.columns() {
+            if let Some(value) = columns.column_mut(dimension) {
+                *value = Some(row.try_get(dimension.as_str())?);
+            }
+        }
+        let key = rows::key(statement, label, &columns);
         // Of a label that is past nothing more comes; of a group neither, but of the others.
         let is_past = |known: &Key| known.bucket != key.bucket || (*known != key && !known.group.other);
         open.extract_if(|known, _| is_past(known)).for_each(|past| close(&mut users, past));
@@ -97,7 +102,8 @@ fn sketches(statement: &Statement<'_>, now: OffsetDateTime) -> Option<QueryBuild
     let kept_from = (now - MINUTES_KEPT).unix_timestamp();
     let mut sql = QueryBuilder::new("SELECT ");
     statement.push_label(&mut sql);
-    sql.push(" AS label, campaign_id, sketch FROM (");
+    let columns: String = statement.question.columns().map(|column| format!(", {column}")).collect();
+    sql.push(format!(" AS label{columns}, sketch FROM ("));
     for (n, piece) in statement.plan.pieces.iter().enumerate() {
         sql.push(if n == 0 { "" } else { " UNION ALL " });
         match piece.source {
@@ -123,13 +129,14 @@ fn sketches(statement: &Statement<'_>, now: OffsetDateTime) -> Option<QueryBuild
             Source::Ledger => return None,
         }
     }
-    sql.push(format!(") AS sketches ORDER BY 1, 2 LIMIT {}", MAX_SKETCHES + 1));
+    sql.push(format!(") AS sketches ORDER BY 1{columns} LIMIT {}", MAX_SKETCHES + 1));
     Some(sql)
 }
 
 /// The sketches of a table that lie in a piece's buckets.
 fn push(statement: &Statement<'_>, sql: &mut QueryBuilder<Postgres>, table: &str, piece: &Piece) {
-    sql.push(format!("SELECT bucket, campaign_id, sketch FROM {table} WHERE "));
+    let columns: String = statement.question.columns().map(|column| format!(", {column}")).collect();
+    sql.push(format!("SELECT bucket{columns}, sketch FROM {table} WHERE "));
     push_range(sql, "bucket", piece.hull());
     if let Some(starts) = piece.starts() {
         let unit = match piece.source {

@@ -14,7 +14,7 @@ use super::Browser;
 use crate::alerts;
 
 /// Pages that something else than the rail leads to.
-const BESIDE: [&str; 2] = ["/setup", "/account"];
+const BESIDE: [&str; 3] = ["/wall", "/setup", "/account"];
 
 /// Addresses without parts that are to be filled in.
 fn addresses() -> impl Iterator<Item = &'static str> {
@@ -43,6 +43,8 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
         (
             Stack::viewer_token("adv_001"),
             vec![
+                "/deployment",
+                "/wall",
                 "/incidents",
                 "/dead-letters",
                 "/pipeline",
@@ -239,7 +241,7 @@ async fn what_could_not_be_loaded_is_not_said_to_be_nothing() -> Result<()> {
             format!("history.pushState(null, '', '{address}'); dispatchEvent(new PopStateEvent('popstate'))");
         browser.run(&go).await?;
         // Incidents are pushed, dead letters are the broker's, and the pipeline says of each service whether it answers.
-        let is_known = ["/incidents", "/dead-letters", "/pipeline"].contains(&address);
+        let is_known = ["/incidents", "/dead-letters", "/pipeline", "/wall"].contains(&address);
         let said = format!(
             "if (document.querySelector('main .skeleton, main [aria-busy=true]')) return null; \
              if ({} && !document.querySelector('main [role=alert]')) return null; \

@@ -159,7 +159,8 @@ async fn nobody_sees_another_advertisers_data() -> Result<()> {
                 continue;
             }
             for (advertiser, is_own) in [("adv_001", true), ("adv_002", false), ("adv_404", false)] {
-                let grouped = if operation.path.ends_with("/breakdown") { "&group_by=country" } else { "" };
+                let grouped =
+                    if operation.path.ends_with("/breakdown") { "&group_by=advertiser_id" } else { "" };
                 let request = format!("{}?advertiser_id={advertiser}{grouped}", request(operation, "1"));
                 let answer = raw::head(url, &request, headers, b"").await?;
                 let expected = if !is_own && *is_tenant { 403 } else { 200 };
@@ -167,8 +168,22 @@ async fn nobody_sees_another_advertisers_data() -> Result<()> {
             }
         }
     }
+    sqlx::query(
+        "INSERT INTO click_minutes (bucket, advertiser_id, campaign_id, ad_id, country, device_type, valid) \
+         SELECT date_trunc('minute', now()), 'adv_00' || n, 'c', 'a', 'DE', 'tv', 1 FROM generate_series(1, 2) AS n",
+    )
+    .execute(stack.database())
+    .await?;
     for Caller { name, headers, is_tenant, may, .. } in &callers {
         if may.contains(&"viewer") {
+            for question in
+                ["breakdown?group_by=advertiser_id", "timeseries?group_by=advertiser_id,campaign_id"]
+            {
+                let request = format!("GET /api/v1/analytics/{question}");
+                let text = raw::send(url, &request, headers, b"").await?.body.to_string();
+                assert!(text.contains("adv_001"), "{request} by {name}: {text}");
+                assert_eq!(text.contains("adv_002"), !is_tenant, "{request} by {name}: {text}");
+            }
             let answer = raw::send(url, "GET /api/v1/advertisers", headers, b"").await?;
             let text = answer.body.to_string();
             assert_eq!(text.contains("adv_002"), !is_tenant, "{name}: {text}");

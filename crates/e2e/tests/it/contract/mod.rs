@@ -172,6 +172,7 @@ async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
         ("GET /api/v1/analytics/summary?time_zone=Nowhere".to_owned(), 400),
         ("GET /api/v1/analytics/summary?advertiser_id=adv_002".to_owned(), 403),
         ("GET /api/v1/analytics/breakdown?group_by=os,campaign_id,weekday&limit=1&compare=year".to_owned(), 200),
+        ("GET /api/v1/analytics/breakdown?group_by=advertiser_id,campaign_id&limit=1&compare=previous".to_owned(), 200),
         ("GET /api/v1/analytics/breakdown".to_owned(), 400),
         ("GET /api/v1/analytics/breakdown?group_by=os&advertiser_id=adv_002".to_owned(), 403),
         (

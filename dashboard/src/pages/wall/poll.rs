@@ -1,0 +1,185 @@
+//! Asks again and again, for weeks: one round at a time, each with an end. Rounds that fail come at growing distances,
+//! with chance in them, so that many screens don't come back at once. What is known stays meanwhile.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use gloo_timers::callback::Timeout;
+use yew::Callback;
+
+use super::known::{Known, Part, Report, Told};
+use crate::{
+    account::Credential,
+    clock,
+    http::{self, Asking, Failure, Request},
+    zone::Zone,
+};
+
+/// The distance of two rounds, in milliseconds: twice as often as the server measures.
+const EVERY_MS: u32 = 5_000;
+
+/// Reports are asked every so many rounds.
+const REPORTS_EVERY: u32 = 3;
+
+/// How long a round may take, in milliseconds.
+const WITHIN_MS: u32 = 8_000;
+
+/// The longest wait after a round that failed, in milliseconds.
+const LONGEST_MS: u32 = 10_000;
+
+/// How long to wait for the next round after so many that failed; `chance` is uniform in [0, 1).
+fn wait_ms(failures: u32, chance: f64) -> u32 {
+    let chance = chance.clamp(0.0, 1.0);
+    let wait = match failures {
+        0 => f64::from(EVERY_MS) * (0.9 + 0.2 * chance),
+        failures => {
+            f64::from(1_000_u32.saturating_mul(1 << failures.min(4)).min(LONGEST_MS)) * (0.5 + 0.5 * chance)
+        }
+    };
+    wait as u32
+}
+
+/// Reads an answer.
+fn read(part: Part, text: &str) -> Result<Told, Failure> {
+    match part {
+        Part::Pipeline => http::read(text).map(Told::Pipeline),
+        Part::Report(which) => http::read(text).map(|report| Told::Report(which, report)),
+    }
+}
+
+/// What keeps a screen up to date. It ends with [`Poll::stop`].
+pub(super) struct Poll {
+    known: RefCell<Known>,
+    zone: Zone,
+    credential: Credential,
+    /// Hears what is known after each round.
+    changed: Callback<Known>,
+    /// Hears that the viewer is not signed in any more.
+    refused: Callback<()>,
+    asking: RefCell<Vec<Asking>>,
+    next: RefCell<Option<Timeout>>,
+    round: Cell<u32>,
+    /// Answers that are missing in this round.
+    missing: Cell<usize>,
+    has_failed: Cell<bool>,
+    /// Nothing is answered in this round.
+    is_silent: Cell<bool>,
+    failures: Cell<u32>,
+    is_over: Cell<bool>,
+}
+
+impl Poll {
+    /// Asks from now on, beginning with what is known already.
+    pub(super) fn start(
+        known: Known,
+        zone: Zone,
+        credential: Credential,
+        changed: Callback<Known>,
+        refused: Callback<()>,
+    ) -> Rc<Self> {
+        let poll = Rc::new(Self {
+            known: RefCell::new(known),
+            zone,
+            credential,
+            changed,
+            refused,
+            asking: RefCell::default(),
+            next: RefCell::default(),
+            round: Cell::default(),
+            missing: Cell::default(),
+            has_failed: Cell::default(),
+            is_silent: Cell::default(),
+            failures: Cell::default(),
+            is_over: Cell::default(),
+        });
+        poll.ask();
+        poll
+    }
+
+    /// Asks no more.
+    pub(super) fn stop(&self) {
+        self.is_over.set(true);
+        self.next.take();
+        self.asking.take();
+    }
+
+    fn ask(self: &Rc<Self>) {
+        let round = self.round.get();
+        self.round.set(round.wrapping_add(1));
+        // After a server that was away everything is asked at once.
+        let asks_all = round.is_multiple_of(REPORTS_EVERY) || self.is_silent.get();
+        let reports: &[Report] = if asks_all { &Report::ALL } else { &[] };
+        let now_ms = clock::now_ms();
+        let parts = std::iter::once(Part::Pipeline).chain(reports.iter().copied().map(Part::Report));
+        self.missing.set(1 + reports.len());
+        self.has_failed.set(false);
+        self.is_silent.set(true);
+        let asking = parts.map(|part| {
+            let this = self.clone();
+            let then = Callback::from(move |answer| this.hear(part, answer));
+            http::ask(Request::get(&part.url(now_ms, &self.zone)), &self.credential, then)
+        });
+        self.asking.replace(asking.collect());
+        let this = self.clone();
+        self.next.replace(Some(Timeout::new(WITHIN_MS, move || {
+            this.has_failed.set(true);
+            this.end();
+        })));
+    }
+
+    fn hear(self: &Rc<Self>, part: Part, answer: Result<String, Failure>) {
+        if answer == Err(Failure::SignedOut) {
+            self.refused.emit(());
+        }
+        match answer.and_then(|text| read(part, &text)) {
+            Ok(told) => {
+                self.is_silent.set(false);
+                self.known.borrow_mut().take(told, clock::now_ms());
+            }
+            Err(_) => self.has_failed.set(true),
+        }
+        self.missing.set(self.missing.get().saturating_sub(1));
+        if self.missing.get() == 0 {
+            self.end();
+        }
+    }
+
+    /// Ends a round; what is still under way is given up.
+    fn end(self: &Rc<Self>) {
+        self.asking.take();
+        if self.is_over.get() {
+            return;
+        }
+        let failures = if self.has_failed.get() { self.failures.get().saturating_add(1) } else { 0 };
+        self.failures.set(failures);
+        let this = self.clone();
+        let wait = wait_ms(failures, js_sys::Math::random());
+        self.next.replace(Some(Timeout::new(wait, move || this.ask())));
+        self.changed.emit(self.known.borrow().clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_that_fail_come_at_growing_distances_up_to_a_limit() {
+        let longest: Vec<u32> = (0..7).map(|failures| wait_ms(failures, 1.0)).collect();
+        assert_eq!(longest, [5_500, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000]);
+        let shortest: Vec<u32> = (0..5).map(|failures| wait_ms(failures, 0.0)).collect();
+        assert_eq!(shortest, [4_500, 1_000, 2_000, 4_000, 5_000]);
+        assert_eq!(wait_ms(u32::MAX, 1.0), LONGEST_MS);
+    }
+
+    #[test]
+    fn answers_are_read_by_what_was_asked() {
+        assert!(matches!(read(Part::Report(Report::Today), "{}"), Err(Failure::Unreadable)));
+        assert!(matches!(read(Part::Pipeline, "<html>"), Err(Failure::Unreadable)));
+        let page = r#"{"at_ms":null,"every_seconds":10,"limits":{"behind_warning_ms":1,"behind_critical_ms":2,
+            "full_warning_percent":1,"full_critical_percent":2},"stages":null,"servers":[],"history":[]}"#;
+        assert!(matches!(read(Part::Pipeline, page), Ok(Told::Pipeline(_))));
+    }
+}

@@ -1,0 +1,9 @@
+//! What operators read of all advertisers together.
+
+texts! {
+    PER_SECOND_NOW = "Clicks per second now";
+    TOP_ADVERTISERS = "Top advertisers";
+    TOP_CAMPAIGNS = "Top campaigns";
+    TOP_COUNTRIES = "Top countries";
+    CHANGE = "Change";
+}
