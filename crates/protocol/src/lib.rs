@@ -24,6 +24,7 @@
 //! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`, and what clicks are filtered and grouped by
 //! - [`times`]: times as programs tell them to each other; [`instant`]: as clients write them
 //! - [`pages`]: addresses of the dashboard's pages
+//! - [`registry`]: registered ads as viewers see them
 //! - [`object`]: JSON objects, with what is wrong said under the field's name
 
 pub mod alerts;
@@ -45,6 +46,7 @@ pub mod live;
 pub mod object;
 pub mod pages;
 pub mod reason;
+pub mod registry;
 pub mod report;
 pub mod rules;
 pub mod settings;

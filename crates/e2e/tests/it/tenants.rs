@@ -168,6 +168,7 @@ async fn the_server_asks_with_that_role() -> Result<()> {
         ("unique_hours", "/api/v1/analytics/aggregate?granularity=day"),
         ("advertisers", "/api/v1/advertisers"),
         ("campaigns", "/api/v1/campaigns"),
+        ("campaigns", "/api/v1/ads"),
         ("click_minutes", "/api/v1/live/poll"),
     ];
     let mut viewer = stack.as_viewer("adv_001")?.connection();
