@@ -6,9 +6,11 @@ use crate::ask::Mutation;
 
 pub mod account;
 pub mod accounts;
+pub mod ad;
 pub mod ads;
 pub mod advertisers;
 pub mod audit;
+pub mod campaign;
 pub mod campaigns;
 pub mod clicks;
 pub mod dead_letters;
@@ -16,6 +18,7 @@ pub mod explore;
 mod export;
 pub mod incidents;
 pub mod keys;
+pub mod links;
 pub mod pipeline;
 mod record;
 mod release;
@@ -24,6 +27,7 @@ pub mod setup;
 mod shown_once;
 pub mod statement;
 pub mod test_clicks;
+mod traffic;
 pub mod welcome;
 
 /// A page with its title, and what can be done on it.

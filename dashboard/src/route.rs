@@ -1,9 +1,12 @@
 //! Pages by address, and who may see them.
 
+mod name;
+
 use clickwire_protocol::pages::Bundle;
 use uuid::Uuid;
 
-use crate::{api::Role, words};
+pub use self::name::Name;
+use crate::{api::Role, query, words};
 
 /// A page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,12 @@ pub enum Route {
     Statement,
     /// Exports that are made again and again, and files.
     Reports,
+    /// Links of an advertiser's ads, to copy and to try out.
+    Links,
+    /// One campaign of an advertiser.
+    Campaign(Name),
+    /// One ad of an advertiser.
+    Ad(Name),
     /// Incidents, and the one that is looked at.
     Incidents(Option<Uuid>),
     /// The way of a click, stage by stage.
@@ -74,12 +83,13 @@ impl Route {
     pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 15] = [
+    pub const RAIL: [Self; 16] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
         Self::Statement,
         Self::Reports,
+        Self::Links,
         Self::Incidents(None),
         Self::Pipeline,
         Self::DeadLetters(None),
@@ -103,6 +113,8 @@ impl Route {
             (Some("dead-letters"), Some(sequence), None) => {
                 return sequence.parse().ok().map(|sequence| Self::DeadLetters(Some(sequence)));
             }
+            (Some("campaigns"), Some(id), None) => return Name::new(&query::decode(id)).map(Self::Campaign),
+            (Some("ads"), Some(id), None) => return Name::new(&query::decode(id)).map(Self::Ad),
             _ => {}
         }
         match (first, second) {
@@ -112,6 +124,7 @@ impl Route {
                 "clicks" => Some(Self::Clicks),
                 "statement" => Some(Self::Statement),
                 "reports" => Some(Self::Reports),
+                "links" => Some(Self::Links),
                 "incidents" => Some(Self::Incidents(None)),
                 "pipeline" => Some(Self::Pipeline),
                 "dead-letters" => Some(Self::DeadLetters(None)),
@@ -135,6 +148,8 @@ impl Route {
         match self {
             Self::Incidents(Some(id)) => format!("/incidents/{id}"),
             Self::DeadLetters(Some(sequence)) => format!("/dead-letters/{sequence}"),
+            Self::Campaign(id) => format!("/campaigns/{}", id.as_str()),
+            Self::Ad(id) => format!("/ads/{}", id.as_str()),
             other => other.base().to_owned(),
         }
     }
@@ -147,13 +162,14 @@ impl Route {
             Self::Clicks => "/clicks",
             Self::Statement => "/statement",
             Self::Reports => "/reports",
+            Self::Links => "/links",
             Self::Incidents(_) => "/incidents",
             Self::Pipeline => "/pipeline",
             Self::DeadLetters(_) => "/dead-letters",
             Self::Setup => "/setup",
             Self::Advertisers => "/advertisers",
-            Self::Campaigns => "/campaigns",
-            Self::Ads => "/ads",
+            Self::Campaigns | Self::Campaign(_) => "/campaigns",
+            Self::Ads | Self::Ad(_) => "/ads",
             Self::Keys => "/keys",
             Self::TestClicks => "/test-clicks",
             Self::Accounts => "/accounts",
@@ -170,6 +186,9 @@ impl Route {
             Self::Clicks => words::FIND_CLICKS,
             Self::Statement => words::STATEMENT,
             Self::Reports => words::REPORTS,
+            Self::Links => words::LINKS,
+            Self::Campaign(_) => words::CAMPAIGN,
+            Self::Ad(_) => words::AD,
             Self::Incidents(_) => words::INCIDENTS,
             Self::Pipeline => words::PIPELINE,
             Self::DeadLetters(_) => words::DEAD_LETTERS,
@@ -188,9 +207,14 @@ impl Route {
     /// Where it stands in the rail.
     pub fn section(self) -> Section {
         match self {
-            Self::Overview | Self::Explore | Self::Clicks | Self::Statement | Self::Reports => {
-                Section::Clicks
-            }
+            Self::Overview
+            | Self::Explore
+            | Self::Clicks
+            | Self::Statement
+            | Self::Reports
+            | Self::Links
+            | Self::Campaign(_)
+            | Self::Ad(_) => Section::Clicks,
             Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) => Section::Operations,
             Self::Setup
             | Self::Advertisers
@@ -212,6 +236,9 @@ impl Route {
             | Self::Clicks
             | Self::Statement
             | Self::Reports
+            | Self::Links
+            | Self::Campaign(_)
+            | Self::Ad(_)
             | Self::Account => true,
             Self::Incidents(_)
             | Self::Pipeline
@@ -232,6 +259,9 @@ impl Route {
             Self::Clicks
             | Self::Statement
             | Self::Reports
+            | Self::Links
+            | Self::Campaign(_)
+            | Self::Ad(_)
             | Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
@@ -250,7 +280,7 @@ impl Route {
     /// Whether it has no place of its own at the bottom of a phone: a menu leads there.
     pub fn is_seldom(self) -> bool {
         match self.section() {
-            Section::Clicks => false,
+            Section::Clicks => matches!(self, Self::Links),
             Section::Operations => !matches!(self, Self::Incidents(_)),
             Section::Administration => true,
         }
@@ -258,12 +288,27 @@ impl Route {
 
     /// Whether it is about any range of time.
     pub fn has_range(self) -> bool {
-        matches!(self, Self::Explore | Self::Clicks)
+        matches!(self, Self::Clicks) || self.compares()
+    }
+
+    /// Whether its numbers can stand beside those of another period.
+    pub fn compares(self) -> bool {
+        matches!(self, Self::Explore | Self::Campaign(_) | Self::Ad(_))
     }
 
     /// Whether it is about one advertiser: without a choice, the first.
     pub fn is_of_one_advertiser(self) -> bool {
-        matches!(self, Self::Overview | Self::Statement | Self::Campaigns | Self::Ads | Self::TestClicks)
+        matches!(
+            self,
+            Self::Overview
+                | Self::Statement
+                | Self::Links
+                | Self::Campaign(_)
+                | Self::Ad(_)
+                | Self::Campaigns
+                | Self::Ads
+                | Self::TestClicks
+        )
     }
 
     /// Whether it can be about one advertiser at all.
@@ -296,17 +341,35 @@ mod tests {
 
     #[test]
     fn other_paths_are_no_page() {
-        for path in
-            ["/nothing", "/explore/more", "/incidents/7", "/incidents/x/y", "/dead-letters/x", "/Explore"]
-        {
+        for path in [
+            "/nothing",
+            "/explore/more",
+            "/incidents/7",
+            "/incidents/x/y",
+            "/dead-letters/x",
+            "/Explore",
+            "/ads/a/b",
+            "/campaigns/a%20b",
+        ] {
             assert_eq!(Route::read(path), None, "{path}");
         }
         assert_eq!(Route::read("/explore/"), Some(Route::Explore));
     }
 
     #[test]
+    fn one_campaign_or_ad_is_named_by_its_path_and_open_to_all() {
+        for (path, base) in [("/campaigns/camp_001", "/campaigns"), ("/ads/A-1.b:2", "/ads")] {
+            let route = Route::read(path).unwrap();
+            assert_eq!((route.path().as_str(), route.base()), (path, base));
+            assert!(route.is_open_to(Role::Advertiser) && route.is_of_one_advertiser() && route.has_range());
+            assert!(!Route::read(base).unwrap().is_open_to(Role::Advertiser), "the list is another page");
+        }
+        assert_eq!(Route::read("/ads/A%3Ab"), Route::read("/ads/A:b"));
+    }
+
+    #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 11, 15, 5]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [6, 12, 16, 6]);
     }
 }

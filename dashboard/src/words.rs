@@ -9,12 +9,14 @@ macro_rules! texts {
 }
 
 mod clicks;
+mod links;
 mod operations;
 mod phrases;
 mod pipeline;
 mod reports;
 
 pub use clicks::*;
+pub use links::*;
 pub use operations::*;
 pub use phrases::*;
 pub use pipeline::*;

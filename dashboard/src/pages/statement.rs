@@ -11,6 +11,7 @@ use yew::prelude::*;
 use self::month::Month;
 use super::{
     Sheet,
+    campaign::to_campaign,
     explore::answers::{Drawn, Listed},
     export::Export,
     id, name,
@@ -23,7 +24,7 @@ use crate::{
     frame::{DataStatus, View},
     http,
     kit::{Badge, Column, Empty, Loaded, Problem, Table, Tone},
-    query::Query,
+    query::{Query, Range},
     route::Route,
     router::{Link, Place},
     words, zone,
@@ -118,7 +119,7 @@ pub fn Statement(props: &Props) -> Html {
                 <DataStatus><span class="freshness">{ final_to(&known.basis, view) }</span></DataStatus>
             }
             <div class="statement">
-                <Campaigns table={known} loaded={table.loaded()} names={names.clone()} {month} />
+                <Campaigns table={known} loaded={table.loaded()} names={names.clone()} {month} query={within(month, present, &view.place.query)} />
                 <Months rows={months.data.clone()} loaded={months.loaded()} {month} {present} view={view.clone()} />
             </div>
         </Sheet>
@@ -178,6 +179,14 @@ struct CampaignsProps {
     loaded: Loaded,
     names: Rc<BTreeMap<String, String>>,
     month: Month,
+    /// What the page of a campaign goes on with.
+    query: Query,
+}
+
+/// The same address about a month that is over: with the month as its range.
+fn within(month: Month, present: Month, query: &Query) -> Query {
+    let range = (month < present).then(|| Range::Between(month.begin(), month.next().begin()));
+    Query { range: range.or_else(|| query.range.clone()), ..query.clone() }
 }
 
 /// A month by campaign.
@@ -187,12 +196,14 @@ fn Campaigns(props: &CampaignsProps) -> Html {
         Rc::new(props.table.as_ref().map(|table| table.rows.clone()).unwrap_or_default());
     let count = rows.len();
     let row = {
-        let (rows, names) = (rows.clone(), props.names.clone());
+        let (rows, names, query) = (rows.clone(), props.names.clone(), props.query.clone());
         Callback::from(move |index: usize| {
             let row = &rows[index];
             let campaign = row.group.value(Dimension::CampaignId);
             let head = match &campaign {
-                Some(campaign) => name(names.get(campaign).unwrap_or(campaign)),
+                Some(campaign) => {
+                    to_campaign(campaign, name(names.get(campaign).unwrap_or(campaign)), &query)
+                }
                 None => html! { words::OTHERS },
             };
             let campaign = campaign.unwrap_or_default();
@@ -297,6 +308,15 @@ mod tests {
                 "{final_before:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_campaign_of_a_month_that_is_over_is_shown_in_that_month() {
+        let to = |text: &str| {
+            within(month(text), month("2026-11"), &Query::read("?a=adv_001&r=1h&p=x")).carried().write()
+        };
+        assert_eq!(to("2026-10"), "?a=adv_001&r=2026-10-01..2026-11-01");
+        assert_eq!(to("2026-11"), "?a=adv_001&r=1h", "the present month goes on");
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn verdict_why(name: &str) -> &'static str {
         "duplicate" => "A repeat by the same user on the same ad: not billed.",
         "givt" => "Robots and data centres: not billed.",
         "sivt" => "Found by behaviour: not billed.",
-        "test" => "Posted with a test key: not billed.",
+        "test" => "Made as a test, with a test key or on the page of links: not billed.",
         "defective" => "Can’t be counted, as it came too late, for example: not billed.",
         _ => "",
     }

@@ -29,6 +29,7 @@ use tokio::{
 
 use super::live;
 
+mod ads;
 mod axe;
 mod dead_letters;
 mod files;

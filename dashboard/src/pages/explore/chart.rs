@@ -19,18 +19,18 @@ const WIDTH: f64 = 10.0;
 
 /// What is drawn.
 #[derive(Clone, PartialEq, Properties)]
-pub(super) struct Props {
+pub(in crate::pages) struct Props {
     /// Lines.
-    pub(super) chart: Rc<Drawn>,
+    pub(in crate::pages) chart: Rc<Drawn>,
     /// How.
-    pub(super) shape: Shape,
+    pub(in crate::pages) shape: Shape,
     /// Hears a range that is drawn over.
-    pub(super) onzoom: Callback<Range>,
+    pub(in crate::pages) onzoom: Callback<Range>,
 }
 
 /// The chart.
 #[component]
-pub(super) fn Chart(props: &Props) -> Html {
+pub(in crate::pages) fn Chart(props: &Props) -> Html {
     let (at, anchor) = (use_state_eq(|| None::<usize>), use_state_eq(|| None::<usize>));
     let chart = &props.chart;
     let count = chart.buckets.len();

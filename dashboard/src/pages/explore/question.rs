@@ -19,29 +19,29 @@ const DRILL: [Dimension; 6] = Dimension::COLUMNS;
 
 /// A question of the page.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Question {
+pub(in crate::pages) struct Question {
     /// What every report is asked.
     common: Vec<(String, String)>,
     /// What rows are grouped by.
-    pub(super) group: Vec<Dimension>,
+    pub(in crate::pages) group: Vec<Dimension>,
     /// The order of rows.
-    pub(super) sort: Sort,
+    pub(in crate::pages) sort: Sort,
     /// What is drawn.
-    pub(super) metric: Metric,
+    pub(in crate::pages) metric: Metric,
     /// How.
-    pub(super) shape: Shape,
+    pub(in crate::pages) shape: Shape,
     granularity: &'static str,
     /// When it is asked.
-    pub(super) now_ms: i64,
+    pub(in crate::pages) now_ms: i64,
 }
 
 /// What rows of an address are grouped by.
-pub(super) fn groups(query: &Query) -> Vec<Dimension> {
+pub(in crate::pages) fn groups(query: &Query) -> Vec<Dimension> {
     if query.group.is_empty() { vec![Dimension::CampaignId] } else { query.group.clone() }
 }
 
 /// The next dimension down that is not fixed yet.
-pub(super) fn next_down(query: &Query, from: Dimension) -> Option<Dimension> {
+pub(in crate::pages) fn next_down(query: &Query, from: Dimension) -> Option<Dimension> {
     let is_fixed = |dimension: &Dimension| {
         let mut filters = query.filters.iter();
         filters
@@ -52,7 +52,7 @@ pub(super) fn next_down(query: &Query, from: Dimension) -> Option<Dimension> {
 
 impl Question {
     /// What a page asks at a moment.
-    pub(super) fn new(view: &View, now_ms: i64) -> Self {
+    pub(in crate::pages) fn new(view: &View, now_ms: i64) -> Self {
         let query = &view.place.query;
         let group = groups(query);
         let metric = query.metric.unwrap_or(Metric::Clicks);
@@ -102,7 +102,7 @@ impl Question {
     }
 
     /// Numbers over time, by the first group.
-    pub(super) fn timeseries(&self) -> String {
+    pub(in crate::pages) fn timeseries(&self) -> String {
         let mut more = vec![("granularity", self.granularity.to_owned())];
         if let Some(group) = self.drawn_by() {
             let sort = Sort { by: self.metric.as_str().to_owned(), descends: true };
@@ -112,24 +112,24 @@ impl Question {
     }
 
     /// What lines are told apart by; parts of the time are no lines over time.
-    pub(super) fn drawn_by(&self) -> Option<Dimension> {
+    pub(in crate::pages) fn drawn_by(&self) -> Option<Dimension> {
         self.group.first().copied().filter(|dimension| !dimension.is_time())
     }
 
     /// Numbers by group.
-    pub(super) fn breakdown(&self) -> String {
+    pub(in crate::pages) fn breakdown(&self) -> String {
         self.url("/api/v1/analytics/breakdown", &self.grouped(&self.group, &self.sort, ROWS))
     }
 
     /// The same rows as a file.
-    pub(super) fn file(&self, format: &str) -> String {
+    pub(in crate::pages) fn file(&self, format: &str) -> String {
         let mut more = self.grouped(&self.group, &self.sort, ROWS);
         more.push(("format", format.to_owned()));
         self.url("/api/v1/exports/breakdown", &more)
     }
 
     /// Whether there is a period to compare with.
-    pub(super) fn compares(&self) -> bool {
+    pub(in crate::pages) fn compares(&self) -> bool {
         let names = [Compare::Previous, Compare::Year].map(Compare::as_str);
         self.common.iter().any(|(name, value)| name == "compare" && names.contains(&value.as_str()))
     }
