@@ -9,6 +9,7 @@ macro_rules! texts {
 }
 
 mod clicks;
+mod corrections;
 mod links;
 mod operations;
 mod phrases;
@@ -16,6 +17,7 @@ mod pipeline;
 mod reports;
 
 pub use clicks::*;
+pub use corrections::*;
 pub use links::*;
 pub use operations::*;
 pub use phrases::*;

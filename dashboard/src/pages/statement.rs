@@ -1,6 +1,7 @@
 //! `/statement`: what an advertiser is billed for, month by month and by campaign, and how far that is final. Months
 //! are those of the page's time zone.
 
+mod corrections;
 mod month;
 
 use std::{collections::BTreeMap, rc::Rc};
@@ -8,7 +9,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use clickwire_protocol::report::{Basis, BreakdownRow, Dimension, Metric, Numbers, TimeseriesRow};
 use yew::prelude::*;
 
-use self::month::Month;
+use self::{corrections::Corrections, month::Month};
 use super::{
     Sheet,
     campaign::to_campaign,
@@ -24,7 +25,7 @@ use crate::{
     frame::{DataStatus, View},
     http,
     kit::{Badge, Column, Empty, Loaded, Problem, Table, Tone},
-    query::{Query, Range},
+    query::{LocalTime, Query, Range},
     route::Route,
     router::{Link, Place},
     words, zone,
@@ -45,8 +46,19 @@ pub struct Props {
 
 /// What the API is asked about a month, or about months up to now.
 fn url(path: &str, view: &View, from: Month, to: Option<Month>, more: &[(&str, &str)]) -> Option<String> {
+    between(path, view, from.begin(), to.map(Month::begin), more)
+}
+
+/// What the API is asked about the time from one moment to another, or up to now.
+fn between(
+    path: &str,
+    view: &View,
+    from: LocalTime,
+    to: Option<LocalTime>,
+    more: &[(&str, &str)],
+) -> Option<String> {
     let scope = view.scope.as_ref()?.to_string();
-    let utc = |month: Month| zone::rfc3339(month.begin().to_utc_ms(|at_ms| view.zone.ahead_minutes(at_ms)));
+    let utc = |local: LocalTime| zone::rfc3339(local.to_utc_ms(|at_ms| view.zone.ahead_minutes(at_ms)));
     let common = [
         ("advertiser_id", Some(scope)),
         ("start_time", Some(utc(from))),
@@ -122,6 +134,9 @@ pub fn Statement(props: &Props) -> Html {
                 <Campaigns table={known} loaded={table.loaded()} names={names.clone()} {month} query={within(month, present, &view.place.query)} />
                 <Months rows={months.data.clone()} loaded={months.loaded()} {month} {present} view={view.clone()} />
             </div>
+            if let Some(now) = table.data.clone().filter(|known| is_final(month, &known.basis, view)) {
+                <Corrections view={view.clone()} {month} {now} {names} query={within(month, present, &view.place.query)} key={month.write()} />
+            }
         </Sheet>
     }
 }
