@@ -11,6 +11,8 @@ use crate::{
     format,
     overview::{Overview, Severity, severity},
     palette::{OTHER, Palette},
+    route::{Name, Route},
+    router::{Link, Place, use_router},
     words,
 };
 
@@ -38,7 +40,7 @@ pub struct Props {
 /// The table.
 #[component]
 pub fn Breakdown(props: &Props) -> Html {
-    let wanted = use_state_eq(|| ROWS);
+    let (wanted, router) = (use_state_eq(|| ROWS), use_router());
     let rows = &props.overview.rows;
     let all = props.overview.total.clicks();
     let left = rows.len().saturating_sub(*wanted);
@@ -49,8 +51,9 @@ pub fn Breakdown(props: &Props) -> Html {
     let row = |row: &crate::overview::Row| {
         let id = &row.campaign.id;
         let name = props.names.get(&**id).map_or_else(|| Rc::clone(id), |name| name.as_str().into());
+        let to = Name::new(id).map(|id| Place::new(Route::Campaign(id), router.place.query.carried()));
         html! {
-            <Row key={&**id} id={Rc::clone(id)} {name} slot={props.palette.slot_of(id).unwrap_or(OTHER)} counts={row.total}
+            <Row key={&**id} id={Rc::clone(id)} {name} {to} slot={props.palette.slot_of(id).unwrap_or(OTHER)} counts={row.total}
                 share={if all > 0 { row.total.clicks() as f64 / all as f64 } else { 0.0 }} fraud_rate={props.fraud_rate} />
         }
     };
@@ -91,6 +94,8 @@ pub fn Breakdown(props: &Props) -> Html {
 struct RowProps {
     id: Rc<str>,
     name: Rc<str>,
+    /// Its page.
+    to: Option<Place>,
     slot: usize,
     counts: Counts,
     share: f64,
@@ -105,10 +110,15 @@ fn Row(props: &RowProps) -> Html {
         Severity::Warning => Some("warning"),
         Severity::Critical => Some("critical"),
     };
+    let name = html! { <bdi>{ &*props.name }</bdi> };
+    let name = match &props.to {
+        Some(to) => html! { <Link to={to.clone()}>{ name }</Link> },
+        None => name,
+    };
     html! {
         <tr>
             <th scope="row" title={words::named(&props.name, &props.id)}>
-                <span class="campaign"><span class="swatch" data-slot={slot.clone()} aria-hidden="true" /><bdi>{ &*props.name }</bdi></span>
+                <span class="campaign"><span class="swatch" data-slot={slot.clone()} aria-hidden="true" />{ name }</span>
             </th>
             <td class="share">
                 <span class="bar" aria-hidden="true"><span data-slot={slot} style={format!("width:{:.1}%", props.share * 100.0)} /></span>
@@ -178,6 +188,10 @@ mod tests {
         }
         assert!(table.find("camp_001") < table.find("camp_002"));
         assert!(!table.contains("more of"), "all are shown");
+        assert!(
+            table.contains(r#"<a href="/campaigns/camp_001"><bdi>Spring &lt;sale&gt;</bdi></a>"#),
+            "{table}"
+        );
         // The deployment's thresholds, not the page's.
         for (rule, tone) in [(Some(fraud_rate(6)), Some("rate warning")), (None, None)] {
             let table = render(&Props { fraud_rate: rule, ..props.clone() }).await;

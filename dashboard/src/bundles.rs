@@ -9,10 +9,11 @@ use crate::{
     app::Live,
     frame::View,
     pages::{
-        account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
-        campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters, deployment::Deployment,
-        explore::Explore, incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports,
-        setup::Setup, statement::Statement, test_clicks::TestClicks, wall::Wall, welcome::Welcome,
+        account::Account, accounts::Accounts, ad::AdPage, ads::Ads, advertisers::Advertisers, audit::Audit,
+        campaign::CampaignPage, campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters,
+        deployment::Deployment, explore::Explore, incidents::Incidents, keys::Keys, links::Links,
+        pipeline::Pipeline, reports::Reports, setup::Setup, statement::Statement, test_clicks::TestClicks,
+        wall::Wall, welcome::Welcome,
     },
     route::Route,
 };
@@ -59,6 +60,16 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
         Route::Reports => Some(html! { <Reports {view} /> }),
         Route::Deployment => Some(html! { <Deployment {view} /> }),
         Route::Wall => Some(html! { <Wall {view} /> }),
+        Route::Links => Some(html! { <Links {view} /> }),
+        // Another advertiser's campaign of the same name is another one.
+        Route::Campaign(id) => {
+            let key = format!("{:?} {id:?}", view.scope);
+            Some(html! { <CampaignPage {view} {id} {key} /> })
+        }
+        Route::Ad(id) => {
+            let key = format!("{:?} {id:?}", view.scope);
+            Some(html! { <AdPage {view} {id} {key} /> })
+        }
         Route::Incidents(id) => Some(html! { <Incidents {view} {id} /> }),
         Route::DeadLetters(sequence) => Some(html! { <DeadLetters {view} {sequence} /> }),
         Route::Pipeline => Some(html! { <Pipeline {view} /> }),
@@ -81,7 +92,7 @@ mod tests {
     use clickwire_protocol::pages::Bundle;
 
     use super::*;
-    use crate::{query::Query, router::Place, zone::Zone};
+    use crate::{query::Query, route::Name, router::Place, zone::Zone};
 
     #[test]
     fn the_service_worker_opens_an_address_with_the_same_program() {
@@ -98,7 +109,8 @@ mod tests {
     fn each_page_is_in_the_program_that_its_address_loads() {
         let access = Access::new(Credential::Cookie);
         let (onleave, ontheme) = (Callback::noop(), Callback::noop());
-        for route in Route::RAIL.into_iter().chain(Route::BESIDE) {
+        let single = Name::new("x").map(|id| [Route::Campaign(id), Route::Ad(id)]).unwrap();
+        for route in Route::RAIL.into_iter().chain(Route::BESIDE).chain(single) {
             let view = View { place: Place::new(route, Query::default()), scope: None, zone: Zone::utc() };
             let given =
                 Given { view: &view, access: &access, colours: 0, ontheme: &ontheme, onleave: &onleave };

@@ -6,9 +6,11 @@ use crate::{ask::Mutation, words::Text};
 
 pub mod account;
 pub mod accounts;
+pub mod ad;
 pub mod ads;
 pub mod advertisers;
 pub mod audit;
+pub mod campaign;
 mod campaign_names;
 pub mod campaigns;
 pub mod clicks;
@@ -18,6 +20,7 @@ pub mod explore;
 mod export;
 pub mod incidents;
 pub mod keys;
+pub mod links;
 pub mod pipeline;
 mod record;
 mod release;
@@ -26,6 +29,7 @@ pub mod setup;
 mod shown_once;
 pub mod statement;
 pub mod test_clicks;
+mod traffic;
 pub mod wall;
 pub mod welcome;
 

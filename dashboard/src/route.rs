@@ -1,9 +1,12 @@
 //! Pages by address, and who may see them.
 
+mod name;
+
 use clickwire_protocol::pages::Bundle;
 use uuid::Uuid;
 
-use crate::{api::Role, words};
+pub use self::name::Name;
+use crate::{api::Role, query, words};
 
 /// A page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,12 @@ pub enum Route {
     Statement,
     /// Exports that are made again and again, and files.
     Reports,
+    /// Links of an advertiser's ads, to copy and to try out.
+    Links,
+    /// One campaign of an advertiser.
+    Campaign(Name),
+    /// One ad of an advertiser.
+    Ad(Name),
     /// All advertisers together.
     Deployment,
     /// All advertisers, on a screen that is read from afar.
@@ -78,12 +87,13 @@ impl Route {
     pub const BESIDE: [Self; 3] = [Self::Wall, Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 16] = [
+    pub const RAIL: [Self; 17] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
         Self::Statement,
         Self::Reports,
+        Self::Links,
         Self::Deployment,
         Self::Incidents(None),
         Self::Pipeline,
@@ -108,6 +118,8 @@ impl Route {
             (Some("dead-letters"), Some(sequence), None) => {
                 return sequence.parse().ok().map(|sequence| Self::DeadLetters(Some(sequence)));
             }
+            (Some("campaigns"), Some(id), None) => return Name::new(&query::decode(id)).map(Self::Campaign),
+            (Some("ads"), Some(id), None) => return Name::new(&query::decode(id)).map(Self::Ad),
             _ => {}
         }
         match (first, second) {
@@ -117,6 +129,7 @@ impl Route {
                 "clicks" => Some(Self::Clicks),
                 "statement" => Some(Self::Statement),
                 "reports" => Some(Self::Reports),
+                "links" => Some(Self::Links),
                 "deployment" => Some(Self::Deployment),
                 "wall" => Some(Self::Wall),
                 "incidents" => Some(Self::Incidents(None)),
@@ -142,6 +155,8 @@ impl Route {
         match self {
             Self::Incidents(Some(id)) => format!("/incidents/{id}"),
             Self::DeadLetters(Some(sequence)) => format!("/dead-letters/{sequence}"),
+            Self::Campaign(id) => format!("/campaigns/{}", id.as_str()),
+            Self::Ad(id) => format!("/ads/{}", id.as_str()),
             other => other.base().to_owned(),
         }
     }
@@ -154,6 +169,7 @@ impl Route {
             Self::Clicks => "/clicks",
             Self::Statement => "/statement",
             Self::Reports => "/reports",
+            Self::Links => "/links",
             Self::Deployment => "/deployment",
             Self::Wall => "/wall",
             Self::Incidents(_) => "/incidents",
@@ -161,8 +177,8 @@ impl Route {
             Self::DeadLetters(_) => "/dead-letters",
             Self::Setup => "/setup",
             Self::Advertisers => "/advertisers",
-            Self::Campaigns => "/campaigns",
-            Self::Ads => "/ads",
+            Self::Campaigns | Self::Campaign(_) => "/campaigns",
+            Self::Ads | Self::Ad(_) => "/ads",
             Self::Keys => "/keys",
             Self::TestClicks => "/test-clicks",
             Self::Accounts => "/accounts",
@@ -179,6 +195,9 @@ impl Route {
             Self::Clicks => words::FIND_CLICKS,
             Self::Statement => words::STATEMENT,
             Self::Reports => words::REPORTS,
+            Self::Links => words::LINKS,
+            Self::Campaign(_) => words::CAMPAIGN,
+            Self::Ad(_) => words::AD,
             Self::Deployment => words::ALL_ADVERTISERS,
             Self::Wall => words::WALL,
             Self::Incidents(_) => words::INCIDENTS,
@@ -199,9 +218,14 @@ impl Route {
     /// Where it stands in the rail.
     pub fn section(self) -> Section {
         match self {
-            Self::Overview | Self::Explore | Self::Clicks | Self::Statement | Self::Reports => {
-                Section::Clicks
-            }
+            Self::Overview
+            | Self::Explore
+            | Self::Clicks
+            | Self::Statement
+            | Self::Reports
+            | Self::Links
+            | Self::Campaign(_)
+            | Self::Ad(_) => Section::Clicks,
             Self::Deployment | Self::Wall | Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) => {
                 Section::Operations
             }
@@ -225,6 +249,9 @@ impl Route {
             | Self::Clicks
             | Self::Statement
             | Self::Reports
+            | Self::Links
+            | Self::Campaign(_)
+            | Self::Ad(_)
             | Self::Account => true,
             Self::Deployment
             | Self::Wall
@@ -249,6 +276,9 @@ impl Route {
             | Self::Reports
             | Self::Deployment
             | Self::Wall
+            | Self::Links
+            | Self::Campaign(_)
+            | Self::Ad(_)
             | Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
@@ -267,7 +297,7 @@ impl Route {
     /// Whether it has no place of its own at the bottom of a phone: a menu leads there.
     pub fn is_seldom(self) -> bool {
         match self.section() {
-            Section::Clicks => false,
+            Section::Clicks => matches!(self, Self::Links),
             Section::Operations => !matches!(self, Self::Incidents(_)),
             Section::Administration => true,
         }
@@ -280,12 +310,27 @@ impl Route {
 
     /// Whether it is about any range of time.
     pub fn has_range(self) -> bool {
-        matches!(self, Self::Explore | Self::Clicks | Self::Deployment)
+        matches!(self, Self::Clicks | Self::Deployment) || self.compares()
+    }
+
+    /// Whether its numbers can stand beside those of another period.
+    pub fn compares(self) -> bool {
+        matches!(self, Self::Explore | Self::Campaign(_) | Self::Ad(_))
     }
 
     /// Whether it is about one advertiser: without a choice, the first.
     pub fn is_of_one_advertiser(self) -> bool {
-        matches!(self, Self::Overview | Self::Statement | Self::Campaigns | Self::Ads | Self::TestClicks)
+        matches!(
+            self,
+            Self::Overview
+                | Self::Statement
+                | Self::Links
+                | Self::Campaign(_)
+                | Self::Ad(_)
+                | Self::Campaigns
+                | Self::Ads
+                | Self::TestClicks
+        )
     }
 
     /// Whether it can be about one advertiser at all.
@@ -318,17 +363,35 @@ mod tests {
 
     #[test]
     fn other_paths_are_no_page() {
-        for path in
-            ["/nothing", "/explore/more", "/incidents/7", "/incidents/x/y", "/dead-letters/x", "/Explore"]
-        {
+        for path in [
+            "/nothing",
+            "/explore/more",
+            "/incidents/7",
+            "/incidents/x/y",
+            "/dead-letters/x",
+            "/Explore",
+            "/ads/a/b",
+            "/campaigns/a%20b",
+        ] {
             assert_eq!(Route::read(path), None, "{path}");
         }
         assert_eq!(Route::read("/explore/"), Some(Route::Explore));
     }
 
     #[test]
+    fn one_campaign_or_ad_is_named_by_its_path_and_open_to_all() {
+        for (path, base) in [("/campaigns/camp_001", "/campaigns"), ("/ads/A-1.b:2", "/ads")] {
+            let route = Route::read(path).unwrap();
+            assert_eq!((route.path().as_str(), route.base()), (path, base));
+            assert!(route.is_open_to(Role::Advertiser) && route.is_of_one_advertiser() && route.has_range());
+            assert!(!Route::read(base).unwrap().is_open_to(Role::Advertiser), "the list is another page");
+        }
+        assert_eq!(Route::read("/ads/A%3Ab"), Route::read("/ads/A:b"));
+    }
+
+    #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 12, 16, 5]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [6, 13, 17, 6]);
     }
 }

@@ -142,7 +142,8 @@ pub fn Routing(props: &RoutingProps) -> Html {
         let route = place.route;
         // The page's name, and the focus where its content begins: as after a page was loaded.
         let is_first = use_mut_ref(|| true);
-        use_effect_with(route.map(Route::base), move |_| {
+        // Lists and what is in them have one base; one campaign is another page than the list of all.
+        use_effect_with(route.map(|route| (route.base(), route.title())), move |_| {
             let Some(document) = web_sys::window().and_then(|window| window.document()) else { return };
             document.set_title(&words::document_title(&route.map_or(words::NO_SUCH_PAGE, Route::title)));
             if is_first.replace(false) {

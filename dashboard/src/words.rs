@@ -27,10 +27,12 @@ macro_rules! say {
 mod annotations;
 pub mod catalogue;
 mod clicks;
+mod corrections;
 mod deployment;
 #[cfg(test)]
 mod german;
 mod lengths;
+mod links;
 mod live;
 mod operations;
 mod outcomes;
@@ -45,8 +47,10 @@ mod wall;
 pub use annotations::*;
 pub use catalogue::Text;
 pub use clicks::*;
+pub use corrections::*;
 pub use deployment::*;
 pub use lengths::*;
+pub use links::*;
 pub use live::*;
 pub use operations::*;
 pub use outcomes::*;

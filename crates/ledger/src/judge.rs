@@ -69,7 +69,7 @@ pub(crate) struct Examined {
 /// Why a click is outside what rules judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outside {
-    /// Posted with a test key.
+    /// Made as a test: posted with a test key, or by somebody who tries a link out.
     Test,
     /// Later than the horizon allows.
     TooLate,

@@ -75,7 +75,7 @@ pub struct Click {
     /// The address belongs to a network on the operator's list of data centres.
     #[serde(default, skip_serializing_if = "is_false")]
     pub data_center: bool,
-    /// Posted with a test key.
+    /// Made as a test: posted with a test key, or by somebody who tries a link out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub test: bool,
     /// Posted with a key that is bound to advertisers: nobody but its poster vouches for the address, so

@@ -30,7 +30,7 @@ pub enum Disposition {
     Givt,
     /// Sophisticated invalid traffic: found by behaviour, such as velocity.
     Sivt,
-    /// Posted with a test key.
+    /// Made as a test: posted with a test key, or by somebody who tries a link out.
     Test,
     /// Readable, but not countable: for example later than the horizon.
     Defective,

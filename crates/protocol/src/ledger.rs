@@ -1,4 +1,5 @@
-//! Clicks as the ledger has them: the answer of `GET /api/v1/clicks`.
+//! Clicks as the ledger has them, and what was changed of their verdicts: the answers of `GET /api/v1/clicks` and
+//! `GET /api/v1/adjustments`.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -64,6 +65,33 @@ pub struct FoundClick {
 pub struct Change {
     /// When; RFC 3339.
     pub adjusted_at: String,
+    /// What it was counted as before.
+    pub from_disposition: String,
+    /// What it is counted as since.
+    pub to_disposition: String,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// Its version.
+    pub rule_version: Option<i32>,
+    /// `rules`, or the person who released it; for tenants, `operator`.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A change of a click's verdict with what it is a change of: a row of `GET /api/v1/adjustments`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// When; RFC 3339.
+    pub adjusted_at: String,
+    /// The click.
+    pub click_id: Uuid,
+    /// The time that the click is counted under.
+    pub clicked_at: String,
+    /// The campaign; `None` where the ledger does not keep the click any more.
+    pub campaign_id: Option<String>,
+    /// The ad, as far as the campaign is known.
+    pub ad_id: Option<String>,
     /// What it was counted as before.
     pub from_disposition: String,
     /// What it is counted as since.

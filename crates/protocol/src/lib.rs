@@ -25,6 +25,7 @@
 //! - [`annotations`]: what happened in a range of time and explains a chart
 //! - [`times`]: times as programs tell them to each other; [`instant`]: as clients write them
 //! - [`pages`]: addresses of the dashboard's pages
+//! - [`registry`]: registered ads as viewers see them
 //! - [`object`]: JSON objects, with what is wrong said under the field's name
 
 pub mod alerts;
@@ -47,6 +48,7 @@ pub mod live;
 pub mod object;
 pub mod pages;
 pub mod reason;
+pub mod registry;
 pub mod report;
 pub mod rules;
 pub mod settings;

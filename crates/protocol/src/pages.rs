@@ -7,18 +7,19 @@
 pub enum Bundle {
     /// Numbers of clicks, for everybody.
     Clicks,
-    /// Pages of operators and administrators, and those that everybody needs now and then: single clicks, statements, files of reports, the
-    /// account.
+    /// Pages of operators and administrators, and those that everybody needs now and then: single clicks, campaigns and
+    /// ads, statements, files of reports, links, the account.
     Staff,
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 21] = [
+pub const ADDRESSES: [(&str, Bundle); 24] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/clicks", Bundle::Staff),
     ("/statement", Bundle::Staff),
     ("/reports", Bundle::Staff),
+    ("/links", Bundle::Staff),
     ("/deployment", Bundle::Staff),
     ("/wall", Bundle::Staff),
     ("/incidents", Bundle::Staff),
@@ -29,7 +30,9 @@ pub const ADDRESSES: [(&str, Bundle); 21] = [
     ("/setup", Bundle::Staff),
     ("/advertisers", Bundle::Staff),
     ("/campaigns", Bundle::Staff),
+    ("/campaigns/{id}", Bundle::Staff),
     ("/ads", Bundle::Staff),
+    ("/ads/{id}", Bundle::Staff),
     ("/keys", Bundle::Staff),
     ("/test-clicks", Bundle::Staff),
     ("/accounts", Bundle::Staff),

@@ -53,7 +53,7 @@ pub(super) fn Bar(props: &Props) -> Html {
                 if let Some(route) = place.route.filter(|route| *route == Route::Overview || route.has_range()) {
                     <Span {route} view={props.view.clone()} />
                 }
-                if has(|route| route == Route::Explore) {
+                if has(Route::compares) {
                     <Against query={place.query.clone()} />
                 }
                 if has(|route| route != Route::Setup && route != Route::Overview) {

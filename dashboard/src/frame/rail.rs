@@ -97,13 +97,16 @@ fn sign(route: Route) -> &'static str {
             "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12M2 8h12M8 2c-4.4 3.6-4.4 8.4 0 12M8 2c4.4 3.6 4.4 8.4 0 12"
         }
         Route::Wall => "M1.5 3h13v8.5h-13zM5.5 14h5M8 11.5V14",
+        Route::Links => {
+            "M6.5 9.5l3-3M7 4.5l1.7-1.7a2.9 2.9 0 0 1 4.1 4.1L11 8.6M9 11.5l-1.7 1.7a2.9 2.9 0 0 1-4.1-4.1L5 7.4"
+        }
         Route::Incidents(_) => "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.5v.2",
         Route::Pipeline => "M2 8h3l2-4.5 2.5 9L11.5 8H14",
         Route::DeadLetters(_) => "M2 4h12v8.5H2zM2 4.5l6 4.5 6-4.5",
         Route::Setup => "M8 2v12M2 8h12",
         Route::Advertisers => "M2.5 14V4L8 2l5.5 2v10M5.5 6.5h1M9.5 6.5h1M5.5 9.5h1M9.5 9.5h1M1.5 14h13",
-        Route::Campaigns => "M2 6.5v3h2.5l7 3.5V3l-7 3.5zM14 7v2",
-        Route::Ads => "M2 3.5h12v9H2zM4.5 10l2-3.5 2 3.5M5.2 9h2.6M10.5 6.5v3.5",
+        Route::Campaigns | Route::Campaign(_) => "M2 6.5v3h2.5l7 3.5V3l-7 3.5zM14 7v2",
+        Route::Ads | Route::Ad(_) => "M2 3.5h12v9H2zM4.5 10l2-3.5 2 3.5M5.2 9h2.6M10.5 6.5v3.5",
         Route::Keys => "M9.5 9.5a3.5 3.5 0 1 0-3-3L2 11v3h3v-2h2v-2z",
         Route::TestClicks => "M3 2l9.5 5.5-4 1.2-1.8 4zM9.5 10l3 4",
         Route::Accounts | Route::Account => {

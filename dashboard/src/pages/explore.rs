@@ -15,7 +15,7 @@ pub(super) mod series;
 
 use std::rc::Rc;
 
-use clickwire_protocol::report::{Breakdown, Dimension, Granularity, Metric, Numbers};
+use clickwire_protocol::report::{Basis, Dimension, Granularity, Metric, Numbers};
 use yew::prelude::*;
 
 use self::{
@@ -33,12 +33,13 @@ use crate::{
     http,
     kit::{Empty, Loaded, Problem, Segments, Select, use_toast},
     query::{Filter, Query, Range, Shape, Sort, short},
-    router::use_router,
+    route::{Name, Route},
+    router::{Link, Place, use_router},
     words,
 };
 
 /// How often a range up to now is asked again, in milliseconds.
-const AGAIN_MS: u32 = 60_000;
+pub(super) const AGAIN_MS: u32 = 60_000;
 
 /// Dimensions that rows can be grouped by, in the order of drilling down. One advertiser's rows are not told apart
 /// by it, unless the address says so.
@@ -119,7 +120,7 @@ pub fn Explore(props: &Props) -> Html {
                 .chain(query.filters.iter().map(|filter| named.filter(filter)))
                 .collect::<Vec<_>>()
                 .join(" · "),
-            as_of: words::picture_as_of(&view.zone.stamp_ms(question.now_ms), &freshness(final_before, view)),
+            as_of: words::picture_as_of(&view.zone.stamp_ms(question.now_ms), &final_to(final_before, view)),
         };
         let toast = toast.clone();
         Callback::from(move |name: String| picture.save(name, toast.clone()))
@@ -128,14 +129,15 @@ pub fn Explore(props: &Props) -> Html {
         let question = question.clone();
         Callback::from(move |format: AttrValue| question.file(&format))
     };
-    let actions = html! { <><filters::Filters view={view.clone()} names={named.clone()} /><Export {url} {onpicture} /></> };
+    let page = view.scope.as_ref().and_then(|_| page_of(query));
+    let actions = html! { <>if let Some((to, text)) = page { <Link class="quiet" {to}>{ text }</Link> }<filters::Filters view={view.clone()} names={named.clone()} /><Export {url} {onpicture} /></> };
     html! {
         <Sheet {title} {actions}>
             if let Some(failure) = failure {
                 <Problem {failure} {onretry} />
             }
             <div class={classes!("explore", is_asking.then_some("asking"))} aria-busy={is_asking.then_some("true")}>
-                { strip(listed.as_deref().map(|listed| &listed.0)) }
+                { strip(listed.as_ref().map(|listed| &listed.totals), listed.as_ref().and_then(|listed| listed.comparison.as_ref()).map(|comparison| &comparison.totals)) }
                 <section class="card plot-card" aria-labelledby="explore-chart">
                     <div class="plot-head">
                         <h2 id="explore-chart">{ words::over_time(question.metric) }</h2>
@@ -170,7 +172,7 @@ pub fn Explore(props: &Props) -> Html {
                     }
                     if let Some(listed) = &listed {
                         <p class="soft basis">{ words::basis(&listed.0.basis) }</p>
-                        <DataStatus><span class="freshness">{ freshness(listed.0.basis.final_before.as_deref(), view) }</span></DataStatus>
+                        <DataStatus>{ freshness(&listed.0.basis, view) }</DataStatus>
                     }
                 </div>
             </div>
@@ -190,20 +192,37 @@ fn title(whose: &str, query: &Query, names: &rows::Names) -> String {
     title
 }
 
+/// The page of the ad, or else of the campaign, that alone the numbers are of.
+fn page_of(query: &Query) -> Option<(Place, &'static str)> {
+    let only = |dimension: Dimension| {
+        let mut filters = query.filters.iter();
+        let filter = filters.find(|filter| filter.dimension == dimension && !filter.is_exclusion)?;
+        if let [value] = filter.values.as_slice() { Name::new(value) } else { None }
+    };
+    let (route, text) = match only(Dimension::AdId) {
+        Some(id) => (Route::Ad(id), words::AD_PAGE.get()),
+        None => (Route::Campaign(only(Dimension::CampaignId)?), words::CAMPAIGN_PAGE.get()),
+    };
+    Some((Place::new(route, query.carried()), text))
+}
+
 /// How far the numbers are final.
-fn freshness(final_before: Option<&str>, view: &View) -> String {
+pub(super) fn freshness(basis: &Basis, view: &View) -> Html {
+    html! { <span class="freshness">{ final_to(basis.final_before.as_deref(), view) }</span> }
+}
+
+fn final_to(final_before: Option<&str>, view: &View) -> String {
     match final_before {
         Some(at) => words::complete_to(&view.zone.stamp(at)),
         None => words::PROVISIONAL.to_string(),
     }
 }
 
-/// The numbers of the whole range.
-fn strip(table: Option<&Breakdown>) -> Html {
-    let comparison = table.and_then(|table| table.comparison.as_ref()).map(|comparison| comparison.totals);
+/// The numbers of the whole range, and of the one that it is compared with.
+pub(super) fn strip(totals: Option<&Numbers>, comparison: Option<&Numbers>) -> Html {
     let cell = |metric: Metric| {
-        let now = table.and_then(|table| metric.of(&table.totals));
-        let before = comparison.as_ref().and_then(|totals| metric.of(totals));
+        let now = totals.and_then(|totals| metric.of(totals));
+        let before = comparison.and_then(|totals| metric.of(totals));
         html! {
             <div class="figure" key={metric.as_str()}>
                 <dt>{ words::metric(metric) }</dt>
@@ -223,8 +242,8 @@ fn strip(table: Option<&Breakdown>) -> Html {
             { for [Metric::Clicks, Metric::Billable, Metric::FraudCount].map(cell) }
             <div class="figure">
                 <dt>{ words::INVALID_RATE }</dt>
-                <dd>{ format::percent(table.and_then(|table| rate(&table.totals))) }
-                    if let Some(before) = comparison.as_ref().and_then(rate) {
+                <dd>{ format::percent(totals.and_then(rate)) }
+                    if let Some(before) = comparison.and_then(rate) {
                         <span class="before">{ words::before(&format::percent(Some(before))) }</span>
                     }
                 </dd>
@@ -342,6 +361,21 @@ mod tests {
             ("f=!campaign:c1", "Northwind"),
         ] {
             assert_eq!(title("Northwind", &Query::read(query), &names), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn one_campaign_or_ad_has_a_page_of_its_own() {
+        for (query, expected) in [
+            ("r=1h", None),
+            ("r=1h&f=campaign:c1&s=-clicks", Some("/campaigns/c1?r=1h")),
+            ("f=campaign:c1&f=ad:a1", Some("/ads/a1")),
+            ("f=campaign:c1,c2", None),
+            ("f=!campaign:c1", None),
+            ("f=campaign:c%201", None),
+        ] {
+            let href = page_of(&Query::read(query)).map(|(to, _)| to.href());
+            assert_eq!(href.as_deref(), expected, "{query}");
         }
     }
 }

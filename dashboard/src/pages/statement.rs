@@ -1,6 +1,7 @@
 //! `/statement`: what an advertiser is billed for, month by month and by campaign, and how far that is final. Months
 //! are those of the page's time zone.
 
+mod corrections;
 mod month;
 
 use std::{collections::BTreeMap, rc::Rc};
@@ -8,9 +9,10 @@ use std::{collections::BTreeMap, rc::Rc};
 use clickwire_protocol::report::{Basis, BreakdownRow, Dimension, Metric, Numbers, TimeseriesRow};
 use yew::prelude::*;
 
-use self::month::Month;
+use self::{corrections::Corrections, month::Month};
 use super::{
     Sheet,
+    campaign::to_campaign,
     explore::answers::{Drawn, Listed},
     export::Export,
     id, name,
@@ -23,7 +25,7 @@ use crate::{
     frame::{DataStatus, View},
     http,
     kit::{Badge, Column, Empty, Loaded, Problem, Table, Tone},
-    query::Query,
+    query::{LocalTime, Query, Range},
     route::Route,
     router::{Link, Place},
     words, zone,
@@ -44,8 +46,19 @@ pub struct Props {
 
 /// What the API is asked about a month, or about months up to now.
 fn url(path: &str, view: &View, from: Month, to: Option<Month>, more: &[(&str, &str)]) -> Option<String> {
+    between(path, view, from.begin(), to.map(Month::begin), more)
+}
+
+/// What the API is asked about the time from one moment to another, or up to now.
+fn between(
+    path: &str,
+    view: &View,
+    from: LocalTime,
+    to: Option<LocalTime>,
+    more: &[(&str, &str)],
+) -> Option<String> {
     let scope = view.scope.as_ref()?.to_string();
-    let utc = |month: Month| zone::rfc3339(month.begin().to_utc_ms(|at_ms| view.zone.ahead_minutes(at_ms)));
+    let utc = |local: LocalTime| zone::rfc3339(local.to_utc_ms(|at_ms| view.zone.ahead_minutes(at_ms)));
     let common = [
         ("advertiser_id", Some(scope)),
         ("start_time", Some(utc(from))),
@@ -118,9 +131,12 @@ pub fn Statement(props: &Props) -> Html {
                 <DataStatus><span class="freshness">{ final_to(&known.basis, view) }</span></DataStatus>
             }
             <div class="statement">
-                <Campaigns table={known} loaded={table.loaded()} names={names.clone()} {month} />
+                <Campaigns table={known} loaded={table.loaded()} names={names.clone()} {month} query={within(month, present, &view.place.query)} />
                 <Months rows={months.data.clone()} loaded={months.loaded()} {month} {present} view={view.clone()} />
             </div>
+            if let Some(now) = table.data.clone().filter(|known| is_final(month, &known.basis, view)) {
+                <Corrections view={view.clone()} {month} {now} {names} query={within(month, present, &view.place.query)} key={month.write()} />
+            }
         </Sheet>
     }
 }
@@ -178,6 +194,14 @@ struct CampaignsProps {
     loaded: Loaded,
     names: Rc<BTreeMap<String, String>>,
     month: Month,
+    /// What the page of a campaign goes on with.
+    query: Query,
+}
+
+/// The same address about a month that is over: with the month as its range.
+fn within(month: Month, present: Month, query: &Query) -> Query {
+    let range = (month < present).then(|| Range::Between(month.begin(), month.next().begin()));
+    Query { range: range.or_else(|| query.range.clone()), ..query.clone() }
 }
 
 /// A month by campaign.
@@ -187,12 +211,14 @@ fn Campaigns(props: &CampaignsProps) -> Html {
         Rc::new(props.table.as_ref().map(|table| table.rows.clone()).unwrap_or_default());
     let count = rows.len();
     let row = {
-        let (rows, names) = (rows.clone(), props.names.clone());
+        let (rows, names, query) = (rows.clone(), props.names.clone(), props.query.clone());
         Callback::from(move |index: usize| {
             let row = &rows[index];
             let campaign = row.group.value(Dimension::CampaignId);
             let head = match &campaign {
-                Some(campaign) => name(names.get(campaign).unwrap_or(campaign)),
+                Some(campaign) => {
+                    to_campaign(campaign, name(names.get(campaign).unwrap_or(campaign)), &query)
+                }
                 None => html! { words::OTHERS },
             };
             let campaign = campaign.unwrap_or_default();
@@ -297,6 +323,15 @@ mod tests {
                 "{final_before:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_campaign_of_a_month_that_is_over_is_shown_in_that_month() {
+        let to = |text: &str| {
+            within(month(text), month("2026-11"), &Query::read("?a=adv_001&r=1h&p=x")).carried().write()
+        };
+        assert_eq!(to("2026-10"), "?a=adv_001&r=2026-10-01..2026-11-01");
+        assert_eq!(to("2026-11"), "?a=adv_001&r=1h", "the present month goes on");
     }
 
     #[test]

@@ -446,7 +446,7 @@ mod tests {
             words::CRITICAL.get(),
             "c &lt;1&gt;",
             "1,250",
-            words::NOT_IN_USE,
+            words::NOT_IN_USE.get(),
             "0.4 s",
         ] {
             assert!(screen.contains(expected), "{expected}: {screen}");

@@ -80,7 +80,7 @@ pub fn verdict_why(name: &str) -> &'static str {
         "duplicate" => say!("A repeat by the same user on the same ad: not billed."),
         "givt" => say!("Robots and data centres: not billed."),
         "sivt" => say!("Found by behaviour: not billed."),
-        "test" => say!("Posted with a test key: not billed."),
+        "test" => say!("Made as a test, with a test key or on the page of links: not billed."),
         "defective" => say!("Can’t be counted, as it came too late, for example: not billed."),
         _ => "",
     }

@@ -19,7 +19,7 @@ use crate::{
         networks::Networks,
         openapi,
         quota::Quota,
-        rate_limit::{Addresses, Attempts, Rate},
+        rate_limit::{Addresses, Attempts, Callers, Rate},
         requests::Seen,
         serve::{self, Times},
         state::HttpState,
@@ -215,7 +215,14 @@ impl Parts {
                 sessions: sessions.clone(),
                 pipeline: Pipeline::default(),
             }),
-            redirect: Arc::new(RedirectState { ads, addresses, enricher, click_ids, intake }),
+            redirect: Arc::new(RedirectState {
+                ads,
+                addresses,
+                testers: Callers::new(Rate::TEST_CLICKS),
+                enricher,
+                click_ids,
+                intake,
+            }),
             health: Arc::new(health),
         })))
     }

@@ -52,7 +52,9 @@ pub(super) fn api(posts: &OpenApiRouter<AppState>, roles: &[ServerRole]) -> Open
         api = match role {
             ServerRole::Intake => api.merge(posts.clone()),
             ServerRole::Redirect => api.merge(redirect::routes()),
-            ServerRole::Query => api.merge(query::routes()).merge(graphql::questions()),
+            ServerRole::Query => {
+                api.merge(query::routes()).merge(graphql::questions()).merge(redirect::trials())
+            }
             ServerRole::Live => api.merge(live::routes()).merge(graphql::subscriptions()),
             ServerRole::Admin => api.merge(admin::routes()),
         };

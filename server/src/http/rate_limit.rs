@@ -1,5 +1,5 @@
-//! How much a sender may send: one allowance for each key, one for each client address; and how often a
-//! password may be tried.
+//! How much a sender may send: one allowance for each key, one for each client address, one for each caller who
+//! makes test clicks; and how often a password may be tried.
 //!
 //! An allowance is a rate and a burst, kept by the generic cell rate algorithm (GCRA, ITU-T I.371) of
 //! `governor`. Who asks too much is answered 429 with `Retry-After`; every answer says what is left, in
@@ -23,10 +23,13 @@ use governor::{
 };
 use quick_cache::sync::Cache;
 
-use crate::http::error::Error;
+use crate::http::{error::Error, quota::Holder};
 
 /// Addresses remembered: some 15 MB.
 const ADDRESSES: usize = 100_000;
+
+/// Callers remembered.
+const CALLERS: usize = 10_000;
 
 /// Logins remembered: of each 8 bytes, whatever was sent. Some 15 MB.
 const LOGINS: usize = 100_000;
@@ -46,6 +49,10 @@ impl Rate {
     /// What a live session may ask.
     pub(crate) const COMMANDS: Self =
         Self::per_second(NonZeroU32::MIN.saturating_add(19), NonZeroU32::MIN.saturating_add(99));
+
+    /// Test clicks that a caller may make, one at a time: for eyes that watch what becomes of it.
+    pub(crate) const TEST_CLICKS: Self =
+        Self { every: Duration::from_secs(1), burst: NonZeroU32::MIN.saturating_add(19) };
 
     /// Wrong passwords that may be tried, ten a minute, from one address and for one login.
     const ATTEMPTS: Self = Self { every: Duration::from_secs(6), burst: NonZeroU32::MIN.saturating_add(9) };
@@ -161,6 +168,24 @@ impl Addresses {
         let customer = rate_limit_key(client);
         let new = || Ok::<_, Error>(Arc::new(Allowance::new("address", self.rate)));
         self.allowances.get_or_insert_with(&customer, new)?.spend(NonZeroU32::MIN)
+    }
+}
+
+/// The allowances of callers who have signed in or show a token.
+pub(crate) struct Callers {
+    rate: Rate,
+    allowances: Cache<Holder, Arc<Allowance>>,
+}
+
+impl Callers {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, allowances: Cache::new(CALLERS) }
+    }
+
+    /// Spends one request of a caller.
+    pub(crate) fn spend(&self, caller: &Holder) -> Result<Left, Error> {
+        let new = || Ok::<_, Error>(Arc::new(Allowance::new("account", self.rate)));
+        self.allowances.get_or_insert_with(caller, new)?.spend(NonZeroU32::MIN)
     }
 }
 
@@ -297,6 +322,14 @@ mod tests {
         assert!(spend("192.0.2.1") && spend("192.0.2.2"));
         assert!(!spend("::ffff:192.0.2.1"));
         assert!(spend("2001:db8::1") && !spend("2001:db8::2") && spend("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn a_caller_uses_up_nobody_elses_allowance() {
+        let callers = Callers::new(rate(1, 2));
+        let spend = |number| callers.spend(&Holder::Account(uuid::Uuid::from_u128(number))).is_ok();
+        assert!(spend(1) && spend(1) && !spend(1));
+        assert!(spend(2) && callers.spend(&Holder::Operators).is_ok());
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! Names of advertisers and campaigns, for menus and legends.
+//! Names of advertisers, campaigns and ads, for menus, legends and lists.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use clickwire_protocol::ids::AdvertiserId;
+use clickwire_protocol::{
+    ids::{AdId, AdvertiserId, CampaignId},
+    registry::ListedAd,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -65,7 +68,8 @@ pub(crate) async fn list_advertisers(
 
 /// An advertiser's campaigns.
 #[utoipa::path(get, path = "/api/v1/campaigns", tag = "viewer",
-    params(("advertiser_id" = Option<String>, Query, description = "Required of a caller that sees more than one."), InPages),
+    params(("advertiser_id" = Option<String>, Query, description = "Required of a caller that sees more than one."),
+        ("campaign_id" = Option<String>, Query, description = "Only this one."), InPages),
     responses((status = 200, body = Page<Campaign>), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Shared)>))]
 pub(crate) async fn campaigns(
     State(state): State<Arc<QueryState>>,
@@ -82,17 +86,84 @@ pub(crate) async fn list_campaigns(
     mut parameters: Parameters,
 ) -> Result<Page<Campaign>, Error> {
     let advertiser_id = parameters.text("advertiser_id").map(AdvertiserId::unchecked);
+    let campaign_id = parameters.take("campaign_id", CampaignId::new);
     let asked: Asked<String> = Asked::read(&mut parameters);
     let asked = parameters.finish(asked)?;
     let advertiser_id = caller.scope.advertiser(advertiser_id.as_ref())?;
     let data = sqlx::query_as(
         "SELECT campaign_id, name FROM campaigns \
-         WHERE advertiser_id = $1 AND ($2::text IS NULL OR campaign_id > $2) ORDER BY campaign_id LIMIT $3",
+         WHERE advertiser_id = $1 AND ($2::text IS NULL OR campaign_id > $2) \
+           AND ($4::text IS NULL OR campaign_id = $4) ORDER BY campaign_id LIMIT $3",
     )
     .bind(advertiser_id)
     .bind(asked.after())
-    .bind(asked.limit());
+    .bind(asked.limit())
+    .bind(campaign_id);
     let mut tenants = state.tenants.begin(&caller.scope, caller.holders(Some(advertiser_id))).await?;
     let data: Vec<Campaign> = database::answer(data.fetch_all(&mut *tenants)).await?;
     Ok(asked.page(data, |campaign| campaign.campaign_id.clone()))
+}
+
+/// Longest text that ads are searched by, in bytes.
+const MAX_SEARCH_BYTES: usize = 200;
+
+/// An ad before its campaign is known by name.
+#[derive(sqlx::FromRow)]
+struct FoundAd {
+    ad_id: String,
+    name: String,
+    campaign_id: String,
+    target_url: String,
+}
+
+/// An advertiser's ads, with where their links lead.
+#[utoipa::path(get, path = "/api/v1/ads", operation_id = "list_ads_of_advertiser", tag = "viewer",
+    params(("advertiser_id" = Option<String>, Query, description = "Required of a caller that sees more than one."),
+        ("campaign_id" = Option<String>, Query, description = "Only those of this campaign."),
+        ("ad_id" = Option<String>, Query, description = "Only this one."),
+        ("search" = Option<String>, Query, description = "Only those with this text, in upper or lower case, in the id, name, target or campaign."),
+        InPages),
+    responses((status = 200, body = Page<ListedAd>), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Shared)>))]
+pub(crate) async fn ads(
+    State(state): State<Arc<QueryState>>,
+    caller: Caller,
+    mut parameters: Parameters,
+) -> Result<Json<Page<ListedAd>>, Error> {
+    let advertiser_id = parameters.text("advertiser_id").map(AdvertiserId::unchecked);
+    let campaign_id = parameters.take("campaign_id", CampaignId::new);
+    let ad_id = parameters.take("ad_id", AdId::new);
+    let search = parameters.take("search", |text| {
+        (text.len() <= MAX_SEARCH_BYTES).then(|| text.to_lowercase()).ok_or("At most 200 bytes.")
+    });
+    let asked: Asked<String> = Asked::read(&mut parameters);
+    let asked = parameters.finish(asked)?;
+    let advertiser_id = caller.scope.advertiser(advertiser_id.as_ref())?;
+    let found = sqlx::query_as(
+        "SELECT ad_id, a.name, campaign_id, target_url FROM ads a JOIN campaigns c USING (campaign_id) \
+          WHERE c.advertiser_id = $1 AND ($2::text IS NULL OR ad_id > $2) \
+            AND ($4::text IS NULL OR campaign_id = $4) AND ($5::text IS NULL OR ad_id = $5) \
+            AND ($6::text IS NULL OR strpos(lower(concat_ws(E'\\n', ad_id, a.name, target_url, campaign_id, c.name)), $6) > 0) \
+          ORDER BY ad_id LIMIT $3",
+    )
+    .bind(advertiser_id)
+    .bind(asked.after())
+    .bind(asked.limit())
+    .bind(campaign_id)
+    .bind(ad_id)
+    .bind(search);
+    // The tenant's share is held from here on, so that its questions about ads take no more than any others.
+    let mut tenants = state.tenants.begin(&caller.scope, caller.holders(Some(advertiser_id))).await?;
+    let found: Vec<FoundAd> = database::answer(found.fetch_all(&state.database)).await?;
+    let page = asked.page(found, |ad| ad.ad_id.clone());
+    // The role that answers tenants reads campaigns, and no ads. An ad whose campaign it does not see is not theirs.
+    let ids: Vec<&str> = page.rows().iter().map(|ad| ad.campaign_id.as_str()).collect();
+    let names =
+        sqlx::query_as("SELECT campaign_id, name FROM campaigns WHERE campaign_id = ANY($1)").bind(ids);
+    let names: Vec<Campaign> = database::answer(names.fetch_all(&mut *tenants)).await?;
+    let names: HashMap<String, String> =
+        names.into_iter().map(|campaign| (campaign.campaign_id, campaign.name)).collect();
+    Ok(Json(page.filter_map(|FoundAd { ad_id, name, campaign_id, target_url }| {
+        let campaign_name = names.get(&campaign_id)?.clone();
+        Some(ListedAd { ad_id, name, campaign_id, campaign_name, target_url })
+    })))
 }

@@ -3,10 +3,12 @@
 //! - [`reports`]: any question about any range
 //! - [`analytics`]: counts over time, unique users among them
 //! - [`annotations`]: what happened meanwhile
-//! - [`clicks`]: clicks one by one; [`export`]: both as files; [`past`]: what was known at a moment
+//! - [`clicks`]: clicks one by one; [`adjustments`]: what was changed of their verdicts; [`export`]: both as files;
+//!   [`past`]: what was known at a moment
 //! - [`incidents`] (alerts)
-//! - [`entities`]: advertisers and campaigns; [`settings`]: thresholds; [`watermark`]: up to when counts are final
+//! - [`entities`]: advertisers, campaigns and ads; [`settings`]: thresholds; [`watermark`]: up to when counts are final
 
+mod adjustments;
 pub(crate) mod analytics;
 pub(crate) mod annotations;
 pub(crate) mod clicks;
@@ -38,6 +40,7 @@ where
         .routes(routes!(reports::breakdown))
         .routes(routes!(reports::timeseries))
         .routes(routes!(clicks::find))
+        .routes(routes!(adjustments::list))
         .routes(routes!(export::breakdown))
         .routes(routes!(export::timeseries))
         .routes(routes!(export::clicks))
@@ -46,5 +49,6 @@ where
         .routes(routes!(export::jobs::file))
         .routes(routes!(entities::advertisers))
         .routes(routes!(entities::campaigns))
+        .routes(routes!(entities::ads))
         .routes(routes!(settings::show))
 }

@@ -3,9 +3,12 @@
 use axum::http::StatusCode;
 use thiserror::Error as ThisError;
 
+use std::time::Duration;
+
 use crate::http::{
-    error::{Kind, Problem},
-    openapi::groups,
+    error::{Error, Kind, Problem},
+    openapi::{ONE, groups},
+    rate_limit::Left,
 };
 
 /// What ads are looked up in is away.
@@ -39,4 +42,7 @@ impl Problem for RedirectError {
 groups! {
     /// Others are told over Redis.
     Announced: RedirectError::RedisAway(String::new());
+    /// An ad is looked up, by callers who may do so a number of times.
+    LookUp: RedirectError::AdsAway(String::new()),
+        Error::TooMany { left: Left::nothing("account", ONE), retry_after: Duration::ZERO };
 }

@@ -7,6 +7,7 @@
 //! - [`target`]: where an ad leads; [`macros`]: what is filled in; [`query`]: what a click comes with;
 //!   [`landing`]: where else it may lead
 //! - [`purpose`]: who asks without anybody having clicked
+//! - [`test_click`]: one click on a link that is on no bill, for whoever tries it out
 //! - [`answer`]: redirects, and pages for those that can't be made
 //!
 //! Rules flag, they never block: robots, too, are sent on, and nobody is told what is thought of them.
@@ -24,6 +25,7 @@ pub(crate) mod query;
 mod shared;
 pub(crate) mod state;
 pub(crate) mod target;
+mod test_click;
 
 use axum::extract::FromRef;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use axum::{
 };
 use clickwire_protocol::{
     attribution::{self, Params},
+    click::Click,
     ids::AdId,
 };
 
@@ -178,6 +181,11 @@ async fn follow(
     // Who leaves can't come again, and is sent on whatever becomes of the click: the intake keeps it, or
     // counts it as lost.
     state.intake.take(&click, ClientRetry::FireAndForget).await?;
+    Ok(Followed::Taken(taken(state, &ad, &click, query)))
+}
+
+/// Where a click goes on to that was taken in.
+fn taken(state: &RedirectState, ad: &Ad, click: &Click, query: &Query<'_>) -> String {
     let told = ClickMacros {
         click_id: &state.click_ids.sign(click.click_id, &click.dimensions.ad_id),
         ad_id: click.dimensions.ad_id.as_str(),
@@ -189,7 +197,7 @@ async fn follow(
         timestamp: click.clicked_at_ms.0.div_euclid(1_000),
         query,
     };
-    Ok(Followed::Taken(ad.leads_to(&told, true)))
+    ad.leads_to(&told, true)
 }
 
 /// Where a click goes on to that nothing is to be known of.
@@ -216,4 +224,15 @@ where
     Arc<crate::http::state::HttpState>: FromRef<S>,
 {
     OpenApiRouter::default().routes(routes!(redirect))
+}
+
+/// Tries links out. It belongs to the servers that people sign in to, which may not follow links themselves.
+pub(crate) fn trials<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<RedirectState>: FromRef<S>,
+    Arc<crate::http::state::HttpState>: FromRef<S>,
+    Arc<crate::identity::state::IdentityState>: FromRef<S>,
+{
+    OpenApiRouter::default().routes(routes!(test_click::make))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ads::Ads;
 use crate::{
-    http::rate_limit::Addresses,
+    http::rate_limit::{Addresses, Callers},
     intake::{Intake, click_id::Signer, enrich::Enricher},
 };
 
@@ -12,6 +12,8 @@ use crate::{
 pub(crate) struct RedirectState {
     pub(crate) ads: Ads,
     pub(crate) addresses: Arc<Addresses>,
+    /// Who makes test clicks.
+    pub(crate) testers: Callers,
     pub(crate) enricher: Enricher,
     pub(crate) click_ids: Arc<Signer>,
     pub(crate) intake: Intake,

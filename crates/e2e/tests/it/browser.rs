@@ -29,6 +29,7 @@ use tokio::{
 
 use super::live;
 
+mod ads;
 mod annotations;
 mod away;
 mod axe;

@@ -193,6 +193,7 @@ async fn the_server_asks_with_that_role() -> Result<()> {
         ("unique_hours", "/api/v1/analytics/aggregate?granularity=day"),
         ("advertisers", "/api/v1/advertisers"),
         ("campaigns", "/api/v1/campaigns"),
+        ("campaigns", "/api/v1/ads"),
         ("incidents", "/api/v1/analytics/annotations"),
         ("rule_changes", "/api/v1/analytics/annotations"),
         ("adjustments", "/api/v1/analytics/annotations"),

@@ -4,10 +4,15 @@ use clickwire_protocol::ledger::{Change, FoundClick};
 use yew::prelude::*;
 
 use super::{
-    super::{id, release::Release, sets},
+    super::{
+        campaign::{to_ad, to_campaign},
+        id,
+        release::Release,
+        sets,
+    },
     verdict,
 };
-use crate::{access::use_access, api::Role, frame::View, kit::Copy, words};
+use crate::{access::use_access, api::Role, frame::View, kit::Copy, query::Query, words};
 
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
@@ -34,6 +39,7 @@ pub(super) fn Passport(props: &Props) -> Html {
     let access = use_access();
     let releases = use_state_eq(|| false);
     let Props { click, view, onchanged } = props;
+    let whose = Query { scope: Some(click.advertiser_id.clone()), ..view.place.query.carried() };
     let may_release = access.role() == Role::Admin && super::is_convicted(click);
     html! {
         <>
@@ -42,8 +48,8 @@ pub(super) fn Passport(props: &Props) -> Html {
                 { line(&words::TIME, html! { view.zone.stamp(&click.clicked_at) }) }
                 { line(&words::RECEIVED_AT, html! { view.zone.stamp(&click.received_at) }) }
                 { line(&words::ADVERTISER, html! { <bdi>{ words::named(&access.advertiser_name(click.advertiser_id.as_str()), click.advertiser_id.as_str()) }</bdi> }) }
-                { line(&words::CAMPAIGN, id(&click.campaign_id)) }
-                { line(&words::AD, id(&click.ad_id)) }
+                { line(&words::CAMPAIGN, to_campaign(&click.campaign_id, id(&click.campaign_id), &whose)) }
+                { line(&words::AD, to_ad(&click.ad_id, id(&click.ad_id), &whose)) }
                 { line(&words::COUNTRY, html! { if click.country == "ZZ" { { words::UNKNOWN } } else { { &click.country } } }) }
                 { line(&words::DEVICE, html! { &click.device_type }) }
                 { text(&words::OS, &click.os) }

@@ -82,7 +82,7 @@ pub(super) struct Entry {
 
 /// What happened, in the order of time.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Happened {
+pub(in crate::pages) struct Happened {
     entries: Vec<Entry>,
     has_more: bool,
 }

@@ -23,25 +23,25 @@ pub(in crate::pages) struct Question {
     /// What every report is asked.
     common: Vec<(String, String)>,
     /// What rows are grouped by.
-    pub(super) group: Vec<Dimension>,
+    pub(in crate::pages) group: Vec<Dimension>,
     /// The order of rows.
-    pub(super) sort: Sort,
+    pub(in crate::pages) sort: Sort,
     /// What is drawn.
-    pub(super) metric: Metric,
+    pub(in crate::pages) metric: Metric,
     /// How.
-    pub(super) shape: Shape,
+    pub(in crate::pages) shape: Shape,
     granularity: &'static str,
     /// When it is asked.
-    pub(super) now_ms: i64,
+    pub(in crate::pages) now_ms: i64,
 }
 
 /// What rows of an address are grouped by.
-pub(super) fn groups(query: &Query) -> Vec<Dimension> {
+pub(in crate::pages) fn groups(query: &Query) -> Vec<Dimension> {
     if query.group.is_empty() { vec![Dimension::CampaignId] } else { query.group.clone() }
 }
 
 /// The next dimension down that is not fixed yet.
-pub(super) fn next_down(query: &Query, from: Dimension) -> Option<Dimension> {
+pub(in crate::pages) fn next_down(query: &Query, from: Dimension) -> Option<Dimension> {
     let is_fixed = |dimension: &Dimension| {
         let mut filters = query.filters.iter();
         filters
@@ -122,12 +122,12 @@ impl Question {
     }
 
     /// What lines are told apart by; parts of the time are no lines over time.
-    pub(super) fn drawn_by(&self) -> Option<Dimension> {
+    pub(in crate::pages) fn drawn_by(&self) -> Option<Dimension> {
         self.group.first().copied().filter(|dimension| !dimension.is_time())
     }
 
     /// Numbers by group.
-    pub(super) fn breakdown(&self) -> String {
+    pub(in crate::pages) fn breakdown(&self) -> String {
         self.url("/api/v1/analytics/breakdown", &self.grouped(&self.group, &self.sort, ROWS))
     }
 
@@ -138,14 +138,14 @@ impl Question {
     }
 
     /// The same rows as a file.
-    pub(super) fn file(&self, format: &str) -> String {
+    pub(in crate::pages) fn file(&self, format: &str) -> String {
         let mut more = self.grouped(&self.group, &self.sort, ROWS);
         more.push(("format", format.to_owned()));
         self.url("/api/v1/exports/breakdown", &more)
     }
 
     /// Whether there is a period to compare with.
-    pub(super) fn compares(&self) -> bool {
+    pub(in crate::pages) fn compares(&self) -> bool {
         let names = [Compare::Previous, Compare::Year].map(Compare::as_str);
         self.common.iter().any(|(name, value)| name == "compare" && names.contains(&value.as_str()))
     }

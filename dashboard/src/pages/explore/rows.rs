@@ -46,7 +46,7 @@ impl Names {
     }
 
     /// A value of a dimension, for people.
-    pub(super) fn of(&self, dimension: Dimension, value: &str) -> String {
+    pub(in crate::pages) fn of(&self, dimension: Dimension, value: &str) -> String {
         let named =
             |names: &BTreeMap<String, String>| names.get(value).cloned().unwrap_or_else(|| value.to_owned());
         match dimension {
@@ -63,15 +63,15 @@ impl Names {
 
 /// What is shown.
 #[derive(Clone, PartialEq, Properties)]
-pub(super) struct Props {
+pub(in crate::pages) struct Props {
     /// The report.
-    pub(super) table: Rc<Listed>,
+    pub(in crate::pages) table: Rc<Listed>,
     /// What was asked.
-    pub(super) question: Question,
+    pub(in crate::pages) question: Question,
     /// The address.
-    pub(super) view: View,
+    pub(in crate::pages) view: View,
     /// Names by ids.
-    pub(super) names: Rc<Names>,
+    pub(in crate::pages) names: Rc<Names>,
 }
 
 /// Where a row leads: the same page with what the row is about as a condition, by the next dimension down.
@@ -94,7 +94,7 @@ fn down(query: &Query, dimension: Dimension, value: &str) -> Query {
 
 /// The table.
 #[component]
-pub(super) fn Rows(props: &Props) -> Html {
+pub(in crate::pages) fn Rows(props: &Props) -> Html {
     let router = use_router();
     let Props { table, question, view, names } = props;
     let compares = question.compares();
@@ -105,14 +105,7 @@ pub(super) fn Rows(props: &Props) -> Html {
         .iter()
         .map(|dimension| Column::text(words::dimension(*dimension)).sorts(dimension.as_str()))
         .collect();
-    columns.extend(METRICS.map(|metric| Column::number(words::metric(metric)).sorts(metric.as_str())));
-    columns.insert(question.group.len() + 3, Column::number(words::INVALID_RATE));
-    if question.metric == Metric::UniqueUsers {
-        columns.push(Column::number(words::metric(Metric::UniqueUsers)).sorts(Metric::UniqueUsers.as_str()));
-    }
-    if compares {
-        columns.push(Column::number(words::change_in(question.metric)));
-    }
+    columns.extend(self::columns(question, compares));
     let row = {
         let (table, question, view, names) = (table.clone(), question.clone(), view.clone(), names.clone());
         Callback::from(move |index: usize| {
@@ -164,7 +157,27 @@ fn head(row: &BreakdownRow, dimension: Dimension, query: &Query, names: &Names) 
     html! { <Link {to}>{ name(&text) }</Link> }
 }
 
-fn numbers(row: &BreakdownRow, question: &Question, compares: bool, largest: i64) -> Vec<Html> {
+/// The columns of numbers.
+pub(in crate::pages) fn columns(question: &Question, compares: bool) -> Vec<Column> {
+    let mut columns =
+        METRICS.map(|metric| Column::number(words::metric(metric)).sorts(metric.as_str())).to_vec();
+    columns.insert(3, Column::number(words::INVALID_RATE));
+    if question.metric == Metric::UniqueUsers {
+        columns.push(Column::number(words::metric(Metric::UniqueUsers)).sorts(Metric::UniqueUsers.as_str()));
+    }
+    if compares {
+        columns.push(Column::number(words::change_in(question.metric)));
+    }
+    columns
+}
+
+/// The numbers of a row, as cells in the order of [`columns`].
+pub(in crate::pages) fn numbers(
+    row: &BreakdownRow,
+    question: &Question,
+    compares: bool,
+    largest: i64,
+) -> Vec<Html> {
     let numbers = &row.numbers;
     let cell = |metric: Metric| {
         let value = metric.of(numbers);

@@ -14,37 +14,37 @@ const LABELS: usize = 8;
 
 /// A bucket of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bucket {
+pub(in crate::pages) struct Bucket {
     /// As the report has it.
-    pub(super) at: String,
+    pub(in crate::pages) at: String,
     /// It reaches beyond the range.
-    pub(super) is_partial: bool,
+    pub(in crate::pages) is_partial: bool,
     /// It may still change.
-    pub(super) is_provisional: bool,
+    pub(in crate::pages) is_provisional: bool,
 }
 
 /// A line.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Line {
+pub(in crate::pages) struct Line {
     /// For people.
-    pub(super) name: String,
+    pub(in crate::pages) name: String,
     /// Its colour.
-    pub(super) slot: usize,
+    pub(in crate::pages) slot: usize,
     /// A value a bucket; `None`: that is not known.
-    pub(super) values: Vec<Option<i64>>,
+    pub(in crate::pages) values: Vec<Option<i64>>,
 }
 
 /// What is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::pages) struct Chart {
     /// Buckets in their order.
-    pub(super) buckets: Vec<Bucket>,
+    pub(in crate::pages) buckets: Vec<Bucket>,
     /// Lines; the first one is the lowest of a stack.
-    pub(super) lines: Vec<Line>,
+    pub(in crate::pages) lines: Vec<Line>,
     /// All together, in the period that it is compared with.
-    pub(super) before: Option<Vec<i64>>,
+    pub(in crate::pages) before: Option<Vec<i64>>,
     /// The width of buckets.
-    pub(super) granularity: Granularity,
+    pub(in crate::pages) granularity: Granularity,
     end: String,
 }
 
@@ -100,13 +100,13 @@ impl Chart {
     }
 
     /// All lines together at a bucket; `None`: that is not known.
-    pub(super) fn total(&self, bucket: usize) -> Option<i64> {
+    pub(in crate::pages) fn total(&self, bucket: usize) -> Option<i64> {
         let known = self.lines.iter().filter_map(|line| line.values.get(bucket).copied().flatten());
         known.reduce(|sum, value| sum + value)
     }
 
     /// The period before as it is drawn: all together, where that stands beside all together.
-    pub(super) fn drawn_before(&self, is_stacked: bool) -> Option<&Vec<i64>> {
+    pub(in crate::pages) fn drawn_before(&self, is_stacked: bool) -> Option<&Vec<i64>> {
         self.before.as_ref().filter(|_| is_stacked || self.lines.len() == 1)
     }
 
@@ -116,7 +116,7 @@ impl Chart {
     }
 
     /// The largest number that is drawn.
-    pub(super) fn max(&self, is_stacked: bool) -> i64 {
+    pub(in crate::pages) fn max(&self, is_stacked: bool) -> i64 {
         let stacked = (0..self.buckets.len()).filter_map(|bucket| self.total(bucket)).max();
         let single = self.lines.iter().flat_map(|line| &line.values).copied().flatten().max();
         let before = self.drawn_before(is_stacked).into_iter().flatten().copied().max();
@@ -125,7 +125,7 @@ impl Chart {
     }
 
     /// The range from one bucket to the end of another.
-    pub(super) fn range(&self, from: usize, to: usize) -> Option<Range> {
+    pub(in crate::pages) fn range(&self, from: usize, to: usize) -> Option<Range> {
         let local = |text: &str| LocalTime::read(text.get(..16)?);
         let start = local(&self.buckets.get(from.min(to))?.at)?;
         let end = self.buckets.get(from.max(to) + 1).map_or(self.end.as_str(), |next| next.at.as_str());
@@ -134,7 +134,7 @@ impl Chart {
     }
 
     /// Buckets that have a label, and what it says.
-    pub(super) fn labels(&self) -> Vec<(usize, String)> {
+    pub(in crate::pages) fn labels(&self) -> Vec<(usize, String)> {
         let count = self.buckets.len();
         let is_midnight = |bucket: &Bucket| bucket.at.get(11..16) == Some("00:00");
         // Of hours over days the midnights, if they are enough to tell one from another.
@@ -148,7 +148,7 @@ impl Chart {
     }
 
     /// A bucket in a few letters.
-    pub(super) fn label(&self, bucket: usize) -> String {
+    pub(in crate::pages) fn label(&self, bucket: usize) -> String {
         let at = self.buckets.get(bucket).map(|bucket| bucket.at.as_str()).unwrap_or_default();
         let (date, time) = (at.get(5..10).unwrap_or_default(), at.get(11..16).unwrap_or_default());
         match self.granularity {

@@ -6,8 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually};
 use fantoccini::Locator;
 use serde_json::{Value, json};
+use time::{OffsetDateTime, Time};
+use uuid::{Builder, Uuid};
 
 use super::{Browser, live};
+use crate::fraud::PERSON;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sums_of_a_month_are_those_of_the_api() -> Result<()> {
@@ -83,4 +86,105 @@ async fn sums_of_a_month_are_those_of_the_api() -> Result<()> {
         (browser.number("statement-billable").await? == total).then_some(())
     })
     .await
+}
+
+/// Publishes clicks of a moment that is long past; their ids.
+async fn publish(stack: &Stack, at: OffsetDateTime, campaigns: &[(&str, &str)]) -> Result<Vec<Uuid>> {
+    let mut ids = Vec::new();
+    let mut clicks = Vec::new();
+    for (number, (campaign_id, ad_id)) in (0_u8..).zip(campaigns) {
+        let at_ms = at.unix_timestamp() * 1_000 + i64::from(number);
+        let id = Builder::from_unix_timestamp_millis(u64::try_from(at_ms)?, &[number; 10]).into_uuid();
+        let click = json!({"click_id": id, "advertiser_id": "adv_001", "campaign_id": campaign_id, "ad_id": ad_id,
+            "country": "DE", "device_type": "mobile", "clicked_at_ms": at_ms, "received_at_ms": at_ms,
+            "user_agent": PERSON, "user_id": format!("person {number}")});
+        clicks.push(serde_json::from_value(click)?);
+        ids.push(id);
+    }
+    stack.publish(&clicks).await?;
+    Ok(ids)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_month_says_what_was_corrected_and_why() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_LEDGER_RETENTION_DAYS", "90");
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let first = OffsetDateTime::now_utc().replace_day(1)?.replace_time(Time::MIDNIGHT);
+    let at = first - Duration::from_secs(3_600);
+    let month = format!("{:04}-{:02}", at.year(), u8::from(at.month()));
+    let campaigns =
+        [("camp_001", "ad_001"), ("camp_001", "ad_001"), ("camp_001", "ad_002"), ("camp_002", "ad_003")];
+    let ids = publish(&stack, at, &campaigns).await?;
+    eventually("the clicks are counted", Duration::from_secs(20), async || {
+        (stack.ledger().await.ok()? == 4).then_some(())
+    })
+    .await?;
+    let viewer = Stack::viewer_token("adv_001");
+    let address = format!("/statement?z=UTC&p={month}");
+    let browser = Browser::start().await?;
+    let shows = async |then: f64, now: f64| {
+        browser.visit(&stack, &address, &viewer).await?;
+        eventually(&format!("{then} at closing, {now} now"), Duration::from_secs(10), async || {
+            let shown = (browser.number("billable-then").await?, browser.number("billable-now").await?);
+            (shown == (then, now)).then_some(())
+        })
+        .await
+    };
+    // Stored hours and days of the past are mended when clicks come that late.
+    eventually("the month is counted", Duration::from_secs(40), async || {
+        browser.visit(&stack, &address, &viewer).await.ok()?;
+        browser.sees("Corrections since closing").await.ok()?;
+        (browser.number("statement-billable").await? == 4.0).then_some(())
+    })
+    .await?;
+    shows(4.0, 4.0).await?;
+    browser.sees("No corrections.").await?;
+    browser.sees("No verdict was changed.").await?;
+
+    // One was invalid at closing and was released since, one was valid and is so again: the second is no difference.
+    for (id, from, to) in [(ids[0], "givt", "valid"), (ids[3], "valid", "sivt"), (ids[3], "sivt", "valid")] {
+        sqlx::query(
+            "INSERT INTO adjustments (click_id, clicked_at, advertiser_id, from_disposition, to_disposition, actor, reason) \
+             SELECT click_id, clicked_at, advertiser_id, $2::disposition, $3::disposition, 'Olga Ops', 'our own <office>' \
+               FROM clicks WHERE click_id = $1",
+        )
+        .bind(id)
+        .bind(from)
+        .bind(to)
+        .execute(stack.database())
+        .await?;
+    }
+    shows(3.0, 4.0).await?;
+    browser.sees("our own <office>").await?;
+    let text = browser.text().await?;
+    ensure!(!text.contains("Olga"), "an advertiser is told who: {text}");
+    let script = "return [...document.querySelectorAll('[data-testid=corrections] [data-label=Difference]')].map(cell => cell.innerText)";
+    ensure!(browser.run(script).await? == json!(["+1"]), "one campaign has changed");
+    let changes = "return document.querySelectorAll('[aria-label=\"Changed verdicts\"] tbody tr').length";
+    ensure!(browser.run(changes).await? == json!(3));
+    browser
+        .looks(&[
+            ("statement-corrections-light.png", 1440, 1400, "light"),
+            ("statement-corrections-dark.png", 1440, 1400, "dark"),
+            ("statement-corrections-phone.png", 360, 1400, "light"),
+        ])
+        .await?;
+    browser.devtools("Emulation.setEmulatedMedia", json!({"media": "print"})).await?;
+    let text = browser.text().await?;
+    for expected in ["Corrections since closing", "Billable at closing", "+1", "our own <office>"] {
+        ensure!(text.contains(expected), "{expected} is not printed: {text}");
+    }
+    browser.picture("statement-corrections-print.png").await?;
+    browser.devtools("Emulation.setEmulatedMedia", json!({"media": ""})).await?;
+    // The click is where all is known of it.
+    browser.click("[data-testid=corrections] th a[href^='/clicks']").await?;
+    browser.client.wait().for_element(Locator::Css("[data-testid=passport]")).await?;
+
+    // Another advertiser has neither.
+    let other = Stack::viewer_token("adv_002");
+    browser.visit(&stack, &address, &other).await?;
+    browser.sees("No verdict was changed.").await?;
+    Ok(())
 }

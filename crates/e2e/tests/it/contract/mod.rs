@@ -188,6 +188,9 @@ async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
         ("GET /api/v1/clicks".to_owned(), 200),
         ("GET /api/v1/clicks?disposition=none".to_owned(), 400),
         ("GET /api/v1/clicks?advertiser_id=adv_002".to_owned(), 403),
+        ("GET /api/v1/adjustments".to_owned(), 200),
+        ("GET /api/v1/adjustments?since=yesterday".to_owned(), 400),
+        ("GET /api/v1/adjustments?advertiser_id=adv_002".to_owned(), 403),
         ("GET /api/v1/exports/clicks".to_owned(), 200),
         ("GET /api/v1/exports/clicks?format=pdf".to_owned(), 400),
         ("GET /api/v1/exports/breakdown?group_by=country".to_owned(), 200),
@@ -204,6 +207,12 @@ async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
         ("GET /api/v1/campaigns".to_owned(), 200),
         ("GET /api/v1/campaigns?advertiser_id=a&advertiser_id=b".to_owned(), 400),
         ("GET /api/v1/campaigns?advertiser_id=adv_002".to_owned(), 403),
+        ("GET /api/v1/campaigns?campaign_id=camp_001".to_owned(), 200),
+        ("GET /api/v1/campaigns?campaign_id=".to_owned(), 400),
+        ("GET /api/v1/ads?campaign_id=camp_001&search=AD_&limit=1".to_owned(), 200),
+        ("GET /api/v1/ads?ad_id=ad_001".to_owned(), 200),
+        ("GET /api/v1/ads?ad_id=not%20an%20id".to_owned(), 400),
+        ("GET /api/v1/ads?advertiser_id=adv_002".to_owned(), 403),
     ];
     let viewer = bearer(&Stack::viewer_token("adv_001"));
     for (request, status) in calls {
@@ -213,6 +222,8 @@ async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
     caller.json(graphql, &viewer, &json!({"query": "{ summary { totals { clicks } } }"}), 200).await?;
     caller.json(graphql, &viewer, &json!({"query": "{ nothing }"}), 200).await?;
     caller.json(graphql, &viewer, &json!([]), 400).await?;
+    caller.json("POST /api/v1/ads/ad_001/test-click", &viewer, &Value::Null, 202).await?;
+    caller.json("POST /api/v1/ads/nowhere/test-click", &viewer, &Value::Null, 404).await?;
     export_jobs(caller, &viewer).await
 }
 

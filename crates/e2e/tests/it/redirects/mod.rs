@@ -4,12 +4,14 @@
 //! - [`clicks`]: what is made of clicks and of ids that are posted
 //! - [`carried`]: what a link carries on
 //! - [`registry`]: ads that are changed, and links that lead nowhere
+//! - [`test_clicks`]: links that are tried out
 //! - [`outages`]: what works without the services
 
 mod carried;
 mod clicks;
 mod outages;
 pub(crate) mod registry;
+mod test_clicks;
 
 use std::{collections::BTreeMap, time::Duration};
 

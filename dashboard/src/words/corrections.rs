@@ -1,0 +1,44 @@
+//! What a statement says of corrections after a month was closed.
+
+use crate::format;
+
+texts! {
+    CORRECTIONS = "Corrections since closing";
+    NO_CORRECTIONS = "No corrections.";
+    NO_CORRECTIONS_WHY = "What is billable has not changed since the month was closed.";
+    CORRECTIONS_UNKNOWN = "Corrections can’t be told apart.";
+    CORRECTIONS_UNKNOWN_WHY = "What was known at closing is told from single clicks, as far as the ledger keeps them.";
+    AT_CLOSING = "Billable at closing";
+    BILLABLE_NOW = "Billable now";
+    DIFFERENCE = "Difference";
+    CHANGED_VERDICTS = "Changed verdicts";
+    NO_CHANGED_VERDICTS = "No verdict was changed.";
+    NO_CHANGED_VERDICTS_WHY = "Without one, a difference comes from clicks that were received after closing.";
+}
+
+/// When a month was closed, and what that means.
+pub fn closed_at(at: &str) -> String {
+    say!(
+        "Closed at {at}. At closing are the clicks received until then, with the verdicts of then. Afterwards releases, later verdicts and late clicks change what is billable.",
+        at
+    )
+}
+
+/// A difference with its sign.
+pub fn difference(of: i64) -> String {
+    match of {
+        0 => "±0".to_owned(),
+        1.. => format!("+{}", format::count(of)),
+        _ => format!("−{}", format::count(of.saturating_neg())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_has_a_sign() {
+        assert_eq!([0, 1_234, -5].map(difference), ["±0", "+1,234", "−5"]);
+    }
+}
