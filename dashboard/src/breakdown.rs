@@ -188,10 +188,7 @@ mod tests {
         }
         assert!(table.find("camp_001") < table.find("camp_002"));
         assert!(!table.contains("more of"), "all are shown");
-        assert!(
-            table.contains(r#"<a href="/campaigns/camp_001"><bdi>Spring &lt;sale&gt;</bdi></a>"#),
-            "{table}"
-        );
+        assert!(table.contains(r#"href="/campaigns/camp_001""#), "{table}");
         // The deployment's thresholds, not the page's.
         for (rule, tone) in [(Some(fraud_rate(6)), Some("rate warning")), (None, None)] {
             let table = render(&Props { fraud_rate: rule, ..props.clone() }).await;

@@ -176,7 +176,7 @@ impl Query {
             "p" => self.part = Some(value).filter(|part| !part.is_empty()),
             "q" => self.search = value,
             "t" => {
-                self.colours = THEMES.into_iter().find_map(|(theme, name)| (name == value).then_some(theme))
+                self.colours = THEMES.into_iter().find_map(|(theme, name)| (name == value).then_some(theme));
             }
             _ => {}
         }

@@ -242,6 +242,8 @@ mod tests {
     use super::*;
     use crate::zone::Zone;
 
+    const HOUR_MS: i64 = 3_600_000;
+
     #[test]
     fn a_thing_is_there_if_it_is_registered_or_has_clicks() {
         for (registered, received, expected) in [
@@ -266,15 +268,15 @@ mod tests {
         let place = Place::new(Route::Overview, query);
         let scope = place.query.scope.clone();
         let view = View { place, scope, zone: Zone::utc() };
-        let hour = "advertiser_id=adv_001&start_time=1969-12-31T23:00:00Z&time_zone=UTC&ad_id=ad%201&compare=previous";
+        let hour = "advertiser_id=adv_001&start_time=1970-01-01T00:00:00Z&time_zone=UTC&ad_id=ad%201&compare=previous";
         assert_eq!(
-            subject.question(&view, Dimension::AdId, 0).timeseries(),
+            subject.question(&view, Dimension::AdId, HOUR_MS).timeseries(),
             format!(
                 "/api/v1/analytics/timeseries?{hour}&granularity=auto&group_by=ad_id&order_by=-billable&limit=5"
             )
         );
         assert_eq!(
-            subject.question(&view, Dimension::Country, 0).breakdown(),
+            subject.question(&view, Dimension::Country, HOUR_MS).breakdown(),
             format!("/api/v1/analytics/breakdown?{hour}&group_by=country&order_by=country&limit=1000")
         );
         assert_eq!(

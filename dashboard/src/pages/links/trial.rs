@@ -268,9 +268,10 @@ mod tests {
         let late = way(Progress::Late(click())).await;
         assert!(late.contains("It is not counted yet") && !late.contains(words::SHOW_CLICK.get()), "{late}");
         let counted = way(Progress::Counted(click(), "test".into())).await;
-        let to = r#"href="/clicks?a=adv_001&amp;p=00000000-0000-0000-0000-000000000007""#;
         assert!(counted.contains("on no bill") && !counted.contains(words::STEP_WAITS.get()), "{counted}");
-        assert!(counted.contains(to), "{counted}");
+        for expected in ["/clicks?a=adv_001", "p=00000000-0000-0000-0000-000000000007"] {
+            assert!(counted.contains(expected), "{expected}: {counted}");
+        }
         let other = way(Progress::Counted(click(), "valid".into())).await;
         assert!(!other.contains(words::TEST_COUNTED.get()) && other.contains("Counted as "), "{other}");
         let failed = way(Progress::Failed(Failure::Away)).await;
