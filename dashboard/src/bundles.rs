@@ -11,7 +11,7 @@ use crate::{
     pages::{
         account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
         campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters, explore::Explore,
-        incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports, setup::Setup,
+        incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports, rules::Rules, setup::Setup,
         statement::Statement, test_clicks::TestClicks, welcome::Welcome,
     },
     route::Route,
@@ -60,6 +60,7 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
         Route::Incidents(id) => Some(html! { <Incidents {view} {id} /> }),
         Route::DeadLetters(sequence) => Some(html! { <DeadLetters {view} {sequence} /> }),
         Route::Pipeline => Some(html! { <Pipeline {view} /> }),
+        Route::Rules(rule) => Some(html! { <Rules {view} {rule} /> }),
         Route::Setup => Some(html! { <Setup /> }),
         Route::Advertisers => Some(html! { <Advertisers /> }),
         Route::Campaigns => Some(html! { <Campaigns {view} /> }),

@@ -20,6 +20,7 @@ pub mod pipeline;
 mod record;
 mod release;
 pub mod reports;
+pub mod rules;
 pub mod setup;
 mod shown_once;
 pub mod statement;

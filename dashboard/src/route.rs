@@ -1,6 +1,6 @@
 //! Pages by address, and who may see them.
 
-use clickwire_protocol::pages::Bundle;
+use clickwire_protocol::{pages::Bundle, rules::parameters};
 use uuid::Uuid;
 
 use crate::{api::Role, words};
@@ -24,6 +24,8 @@ pub enum Route {
     Pipeline,
     /// Messages that could not be counted, and the one that is looked at.
     DeadLetters(Option<u64>),
+    /// Fraud rules, and the one that is looked at.
+    Rules(Option<&'static str>),
     /// The first steps of an empty deployment.
     Setup,
     /// Registered advertisers.
@@ -74,7 +76,7 @@ impl Route {
     pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 15] = [
+    pub const RAIL: [Self; 16] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
@@ -83,6 +85,7 @@ impl Route {
         Self::Incidents(None),
         Self::Pipeline,
         Self::DeadLetters(None),
+        Self::Rules(None),
         Self::Advertisers,
         Self::Campaigns,
         Self::Ads,
@@ -103,6 +106,9 @@ impl Route {
             (Some("dead-letters"), Some(sequence), None) => {
                 return sequence.parse().ok().map(|sequence| Self::DeadLetters(Some(sequence)));
             }
+            (Some("rules"), Some(rule), None) => {
+                return parameters::named(rule).map(|rule| Self::Rules(Some(rule)));
+            }
             _ => {}
         }
         match (first, second) {
@@ -115,6 +121,7 @@ impl Route {
                 "incidents" => Some(Self::Incidents(None)),
                 "pipeline" => Some(Self::Pipeline),
                 "dead-letters" => Some(Self::DeadLetters(None)),
+                "rules" => Some(Self::Rules(None)),
                 "setup" => Some(Self::Setup),
                 "advertisers" => Some(Self::Advertisers),
                 "campaigns" => Some(Self::Campaigns),
@@ -135,6 +142,7 @@ impl Route {
         match self {
             Self::Incidents(Some(id)) => format!("/incidents/{id}"),
             Self::DeadLetters(Some(sequence)) => format!("/dead-letters/{sequence}"),
+            Self::Rules(Some(rule)) => format!("/rules/{rule}"),
             other => other.base().to_owned(),
         }
     }
@@ -150,6 +158,7 @@ impl Route {
             Self::Incidents(_) => "/incidents",
             Self::Pipeline => "/pipeline",
             Self::DeadLetters(_) => "/dead-letters",
+            Self::Rules(_) => "/rules",
             Self::Setup => "/setup",
             Self::Advertisers => "/advertisers",
             Self::Campaigns => "/campaigns",
@@ -173,6 +182,7 @@ impl Route {
             Self::Incidents(_) => words::INCIDENTS,
             Self::Pipeline => words::PIPELINE,
             Self::DeadLetters(_) => words::DEAD_LETTERS,
+            Self::Rules(_) => words::RULES,
             Self::Setup => words::SETUP,
             Self::Advertisers => words::ADVERTISERS,
             Self::Campaigns => words::CAMPAIGNS,
@@ -191,7 +201,9 @@ impl Route {
             Self::Overview | Self::Explore | Self::Clicks | Self::Statement | Self::Reports => {
                 Section::Clicks
             }
-            Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) => Section::Operations,
+            Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) | Self::Rules(_) => {
+                Section::Operations
+            }
             Self::Setup
             | Self::Advertisers
             | Self::Campaigns
@@ -216,6 +228,7 @@ impl Route {
             Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
+            | Self::Rules(_)
             | Self::Advertisers
             | Self::Campaigns
             | Self::Ads => {
@@ -235,6 +248,7 @@ impl Route {
             | Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
+            | Self::Rules(_)
             | Self::Setup
             | Self::Advertisers
             | Self::Campaigns
@@ -283,7 +297,7 @@ mod tests {
     #[test]
     fn every_address_of_the_server_is_a_page_and_every_page_has_one() {
         for (address, bundle) in ADDRESSES {
-            let path = address.replace("{id}", ID).replace("{sequence}", "7");
+            let path = address.replace("{id}", ID).replace("{sequence}", "7").replace("{rule}", "fraud_rate");
             let route = Route::read(&path);
             assert_eq!(route.map(Route::bundle), Some(bundle), "{address}");
             assert_eq!(route.map(Route::path).as_deref(), Some(path.as_str()), "{address}");
@@ -296,9 +310,15 @@ mod tests {
 
     #[test]
     fn other_paths_are_no_page() {
-        for path in
-            ["/nothing", "/explore/more", "/incidents/7", "/incidents/x/y", "/dead-letters/x", "/Explore"]
-        {
+        for path in [
+            "/nothing",
+            "/explore/more",
+            "/incidents/7",
+            "/incidents/x/y",
+            "/dead-letters/x",
+            "/rules/nonsense",
+            "/Explore",
+        ] {
             assert_eq!(Route::read(path), None, "{path}");
         }
         assert_eq!(Route::read("/explore/"), Some(Route::Explore));
@@ -307,6 +327,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 11, 15, 5]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 12, 16, 5]);
     }
 }

@@ -1,5 +1,5 @@
 //! What people read, in one place: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`] and [`reports`]; what operators do in [`operations`] and [`pipeline`]. A translation is another set of these files.
+//! [`clicks`] and [`reports`]; what operators do in [`operations`], [`pipeline`] and [`rules`]. A translation is another set of these files.
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -13,12 +13,14 @@ mod operations;
 mod phrases;
 mod pipeline;
 mod reports;
+mod rules;
 
 pub use clicks::*;
 pub use operations::*;
 pub use phrases::*;
 pub use pipeline::*;
 pub use reports::*;
+pub use rules::*;
 
 // The frame.
 texts! {

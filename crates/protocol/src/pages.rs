@@ -13,7 +13,7 @@ pub enum Bundle {
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 19] = [
+pub const ADDRESSES: [(&str, Bundle); 21] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/clicks", Bundle::Staff),
@@ -24,6 +24,8 @@ pub const ADDRESSES: [(&str, Bundle); 19] = [
     ("/pipeline", Bundle::Staff),
     ("/dead-letters", Bundle::Staff),
     ("/dead-letters/{sequence}", Bundle::Staff),
+    ("/rules", Bundle::Staff),
+    ("/rules/{rule}", Bundle::Staff),
     ("/setup", Bundle::Staff),
     ("/advertisers", Bundle::Staff),
     ("/campaigns", Bundle::Staff),

@@ -96,6 +96,8 @@ pub fn rule(name: &str) -> &str {
         "ip_velocity" => "Too many clicks of one address",
         "user_velocity" => "Too many clicks of one user",
         "forged_click_id" => "Forged click ID",
+        "campaign_spike" => "Spike of a campaign",
+        "fraud_rate" => "Invalid traffic of a campaign",
         other => other,
     }
 }

@@ -37,6 +37,7 @@ mod incidents;
 mod own;
 mod pages;
 mod pipeline;
+mod rules;
 mod single;
 mod statement;
 mod test_clicks;

@@ -290,6 +290,11 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
             json!({"mode": "flag", "parameters": {}, "reason": "a test"}),
             400,
         ),
+        (
+            "PUT /api/v1/admin/rules/ip_velocity",
+            json!({"mode": "off", "reason": "a test", "if_version": 1}),
+            409,
+        ),
         ("GET /api/v1/admin/report-schedules", Value::Null, 200),
         (
             "POST /api/v1/admin/report-schedules",
