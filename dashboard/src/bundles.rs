@@ -10,9 +10,10 @@ use crate::{
     frame::View,
     pages::{
         account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
-        campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters, explore::Explore,
-        incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports, rules::Rules, setup::Setup,
-        statement::Statement, test_clicks::TestClicks, welcome::Welcome,
+        campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters,
+        explore::Explore, incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports,
+        rules::Rules, setup::Setup, statement::Statement, storage::Storage, test_clicks::TestClicks,
+        welcome::Welcome,
     },
     route::Route,
 };
@@ -60,6 +61,7 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
         Route::Incidents(id) => Some(html! { <Incidents {view} {id} /> }),
         Route::DeadLetters(sequence) => Some(html! { <DeadLetters {view} {sequence} /> }),
         Route::Pipeline => Some(html! { <Pipeline {view} /> }),
+        Route::Storage => Some(html! { <Storage {view} /> }),
         Route::Rules(rule) => Some(html! { <Rules {view} {rule} /> }),
         Route::Setup => Some(html! { <Setup /> }),
         Route::Advertisers => Some(html! { <Advertisers /> }),

@@ -24,6 +24,7 @@ pub mod rules;
 pub mod setup;
 mod shown_once;
 pub mod statement;
+pub mod storage;
 pub mod test_clicks;
 pub mod welcome;
 

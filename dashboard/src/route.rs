@@ -26,6 +26,8 @@ pub enum Route {
     DeadLetters(Option<u64>),
     /// Fraud rules, and the one that is looked at.
     Rules(Option<&'static str>),
+    /// Disk, and how long what is kept.
+    Storage,
     /// The first steps of an empty deployment.
     Setup,
     /// Registered advertisers.
@@ -76,7 +78,7 @@ impl Route {
     pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 16] = [
+    pub const RAIL: [Self; 17] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
@@ -86,6 +88,7 @@ impl Route {
         Self::Pipeline,
         Self::DeadLetters(None),
         Self::Rules(None),
+        Self::Storage,
         Self::Advertisers,
         Self::Campaigns,
         Self::Ads,
@@ -122,6 +125,7 @@ impl Route {
                 "pipeline" => Some(Self::Pipeline),
                 "dead-letters" => Some(Self::DeadLetters(None)),
                 "rules" => Some(Self::Rules(None)),
+                "storage" => Some(Self::Storage),
                 "setup" => Some(Self::Setup),
                 "advertisers" => Some(Self::Advertisers),
                 "campaigns" => Some(Self::Campaigns),
@@ -159,6 +163,7 @@ impl Route {
             Self::Pipeline => "/pipeline",
             Self::DeadLetters(_) => "/dead-letters",
             Self::Rules(_) => "/rules",
+            Self::Storage => "/storage",
             Self::Setup => "/setup",
             Self::Advertisers => "/advertisers",
             Self::Campaigns => "/campaigns",
@@ -183,6 +188,7 @@ impl Route {
             Self::Pipeline => words::PIPELINE,
             Self::DeadLetters(_) => words::DEAD_LETTERS,
             Self::Rules(_) => words::RULES,
+            Self::Storage => words::STORAGE,
             Self::Setup => words::SETUP,
             Self::Advertisers => words::ADVERTISERS,
             Self::Campaigns => words::CAMPAIGNS,
@@ -201,7 +207,7 @@ impl Route {
             Self::Overview | Self::Explore | Self::Clicks | Self::Statement | Self::Reports => {
                 Section::Clicks
             }
-            Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) | Self::Rules(_) => {
+            Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) | Self::Rules(_) | Self::Storage => {
                 Section::Operations
             }
             Self::Setup
@@ -229,6 +235,7 @@ impl Route {
             | Self::Pipeline
             | Self::DeadLetters(_)
             | Self::Rules(_)
+            | Self::Storage
             | Self::Advertisers
             | Self::Campaigns
             | Self::Ads => {
@@ -249,6 +256,7 @@ impl Route {
             | Self::Pipeline
             | Self::DeadLetters(_)
             | Self::Rules(_)
+            | Self::Storage
             | Self::Setup
             | Self::Advertisers
             | Self::Campaigns
@@ -327,6 +335,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 12, 16, 5]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 13, 17, 5]);
     }
 }

@@ -1,5 +1,5 @@
 //! What people read, in one place: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`] and [`reports`]; what operators do in [`operations`], [`pipeline`] and [`rules`]. A translation is another set of these files.
+//! [`clicks`] and [`reports`]; what operators do in [`operations`], [`pipeline`], [`rules`] and [`storage`]. A translation is another set of these files.
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -14,6 +14,7 @@ mod phrases;
 mod pipeline;
 mod reports;
 mod rules;
+mod storage;
 
 pub use clicks::*;
 pub use operations::*;
@@ -21,6 +22,7 @@ pub use phrases::*;
 pub use pipeline::*;
 pub use reports::*;
 pub use rules::*;
+pub use storage::*;
 
 // The frame.
 texts! {

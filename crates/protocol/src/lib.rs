@@ -16,6 +16,7 @@
 //! - [`dead_letters`]: messages that could not be counted
 //! - [`finality`]: when a minute is final
 //! - [`rules`]: fraud rules, their modes and parameters
+//! - [`storage`]: where a deployment's bytes are, and what housekeeping did last
 //! - [`settings`]: how a deployment judges numbers, for pages
 //! - [`stream`]: subjects and partitions of the JetStream stream
 //! - [`feed`]: what the aggregator publishes over Redis
@@ -48,6 +49,7 @@ pub mod reason;
 pub mod report;
 pub mod rules;
 pub mod settings;
+pub mod storage;
 pub mod stream;
 pub mod times;
 

@@ -13,7 +13,7 @@ pub enum Bundle {
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 21] = [
+pub const ADDRESSES: [(&str, Bundle); 22] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/clicks", Bundle::Staff),
@@ -26,6 +26,7 @@ pub const ADDRESSES: [(&str, Bundle); 21] = [
     ("/dead-letters/{sequence}", Bundle::Staff),
     ("/rules", Bundle::Staff),
     ("/rules/{rule}", Bundle::Staff),
+    ("/storage", Bundle::Staff),
     ("/setup", Bundle::Staff),
     ("/advertisers", Bundle::Staff),
     ("/campaigns", Bundle::Staff),

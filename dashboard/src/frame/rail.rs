@@ -97,6 +97,9 @@ fn sign(route: Route) -> &'static str {
         Route::Pipeline => "M2 8h3l2-4.5 2.5 9L11.5 8H14",
         Route::DeadLetters(_) => "M2 4h12v8.5H2zM2 4.5l6 4.5 6-4.5",
         Route::Rules(_) => "M2 3h12l-4.5 5.5V13l-3 1.5v-6z",
+        Route::Storage => {
+            "M2.5 4c0-1.2 2.5-2 5.5-2s5.5.8 5.5 2-2.5 2-5.5 2-5.5-.8-5.5-2M2.5 4v8c0 1.2 2.5 2 5.5 2s5.5-.8 5.5-2V4M2.5 8c0 1.2 2.5 2 5.5 2s5.5-.8 5.5-2"
+        }
         Route::Setup => "M8 2v12M2 8h12",
         Route::Advertisers => "M2.5 14V4L8 2l5.5 2v10M5.5 6.5h1M9.5 6.5h1M5.5 9.5h1M9.5 9.5h1M1.5 14h13",
         Route::Campaigns => "M2 6.5v3h2.5l7 3.5V3l-7 3.5zM14 7v2",

@@ -5,7 +5,8 @@
 //! - [`accounts`], [`keys`]: people and programs; [`catalog`]: advertisers, campaigns, ads
 //! - [`rules`]: thresholds of the fraud rules; [`verdicts`]: releases; [`dead_letters`]: what could not be read
 //! - [`schedules`]: exports that are made again and again
-//! - [`incidents`]: alerts, and what is done with them; [`connections`]: live sessions; [`stats`]: the whole in numbers; [`pipeline`]: a click's way, stage by stage
+//! - [`incidents`]: alerts, and what is done with them; [`connections`]: live sessions; [`stats`]: the whole in numbers; [`pipeline`]: a click's way, stage by stage;
+//!   [`storage`]: where bytes are, and how long what is kept
 //! - [`lake`]: the catalog of the archive's tables, for engines
 //! - [`erasures`]: users who are forgotten; [`audit`]: who has changed what
 
@@ -25,6 +26,7 @@ mod rules;
 mod schedules;
 pub(crate) mod state;
 mod stats;
+pub(crate) mod storage;
 mod verdicts;
 
 use std::sync::Arc;
@@ -86,6 +88,7 @@ where
         .routes(routes!(audit::list))
         .routes(routes!(stats::stats))
         .routes(routes!(pipeline::show))
+        .routes(routes!(storage::show))
         .routes(routes!(connections::show));
     let alerts = OpenApiRouter::default()
         .routes(routes!(incidents::list))

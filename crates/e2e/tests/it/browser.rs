@@ -40,6 +40,7 @@ mod pipeline;
 mod rules;
 mod single;
 mod statement;
+mod storage;
 mod test_clicks;
 
 /// A headless Chromium with a profile of its own; both end with this.

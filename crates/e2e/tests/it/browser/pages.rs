@@ -49,6 +49,7 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
                 "/dead-letters",
                 "/pipeline",
                 "/rules",
+                "/storage",
                 "/setup",
                 "/advertisers",
                 "/campaigns",

@@ -277,6 +277,7 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
         ("GET /iceberg/v1/namespaces/clickwire/tables/nothing", Value::Null, 404),
         ("GET /iceberg/v1/namespaces/clickwire/tables/clicks", Value::Null, 200),
         ("GET /api/v1/admin/connections", Value::Null, 200),
+        ("GET /api/v1/admin/storage", Value::Null, 200),
         ("GET /api/v1/admin/rules", Value::Null, 200),
         ("GET /api/v1/admin/rules/ip_velocity", Value::Null, 200),
         ("GET /api/v1/admin/rules/nonsense", Value::Null, 404),
