@@ -10,7 +10,7 @@ use crate::{
     frame::View,
     pages::{
         account::Account, accounts::Accounts, ads::Ads, advertisers::Advertisers, audit::Audit,
-        campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters,
+        campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters, developers::Developers,
         explore::Explore, incidents::Incidents, keys::Keys, pipeline::Pipeline, reports::Reports,
         rules::Rules, setup::Setup, statement::Statement, storage::Storage, test_clicks::TestClicks,
         welcome::Welcome,
@@ -58,6 +58,7 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
         Route::Clicks => Some(html! { <Clicks {view} /> }),
         Route::Statement => Some(html! { <Statement {view} /> }),
         Route::Reports => Some(html! { <Reports {view} /> }),
+        Route::Developers => Some(html! { <Developers {view} /> }),
         Route::Incidents(id) => Some(html! { <Incidents {view} {id} /> }),
         Route::DeadLetters(sequence) => Some(html! { <DeadLetters {view} {sequence} /> }),
         Route::Pipeline => Some(html! { <Pipeline {view} /> }),

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod campaigns;
 pub mod clicks;
 pub mod dead_letters;
+pub mod developers;
 pub mod explore;
 mod export;
 pub mod incidents;

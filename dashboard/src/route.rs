@@ -18,6 +18,8 @@ pub enum Route {
     Statement,
     /// Exports that are made again and again, and files.
     Reports,
+    /// The API, for programs.
+    Developers,
     /// Incidents, and the one that is looked at.
     Incidents(Option<Uuid>),
     /// The way of a click, stage by stage.
@@ -78,12 +80,13 @@ impl Route {
     pub const BESIDE: [Self; 2] = [Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 17] = [
+    pub const RAIL: [Self; 18] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
         Self::Statement,
         Self::Reports,
+        Self::Developers,
         Self::Incidents(None),
         Self::Pipeline,
         Self::DeadLetters(None),
@@ -121,6 +124,7 @@ impl Route {
                 "clicks" => Some(Self::Clicks),
                 "statement" => Some(Self::Statement),
                 "reports" => Some(Self::Reports),
+                "developers" => Some(Self::Developers),
                 "incidents" => Some(Self::Incidents(None)),
                 "pipeline" => Some(Self::Pipeline),
                 "dead-letters" => Some(Self::DeadLetters(None)),
@@ -159,6 +163,7 @@ impl Route {
             Self::Clicks => "/clicks",
             Self::Statement => "/statement",
             Self::Reports => "/reports",
+            Self::Developers => "/developers",
             Self::Incidents(_) => "/incidents",
             Self::Pipeline => "/pipeline",
             Self::DeadLetters(_) => "/dead-letters",
@@ -184,6 +189,7 @@ impl Route {
             Self::Clicks => words::FIND_CLICKS,
             Self::Statement => words::STATEMENT,
             Self::Reports => words::REPORTS,
+            Self::Developers => words::DEVELOPERS,
             Self::Incidents(_) => words::INCIDENTS,
             Self::Pipeline => words::PIPELINE,
             Self::DeadLetters(_) => words::DEAD_LETTERS,
@@ -204,9 +210,12 @@ impl Route {
     /// Where it stands in the rail.
     pub fn section(self) -> Section {
         match self {
-            Self::Overview | Self::Explore | Self::Clicks | Self::Statement | Self::Reports => {
-                Section::Clicks
-            }
+            Self::Overview
+            | Self::Explore
+            | Self::Clicks
+            | Self::Statement
+            | Self::Reports
+            | Self::Developers => Section::Clicks,
             Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) | Self::Rules(_) | Self::Storage => {
                 Section::Operations
             }
@@ -230,6 +239,7 @@ impl Route {
             | Self::Clicks
             | Self::Statement
             | Self::Reports
+            | Self::Developers
             | Self::Account => true,
             Self::Incidents(_)
             | Self::Pipeline
@@ -252,6 +262,7 @@ impl Route {
             Self::Clicks
             | Self::Statement
             | Self::Reports
+            | Self::Developers
             | Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
@@ -272,7 +283,7 @@ impl Route {
     /// Whether it has no place of its own at the bottom of a phone: a menu leads there.
     pub fn is_seldom(self) -> bool {
         match self.section() {
-            Section::Clicks => false,
+            Section::Clicks => self == Self::Developers,
             Section::Operations => !matches!(self, Self::Incidents(_)),
             Section::Administration => true,
         }
@@ -335,6 +346,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [5, 13, 17, 5]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [6, 14, 18, 6]);
     }
 }

@@ -1,5 +1,5 @@
 //! What people read, in one place: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`] and [`reports`]; what operators do in [`operations`], [`pipeline`], [`rules`] and [`storage`]. A translation is another set of these files.
+//! [`clicks`], [`reports`] and [`developers`]; what operators do in [`operations`], [`pipeline`], [`rules`] and [`storage`]. A translation is another set of these files.
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -9,6 +9,7 @@ macro_rules! texts {
 }
 
 mod clicks;
+mod developers;
 mod operations;
 mod phrases;
 mod pipeline;
@@ -17,6 +18,7 @@ mod rules;
 mod storage;
 
 pub use clicks::*;
+pub use developers::*;
 pub use operations::*;
 pub use phrases::*;
 pub use pipeline::*;

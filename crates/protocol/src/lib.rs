@@ -13,6 +13,7 @@
 //! - [`counts`]: dispositions, counts per disposition, and the cells that hold them
 //! - [`reason`]: why somebody did something
 //! - [`alerts`]: incidents that operations must hear of
+//! - [`deliveries`]: what is sent to webhooks
 //! - [`dead_letters`]: messages that could not be counted
 //! - [`finality`]: when a minute is final
 //! - [`rules`]: fraud rules, their modes and parameters
@@ -35,6 +36,7 @@ pub mod click;
 pub mod country;
 pub mod counts;
 pub mod dead_letters;
+pub mod deliveries;
 pub mod elements;
 pub mod feed;
 pub mod finality;

@@ -13,7 +13,7 @@ pub enum Bundle {
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 22] = [
+pub const ADDRESSES: [(&str, Bundle); 23] = [
     ("/", Bundle::Clicks),
     ("/explore", Bundle::Clicks),
     ("/clicks", Bundle::Staff),
@@ -36,4 +36,5 @@ pub const ADDRESSES: [(&str, Bundle); 22] = [
     ("/accounts", Bundle::Staff),
     ("/audit", Bundle::Staff),
     ("/account", Bundle::Staff),
+    ("/developers", Bundle::Staff),
 ];

@@ -93,6 +93,7 @@ fn sign(route: Route) -> &'static str {
         Route::Clicks => "M7 12a5 5 0 1 0 0-10 5 5 0 0 0 0 10M10.7 10.7L14 14",
         Route::Statement => "M3.5 2h9v12l-2-1.5-2.5 1.5-2.5-1.5-2 1.5zM6 5.5h4M6 8.5h4",
         Route::Reports => "M8 2v7.5M4.8 6.5L8 9.7l3.2-3.2M2.5 13.5h11",
+        Route::Developers => "M5 4L1.5 8 5 12M11 4l3.5 4-3.5 4M9 2.5l-2 11",
         Route::Incidents(_) => "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.5v.2",
         Route::Pipeline => "M2 8h3l2-4.5 2.5 9L11.5 8H14",
         Route::DeadLetters(_) => "M2 4h12v8.5H2zM2 4.5l6 4.5 6-4.5",

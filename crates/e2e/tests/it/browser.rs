@@ -31,6 +31,7 @@ use super::live;
 
 mod axe;
 mod dead_letters;
+mod developers;
 mod files;
 mod flows;
 mod incidents;

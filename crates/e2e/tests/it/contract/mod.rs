@@ -208,6 +208,7 @@ async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
     let graphql = "POST /api/v1/graphql";
     caller.json(graphql, &viewer, &json!({"query": "{ summary { totals { clicks } } }"}), 200).await?;
     caller.json(graphql, &viewer, &json!({"query": "{ nothing }"}), 200).await?;
+    caller.call("GET /api/v1/graphql/schema", &viewer, "", 200).await?;
     caller.json(graphql, &viewer, &json!([]), 400).await?;
     export_jobs(caller, &viewer).await
 }
@@ -460,6 +461,7 @@ async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Re
         Some(text(&page, "/data/0/alert_id").ok()?.to_owned())
     })
     .await?;
+    deliveries(caller, admin, stack).await?;
     let alert = format!("/api/v1/alerts/{alert_id}");
     let silence = |until: &str| json!({"until": until, "reason": "known"});
     let soon = (time::OffsetDateTime::now_utc() + Duration::from_secs(3_600)).format(&Rfc3339)?;
@@ -483,4 +485,22 @@ async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Re
     ];
     caller.all(admin, &calls).await?;
     Ok(())
+}
+
+/// What is told of the incident can be sent again once it has been sent.
+async fn deliveries(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Result<()> {
+    let listed = "/api/v1/admin/webhook-deliveries";
+    let page = caller.json(&format!("GET {listed}"), admin, &Value::Null, 200).await?;
+    let resend = format!("POST {listed}/{}/resend", text(&page, "/data/0/id")?);
+    caller.json(&resend, admin, &Value::Null, 409).await?;
+    sqlx::query("UPDATE alert_changes SET webhook_tries = 1, webhook_due_at = NULL")
+        .execute(stack.database())
+        .await?;
+    let calls = [
+        (resend.as_str(), Value::Null, 200),
+        (&*format!("POST {listed}/incidents-0/resend"), Value::Null, 404),
+        (&*format!("POST {listed}/reports-nonsense/resend"), Value::Null, 404),
+        (&*format!("POST {listed}/nonsense/resend"), Value::Null, 404),
+    ];
+    caller.all(admin, &calls).await
 }
