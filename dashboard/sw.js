@@ -12,7 +12,7 @@ const STORED = "clickwire-stored";
 const SESSION = "/api/v1/session";
 
 // Addresses of the first program; all others are the second's.
-const FIRST = ["/", "/explore"];
+const FIRST = ["/"];
 // Numbers and names. Clicks, accounts, keys and records of changes are not kept on a disk.
 const KEPT = /^\/api\/v1\/(session|settings|advertisers|campaigns|ads|analytics\/[a-z]+|live\/poll|admin\/(alerts|pipeline|stats))$/;
 

@@ -19,6 +19,7 @@ use clickwire_protocol::{
     counts::MinuteCell,
     feed::{HIGH_WATER_MARK_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, generation_key, watermark_key},
     ids::AdvertiserId,
+    storage::{Housekeeping, housekeeping_key},
     times::UnixMs,
 };
 use futures_util::future::join_all;
@@ -136,6 +137,15 @@ impl Feed {
         let told = self.redis.clone().set::<_, _, ()>(watermark_key(&self.prefix), counted_until.0).await;
         if let Err(error) = told {
             tracing::debug!(%error, "redis: the watermark was not told");
+        }
+    }
+
+    /// Tells servers of a round of housekeeping. Without Redis nobody hears of it; the next round is told again.
+    pub(crate) async fn tell_housekeeping(&self, round: &Housekeeping) {
+        let text = serde_json::to_string(round).unwrap_or_default();
+        let told = self.redis.clone().set::<_, _, ()>(housekeeping_key(&self.prefix), text).await;
+        if let Err(error) = told {
+            tracing::debug!(%error, "redis: the round of housekeeping was not told");
         }
     }
 

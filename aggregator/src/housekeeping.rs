@@ -12,13 +12,17 @@ use async_nats::jetstream::{
 };
 use clickwire_dead_letters::DeadLetters;
 use clickwire_ledger::{disk, retention, timescaledb};
-use clickwire_protocol::stream::Names;
+use clickwire_process::now_ms;
+use clickwire_protocol::{
+    storage::{Housekeeping, HousekeepingTask, RetentionSetting},
+    stream::Names,
+};
 use futures_util::TryStreamExt as _;
 use sqlx::PgPool;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, health::Health, replicas};
+use crate::{config::Config, feed::Feed, health::Health, replicas};
 
 /// Dropping chunks waits for whoever reads them; what takes longer is given up until the next round.
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,20 +34,29 @@ const MEASURED_EVERY: Duration = Duration::from_secs(60);
 pub(crate) async fn run(
     database: PgPool,
     nats: Context,
+    feed: Feed,
     dead_letters_waiting: watch::Sender<Option<u64>>,
     health: Arc<Health>,
     config: Config,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     // Each task can be left in the middle, and one that waits for a dead connection must be.
-    Box::pin(stop.run_until_cancelled(rounds(&database, &nats, &config, &dead_letters_waiting, &health)))
-        .await;
+    Box::pin(stop.run_until_cancelled(rounds(
+        &database,
+        &nats,
+        &feed,
+        &config,
+        &dead_letters_waiting,
+        &health,
+    )))
+    .await;
     Ok(())
 }
 
 async fn rounds(
     database: &PgPool,
     nats: &Context,
+    feed: &Feed,
     config: &Config,
     dead_letters_waiting: &watch::Sender<Option<u64>>,
     health: &Health,
@@ -53,6 +66,7 @@ async fn rounds(
     let mut every = tokio::time::interval(Duration::from_secs(config.housekeeping_seconds));
     loop {
         every.tick().await;
+        let mut tasks = Vec::new();
         for (task, outcome) in [
             ("chunks ahead", within(retention::create_chunks(database)).await),
             ("retention", within(retention::drop_chunks(database, config.kept())).await),
@@ -63,11 +77,25 @@ async fn rounds(
             ("replicas", within(watch_replicas(nats, config, health)).await),
             ("dead letters", within(count_waiting(&dead_letters, dead_letters_waiting)).await),
         ] {
+            tasks.push(HousekeepingTask { task: task.to_owned(), is_done: outcome.is_ok() });
             if let Err(error) = outcome {
                 tracing::warn!(task, %error, "housekeeping: will try again");
             }
         }
+        feed.tell_housekeeping(&round(tasks, config)).await;
         metrics::counter!("clickwire_housekeeping_rounds_total").increment(1);
+    }
+}
+
+/// A round that has ended, and the retention that is set.
+fn round(tasks: Vec<HousekeepingTask>, config: &Config) -> Housekeeping {
+    let settings = disk::settings(config.kept(), config.incidents_kept());
+    let retention = settings.map(|(name, days)| RetentionSetting { name: name.to_owned(), days });
+    Housekeeping {
+        at_ms: now_ms(),
+        every_seconds: config.housekeeping_seconds,
+        tasks,
+        retention: retention.to_vec(),
     }
 }
 

@@ -78,6 +78,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     tasks.spawn(housekeeping::run(
         database.clone(),
         nats.clone(),
+        feed.clone(),
         count_of_dead_letters,
         Arc::clone(&health),
         config.clone(),

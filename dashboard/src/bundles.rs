@@ -11,9 +11,9 @@ use crate::{
     pages::{
         account::Account, accounts::Accounts, ad::AdPage, ads::Ads, advertisers::Advertisers, audit::Audit,
         campaign::CampaignPage, campaigns::Campaigns, clicks::Clicks, dead_letters::DeadLetters,
-        deployment::Deployment, explore::Explore, incidents::Incidents, keys::Keys, links::Links,
-        pipeline::Pipeline, reports::Reports, setup::Setup, statement::Statement, test_clicks::TestClicks,
-        wall::Wall, welcome::Welcome,
+        deployment::Deployment, developers::Developers, explore::Explore, incidents::Incidents, keys::Keys,
+        links::Links, pipeline::Pipeline, reports::Reports, rules::Rules, setup::Setup, statement::Statement,
+        storage::Storage, test_clicks::TestClicks, wall::Wall, welcome::Welcome,
     },
     route::Route,
 };
@@ -35,7 +35,7 @@ pub struct Given<'a> {
 /// The page of a route; `None`: it is in another program.
 pub type Pages = fn(Route, &Given<'_>) -> Option<Html>;
 
-/// Pages about clicks.
+/// The overview.
 pub fn clicks(route: Route, given: &Given<'_>) -> Option<Html> {
     let Given { view, access, colours, onleave, .. } = given;
     let is_empty = access.advertisers.as_ref().is_some_and(Vec::is_empty);
@@ -45,16 +45,16 @@ pub fn clicks(route: Route, given: &Given<'_>) -> Option<Html> {
             <Live credential={access.credential.clone()} advertiser_id={view.scope.clone()} window_minutes={view.window_minutes()}
                 colours={*colours} onleave={(*onleave).clone()} />
         }),
-        Route::Explore => Some(html! { <Explore view={(*view).clone()} /> }),
         _ => None,
     }
 }
 
-/// Pages of operators and administrators, and those that everybody needs now and then.
+/// All other pages.
 pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
     let view = given.view.clone();
     match route {
-        Route::Overview | Route::Explore => None,
+        Route::Overview => None,
+        Route::Explore => Some(html! { <Explore {view} /> }),
         Route::Clicks => Some(html! { <Clicks {view} /> }),
         Route::Statement => Some(html! { <Statement {view} /> }),
         Route::Reports => Some(html! { <Reports {view} /> }),
@@ -70,9 +70,12 @@ pub fn staff(route: Route, given: &Given<'_>) -> Option<Html> {
             let key = format!("{:?} {id:?}", view.scope);
             Some(html! { <AdPage {view} {id} {key} /> })
         }
+        Route::Developers => Some(html! { <Developers {view} /> }),
         Route::Incidents(id) => Some(html! { <Incidents {view} {id} /> }),
         Route::DeadLetters(sequence) => Some(html! { <DeadLetters {view} {sequence} /> }),
         Route::Pipeline => Some(html! { <Pipeline {view} /> }),
+        Route::Storage => Some(html! { <Storage {view} /> }),
+        Route::Rules(rule) => Some(html! { <Rules {view} {rule} /> }),
         Route::Setup => Some(html! { <Setup /> }),
         Route::Advertisers => Some(html! { <Advertisers /> }),
         Route::Campaigns => Some(html! { <Campaigns {view} /> }),

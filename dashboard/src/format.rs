@@ -7,9 +7,10 @@ pub fn count(n: i64) -> String {
     locale::number(n as f64, 0)
 }
 
-/// The size of a file: `950 B`, `1.5 kB`, `20 MB`.
+/// The size of a file or a disk: `950 B`, `1.5 kB`, `20 MB`, `4.2 TB`.
 pub fn bytes(n: f64) -> String {
     let (scaled, unit) = match n {
+        value @ 1e12.. => (value / 1e12, "TB"),
         value @ 1e9.. => (value / 1e9, "GB"),
         value @ 1e6.. => (value / 1e6, "MB"),
         value @ 1e3.. => (value / 1e3, "kB"),

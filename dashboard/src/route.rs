@@ -2,7 +2,7 @@
 
 mod name;
 
-use clickwire_protocol::pages::Bundle;
+use clickwire_protocol::{pages::Bundle, rules::parameters};
 use uuid::Uuid;
 
 pub use self::name::Name;
@@ -31,12 +31,18 @@ pub enum Route {
     Deployment,
     /// All advertisers, on a screen that is read from afar.
     Wall,
+    /// The API, for programs.
+    Developers,
     /// Incidents, and the one that is looked at.
     Incidents(Option<Uuid>),
     /// The way of a click, stage by stage.
     Pipeline,
     /// Messages that could not be counted, and the one that is looked at.
     DeadLetters(Option<u64>),
+    /// Fraud rules, and the one that is looked at.
+    Rules(Option<&'static str>),
+    /// Disk, and how long what is kept.
+    Storage,
     /// The first steps of an empty deployment.
     Setup,
     /// Registered advertisers.
@@ -87,17 +93,20 @@ impl Route {
     pub const BESIDE: [Self; 3] = [Self::Wall, Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
-    pub const RAIL: [Self; 17] = [
+    pub const RAIL: [Self; 20] = [
         Self::Overview,
         Self::Explore,
         Self::Clicks,
         Self::Statement,
-        Self::Reports,
         Self::Links,
+        Self::Reports,
+        Self::Developers,
         Self::Deployment,
         Self::Incidents(None),
         Self::Pipeline,
         Self::DeadLetters(None),
+        Self::Rules(None),
+        Self::Storage,
         Self::Advertisers,
         Self::Campaigns,
         Self::Ads,
@@ -120,6 +129,9 @@ impl Route {
             }
             (Some("campaigns"), Some(id), None) => return Name::new(&query::decode(id)).map(Self::Campaign),
             (Some("ads"), Some(id), None) => return Name::new(&query::decode(id)).map(Self::Ad),
+            (Some("rules"), Some(rule), None) => {
+                return parameters::named(rule).map(|rule| Self::Rules(Some(rule)));
+            }
             _ => {}
         }
         match (first, second) {
@@ -132,9 +144,12 @@ impl Route {
                 "links" => Some(Self::Links),
                 "deployment" => Some(Self::Deployment),
                 "wall" => Some(Self::Wall),
+                "developers" => Some(Self::Developers),
                 "incidents" => Some(Self::Incidents(None)),
                 "pipeline" => Some(Self::Pipeline),
                 "dead-letters" => Some(Self::DeadLetters(None)),
+                "rules" => Some(Self::Rules(None)),
+                "storage" => Some(Self::Storage),
                 "setup" => Some(Self::Setup),
                 "advertisers" => Some(Self::Advertisers),
                 "campaigns" => Some(Self::Campaigns),
@@ -157,6 +172,7 @@ impl Route {
             Self::DeadLetters(Some(sequence)) => format!("/dead-letters/{sequence}"),
             Self::Campaign(id) => format!("/campaigns/{}", id.as_str()),
             Self::Ad(id) => format!("/ads/{}", id.as_str()),
+            Self::Rules(Some(rule)) => format!("/rules/{rule}"),
             other => other.base().to_owned(),
         }
     }
@@ -172,9 +188,12 @@ impl Route {
             Self::Links => "/links",
             Self::Deployment => "/deployment",
             Self::Wall => "/wall",
+            Self::Developers => "/developers",
             Self::Incidents(_) => "/incidents",
             Self::Pipeline => "/pipeline",
             Self::DeadLetters(_) => "/dead-letters",
+            Self::Rules(_) => "/rules",
+            Self::Storage => "/storage",
             Self::Setup => "/setup",
             Self::Advertisers => "/advertisers",
             Self::Campaigns | Self::Campaign(_) => "/campaigns",
@@ -200,9 +219,12 @@ impl Route {
             Self::Ad(_) => words::AD,
             Self::Deployment => words::ALL_ADVERTISERS,
             Self::Wall => words::WALL,
+            Self::Developers => words::DEVELOPERS,
             Self::Incidents(_) => words::INCIDENTS,
             Self::Pipeline => words::PIPELINE,
             Self::DeadLetters(_) => words::DEAD_LETTERS,
+            Self::Rules(_) => words::RULES,
+            Self::Storage => words::STORAGE,
             Self::Setup => words::SETUP,
             Self::Advertisers => words::ADVERTISERS,
             Self::Campaigns => words::CAMPAIGNS,
@@ -225,10 +247,15 @@ impl Route {
             | Self::Reports
             | Self::Links
             | Self::Campaign(_)
-            | Self::Ad(_) => Section::Clicks,
-            Self::Deployment | Self::Wall | Self::Incidents(_) | Self::Pipeline | Self::DeadLetters(_) => {
-                Section::Operations
-            }
+            | Self::Ad(_)
+            | Self::Developers => Section::Clicks,
+            Self::Deployment
+            | Self::Wall
+            | Self::Incidents(_)
+            | Self::Pipeline
+            | Self::DeadLetters(_)
+            | Self::Rules(_)
+            | Self::Storage => Section::Operations,
             Self::Setup
             | Self::Advertisers
             | Self::Campaigns
@@ -252,12 +279,15 @@ impl Route {
             | Self::Links
             | Self::Campaign(_)
             | Self::Ad(_)
+            | Self::Developers
             | Self::Account => true,
             Self::Deployment
             | Self::Wall
             | Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
+            | Self::Rules(_)
+            | Self::Storage
             | Self::Advertisers
             | Self::Campaigns
             | Self::Ads => {
@@ -270,8 +300,9 @@ impl Route {
     /// The program that has it.
     pub fn bundle(self) -> Bundle {
         match self {
-            Self::Overview | Self::Explore => Bundle::Clicks,
-            Self::Clicks
+            Self::Overview => Bundle::Clicks,
+            Self::Explore
+            | Self::Clicks
             | Self::Statement
             | Self::Reports
             | Self::Deployment
@@ -279,9 +310,12 @@ impl Route {
             | Self::Links
             | Self::Campaign(_)
             | Self::Ad(_)
+            | Self::Developers
             | Self::Incidents(_)
             | Self::Pipeline
             | Self::DeadLetters(_)
+            | Self::Rules(_)
+            | Self::Storage
             | Self::Setup
             | Self::Advertisers
             | Self::Campaigns
@@ -297,7 +331,7 @@ impl Route {
     /// Whether it has no place of its own at the bottom of a phone: a menu leads there.
     pub fn is_seldom(self) -> bool {
         match self.section() {
-            Section::Clicks => matches!(self, Self::Links),
+            Section::Clicks => matches!(self, Self::Links | Self::Developers),
             Section::Operations => !matches!(self, Self::Incidents(_)),
             Section::Administration => true,
         }
@@ -350,7 +384,7 @@ mod tests {
     #[test]
     fn every_address_of_the_server_is_a_page_and_every_page_has_one() {
         for (address, bundle) in ADDRESSES {
-            let path = address.replace("{id}", ID).replace("{sequence}", "7");
+            let path = address.replace("{id}", ID).replace("{sequence}", "7").replace("{rule}", "fraud_rate");
             let route = Route::read(&path);
             assert_eq!(route.map(Route::bundle), Some(bundle), "{address}");
             assert_eq!(route.map(Route::path).as_deref(), Some(path.as_str()), "{address}");
@@ -369,6 +403,7 @@ mod tests {
             "/incidents/7",
             "/incidents/x/y",
             "/dead-letters/x",
+            "/rules/nonsense",
             "/Explore",
             "/ads/a/b",
             "/campaigns/a%20b",
@@ -392,6 +427,6 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [6, 13, 17, 6]);
+        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [7, 16, 20, 7]);
     }
 }

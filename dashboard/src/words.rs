@@ -1,7 +1,7 @@
 //! What people read, in one place and in English: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`], [`reports`] and [`annotations`]; what operators do in [`operations`], [`outcomes`], [`pipeline`],
-//! [`deployment`] and [`wall`]. A translation is a file beside the program, `dashboard/words/de.json`, by the English
-//! of a text ([`catalogue`]).
+//! [`clicks`], [`reports`], [`annotations`] and [`developers`]; what operators do in [`operations`], [`outcomes`],
+//! [`pipeline`], [`rules`], [`storage`], [`deployment`] and [`wall`]. A translation is a file beside the program,
+//! `dashboard/words/de.json`, by the English of a text ([`catalogue`]).
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -29,6 +29,7 @@ pub mod catalogue;
 mod clicks;
 mod corrections;
 mod deployment;
+mod developers;
 #[cfg(test)]
 mod german;
 mod lengths;
@@ -39,9 +40,11 @@ mod outcomes;
 mod phrases;
 mod pipeline;
 mod reports;
+mod rules;
 mod sign_in;
 #[cfg(test)]
 mod sources;
+mod storage;
 mod wall;
 
 pub use annotations::*;
@@ -49,6 +52,7 @@ pub use catalogue::Text;
 pub use clicks::*;
 pub use corrections::*;
 pub use deployment::*;
+pub use developers::*;
 pub use lengths::*;
 pub use links::*;
 pub use live::*;
@@ -57,7 +61,9 @@ pub use outcomes::*;
 pub use phrases::*;
 pub use pipeline::*;
 pub use reports::*;
+pub use rules::*;
 pub use sign_in::*;
+pub use storage::*;
 pub use wall::*;
 
 // The frame.

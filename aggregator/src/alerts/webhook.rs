@@ -9,7 +9,7 @@ use std::{pin::pin, time::Duration};
 
 use anyhow::Context as _;
 use axum::http::Uri;
-use clickwire_ledger::deliveries::{self, Delivery};
+use clickwire_ledger::deliveries::{self, Delivery, RETRY_FOR};
 use clickwire_process::now_ms;
 use clickwire_webhook::{Sender, Signature, wait_after};
 use sqlx::PgPool;
@@ -29,9 +29,6 @@ const LEASE: Duration = Duration::from_secs(4);
 
 /// How often it is renewed while the receiver has not answered.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
-
-/// News that is older is given up: somebody has seen it by then, or nobody will.
-const RETRY_FOR: Duration = Duration::from_secs(3_600);
 
 /// Sends news to one address.
 pub(crate) struct Webhook {

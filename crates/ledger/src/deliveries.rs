@@ -5,8 +5,13 @@
 
 use std::time::Duration;
 
-use sqlx::{FromRow, PgPool};
+use clickwire_protocol::deliveries::DeliveryOutcome;
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool};
+use time::OffsetDateTime;
 use uuid::Uuid;
+
+/// News that is older is given up: somebody has seen it by then, or nobody will.
+pub const RETRY_FOR: Duration = Duration::from_secs(3_600);
 
 /// A piece of news to send.
 #[derive(Debug, FromRow)]
@@ -72,4 +77,106 @@ pub async fn set_due(
     .execute(database)
     .await?;
     Ok(())
+}
+
+/// News with how far its delivery is.
+#[derive(Clone, Debug, FromRow)]
+pub struct News {
+    /// Its number in the log.
+    pub seq: i64,
+    /// The incident.
+    pub alert_id: Uuid,
+    /// What has happened.
+    pub change: String,
+    /// The kind of the incident.
+    pub kind: String,
+    /// When it has happened.
+    pub changed_at: OffsetDateTime,
+    /// Attempts so far.
+    pub webhook_tries: i32,
+    /// The next attempt; `None`: there is none.
+    pub webhook_due_at: Option<OffsetDateTime>,
+    held_until: Option<OffsetDateTime>,
+    read_at: OffsetDateTime,
+}
+
+const NEWS: &str = "SELECT seq, alert_id, change, alert->>'kind' AS kind, changed_at, webhook_tries, webhook_due_at, \
+                           held_until, clock_timestamp() AS read_at FROM alert_changes";
+
+impl News {
+    /// How its delivery has ended, so far.
+    pub fn outcome(&self) -> DeliveryOutcome {
+        let is_tried = self.webhook_tries > 0;
+        let due_first = self.held_until.map_or(self.changed_at, |held| held.max(self.changed_at));
+        match self.webhook_due_at {
+            None if is_tried => DeliveryOutcome::Delivered,
+            None => DeliveryOutcome::Silenced,
+            Some(_) if self.held_until.is_some_and(|held| held > self.read_at) => DeliveryOutcome::Silenced,
+            Some(_) if self.read_at - due_first < RETRY_FOR => DeliveryOutcome::Waiting,
+            Some(_) if is_tried => DeliveryOutcome::GivenUp,
+            Some(_) => DeliveryOutcome::NotSent,
+        }
+    }
+}
+
+/// The latest news, the latest first.
+///
+/// # Errors
+/// What the database says.
+pub async fn latest(connection: &mut PgConnection, limit: i64) -> Result<Vec<News>, sqlx::Error> {
+    let sql = format!("{NEWS} ORDER BY seq DESC LIMIT $1");
+    sqlx::query_as(AssertSqlSafe(sql)).bind(limit).fetch_all(connection).await
+}
+
+/// News by its number, which nobody else sends or changes until the transaction ends.
+///
+/// # Errors
+/// What the database says.
+pub async fn lock(transaction: &mut PgConnection, seq: i64) -> Result<Option<News>, sqlx::Error> {
+    let sql = format!("{NEWS} WHERE seq = $1 FOR UPDATE");
+    sqlx::query_as(AssertSqlSafe(sql)).bind(seq).fetch_optional(transaction).await
+}
+
+/// Has news sent again, as if it had been held until now: it is due at once, and for as long as any other.
+///
+/// # Errors
+/// What the database says.
+pub async fn resend(transaction: &mut PgConnection, seq: i64) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE alert_changes SET webhook_due_at = clock_timestamp(), held_until = clock_timestamp() WHERE seq = $1";
+    sqlx::query(sql).bind(seq).execute(transaction).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_follows_from_attempts_and_times() {
+        use DeliveryOutcome::{Delivered, GivenUp, NotSent, Silenced, Waiting};
+        let at = |minutes: u64| OffsetDateTime::UNIX_EPOCH + Duration::from_secs(minutes * 60);
+        for (tries, due, held, expected) in [
+            (1, None, None, Delivered),
+            (0, None, None, Silenced),
+            (0, Some(100), None, NotSent),
+            (4, Some(100), None, GivenUp),
+            (4, Some(200), Some(150), Waiting),
+            (0, Some(200), Some(150), Waiting),
+            (0, Some(300), Some(300), Silenced),
+            (7, Some(200), Some(100), GivenUp),
+        ] {
+            let news = News {
+                seq: 1,
+                alert_id: Uuid::nil(),
+                change: "opened".to_owned(),
+                kind: "ip_burst".to_owned(),
+                changed_at: at(100),
+                webhook_tries: tries,
+                webhook_due_at: due.map(at),
+                held_until: held.map(at),
+                read_at: at(200),
+            };
+            assert_eq!(news.outcome(), expected, "{tries} {due:?} {held:?}");
+        }
+    }
 }

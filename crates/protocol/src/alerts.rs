@@ -408,12 +408,15 @@ pub struct FraudRate {
 }
 
 impl Spike {
+    /// Shortest window, in minutes.
+    pub const MIN_WINDOW_MINUTES: u32 = 10;
+
     /// Longest window, in minutes.
     pub const MAX_WINDOW_MINUTES: u32 = 240;
 
     /// Whether it can be asked every second, and means something.
     pub fn is_valid(&self) -> bool {
-        (10..=Self::MAX_WINDOW_MINUTES).contains(&self.window_minutes)
+        (Self::MIN_WINDOW_MINUTES..=Self::MAX_WINDOW_MINUTES).contains(&self.window_minutes)
     }
 }
 

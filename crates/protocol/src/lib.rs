@@ -13,9 +13,11 @@
 //! - [`counts`]: dispositions, counts per disposition, and the cells that hold them
 //! - [`reason`]: why somebody did something
 //! - [`alerts`]: incidents that operations must hear of
+//! - [`deliveries`]: what is sent to webhooks
 //! - [`dead_letters`]: messages that could not be counted
 //! - [`finality`]: when a minute is final
 //! - [`rules`]: fraud rules, their modes and parameters
+//! - [`storage`]: where a deployment's bytes are, and what housekeeping did last
 //! - [`settings`]: how a deployment judges numbers, for pages
 //! - [`stream`]: subjects and partitions of the JetStream stream
 //! - [`feed`]: what the aggregator publishes over Redis
@@ -37,6 +39,7 @@ pub mod click;
 pub mod country;
 pub mod counts;
 pub mod dead_letters;
+pub mod deliveries;
 pub mod elements;
 pub mod feed;
 pub mod finality;
@@ -52,6 +55,7 @@ pub mod registry;
 pub mod report;
 pub mod rules;
 pub mod settings;
+pub mod storage;
 pub mod stream;
 pub mod times;
 

@@ -5,17 +5,16 @@
 /// or that is needed now and then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bundle {
-    /// Numbers of clicks, for everybody.
+    /// The overview, which everybody loads first.
     Clicks,
-    /// Pages of operators and administrators, and those that everybody needs now and then: single clicks, campaigns and
-    /// ads, statements, files of reports, links, the account.
+    /// All other pages.
     Staff,
 }
 
 /// Every address with the program that has its page.
-pub const ADDRESSES: [(&str, Bundle); 24] = [
+pub const ADDRESSES: [(&str, Bundle); 28] = [
     ("/", Bundle::Clicks),
-    ("/explore", Bundle::Clicks),
+    ("/explore", Bundle::Staff),
     ("/clicks", Bundle::Staff),
     ("/statement", Bundle::Staff),
     ("/reports", Bundle::Staff),
@@ -27,6 +26,9 @@ pub const ADDRESSES: [(&str, Bundle); 24] = [
     ("/pipeline", Bundle::Staff),
     ("/dead-letters", Bundle::Staff),
     ("/dead-letters/{sequence}", Bundle::Staff),
+    ("/rules", Bundle::Staff),
+    ("/rules/{rule}", Bundle::Staff),
+    ("/storage", Bundle::Staff),
     ("/setup", Bundle::Staff),
     ("/advertisers", Bundle::Staff),
     ("/campaigns", Bundle::Staff),
@@ -38,4 +40,5 @@ pub const ADDRESSES: [(&str, Bundle); 24] = [
     ("/accounts", Bundle::Staff),
     ("/audit", Bundle::Staff),
     ("/account", Bundle::Staff),
+    ("/developers", Bundle::Staff),
 ];

@@ -9,6 +9,8 @@ use thiserror::Error;
 
 use crate::counts::Disposition;
 
+pub mod parameters;
+
 /// A rule, in the order of precedence: the first that applies and flags decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,6 +137,9 @@ struct Repeat {
 
 /// The list of robots that versions are judged by which name none: there was no other.
 pub const FIRST_LIST: u32 = 1;
+
+/// The newest list of robots.
+pub const NEWEST_LIST: u32 = 2;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

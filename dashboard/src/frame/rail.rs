@@ -100,9 +100,14 @@ fn sign(route: Route) -> &'static str {
         Route::Links => {
             "M6.5 9.5l3-3M7 4.5l1.7-1.7a2.9 2.9 0 0 1 4.1 4.1L11 8.6M9 11.5l-1.7 1.7a2.9 2.9 0 0 1-4.1-4.1L5 7.4"
         }
+        Route::Developers => "M5 4L1.5 8 5 12M11 4l3.5 4-3.5 4M9 2.5l-2 11",
         Route::Incidents(_) => "M8 2l6.5 11.5h-13zM8 6.5v3M8 11.5v.2",
         Route::Pipeline => "M2 8h3l2-4.5 2.5 9L11.5 8H14",
         Route::DeadLetters(_) => "M2 4h12v8.5H2zM2 4.5l6 4.5 6-4.5",
+        Route::Rules(_) => "M2 3h12l-4.5 5.5V13l-3 1.5v-6z",
+        Route::Storage => {
+            "M2.5 4c0-1.2 2.5-2 5.5-2s5.5.8 5.5 2-2.5 2-5.5 2-5.5-.8-5.5-2M2.5 4v8c0 1.2 2.5 2 5.5 2s5.5-.8 5.5-2V4M2.5 8c0 1.2 2.5 2 5.5 2s5.5-.8 5.5-2"
+        }
         Route::Setup => "M8 2v12M2 8h12",
         Route::Advertisers => "M2.5 14V4L8 2l5.5 2v10M5.5 6.5h1M9.5 6.5h1M5.5 9.5h1M9.5 9.5h1M1.5 14h13",
         Route::Campaigns | Route::Campaign(_) => "M2 6.5v3h2.5l7 3.5V3l-7 3.5zM14 7v2",

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Kinds of things that the log is about.
-const SUBJECTS: [&str; 9] = [
+const SUBJECTS: [&str; 10] = [
     "accounts",
     "account_tokens",
     "api_keys",
@@ -29,6 +29,7 @@ const SUBJECTS: [&str; 9] = [
     "fraud_rules",
     "alerts",
     "adjustments",
+    "webhook_deliveries",
 ];
 
 /// What is looked for, as an address has it: `subject:ads actor:Anna id:ad_001`.

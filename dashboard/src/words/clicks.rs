@@ -96,6 +96,8 @@ pub fn rule(name: &str) -> &str {
         "ip_velocity" => say!("Too many clicks of one address"),
         "user_velocity" => say!("Too many clicks of one user"),
         "forged_click_id" => say!("Forged click ID"),
+        "campaign_spike" => say!("Spike of a campaign"),
+        "fraud_rate" => say!("Invalid traffic of a campaign"),
         other => other,
     }
 }

@@ -4,8 +4,9 @@
 //!
 //! - [`accounts`], [`keys`]: people and programs; [`catalog`]: advertisers, campaigns, ads
 //! - [`rules`]: thresholds of the fraud rules; [`verdicts`]: releases; [`dead_letters`]: what could not be read
-//! - [`schedules`]: exports that are made again and again
-//! - [`incidents`]: alerts, and what is done with them; [`connections`]: live sessions; [`stats`]: the whole in numbers; [`pipeline`]: a click's way, stage by stage
+//! - [`schedules`]: exports that are made again and again; [`deliveries`]: what is sent to webhooks
+//! - [`incidents`]: alerts, and what is done with them; [`connections`]: live sessions; [`stats`]: the whole in numbers; [`pipeline`]: a click's way, stage by stage;
+//!   [`storage`]: where bytes are, and how long what is kept
 //! - [`lake`]: the catalog of the archive's tables, for engines
 //! - [`erasures`]: users who are forgotten; [`audit`]: who has changed what
 
@@ -14,6 +15,7 @@ mod audit;
 mod catalog;
 pub(crate) mod connections;
 mod dead_letters;
+mod deliveries;
 pub(crate) mod erasures;
 pub(crate) mod error;
 pub(crate) mod incidents;
@@ -25,6 +27,7 @@ mod rules;
 mod schedules;
 pub(crate) mod state;
 mod stats;
+pub(crate) mod storage;
 mod verdicts;
 
 use std::sync::Arc;
@@ -86,6 +89,9 @@ where
         .routes(routes!(audit::list))
         .routes(routes!(stats::stats))
         .routes(routes!(pipeline::show))
+        .routes(routes!(storage::show))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::resend))
         .routes(routes!(connections::show));
     let alerts = OpenApiRouter::default()
         .routes(routes!(incidents::list))

@@ -10,7 +10,7 @@ use axum::{
 use clickwire_protocol::{
     alerts::{FraudRate, Spike},
     click::Rejection,
-    rules::{Mode, Rule, Setting},
+    rules::{Mode, NEWEST_LIST, Rule, Setting, parameters},
 };
 use clickwire_robots::{NEWEST, OLDEST};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ use crate::{
 /// received to asking for the rules, so that no click is judged by a version that was not in force
 /// when it came. Whole milliseconds, as times of receipt are: what the answer says is what judges.
 const NOTICE: &str = "INTERVAL '2 seconds'";
+
+// Those who enter a list know the newest one by the protocol.
+const _: () = assert!(NEWEST == NEWEST_LIST, "the newest list of robots is not the protocol's");
 
 /// The rules; how many there are the program says.
 #[derive(Serialize, ToSchema)]
@@ -66,6 +69,9 @@ pub(super) struct Change {
     mode: Mode,
     parameters: Option<Value>,
     reason: String,
+    /// The version that the change was made from. If there is a newer one, the change is refused. Not given: the
+    /// change is made from whichever is the newest.
+    if_version: Option<i32>,
 }
 
 /// The rules as they are, or will be in a moment.
@@ -125,6 +131,9 @@ pub(super) async fn change(
     let reason = reason(&change.reason)?;
     let latest = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1";
     let before = versions(&state.writing, latest, Some(&rule)).await?.pop().ok_or(Error::NotFound)?;
+    if change.if_version.is_some_and(|version| version != before.version) {
+        return Err(Error::Conflict("Somebody else has changed this rule meanwhile."));
+    }
     let parameters = change.parameters.unwrap_or(before.parameters);
     check(&rule, change.mode, &parameters)?;
     let mode = serde_json::to_value(change.mode)
@@ -178,8 +187,23 @@ fn check(rule: &str, mode: Mode, parameters: &Value) -> Result<(), Error> {
     };
     match is_valid {
         Ok(true) => Ok(()),
-        Ok(false) => Err(wrong("Out of range.")),
+        Ok(false) => Err(wrong(&out_of_range(rule, parameters))),
         Err(error) => Err(wrong(&format!("Can't be read: {error}."))),
+    }
+}
+
+/// Which parameter of a rule that only alerts is out of its bounds.
+fn out_of_range(rule: &str, parameters: &Value) -> String {
+    let number =
+        |name| parameters.get(name).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+    let wrong =
+        parameters::of(rule).iter().find(|one| number(one.name).is_some_and(|number| !one.takes(number)));
+    match wrong {
+        Some(one) => {
+            let most = one.maximum.unwrap_or(u32::MAX);
+            format!("{} must be from {} to {most}", one.name, one.minimum)
+        }
+        None => "critical_percent must not be below warning_percent".to_owned(),
     }
 }
 
@@ -204,4 +228,26 @@ fn version((rule, version, mode, parameters, effective_at, changed_by, reason): 
     // The column is jsonb: what it prints is JSON.
     let parameters = serde_json::from_str(&parameters).unwrap_or_default();
     Version { rule, version, mode, parameters, effective_at, changed_by, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_parameter_that_is_wrong() {
+        let rate = |warning, critical, minutes| json!({"warning_percent": warning, "critical_percent": critical, "minimum_clicks": 30, "window_minutes": minutes});
+        let spike = json!({"deviations": 6, "minimum_clicks": 30, "window_minutes": 9});
+        for (rule, parameters, expected) in [
+            ("fraud_rate", rate(3, 101, 10), "critical_percent must be from 1 to 100"),
+            ("fraud_rate", rate(3, 5, 61), "window_minutes must be from 1 to 60"),
+            ("fraud_rate", rate(5, 3, 10), "critical_percent must not be below warning_percent"),
+            ("campaign_spike", spike, "window_minutes must be from 10 to 240"),
+        ] {
+            assert!(check(rule, Mode::ReportOnly, &parameters).is_err(), "{rule} {parameters}");
+            assert_eq!(out_of_range(rule, &parameters), expected);
+        }
+    }
 }

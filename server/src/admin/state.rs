@@ -8,7 +8,7 @@ use clickwire_protocol::stream::Names;
 use sqlx::PgPool;
 
 use crate::{
-    admin::pipeline::Pipeline,
+    admin::{pipeline::Pipeline, storage::Measurements},
     identity::{access::Access, signing::Keys},
     intake::keys::ring::Ring,
     live::{Hub, state::Sessions},
@@ -36,4 +36,5 @@ pub(crate) struct AdminState {
     pub(crate) hub: Hub,
     pub(crate) sessions: Sessions,
     pub(crate) pipeline: Pipeline,
+    pub(crate) storage: Measurements,
 }

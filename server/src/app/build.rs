@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, AppState, GRACE, States, routes};
 use crate::{
-    admin::{erasures, pipeline::Pipeline, state::AdminState},
+    admin::{erasures, pipeline::Pipeline, state::AdminState, storage::Measurements},
     config::Config,
     graphql::GraphqlState,
     health::{Checks, HealthState, Probe},
@@ -214,6 +214,7 @@ impl Parts {
                 hub,
                 sessions: sessions.clone(),
                 pipeline: Pipeline::default(),
+                storage: Measurements::new(config, intake.clone()),
             }),
             redirect: Arc::new(RedirectState {
                 ads,

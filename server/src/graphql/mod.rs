@@ -27,6 +27,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -64,6 +65,8 @@ pub(crate) struct GraphqlState {
     schema: Questions,
     access: Arc<Access>,
     live: Arc<LiveState>,
+    /// The schema in GraphQL's own language.
+    sdl: Bytes,
 }
 
 impl GraphqlState {
@@ -75,7 +78,8 @@ impl GraphqlState {
             .data(query)
             .data(Arc::clone(&live))
             .finish();
-        Self { schema, access, live }
+        let sdl = schema.sdl().into();
+        Self { schema, access, live, sdl }
     }
 }
 
@@ -134,6 +138,13 @@ pub(crate) async fn ask(
     (status, [(header::CONTENT_TYPE, GRAPHQL_RESPONSE)], Json(answer)).into_response()
 }
 
+/// The schema of GraphQL, in its own language.
+#[utoipa::path(get, path = "/api/v1/graphql/schema", operation_id = "show_graphql_schema", tag = "viewer",
+    responses((status = 200, body = String, content_type = "text/plain"), Refused<(crate::identity::error::Scoped,)>))]
+pub(crate) async fn show(State(state): State<Arc<GraphqlState>>, _caller: Caller) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], state.sdl.clone()).into_response()
+}
+
 /// Opens a WebSocket for subscriptions.
 ///
 /// With the subprotocol `graphql-transport-ws`; the token comes with the handshake, or as `token` in the payload of
@@ -169,7 +180,7 @@ where
     Arc<GraphqlState>: FromRef<S>,
     Arc<crate::identity::state::IdentityState>: FromRef<S>,
 {
-    OpenApiRouter::default().routes(routes!(ask))
+    OpenApiRouter::default().routes(routes!(ask)).routes(routes!(show))
 }
 
 /// Subscriptions.

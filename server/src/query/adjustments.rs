@@ -32,6 +32,7 @@ const RANGE: Duration = Duration::DAY;
 
 /// A change of a click's verdict.
 #[derive(Clone, Serialize, ToSchema, FromRow)]
+#[schema(as = ChangedVerdict)]
 pub(crate) struct Adjustment {
     #[schema(format = DateTime)]
     adjusted_at: String,

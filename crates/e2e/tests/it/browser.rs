@@ -35,6 +35,7 @@ mod away;
 mod axe;
 mod dead_letters;
 mod deployment;
+mod developers;
 mod files;
 mod flows;
 mod german;
@@ -44,8 +45,10 @@ mod own;
 mod pages;
 mod picture;
 mod pipeline;
+mod rules;
 mod single;
 mod statement;
+mod storage;
 mod test_clicks;
 mod wall;
 

@@ -156,6 +156,13 @@ async fn a_rule_changes_for_clicks_received_from_then_on_and_every_version_is_ke
         let (status, answer) = ask(&server, "PUT", &format!("rules/{rule}"), &body).await?;
         assert_eq!(status, expected, "{rule} {body}: {answer}");
     }
+    // Made from another version than the newest it is refused.
+    for (version, expected) in [(0, 409), (2, 409), (1, 200), (1, 409)] {
+        let body = json!({"mode": "off", "reason": "too strict", "if_version": version});
+        let (status, answer) = ask(&admin, "PUT", "rules/user_velocity", &body).await?;
+        assert_eq!(status, expected, "{version}: {answer}");
+        assert!(status == 200 || answer["error"]["code"] == "conflict", "{answer}");
+    }
     let quieter = json!({"mode": "off", "reason": "a known campaign"});
     assert_eq!(ask(&admin, "PUT", "rules/campaign_spike", &quieter).await?.0, 200, "rules that alert, too");
     let (_, history) = ask(&admin, "GET", "rules/ip_velocity", &Value::Null).await?;

@@ -28,8 +28,10 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
     let _server = stack.start_server().await?;
     let mut connection = stack.as_viewer("adv_001")?.connection();
     for (address, _) in ADDRESSES {
-        let address =
-            address.replace("{id}", "018f6f0e-7c1a-7e2b-9d3c-4b5a69788796").replace("{sequence}", "7");
+        let address = address
+            .replace("{id}", "018f6f0e-7c1a-7e2b-9d3c-4b5a69788796")
+            .replace("{sequence}", "7")
+            .replace("{rule}", "ip_velocity");
         let (status, body) = connection.get(&address).await?;
         ensure!(status.as_u16() == 200 && body.starts_with(b"<!doctype html>"), "{address}: {status}");
     }
@@ -48,6 +50,8 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
                 "/incidents",
                 "/dead-letters",
                 "/pipeline",
+                "/rules",
+                "/storage",
                 "/setup",
                 "/advertisers",
                 "/campaigns",

@@ -149,6 +149,8 @@ async fn nobody_sees_another_advertisers_data() -> Result<()> {
             ("viewer", "/api/v1/graphql") => {}
             // The ad names one (`redirects::test_clicks`).
             ("viewer", "/api/v1/ads/{ad_id}/test-click") => {}
+            // The same for everybody.
+            ("viewer", "/api/v1/graphql/schema") => {}
             // Its body names one, and a job is its owner's (`export_jobs`).
             ("viewer", path) if path.starts_with("/api/v1/exports/jobs") => {}
             ("viewer", path) if !is_tried => bail!("{path} does not say which advertiser it is about"),

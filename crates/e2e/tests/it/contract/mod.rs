@@ -221,6 +221,7 @@ async fn viewers(caller: &mut Caller<'_>) -> Result<()> {
     let graphql = "POST /api/v1/graphql";
     caller.json(graphql, &viewer, &json!({"query": "{ summary { totals { clicks } } }"}), 200).await?;
     caller.json(graphql, &viewer, &json!({"query": "{ nothing }"}), 200).await?;
+    caller.call("GET /api/v1/graphql/schema", &viewer, "", 200).await?;
     caller.json(graphql, &viewer, &json!([]), 400).await?;
     caller.json("POST /api/v1/ads/ad_001/test-click", &viewer, &Value::Null, 202).await?;
     caller.json("POST /api/v1/ads/nowhere/test-click", &viewer, &Value::Null, 404).await?;
@@ -292,6 +293,7 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
         ("GET /iceberg/v1/namespaces/clickwire/tables/nothing", Value::Null, 404),
         ("GET /iceberg/v1/namespaces/clickwire/tables/clicks", Value::Null, 200),
         ("GET /api/v1/admin/connections", Value::Null, 200),
+        ("GET /api/v1/admin/storage", Value::Null, 200),
         ("GET /api/v1/admin/rules", Value::Null, 200),
         ("GET /api/v1/admin/rules/ip_velocity", Value::Null, 200),
         ("GET /api/v1/admin/rules/nonsense", Value::Null, 404),
@@ -304,6 +306,11 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
             "PUT /api/v1/admin/rules/ip_velocity",
             json!({"mode": "flag", "parameters": {}, "reason": "a test"}),
             400,
+        ),
+        (
+            "PUT /api/v1/admin/rules/ip_velocity",
+            json!({"mode": "off", "reason": "a test", "if_version": 1}),
+            409,
         ),
         ("GET /api/v1/admin/report-schedules", Value::Null, 200),
         (
@@ -469,6 +476,7 @@ async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Re
         Some(text(&page, "/data/0/alert_id").ok()?.to_owned())
     })
     .await?;
+    deliveries(caller, admin, stack).await?;
     let alert = format!("/api/v1/alerts/{alert_id}");
     let silence = |until: &str| json!({"until": until, "reason": "known"});
     let soon = (time::OffsetDateTime::now_utc() + Duration::from_secs(3_600)).format(&Rfc3339)?;
@@ -493,4 +501,22 @@ async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Re
     ];
     caller.all(admin, &calls).await?;
     Ok(())
+}
+
+/// What is told of the incident can be sent again once it has been sent.
+async fn deliveries(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Result<()> {
+    let listed = "/api/v1/admin/webhook-deliveries";
+    let page = caller.json(&format!("GET {listed}"), admin, &Value::Null, 200).await?;
+    let resend = format!("POST {listed}/{}/resend", text(&page, "/data/0/id")?);
+    caller.json(&resend, admin, &Value::Null, 409).await?;
+    sqlx::query("UPDATE alert_changes SET webhook_tries = 1, webhook_due_at = NULL")
+        .execute(stack.database())
+        .await?;
+    let calls = [
+        (resend.as_str(), Value::Null, 200),
+        (&*format!("POST {listed}/incidents-0/resend"), Value::Null, 404),
+        (&*format!("POST {listed}/reports-nonsense/resend"), Value::Null, 404),
+        (&*format!("POST {listed}/nonsense/resend"), Value::Null, 404),
+    ];
+    caller.all(admin, &calls).await
 }
