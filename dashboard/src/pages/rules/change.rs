@@ -14,7 +14,7 @@ use crate::{
     api::Rule,
     ask::use_mutation,
     frame::View,
-    http::{Method, Request},
+    http::{Failure, Method, Request},
     kit::{Field, Segments, use_field, use_toast},
     words,
 };
@@ -41,7 +41,7 @@ pub(super) fn ChangeForm(props: &Props) -> Html {
     let (reason, onreason) = use_field("");
     {
         let onstale = props.onstale.clone();
-        let status = mutation.failure.as_ref().and_then(|failure| failure.status());
+        let status = mutation.failure.as_ref().and_then(Failure::status);
         use_effect_with(status, move |status| {
             if *status == Some(409) {
                 onstale.emit(());

@@ -18,7 +18,7 @@ async fn is_newest(browser: &Browser, version: u32, state: &str) -> Result<()> {
                   return first && [first.dataset.version, first.querySelector('.badge').innerText]";
     eventually(&format!("version {version} is {state}"), PATIENCE, async || {
         let first = browser.run(script).await.ok()?;
-        (first[0] == version.to_string() && first[1].as_str()?.starts_with(state)).then_some(())
+        (first[0].as_str()? == version.to_string() && first[1].as_str()?.starts_with(state)).then_some(())
     })
     .await
 }
