@@ -109,7 +109,7 @@ mod tests {
             (
                 "",
                 Annotation { rule: Some("fraud_rate".into()), ..version },
-                "Rule changed: fraud rate, version 3, reports only",
+                "Rule changed: Invalid traffic of a campaign, version 3, reports only",
             ),
             ("", count(Kind::Release, 1), "1 click released by a person"),
             ("", count(Kind::Conviction, 1_200), "1,200 clicks judged invalid after counting: Repeat"),

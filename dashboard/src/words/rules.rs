@@ -176,7 +176,7 @@ pub fn in_force_from(at: &str) -> String {
 
 /// Since when a version is in force; the one that was there from the beginning has no time.
 pub fn since_beginning() -> &'static str {
-    "the beginning"
+    say!("the beginning")
 }
 
 /// By whom a version was made.

@@ -56,8 +56,8 @@ fn literals(of_words: bool) -> Vec<Literal> {
 }
 
 fn literals_in(path: &str, source: &str) -> Vec<Literal> {
-    let end =
-        ["mod tests", "pub(crate) mod tests"].map(|tests| source.find(&format!("#[cfg(test)]\n{tests}")));
+    let end = ["mod tests", "pub(crate) mod tests", "pub(super) mod tests", "pub(in super::super) mod tests"]
+        .map(|tests| source.find(&format!("#[cfg(test)]\n{tests}")));
     let source = &source[..end.into_iter().flatten().min().unwrap_or(source.len())];
     let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
     let code: Vec<char> = lines.flat_map(|line| line.trim().chars().chain([' '])).collect();

@@ -46,6 +46,7 @@ async fn a_test_click_is_counted_as_test_and_says_where_the_link_leads() -> Resu
 async fn a_link_is_tried_by_those_who_see_its_advertiser_from_our_own_pages_and_not_without_end() -> Result<()>
 {
     let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
     let url = stack.server_url().to_owned();
     let try_out = async |ad_id: &str, headers: &str| -> Result<u16> {
