@@ -14,7 +14,7 @@ const SESSION = "/api/v1/session";
 // Addresses of the first program; all others are the second's.
 const FIRST = ["/"];
 // Numbers and names. Clicks, accounts, keys and records of changes are not kept on a disk.
-const KEPT = /^\/api\/v1\/(session|settings|advertisers|campaigns|ads|analytics\/[a-z]+|live\/poll|admin\/(alerts|pipeline|stats))$/;
+const KEPT = /^\/api\/v1\/(session|settings|advertisers|campaigns|ads|analytics\/[a-z]+|live\/poll|alerts)$/;
 
 const MAX_AGE_MS = 12 * 3_600_000;
 const MAX_ANSWERS = 200;
@@ -39,7 +39,8 @@ self.addEventListener("fetch", (event) => {
   const url = new URL(request.url);
   if (url.origin !== self.location.origin) return;
   if (url.pathname === SESSION && request.method !== "GET") return event.respondWith(change(request));
-  if (request.method !== "GET") return;
+  // What is to be the server's own answer says so.
+  if (request.method !== "GET" || request.cache === "no-store") return;
   if (request.mode === "navigate") {
     if (!/^\/(api|r)\//.test(url.pathname)) event.respondWith(open(request, url.pathname));
   } else if (/-[0-9a-f]{16}\.[a-z]+$/.test(url.pathname)) {

@@ -11,7 +11,7 @@ use clickwire_protocol::{
 use gloo_net::http::RequestBuilder;
 use serde::{Serialize, de::DeserializeOwned};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::AbortController;
+use web_sys::{AbortController, RequestCache};
 use yew::Callback;
 
 use crate::{account::Credential, kept, words};
@@ -41,23 +41,30 @@ pub struct Request {
     pub url: String,
     /// JSON.
     pub body: Option<String>,
+    /// Nobody but the server may answer.
+    pub is_fresh: bool,
 }
 
 impl Request {
     /// A question.
     pub fn get(url: &str) -> Self {
-        Self { method: Method::Get, url: url.to_owned(), body: None }
+        Self { method: Method::Get, url: url.to_owned(), body: None, is_fresh: false }
+    }
+
+    /// A question that what the browser keeps is no answer to.
+    pub fn fresh(url: &str) -> Self {
+        Self { is_fresh: true, ..Self::get(url) }
     }
 
     /// A change without a body.
     pub fn bare(method: Method, url: &str) -> Self {
-        Self { method, url: url.to_owned(), body: None }
+        Self { method, url: url.to_owned(), body: None, is_fresh: false }
     }
 
     /// A change.
     pub fn with(method: Method, url: &str, body: &impl Serialize) -> Self {
         // What pages send are texts, numbers and lists of them, which are JSON in every case.
-        Self { method, url: url.to_owned(), body: serde_json::to_string(body).ok() }
+        Self { method, url: url.to_owned(), body: serde_json::to_string(body).ok(), is_fresh: false }
     }
 }
 
@@ -205,7 +212,9 @@ pub async fn post_with_key(request: Request, key: &str) -> Result<String, Failur
 }
 
 fn bare(request: &Request) -> RequestBuilder {
-    RequestBuilder::new(&request.url).method(match request.method {
+    let builder = RequestBuilder::new(&request.url);
+    let builder = if request.is_fresh { builder.cache(RequestCache::NoStore) } else { builder };
+    builder.method(match request.method {
         Method::Get => gloo_net::http::Method::GET,
         Method::Post => gloo_net::http::Method::POST,
         Method::Put => gloo_net::http::Method::PUT,

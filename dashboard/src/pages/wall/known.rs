@@ -10,8 +10,9 @@ use crate::{
     zone::{self, Zone},
 };
 
-/// How long there may be no answer until the server is said to be away, in milliseconds: three questions.
-const AWAY_AFTER_MS: i64 = 20_000;
+/// How long there may be no answer until the server is said to be away, in milliseconds: a round that takes as long as
+/// it may, and the pause behind it.
+const AWAY_AFTER_MS: i64 = 8_000;
 
 /// How long there may be no new report until numbers are said to be late, in milliseconds: three questions.
 const LATE_AFTER_MS: i64 = 60_000;
@@ -246,8 +247,8 @@ pub(super) mod tests {
         let at = |change: fn(&mut Value), after_ms: i64| known(pipeline(change), 0).worth(after_ms);
         for (change, after_ms, expected) in [
             ((|_| ()) as fn(&mut Value), 0, Worth::Live),
-            (|_| (), 20_000, Worth::Live),
-            (|_| (), 20_001, Worth::Away(0)),
+            (|_| (), 8_000, Worth::Live),
+            (|_| (), 8_001, Worth::Away(0)),
             (|_| (), 9_000_000, Worth::Away(0)),
             (|all| all["stages"]["screens"]["behind_ms"] = json!(5_000), 0, Worth::Behind(5_000)),
             (|all| all["stages"]["ledger"]["behind_ms"] = json!(90_000), 0, Worth::Behind(90_000)),

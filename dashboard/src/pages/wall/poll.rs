@@ -17,14 +17,15 @@ use crate::{
     zone::Zone,
 };
 
-/// The distance of two rounds, in milliseconds: twice as often as the server measures.
-const EVERY_MS: u32 = 5_000;
+/// The distance of two rounds, in milliseconds: more often than the server measures, so that
+/// one that stands still is found out.
+const EVERY_MS: u32 = 2_500;
 
 /// Reports are asked every so many rounds.
-const REPORTS_EVERY: u32 = 3;
+const REPORTS_EVERY: u32 = 6;
 
 /// How long a round may take, in milliseconds.
-const WITHIN_MS: u32 = 8_000;
+const WITHIN_MS: u32 = 5_000;
 
 /// The longest wait after a round that failed, in milliseconds.
 const LONGEST_MS: u32 = 10_000;
@@ -119,7 +120,7 @@ impl Poll {
         let asking = parts.map(|part| {
             let this = self.clone();
             let then = Callback::from(move |answer| this.hear(part, answer));
-            http::ask(Request::get(&part.url(now_ms, &self.zone)), &self.credential, then)
+            http::ask(Request::fresh(&part.url(now_ms, &self.zone)), &self.credential, then)
         });
         self.asking.replace(asking.collect());
         let this = self.clone();
@@ -137,6 +138,7 @@ impl Poll {
             Ok(told) => {
                 self.is_silent.set(false);
                 self.known.borrow_mut().take(told, clock::now_ms());
+                self.changed.emit(self.known.borrow().clone());
             }
             Err(_) => self.has_failed.set(true),
         }
@@ -168,9 +170,9 @@ mod tests {
     #[test]
     fn rounds_that_fail_come_at_growing_distances_up_to_a_limit() {
         let longest: Vec<u32> = (0..7).map(|failures| wait_ms(failures, 1.0)).collect();
-        assert_eq!(longest, [5_500, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000]);
+        assert_eq!(longest, [2_750, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000]);
         let shortest: Vec<u32> = (0..5).map(|failures| wait_ms(failures, 0.0)).collect();
-        assert_eq!(shortest, [4_500, 1_000, 2_000, 4_000, 5_000]);
+        assert_eq!(shortest, [2_250, 1_000, 2_000, 4_000, 5_000]);
         assert_eq!(wait_ms(u32::MAX, 1.0), LONGEST_MS);
     }
 

@@ -66,7 +66,9 @@ async fn what_was_seen_is_shown_without_a_server_with_its_time_and_to_nobody_els
         browser.number("total-billable").await
     })
     .await?;
-    has_kept(&browser, &["/api/v1/session", "/api/v1/analytics/timeseries", "/api/v1/live/poll"]).await?;
+    let wanted =
+        ["clickwire-pages-staff", "/api/v1/session", "/api/v1/analytics/timeseries", "/api/v1/live/poll"];
+    has_kept(&browser, &wanted).await?;
     assert_eq!(browser.errors().await?, Vec::<String>::new());
 
     server.crash().await?;
@@ -132,7 +134,8 @@ async fn a_page_that_is_opened_on_a_server_that_stands_still_shows_what_was_kept
     sign_in(&browser, &stack, "anna@shop.example", &password).await?;
     has_kept(&browser, &["clickwire-pages-app"]).await?;
     browser.client.goto(&format!("{}/explore?r=60&z=UTC", stack.server_url())).await?;
-    has_kept(&browser, &["/api/v1/session", "/api/v1/analytics/timeseries"]).await?;
+    let wanted = ["clickwire-pages-staff", "/api/v1/session", "/api/v1/analytics/timeseries"];
+    has_kept(&browser, &wanted).await?;
     server.freeze(true).await?;
     browser.client.refresh().await?;
     eventually("the page shows what was kept", FROZEN_SHOWS_WITHIN, async || {
