@@ -17,7 +17,7 @@ use crate::{
     ask::use_query,
     download,
     frame::View,
-    kit::{Column, Empty, Field, Loaded, Problem, Secret, Table, use_toast},
+    kit::{Column, Empty, Field, Loaded, Problem, Secret, Table, use_field, use_toast},
     query::Query,
     route::Route,
     router::{Link, Place, use_router},
@@ -47,9 +47,12 @@ pub fn Developers(props: &Props) -> Html {
     let groups = document.data.as_ref().map(|document| document.groups(role)).unwrap_or_default();
     let search = props.view.place.query.search.clone();
     let shown = found(&groups, &search);
+    // As it is typed: the address has no space at the end.
+    let (typed, ontyped) = use_field(&search);
     let oninput = {
         let (router, place) = (router.clone(), props.view.place.clone());
         Callback::from(move |search: String| {
+            ontyped.emit(search.clone());
             // Without an entry in the browser's history for each letter.
             let mut to = place.clone();
             to.query.search = search;
@@ -75,7 +78,7 @@ pub fn Developers(props: &Props) -> Html {
                 <Problem {failure} onretry={document.reload.clone()} />
             }
             <form class="toolbar" role="search" onsubmit={on_submit(|| ())}>
-                <Field id="find-operation" label={words::FIND_OPERATION} kind="search" value={search.clone()} {oninput} hint={words::FIND_OPERATION_HINT} />
+                <Field id="find-operation" label={words::FIND_OPERATION} kind="search" value={typed} {oninput} hint={words::FIND_OPERATION_HINT} />
                 if document.data.is_some() {
                     <p class="soft" role="status">{ words::operations_found(count(&shown), count(&groups)) }</p>
                 }
@@ -84,12 +87,13 @@ pub fn Developers(props: &Props) -> Html {
                 <Table caption={words::OPERATIONS} columns={columns()} rows={0} row={Callback::from(|_| vec![])} loaded={document.loaded()}
                     empty={html! { <Empty title={words::NO_OPERATIONS} /> }} />
             }
-            { for shown.into_iter().map(|shown| {
+            // A list of its own: in one with the form, whose length changes, the form would be made anew.
+            <>{ for shown.into_iter().map(|shown| {
                 // The example is of the whole group, whatever is searched.
                 let whole = groups.iter().find(|group| group.tag == shown.tag);
                 let example = whole.and_then(|group| example(group, &origin));
                 group(shown, example, role, &props.view.place.query)
-            }) }
+            }) }</>
             if role == Role::Admin {
                 <Deliveries view={props.view.clone()} />
             }

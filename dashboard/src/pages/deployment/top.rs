@@ -146,11 +146,11 @@ pub(super) fn Top(props: &Props) -> Html {
         })
     };
     html! {
-        <section class="part" aria-label={kind.title()} data-testid={kind.testid()}>
+        <div class="part" data-testid={kind.testid()}>
             <h2>{ kind.title() }</h2>
             <Table caption={kind.title()} {columns} {rows} {row} loaded={props.loaded}
                 empty={html! { <Empty title={words::NO_CLICKS} text={words::NO_CLICKS_WHY} /> }} />
-        </section>
+        </div>
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, ops::Range as Span, rc::Rc};
 
-use web_sys::{Element, HtmlElement};
+use web_sys::Element;
 use yew::prelude::*;
 
 use super::{
@@ -43,13 +43,17 @@ pub(in crate::pages) fn Chart(props: &Props) -> Html {
     let marks = props.happened.marks(&chart.begins());
     let is_stacked = props.shape != Shape::Lines;
     let (ticks, top) = ticks(chart, is_stacked);
-    let index = move |event: &PointerEvent| bucket_at(event, count);
+    let area = use_node_ref();
+    let index = {
+        let area = area.clone();
+        move |event: &PointerEvent| bucket_at(&area, event, count)
+    };
     let onpointermove = {
-        let at = at.clone();
+        let (at, index) = (at.clone(), index.clone());
         Callback::from(move |event: PointerEvent| at.set(index(&event)))
     };
     let onpointerdown = {
-        let (at, anchor) = (at.clone(), anchor.clone());
+        let (at, anchor, index) = (at.clone(), anchor.clone(), index.clone());
         Callback::from(move |event: PointerEvent| {
             let pointed = index(&event);
             at.set(pointed);
@@ -113,7 +117,7 @@ pub(in crate::pages) fn Chart(props: &Props) -> Html {
                     <li><span class="swatch provisional-swatch" aria-hidden="true" />{ words::STILL_CHANGES }</li>
                 }
             </ul>
-            <div class="plot-area" data-testid="explore-chart" data-buckets={count.to_string()} tabindex="0" role="group" aria-label={words::chart_label(count, &chart.lines.iter().map(|line| line.name.as_str()).collect::<Vec<_>>()) + &words::marks_label(marks.len())}
+            <div ref={area} class="plot-area" data-testid="explore-chart" data-buckets={count.to_string()} tabindex="0" role="group" aria-label={words::chart_label(count, &chart.lines.iter().map(|line| line.name.as_str()).collect::<Vec<_>>()) + &words::marks_label(marks.len())}
                 {onpointermove} {onpointerdown} {onpointerup} {onpointerleave} {onkeydown}>
                 { for ticks.iter().map(|tick| html! {
                     <div class="gridline" style={format!("bottom:{:.2}%", tick / top * 100.0)}><span>{ format::axis(*tick) }</span></div>
@@ -150,11 +154,9 @@ fn colour(line: &Line) -> String {
 }
 
 /// The bucket below a pointer.
-fn bucket_at(event: &PointerEvent, count: usize) -> Option<usize> {
-    let area =
-        event.current_target().and_then(|at| wasm_bindgen::JsCast::dyn_into::<HtmlElement>(at).ok())?;
-    let area: &Element = &area;
-    let bounds = area.get_bounding_client_rect();
+fn bucket_at(area: &NodeRef, event: &PointerEvent, count: usize) -> Option<usize> {
+    // Events are heard at the page's root: their current target is not the chart.
+    let bounds = area.cast::<Element>()?.get_bounding_client_rect();
     let share = (f64::from(event.client_x()) - bounds.left()) / bounds.width();
     (count > 0 && share.is_finite()).then(|| ((share.clamp(0.0, 1.0) * count as f64) as usize).min(count - 1))
 }

@@ -155,8 +155,8 @@ pub(super) fn Corrections(props: &Props) -> Html {
     let found = then.data.as_ref().zip(last.data.as_ref());
     let found = found.map(|(then, last)| Found { then: then.clone(), last: last.clone() });
     html! {
-        <section class="part corrections" aria-labelledby="corrections" data-testid="corrections">
-            <h2 id="corrections">{ words::CORRECTIONS }</h2>
+        <div class="part corrections" data-testid="corrections">
+            <h2>{ words::CORRECTIONS }</h2>
             if let Some(closed_ms) = closed_ms {
                 <p class="soft">{ words::closed_at(&view.zone.stamp_ms(closed_ms)) }</p>
             }
@@ -171,7 +171,7 @@ pub(super) fn Corrections(props: &Props) -> Html {
             }
             <Changes rows={why.rows.clone()} loaded={if closed.is_some() { why.loaded() } else { settings.loaded() }} view={view.clone()} query={props.query.clone()} />
             <Pager shown={why.rows.len()} has_more={why.has_more} is_loading={why.is_loading} onmore={why.more.clone()} />
-        </section>
+        </div>
     }
 }
 

@@ -20,12 +20,12 @@ async fn sign_in(browser: &Browser, stack: &Stack, login: &str, password: &str) 
     browser.becomes("live", Duration::from_secs(20)).await.map(drop)
 }
 
-/// What the browser keeps: caches, and of answers the paths.
+/// What the browser keeps: caches, and the paths in them. A program is there with its index, which comes last.
 async fn kept(browser: &Browser) -> Result<Vec<String>> {
     let script = "const done = arguments[0]; (async () => { \
         const names = await caches.keys(), all = [...names]; \
-        if (names.includes('clickwire-answers')) \
-            for (const { url } of await (await caches.open('clickwire-answers')).keys()) all.push(new URL(url).pathname); \
+        for (const name of names) \
+            for (const { url } of await (await caches.open(name)).keys()) all.push(new URL(url).pathname); \
         return all })().then(done)";
     let names = browser.client.execute_async(script, Vec::new()).await?;
     Ok(serde_json::from_value(names)?)
@@ -52,7 +52,7 @@ async fn what_was_seen_is_shown_without_a_server_with_its_time_and_to_nobody_els
     live::counted(&stack, 40).await?;
     let browser = Browser::start().await?;
     sign_in(&browser, &stack, anna, &annas).await?;
-    has_kept(&browser, &["clickwire-pages-app"]).await?;
+    has_kept(&browser, &["/app"]).await?;
     let faults = browser.devtools("Page.getInstallabilityErrors", json!({})).await?;
     ensure!(faults["installabilityErrors"] == json!([]), "{faults}");
     // The worker takes part from here on.
@@ -66,8 +66,7 @@ async fn what_was_seen_is_shown_without_a_server_with_its_time_and_to_nobody_els
         browser.number("total-billable").await
     })
     .await?;
-    let wanted =
-        ["clickwire-pages-staff", "/api/v1/session", "/api/v1/analytics/timeseries", "/api/v1/live/poll"];
+    let wanted = ["/staff", "/api/v1/session", "/api/v1/analytics/timeseries", "/api/v1/live/poll"];
     has_kept(&browser, &wanted).await?;
     assert_eq!(browser.errors().await?, Vec::<String>::new());
 
@@ -132,9 +131,9 @@ async fn a_page_that_is_opened_on_a_server_that_stands_still_shows_what_was_kept
     let password = stack.account("anna@shop.example", "advertiser", &["adv_001"]).await?;
     let browser = Browser::start().await?;
     sign_in(&browser, &stack, "anna@shop.example", &password).await?;
-    has_kept(&browser, &["clickwire-pages-app"]).await?;
+    has_kept(&browser, &["/app"]).await?;
     browser.client.goto(&format!("{}/explore?r=60&z=UTC", stack.server_url())).await?;
-    let wanted = ["clickwire-pages-staff", "/api/v1/session", "/api/v1/analytics/timeseries"];
+    let wanted = ["/staff", "/api/v1/session", "/api/v1/analytics/timeseries"];
     has_kept(&browser, &wanted).await?;
     server.freeze(true).await?;
     browser.client.refresh().await?;
@@ -156,7 +155,7 @@ async fn what_a_token_opens_is_not_kept() -> Result<()> {
     let _server = stack.start_server().await?;
     let browser = Browser::start().await?;
     browser.open(stack.server_url(), "adv_001").await?;
-    has_kept(&browser, &["clickwire-pages-app"]).await?;
+    has_kept(&browser, &["/app"]).await?;
     let token = Stack::viewer_token("adv_001");
     browser.visit(&stack, "/explore?r=60&z=UTC", &token).await?;
     eventually("Explore has an answer", Duration::from_secs(20), async || {

@@ -26,6 +26,10 @@ async fn fits(browser: &Browser, name: &str, width: u32, height: u32) -> Result<
         .run("return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
         .await?;
     ensure!(size == json!([width, height]), "{name}: {size} on a screen of {width} × {height}");
+    let wall = browser
+        .run("const wall = document.querySelector('.wall'); return [wall.scrollWidth, wall.scrollHeight]")
+        .await?;
+    ensure!(wall == json!([width, height]), "{name}: {wall} on a screen of {width} × {height}");
     let cut = "return [...document.querySelectorAll('.wall-large, .wall-today dd, .wall-time, .wall-stages li, .wall-stages strong')]\
                .filter(box => box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).display != 'inline').map(box => box.innerText)";
     let cut = browser.run(cut).await?;
@@ -56,7 +60,7 @@ async fn a_screen_on_a_wall_goes_on_by_itself() -> Result<()> {
         (rows.iter().sum::<i64>() == summary["totals"]["clicks"].as_i64()?).then_some(())
     })
     .await?;
-    ensure!(browser.number("wall-rate").await.is_some(), "no rate");
+    eventually("the rate is measured", PATIENCE, async || browser.number("wall-rate").await).await?;
     ensure!(browser.number("wall-billable").await.is_some(), "no day");
     browser.sees("Asia/Tokyo").await?;
 
