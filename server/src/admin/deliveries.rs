@@ -119,10 +119,10 @@ pub(super) async fn list(
     Ok(Json(WebhookDeliveries { data }))
 }
 
-/// Sends a delivery again, under the same `Clickwire-Delivery`.
+/// Sends a delivery again, under the same id.
 ///
-/// Not one that is sent by itself, or that a silence keeps from the receiver. The answer is the delivery as it is then:
-/// it is sent within a second or two.
+/// Its header `Clickwire-Delivery` stays as well. Not one that is sent by itself, or that a silence keeps from the
+/// receiver. The answer is the delivery as it is then: it is sent within a second or two.
 #[utoipa::path(post, path = "/webhook-deliveries/{id}/resend", operation_id = "resend_webhook_delivery", tag = "admin",
     params(("id" = String, Path)),
     responses((status = 200, body = WebhookDelivery), Refused<(

@@ -246,7 +246,7 @@ impl Question {
     fn width(&self) -> i64 {
         let seconds = (self.end - self.start).whole_seconds();
         let fits = |width: &i64| seconds / width <= PIECES;
-        WIDTHS.into_iter().find(fits).unwrap_or_else(|| seconds / PIECES)
+        WIDTHS.into_iter().find(fits).unwrap_or(seconds / PIECES)
     }
 }
 
