@@ -66,7 +66,13 @@ async fn what_was_seen_is_shown_without_a_server_with_its_time_and_to_nobody_els
         browser.number("total-billable").await
     })
     .await?;
-    let wanted = ["/staff", "/api/v1/session", "/api/v1/analytics/timeseries", "/api/v1/live/poll"];
+    let wanted = [
+        "/staff",
+        "/api/v1/session",
+        "/api/v1/analytics/timeseries",
+        "/api/v1/analytics/breakdown",
+        "/api/v1/live/poll",
+    ];
     has_kept(&browser, &wanted).await?;
     assert_eq!(browser.errors().await?, Vec::<String>::new());
 
