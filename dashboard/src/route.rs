@@ -2,7 +2,10 @@
 
 mod name;
 
-use clickwire_protocol::{pages::Bundle, rules::parameters};
+use clickwire_protocol::{
+    pages::{ADDRESSES, Bundle},
+    rules::parameters,
+};
 use uuid::Uuid;
 
 pub use self::name::Name;
@@ -297,35 +300,10 @@ impl Route {
         }
     }
 
-    /// The program that has it.
+    /// The program that has it, as addresses say it.
     pub fn bundle(self) -> Bundle {
-        match self {
-            Self::Overview => Bundle::Clicks,
-            Self::Explore
-            | Self::Clicks
-            | Self::Statement
-            | Self::Reports
-            | Self::Deployment
-            | Self::Wall
-            | Self::Links
-            | Self::Campaign(_)
-            | Self::Ad(_)
-            | Self::Developers
-            | Self::Incidents(_)
-            | Self::Pipeline
-            | Self::DeadLetters(_)
-            | Self::Rules(_)
-            | Self::Storage
-            | Self::Setup
-            | Self::Advertisers
-            | Self::Campaigns
-            | Self::Ads
-            | Self::Keys
-            | Self::TestClicks
-            | Self::Accounts
-            | Self::Audit
-            | Self::Account => Bundle::Staff,
-        }
+        let own = ADDRESSES.into_iter().find(|(address, _)| *address == self.base());
+        own.map_or(Bundle::Staff, |(_, bundle)| bundle)
     }
 
     /// Whether it has no place of its own at the bottom of a phone: a menu leads there.

@@ -10,7 +10,10 @@ use fantoccini::Locator;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{Browser, Lets, Narrow};
+use super::{
+    Browser,
+    narrow::{Lets, Narrow},
+};
 use crate::live;
 
 /// The time in which the screen says that it is not up to date.
