@@ -8,14 +8,14 @@ CREATE VIEW tenants.incidents WITH (security_barrier) AS
      WHERE (SELECT tenants.everybody()) OR advertiser_id = ANY ((SELECT tenants.named())::text[])
         OR (advertiser_id IS NULL AND kind IN ('lag', 'rollups') AND (SELECT tenants.named()) <> ARRAY[]::text[]);
 
--- Versions of rules, from when on each is in force; those of the beginning are no change. Tenants are told that a rule
--- has changed that judges clicks, not to what; who has made a version is not in here.
+-- Versions of rules, from when on each is in force; those of the beginning are no change. Tenants see that a rule has
+-- changed that judges clicks, not its mode or version. Authors are not in this view.
 CREATE VIEW tenants.rule_changes WITH (security_barrier) AS
     SELECT rule, effective_at, CASE WHEN (SELECT tenants.everybody()) THEN version END AS version,
            CASE WHEN (SELECT tenants.everybody()) THEN mode END AS mode
       FROM public.fraud_rules
      WHERE effective_at > 'epoch' AND ((SELECT tenants.everybody())
-        OR (rule NOT IN ('campaign_spike', 'fraud_rate') AND (SELECT tenants.named()) <> ARRAY[]::text[]));
+        OR (rule IN ('user_agent', 'data_center', 'prefetch', 'duplicate', 'ip_velocity', 'user_velocity', 'forged_click_id') AND (SELECT tenants.named()) <> ARRAY[]::text[]));
 
 -- Comparisons with the ledger that have mended buckets: they are of all advertisers together.
 CREATE VIEW tenants.repairs WITH (security_barrier) AS
@@ -25,10 +25,7 @@ CREATE VIEW tenants.repairs WITH (security_barrier) AS
 
 GRANT SELECT ON tenants.incidents, tenants.rule_changes, tenants.repairs TO clickwire_reader;
 
--- Changes of verdicts of all advertisers within a time. Counting waits while it is built.
-CREATE INDEX adjustments_by_time ON adjustments (adjusted_at);
-
--- What a person who ends an incident says of the convictions that it is about; NULL: nothing, or it ended by itself.
+-- The verdict on the convictions of an incident by the person who ended it. NULL: none was given, or it ended by itself.
 -- A table gets no column with a default as long as a function takes its rows: this one has none.
 ALTER TABLE alerts
     ADD COLUMN outcome text,
@@ -46,3 +43,13 @@ CREATE OR REPLACE FUNCTION alert_document(a alerts) RETURNS jsonb LANGUAGE sql S
     'silenced_by', CASE WHEN alert_is_silenced(a) THEN a.silenced_by END,
     'silence_reason', CASE WHEN alert_is_silenced(a) THEN a.silence_reason END,
     'note_count', a.note_count, 'details', a.details, 'version', a.version);
+
+-- Ads of the campaigns that a tenant sees, for lists of its own links.
+ALTER TABLE ads ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenants ON ads FOR SELECT TO clickwire_reader
+    USING (campaign_id IN (SELECT campaign_id FROM campaigns));
+GRANT SELECT ON ads TO clickwire_reader;
+
+-- Changes of verdicts of all advertisers within a time. Counting waits while it is built, so it comes last: nothing
+-- above it is waited for meanwhile.
+CREATE INDEX adjustments_by_time ON adjustments (adjusted_at);

@@ -58,8 +58,8 @@ pub struct Config {
     pub database_url: String,
 
     /// The same database by a login of its own for questions about counts, which may take the role
-    /// `clickwire_reader` and nothing else; without it, by the login above. It may lead to a replica (hot standby):
-    /// answers are as of what it has by then, and a live view begins when it has everything.
+    /// `clickwire_reader` and nothing else; without it, by the login above. It may lead to one replica (hot
+    /// standby): answers are as of what it has by then, and a live view begins when it has everything.
     #[arg(long, env = "CLICKWIRE_READER_DATABASE_URL", hide_env_values = true)]
     pub reader_database_url: Option<String>,
 

@@ -145,13 +145,14 @@ pub async fn usage(connection: &mut PgConnection) -> Result<Vec<Usage>, sqlx::Er
         "SELECT c.relname::text AS \"table\", \
                 coalesce(CASE WHEN h.hypertable_name IS NULL THEN pg_total_relation_size(c.oid) \
                               ELSE hypertable_size(c.oid::regclass) END, 0) AS bytes, \
-                CASE WHEN h.hypertable_name IS NOT NULL THEN k.chunks END AS chunks, \
-                CASE WHEN h.hypertable_name IS NOT NULL THEN k.compressed END AS compressed, k.oldest \
+                CASE WHEN h.hypertable_name IS NOT NULL THEN coalesce(k.chunks, 0) END AS chunks, \
+                CASE WHEN h.hypertable_name IS NOT NULL THEN coalesce(k.compressed, 0) END AS compressed, k.oldest \
            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
            LEFT JOIN timescaledb_information.hypertables h ON h.hypertable_schema = n.nspname AND h.hypertable_name = c.relname \
-           CROSS JOIN LATERAL (SELECT count(*) AS chunks, count(*) FILTER (WHERE is_compressed) AS compressed, min(range_start) AS oldest \
-             FROM timescaledb_information.chunks AS k \
-            WHERE k.hypertable_schema = n.nspname AND k.hypertable_name = c.relname) AS k \
+           LEFT JOIN (SELECT hypertable_schema, hypertable_name, count(*) AS chunks, \
+                             count(*) FILTER (WHERE is_compressed) AS compressed, min(range_start) AS oldest \
+                        FROM timescaledb_information.chunks GROUP BY 1, 2) AS k \
+             ON k.hypertable_schema = n.nspname AND k.hypertable_name = c.relname \
           WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relname = ANY($1) ORDER BY c.relname",
     )
     .bind(tables)

@@ -84,7 +84,7 @@ impl Kind {
     }
 }
 
-/// What a person says of an incident's convictions who ends it.
+/// The verdict on an incident's convictions by the person who ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertOutcome))]
 #[serde(rename_all = "snake_case")]

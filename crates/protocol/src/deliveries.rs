@@ -1,4 +1,4 @@
-//! Webhook deliveries as operators see them: news about incidents, and files of schedules.
+//! Webhook deliveries as administrators see them: news about incidents, and files of schedules.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -27,7 +27,7 @@ pub enum DeliveryOutcome {
     Silenced,
     /// No attempt succeeded, and there is none any more.
     GivenUp,
-    /// There was no attempt, and there will be none: no receiver is set, or nobody sent for too long.
+    /// There was no attempt, and there will be none: no receiver is set, or nobody sent for an hour. Before that the delivery waits.
     NotSent,
 }
 

@@ -238,6 +238,11 @@ impl Numbers {
             unique_users: None,
         }
     }
+
+    /// The share of invalid traffic in clicks, from 0 to 1; `None`: there are no clicks.
+    pub fn invalid_share(&self) -> Option<f64> {
+        (self.clicks > 0).then(|| self.fraud_count as f64 / self.clicks as f64)
+    }
 }
 
 /// What a row is about: `None` where the report isn't grouped by it.

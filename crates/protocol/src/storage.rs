@@ -1,4 +1,4 @@
-//! Where a deployment's bytes are, how long what is kept, and when what is old was last removed.
+//! Where a deployment's bytes are, how long data is kept, and when what is old was last removed.
 
 use serde::{Deserialize, Serialize};
 

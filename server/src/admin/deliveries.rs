@@ -21,7 +21,7 @@ use crate::{
         openapi::{self, Refused},
     },
     identity::access::Admin,
-    store::database::answer,
+    store::database::{answer, unix_ms},
 };
 
 /// Deliveries that are listed, at most.
@@ -47,10 +47,6 @@ struct File {
 /// The columns of a [`File`].
 const FILES: &str = "SELECT job_id, kind, extension, created_at, webhook_url, delivery, delivery_tries, delivery_due FROM export_jobs";
 
-fn ms(at: OffsetDateTime) -> i64 {
-    at.unix_timestamp() * 1_000 + i64::from(at.millisecond())
-}
-
 /// The host of an address, with its port if it has one of its own.
 fn host(address: &str) -> Option<String> {
     let url = Url::parse(address).ok()?;
@@ -72,10 +68,10 @@ impl File {
             event: self.extension,
             kind: self.kind,
             alert_id: None,
-            at_ms: ms(self.created_at),
+            at_ms: unix_ms(self.created_at),
             attempts: self.delivery_tries,
             outcome,
-            next_ms: self.delivery_due.filter(|_| outcome == DeliveryOutcome::Waiting).map(ms),
+            next_ms: self.delivery_due.filter(|_| outcome == DeliveryOutcome::Waiting).map(unix_ms),
         }
     }
 }
@@ -86,9 +82,9 @@ fn shown(news: News) -> WebhookDelivery {
         id: format!("{NEWS}{}", news.seq),
         channel: DeliveryChannel::Incidents,
         receiver: None,
-        at_ms: ms(news.changed_at),
+        at_ms: unix_ms(news.changed_at),
         attempts: news.webhook_tries,
-        next_ms: news.webhook_due_at.filter(|_| outcome == DeliveryOutcome::Waiting).map(ms),
+        next_ms: news.webhook_due_at.filter(|_| outcome == DeliveryOutcome::Waiting).map(unix_ms),
         outcome,
         event: news.change,
         kind: news.kind,
@@ -121,8 +117,9 @@ pub(super) async fn list(
 
 /// Sends a delivery again, under the same id.
 ///
-/// Its header `Clickwire-Delivery` stays as well. Not one that is sent by itself, or that a silence keeps from the
-/// receiver. The answer is the delivery as it is then: it is sent within a second or two.
+/// The header `Clickwire-Delivery` stays the same. A delivery that is still waiting, or is silenced, is refused with 409.
+/// News is tried for an hour again; the file of a schedule that is older than a day has one attempt. The answer is the
+/// delivery as it is then: it is sent within a second or two.
 #[utoipa::path(post, path = "/webhook-deliveries/{id}/resend", operation_id = "resend_webhook_delivery", tag = "admin",
     params(("id" = String, Path)),
     responses((status = 200, body = WebhookDelivery), Refused<(

@@ -6,7 +6,7 @@
 //! - [`rules`]: thresholds of the fraud rules; [`verdicts`]: releases; [`dead_letters`]: what could not be read
 //! - [`schedules`]: exports that are made again and again; [`deliveries`]: what is sent to webhooks
 //! - [`incidents`]: alerts, and what is done with them; [`connections`]: live sessions; [`stats`]: the whole in numbers; [`pipeline`]: a click's way, stage by stage;
-//!   [`storage`]: where bytes are, and how long what is kept
+//!   [`storage`]: where bytes are, and how long data is kept
 //! - [`lake`]: the catalog of the archive's tables, for engines
 //! - [`erasures`]: users who are forgotten; [`audit`]: who has changed what
 

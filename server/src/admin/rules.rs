@@ -36,7 +36,7 @@ use crate::{
 /// when it came. Whole milliseconds, as times of receipt are: what the answer says is what judges.
 const NOTICE: &str = "INTERVAL '2 seconds'";
 
-// Those who enter a list know the newest one by the protocol.
+// The dashboard reads the newest list's number from the protocol.
 const _: () = assert!(NEWEST == NEWEST_LIST, "the newest list of robots is not the protocol's");
 
 /// The rules; how many there are the program says.

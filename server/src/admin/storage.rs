@@ -1,9 +1,12 @@
-//! `GET /api/v1/admin/storage`: where the deployment's bytes are, how long what is kept, and when housekeeping last
+//! `GET /api/v1/admin/storage`: where the deployment's bytes are, how long data is kept, and when housekeeping last
 //! removed what is old. Sizes come from the catalogue of the database; no rows are counted.
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,7 +32,7 @@ use crate::{
     http::{error::Error, openapi::Refused},
     identity::access::Operator,
     intake::Intake,
-    store::database::answer,
+    store::database::{answer, unix_ms},
 };
 
 /// A service or a disk that does not answer by then is not known.
@@ -44,17 +47,19 @@ pub(crate) struct Measurements {
     /// The file of the spool, and the bytes that it may have; `None`: there is no spool.
     spool: Option<(PathBuf, u64)>,
     last: Mutex<Option<(Instant, Storage)>>,
+    /// The disk has been asked how full it is, and has not answered yet.
+    is_asked: Arc<AtomicBool>,
 }
 
 impl Measurements {
     /// Of this server.
     pub(crate) fn new(config: &Config, intake: Intake) -> Self {
         let spool = config.spool().map(|path| (path.to_owned(), config.spool_max_bytes));
-        Self { intake, spool, last: Mutex::default() }
+        Self { intake, spool, last: Mutex::default(), is_asked: Arc::default() }
     }
 }
 
-/// Where the bytes are: tables, the stream, the spool of the server that answers; how long what is kept, and the last
+/// Where the bytes are: tables, the stream, the spool of the server that answers; how long data is kept, and the last
 /// round of housekeeping.
 ///
 /// Measured every 10 s at most.
@@ -66,8 +71,7 @@ pub(super) async fn show(
 ) -> Result<Json<Storage>, Error> {
     // One measures; others wait for its answer.
     let mut last = state.storage.last.lock().await;
-    if let Some((at, storage)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-        tracing::trace!(age = ?at.elapsed(), "storage: measured before");
+    if let Some((_, storage)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
         return Ok(Json(storage.clone()));
     }
     let storage = measure(&state).await?;
@@ -111,7 +115,6 @@ fn growing(
     oldest: &[(String, Option<OffsetDateTime>)],
     housekeeping: Option<&Housekeeping>,
 ) -> Vec<TableStorage> {
-    let ms = |at: OffsetDateTime| at.unix_timestamp() * 1_000 + i64::from(at.millisecond());
     let mut tables: Vec<TableStorage> = GROWING
         .iter()
         .filter_map(|growing| {
@@ -122,7 +125,7 @@ fn growing(
                 bytes: used.bytes,
                 chunks: used.chunks,
                 compressed_chunks: used.compressed,
-                oldest_ms: used.oldest.or(row).map(ms),
+                oldest_ms: used.oldest.or(row).map(unix_ms),
                 removal: growing.removal,
                 setting: growing.setting.map(str::to_owned),
                 days: growing.setting.and_then(|setting| housekeeping?.days(setting)),
@@ -156,9 +159,18 @@ async fn spool(measurements: &Measurements) -> Option<SpoolStorage> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new(".")).to_owned();
     let shown = directory.display().to_string();
-    // A disk of another machine may not answer: that holds up a thread, not the answer.
-    let asked = timeout(PATIENCE, spawn_blocking(move || rustix::fs::statvfs(&directory)));
-    let disk = asked.await.ok().and_then(Result::ok).and_then(Result::ok);
+    // A disk of another machine may not answer: that holds up one thread, and not the answer.
+    let is_asked = measurements.is_asked.clone();
+    let disk = if is_asked.swap(true, Ordering::Relaxed) {
+        None
+    } else {
+        let asked = spawn_blocking(move || {
+            let disk = rustix::fs::statvfs(&directory);
+            is_asked.store(false, Ordering::Relaxed);
+            disk
+        });
+        timeout(PATIENCE, asked).await.ok().and_then(Result::ok).and_then(Result::ok)
+    };
     Some(SpoolStorage {
         directory: shown,
         bytes: state.bytes,

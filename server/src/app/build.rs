@@ -74,13 +74,8 @@ impl App {
         let sessions = Sessions::new(config, stop.clone());
         let drained = CancellationToken::new();
         let intake = Intake::start(config, &stop).await?;
-        let hub = Hub::start(
-            config,
-            redis.clone(),
-            pools.following.clone(),
-            Tenants::feeds(config, &pools.following)?,
-            &drained,
-        );
+        let hub =
+            Hub::start(config, redis.clone(), pools.following.clone(), Tenants::feeds(config)?, &drained);
         let tls = files.tls.clone();
         let parts = Parts { files, pools: pools.clone(), redis: redis.clone(), intake: intake.clone(), hub };
         let checks = Checks::default();

@@ -191,6 +191,9 @@ impl ReportInput {
         given.add("advertiser_id", self.advertiser_id);
         for Filter { dimension, values, exclude } in self.filters {
             let dimension = report::Dimension::from(dimension);
+            if !report::Dimension::FILTERS.contains(&dimension) {
+                return Err(Error::field("filters", "Not a dimension that is filtered by."));
+            }
             let prefix = if exclude { "exclude_" } else { "" };
             given.add_list(&format!("{prefix}{dimension}"), &values)?;
         }

@@ -74,16 +74,6 @@ impl<K: Serialize + DeserializeOwned> Asked<K> {
 }
 
 impl<T> Page<T> {
-    /// Its rows.
-    pub(crate) fn rows(&self) -> &[T] {
-        &self.data
-    }
-
-    /// The same page with what is made of its rows, less those that nothing is made of.
-    pub(crate) fn filter_map<U>(self, make: impl FnMut(T) -> Option<U>) -> Page<U> {
-        Page { data: self.data.into_iter().filter_map(make).collect(), next: self.next }
-    }
-
     /// Its rows, and what the next page is `after`.
     pub(crate) fn into_rows(self) -> (Vec<T>, Option<String>) {
         (self.data, self.next)

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use clickwire_protocol::{click::Rejection, ids::MAX_ID_BYTES, object::NUL};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::http::error::Error;
 
@@ -73,6 +73,16 @@ impl Parameters {
             Ok(number) if bounds.contains(&number) => Ok(number),
             Ok(_) | Err(_) => Err(format!("Expected a number from {} to {}.", bounds.start(), bounds.end())),
         })
+    }
+
+    /// A range from `start_time` to `end_time`: up to now where it has no end, a day where it has no start.
+    pub(crate) fn day_or_range(&mut self, now: OffsetDateTime) -> (OffsetDateTime, OffsetDateTime) {
+        let end = self.take("end_time", instant).unwrap_or(now);
+        let start = self.take("start_time", instant).unwrap_or_else(|| end.saturating_sub(Duration::DAY));
+        if start >= end {
+            self.reject("start_time", "Must be before end_time.");
+        }
+        (start, end)
     }
 
     /// Says what is wrong with a parameter.

@@ -7,7 +7,6 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::{Json, extract::State};
-use clickwire_ledger::release::RELEASED_FOR_DAYS;
 use clickwire_protocol::{
     alerts,
     alerts::Severity,
@@ -16,25 +15,25 @@ use clickwire_protocol::{
     rules::Mode,
 };
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     http::{
         error::Error,
         openapi::{self, Refused},
-        parameters::{Parameters, instant},
+        parameters::Parameters,
     },
     identity::access::Caller,
-    query::state::QueryState,
+    query::{
+        adjustments::{AHEAD, CHANGED_WITHIN},
+        state::QueryState,
+    },
     store::{
         database::{answer, rfc3339},
         error::of_question,
     },
 };
-
-/// The range unless another is asked for.
-const RANGE: Duration = Duration::DAY;
 
 /// Changes of verdicts that are looked at, at most.
 const MAX_ADJUSTMENTS: i64 = 100_000;
@@ -47,12 +46,6 @@ const PIECES: i64 = 48;
 
 /// Widths of pieces, in seconds.
 const WIDTHS: [i64; 7] = [60, 300, 900, 3_600, 21_600, 86_400, 604_800];
-
-/// How long after its clicks a correction may come: a release within some days, a verdict sooner.
-const CORRECTED_WITHIN: Duration = Duration::days(RELEASED_FOR_DAYS as i64 + 1);
-
-/// How long before its click's time a correction may come: a client's clock may be ahead.
-const AHEAD: Duration = Duration::HOUR;
 
 /// Incidents that hold up what all charts show.
 const OUTAGES: [alerts::Kind; 2] = [alerts::Kind::Lag, alerts::Kind::Rollups];
@@ -136,12 +129,8 @@ struct Repair {
 
 impl Question {
     fn read(mut given: Parameters, now: OffsetDateTime) -> Result<Self, Error> {
-        let end = given.take("end_time", instant).unwrap_or(now);
-        let start = given.take("start_time", instant).unwrap_or_else(|| end.saturating_sub(RANGE));
+        let (start, end) = given.day_or_range(now);
         let advertiser_id = given.take("advertiser_id", AdvertiserId::new);
-        if start >= end {
-            given.reject("start_time", "Must be before end_time.");
-        }
         given.finish(Self { advertiser_id, start, end })
     }
 
@@ -204,11 +193,11 @@ impl Question {
                FROM adjustments WHERE adjusted_at >= ",
         );
         sql.push_bind(self.start.saturating_sub(AHEAD)).push(" AND adjusted_at < ");
-        sql.push_bind(self.end.saturating_add(CORRECTED_WITHIN));
+        sql.push_bind(self.end.saturating_add(CHANGED_WITHIN));
         if let Some(advertiser_id) = advertiser_id {
             sql.push(" AND advertiser_id = ").push_bind(advertiser_id.clone());
         }
-        // The first ones are those of the range's own time, most likely.
+        // The earliest changes are most likely about clicks of this range.
         sql.push(format!(" ORDER BY adjusted_at LIMIT {MAX_ADJUSTMENTS}) "));
         sql.push(format!(
             "SELECT looked_at, kind, rule, advertiser_id, {} AS start_time, {} AS end_time, count \
@@ -306,7 +295,7 @@ mod tests {
     #[test]
     fn nothing_asks_for_the_last_day() {
         let question = read(&[]).unwrap();
-        assert_eq!(question.end - question.start, RANGE);
+        assert_eq!(question.end - question.start, time::Duration::DAY);
         assert_eq!(question.width(), 3_600);
     }
 

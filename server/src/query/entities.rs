@@ -1,6 +1,6 @@
 //! Names of advertisers, campaigns and ads, for menus, legends and lists.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use clickwire_protocol::{
@@ -107,15 +107,6 @@ pub(crate) async fn list_campaigns(
 /// Longest text that ads are searched by, in bytes.
 const MAX_SEARCH_BYTES: usize = 200;
 
-/// An ad before its campaign is known by name.
-#[derive(sqlx::FromRow)]
-struct FoundAd {
-    ad_id: String,
-    name: String,
-    campaign_id: String,
-    target_url: String,
-}
-
 /// An advertiser's ads, with where their links lead.
 #[utoipa::path(get, path = "/api/v1/ads", operation_id = "list_ads_of_advertiser", tag = "viewer",
     params(("advertiser_id" = Option<String>, Query, description = "Required of a caller that sees more than one."),
@@ -133,16 +124,16 @@ pub(crate) async fn ads(
     let campaign_id = parameters.take("campaign_id", CampaignId::new);
     let ad_id = parameters.take("ad_id", AdId::new);
     let search = parameters.take("search", |text| {
-        (text.len() <= MAX_SEARCH_BYTES).then(|| text.to_lowercase()).ok_or("At most 200 bytes.")
+        (text.len() <= MAX_SEARCH_BYTES).then(|| text.to_owned()).ok_or("At most 200 bytes.")
     });
     let asked: Asked<String> = Asked::read(&mut parameters);
     let asked = parameters.finish(asked)?;
     let advertiser_id = caller.scope.advertiser(advertiser_id.as_ref())?;
     let found = sqlx::query_as(
-        "SELECT ad_id, a.name, campaign_id, target_url FROM ads a JOIN campaigns c USING (campaign_id) \
+        "SELECT ad_id, a.name, campaign_id, c.name AS campaign_name, target_url FROM ads a JOIN campaigns c USING (campaign_id) \
           WHERE c.advertiser_id = $1 AND ($2::text IS NULL OR ad_id > $2) \
             AND ($4::text IS NULL OR campaign_id = $4) AND ($5::text IS NULL OR ad_id = $5) \
-            AND ($6::text IS NULL OR strpos(lower(concat_ws(E'\\n', ad_id, a.name, target_url, campaign_id, c.name)), $6) > 0) \
+            AND ($6::text IS NULL OR strpos(lower(concat_ws(E'\\n', ad_id, a.name, target_url, campaign_id, c.name)), lower($6)) > 0) \
           ORDER BY ad_id LIMIT $3",
     )
     .bind(advertiser_id)
@@ -151,19 +142,15 @@ pub(crate) async fn ads(
     .bind(campaign_id)
     .bind(ad_id)
     .bind(search);
-    // The tenant's share is held from here on, so that its questions about ads take no more than any others.
     let mut tenants = state.tenants.begin(&caller.scope, caller.holders(Some(advertiser_id))).await?;
-    let found: Vec<FoundAd> = database::answer(found.fetch_all(&state.database)).await?;
-    let page = asked.page(found, |ad| ad.ad_id.clone());
-    // The role that answers tenants reads campaigns, and no ads. An ad whose campaign it does not see is not theirs.
-    let ids: Vec<&str> = page.rows().iter().map(|ad| ad.campaign_id.as_str()).collect();
-    let names =
-        sqlx::query_as("SELECT campaign_id, name FROM campaigns WHERE campaign_id = ANY($1)").bind(ids);
-    let names: Vec<Campaign> = database::answer(names.fetch_all(&mut *tenants)).await?;
-    let names: HashMap<String, String> =
-        names.into_iter().map(|campaign| (campaign.campaign_id, campaign.name)).collect();
-    Ok(Json(page.filter_map(|FoundAd { ad_id, name, campaign_id, target_url }| {
-        let campaign_name = names.get(&campaign_id)?.clone();
-        Some(ListedAd { ad_id, name, campaign_id, campaign_name, target_url })
-    })))
+    let found: Vec<(String, String, String, String, String)> =
+        database::answer(found.fetch_all(&mut *tenants)).await?;
+    let ads = found.into_iter().map(|(ad_id, name, campaign_id, campaign_name, target_url)| ListedAd {
+        ad_id,
+        name,
+        campaign_id,
+        campaign_name,
+        target_url,
+    });
+    Ok(Json(asked.page(ads.collect(), |ad| ad.ad_id.clone())))
 }

@@ -42,7 +42,7 @@ impl Problem for RedirectError {
 groups! {
     /// Others are told over Redis.
     Announced: RedirectError::RedisAway(String::new());
-    /// An ad is looked up, by callers who may do so a number of times.
+    /// Looking up an ad, by callers with a limited number of requests.
     LookUp: RedirectError::AdsAway(String::new()),
         Error::TooMany { left: Left::nothing("account", ONE), retry_after: Duration::ZERO };
 }

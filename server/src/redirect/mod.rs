@@ -7,7 +7,7 @@
 //! - [`target`]: where an ad leads; [`macros`]: what is filled in; [`query`]: what a click comes with;
 //!   [`landing`]: where else it may lead
 //! - [`purpose`]: who asks without anybody having clicked
-//! - [`test_click`]: one click on a link that is on no bill, for whoever tries it out
+//! - [`test_click`]: one test click on an ad's link, by a signed-in caller
 //! - [`answer`]: redirects, and pages for those that can't be made
 //!
 //! Rules flag, they never block: robots, too, are sent on, and nobody is told what is thought of them.

@@ -12,7 +12,7 @@ use crate::{
 pub(crate) struct RedirectState {
     pub(crate) ads: Ads,
     pub(crate) addresses: Arc<Addresses>,
-    /// Who makes test clicks.
+    /// Allowances of callers that make test clicks.
     pub(crate) testers: Callers,
     pub(crate) enricher: Enricher,
     pub(crate) click_ids: Arc<Signer>,

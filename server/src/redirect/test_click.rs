@@ -1,4 +1,4 @@
-//! `POST /api/v1/ads/{ad_id}/test-click`: one click on an ad's link by whoever tries it out.
+//! `POST /api/v1/ads/{ad_id}/test-click`: one test click on an ad's link, by a signed-in caller.
 //!
 //! The click goes through the same intake as any other and is marked as a test: it is in the ledger, on no bill, and
 //! speaks against no other click. Nobody is sent on: the answer says where the link leads.

@@ -31,6 +31,7 @@ use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use time::OffsetDateTime;
 use tokio::{
     runtime::Handle,
     time::{sleep, timeout},
@@ -52,7 +53,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How often a replica is asked how far it is.
-const REPLICA_POLL: Duration = Duration::from_millis(20);
+const REPLICA_POLL: Duration = Duration::from_millis(100);
 
 /// What several statements answer is of one moment.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -148,9 +149,13 @@ impl Tenants {
         Self::connect(config, EXPORTS, 1)
     }
 
-    /// Connections for what live views begin with: all that `primary` has when they ask.
-    pub(crate) fn feeds(config: &Config, primary: &PgPool) -> anyhow::Result<Self> {
-        let primary = config.reader_database_url.as_ref().map(|_| primary.clone());
+    /// Connections for what live views begin with: all that the primary has when they ask.
+    pub(crate) fn feeds(config: &Config) -> anyhow::Result<Self> {
+        let primary = match &config.reader_database_url {
+            // One is enough to be asked how far it has come, and holds up nothing else.
+            Some(_) => Some(pool(own(config)?, 1)),
+            None => None,
+        };
         Ok(Self { primary, ..Self::connect(config, FEEDS, FEEDS.div_ceil(FEEDS_SHARE))? })
     }
 
@@ -195,8 +200,9 @@ impl Tenants {
         self.transaction(&Scope::Advertisers(vec![advertiser_id.clone()]), shares).await
     }
 
-    /// Waits until a replica has what the primary has now: what is published from here on is laid over what is read,
-    /// so nothing may be missing from that.
+    /// Waits until the replica has what the primary has now: what is published from here on is laid over what is read,
+    /// so nothing may be missing from that. The reader's address leads to one replica: of several, another one than
+    /// answers here could be read from.
     async fn catch_up(&self) -> Result<(), sqlx::Error> {
         let Some(primary) = &self.primary else { return Ok(()) };
         let is_replica: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&self.pool).await?;
@@ -307,6 +313,11 @@ fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
 /// A column of times as RFC 3339 with milliseconds, in UTC.
 pub(crate) fn rfc3339(column: &str) -> String {
     format!(r#"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"#)
+}
+
+/// A time of the database in milliseconds since the Unix epoch.
+pub(crate) fn unix_ms(at: OffsetDateTime) -> i64 {
+    at.unix_timestamp() * 1_000 + i64::from(at.millisecond())
 }
 
 /// Waits for an answer, up to a limit.

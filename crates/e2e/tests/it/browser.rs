@@ -19,13 +19,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
-    net::{TcpListener, TcpStream},
-    process::{Child, Command},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::process::{Child, Command};
 
 use super::live;
 

@@ -237,6 +237,10 @@ async fn what_is_refused_is_refused_with_a_code_and_nothing_else() -> Result<()>
             "{ summary(report: {filters: [{dimension: AD_ID, values: [\"a,b\"]}]}) { totals { clicks } } }",
             "adId",
         ),
+        (
+            "{ summary(report: {filters: [{dimension: ADVERTISER_ID, values: [\"adv_002\"]}]}) { totals { clicks } } }",
+            "filters",
+        ),
         ("{ clicks(limit: 1001) { next } }", "limit"),
         (aliases.as_str(), "limit"),
         ("{ clicks(search: {clickId: \"1\"}) { next } }", "clickId"),

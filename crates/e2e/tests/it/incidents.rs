@@ -190,7 +190,7 @@ async fn convictions_are_confirmed_once_and_it_is_recorded() -> Result<()> {
             assert_eq!(over["outcome"], Value::Null, "{kind:?}");
             continue;
         }
-        // Of two who say so at once one has said it.
+        // Of two people who end it at once, one succeeds.
         let released = json!({"reason": "all of them are people", "outcome": "released"});
         let (one, other) = tokio::try_join!(
             order(&anna, &alert_id, "resolve", judged),

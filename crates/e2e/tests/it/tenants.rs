@@ -123,6 +123,20 @@ async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> 
             .await?;
         assert_eq!(left, 0, "{table}");
     }
+    // Ads have no advertiser of their own.
+    for (tenants, owners) in
+        [("", &[][..]), ("adv_404", &[]), ("adv_001", &["adv_001"]), ("adv_00_,adv_%", &[])]
+    {
+        let ids = "SELECT ad_id FROM ads ORDER BY 1";
+        let own: Vec<String> = sqlx::query_scalar(
+            "SELECT ad_id FROM ads JOIN campaigns USING (campaign_id) WHERE advertiser_id = ANY($1) ORDER BY 1",
+        )
+        .bind(owners)
+        .fetch_all(stack.database())
+        .await?;
+        assert_eq!(own.is_empty(), owners.is_empty(), "ads of {owners:?}");
+        assert_eq!(seen(&mut reader, tenants, ids).await?, own, "{tenants:?}");
+    }
     // What explains charts: the own, and what holds up everybody.
     sqlx::query(
         "INSERT INTO alerts (kind, subject, advertiser_id, severity, opened_at, details) VALUES \
@@ -194,6 +208,7 @@ async fn the_server_asks_with_that_role() -> Result<()> {
         ("advertisers", "/api/v1/advertisers"),
         ("campaigns", "/api/v1/campaigns"),
         ("campaigns", "/api/v1/ads"),
+        ("ads", "/api/v1/ads"),
         ("incidents", "/api/v1/analytics/annotations"),
         ("rule_changes", "/api/v1/analytics/annotations"),
         ("adjustments", "/api/v1/analytics/annotations"),
@@ -203,7 +218,7 @@ async fn the_server_asks_with_that_role() -> Result<()> {
     let mut viewer = stack.as_viewer("adv_001")?.connection();
     for (table, path) in paths {
         let table = match table {
-            "advertisers" | "campaigns" => format!("public.{table}"),
+            "advertisers" | "campaigns" | "ads" => format!("public.{table}"),
             _ => format!("tenants.{table}"),
         };
         let change = async |statement: &str| {

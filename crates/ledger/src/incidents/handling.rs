@@ -159,8 +159,8 @@ pub async fn unsilence(connection: &mut PgConnection, alert_id: Uuid) -> Result<
     Ok(())
 }
 
-/// Ends an incident by a person's hand, who may say whether its convictions are right. If it is seen again, another one
-/// is opened.
+/// Ends an incident by hand; the person may say whether its convictions are right. If it is seen again, another one is
+/// opened.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Resolved`], [`Error::NotAboutConvictions`], or what the database says.

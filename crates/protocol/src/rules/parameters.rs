@@ -1,4 +1,4 @@
-//! Parameters of every rule with their units and bounds, for those who check them and those who enter them: rules that
+//! Parameters of every rule with units and bounds, for checks on the server and for input forms: rules that
 //! judge clicks ([`Rule`](super::Rule)), and rules that open incidents ([`Spike`], [`FraudRate`]).
 
 use crate::alerts::{FraudRate, Spike};

@@ -1,4 +1,4 @@
-//! What happened, on the chart that it explains, for who points, who uses keys, and who reads the list.
+//! Annotations on the chart: by pointer, by keys, and as a list.
 
 use std::time::Duration;
 

@@ -112,7 +112,7 @@ async fn what_was_seen_is_shown_without_a_server_with_its_time_and_to_nobody_els
     })
     .await?;
 
-    // Who signs out takes it along.
+    // Signing out deletes the answers.
     browser.click(".you-button").await?;
     browser.click("[data-key=out]").await?;
     eventually("no answer is kept", Duration::from_secs(10), async || {

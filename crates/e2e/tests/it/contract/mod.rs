@@ -11,7 +11,6 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually, people::Person, raw};
 use serde_json::{Value, json};
-use time::format_description::well_known::Rfc3339;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,

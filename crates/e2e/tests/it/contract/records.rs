@@ -1,8 +1,11 @@
 //! Operations on what was recorded: verdicts, dead letters, deliveries to webhooks.
 
-use anyhow::{Context as _, Result, ensure};
+use std::time::Duration;
+
+use anyhow::Result;
 use clickwire_e2e::{Stack, eventually};
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 
 use super::{Caller, PATIENCE, text};
 
