@@ -43,7 +43,7 @@
     const program = ["/{app.js}", "/{app.wasm}", "/{app.css}", "/{favicon.svg}", script];
     const [, name] = /^\/([a-z]+)-/.exec(program[0]);
     const all = language === "en" ? program : [...program, files[language]];
-    active.postMessage({ page: { program: name, index: location.pathname, files: all } });
+    active.postMessage({ page: { program: name, index: location.pathname, script, files: all } });
   };
 
   const parsed = new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));

@@ -2,8 +2,8 @@
 //
 // Promises: an answer of the server always comes first; what is answered from here says so and since when
 // (`clickwire-stored`, in milliseconds since the Unix epoch); of the API only what is in KEPT is kept, never what is
-// asked with a token; whatever was kept for a person is deleted when somebody signs in or out, or is not signed in
-// any more, and is not shown after MAX_AGE_MS.
+// asked with a token; what was kept is deleted at each sign-in, sign-out and refusal, with answers that are still under
+// way then, and is not shown after MAX_AGE_MS.
 "use strict";
 
 const PAGES = "clickwire-pages-";
@@ -13,8 +13,9 @@ const SESSION = "/api/v1/session";
 
 // Addresses of the first program; all others are the second's.
 const FIRST = ["/"];
-// Numbers and names. Clicks, accounts, keys and records of changes are not kept on a disk.
-const KEPT = /^\/api\/v1\/(session|settings|advertisers|campaigns|ads|analytics\/[a-z]+|live\/poll|alerts)$/;
+// Numbers, and names of advertisers, campaigns and ads. Incidents, clicks, accounts, keys and records of changes are not
+// kept on a disk.
+const KEPT = /^\/api\/v1\/(session|settings|advertisers|campaigns|ads|analytics\/[a-z]+|live\/poll)$/;
 
 const MAX_AGE_MS = 12 * 3_600_000;
 const MAX_ANSWERS = 200;
@@ -24,14 +25,17 @@ const PATIENCE_MS = 5_000;
 
 // The last question who is signed in, or the last page, had no answer in time.
 let isAway = false;
+// Grows when answers are deleted: one that was asked before is not kept.
+let generation = 0;
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 
 self.addEventListener("message", (event) => {
-  const { page, answer } = event.data ?? {};
+  const { page, answer, forgets } = event.data ?? {};
   if (page) event.waitUntil(keepPage(page));
-  if (answer) event.waitUntil(keepAnswer(new URL(answer.url, self.location), answer.text));
+  if (answer) event.waitUntil(keepAnswer(new URL(answer.url, self.location), answer.text, Date.now(), generation));
+  if (forgets) event.waitUntil(forget());
 });
 
 self.addEventListener("fetch", (event) => {
@@ -51,13 +55,14 @@ self.addEventListener("fetch", (event) => {
 });
 
 // A program with all its files. Its index comes last: an index whose files are not there would show nothing.
-async function keepPage({ program, index, files }) {
+async function keepPage({ program, index, script, files }) {
   const cache = await caches.open(PAGES + program);
   const known = async () => (await cache.keys()).map(({ url }) => new URL(url).pathname);
   const there = await known();
   await Promise.all(files.filter((name) => !there.includes(name)).map((name) => cache.add(name)));
   const response = await fetch(index);
-  if (!response.ok) return;
+  // During an upgrade the index may be another version's, which needs other files.
+  if (!response.ok || !(await response.clone().text()).includes(script)) return;
   await cache.put(`/${program}`, response);
   const wanted = [`/${program}`, ...files];
   await Promise.all((await known()).filter((name) => !wanted.includes(name)).map((name) => cache.delete(name)));
@@ -73,21 +78,29 @@ async function file(request) {
   return (await caches.match(request)) ?? fetch(request);
 }
 
-// Who signs in or out is somebody else from then on.
+// After a sign-in or sign-out, answers from before are another person's, whether the server was reached or not.
 async function change(request) {
-  const response = await fetch(request);
-  if (response.ok) await caches.delete(ANSWERS);
-  return response;
+  try {
+    return await fetch(request);
+  } finally {
+    await forget();
+  }
+}
+
+async function forget() {
+  generation += 1;
+  await caches.delete(ANSWERS);
 }
 
 async function ask(event, request, url) {
+  const [now, asked] = [Date.now(), generation];
   const answer = fetch(request);
   const { pathname } = url;
   const kept = answer.then(async (response) => {
-    if (response.status === 401 && pathname === SESSION) await caches.delete(ANSWERS);
+    if (response.status === 401) await forget();
     // Polls are only kept whole, by the page itself.
     if (!response.ok || pathname.endsWith("/poll")) return;
-    await keepAnswer(url, await response.clone().text());
+    await keepAnswer(url, await response.clone().text(), now, asked);
   });
   // A clone is made before the page reads the answer.
   event.waitUntil(kept.catch(() => {}));
@@ -100,9 +113,13 @@ async function first(network, kept, isQuick) {
   const waits = [network.catch(() => null)];
   if (isQuick || isAway) waits.push(new Promise((resolve) => setTimeout(resolve, PATIENCE_MS)));
   const answer = await Promise.race(waits);
-  const isAnswer = answer && answer.status !== 502 && answer.status !== 504;
+  const isAnswer = answer && !isOfProxy(answer);
   if (isQuick || isAnswer) isAway = !isAnswer;
   return (isAnswer ? null : await kept()) ?? (answer || network);
+}
+
+function isOfProxy({ status, headers }) {
+  return status === 502 || status === 504 || (status === 503 && !headers.get("content-type")?.includes("json"));
 }
 
 // A question about the last hours is the same one a minute later: it is known by its length. One since a midnight, in
@@ -117,14 +134,18 @@ function key(url, now) {
   return key;
 }
 
-async function keepAnswer(url, text) {
+async function keepAnswer(url, text, now, asked) {
   if (text.length > MAX_CHARACTERS) return;
-  const now = Date.now();
-  const headers = { "content-type": "application/json", [STORED]: String(now) };
+  const headers = { "content-type": "application/json", [STORED]: String(Date.now()) };
   const cache = await caches.open(ANSWERS);
-  await cache.put(key(url, now), new Response(text, { headers }));
   const keys = await cache.keys();
-  await Promise.all(keys.slice(0, Math.max(0, keys.length - MAX_ANSWERS)).map((old) => cache.delete(old)));
+  const put = () => cache.put(key(url, now), new Response(text, { headers }));
+  const drop = (count) => Promise.all(keys.splice(0, Math.max(0, count)).map((old) => cache.delete(old)));
+  await drop(keys.length + 1 - MAX_ANSWERS);
+  // A cache that was deleted meanwhile is found by nobody; one that is opened after that is not this one.
+  if (asked !== generation) return;
+  // The browser has no more room: the older half makes some.
+  await put().catch(() => drop(keys.length / 2).then(put));
 }
 
 async function find(url) {

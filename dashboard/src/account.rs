@@ -3,9 +3,10 @@
 use gloo_net::http::{Request, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::words;
+use crate::{kept, words};
 
-const SESSION: &str = "/api/v1/session";
+/// Who is signed in.
+pub(crate) const SESSION: &str = "/api/v1/session";
 
 /// How often a page that is open asks for a younger token, in milliseconds. The server gives one when it is
 /// time.
@@ -80,6 +81,7 @@ pub async fn sign_in(login: &str, password: &str) -> Answer {
             let answer = answer(request.send().await).await;
             if answer == Answer::Somebody {
                 note(true);
+                kept::forget();
             }
             answer
         }
@@ -116,9 +118,15 @@ pub async fn show() -> Answer {
     answer
 }
 
+/// Forgets what this browser knows of a session that is over.
+pub fn forget() {
+    note(false);
+    kept::forget();
+}
+
 /// Signs out.
 pub async fn sign_out() {
-    note(false);
+    forget();
     // If it does not arrive the session ends by itself when its token's time is up.
     Request::delete(SESSION).send().await.ok();
 }

@@ -124,8 +124,10 @@ pub fn App(props: &AppProps) -> Html {
                 (Credential::Cookie, true) => Some(words::YOU_WERE_SIGNED_OUT.get()),
             };
             viewer.set(Viewer::nobody(message));
-            if credential == Credential::Cookie && !is_refused {
-                spawn_local(account::sign_out());
+            match (credential, is_refused) {
+                (Credential::Cookie, false) => spawn_local(account::sign_out()),
+                (Credential::Cookie, true) => account::forget(),
+                (Credential::Token(_), _) => {}
             }
         })
     };

@@ -29,6 +29,11 @@ pub struct Answer<T> {
 }
 
 impl<T> Answer<T> {
+    /// What is looked at: the answer, or that to the question before as long as there is none.
+    pub fn shown(&self) -> Option<Rc<T>> {
+        self.data.clone().or_else(|| self.stale.clone())
+    }
+
     /// How far the answer is known, for a table of it.
     pub fn loaded(&self) -> Loaded {
         loaded(self.data.is_some(), self.is_loading, self.failure.is_some())
@@ -289,6 +294,8 @@ pub struct List<R> {
     pub is_loading: bool,
     /// There is another page.
     pub has_more: bool,
+    /// The first page holds the whole list, so that asking again loses no page.
+    pub is_short: bool,
     /// Asks for the next page.
     pub more: Callback<()>,
     /// Asks for the list again, from its first page on.
@@ -328,7 +335,7 @@ pub fn use_pages<P: Paged>(url: Option<String>) -> List<P::Row> {
         None => before,
     };
     let next = page.data.as_ref().and_then(|data| data.next());
-    let has_more = next.is_some();
+    let (has_more, is_first) = (next.is_some(), cursor.is_none());
     let more = {
         let (begun, rows, url) = (begun.setter(), rows.clone(), url.clone());
         Callback::from(move |()| {
@@ -338,7 +345,7 @@ pub fn use_pages<P: Paged>(url: Option<String>) -> List<P::Row> {
         })
     };
     let reload = {
-        let (begun, again, is_first) = (begun.setter(), page.reload.clone(), cursor.is_none());
+        let (begun, again) = (begun.setter(), page.reload.clone());
         Callback::from(move |()| {
             if !is_first {
                 begun.set(Begun { url: None, cursor: None, before: Rc::default() });
@@ -346,5 +353,6 @@ pub fn use_pages<P: Paged>(url: Option<String>) -> List<P::Row> {
             again.emit(());
         })
     };
-    List { rows, failure: page.failure, is_loading: page.is_loading, has_more, more, reload }
+    let is_short = is_first && !has_more;
+    List { rows, failure: page.failure, is_loading: page.is_loading, has_more, is_short, more, reload }
 }

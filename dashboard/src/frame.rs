@@ -63,6 +63,11 @@ pub fn Frame(props: &Props) -> Html {
     }
 }
 
+/// How soon it is asked again whether the server is back: later and later where it is for some questions only.
+fn again_ms(misses: u32) -> u32 {
+    AGAIN_MS << misses.saturating_sub(1).min(5)
+}
+
 #[derive(Clone, PartialEq, Properties)]
 struct KnownProps {
     pages: Program,
@@ -81,7 +86,7 @@ fn Known(props: &KnownProps) -> Html {
     let kept = use_kept();
     let again =
         [session.failure.is_some() || kept.at_ms.is_some(), is_known && advertisers.failure.is_some()];
-    use_interval(if again[0] { AGAIN_MS } else { RENEW_EVERY_MS }, session.reload.clone());
+    use_interval(if again[0] { again_ms(kept.misses) } else { RENEW_EVERY_MS }, session.reload.clone());
     use_interval(if again[1] { AGAIN_MS } else { 0 }, advertisers.reload.clone());
     // What was known before it is asked again.
     let names = use_mut_ref(|| None::<Rc<Page<Advertiser>>>);

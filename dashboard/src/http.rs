@@ -236,7 +236,8 @@ async fn send(builder: RequestBuilder, body: Option<String>) -> Result<String, F
         None => builder.build(),
     };
     let response = request.map_err(|_| Failure::Unreadable)?.send().await.map_err(|_| Failure::Away)?;
-    kept::note(response.headers().get(kept::HEADER).as_deref());
+    let is_session = response.url().ends_with(crate::account::SESSION);
+    kept::note(response.headers().get(kept::HEADER).as_deref(), is_session);
     let text = response.text().await.map_err(|_| Failure::Away)?;
     if response.ok() { Ok(text) } else { Err(Failure::read(response.status(), &text)) }
 }

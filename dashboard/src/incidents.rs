@@ -275,7 +275,7 @@ impl Follower {
                 this.tell();
             }
         });
-        let asking = http::ask(Request::get("/api/v1/alerts?limit=200"), &self.credential, then);
+        let asking = http::ask(Request::fresh("/api/v1/alerts?limit=200"), &self.credential, then);
         self.asking.replace(Some(asking));
     }
 }

@@ -8,36 +8,49 @@ use yew::prelude::*;
 /// The header that says since when an answer is kept, in milliseconds since the Unix epoch.
 pub const HEADER: &str = "clickwire-stored";
 
-/// Whether the last answers were the server's.
+/// The cache of answers (`sw.js`).
+const ANSWERS: &str = "clickwire-answers";
+
+/// Whether answers are the server's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// The age of the oldest answer that is not, in milliseconds since the Unix epoch; `None`: they are.
     pub at_ms: Option<i64>,
     /// Grows when the server is back: all that is shown is asked again.
     pub round: u32,
+    /// Rounds in a row after which some answer was not the server's again: a proxy may reach it for some questions only.
+    pub misses: u32,
 }
 
 impl Kept {
-    /// What is known after another answer, with what its header says.
+    /// What is known after another answer, with what its header says. Whether the server is back is for the answer to
+    /// say who is signed in: others may be the server's while it is not.
     #[must_use]
-    pub fn after(self, header: Option<&str>) -> Self {
+    pub fn after(self, header: Option<&str>, is_session: bool) -> Self {
         let at_ms: Option<i64> = header.and_then(|at| at.parse().ok());
         match (self.at_ms, at_ms) {
             (Some(oldest), Some(at)) => Self { at_ms: Some(at.min(oldest)), ..self },
-            (Some(_), None) => Self { at_ms: None, round: self.round.wrapping_add(1) },
-            (None, at_ms) => Self { at_ms, ..self },
+            (Some(_), None) if is_session => Self { at_ms: None, round: self.round.wrapping_add(1), ..self },
+            (None, Some(at)) => Self { at_ms: Some(at), misses: self.misses.saturating_add(1), ..self },
+            (None, None) if is_session => Self { misses: 0, ..self },
+            (_, None) => self,
         }
     }
 }
 
 thread_local! {
-    static KEPT: Cell<Kept> = const { Cell::new(Kept { at_ms: None, round: 0 }) };
+    static KEPT: Cell<Kept> = const { Cell::new(Kept { at_ms: None, round: 0, misses: 0 }) };
     static HEARS: RefCell<Option<Callback<Kept>>> = const { RefCell::new(None) };
 }
 
+/// Since when the oldest answer is kept that is shown, in milliseconds since the Unix epoch; `None`: all are the server's.
+pub fn at_ms() -> Option<i64> {
+    KEPT.get().at_ms
+}
+
 /// Notes where an answer came from.
-pub fn note(header: Option<&str>) {
-    let (before, after) = (KEPT.get(), KEPT.get().after(header));
+pub fn note(header: Option<&str>, is_session: bool) {
+    let (before, after) = (KEPT.get(), KEPT.get().after(header, is_session));
     if before != after {
         KEPT.set(after);
         // What hears it may ask something.
@@ -64,12 +77,6 @@ pub fn use_kept() -> Kept {
 
 /// Has an answer kept as the one to a question. A browser without a service worker keeps none.
 pub fn keep(url: &str, text: &str) {
-    let worker = web_sys::window().and_then(|window| {
-        // Undefined where the page's address is not a secure one.
-        let workers = window.navigator().service_worker();
-        if workers.is_undefined() { None } else { workers.controller() }
-    });
-    let Some(worker) = worker else { return };
     let object = |entries: &[(&str, JsValue)]| {
         let object = js_sys::Object::new();
         for (name, value) in entries {
@@ -79,7 +86,34 @@ pub fn keep(url: &str, text: &str) {
         JsValue::from(object)
     };
     let answer = object(&[("url", url.into()), ("text", text.into())]);
-    worker.post_message(&object(&[("answer", answer)])).ok();
+    tell(&object(&[("answer", answer)]));
+}
+
+/// Deletes all answers, also where the service worker does not hear of it: a page that was loaded past it has none.
+pub fn forget() {
+    let Some(window) = web_sys::window() else { return };
+    if let Ok(caches) = window.caches()
+        && !caches.is_undefined()
+    {
+        // It ends by itself.
+        drop(caches.delete(ANSWERS));
+    }
+    let message = js_sys::Object::new();
+    js_sys::Reflect::set(&message, &"forgets".into(), &JsValue::TRUE).ok();
+    tell(&message.into());
+}
+
+/// Sends the service worker a message, if there is one.
+fn tell(message: &JsValue) {
+    let worker = web_sys::window().and_then(|window| {
+        // Undefined where the page's address is not a secure one.
+        let workers = window.navigator().service_worker();
+        if workers.is_undefined() { None } else { workers.controller() }
+    });
+    if let Some(worker) = worker {
+        // It fails only on what can't be copied.
+        worker.post_message(message).ok();
+    }
 }
 
 #[cfg(test)]
@@ -89,18 +123,23 @@ mod tests {
     #[test]
     fn the_oldest_answer_counts_until_the_server_is_back() {
         let mut kept = Kept::default();
-        for (header, at_ms, round) in [
-            (None, None, 0),
-            (Some("nonsense"), None, 0),
-            (Some("2000"), Some(2_000), 0),
-            (Some("1000"), Some(1_000), 0),
-            (Some("3000"), Some(1_000), 0),
-            (None, None, 1),
-            (None, None, 1),
-            (Some("5000"), Some(5_000), 1),
+        for (header, is_session, at_ms, round, misses) in [
+            (None, true, None, 0, 0),
+            (Some("nonsense"), false, None, 0, 0),
+            (Some("2000"), false, Some(2_000), 0, 1),
+            (Some("1000"), true, Some(1_000), 0, 1),
+            (Some("3000"), false, Some(1_000), 0, 1),
+            // Some question gets through.
+            (None, false, Some(1_000), 0, 1),
+            (None, true, None, 1, 1),
+            (None, false, None, 1, 1),
+            // Another one does not.
+            (Some("5000"), false, Some(5_000), 1, 2),
+            (None, true, None, 2, 2),
+            (None, true, None, 2, 0),
         ] {
-            kept = kept.after(header);
-            assert_eq!((kept.at_ms, kept.round), (at_ms, round), "{header:?}");
+            kept = kept.after(header, is_session);
+            assert_eq!((kept.at_ms, kept.round, kept.misses), (at_ms, round, misses), "{header:?}");
         }
     }
 }

@@ -1,8 +1,13 @@
 //! Pages, one a file; what they are made of is the [`kit`](crate::kit).
 
+use clickwire_protocol::report::Basis;
 use yew::prelude::*;
 
-use crate::{ask::Mutation, words::Text};
+use crate::{
+    ask::Mutation,
+    frame::View,
+    words::{self, Text},
+};
 
 pub mod account;
 pub mod accounts;
@@ -67,6 +72,14 @@ pub fn Sheet(props: &SheetProps) -> Html {
                 { aside.clone() }
             }
         </main>
+    }
+}
+
+/// How far the numbers of a report are final.
+pub(crate) fn final_to(basis: &Basis, view: &View) -> String {
+    match &basis.final_before {
+        Some(at) => words::complete_to(&view.zone.stamp(at)),
+        None => words::PROVISIONAL.to_string(),
     }
 }
 

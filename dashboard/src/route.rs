@@ -44,7 +44,7 @@ pub enum Route {
     DeadLetters(Option<u64>),
     /// Fraud rules, and the one that is looked at.
     Rules(Option<&'static str>),
-    /// Disk, and how long what is kept.
+    /// Disk, and how long data is kept.
     Storage,
     /// The first steps of an empty deployment.
     Setup,
@@ -137,35 +137,11 @@ impl Route {
             }
             _ => {}
         }
-        match (first, second) {
-            (None, None) => Some(Self::Overview),
-            (Some(name), None) => match name {
-                "explore" => Some(Self::Explore),
-                "clicks" => Some(Self::Clicks),
-                "statement" => Some(Self::Statement),
-                "reports" => Some(Self::Reports),
-                "links" => Some(Self::Links),
-                "deployment" => Some(Self::Deployment),
-                "wall" => Some(Self::Wall),
-                "developers" => Some(Self::Developers),
-                "incidents" => Some(Self::Incidents(None)),
-                "pipeline" => Some(Self::Pipeline),
-                "dead-letters" => Some(Self::DeadLetters(None)),
-                "rules" => Some(Self::Rules(None)),
-                "storage" => Some(Self::Storage),
-                "setup" => Some(Self::Setup),
-                "advertisers" => Some(Self::Advertisers),
-                "campaigns" => Some(Self::Campaigns),
-                "ads" => Some(Self::Ads),
-                "keys" => Some(Self::Keys),
-                "test-clicks" => Some(Self::TestClicks),
-                "accounts" => Some(Self::Accounts),
-                "audit" => Some(Self::Audit),
-                "account" => Some(Self::Account),
-                _ => None,
-            },
-            _ => None,
+        if second.is_some() {
+            return None;
         }
+        let base = format!("/{}", first.unwrap_or_default());
+        Self::RAIL.into_iter().chain(Self::BESIDE).find(|route| route.base() == base)
     }
 
     /// Its path.

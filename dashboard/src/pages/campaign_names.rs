@@ -19,7 +19,7 @@ const CAMPAIGNS: usize = 1_000;
 
 /// Names by advertiser and campaign.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct CampaignNames(BTreeMap<String, BTreeMap<String, String>>);
+pub(super) struct CampaignNames(Rc<BTreeMap<String, BTreeMap<String, String>>>);
 
 impl CampaignNames {
     /// A campaign's name, or its id.
@@ -46,7 +46,7 @@ impl Reducible for CampaignNames {
     type Action = Step;
 
     fn reduce(self: Rc<Self>, step: Step) -> Rc<Self> {
-        let mut names = self.0.clone();
+        let mut names = (*self.0).clone();
         match step {
             Step::Wanted(advertisers) => names.retain(|known, _| advertisers.contains(known)),
             Step::Told(advertiser_id, campaigns) => {
@@ -54,14 +54,14 @@ impl Reducible for CampaignNames {
                 names.insert(advertiser_id, named.collect());
             }
         }
-        if names == self.0 { self } else { Rc::new(Self(names)) }
+        if names == *self.0 { self } else { Rc::new(Self(Rc::new(names))) }
     }
 }
 
 /// The names of these advertisers' campaigns, asked anew when the advertisers or the round change. As long as nothing
 /// is known, and where it can't be asked, campaigns have their ids.
 #[hook]
-pub(super) fn use_campaign_names(advertisers: BTreeSet<String>, round: i64) -> Rc<CampaignNames> {
+pub(super) fn use_campaign_names(advertisers: BTreeSet<String>, round: i64) -> CampaignNames {
     let access = use_access();
     let names = use_reducer(CampaignNames::default);
     {
@@ -83,7 +83,7 @@ pub(super) fn use_campaign_names(advertisers: BTreeSet<String>, round: i64) -> R
             move || drop(asking)
         });
     }
-    Rc::new((*names).clone())
+    (*names).clone()
 }
 
 fn url(advertiser_id: &str) -> String {

@@ -49,7 +49,7 @@ pub fn DeadLetters(props: &Props) -> Html {
         });
     }
     // A list of several pages stays as it is, under the eyes of who goes through it.
-    use_interval(if list.has_more { 0 } else { AGAIN_MS }, list.reload.clone());
+    use_interval(if list.is_short { AGAIN_MS } else { 0 }, list.reload.clone());
     let query = props.view.place.query.clone();
     let at = move |sequence: Option<u64>| Place::new(Route::DeadLetters(sequence), query.clone());
     let close = {

@@ -19,6 +19,7 @@ use super::{
         rows::Names,
         series,
     },
+    final_to,
 };
 use crate::{
     access::use_access,
@@ -64,11 +65,6 @@ fn asked(view: &View) -> View {
     View { place: Place::new(Route::Explore, query), scope: None, zone: view.zone.clone() }
 }
 
-/// The latest answer, or that of the question before as long as there is none.
-fn shown<T>(answer: &Answer<T>) -> Option<Rc<T>> {
-    answer.data.clone().or(answer.stale.clone())
-}
-
 /// The page.
 #[component]
 pub fn Deployment(props: &Props) -> Html {
@@ -89,7 +85,7 @@ pub fn Deployment(props: &Props) -> Html {
     let countries = use_query::<Listed>(Some(question.top(&[Dimension::Country], ROWS)));
     let measured = use_query::<Measured>(Some("/api/v1/admin/pipeline".to_owned()));
     use_interval(RATE_EVERY_MS, measured.reload.clone());
-    let known = shown(&campaigns);
+    let known = campaigns.shown();
     let owners = known.as_ref().map(|known| advertisers_of(&known.rows)).unwrap_or_default();
     let named = use_campaign_names(owners, 0);
     let names: Rc<Names> = use_memo(access.advertisers.clone(), |known| Names {
@@ -103,8 +99,8 @@ pub fn Deployment(props: &Props) -> Html {
             [&series.reload, &advertisers.reload, &campaigns.reload, &countries.reload].map(Clone::clone);
         Callback::from(move |()| again.iter().for_each(|again| again.emit(())))
     };
-    let drawn = shown(&series);
-    let totals = shown(&advertisers);
+    let drawn = series.shown();
+    let totals = advertisers.shown();
     let is_asking = [series.is_loading, advertisers.is_loading, campaigns.is_loading, countries.is_loading];
     let is_asking = is_asking.contains(&true);
     let onzoom = {
@@ -115,7 +111,7 @@ pub fn Deployment(props: &Props) -> Html {
     let rate = rate.and_then(|measured| measured.stages.as_ref()?.intake.accepted_per_second);
     let table = |kind: Kind, answer: &Answer<Listed>| {
         html! {
-            <Top {kind} table={shown(answer)} loaded={answer.loaded()} names={names.clone()} campaigns={named.clone()}
+            <Top {kind} table={answer.shown()} loaded={answer.loaded()} names={names.clone()} campaigns={named.clone()}
                 view={view.clone()} />
         }
     };
@@ -144,22 +140,11 @@ pub fn Deployment(props: &Props) -> Html {
                 </div>
                 if let Some(totals) = &totals {
                     <p class="soft basis">{ words::basis(&totals.basis) }</p>
-                    <DataStatus><span class="freshness">{ final_to(totals, view) }</span></DataStatus>
+                    <DataStatus><span class="freshness">{ final_to(&totals.basis, view) }</span></DataStatus>
                 }
             </div>
         </Sheet>
     }
-}
-
-/// How far the numbers are final.
-fn final_to(totals: &Listed, view: &View) -> String {
-    let at = totals.basis.final_before.as_ref();
-    at.map_or_else(|| words::PROVISIONAL.to_string(), |at| words::complete_to(&view.zone.stamp(at)))
-}
-
-/// The share of invalid traffic in clicks; `None` where there are none.
-fn fraud_share(numbers: &Numbers) -> Option<f64> {
-    (numbers.clicks > 0).then(|| numbers.fraud_count as f64 / numbers.clicks as f64)
 }
 
 /// The numbers of the whole range, and the rate of this moment.
@@ -185,8 +170,8 @@ fn strip(totals: Option<&Listed>, rate: Option<f64>) -> Html {
             { for [Metric::Received, Metric::Billable].map(cell) }
             <div class="figure">
                 <dt>{ words::INVALID_RATE }</dt>
-                <dd>{ format::percent(totals.and_then(|totals| fraud_share(&totals.totals))) }
-                    if let Some(was) = before.as_ref().and_then(fraud_share) {
+                <dd>{ format::percent(totals.and_then(|totals| Numbers::invalid_share(&totals.totals))) }
+                    if let Some(was) = before.as_ref().and_then(Numbers::invalid_share) {
                         <span class="before">{ words::before(&format::percent(Some(was))) }</span>
                     }
                 </dd>
@@ -240,6 +225,9 @@ mod tests {
     #[test]
     fn nothing_has_no_share() {
         let numbers = |clicks, fraud_count| Numbers { clicks, fraud_count, ..Numbers::default() };
-        assert_eq!([fraud_share(&numbers(0, 0)), fraud_share(&numbers(8, 2))], [None, Some(0.25)]);
+        assert_eq!(
+            [Numbers::invalid_share(&numbers(0, 0)), Numbers::invalid_share(&numbers(8, 2))],
+            [None, Some(0.25)]
+        );
     }
 }

@@ -49,6 +49,15 @@ pub fn Developers(props: &Props) -> Html {
     let shown = found(&groups, &search);
     // As it is typed: the address has no space at the end.
     let (typed, ontyped) = use_field(&search);
+    {
+        // Another address, or the way back.
+        let (typed, ontyped) = (typed.clone(), ontyped.clone());
+        use_effect_with(search.clone(), move |search| {
+            if typed.trim() != *search {
+                ontyped.emit(search.clone());
+            }
+        });
+    }
     let oninput = {
         let (router, place) = (router.clone(), props.view.place.clone());
         Callback::from(move |search: String| {

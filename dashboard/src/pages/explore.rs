@@ -23,14 +23,14 @@ use self::{
     answers::{Drawn, Listed},
     question::Question,
 };
-use super::{Sheet, export::Export};
+use super::{Sheet, export::Export, final_to};
 use crate::{
     access::use_access,
     api::{Campaign, Page},
     ask::{use_interval, use_query},
     clock, format,
     frame::{DataStatus, View},
-    http,
+    http, kept,
     kit::{Empty, Loaded, Problem, Segments, Select, use_toast},
     query::{Filter, Query, Range, Shape, Sort, short},
     route::{Name, Route},
@@ -99,18 +99,17 @@ pub fn Explore(props: &Props) -> Html {
         let again = table.reload.clone();
         move |()| again.emit(())
     });
-    let (drawn, listed) =
-        (series.data.clone().or(series.stale.clone()), table.data.clone().or(table.stale.clone()));
-    let happened = told.data.as_ref().or(told.stale.as_ref()).filter(|_| !query.hides_happened);
-    let happened = happened.map(|told| Rc::new(Happened::new(told, view, &access, &named)));
+    let (drawn, listed) = (series.shown(), table.shown());
+    let happened = told.shown().filter(|_| !query.hides_happened);
+    let happened = happened.map(|told| Rc::new(Happened::new(&told, view, &access, &named)));
     let is_asking = series.is_loading || table.is_loading;
     let onzoom = {
         let router = router.clone();
         Callback::from(move |range: Range| router.change(|query| query.range = Some(range)))
     };
     let chart = drawn.as_ref().map(|drawn| Rc::new(series::Chart::new(&drawn.0, &question, &named)));
-    let onpicture = chart.clone().zip(drawn.as_ref()).map(|(chart, drawn)| {
-        let final_before = drawn.0.basis.final_before.as_deref();
+    // Not of the question before, whose numbers are still shown: the picture says what was asked.
+    let onpicture = chart.clone().zip(series.data.as_ref()).map(|(chart, drawn)| {
         let picture = picture::Picture {
             chart,
             shape: question.shape,
@@ -120,7 +119,10 @@ pub fn Explore(props: &Props) -> Html {
                 .chain(query.filters.iter().map(|filter| named.filter(filter)))
                 .collect::<Vec<_>>()
                 .join(" · "),
-            as_of: words::picture_as_of(&view.zone.stamp_ms(question.now_ms), &final_to(final_before, view)),
+            as_of: words::picture_as_of(
+                &view.zone.stamp_ms(kept::at_ms().unwrap_or(question.now_ms)),
+                &final_to(&drawn.0.basis, view),
+            ),
         };
         let toast = toast.clone();
         Callback::from(move |name: String| picture.save(name, toast.clone()))
@@ -208,14 +210,7 @@ fn page_of(query: &Query) -> Option<(Place, &'static str)> {
 
 /// How far the numbers are final.
 pub(super) fn freshness(basis: &Basis, view: &View) -> Html {
-    html! { <span class="freshness">{ final_to(basis.final_before.as_deref(), view) }</span> }
-}
-
-fn final_to(final_before: Option<&str>, view: &View) -> String {
-    match final_before {
-        Some(at) => words::complete_to(&view.zone.stamp(at)),
-        None => words::PROVISIONAL.to_string(),
-    }
+    html! { <span class="freshness">{ final_to(basis, view) }</span> }
 }
 
 /// The numbers of the whole range, and of the one that it is compared with.
@@ -235,8 +230,7 @@ pub(super) fn strip(totals: Option<&Numbers>, comparison: Option<&Numbers>) -> H
             </div>
         }
     };
-    let rate =
-        |totals: &Numbers| (totals.clicks > 0).then(|| totals.fraud_count as f64 / totals.clicks as f64);
+    let rate = Numbers::invalid_share;
     html! {
         <dl class="strip">
             { for [Metric::Clicks, Metric::Billable, Metric::FraudCount].map(cell) }

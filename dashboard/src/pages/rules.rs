@@ -83,7 +83,7 @@ pub fn Rules(props: &Props) -> Html {
                 },
                 mode(rule),
                 html! { words::rule_makes(makes).to_owned() },
-                html! { words::rule_parameters(&rule.rule, &rule.parameters).unwrap_or_else(|| rule.parameters.to_string()) },
+                html! { <span class="wraps">{ words::rule_parameters(&rule.rule, &rule.parameters).unwrap_or_else(|| rule.parameters.to_string()) }</span> },
                 html! { rule.version },
                 html! { since(rule, &zone) },
                 name(words::person(&rule.changed_by)),

@@ -15,7 +15,7 @@ use super::{
     campaign::to_campaign,
     explore::answers::{Drawn, Listed},
     export::Export,
-    id, name,
+    final_to, id, name,
 };
 use crate::{
     access::use_access,
@@ -138,14 +138,6 @@ pub fn Statement(props: &Props) -> Html {
                 <Corrections view={view.clone()} {month} {now} {names} query={within(month, present, &view.place.query)} key={month.write()} />
             }
         </Sheet>
-    }
-}
-
-/// How far numbers are final.
-fn final_to(basis: &Basis, view: &View) -> String {
-    match &basis.final_before {
-        Some(at) => words::complete_to(&view.zone.stamp(at)),
-        None => words::PROVISIONAL.to_string(),
     }
 }
 

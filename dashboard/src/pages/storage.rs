@@ -1,4 +1,4 @@
-//! `/storage`: where the deployment's bytes are, how long what is kept, and how the last round of housekeeping ended.
+//! `/storage`: where the deployment's bytes are, how long data is kept, and how the last round of housekeeping ended.
 //! Read-only: retention is set in the aggregator's environment.
 
 use std::rc::Rc;

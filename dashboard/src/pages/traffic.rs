@@ -101,8 +101,8 @@ pub(super) fn use_traffic(view: &View, subject: &Subject) -> Traffic {
 
 impl Traffic {
     /// What was answered last: while it is asked again, that is looked at.
-    fn drawn(&self) -> Option<&Rc<Drawn>> {
-        self.answer.data.as_ref().or(self.answer.stale.as_ref())
+    fn drawn(&self) -> Option<Rc<Drawn>> {
+        self.answer.shown()
     }
 
     /// Clicks of the range, whatever they were judged as; `None`: that is not known.
@@ -119,6 +119,7 @@ impl Traffic {
     /// Numbers and chart; `tables` are what stands beside them.
     pub(super) fn show(&self, view: &View, onzoom: Callback<Range>, tables: Html) -> Html {
         let drawn = self.drawn();
+        let drawn = drawn.as_deref();
         let is_asking = self.answer.is_loading;
         let comparison = drawn.and_then(|drawn| drawn.0.comparison.as_ref());
         let chart =
@@ -164,7 +165,7 @@ pub(super) fn file(
 pub(super) struct Props {
     /// The address.
     pub(super) view: View,
-    /// Whose clicks.
+    /// The advertiser, campaign or ad.
     pub(super) subject: Subject,
     /// By what.
     pub(super) group: Dimension,
@@ -201,7 +202,7 @@ pub(super) fn Within(props: &Props) -> Html {
     let group = *group;
     let question = subject.question(view, group, *now_ms);
     let answer = use_query::<Listed>(view.scope.is_some().then(|| question.breakdown()));
-    let listed = answer.data.clone().or(answer.stale.clone());
+    let listed = answer.shown();
     let compares = question.compares();
     let all: Rc<Vec<BreakdownRow>> = Rc::new(
         listed.as_ref().map(|listed| with_silent(&listed.rows, group, &props.all)).unwrap_or_default(),

@@ -131,7 +131,7 @@ struct ScreenProps {
     now_ms: i64,
     open: Open,
     access: Access,
-    campaigns: Rc<CampaignNames>,
+    campaigns: CampaignNames,
     view: View,
     /// Where it leads back to.
     to: Place,
@@ -243,7 +243,7 @@ mod tests {
             now_ms,
             open: Open::default(),
             access: Access::new(Credential::Cookie),
-            campaigns: Rc::default(),
+            campaigns: CampaignNames::default(),
             to: back(&place.query),
             view: View { place, scope: None, zone: Zone::utc() },
         }

@@ -145,7 +145,8 @@ impl Session {
     /// The state as a snapshot that can be kept, if it was ever the server's.
     pub fn to_keep(&self) -> Option<(View, ServerMessage)> {
         let progress = self.freshness.progress().filter(|progress| progress.counted_until_ms.is_some())?;
-        self.freshness.heard_ms?;
+        // What was recalled, or is about another window than is asked for, is not all of the view.
+        self.state.position.as_ref()?;
         let snapshot = ServerMessage::Snapshot {
             id: 0,
             epoch: String::new(),

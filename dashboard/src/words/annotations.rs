@@ -23,7 +23,7 @@ pub fn marks_label(marks: usize) -> String {
     if marks == 0 {
         String::new()
     } else {
-        format!(" {}", say!("Page keys go from one mark of what happened to the next."))
+        format!(" {}", say!("Page Up and Page Down move between the marks."))
     }
 }
 

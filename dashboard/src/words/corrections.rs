@@ -6,7 +6,7 @@ texts! {
     CORRECTIONS = "Corrections since closing";
     NO_CORRECTIONS = "No corrections.";
     NO_CORRECTIONS_WHY = "What is billable has not changed since the month was closed.";
-    CORRECTIONS_UNKNOWN = "Corrections can’t be told apart.";
+    CORRECTIONS_UNKNOWN = "Corrections can’t be shown for this month.";
     CORRECTIONS_UNKNOWN_WHY = "What was known at closing is told from single clicks, as far as the ledger keeps them.";
     AT_CLOSING = "Billable at closing";
     BILLABLE_NOW = "Billable now";

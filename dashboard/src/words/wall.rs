@@ -3,13 +3,13 @@
 use crate::{format, locale};
 
 texts! {
-    WALL = "Wall";
-    WALL_OPEN = "Show on a wall";
+    WALL = "Wall screen";
+    WALL_OPEN = "Show on a wall screen";
     WALL_LEAVE = "Back to all advertisers (Esc)";
     TODAY = "Today";
     LAST_HOUR_ADVERTISERS = "Advertisers, last hour";
     LAST_HOUR_CAMPAIGNS = "Campaigns, last hour";
-    TO_SCREEN = "Behind the clock, on screens";
+    TO_SCREEN = "Delay on screens";
     WALL_WAITING = "Connecting";
     WALL_LIVE = "Live";
     WALL_DELAYED = "Delayed";

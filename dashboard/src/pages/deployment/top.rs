@@ -1,5 +1,4 @@
-//! Who and what had the most clicks: a table of groups with their share of all and their change against the period
-//! before, each a way to Explore.
+//! A table of the groups with the most clicks: share of all, change against the period before, and a link to Explore.
 
 use std::rc::Rc;
 
@@ -9,13 +8,10 @@ use clickwire_protocol::{
 };
 use yew::prelude::*;
 
-use super::{
-    super::{
-        campaign_names::CampaignNames,
-        explore::{answers::Listed, rows::Names},
-        name,
-    },
-    fraud_share,
+use super::super::{
+    campaign_names::CampaignNames,
+    explore::{answers::Listed, rows::Names},
+    name,
 };
 use crate::{
     format,
@@ -70,7 +66,7 @@ pub(super) struct Props {
     /// Names of advertisers.
     pub(super) names: Rc<Names>,
     /// Names of campaigns.
-    pub(super) campaigns: Rc<CampaignNames>,
+    pub(super) campaigns: CampaignNames,
     /// The address.
     pub(super) view: View,
 }
@@ -168,7 +164,7 @@ fn numbers(row: &BreakdownRow, totals: &Numbers) -> [Html; 5] {
         html! { format::count(row.numbers.clicks) },
         html! { <span class="measure"><span class="measure-bar" style={format!("width:{width:.1}%")} /><span>{ format::percent(share) }</span></span> },
         html! { format::count(row.numbers.billable) },
-        html! { format::percent(fraud_share(&row.numbers)) },
+        html! { format::percent(row.numbers.invalid_share()) },
         change,
     ]
 }
@@ -239,7 +235,7 @@ mod tests {
                 advertisers: [("adv_001".to_owned(), "North <wind>".to_owned())].into(),
                 ..Names::default()
             }),
-            campaigns: Rc::default(),
+            campaigns: CampaignNames::default(),
             view: View { place: Place::read("/deployment", ""), scope: None, zone: Zone::utc() },
         };
         let listed = Some(Rc::new(Listed(table)));

@@ -34,7 +34,7 @@ const LEFT: f64 = 60.0;
 const LINE: f64 = 18.0;
 
 /// About the width of a letter of the legend.
-const LETTER: f64 = 6.6;
+const LETTER: f64 = 7.4;
 
 /// The sign of the legend before a name, with the room around it.
 const SIGN: f64 = 30.0;
@@ -48,7 +48,7 @@ pub(super) struct Picture {
     pub(super) shape: Shape,
     /// What is marked.
     pub(super) happened: std::rc::Rc<Happened>,
-    /// Whose numbers, and which.
+    /// Scope and metric.
     pub(super) title: String,
     /// The range and its zone.
     pub(super) range: String,
@@ -221,6 +221,8 @@ fn escaped(text: &str) -> String {
         match letter {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '\u{FFFE}' | '\u{FFFF}' => {}
             other => escaped.push(other),
         }
     }
@@ -306,7 +308,7 @@ mod tests {
             assert_eq!(width, 676.0);
             assert!(height > 300.0, "{height}");
             for expected in [
-                "Rock &amp; &lt;Roll>: Clicks over time",
+                "Rock &amp; &lt;Roll&gt;: Clicks over time",
                 "Europe/Berlin",
                 "As of 2026-11-28 12:30:05",
                 ">DE</text>",

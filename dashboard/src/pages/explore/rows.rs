@@ -189,7 +189,7 @@ pub(in crate::pages) fn numbers(
         html! { text }
     };
     let mut cells: Vec<Html> = METRICS.into_iter().map(cell).collect();
-    let rate = (numbers.clicks > 0).then(|| numbers.fraud_count as f64 / numbers.clicks as f64);
+    let rate = numbers.invalid_share();
     cells.insert(3, html! { format::percent(rate) });
     if question.metric == Metric::UniqueUsers {
         cells.push(cell(Metric::UniqueUsers));

@@ -130,7 +130,7 @@ struct ResolvingProps {
     id: Uuid,
     /// It ends because its convictions are right.
     confirms: bool,
-    /// Whoever ends it may say whether they are.
+    /// The incident has invalid verdicts that can be confirmed.
     is_about_convictions: bool,
     onclose: Callback<()>,
     onchanged: Callback<()>,

@@ -81,7 +81,7 @@ pub(super) fn since(version: &Rule, zone: &Zone) -> String {
 pub(super) fn Versions(props: &Props) -> Html {
     let (access, router) = (use_access(), use_router());
     let list = use_pages::<Page<Rule>>(Some(format!("/api/v1/admin/rules/{}?limit=50", props.rule)));
-    use_interval(if list.has_more { 0 } else { AGAIN_MS }, list.reload.clone());
+    use_interval(if list.is_short { AGAIN_MS } else { 0 }, list.reload.clone());
     let query = props.view.place.query.clone();
     let changes_it = access.role() == Role::Admin && query.part.as_deref() == Some(NEW);
     let rule = props.rule;

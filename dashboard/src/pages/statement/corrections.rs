@@ -438,10 +438,10 @@ mod tests {
         let beyond = crate::http::invalid(&[("start_time", "The ledger begins at 2026-11-01.")]);
         let said = render::<NotTold>(NotToldProps { failure: beyond }).await;
         assert!(
-            said.contains("told apart") && said.contains("begins at") && !said.contains("alert"),
+            said.contains("can’t be shown") && said.contains("begins at") && !said.contains("alert"),
             "{said}"
         );
         let away = render::<NotTold>(NotToldProps { failure: Failure::Away }).await;
-        assert!(away.contains(r#"role="alert""#) && !away.contains("told apart"), "{away}");
+        assert!(away.contains(r#"role="alert""#) && !away.contains("can’t be shown"), "{away}");
     }
 }

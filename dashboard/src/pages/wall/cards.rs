@@ -1,4 +1,4 @@
-//! What stands on the wall, card by card.
+//! The cards of the wall screen.
 
 use std::rc::Rc;
 
@@ -41,8 +41,7 @@ pub(super) fn rate(pipeline: Option<&Pipeline>) -> Html {
 /// The day so far.
 pub(super) fn today(report: Option<&Listed>) -> Html {
     let totals = report.map(|report| report.totals);
-    let share = totals.filter(|totals| totals.clicks > 0);
-    let share = share.map(|totals| totals.fraud_count as f64 / totals.clicks as f64);
+    let share = totals.and_then(|totals| totals.invalid_share());
     html! {
         <section class="wall-card wall-today" aria-label={words::TODAY}>
             <h2>{ words::TODAY }</h2>
@@ -151,7 +150,7 @@ pub(super) fn rows(
     Some(apart.map(row).collect())
 }
 
-/// Who or what had the most clicks.
+/// A card of the groups with the most clicks.
 pub(super) fn table(testid: &'static str, title: &'static str, rows: Option<Vec<Row>>) -> Html {
     let is_empty = rows.as_ref().is_some_and(Vec::is_empty);
     html! {
@@ -162,7 +161,7 @@ pub(super) fn table(testid: &'static str, title: &'static str, rows: Option<Vec<
                 <tbody>
                     { for rows.into_iter().flatten().map(|row| html! {
                         <tr>
-                            <th scope="row">{ name(&row.name) }if let Some(of) = &row.of { <span class="soft">{ name(of) }</span> }</th>
+                            <th scope="row"><span class="wall-name">{ name(&row.name) }if let Some(of) = &row.of { <span class="soft">{ name(of) }</span> }</span></th>
                             <td>{ format::count(row.clicks) }</td>
                         </tr>
                     }) }

@@ -27,6 +27,10 @@ const REPORTS_EVERY: u32 = 6;
 /// How long a round may take, in milliseconds.
 const WITHIN_MS: u32 = 5_000;
 
+/// A page that has been open for so long, in milliseconds, and can read nothing that is answered, is older than the server:
+/// it is loaded again.
+const RELOADS_AFTER_MS: i64 = 600_000;
+
 /// The longest wait after a round that failed, in milliseconds.
 const LONGEST_MS: u32 = 10_000;
 
@@ -67,7 +71,10 @@ pub(super) struct Poll {
     has_failed: Cell<bool>,
     /// Nothing is answered in this round.
     is_silent: Cell<bool>,
+    /// Something was answered that this version does not read.
+    is_unreadable: Cell<bool>,
     failures: Cell<u32>,
+    started_ms: i64,
     is_over: Cell<bool>,
 }
 
@@ -92,7 +99,9 @@ impl Poll {
             missing: Cell::default(),
             has_failed: Cell::default(),
             is_silent: Cell::default(),
+            is_unreadable: Cell::default(),
             failures: Cell::default(),
+            started_ms: clock::now_ms(),
             is_over: Cell::default(),
         });
         poll.ask();
@@ -117,6 +126,7 @@ impl Poll {
         self.missing.set(1 + reports.len());
         self.has_failed.set(false);
         self.is_silent.set(true);
+        self.is_unreadable.set(false);
         let asking = parts.map(|part| {
             let this = self.clone();
             let then = Callback::from(move |answer| this.hear(part, answer));
@@ -140,7 +150,10 @@ impl Poll {
                 self.known.borrow_mut().take(told, clock::now_ms());
                 self.changed.emit(self.known.borrow().clone());
             }
-            Err(_) => self.has_failed.set(true),
+            Err(failure) => {
+                self.has_failed.set(true);
+                self.is_unreadable.set(self.is_unreadable.get() || failure == Failure::Unreadable);
+            }
         }
         self.missing.set(self.missing.get().saturating_sub(1));
         if self.missing.get() == 0 {
@@ -153,6 +166,11 @@ impl Poll {
         self.asking.take();
         if self.is_over.get() {
             return;
+        }
+        let is_other_version = self.is_silent.get() && self.is_unreadable.get();
+        if is_other_version && clock::now_ms() - self.started_ms > RELOADS_AFTER_MS {
+            // Nobody is there to load the page again.
+            web_sys::window().and_then(|window| window.location().reload().ok());
         }
         let failures = if self.has_failed.get() { self.failures.get().saturating_add(1) } else { 0 };
         self.failures.set(failures);
