@@ -27,6 +27,7 @@ pub mod deployment;
 pub mod disk;
 pub mod erasure;
 pub mod incidents;
+pub mod preview;
 pub mod reconcile;
 pub mod release;
 pub mod retention;

@@ -76,6 +76,12 @@ impl Rules {
         self.0.entry(rule).or_default().push(version);
     }
 
+    /// Returns the same rules with one that has always been as `setting` says.
+    pub(crate) fn with(mut self, rule: Rule, setting: Setting) -> Self {
+        self.0.insert(rule, vec![Version { number: 0, effective_at_ms: UnixMs(i64::MIN), setting }]);
+        self
+    }
+
     /// The version that judges a click received at this time, unless it is off.
     pub(crate) fn at(&self, rule: Rule, received_at_ms: UnixMs) -> Option<&Version> {
         let versions = self.0.get(&rule)?;

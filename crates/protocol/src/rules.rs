@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::counts::Disposition;
 
 pub mod parameters;
+pub mod preview;
 
 /// A rule, in the order of precedence: the first that applies and flags decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

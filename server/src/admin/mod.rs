@@ -3,7 +3,8 @@
 //! changes go through [`AdminState::writing`].
 //!
 //! - [`accounts`], [`keys`]: people and programs; [`catalog`]: advertisers, campaigns, ads
-//! - [`rules`]: thresholds of the fraud rules; [`verdicts`]: releases; [`dead_letters`]: what could not be read
+//! - [`rules`]: thresholds of the fraud rules; [`preview`]: what a change would have made of the last clicks;
+//!   [`verdicts`]: releases; [`dead_letters`]: what could not be read
 //! - [`schedules`]: exports that are made again and again; [`deliveries`]: what is sent to webhooks
 //! - [`incidents`]: alerts, and what is done with them; [`connections`]: live sessions; [`stats`]: the whole in numbers; [`pipeline`]: a click's way, stage by stage;
 //!   [`storage`]: where bytes are, and how long data is kept
@@ -22,6 +23,7 @@ pub(crate) mod incidents;
 pub(crate) mod keys;
 mod lake;
 pub(crate) mod pipeline;
+mod preview;
 mod releases;
 mod rules;
 mod schedules;
@@ -70,8 +72,10 @@ where
         .routes(routes!(catalog::show_advertiser, catalog::put_advertiser, catalog::delete_advertiser))
         .routes(routes!(catalog::show_campaign, catalog::put_campaign, catalog::delete_campaign))
         .routes(routes!(catalog::list_ads));
-    let rules =
-        OpenApiRouter::default().routes(routes!(rules::list)).routes(routes!(rules::history, rules::change));
+    let rules = OpenApiRouter::default()
+        .routes(routes!(rules::list))
+        .routes(routes!(rules::history, rules::change))
+        .routes(routes!(preview::show));
     let clicks = OpenApiRouter::default()
         .routes(routes!(releases::count, releases::release))
         .routes(routes!(verdicts::show))

@@ -129,8 +129,7 @@ pub(super) async fn change(
     let Path(rule) = rule.map_err(|_| Error::NotFound)?;
     let Object(change) = body?;
     let reason = reason(&change.reason)?;
-    let latest = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1";
-    let before = versions(&state.writing, latest, Some(&rule)).await?.pop().ok_or(Error::NotFound)?;
+    let before = latest(&state.writing, &rule).await?;
     if change.if_version.is_some_and(|version| version != before.version) {
         return Err(Error::Conflict("Somebody else has changed this rule meanwhile."));
     }
@@ -163,7 +162,7 @@ pub(super) async fn change(
 }
 
 /// Whether a rule can be so: those that judge clicks, and those that only alert.
-fn check(rule: &str, mode: Mode, parameters: &Value) -> Result<(), Error> {
+pub(super) fn check(rule: &str, mode: Mode, parameters: &Value) -> Result<(), Error> {
     let wrong = |message: &str| Error::field("parameters", message);
     // What versions before this check were stored with is still read.
     if !parameters.is_object() {
@@ -205,6 +204,17 @@ fn out_of_range(rule: &str, parameters: &Value) -> String {
         }
         None => "critical_percent must not be below warning_percent".to_owned(),
     }
+}
+
+/// Reads the parameters of a rule's newest version.
+pub(super) async fn newest(database: &PgPool, rule: &str) -> Result<Value, Error> {
+    Ok(latest(database, rule).await?.parameters)
+}
+
+/// Reads a rule's newest version.
+async fn latest(database: &PgPool, rule: &str) -> Result<Version, Error> {
+    let sql = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1";
+    versions(database, sql, Some(rule)).await?.pop().ok_or(Error::NotFound)
 }
 
 type Row = (String, i32, String, String, String, String, String);

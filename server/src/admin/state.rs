@@ -6,6 +6,7 @@ use clickwire_dead_letters::DeadLetters;
 use clickwire_process::redis::Connection;
 use clickwire_protocol::stream::Names;
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 
 use crate::{
     admin::{pipeline::Pipeline, storage::Measurements},
@@ -37,4 +38,6 @@ pub(crate) struct AdminState {
     pub(crate) sessions: Sessions,
     pub(crate) pipeline: Pipeline,
     pub(crate) storage: Measurements,
+    /// Held by the preview of a rule that is being made.
+    pub(crate) preview: Mutex<()>,
 }

@@ -56,7 +56,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 const REPLICA_POLL: Duration = Duration::from_millis(100);
 
 /// What several statements answer is of one moment.
-const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+pub(crate) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The part of a pool that one tenant can hold: a quarter of those for questions, half of those for feeds,
 /// which are read once for all that watch.

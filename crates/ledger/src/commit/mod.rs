@@ -25,7 +25,7 @@ mod copy;
 mod duplicates;
 mod entry;
 mod stored;
-mod velocity;
+pub(crate) mod velocity;
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -90,7 +90,9 @@ pub(super) async fn find(
             let version = rules.at(rule, click.received_at_ms)?;
             Some((version.setting.threshold as usize, version.setting.window_ms()))
         };
-        let convicted = convicted(&clicks, limit);
+        let times: Vec<UnixMs> = clicks.iter().map(|click| click.clicked_at_ms).collect();
+        let limits: Vec<Option<Limit>> = clicks.iter().map(limit).collect();
+        let convicted = convicted(&times, &limits);
         for (click, _) in clicks.into_iter().zip(convicted).filter(|(_, convicted)| *convicted) {
             let click = (click.click_id, click.clicked_at_ms, click.advertiser_id);
             convictions.push(Conviction { click, rule });
@@ -291,19 +293,21 @@ async fn surroundings(
     Ok(surroundings)
 }
 
-/// Whether each of `clicks`, which are in the order of time, is convicted by its own limit: threshold
-/// and window in milliseconds.
-fn convicted(clicks: &[Click], limit: impl Fn(&Click) -> Option<(usize, i64)>) -> Vec<bool> {
-    let limits: Vec<Option<(usize, i64)>> = clicks.iter().map(limit).collect();
-    let mut convicted = vec![false; clicks.len()];
-    let mut different: Vec<(usize, i64)> = limits.iter().copied().flatten().collect();
+/// A threshold of clicks, and the window in milliseconds that more of them are too many in.
+pub(crate) type Limit = (usize, i64);
+
+/// Returns for each of the clicks of one subject, in the order of their times, whether it is convicted by its own
+/// limit; a click without one is not judged, and counts for the others.
+pub(crate) fn convicted(times: &[UnixMs], limits: &[Option<Limit>]) -> Vec<bool> {
+    let mut convicted = vec![false; times.len()];
+    let mut different: Vec<Limit> = limits.iter().copied().flatten().collect();
     different.sort_unstable();
     different.dedup();
     for (threshold, window_ms) in different {
         // Everything before `judged` is decided.
         let mut judged = 0;
-        for (start, run) in clicks.windows(threshold + 1).enumerate() {
-            if run[threshold].clicked_at_ms - run[0].clicked_at_ms < window_ms {
+        for (start, run) in times.windows(threshold + 1).enumerate() {
+            if run[threshold] - run[0] < window_ms {
                 for place in judged.max(start)..=start + threshold {
                     convicted[place] |= limits[place] == Some((threshold, window_ms));
                 }

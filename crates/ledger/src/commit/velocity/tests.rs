@@ -2,14 +2,8 @@
 
 use super::*;
 
-fn clicks(times: &[i64]) -> Vec<Click> {
-    let click = |(number, &clicked_at_ms): (usize, &i64)| Click {
-        click_id: Uuid::from_u128(number as u128),
-        clicked_at_ms: UnixMs(clicked_at_ms),
-        received_at_ms: UnixMs(clicked_at_ms),
-        advertiser_id: AdvertiserId::unchecked("adv_001"),
-    };
-    times.iter().enumerate().map(click).collect()
+fn unix_ms(times: &[i64]) -> Vec<UnixMs> {
+    times.iter().copied().map(UnixMs).collect()
 }
 
 /// As the rule is written: try every window that begins at a click.
@@ -31,7 +25,7 @@ fn runs_convict_exactly_what_windows_convict() {
         let mut times: Vec<i64> = (0..random(40)).map(|_| random(200) as i64).collect();
         times.sort_unstable();
         let (threshold, window_ms) = (1 + random(6) as usize, 1 + random(40) as i64);
-        let found = convicted(&clicks(&times), |_| Some((threshold, window_ms)));
+        let found = convicted(&unix_ms(&times), &vec![Some((threshold, window_ms)); times.len()]);
         for (place, &found) in found.iter().enumerate() {
             let expected = by_definition(&times, place, threshold, window_ms);
             assert_eq!(found, expected, "{times:?}[{place}], {threshold} in {window_ms}");
@@ -41,13 +35,8 @@ fn runs_convict_exactly_what_windows_convict() {
 
 #[test]
 fn a_click_is_convicted_by_its_own_limit_and_counts_for_the_others() {
-    let clicks = clicks(&[0, 10, 20, 30]);
-    let limit = |click: &Click| match click.clicked_at_ms.0 {
-        0 => None,
-        10 => Some((5, 100)),
-        _ => Some((3, 100)),
-    };
-    assert_eq!(convicted(&clicks, limit), [false, false, true, true]);
+    let limits = [None, Some((5, 100)), Some((3, 100)), Some((3, 100))];
+    assert_eq!(convicted(&unix_ms(&[0, 10, 20, 30]), &limits), [false, false, true, true]);
 }
 
 #[test]

@@ -1,0 +1,307 @@
+//! Previews of a rule's change: verdicts on the last clicks of the ledger as another version of the rule would have
+//! given them. Nothing is written.
+//!
+//! A verdict follows from the set of clicks ([`crate::judge`]). So the clicks of a range and those within a window
+//! before it are read, the changed rule is applied to all of them, and the other rules' evidence is taken from the
+//! ledger.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
+
+use clickwire_protocol::{
+    counts::Disposition,
+    ids::{AdId, AdvertiserId},
+    rules::{
+        Mode, Rule, Setting,
+        preview::{PreviewedAdvertiser, RulePreview, Verdicts},
+    },
+    times::UnixMs,
+};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::{
+    at,
+    commit::velocity::{Limit, convicted},
+    judge::{Evidence, Verdict},
+    minutes::unix_ms,
+    rules::Rules,
+};
+
+/// Clicks that are read at most; about 150 bytes each.
+pub const MAX_CLICKS: usize = 200_000;
+
+/// Clicks that one statement reads, about.
+const STEP_CLICKS: i64 = 20_000;
+
+/// Shortest and longest time that one statement reads, in milliseconds.
+const STEP_MS: (i64, i64) = (5_000, 3_600_000);
+
+/// Advertisers that are listed at most.
+const ADVERTISERS: usize = 10;
+
+/// Why there is no preview.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The ledger keeps a click's kind of robot, not its user agent: another list can't be applied to it.
+    #[error("user agents are not kept: what another list finds can't be told")]
+    NotKept,
+    /// The rule was off in the range, and the ledger keeps nothing of what it would have looked at.
+    #[error("the rule was off at that time, and what it would have found is not kept")]
+    WasOff,
+    /// A window holds more clicks than are read.
+    #[error("the window holds more than {MAX_CLICKS} clicks: too many for a preview")]
+    TooMany,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// A click of the ledger, as rules see it.
+struct Click {
+    click_id: Uuid,
+    clicked_at_ms: UnixMs,
+    received_at_ms: UnixMs,
+    advertiser_id: AdvertiserId,
+    ad_id: AdId,
+    user_id: Option<String>,
+    ip_hash: Option<Vec<u8>>,
+    /// Only its poster vouches for the address.
+    is_bound: bool,
+    disposition: Disposition,
+    evidence: Evidence,
+    is_released: bool,
+}
+
+/// Returns the verdicts on the clicks from `start` up to `end`, counted and previewed. If there are more than
+/// [`MAX_CLICKS`], the range begins later.
+///
+/// # Errors
+/// [`Error`]; the connection is to be in a transaction of one snapshot.
+pub async fn preview(
+    connection: &mut PgConnection,
+    rule: Rule,
+    setting: Setting,
+    start: UnixMs,
+    end: UnixMs,
+) -> Result<RulePreview, Error> {
+    let rules = Rules::load(connection).await?;
+    let is_computed = is_computed(rule);
+    let window_ms = if is_computed { setting.window_ms() } else { 0 };
+    let (clicks, read_from) = read(connection, start - window_ms, end).await?;
+    let first = start.max(read_from + window_ms);
+    if first >= end {
+        return Err(Error::TooMany);
+    }
+    if !is_computed {
+        check(&rules, rule, setting, &clicks)?;
+    }
+    let found =
+        if setting.mode == Mode::Off { vec![false; clicks.len()] } else { apply(rule, setting, &clicks) };
+    let rules = rules.with(rule, setting);
+    let mut preview = RulePreview {
+        start_ms: first.0,
+        end_ms: end.0,
+        is_cut: first > start,
+        counted: Verdicts::default(),
+        previewed: Verdicts::default(),
+        to_invalid: 0,
+        to_valid: 0,
+        advertisers: Vec::new(),
+    };
+    let mut advertisers: BTreeMap<&AdvertiserId, PreviewedAdvertiser> = BTreeMap::new();
+    for (click, found) in clicks.iter().zip(found).filter(|(click, _)| click.clicked_at_ms >= first) {
+        let previewed = click.verdict(rule, found, &rules);
+        let (was_valid, is_valid) =
+            (click.disposition == Disposition::Valid, previewed == Disposition::Valid);
+        let (to_invalid, to_valid) = (i64::from(was_valid && !is_valid), i64::from(!was_valid && is_valid));
+        preview.counted.add(click.disposition);
+        preview.previewed.add(previewed);
+        preview.to_invalid += to_invalid;
+        preview.to_valid += to_valid;
+        let advertiser = advertisers.entry(&click.advertiser_id).or_insert_with(|| PreviewedAdvertiser {
+            advertiser_id: click.advertiser_id.clone(),
+            clicks: 0,
+            to_invalid: 0,
+            to_valid: 0,
+        });
+        advertiser.clicks += 1;
+        advertiser.to_invalid += to_invalid;
+        advertiser.to_valid += to_valid;
+    }
+    preview.advertisers = advertisers.into_values().filter(|one| one.to_invalid + one.to_valid > 0).collect();
+    preview.advertisers.sort_by_key(|one| Reverse(one.to_invalid + one.to_valid));
+    preview.advertisers.truncate(ADVERTISERS);
+    Ok(preview)
+}
+
+/// Returns whether a rule is applied to the clicks anew; of the others the ledger's evidence is taken.
+fn is_computed(rule: Rule) -> bool {
+    matches!(rule, Rule::Duplicate | Rule::IpVelocity | Rule::UserVelocity)
+}
+
+/// Refuses what the ledger's evidence does not tell.
+fn check(rules: &Rules, rule: Rule, setting: Setting, clicks: &[Click]) -> Result<(), Error> {
+    if setting.mode == Mode::Off {
+        return Ok(());
+    }
+    for click in clicks {
+        let version = rules.at(rule, click.received_at_ms).ok_or(Error::WasOff)?;
+        if version.setting.list != setting.list {
+            return Err(Error::NotKept);
+        }
+    }
+    Ok(())
+}
+
+impl Click {
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let disposition: String = row.try_get_unchecked("disposition")?;
+        let evidence: Option<Vec<String>> = row.try_get("evidence")?;
+        Ok(Self {
+            click_id: row.try_get("click_id")?,
+            clicked_at_ms: unix_ms(row, "clicked_at")?,
+            received_at_ms: unix_ms(row, "received_at")?,
+            advertiser_id: row.try_get("advertiser_id")?,
+            ad_id: row.try_get("ad_id")?,
+            user_id: row.try_get("user_id")?,
+            ip_hash: row.try_get("ip_hash")?,
+            is_bound: row.try_get::<Option<bool>, _>("bound")?.unwrap_or(false),
+            disposition: Disposition::named(&disposition).unwrap_or(Disposition::Defective),
+            evidence: Evidence::named(evidence.iter().flatten().map(String::as_str)),
+            is_released: row.try_get::<Option<bool>, _>("released")?.unwrap_or(false),
+        })
+    }
+
+    /// The verdict under other rules; `found`: the changed rule applies.
+    fn verdict(&self, rule: Rule, found: bool, rules: &Rules) -> Disposition {
+        if self.is_released {
+            return self.disposition;
+        }
+        let mut evidence = Evidence::default();
+        self.evidence.rules().filter(|&known| known != rule).for_each(|known| evidence.add(known));
+        if found {
+            evidence.add(rule);
+        }
+        Verdict::from_evidence(evidence, self.received_at_ms, rules).disposition
+    }
+}
+
+/// Reads the clicks that rules judge, from the end of the range backwards, and returns from when on they are complete.
+async fn read(
+    connection: &mut PgConnection,
+    start: UnixMs,
+    end: UnixMs,
+) -> Result<(Vec<Click>, UnixMs), sqlx::Error> {
+    let (mut clicks, mut from, mut step_ms) = (Vec::new(), end, STEP_MS.0);
+    while from > start {
+        let earlier = start.max(from - step_ms);
+        let room = MAX_CLICKS - clicks.len();
+        let rows = sqlx::query(
+            "SELECT click_id, clicked_at, received_at, advertiser_id, ad_id, user_id, ip_hash, bound, disposition, \
+                    evidence, released FROM clicks \
+              WHERE clicked_at >= $1 AND clicked_at < $2 AND disposition NOT IN ('test', 'defective') LIMIT $3",
+        )
+        .bind(at(earlier))
+        .bind(at(from))
+        .bind(room as i64 + 1)
+        .fetch_all(&mut *connection)
+        .await?;
+        if rows.len() > room {
+            break;
+        }
+        for row in &rows {
+            clicks.push(Click::read(row)?);
+        }
+        from = earlier;
+        let per_step = (rows.len() as i64).max(1);
+        step_ms = (step_ms.saturating_mul(STEP_CLICKS) / per_step).clamp(STEP_MS.0, STEP_MS.1);
+    }
+    clicks.sort_unstable_by_key(|click| (click.clicked_at_ms, click.click_id));
+    Ok((clicks, from))
+}
+
+/// Returns for each of the clicks, which are in the order of time and id, whether the rule applies.
+fn apply(rule: Rule, setting: Setting, clicks: &[Click]) -> Vec<bool> {
+    let mut found = vec![false; clicks.len()];
+    let limit: Limit = (setting.threshold as usize, setting.window_ms());
+    match rule {
+        Rule::Duplicate => {
+            let key = |click: &Click| {
+                Some((click.advertiser_id.clone(), click.user_id.clone()?, click.ad_id.clone()))
+            };
+            for places in grouped(clicks, key).into_values() {
+                for pair in places.windows(2) {
+                    let gap_ms = clicks[pair[1]].clicked_at_ms - clicks[pair[0]].clicked_at_ms;
+                    found[pair[1]] = gap_ms < limit.1;
+                }
+            }
+        }
+        Rule::UserVelocity => {
+            let key = |click: &Click| Some((click.advertiser_id.clone(), click.user_id.clone()?));
+            for places in grouped(clicks, key).into_values() {
+                judge(clicks, &places, |_| Some(limit), &mut found);
+            }
+        }
+        Rule::IpVelocity => {
+            for places in grouped(clicks, |click| click.ip_hash.clone()).into_values() {
+                let vouched: Vec<usize> =
+                    places.iter().copied().filter(|&place| !clicks[place].is_bound).collect();
+                judge(clicks, &vouched, |_| Some(limit), &mut found);
+                let mut owners: Vec<&AdvertiserId> = places
+                    .iter()
+                    .map(|&place| &clicks[place])
+                    .filter(|click| click.is_bound)
+                    .map(|click| &click.advertiser_id)
+                    .collect();
+                owners.sort_unstable();
+                owners.dedup();
+                // An advertiser's own pool: its bound clicks beside all that are vouched for. Others' are not judged in it.
+                for owner in owners {
+                    let is_own = |place: &usize| clicks[*place].advertiser_id == *owner;
+                    let pool: Vec<usize> = places
+                        .iter()
+                        .copied()
+                        .filter(|place| !clicks[*place].is_bound || is_own(place))
+                        .collect();
+                    judge(clicks, &pool, |place| is_own(&place).then_some(limit), &mut found);
+                }
+            }
+        }
+        Rule::UserAgent | Rule::DataCenter | Rule::Prefetch | Rule::ForgedClickId => {
+            for (found, click) in found.iter_mut().zip(clicks) {
+                *found = click.evidence.contains(rule);
+            }
+        }
+    }
+    found
+}
+
+/// Groups clicks by a key; those without one are in no group. The order stays.
+fn grouped<K: std::hash::Hash + Eq>(
+    clicks: &[Click],
+    key: impl Fn(&Click) -> Option<K>,
+) -> HashMap<K, Vec<usize>> {
+    let mut groups: HashMap<K, Vec<usize>> = HashMap::new();
+    for (place, click) in clicks.iter().enumerate() {
+        if let Some(key) = key(click) {
+            groups.entry(key).or_default().push(place);
+        }
+    }
+    groups
+}
+
+/// Judges the clicks of one pool, each by its limit.
+fn judge(clicks: &[Click], pool: &[usize], limit: impl Fn(usize) -> Option<Limit>, found: &mut [bool]) {
+    let times: Vec<UnixMs> = pool.iter().map(|&place| clicks[place].clicked_at_ms).collect();
+    let limits: Vec<Option<Limit>> = pool.iter().map(|&place| limit(place)).collect();
+    for (&place, convicted) in pool.iter().zip(convicted(&times, &limits)) {
+        found[place] |= convicted;
+    }
+}
+
+#[cfg(test)]
+mod tests;
