@@ -25,7 +25,7 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
-    /// What to do; counting, if not given.
+    /// Command to run; without one, the program counts.
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -60,7 +60,7 @@ pub struct Config {
     )]
     pub database_url: String,
 
-    /// Where `/livez`, `/readyz`, `/health` and `/metrics` are served.
+    /// Address on which `/livez`, `/readyz`, `/health` and `/metrics` are served.
     #[arg(long, env = "CLICKWIRE_AGGREGATOR_LISTEN", default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
 
@@ -81,20 +81,20 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_BATCH_MAX", default_value_t = 10_000)]
     pub batch_max: usize,
 
-    /// How long the first click of a batch waits for more, in milliseconds.
+    /// Longest wait of a batch's first click for more clicks, in milliseconds.
     #[arg(long, env = "CLICKWIRE_LINGER_MS", default_value_t = 100)]
     pub linger_ms: u64,
 
-    /// How long the broker waits for a sign of life of whoever has a click in hand before it offers
-    /// it to another aggregator, in seconds.
+    /// Time without a sign of life from the aggregator that holds a click, after which the broker offers the click to
+    /// another one, in seconds.
     #[arg(long, env = "CLICKWIRE_ACK_WAIT_SECONDS", default_value_t = 3)]
     pub ack_wait_seconds: u64,
 
-    /// How late a click may come and still be counted, in hours.
+    /// Greatest lateness of a click that is still counted, in hours.
     #[arg(long, env = "CLICKWIRE_HORIZON_HOURS", default_value_t = 24)]
     pub horizon_hours: u32,
 
-    /// How long the broker keeps clicks that nobody counted, in days: the longest outage survived.
+    /// Time for which the broker keeps uncounted clicks, in days: the longest outage survived.
     #[arg(long, env = "CLICKWIRE_STREAM_MAX_AGE_DAYS", default_value_t = 7)]
     pub stream_max_age_days: u32,
 
@@ -108,7 +108,7 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_DEAD_LETTERS_MAX_BYTES", default_value_t = 1 << 30)]
     pub dead_letters_max_bytes: i64,
 
-    /// How long the broker remembers message ids, in seconds. The ledger remembers longer.
+    /// Time for which the broker remembers message ids, in seconds. The ledger remembers longer.
     #[arg(long, env = "CLICKWIRE_DUPLICATE_WINDOW_SECONDS", default_value_t = 120)]
     pub duplicate_window_seconds: u64,
 
@@ -117,73 +117,74 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_STREAM_REPLICAS", default_value_t = 1)]
     pub stream_replicas: usize,
 
-    /// How long the ledger keeps clicks, in days.
+    /// Retention of clicks in the ledger, in days.
     #[arg(long, env = "CLICKWIRE_LEDGER_RETENTION_DAYS", default_value_t = 30)]
     pub ledger_retention_days: u32,
 
-    /// How long minutes are kept, in days. Hours and days outlive them.
+    /// Retention of minutes, in days. Hours and days outlive them.
     #[arg(long, env = "CLICKWIRE_MINUTES_RETENTION_DAYS", default_value_t = 400)]
     pub minutes_retention_days: u32,
 
-    /// How long hours and days are kept, in days; 0: for ever.
+    /// Retention of hours and days, in days; 0: for ever.
     #[arg(long, env = "CLICKWIRE_ROLLUPS_RETENTION_DAYS", default_value_t = 0)]
     pub rollups_retention_days: u32,
 
-    /// How long minutes of unique users are kept that are folded into hours, in days.
+    /// Retention of minutes of unique users that are folded into hours, in days.
     #[arg(long, env = "CLICKWIRE_UNIQUE_MINUTES_RETENTION_DAYS", default_value_t = UNIQUE_MINUTES_MIN_DAYS)]
     pub unique_minutes_retention_days: u32,
 
-    /// How long incidents are kept after their end, in days.
+    /// Retention of incidents after their end, in days.
     #[arg(long, env = "CLICKWIRE_INCIDENTS_RETENTION_DAYS", default_value_t = 90)]
     pub incidents_retention_days: u32,
 
-    /// How long news about incidents is kept, in days: a dashboard or webhook that was away for longer misses some.
+    /// Retention of news about incidents, in days: a dashboard or webhook that was away for longer misses some.
     #[arg(long, env = "CLICKWIRE_INCIDENT_NEWS_RETENTION_DAYS", default_value_t = 7)]
     pub incident_news_retention_days: u32,
 
-    /// How often hours and days are rolled up, chunks are made and dropped and counted clicks removed from the stream, in seconds.
+    /// Interval of housekeeping, in seconds: hours and days are rolled up, chunks are made and dropped, and counted
+    /// clicks are removed from the stream.
     #[arg(long, env = "CLICKWIRE_HOUSEKEEPING_SECONDS", default_value_t = 60)]
     pub housekeeping_seconds: u64,
 
-    /// How old the oldest click that nobody has counted must be for an alert, in seconds.
+    /// Age of the oldest uncounted click that raises an alert, in seconds.
     #[arg(long, env = "CLICKWIRE_ALERT_LAG_SECONDS", default_value_t = 30)]
     pub alert_lag_seconds: u32,
 
-    /// How old the oldest click that the lake has not archived must be for an alert, in seconds, where a lake is in
-    /// use. Longer than a commit of the lake takes.
+    /// Age of the oldest click not yet archived by the lake that raises an alert, in seconds, where a lake is in use.
+    /// Longer than a commit of the lake takes.
     #[arg(long, env = "CLICKWIRE_ALERT_LAKE_SECONDS", default_value_t = 600)]
     pub alert_lake_seconds: u32,
 
-    /// How long a stream must have been on fewer brokers than `CLICKWIRE_STREAM_REPLICAS` for an alert, in seconds. Longer
-    /// than a broker takes to restart.
+    /// Time that a stream must have been on fewer brokers than `CLICKWIRE_STREAM_REPLICAS` for an alert, in seconds.
+    /// Longer than a broker takes to restart.
     #[arg(long, env = "CLICKWIRE_ALERT_REPLICAS_SECONDS", default_value_t = 60)]
     pub alert_replicas_seconds: u32,
 
-    /// How long nothing must be seen of an incident before it is over, in seconds.
+    /// Time without an observation of an incident, after which it is over, in seconds.
     #[arg(long, env = "CLICKWIRE_ALERT_QUIET_SECONDS", default_value_t = 120)]
     pub alert_quiet_seconds: u64,
 
-    /// Where news about incidents is posted to (`http://` or `https://`); nowhere, if not given.
+    /// Address to which news about incidents is posted (`http://` or `https://`); without it, none is posted.
     #[arg(long, env = "CLICKWIRE_ALERT_WEBHOOK_URL", hide_env_values = true)]
     pub alert_webhook_url: Option<Uri>,
 
     /// Secret that those posts are signed with; at least 16 bytes.
     #[arg(long, env = "CLICKWIRE_ALERT_WEBHOOK_SECRET", hide_env_values = true)]
     pub alert_webhook_secret: Option<String>,
-    /// How often final minutes are compared with the ledger, in seconds: the last 2 hours, once a day the
+    /// Interval between comparisons of final minutes with the ledger, in seconds: the last 2 hours, once a day the
     /// last 24. 0: never.
     #[arg(long, env = "CLICKWIRE_RECONCILE_SECONDS", default_value_t = 3600)]
     pub reconcile_seconds: u64,
 
-    /// Whether that also mends what differs.
+    /// Repairs the differences that these comparisons find.
     #[arg(long, env = "CLICKWIRE_RECONCILE_REPAIR")]
     pub reconcile_repair: bool,
 
-    /// What to log: a level, or `target=level` pairs.
+    /// Filter of log lines: a level, or `target=level` pairs.
     #[arg(long, env = "CLICKWIRE_LOG", default_value = "info", global = true)]
     pub log: String,
 
-    /// How log lines are written: text, or json, one object a line.
+    /// Format of log lines: text, or json, one object a line.
     #[arg(long, env = "CLICKWIRE_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
 }
@@ -210,12 +211,12 @@ pub enum Command {
         #[arg(long)]
         repair: bool,
     },
-    /// Has every message that the stream still holds read again, after the database was restored from a backup; while
-    /// no aggregator runs. What the ledger has is not counted twice.
+    /// Makes the aggregators read every message again that the stream still holds, after the database was restored from
+    /// a backup; while no aggregator runs. What the ledger has is not counted twice.
     ReadAgain,
     /// Shows what can't be counted, sends it back or dismisses it.
     DeadLetters {
-        /// What to do.
+        /// Command on dead letters.
         #[command(subcommand)]
         order: Order,
         /// The person who is to be recorded.
@@ -224,7 +225,7 @@ pub enum Command {
     },
 }
 
-/// What to do with dead letters.
+/// Commands on dead letters.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Order {
     /// Prints what is known of them, one JSON object a line, the oldest first.
@@ -245,7 +246,7 @@ pub enum Order {
         /// A file with what to send instead of the message as it came.
         #[arg(long)]
         file: Option<PathBuf>,
-        /// Why, for the record.
+        /// Reason, for the record.
         #[arg(long)]
         reason: Option<Reason>,
     },
@@ -253,7 +254,7 @@ pub enum Order {
     Dismiss {
         /// Its sequence number.
         sequence: u64,
-        /// Why, for the record.
+        /// Reason, for the record.
         #[arg(long)]
         reason: Reason,
     },
@@ -293,8 +294,8 @@ impl Config {
         self.validate_retention()
     }
 
-    /// What is made from something else outlives it: clicks, their minutes, their hours and days. A click that comes
-    /// late finds what it is counted into.
+    /// Refuses retentions under which data outlive what is made from them: clicks, their minutes, their hours and days.
+    /// A click that comes late finds what it is counted into.
     fn validate_retention(&self) -> anyhow::Result<()> {
         let Self { ledger_retention_days: ledger, minutes_retention_days: minutes, .. } = *self;
         ensure!(
@@ -343,17 +344,17 @@ impl Config {
         Names::new(&self.stream)
     }
 
-    /// How long the broker waits before it offers a click to another aggregator.
+    /// Time after which the broker offers a click to another aggregator.
     pub fn ack_wait(&self) -> Duration {
         Duration::from_secs(self.ack_wait_seconds)
     }
 
-    /// What the ledger must know of the deployment.
+    /// Settings of the deployment that the ledger needs.
     pub fn ledger(&self) -> Settings {
         Settings { names: self.names(), partitions: self.partitions, horizon: self.horizon() }
     }
 
-    /// How long what is counted is kept.
+    /// Retention of clicks and of their counts.
     pub fn kept(&self) -> Kept {
         Kept {
             ledger_days: self.ledger_retention_days,
@@ -363,7 +364,7 @@ impl Config {
         }
     }
 
-    /// How long incidents are kept.
+    /// Retention of incidents and of the news about them.
     pub fn incidents_kept(&self) -> incidents::Kept {
         incidents::Kept {
             incidents_days: self.incidents_retention_days,
@@ -371,12 +372,12 @@ impl Config {
         }
     }
 
-    /// How long both ledger and minutes are kept, in days.
+    /// Days for which both ledger and minutes are kept.
     pub fn recountable_days(&self) -> u32 {
         self.ledger_retention_days.min(self.minutes_retention_days)
     }
 
-    /// How late a click may come and still be counted.
+    /// Greatest lateness of a click that is still counted.
     pub fn horizon(&self) -> Duration {
         Duration::from_secs(u64::from(self.horizon_hours) * 3600)
     }

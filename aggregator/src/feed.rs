@@ -41,12 +41,12 @@ pub(crate) struct Feed {
     health: Arc<Health>,
 }
 
-/// What was not published, or may not have been, while nothing has said so yet.
+/// Changes that were not published, or may not have been, and whose loss has not been announced yet.
 #[derive(Default)]
 struct Lost {
-    /// Something on any feed.
+    /// The loss may concern every feed.
     any: bool,
-    /// Something on these.
+    /// Advertisers whose feeds may have lost changes.
     advertisers: BTreeSet<AdvertiserId>,
     /// Redis, or a node of it, did not answer: nobody waits for it again before it does.
     is_silent: bool,
@@ -155,7 +155,7 @@ impl Feed {
         self.renew_lost().await;
     }
 
-    /// Has [`Feed::run`] begin a new feed generation, once for all that ask for it meanwhile.
+    /// Makes [`Feed::run`] begin a new feed generation, once for all that ask for it meanwhile.
     pub(crate) fn renew_soon(&self) {
         self.lost().any = true;
     }

@@ -1,4 +1,4 @@
-//! What the aggregator does and what it waits for, over HTTP.
+//! The aggregator's state over HTTP: its work, and the services that it waits for.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::replicas::Replicas;
 
-/// What an aggregator depends on.
+/// A dependency of an aggregator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
     Broker,
@@ -45,21 +45,21 @@ impl Service {
 /// The state that `/readyz`, `/health` and `/metrics` show.
 pub(crate) struct Health {
     state: Mutex<Inner>,
-    /// How many dead letters wait, once that is known.
+    /// The number of dead letters that wait, once that is known.
     dead_letters_waiting: watch::Receiver<Option<u64>>,
     metrics: PrometheusHandle,
 }
 
 #[derive(Default)]
 struct Inner {
-    /// By partition: whether it has its consumer.
+    /// The partitions that have their consumer: one flag for each, by number.
     attached: Vec<bool>,
     /// The last error of each service that something waits for.
     waiting_for: BTreeMap<Service, String>,
     timescaledb: Option<Installed>,
     rollups: Option<Progress>,
     idle_jobs: Vec<Idle>,
-    /// By stream.
+    /// Copies of the streams, by stream.
     replicas: BTreeMap<String, Replicas>,
 }
 
@@ -77,7 +77,7 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something can't go on before `service` is back.
+    /// Notes that work can't go on before `service` is back.
     pub(crate) fn waiting_for(&self, service: Service, error: &impl Display) {
         let error = error.to_string();
         metrics::counter!("clickwire_waits_total", "service" => service.name()).increment(1);
@@ -103,7 +103,7 @@ impl Health {
         }
     }
 
-    /// Nothing waits for `service` any more.
+    /// Notes that no work waits for `service` any more.
     pub(crate) fn works(&self, service: Service) {
         if self.state().waiting_for.remove(&service).is_some() {
             tracing::info!(service = service.name(), "works again");
@@ -116,7 +116,7 @@ impl Health {
         self.works(Service::Database);
     }
 
-    /// How far hours and days are rolled up.
+    /// Notes how far hours and days are rolled up.
     pub(crate) fn rolled_up(&self, progress: Progress) {
         self.state().rollups = Some(progress);
     }

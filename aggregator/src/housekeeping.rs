@@ -1,4 +1,4 @@
-//! What must happen now and then, under both licences of TimescaleDB: chunks made ahead of time,
+//! Periodic upkeep, under both licences of TimescaleDB: chunks made ahead of time,
 //! old chunks dropped, minutes of unique users folded into hours, counted clicks removed from the
 //! stream, dead letters and copies of the streams counted, the database's own jobs looked after.
 //!

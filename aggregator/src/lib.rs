@@ -44,10 +44,10 @@ use crate::{
     partition::Partition,
 };
 
-/// How long batches in hand may take when the aggregator stops.
+/// Grace period of batches in hand when the aggregator stops.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How often, and after what wait, an aggregator that stops tries to say what it could not publish. A Redis
+/// Attempts of a stopping aggregator to announce what it could not publish, and the wait after each. A Redis
 /// that is away for longer has everything read again when it is back.
 const LAST_TRIES: u32 = 4;
 const TRY_AGAIN: Duration = Duration::from_millis(250);

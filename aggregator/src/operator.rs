@@ -1,5 +1,5 @@
-//! What an operator does on the command line, where the programs run and the API's tokens are not
-//! needed. The work itself is [`clickwire_dead_letters`]'s, as it is for the API.
+//! Commands for operators, run where the programs run; the API's tokens are not needed. The work itself is
+//! [`clickwire_dead_letters`]'s, as it is for the API.
 
 use std::{io::Write as _, path::PathBuf};
 

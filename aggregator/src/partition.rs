@@ -35,12 +35,12 @@ use crate::{
 /// A commit that takes longer is reported as waiting for the database.
 const NOTICEABLE: Duration = Duration::from_secs(3);
 
-/// How long the broker delivers on one request. It goes on delivering to a process that is frozen until the
-/// last request has expired; no longer than a click in hand waits, or it would be offered to the frozen one
-/// again.
+/// The longest time for which the broker delivers on one request. It goes on delivering to a process that is
+/// frozen until the last request has expired; no longer than a click in hand waits, or it would be offered to
+/// the frozen one again.
 const PULL_FOR: Duration = Duration::from_secs(3);
 
-/// Everything that one partition needs.
+/// A partition with the services and settings that it uses.
 pub(crate) struct Partition {
     pub(crate) number: u16,
     pub(crate) nats: Context,
@@ -62,7 +62,7 @@ struct Fetched {
     is_redelivered: bool,
 }
 
-/// What the broker has delivered. All of it is ours until it is acknowledged, in a batch or not yet.
+/// Messages that the broker has delivered. All are this process's until they are acknowledged, in a batch or not yet.
 struct Delivered {
     messages: pull::Stream,
     /// Taken from the client for [`Delivered::keep_in_hand`], in order; `max_ack_pending` limits it.
@@ -222,7 +222,7 @@ impl Partition {
         commit.await
     }
 
-    /// How far behind the stream the partition is: after each batch, and while one can't be counted.
+    /// Shows the partition's lag behind the stream: after each batch, and while one can't be counted.
     ///
     /// What is left is what the broker said when it delivered the batch's last message. It lags
     /// behind what is stored (docs/decisions/0007-purging-the-stream.md), which is near enough for the eye.
@@ -349,7 +349,7 @@ impl From<Message> for Fetched {
     }
 }
 
-/// Whether the database refuses the data rather than being unable to work: SQLSTATE classes 22
+/// Returns whether the database refuses the data rather than being unable to work: SQLSTATE classes 22
 /// (data exception), 23 (integrity constraint violation) and 54 (program limit exceeded).
 fn is_data_error(error: &sqlx::Error) -> bool {
     error

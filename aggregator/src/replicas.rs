@@ -11,7 +11,7 @@ use crate::config::Config;
 /// Copies of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Replicas {
-    /// As the stream is configured.
+    /// The number of copies that the stream is configured to have.
     pub(crate) wanted: usize,
     /// Those that have all of it, the leader's among them; none while there is no leader, or no stream.
     pub(crate) current: usize,
@@ -42,7 +42,7 @@ fn current(cluster: Option<&ClusterInfo>) -> usize {
     1 + replicas.iter().filter(|replica| replica.current && !replica.offline).count()
 }
 
-/// Whether the broker knows that there is no such stream.
+/// Returns whether the broker's answer is that there is no such stream.
 fn is_missing(error: &GetStreamErrorKind) -> bool {
     matches!(error, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }

@@ -37,10 +37,10 @@ const STEP_TAKES: Duration = Duration::from_secs(2);
 /// Hours of one step, at most.
 const MOST_HOURS: i32 = 24;
 
-/// How long those are waited for who may change minutes without a mark, in one round.
+/// The longest wait, in one round, for transactions that may change minutes without a mark.
 const SETTLES_WITHIN: Duration = Duration::from_secs(5);
 
-/// What is compared with the minutes when an aggregator starts: so far back from what is stored.
+/// The range that is compared with the minutes when an aggregator starts, back from the end of what is stored.
 const CHECKED_AT_START: time::Duration = time::Duration::hours(26);
 
 /// Between reports of how far a long way is gone.
@@ -141,7 +141,7 @@ async fn roll_up(connection: &mut PgConnection, config: &Config) -> Result<(), s
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Whatever was done to stored hours and days while nobody looked is found, and mended.
+/// Finds and mends differences of recent stored hours and days from their minutes, whatever made them.
 async fn check_recent(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let to: OffsetDateTime = Progress::read(connection).await?.hours_before;
     let checked = check::check(connection, (to - CHECKED_AT_START, to), true).await?;

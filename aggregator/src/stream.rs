@@ -131,7 +131,7 @@ pub(crate) async fn consumer(
     Ok(consumer)
 }
 
-/// Whether a release of nats-server loses messages. A name that can't be read is a build of the operator's own.
+/// Returns whether a release of nats-server loses messages. A name that can't be read is an operator's own build.
 fn is_too_old(release: &str) -> bool {
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
     let read = numbers.next().zip(numbers.next()).zip(numbers.next());

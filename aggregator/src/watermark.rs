@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, feed::Feed, housekeeping::last_on};
 
-/// How often watermarks are looked at: what a screen says of itself is as old as this and as what comes after.
+/// The interval between looks at watermarks: the state that a screen shows is as old as this and as the later steps.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// A connection that is gone without a word is given up after this.
@@ -67,7 +67,7 @@ async fn follow_clock(database: &PgPool, nats: &Context, feed: &Feed, config: &C
     Ok(())
 }
 
-/// Whether everything stored on a partition is acknowledged, that is, counted or set aside. A
+/// Returns whether everything stored on a partition is acknowledged, that is, counted or set aside. A
 /// consumer's `num_pending` lags behind what is stored; its floor, read before the last message on
 /// its subject, can be trusted.
 async fn is_idle(stream: &Stream, config: &Config, partition: u16) -> anyhow::Result<bool> {

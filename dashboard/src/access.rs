@@ -7,10 +7,10 @@ use crate::{
     api::{Advertiser, Role, Session},
 };
 
-/// What every page knows.
+/// The viewer and the credential that every page knows.
 #[derive(Clone, PartialEq)]
 pub struct Access {
-    /// What opens the API.
+    /// Credential for the API.
     pub credential: Credential,
     /// The viewer; `None`: not known yet.
     pub session: Option<Session>,
@@ -25,7 +25,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// For pages by themselves.
+    /// Returns the access of a page that stands by itself.
     pub fn new(credential: Credential) -> Self {
         Self {
             credential,
@@ -37,7 +37,7 @@ impl Access {
         }
     }
 
-    /// What the viewer may do; as little as anybody, as long as that is not known.
+    /// Returns the viewer's role; as long as it is not known, the one with the fewest rights.
     pub fn role(&self) -> Role {
         self.session.as_ref().map_or(Role::Other, |session| session.role)
     }

@@ -1,18 +1,17 @@
-//! Who is signed in, over HTTP: the session is in a cookie that only the browser reads.
+//! The browser's session over HTTP: it is in a cookie that only the browser reads.
 
 use gloo_net::http::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::{kept, words};
 
-/// Who is signed in.
+/// Path of the session in the API.
 pub(crate) const SESSION: &str = "/api/v1/session";
 
-/// How often a page that is open asks for a younger token, in milliseconds. The server gives one when it is
-/// time.
+/// Interval at which an open page asks for a younger token, in milliseconds. The server gives one when it is time.
 pub const RENEW_EVERY_MS: u32 = 60_000;
 
-/// What opens the data.
+/// The credential for the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// A token out of a link.
@@ -31,23 +30,23 @@ impl Credential {
     }
 }
 
-/// What the server said about the session.
+/// The server's answer about the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Somebody is signed in.
+    /// The viewer is signed in.
     Somebody,
-    /// Nobody is.
+    /// The viewer is not signed in.
     Nobody,
     /// Login or password is wrong.
     Wrong,
-    /// It was tried too often.
+    /// Sign-in was tried too often.
     TooOften,
     /// The server can't be reached, or can't tell now.
     Away,
 }
 
 impl Answer {
-    /// For people, where there is something to say.
+    /// Returns the message for people, if there is one.
     pub fn message(self) -> Option<&'static str> {
         match self {
             Self::Somebody | Self::Nobody => None,
@@ -89,10 +88,10 @@ pub async fn sign_in(login: &str, password: &str) -> Answer {
     }
 }
 
-/// What this browser remembers of a session whose cookie no script can see.
+/// Key of this browser's note that it has a session, whose cookie no script can see.
 const NOTE: &str = "clickwire.signed-in";
 
-/// Whether somebody may be signed in; a browser that refuses storage can't tell.
+/// Returns whether the viewer may be signed in; a browser that refuses storage can't tell.
 fn may_be_signed_in() -> bool {
     let storage = web_sys::window().and_then(|window| window.local_storage().ok()?);
     storage.is_none_or(|storage| storage.get_item(NOTE).is_ok_and(|note| note.is_some()))

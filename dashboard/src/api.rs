@@ -1,5 +1,5 @@
-//! What the API says, as far as pages show it. Reports and incidents are the protocol's own types; these are
-//! rows that only the server has types for, read without what no page shows.
+//! The API's answers, as far as pages show them. Reports and incidents are the protocol's own types; these are
+//! rows that only the server has types for, without the fields that no page shows.
 
 mod operations;
 mod pipeline;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 pub use self::{operations::*, pipeline::*};
 
-/// What a person may do.
+/// The role of a person: its rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -45,9 +45,9 @@ impl Role {
 /// The viewer: `GET /api/v1/session`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Session {
-    /// As it stands in records.
+    /// Name of the viewer as it stands in records.
     pub name: String,
-    /// What it may do.
+    /// Role of the viewer.
     pub role: Role,
     /// The advertisers that it may see; `None`: all.
     pub advertisers: Option<Vec<String>>,
@@ -58,7 +58,7 @@ pub struct Session {
 pub struct Page<T> {
     /// Its rows.
     pub data: Vec<T>,
-    /// What the next page is `after`.
+    /// Cursor of the next page: the value of `after`.
     pub next: Option<String>,
 }
 
@@ -67,18 +67,18 @@ pub struct Page<T> {
 pub struct Advertiser {
     /// Its id.
     pub advertiser_id: String,
-    /// For people.
+    /// Name for people.
     pub name: String,
 }
 
 /// An advertiser as it is registered.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RegisteredAdvertiser {
-    /// For people.
+    /// Name for people.
     pub name: String,
-    /// How it is told a click's id.
+    /// Template by which the advertiser is told a click's id.
     pub click_id_template: String,
-    /// What of a link's query goes on to it.
+    /// Parameters of a link's query that are passed on to the advertiser.
     pub forwarded_params: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ pub struct RegisteredAdvertiser {
 pub struct Campaign {
     /// Its id.
     pub campaign_id: String,
-    /// For people.
+    /// Name for people.
     pub name: String,
 }
 
@@ -96,9 +96,9 @@ pub struct Campaign {
 pub struct Ad {
     /// Its id.
     pub ad_id: String,
-    /// For people.
+    /// Name for people.
     pub name: String,
-    /// Where its links lead.
+    /// URL to which the ad's links lead.
     pub target_url: String,
 }
 
@@ -107,7 +107,7 @@ pub struct Ad {
 pub struct Key {
     /// Its id.
     pub key_id: String,
-    /// For people.
+    /// Name for people.
     pub name: String,
     /// `live` or `test`.
     pub mode: String,
@@ -115,13 +115,13 @@ pub struct Key {
     pub advertisers: Option<Vec<String>>,
     /// Clicks a second in the long run.
     pub rate_per_second: i64,
-    /// When it was made.
+    /// Time at which the key was made.
     pub created_at: String,
-    /// By whom.
+    /// The person who made the key.
     pub created_by: String,
-    /// Until when the secret before is taken.
+    /// Time until which the previous secret is accepted.
     pub previous_until: Option<String>,
-    /// When it ended.
+    /// Time at which the key was revoked.
     pub revoked_at: Option<String>,
 }
 
@@ -130,7 +130,7 @@ pub struct Key {
 pub struct Issued {
     /// Its id.
     pub key_id: String,
-    /// For people.
+    /// Name for people.
     pub name: String,
     /// The secret.
     pub key: String,
@@ -141,24 +141,24 @@ pub struct Issued {
 pub struct Account {
     /// Its id.
     pub account_id: Uuid,
-    /// What its owner signs in with.
+    /// Login of the account's owner.
     pub login: String,
-    /// For people.
+    /// Name for people.
     pub name: String,
-    /// What it may do.
+    /// Role of the account.
     pub role: Role,
     /// The advertisers that it sees.
     pub advertisers: Vec<String>,
-    /// When it was made.
+    /// Time at which the account was made.
     pub created_at: String,
-    /// Since when nobody can sign in to it.
+    /// Time from which nobody can sign in to the account.
     pub disabled_at: Option<String>,
 }
 
 /// An account's password, which is told once.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct IssuedAccount {
-    /// What its owner signs in with.
+    /// Login of the account's owner.
     pub login: String,
     /// The password.
     pub password: String,
@@ -169,20 +169,20 @@ pub struct IssuedAccount {
 pub struct Token {
     /// Its id.
     pub token_id: String,
-    /// For people.
+    /// Name for people.
     pub name: String,
-    /// When it was made.
+    /// Time at which the token was made.
     pub created_at: String,
-    /// When it ends by itself.
+    /// Time at which the token expires.
     pub expires_at: String,
-    /// When it was ended.
+    /// Time at which the token was revoked.
     pub revoked_at: Option<String>,
 }
 
 /// A token's secret, which is told once.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct IssuedToken {
-    /// For people.
+    /// Name for people.
     pub name: String,
     /// The secret.
     pub token: String,
@@ -193,17 +193,17 @@ pub struct IssuedToken {
 pub struct Entry {
     /// Its number.
     pub entry_id: i64,
-    /// When.
+    /// Time of the action.
     pub at: String,
     /// The person or program that did it.
     pub actor: String,
-    /// From where.
+    /// Origin of the request.
     pub origin: String,
-    /// What was done.
+    /// The action.
     pub action: String,
-    /// To which kind of thing.
+    /// Kind of the thing that was acted on.
     pub subject: String,
-    /// To which one.
+    /// Id of that thing.
     pub subject_id: String,
     /// The row before.
     pub before: Option<BTreeMap<String, Value>>,
@@ -216,7 +216,7 @@ pub struct Entry {
 pub struct Entries {
     /// Its entries.
     pub data: Vec<Entry>,
-    /// What the next page is `before`.
+    /// Cursor of the next page: the value of `before`.
     pub next: Option<i64>,
 }
 
@@ -227,15 +227,15 @@ pub struct Rule {
     pub rule: String,
     /// Its version.
     pub version: i64,
-    /// Whether it judges.
+    /// Mode of the rule: says whether it judges.
     pub mode: String,
     /// Its thresholds.
     pub parameters: Value,
-    /// From when on.
+    /// Time from which this version is in force.
     pub effective_at: String,
     /// The person who made this version.
     pub changed_by: String,
-    /// Why.
+    /// Reason for this version.
     pub reason: String,
 }
 
@@ -251,13 +251,13 @@ pub struct Rules {
 pub struct Schedule {
     /// Its id.
     pub schedule_id: Uuid,
-    /// For people.
+    /// Name for people.
     pub name: String,
     /// The advertiser; `None`: all of them.
     pub advertiser_id: Option<String>,
     /// `breakdown`, `timeseries` or `clicks`.
     pub kind: String,
-    /// What is exported of that kind.
+    /// Parameters of the export.
     pub parameters: BTreeMap<String, String>,
     /// `day` or `week`.
     pub every: String,
@@ -267,16 +267,16 @@ pub struct Schedule {
     pub hour: i16,
     /// The person that made it.
     pub created_by: String,
-    /// Where its files are sent to.
+    /// URL to which the files are sent.
     pub webhook_url: Option<String>,
-    /// When it is made the next time.
+    /// Time of the next export.
     pub next_at: String,
 }
 
 /// The schedules.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Schedules {
-    /// By name.
+    /// Schedules, by name.
     pub data: Vec<Schedule>,
 }
 
@@ -289,24 +289,24 @@ pub struct ExportJob {
     pub status: String,
     /// `breakdown`, `timeseries` or `clicks`.
     pub kind: String,
-    /// What is exported.
+    /// Parameters of the export.
     pub parameters: BTreeMap<String, String>,
     /// Bytes of the file that are there.
     pub bytes: i64,
-    /// Where the file is.
+    /// Address of the file.
     pub file: Option<String>,
-    /// The code of why it has failed.
+    /// Code of the reason for a failure.
     pub error: Option<String>,
-    /// Whether the receiver has it.
+    /// State of the delivery to the receiver.
     pub delivery: Option<String>,
-    /// When it was asked for.
+    /// Time of the request.
     pub created_at: String,
-    /// When it is deleted.
+    /// Time at which the export is deleted.
     pub expires_at: String,
 }
 
 impl ExportJob {
-    /// Whether it will be another one in a moment.
+    /// Returns whether the export is still going to change: it is queued, running or waiting for its delivery.
     pub fn is_under_way(&self) -> bool {
         matches!(self.status.as_str(), "queued" | "running") || self.delivery.as_deref() == Some("waiting")
     }
@@ -315,7 +315,7 @@ impl ExportJob {
 /// The exports.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ExportJobs {
-    /// The latest first.
+    /// Exports, the latest first.
     pub data: Vec<ExportJob>,
 }
 

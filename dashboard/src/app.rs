@@ -29,16 +29,16 @@ use crate::{
 /// The shortest wait before a server that can't tell who is signed in is asked again, in milliseconds.
 const ASK_AGAIN_MS: u32 = 1_000;
 
-/// Who sits in front of the page.
+/// The viewer in front of the page.
 #[derive(Clone, PartialEq)]
 enum Viewer {
     /// The server is asked whether somebody is signed in.
     Unknown,
-    /// Nobody that may see something.
+    /// No viewer is signed in.
     Nobody { message: Option<AttrValue>, busy: bool },
     /// The server can't tell now who is signed in; it is asked again.
     Waiting,
-    /// Somebody with this.
+    /// The viewer has this credential.
     Somebody(Credential),
 }
 
@@ -48,8 +48,8 @@ impl Viewer {
     }
 }
 
-/// A token in the address or in this tab's memory, or else whoever is signed in. A server that is away or busy says
-/// nothing about who is: a screen on a wall, which nobody signs in to, waits for it.
+/// Finds the viewer: by a token in the address or in this tab's memory, or else by the browser's session. A server that
+/// is away or busy does not say who it is: a screen on a wall, where nobody signs in, waits for it.
 fn find(viewer: UseStateHandle<Viewer>) {
     match token::find() {
         Some(token) => viewer.set(Viewer::Somebody(Credential::Token(token))),
@@ -93,7 +93,7 @@ impl PartialEq for Program {
     }
 }
 
-/// What the application is made of.
+/// Properties of the application.
 #[derive(Clone, PartialEq, Properties)]
 pub struct AppProps {
     /// Its pages.
@@ -165,10 +165,10 @@ pub fn App(props: &AppProps) -> Html {
     }
 }
 
-/// What the page of live numbers needs.
+/// Properties of the page of live numbers.
 #[derive(Clone, PartialEq, Properties)]
 pub struct LiveProps {
-    /// What opens the gateway.
+    /// Credential for the gateway.
     pub credential: Credential,
     /// The advertiser whose clicks are shown; `None`: the first.
     pub advertiser_id: Option<AdvertiserId>,

@@ -16,25 +16,25 @@ use crate::{
 
 /// An answer as far as it is there.
 pub struct Answer<T> {
-    /// What was answered last to this question.
+    /// The latest answer to this question.
     pub data: Option<Rc<T>>,
-    /// What was answered last to the question before: to be looked at until there is an answer to this one.
+    /// The latest answer to the question before, to be shown until there is an answer to this one.
     pub stale: Option<Rc<T>>,
-    /// Why there is no newer answer.
+    /// Reason why there is no newer answer.
     pub failure: Option<Failure>,
-    /// It is being asked.
+    /// The question is being asked.
     pub is_loading: bool,
     /// Asks again.
     pub reload: Callback<()>,
 }
 
 impl<T> Answer<T> {
-    /// What is looked at: the answer, or that to the question before as long as there is none.
+    /// Returns the data to show: the answer, or that to the question before as long as there is none.
     pub fn shown(&self) -> Option<Rc<T>> {
         self.data.clone().or_else(|| self.stale.clone())
     }
 
-    /// How far the answer is known, for a table of it.
+    /// Returns the answer's loading state, for a table of it.
     pub fn loaded(&self) -> Loaded {
         loaded(self.data.is_some(), self.is_loading, self.failure.is_some())
     }
@@ -60,7 +60,7 @@ impl<T> Clone for Answer<T> {
     }
 }
 
-/// What a question has come to.
+/// The state of a question: its latest answer or failure.
 struct Held<T> {
     url: Option<String>,
     data: Option<Rc<T>>,
@@ -138,12 +138,12 @@ pub fn use_query<T: DeserializeOwned + 'static>(url: Option<String>) -> Answer<T
     }
 }
 
-/// Something that can be changed.
+/// A change that a component can make, with its state.
 #[derive(Clone, PartialEq)]
 pub struct Mutation {
     /// A change is under way.
     pub is_busy: bool,
-    /// Why the last one was not done.
+    /// Reason why the last change was not done.
     pub failure: Option<Failure>,
     state: UseStateHandle<(bool, Option<Failure>)>,
     is_there: Rc<std::cell::Cell<bool>>,
@@ -202,7 +202,7 @@ pub fn use_mutation() -> Mutation {
     Mutation { is_busy: state.0, failure: state.1.clone(), state, is_there, access }
 }
 
-/// Does something every so many milliseconds, as long as the component is there; 0: never.
+/// Calls `then` every `every_ms` milliseconds, as long as the component is there; 0: never.
 #[hook]
 pub fn use_interval(every_ms: u32, then: Callback<()>) {
     let latest = use_mut_ref(|| then.clone());
@@ -228,7 +228,7 @@ pub trait Paged: DeserializeOwned + 'static {
     /// The rows of this page.
     fn rows(&self) -> &[Self::Row];
 
-    /// What names the next page; `None` after the last.
+    /// Returns the cursor of the next page; `None` after the last.
     fn next(&self) -> Option<String>;
 }
 
@@ -288,7 +288,7 @@ impl Paged for clickwire_protocol::alerts::Page {
 pub struct List<R> {
     /// Their rows.
     pub rows: Rc<Vec<R>>,
-    /// Why there is no newer page.
+    /// Reason why there is no newer page.
     pub failure: Option<Failure>,
     /// A page is on its way.
     pub is_loading: bool,
@@ -303,13 +303,13 @@ pub struct List<R> {
 }
 
 impl<R> List<R> {
-    /// How far the list is known, for a table of it.
+    /// Returns the list's loading state, for a table of it.
     pub fn loaded(&self) -> Loaded {
         loaded(!self.rows.is_empty(), self.is_loading, self.failure.is_some())
     }
 }
 
-/// Where a list goes on, and what was there before.
+/// The position in a list: the cursor of its next page, and the rows before it.
 struct Begun<R> {
     url: Option<String>,
     cursor: Option<String>,

@@ -1,6 +1,6 @@
-//! How long to wait before connecting again: exponential, with full jitter, so that the dashboards
-//! of a gateway that went away don't all come back at the same moment. Never for longer than a person
-//! would: a screen is live again within 5 s after its gateway is back.
+//! Waits before connecting again: exponential, with full jitter, so that the dashboards
+//! of a gateway that went away don't all come back at the same moment. No wait is longer than a person
+//! would accept: a screen is live again within 5 s after its gateway is back.
 
 /// The longest first wait, in milliseconds.
 const BASE_MS: f64 = 250.0;

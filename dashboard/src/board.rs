@@ -61,7 +61,7 @@ pub struct Campaign {
 /// A view's counts.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
-    /// Where every series begins.
+    /// First minute of every series.
     first: Minute,
     total: Series,
     campaigns: BTreeMap<String, Rc<Campaign>>,
@@ -69,7 +69,7 @@ pub struct Board {
     past: BTreeMap<Minute, Counts>,
     /// The past is complete from here on.
     past_from: Option<Minute>,
-    /// What was asked of the past last: from, and up to.
+    /// Range of the past that was asked for last: from, and up to.
     past_asked: Option<(Minute, Minute)>,
 }
 
@@ -145,8 +145,8 @@ impl Board {
         self.first = first;
     }
 
-    /// Begins to ask what so many minutes before the first were; until the answer comes nothing is known of them.
-    /// Returns from when up to when.
+    /// Begins to ask for the `minutes` minutes before the first; until the answer comes nothing is known of them.
+    /// Returns the start and the end of that range.
     pub fn ask_past(&mut self, minutes: i64) -> (Minute, Minute) {
         let asked = (self.first - minutes, self.first);
         self.past.clear();

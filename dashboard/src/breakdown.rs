@@ -1,5 +1,5 @@
-//! The table by campaign, most clicks first. However many campaigns there are, so many rows are in the page as are
-//! asked for, and only those are drawn again whose numbers changed.
+//! The table by campaign, most clicks first. It shows only the number of rows that is asked for, however many
+//! campaigns there are, and draws only those again whose numbers changed.
 
 use std::rc::Rc;
 
@@ -20,7 +20,7 @@ use crate::{
 const ROWS: usize = 25;
 const MORE_ROWS: usize = 100;
 
-/// What the table shows.
+/// Properties of the table.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The numbers.
@@ -29,11 +29,11 @@ pub struct Props {
     pub names: Rc<Names>,
     /// The chart's colours.
     pub palette: Palette,
-    /// How much fraud is too much.
+    /// Rule that says which fraud rate is too high.
     pub fraud_rate: Option<FraudRate>,
     /// There are no numbers yet.
     pub loading: bool,
-    /// Whom and what it is about, for screen readers.
+    /// Caption for screen readers: the advertiser and the subject of the table.
     pub caption: AttrValue,
 }
 

@@ -1,4 +1,4 @@
-//! Which pages are in which program: what one role alone sees, nobody else loads. A link from one program's
+//! The pages of each program: pages for one role alone are loaded by nobody else. A link from one program's
 //! pages to the other's loads it like any link; the address is all that they share.
 
 use yew::prelude::*;
@@ -18,7 +18,7 @@ use crate::{
     route::Route,
 };
 
-/// What a page is given.
+/// The input of a page.
 pub struct Given<'a> {
     /// The address, and what it leaves open filled in.
     pub view: &'a View,

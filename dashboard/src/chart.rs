@@ -22,7 +22,7 @@ use axes::Axes;
 use cursor::Cursor;
 use readout::Readout;
 
-/// Where the marks are, in CSS pixels.
+/// The size of the chart, in CSS pixels, from which the place of the marks follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Frame {
     /// Width of everything.
@@ -37,20 +37,20 @@ impl Frame {
     const TOP: f64 = 10.0;
     const BOTTOM: f64 = 26.0;
 
-    /// From minutes to pixels.
+    /// Returns the scale from minutes to pixels.
     pub fn x(&self, stack: &Stack) -> Scale {
         let domain = (stack.at.first().copied().unwrap_or(0.0), stack.at.last().copied().unwrap_or(1.0));
         Scale::new(domain, (Self::LEFT, (self.width - Self::RIGHT).max(Self::LEFT)))
     }
 
-    /// From clicks to pixels, up to the last of `ticks`.
+    /// Returns the scale from clicks to pixels, up to the last of `ticks`.
     pub fn y(&self, ticks: &[f64]) -> Scale {
         let max = ticks.last().copied().unwrap_or(1.0);
         Scale::new((0.0, max), ((self.height - Self::BOTTOM).max(Self::TOP), Self::TOP))
     }
 }
 
-/// What the chart shows.
+/// Properties of the chart.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The layers.

@@ -27,16 +27,16 @@ use crate::{
     session::{Effect, Event, Timer},
 };
 
-/// How often what depends on the time alone is drawn again, in milliseconds.
+/// The interval at which parts that depend on the time alone are drawn again, in milliseconds.
 const TICK_MS: u32 = 1_000;
 
-/// How often it is looked whether the numbers are still worth what the screen says, in milliseconds.
+/// The interval at which it is checked whether the status on the screen is still right, in milliseconds.
 const LOOK_MS: u32 = 250;
 
-/// How often a page that is open asks how its deployment judges numbers, in milliseconds.
+/// The interval at which an open page asks for its deployment's settings, in milliseconds.
 const SETTINGS_EVERY_MS: u32 = 60_000;
 
-/// How soon a list of names that failed is asked for again, in milliseconds.
+/// The wait before a list of names that failed is asked for again, in milliseconds.
 const LIST_AGAIN_MS: u32 = 5_000;
 
 /// A socket that closes by itself when dropped; its events end with it.
@@ -61,7 +61,7 @@ pub struct Connection {
     list_again: RefCell<Option<Timeout>>,
     frame: RefCell<Option<AnimationFrame>>,
     version: Cell<u64>,
-    /// What the screen says of the numbers.
+    /// Status of the numbers as it is on the screen.
     shown: Cell<Status>,
     changed: Callback<u64>,
     watches: RefCell<Option<(Vec<EventListener>, Vec<Interval>)>>,
@@ -209,7 +209,8 @@ impl Connection {
         });
     }
 
-    /// What fails is asked for again when it is time anyway: numbers are shown without it.
+    /// Asks for the deployment's settings. After a failure they are asked for at the next interval: numbers are shown
+    /// without them.
     fn ask_settings(self: &Rc<Self>) {
         let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
         spawn_local(async move {
@@ -233,7 +234,7 @@ impl Connection {
         });
     }
 
-    /// What fails costs the comparison alone.
+    /// Asks for the counts of the period before. A failure costs the comparison alone.
     fn ask_past(self: &Rc<Self>, advertiser_id: AdvertiserId, from: Minute, to: Minute) {
         let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
         spawn_local(async move {
@@ -247,7 +248,7 @@ impl Connection {
         });
     }
 
-    /// The model changed: says so in the next frame. A hidden page has no frames, and needs none.
+    /// Reports in the next frame that the model changed. A hidden page has no frames, and needs none.
     fn touch(self: &Rc<Self>) {
         self.version.set(self.version.get() + 1);
         if self.frame.borrow().is_none() {
@@ -261,7 +262,7 @@ impl Connection {
         }
     }
 
-    /// Has the numbers kept for a page that is opened without a server.
+    /// Keeps the numbers for a page that is opened without a server.
     fn keep(&self) {
         let model = self.model.borrow();
         if let Some((view, state)) = model.session.to_keep() {
@@ -309,7 +310,7 @@ impl Connection {
     }
 }
 
-/// Where the gateway listens: on the page's own host.
+/// Returns the gateway's address, which is on the page's own host.
 fn address() -> Option<String> {
     let location = web_sys::window()?.location();
     let scheme = if location.protocol().ok()? == "https:" { "wss" } else { "ws" };

@@ -1,5 +1,5 @@
-//! Names for ids, over HTTP. Whatever fails here costs names, not numbers: ids stand in for them. And the
-//! numbers themselves, where no socket brings them.
+//! Names for ids, and the numbers themselves where no socket brings them, over HTTP. A failed list costs names,
+//! not numbers: ids stand in for them.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ use crate::{
 /// Names by id.
 pub type Names<Id = String> = BTreeMap<Id, String>;
 
-/// What a list of names has to say beside them.
+/// The answer with a list of names, and with the server's clock.
 #[derive(Clone, Debug)]
 pub struct Answer<Id> {
     /// Names by id.
@@ -37,7 +37,7 @@ pub struct Answer<Id> {
 #[derive(Deserialize)]
 struct Page<T> {
     data: Vec<T>,
-    /// What the next page is `after`.
+    /// Cursor of the next page: the value of `after`.
     next: Option<String>,
 }
 
@@ -72,7 +72,7 @@ pub async fn campaigns(advertiser_id: &AdvertiserId, credential: &Credential) ->
     Some(Answer { names, ahead_ms })
 }
 
-/// How the deployment judges numbers.
+/// Asks for the deployment's settings, by which it judges numbers.
 pub async fn settings(credential: &Credential) -> Option<Settings> {
     let response = request("/api/v1/settings", credential).send().await.ok()?;
     response.json().await.ok().filter(|_| response.ok())
@@ -90,7 +90,7 @@ struct PastRow {
     fraud_count: i64,
 }
 
-/// What an advertiser's minutes `from` up to `to` were, each of them.
+/// Asks for the counts of each of an advertiser's minutes `from` up to `to`.
 pub async fn past(
     advertiser_id: &AdvertiserId,
     from: Minute,
@@ -109,7 +109,7 @@ pub async fn past(
     (i64::try_from(rows.len()) == Ok(to - from)).then(|| rows.into_iter().map(counts).collect())
 }
 
-/// Has a state of a view kept for when it is asked for without a server.
+/// Keeps a state of a view for when it is asked for without a server.
 pub fn keep(view: &View, state: &ServerMessage, credential: &Credential) {
     // What a token opens is not kept.
     if let (Credential::Cookie, Ok(text)) = (credential, serde_json::to_string(state)) {
@@ -117,7 +117,7 @@ pub fn keep(view: &View, state: &ServerMessage, credential: &Credential) {
     }
 }
 
-/// A question about a view, from where the state ends.
+/// Builds a question about a view, from the position at which the state ends.
 fn about(path: &str, view: &View, since: Option<&Position>, credential: &Credential) -> RequestBuilder {
     request(&url(path, view, since), credential)
 }
@@ -135,12 +135,12 @@ fn url(path: &str, view: &View, since: Option<&Position>) -> String {
     url
 }
 
-/// What changes in a view, as it changes, for who can't have a socket.
+/// Streams a view's changes as they happen, for a viewer who can't have a socket.
 pub fn stream(view: &View, credential: &Credential, tell: impl Fn(Streamed) + 'static) -> Asking {
     events::stream(about("sse", view, None, credential), tell)
 }
 
-/// What has changed in a view, for who can't have a stream either.
+/// Asks for a view's changes since a position, for a viewer who can't have a stream either.
 pub async fn poll(view: &View, since: Option<&Position>, credential: &Credential) -> Polled {
     match about("poll", view, since, credential).send().await {
         Ok(response) if response.ok() => {

@@ -7,8 +7,8 @@ use yew::prelude::*;
 
 use crate::{account::Credential, words};
 
-/// Has the browser save what is at an address of the API; `name` is for where the server can't give one. What goes
-/// wrong is said.
+/// Makes the browser save a file at an address of the API; `name` is its name where the server can't give one. A
+/// failure is shown as a toast.
 pub fn start(url: String, name: String, credential: &Credential, toast: &Callback<AttrValue>) {
     match credential.token().map(str::to_owned) {
         // The browser's own download, which keeps no file in memory.
@@ -24,7 +24,7 @@ pub fn start(url: String, name: String, credential: &Credential, toast: &Callbac
     }
 }
 
-/// Has the browser save what is at an address, under the server's name for it unless there is another.
+/// Makes the browser save the file at an address, under the server's name unless another is given.
 fn save(url: &str, name: &str) {
     let document = web_sys::window().and_then(|window| window.document());
     let anchor = document.and_then(|document| document.create_element("a").ok());
@@ -35,7 +35,7 @@ fn save(url: &str, name: &str) {
     }
 }
 
-/// A file that only a token opens, which the browser can't send by itself.
+/// Fetches a file that needs a token, which the browser can't send by itself, and saves it.
 async fn fetch(url: &str, token: &str, name: &str) -> Option<()> {
     let request = gloo_net::http::Request::get(url).header("Authorization", &format!("Bearer {token}"));
     let response = request.send().await.ok().filter(gloo_net::http::Response::ok)?;
@@ -44,7 +44,7 @@ async fn fetch(url: &str, token: &str, name: &str) -> Option<()> {
     keep(&body, name)
 }
 
-/// Has the browser save what is in its memory.
+/// Makes the browser save a file that is in its memory.
 pub fn keep(body: &Blob, name: &str) -> Option<()> {
     let object = Url::create_object_url_with_blob(body).ok()?;
     save(&object, name);

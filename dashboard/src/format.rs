@@ -45,7 +45,7 @@ pub fn time_of_day(at_ms: i64) -> String {
     locale::time(at_ms, Precision::Minutes)
 }
 
-/// The same with seconds.
+/// Time of day with seconds.
 pub fn precise_time_of_day(at_ms: i64) -> String {
     locale::time(at_ms, Precision::Seconds)
 }

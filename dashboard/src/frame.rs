@@ -1,8 +1,8 @@
-//! What stands around every page: the rail with the pages that a role has, the bar with what is shown and who
-//! sees it.
+//! The frame around every page: the rail with the pages that a role has, the bar with the choices of the page and
+//! the viewer.
 //!
 //! The frame asks who the viewer is, again and again, which keeps a browser's session alive. As long as the
-//! server can't say, what was known stays; only a refusal leads back to the sign-in.
+//! server can't say, the last answer stays; only a refusal leads back to the sign-in.
 
 mod bar;
 mod rail;
@@ -31,18 +31,18 @@ use crate::{
     zone::{self, Zone},
 };
 
-/// How soon a question that failed is asked again, in milliseconds.
+/// The wait before a question that failed is asked again, in milliseconds.
 const AGAIN_MS: u32 = 3_000;
 
-/// Advertisers to choose from, at most.
+/// Path of the list of advertisers to choose from.
 const ADVERTISERS_URL: &str = "/api/v1/advertisers";
 
-/// What the frame needs.
+/// Properties of the frame.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The pages of this program.
     pub pages: Program,
-    /// What opens the API.
+    /// Credential for the API.
     pub credential: Credential,
     /// Hears who leaves, and whether because the server wants it.
     pub onleave: Callback<(Credential, bool)>,
@@ -63,7 +63,8 @@ pub fn Frame(props: &Props) -> Html {
     }
 }
 
-/// How soon it is asked again whether the server is back: later and later where it is for some questions only.
+/// Returns the wait before the server is asked again, in milliseconds: longer with each miss in a row, because a
+/// proxy may reach the server for some questions only.
 fn again_ms(misses: u32) -> u32 {
     AGAIN_MS << misses.saturating_sub(1).min(5)
 }
@@ -72,7 +73,7 @@ fn again_ms(misses: u32) -> u32 {
 struct KnownProps {
     pages: Program,
     access: Access,
-    /// Since when the oldest of what is shown is kept by the browser, for want of a server.
+    /// Time at which the oldest answer that is shown without a server was stored, in milliseconds since the Unix epoch.
     kept_at: Option<i64>,
     onleave: Callback<(Credential, bool)>,
 }
@@ -115,7 +116,7 @@ fn Known(props: &KnownProps) -> Html {
     }
 }
 
-/// Everything, once it is known who sees it.
+/// The whole frame, once the viewer is known.
 #[component]
 fn Inside(props: &KnownProps) -> Html {
     let router = use_router();
@@ -174,7 +175,7 @@ fn page(pages: Program, given: &Given<'_>) -> Html {
     (pages.0)(route, given).unwrap_or_default()
 }
 
-/// What a page shows, with what the address leaves open filled in.
+/// The view of a page: its address, with the open parts filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
     /// The address.
@@ -191,7 +192,8 @@ impl View {
         Self { place: place.clone(), scope: scope(place, access), zone }
     }
 
-    /// When, as the API takes it: the start, and the end if it is not now. Without a range in the address a day.
+    /// Returns the range as the API takes it: the start, and the end if it is not now. An address without a range means
+    /// a day.
     pub fn times(&self, now_ms: i64) -> (String, Option<String>) {
         let utc = |local: LocalTime| zone::rfc3339(local.to_utc_ms(|at_ms| self.zone.ahead_minutes(at_ms)));
         match self.place.query.range {
@@ -201,7 +203,7 @@ impl View {
         }
     }
 
-    /// The window of live numbers: those that the gateway keeps, or an hour.
+    /// Returns the window of live numbers: the one in the address if gateways keep it, or else the default.
     pub fn window_minutes(&self) -> u32 {
         match self.place.query.range {
             Some(Range::Last(minutes)) if ranges::LIVE.contains(&minutes) => minutes,
@@ -210,7 +212,7 @@ impl View {
     }
 }
 
-/// The advertiser whose clicks a page shows: the one that the address names, or else the first, on a page about one.
+/// Returns the advertiser whose clicks a page shows: the one in the address, or else the first, on a page about one.
 fn scope(place: &Place, access: &Access) -> Option<clickwire_protocol::ids::AdvertiserId> {
     let own = access.session.as_ref().and_then(|session| session.advertisers.as_ref());
     let named = place.query.scope.clone();
@@ -226,10 +228,10 @@ fn scope(place: &Place, access: &Access) -> Option<clickwire_protocol::ids::Adve
     named.or_else(|| place.route.filter(|route| route.is_of_one_advertiser()).and_then(|_| first()))
 }
 
-/// What is known of the numbers' freshness.
+/// Properties of the status of the numbers.
 #[derive(Clone, PartialEq, Properties)]
 pub struct StatusProps {
-    /// What is said.
+    /// The status.
     pub children: Html,
 }
 

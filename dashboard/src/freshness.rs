@@ -1,34 +1,34 @@
-//! What the numbers on the screen are worth: how long ago the server was heard, how far it says that it has
-//! counted, and up to when the screen may say something.
+//! The freshness of the numbers on the screen: the time since the server was heard, the progress of its counting, and
+//! the time up to which the screen may say something.
 //!
 //! Two clocks are kept apart: silence is measured by this machine's, what the numbers are about by the server's. The
 //! difference comes with the server's messages, so this machine's may be wrong.
 
 use clickwire_protocol::{finality::Progress, times::UnixMs};
 
-/// A server that was silent for so long, in milliseconds, is away. It says something every
+/// Silence in milliseconds after which a server is away. It says something every
 /// [`PROGRESS_MS`](clickwire_protocol::live::PROGRESS_MS), and answers a ping after [`QUIET_MS`].
 pub const SILENT_MS: i64 = 3_600;
 
-/// The same where numbers are asked for every two seconds.
+/// The same limit where numbers are asked for every two seconds, in milliseconds.
 pub const POLLED_SILENT_MS: i64 = 4_600;
 
-/// After so much silence the server is asked whether it is there, in milliseconds.
+/// Silence in milliseconds after which the server is asked whether it is there.
 pub const QUIET_MS: i64 = 2_200;
 
-/// Numbers that are so far behind, in milliseconds, are delayed. On the way of a watermark to the screen lie two
+/// Lag in milliseconds from which numbers are delayed. On the way of a watermark to the screen lie two
 /// half-seconds, a tick and [`PROGRESS_MS`](clickwire_protocol::live::PROGRESS_MS).
 pub const DELAYED_MS: i64 = 4_000;
 
-/// Two readings of the difference of the clocks that are further apart than this, in milliseconds, are no jitter.
+/// Difference in milliseconds from which two readings of the clocks' difference are no jitter.
 const CLOCK_JUMP_MS: i64 = 2_000;
 
-/// What was heard of the server, and when, by this machine's clock.
+/// The last messages of the server, with their times by this machine's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Freshness {
-    /// When the server was heard last, in milliseconds since the Unix epoch.
+    /// Time at which the server was heard last, in milliseconds since the Unix epoch.
     pub heard_ms: Option<i64>,
-    /// What it said last of how far it has counted, and when that was.
+    /// The server's last message about its counting, and the time of that message.
     progress: Option<(Progress, i64)>,
     /// The server's clock minus this machine's, in milliseconds, as far as it is known.
     ahead_ms: Option<i64>,
@@ -52,12 +52,12 @@ impl Freshness {
         });
     }
 
-    /// What a server said of how far it had counted in a state that was kept since.
+    /// Notes the progress in a state that was kept, with the time at which the server told it.
     pub fn recall(&mut self, progress: Progress) {
         self.progress = Some((progress, progress.at_ms.0));
     }
 
-    /// What the server said last of how far it has counted.
+    /// Returns the progress of counting that the server told last.
     pub fn progress(&self) -> Option<Progress> {
         Some(self.progress?.0)
     }
@@ -72,12 +72,12 @@ impl Freshness {
         now_ms + self.ahead_ms.unwrap_or_default()
     }
 
-    /// How long the server has been silent, in milliseconds.
+    /// Returns the length of the server's silence, in milliseconds.
     pub fn silence_ms(&self, now_ms: i64) -> i64 {
         self.heard_ms.map_or(i64::MAX, |heard_ms| now_ms - heard_ms)
     }
 
-    /// How far the numbers are behind, if too far: in milliseconds, or unknown.
+    /// Returns the lag of the numbers, if it is too long: in milliseconds, or unknown.
     pub fn delay(&self, now_ms: i64) -> Option<Delay> {
         let (progress, told_ms) = self.progress?;
         let Some(lag_ms) = progress.lag_ms() else { return Some(Delay::Unknown) };
@@ -85,8 +85,8 @@ impl Freshness {
         (lag_ms >= DELAYED_MS).then_some(Delay::Ms(lag_ms))
     }
 
-    /// Up to when the numbers are known by the server's clock when they are not up to date: what was received until
-    /// then is counted.
+    /// Returns the time, by the server's clock, up to which late numbers are known: clicks that were received until
+    /// then are counted.
     pub fn as_of_ms(&self) -> Option<i64> {
         let counted_until = self.progress.and_then(|(progress, _)| progress.counted_until_ms);
         let heard_ms = || self.heard_ms.map(|heard_ms| self.server_now_ms(heard_ms));
@@ -99,12 +99,12 @@ impl Freshness {
     }
 }
 
-/// How far numbers are behind that are not up to date.
+/// The lag of numbers that are not up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delay {
-    /// In milliseconds.
+    /// The lag in milliseconds.
     Ms(i64),
-    /// Nothing is known to be counted.
+    /// Unknown lag: no counting is known.
     Unknown,
 }
 

@@ -19,29 +19,29 @@ use crate::{account::Credential, kept, words};
 /// The code of a wrong password.
 pub const WRONG_PASSWORD: &str = "sign_in_refused";
 
-/// How something is asked.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// A question.
+    /// Asks a question.
     Get,
-    /// A new thing, or something done to one.
+    /// Makes a new thing, or does something to one.
     Post,
-    /// A thing as it shall be.
+    /// Replaces a thing.
     Put,
-    /// No such thing any more.
+    /// Deletes a thing.
     Delete,
 }
 
-/// What is asked.
+/// A request to the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// How.
+    /// Method of the request.
     pub method: Method,
     /// Path and query.
     pub url: String,
     /// JSON.
     pub body: Option<String>,
-    /// Nobody but the server may answer.
+    /// The request needs the server's own answer, not one that the browser keeps.
     pub is_fresh: bool,
 }
 
@@ -51,7 +51,7 @@ impl Request {
         Self { method: Method::Get, url: url.to_owned(), body: None, is_fresh: false }
     }
 
-    /// A question that what the browser keeps is no answer to.
+    /// Builds a question that needs the server's own answer, not one that the browser keeps.
     pub fn fresh(url: &str) -> Self {
         Self { is_fresh: true, ..Self::get(url) }
     }
@@ -68,7 +68,7 @@ impl Request {
     }
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The server can't be reached, or can't answer now.
@@ -77,15 +77,15 @@ pub enum Failure {
     SignedOut,
     /// The input is wrong.
     Invalid(Rejection),
-    /// Something else.
+    /// Any other refusal.
     Refused {
         /// The HTTP status.
         status: u16,
-        /// For programs.
+        /// Code for programs.
         code: String,
-        /// For people.
+        /// Message for people.
         message: String,
-        /// What stands in the way, where a message can't go back.
+        /// Reason why a message can't be replayed.
         reason: Option<String>,
     },
     /// An answer of a version that this page does not know.
@@ -93,7 +93,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What an answer that is no success says.
+    /// Reads the failure from an answer that is no success.
     pub fn read(status: u16, body: &str) -> Self {
         if let Ok(InvalidBody { error }) = serde_json::from_str(body) {
             return Self::Invalid(error);
@@ -118,7 +118,7 @@ impl Failure {
         if let Self::Refused { status, .. } = self { Some(*status) } else { None }
     }
 
-    /// For people.
+    /// Returns the message for people.
     pub fn message(&self) -> String {
         match self {
             Self::Away => words::AWAY.to_string(),
@@ -131,13 +131,13 @@ impl Failure {
         }
     }
 
-    /// What is wrong with a field.
+    /// Returns the error of a field.
     pub fn of_field(&self, name: &str) -> Option<String> {
         let Self::Invalid(rejection) = self else { return None };
         rejection.field_errors.get(name).map(|messages| messages.join(" "))
     }
 
-    /// What is wrong with fields that a form does not show.
+    /// Returns the errors of fields that a form does not show.
     pub fn beside(&self, shown: &[&str]) -> Option<String> {
         let Self::Invalid(Rejection { form_errors, field_errors }) = self else {
             return Some(self.message());
@@ -148,7 +148,7 @@ impl Failure {
         (!all.is_empty()).then(|| all.join(" "))
     }
 
-    /// Whether asking again may help.
+    /// Returns whether asking again may help.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Away => true,
@@ -163,7 +163,7 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
     serde_json::from_str(text).map_err(|_| Failure::Unreadable)
 }
 
-/// A question, or a stream, that is under way; dropped, it ends, and nobody hears of it.
+/// A question, or a stream, that is under way; dropping it ends it, and its answer goes to nobody.
 pub struct Asking {
     is_wanted: Rc<Cell<bool>>,
     controller: Option<AbortController>,
@@ -179,7 +179,8 @@ impl Drop for Asking {
 }
 
 impl Asking {
-    /// What is to be sent, ending with what is returned, and whether somebody still wants to hear of it.
+    /// Begins a request. Returns a handle that ends it when dropped, the request to send, and a flag that says whether
+    /// its answer is still wanted.
     pub(crate) fn begin(builder: RequestBuilder) -> (Self, RequestBuilder, Rc<Cell<bool>>) {
         let (is_wanted, controller) = (Rc::new(Cell::new(true)), AbortController::new().ok());
         let signal = controller.as_ref().map(AbortController::signal);
@@ -187,7 +188,7 @@ impl Asking {
     }
 }
 
-/// Asks, and tells `then` the answer's text, unless what is returned is dropped before.
+/// Asks, and passes the answer's text to `then`, unless the returned handle is dropped before.
 pub fn ask(request: Request, credential: &Credential, then: Callback<Result<String, Failure>>) -> Asking {
     let (asking, builder, is_wanted) = Asking::begin(builder(&request, credential));
     spawn_local(async move {
@@ -205,7 +206,7 @@ pub async fn answer(request: Request, credential: Credential) -> Result<String, 
     send(builder, request.body).await
 }
 
-/// The same as a program that has a key.
+/// Posts a request as a program does: with a key.
 pub async fn post_with_key(request: Request, key: &str) -> Result<String, Failure> {
     let builder = bare(&request).header("X-Api-Key", key);
     send(builder, request.body).await

@@ -27,13 +27,13 @@ use crate::{
     zone,
 };
 
-/// How often it is asked as long as nothing is pushed, in milliseconds.
+/// The longest wait between questions as long as nothing is pushed, in milliseconds.
 const ASK_EVERY_MS: u32 = 10_000;
 
-/// How long a socket may take until it is given up, in milliseconds.
+/// The longest time that a socket may take to begin, in milliseconds.
 const WITHIN_MS: u32 = 5_000;
 
-/// How often a socket is looked after, in milliseconds: less than the gateway's heartbeat.
+/// The interval between pings of a socket, in milliseconds: less than the gateway's heartbeat.
 const PING_EVERY_MS: u32 = 10_000;
 
 const SUBSCRIPTION: u32 = 1;
@@ -42,13 +42,13 @@ const SUBSCRIPTION: u32 = 1;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Open {
     alerts: BTreeMap<Uuid, Alert>,
-    /// How many are open, those included that were not told.
+    /// Number of open incidents, those included that were not told.
     total: i64,
     /// Those that are silenced.
     silenced: Vec<Uuid>,
-    /// Whether changes are pushed.
+    /// Changes are pushed.
     pub is_live: bool,
-    /// Whether it is known at all.
+    /// The state is known.
     pub is_known: bool,
     /// Grows with every piece of news, for what shows more than this.
     pub version: u64,
@@ -82,7 +82,7 @@ impl Open {
         }
     }
 
-    /// Replaces all by what was told of so many.
+    /// Replaces all incidents by those that were told, out of `total`.
     pub fn replace(&mut self, open: Vec<Alert>, total: i64) {
         self.total = total.max(open.len() as i64);
         self.alerts = open.into_iter().map(|alert| (alert.alert_id, alert)).collect();
@@ -90,7 +90,7 @@ impl Open {
         self.version += 1;
     }
 
-    /// How many are open.
+    /// Returns the number of open incidents.
     pub fn total(&self) -> i64 {
         self.total
     }
@@ -101,7 +101,7 @@ impl Open {
         self.silenced = silenced.map(|alert| alert.alert_id).collect();
     }
 
-    /// How many are open that are not silenced.
+    /// Returns the number of open incidents that are not silenced.
     pub fn ringing(&self) -> i64 {
         self.total - self.silenced.len() as i64
     }
@@ -120,18 +120,18 @@ impl Open {
     }
 }
 
-/// Whether nobody is to be called because of an incident now.
+/// Returns whether an incident is silenced now, so that nobody is to be called because of it.
 pub fn is_silenced_now(alert: &Alert) -> bool {
     alert.silenced_until.is_some() && is_silenced(alert, clock::now_ms())
 }
 
-/// The same at a time.
+/// Returns whether an incident is silenced at a time.
 fn is_silenced(alert: &Alert, now_ms: i64) -> bool {
     let until = alert.silenced_until.as_ref().and_then(|until| zone::at_ms(until));
     until.is_some_and(|until| until > now_ms)
 }
 
-/// What keeps them up to date. Dropped with its component by [`Follower::stop`].
+/// The connection that keeps them up to date. Its component ends it with [`Follower::stop`].
 struct Follower {
     open: RefCell<Open>,
     credential: Credential,
@@ -141,7 +141,7 @@ struct Follower {
     /// The next attempt, or the next ping.
     next: RefCell<Option<Timeout>>,
     attempts: Cell<u32>,
-    /// Since the last ping.
+    /// The gateway was heard since the last ping.
     is_heard: Cell<bool>,
     is_over: Cell<bool>,
 }

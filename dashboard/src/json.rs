@@ -7,7 +7,7 @@ use serde_json::Value;
 /// One level, in spaces.
 const INDENT: usize = 2;
 
-/// The same JSON over several lines; `None`: the text is no JSON.
+/// Returns the same JSON over several lines; `None`: the text is no JSON.
 pub fn laid_out(text: &str) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let (mut out, mut level, mut is_string, mut is_escaped) = (String::new(), 0_usize, false, false);

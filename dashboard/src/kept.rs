@@ -1,4 +1,4 @@
-//! What the browser keeps for times without a server: its service worker (`sw.js`) answers then, and says so.
+//! Answers that the browser keeps for times without a server: its service worker (`sw.js`) answers then, and says so.
 
 use std::cell::{Cell, RefCell};
 
@@ -11,20 +11,20 @@ pub const HEADER: &str = "clickwire-stored";
 /// The cache of answers (`sw.js`).
 const ANSWERS: &str = "clickwire-answers";
 
-/// Whether answers are the server's.
+/// The origin of the answers that are shown: the server, or the browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// The age of the oldest answer that is not, in milliseconds since the Unix epoch; `None`: they are.
+    /// Time of storing of the oldest kept answer, in milliseconds since the Unix epoch; `None`: all are the server's.
     pub at_ms: Option<i64>,
     /// Grows when the server is back: all that is shown is asked again.
     pub round: u32,
-    /// Rounds in a row after which some answer was not the server's again: a proxy may reach it for some questions only.
+    /// Rounds in a row with an answer that was again not the server's: a proxy may reach it for some questions only.
     pub misses: u32,
 }
 
 impl Kept {
-    /// What is known after another answer, with what its header says. Whether the server is back is for the answer to
-    /// say who is signed in: others may be the server's while it is not.
+    /// Returns the state after another answer, with the value of its header. Only the answer to who is signed in says
+    /// whether the server is back: others may be the server's while it is not.
     #[must_use]
     pub fn after(self, header: Option<&str>, is_session: bool) -> Self {
         let at_ms: Option<i64> = header.and_then(|at| at.parse().ok());
@@ -43,7 +43,8 @@ thread_local! {
     static HEARS: RefCell<Option<Callback<Kept>>> = const { RefCell::new(None) };
 }
 
-/// Since when the oldest answer is kept that is shown, in milliseconds since the Unix epoch; `None`: all are the server's.
+/// Returns the time at which the oldest answer that is shown was stored, in milliseconds since the Unix epoch; `None`:
+/// all are the server's.
 pub fn at_ms() -> Option<i64> {
     KEPT.get().at_ms
 }
@@ -61,7 +62,7 @@ pub fn note(header: Option<&str>, is_session: bool) {
     }
 }
 
-/// Whether the last answers were the server's; for the frame alone.
+/// Returns the origin of the last answers, and follows it; for the frame alone.
 #[hook]
 pub fn use_kept() -> Kept {
     let kept = use_state_eq(|| KEPT.get());
@@ -75,7 +76,7 @@ pub fn use_kept() -> Kept {
     *kept
 }
 
-/// Has an answer kept as the one to a question. A browser without a service worker keeps none.
+/// Keeps an answer as the one to a question. A browser without a service worker keeps none.
 pub fn keep(url: &str, text: &str) {
     let object = |entries: &[(&str, JsValue)]| {
         let object = js_sys::Object::new();

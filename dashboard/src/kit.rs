@@ -39,7 +39,7 @@ pub use self::{
     toast::{Toasts, use_toast},
 };
 
-/// How something is to be taken.
+/// The tone of a message: good or bad.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
     /// Neither good nor bad.
@@ -47,7 +47,7 @@ pub enum Tone {
     Neutral,
     /// Good.
     Good,
-    /// To be watched.
+    /// Warning: to be watched.
     Warning,
     /// Bad.
     Critical,

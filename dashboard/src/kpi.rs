@@ -1,16 +1,16 @@
-//! A card with one number: what it is, how it moves, how it went.
+//! A card with one number: its meaning, its change and its curve.
 
 use std::fmt::Write as _;
 
 use yew::prelude::*;
 
-/// Whether a chip or a card is good news.
+/// The tone of a chip or a card: good news or bad.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
     /// Neither.
     #[default]
     Neutral,
-    /// To be watched.
+    /// Warning: to be watched.
     Warning,
     /// Bad.
     Critical,
@@ -29,11 +29,11 @@ impl Tone {
 /// A few words beside the number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chip {
-    /// What it says.
+    /// Text of the chip.
     pub text: String,
-    /// What that means.
+    /// Meaning of the text.
     pub title: String,
-    /// How to take it.
+    /// Tone of the chip.
     pub tone: Tone,
 }
 
@@ -50,15 +50,15 @@ pub struct Props {
     pub testid: AttrValue,
     /// A remark below the number.
     pub note: AttrValue,
-    /// How it compares with the period before, in words.
+    /// Comparison with the period before, in words.
     #[prop_or_default]
     pub change: Option<AttrValue>,
-    /// What the deployment's rule says of it.
+    /// Verdict of the deployment's rule about the number.
     #[prop_or_default]
     pub chip: Option<Chip>,
-    /// How it went: values at equal distances, up to now.
+    /// Curve of the number: values at equal distances, up to now.
     pub spark: Vec<f64>,
-    /// For how many values there is room, if it is not yet known how it went for as long.
+    /// Number of values that the curve has room for, if fewer are known yet.
     #[prop_or_default]
     pub spark_room: usize,
     /// The colour of the curve, and of the number when it's bad news.
@@ -97,9 +97,9 @@ pub fn Kpi(props: &Props) -> Html {
 /// A curve's values, oldest first.
 #[derive(Clone, PartialEq, Properties)]
 pub struct SparklineProps {
-    /// At least two make a curve.
+    /// Values, at least two for a curve.
     pub values: Vec<f64>,
-    /// For how many there is room: fewer are at the end of it.
+    /// Number of values that there is room for: fewer are at the end of it.
     #[prop_or_default]
     pub room: usize,
 }

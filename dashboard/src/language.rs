@@ -1,4 +1,4 @@
-//! The language of what people read: as the browser says, or as it was chosen in this browser.
+//! The language of the page's texts: as the browser says, or as it was chosen in this browser.
 //!
 //! `boot.js` decides before the program starts, and fetches the words of a language other than English meanwhile. What
 //! it found is an object of the page, `clickwire`, which is read here.
@@ -32,7 +32,7 @@ pub fn start() {
     root.and_then(|root| root.set_attribute("lang", language.as_deref().unwrap_or(ENGLISH)).ok());
 }
 
-/// How the viewer's region writes numbers, times and countries in the page's language: a BCP 47 tag.
+/// Returns the BCP 47 tag by which the viewer's region writes numbers, times and countries in the page's language.
 pub fn locale() -> String {
     text("locale").unwrap_or_else(|| ENGLISH.to_owned())
 }
@@ -54,7 +54,7 @@ pub fn name(code: &str) -> String {
     locale::language(code)
 }
 
-/// What was chosen in this browser; `None`: as the browser says.
+/// Returns the language that was chosen in this browser; `None`: as the browser says.
 pub fn stored() -> Option<String> {
     storage()?.get_item(KEY).ok()?
 }

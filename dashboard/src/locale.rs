@@ -1,12 +1,12 @@
 //! Numbers and times as the page's language and the viewer's region write them, in the viewer's zone (`Intl`).
-//! Natively, where tests run, as English has them and in UTC.
+//! In native builds, where tests run, they are as in English and in UTC.
 
 #[cfg(target_arch = "wasm32")]
 pub use browser::{country, language, number, percent, time, zone};
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{country, language, number, percent, time, zone};
 
-/// How precise a time of day is.
+/// The precision of a time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
     /// `20:03`
@@ -29,7 +29,7 @@ mod browser {
 
     /// The formats that the page needs; to make one takes far longer than to use it.
     struct Formats {
-        /// By the number of decimals.
+        /// Formats by the number of decimals.
         numbers: [Function; 3],
         percents: [Function; 2],
         minutes: Function,
@@ -111,7 +111,7 @@ mod browser {
         })
     }
 
-    /// A number with at most so many decimals, up to two.
+    /// A number with at most `decimals` decimals, up to two.
     pub fn number(value: f64, decimals: usize) -> String {
         formatted(|formats| &formats.numbers[decimals.min(2)], &value.into())
     }
@@ -150,7 +150,7 @@ mod native {
         code.to_owned()
     }
 
-    /// A number with at most so many decimals, up to two.
+    /// A number with at most `decimals` decimals, up to two.
     pub fn number(value: f64, decimals: usize) -> String {
         let text = format!("{:.*}", decimals.min(2), value.abs());
         let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));

@@ -1,4 +1,4 @@
-//! All that the page knows. It changes in place; a version tells the components when to look.
+//! The state of the page. It changes in place; a version tells the components when to look.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use crate::{
     session::{Phase, Session},
 };
 
-/// What a tab opens with, in minutes.
+/// The window of a new tab, in minutes.
 pub const DEFAULT_WINDOW_MINUTES: u32 = 60;
 
 /// The state behind the page.
@@ -26,14 +26,14 @@ pub struct Model {
     pub advertisers_missing: bool,
     /// Names of the watched advertiser's campaigns.
     pub campaigns: Rc<Names>,
-    /// How the deployment judges numbers, since it is known.
+    /// Rules by which the deployment judges numbers; `None`: not known yet.
     pub settings: Option<Settings>,
-    /// Whether the browser believes that there is a network.
+    /// The browser reports that there is a network.
     pub online: bool,
 }
 
 impl Model {
-    /// Before anything is known.
+    /// Returns a model in which nothing is known yet.
     pub fn new(credential: Credential) -> Self {
         Self {
             session: Session::new(credential, DEFAULT_WINDOW_MINUTES),
@@ -45,8 +45,8 @@ impl Model {
         }
     }
 
-    /// The overview at `now_ms`, by this machine's clock. While numbers are not up to date it stands still where they
-    /// are known.
+    /// Returns the overview at `now_ms`, by this machine's clock. While numbers are not up to date it stays at the time
+    /// up to which they are known.
     pub fn overview(&self, now_ms: i64) -> Overview {
         let session = &self.session;
         let is_live = self.status(now_ms).is_live();
@@ -62,7 +62,7 @@ impl Model {
         overview
     }
 
-    /// What the numbers are worth, for people, at `now_ms` by this machine's clock.
+    /// Returns the status of the numbers for people, at `now_ms` by this machine's clock.
     pub fn status(&self, now_ms: i64) -> Status {
         let session = &self.session;
         let silence_ms = session.freshness.silence_ms(now_ms);
@@ -98,18 +98,18 @@ impl Model {
     }
 }
 
-/// What the numbers on the screen are worth, for people.
+/// The status of the numbers on the screen, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Numbers are as the gateway has them, and it has all.
+    /// The numbers are as the gateway has them, and it has all.
     Live,
-    /// The same, over HTTP, for want of a socket.
+    /// The numbers are live, over HTTP, for want of a socket.
     Streaming,
-    /// The same, asked for every few seconds, for want of a stream.
+    /// The numbers are live, asked for every few seconds, for want of a stream.
     Polling,
-    /// Numbers come from a gateway that does not have all: somebody on the way of a click stands still, or is slow.
+    /// The numbers come from a gateway that does not have all: a stage on the way of a click stands still, or is slow.
     Delayed(Delay),
-    /// Not yet.
+    /// The connection is not there yet.
     Connecting,
     /// No numbers come.
     Offline(Cause),
@@ -117,14 +117,14 @@ pub enum Status {
     Refused(u16),
 }
 
-/// Why no numbers come.
+/// The reason why no numbers come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The browser has no network.
     NoNetwork,
     /// The gateway does not answer.
     Silence,
-    /// The connection is lost; it is tried again in so many seconds.
+    /// The connection is lost; it is tried again after `seconds`.
     Lost {
         /// Whole seconds; 0: right now.
         seconds: i64,
@@ -132,12 +132,12 @@ pub enum Cause {
 }
 
 impl Status {
-    /// Whether the numbers on the screen are up to date.
+    /// Returns whether the numbers on the screen are up to date.
     pub fn is_live(self) -> bool {
         matches!(self, Self::Live | Self::Streaming | Self::Polling)
     }
 
-    /// Whether the numbers on the screen are of a time that has passed.
+    /// Returns whether the numbers on the screen are those of an earlier time.
     pub fn is_stale(self) -> bool {
         matches!(self, Self::Delayed(_) | Self::Offline(_) | Self::Refused(_))
     }

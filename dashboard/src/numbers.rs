@@ -1,4 +1,4 @@
-//! An advertiser's numbers: what they are in one line, how they went, and by campaign.
+//! An advertiser's numbers: in one line, over time, and by campaign.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use crate::{
     words,
 };
 
-/// What is shown.
+/// Properties of the numbers.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The numbers.
@@ -110,7 +110,7 @@ fn cards(props: &Props, window: &str) -> Html {
     }
 }
 
-/// What the deployment's rule says of these counts.
+/// Returns the tone and the chip of these counts by the deployment's rule.
 fn judged(total: &Counts, rule: Option<&FraudRate>) -> (Tone, Option<Chip>) {
     let (tone, text) = match severity(total, rule) {
         Severity::Calm => return (Tone::Neutral, None),

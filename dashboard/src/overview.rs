@@ -1,4 +1,4 @@
-//! What the page shows, out of the sums of a view: totals, series by minute, rates, and what the period before was.
+//! The overview, made from the sums of a view: totals, series by minute, rates, comparison with the period before.
 //!
 //! The window ends at the edge: now, or where the numbers are known if they are not up to date. The minute of the
 //! edge is not over, so it is never compared with others: sparklines and comparisons use full minutes, and what
@@ -16,20 +16,20 @@ use clickwire_protocol::{
 
 use crate::board::{Board, Campaign};
 
-/// Of so many seconds the mean is shown as the rate.
+/// The number of seconds whose mean is shown as the rate.
 const SMOOTHED_SECONDS: i64 = 5;
 
-/// Fewer clicks than this say nothing about a change.
+/// Number of clicks below which a change means nothing.
 const MEANINGFUL_CLICKS: i64 = 30;
 
-/// How bad a fraud rate is, by the deployment's rule.
+/// The severity of a fraud rate, by the deployment's rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Below all thresholds, too few clicks to say, or no rule to say it by.
+    /// Calm: below all thresholds, too few clicks to say, or no rule to say it by.
     Calm,
-    /// From the rule's lower threshold on.
+    /// Warning: from the rule's lower threshold on.
     Warning,
-    /// From its higher threshold on.
+    /// Critical: from the rule's higher threshold on.
     Critical,
 }
 
@@ -83,7 +83,7 @@ impl Comparison {
 /// A window of clicks, up to its edge.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overview {
-    /// Where the window ends, in milliseconds since the Unix epoch.
+    /// End of the window, in milliseconds since the Unix epoch.
     pub edge_ms: i64,
     /// The first minute of the window.
     pub first_minute: Minute,
@@ -93,7 +93,7 @@ pub struct Overview {
     pub by_minute: Vec<Counts>,
     /// Most clicks first, then by id.
     pub rows: Vec<Row>,
-    /// Where the window begins among the minutes of the campaigns' series.
+    /// Index of the window's first minute in the campaigns' series.
     skipped: usize,
     /// Clicks a second, one entry for each of the last [`RATE_SECONDS`] that is known; the last is what is going on
     /// now.
@@ -135,12 +135,12 @@ impl Overview {
         }
     }
 
-    /// Learns how fast clicks come: `known` seconds, and from which on a second that is not among them had none.
+    /// Learns the rates: `known` seconds, and the second from which on one that is not among them had no click.
     pub fn measure(&mut self, known: &BTreeMap<i64, i64>, from: i64) {
         self.rates = rates(known, from, self.edge_ms);
     }
 
-    /// What is going on now, in clicks a second, if it is known.
+    /// Returns the present rate, in clicks a second, if it is known.
     pub fn per_second(&self) -> Option<f64> {
         self.rates.last().copied()
     }
@@ -151,12 +151,12 @@ impl Overview {
         (start..end).map(|number| row.campaign.series.at(number))
     }
 
-    /// How many minutes are shown.
+    /// Returns the number of minutes that are shown.
     pub fn minutes(&self) -> u32 {
         u32::try_from(self.by_minute.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether anything at all was received.
+    /// Returns whether nothing was received in the window.
     pub fn is_empty(&self) -> bool {
         self.total.received() == 0
     }
@@ -177,12 +177,12 @@ impl Overview {
         steps
     }
 
-    /// How much of the edge's minute has passed, 0 to 1.
+    /// Returns the part of the edge's minute that has passed, 0 to 1.
     pub fn minute_passed(&self) -> f64 {
         self.edge_ms.rem_euclid(MINUTE_MS) as f64 / MINUTE_MS as f64
     }
 
-    /// About how many clicks came in the 60 s before the edge; `None` if the minute before is not known.
+    /// Returns an estimate of the clicks in the 60 s before the edge; `None` if the minute before is not known.
     pub fn trailing_minute(&self) -> Option<f64> {
         (self.by_minute.len() > 1).then(|| trailing(&self.by_minute, self.minute_passed()))
     }
@@ -201,7 +201,7 @@ fn rates(known: &BTreeMap<i64, i64>, from: i64, now_ms: i64) -> Vec<f64> {
         .collect()
 }
 
-/// About how many of these clicks came in the last 60 s: the present minute so far, and of the
+/// Returns an estimate of the clicks in the last 60 s: the present minute so far, and of the
 /// minute before the part that is not yet 60 s ago.
 pub fn trailing(by_minute: &[Counts], minute_passed: f64) -> f64 {
     match by_minute {

@@ -7,7 +7,7 @@ use yew::prelude::*;
 
 use crate::{directory::Names, model::Status, numbers::Numbers, overview::Overview, words};
 
-/// All that the page shows and does.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The numbers.
@@ -16,19 +16,19 @@ pub struct Props {
     pub final_before: Option<UnixMs>,
     /// The rule that says how much fraud is too much; `None`: it is off, or not known yet.
     pub fraud_rate: Option<FraudRate>,
-    /// What the numbers are worth.
+    /// Status of the numbers.
     pub status: Status,
     /// There are no numbers yet.
     pub loading: bool,
     /// Ids and names.
     pub advertisers: Rc<Names<AdvertiserId>>,
-    /// Who is watched.
+    /// Advertiser that is watched.
     pub advertiser_id: Option<AdvertiserId>,
     /// Names of campaigns.
     pub campaigns: Rc<Names>,
     /// The window.
     pub window_minutes: u32,
-    /// Something that the viewer should know.
+    /// Notice for the viewer.
     pub notice: Option<AttrValue>,
     /// Changes when colours do.
     pub colours: u32,

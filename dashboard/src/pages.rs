@@ -1,4 +1,4 @@
-//! Pages, one a file; what they are made of is the [`kit`](crate::kit).
+//! Pages, one a file; they are made of the [`kit`](crate::kit).
 
 use clickwire_protocol::report::Basis;
 use yew::prelude::*;
@@ -41,12 +41,12 @@ mod traffic;
 pub mod wall;
 pub mod welcome;
 
-/// A page with its title, and what can be done on it.
+/// Properties of a page with a title and actions.
 #[derive(Clone, PartialEq, Properties)]
 pub struct SheetProps {
     /// The title.
     pub title: AttrValue,
-    /// What can be done.
+    /// Actions of the page.
     #[prop_or_default]
     pub actions: Html,
     /// Details beside the content.
@@ -75,7 +75,7 @@ pub fn Sheet(props: &SheetProps) -> Html {
     }
 }
 
-/// How far the numbers of a report are final.
+/// Returns the text that says up to when the numbers of a report are final.
 pub(crate) fn final_to(basis: &Basis, view: &View) -> String {
     match &basis.final_before {
         Some(at) => words::complete_to(&view.zone.stamp(at)),
@@ -83,7 +83,7 @@ pub(crate) fn final_to(basis: &Basis, view: &View) -> String {
     }
 }
 
-/// What names a thing that is not there yet, in an address.
+/// The part of an address that stands for a new thing.
 pub(crate) const NEW: &str = "+";
 
 /// An id as tables show it.
@@ -96,7 +96,7 @@ pub(crate) fn name(text: &str) -> Html {
     html! { <bdi class="named" title={text.to_owned()}>{ text }</bdi> }
 }
 
-/// What follows a change: it is said, and whoever waits for it hears of it.
+/// Returns the callback that follows a change: it shows a message and calls `then`.
 pub(crate) fn done(toast: &Callback<AttrValue>, said: Text, then: &Callback<()>) -> Callback<String> {
     let (toast, then) = (toast.clone(), then.clone());
     Callback::from(move |_| {
@@ -105,18 +105,18 @@ pub(crate) fn done(toast: &Callback<AttrValue>, said: Text, then: &Callback<()>)
     })
 }
 
-/// What is wrong with a change beside the fields that say it themselves.
+/// Returns the errors of a change that no field in `fields` shows.
 pub(crate) fn beside(mutation: &Mutation, fields: &[&str]) -> Html {
     let text = mutation.failure.as_ref().and_then(|failure| failure.beside(fields));
     html! { if let Some(text) = text { <p class="problem" role="alert">{ text }</p> } }
 }
 
-/// What is wrong with a field.
+/// Returns the error of a field.
 pub(crate) fn wrong(mutation: &Mutation, field: &str) -> Option<String> {
     mutation.failure.as_ref().and_then(|failure| failure.of_field(field))
 }
 
-/// A form's event, kept from loading another page.
+/// Returns the callback of a form's event, which keeps it from loading another page.
 pub(crate) fn on_submit(then: impl Fn() + 'static) -> Callback<SubmitEvent> {
     Callback::from(move |event: SubmitEvent| {
         event.prevent_default();
@@ -124,7 +124,7 @@ pub(crate) fn on_submit(then: impl Fn() + 'static) -> Callback<SubmitEvent> {
     })
 }
 
-/// A click that sets something.
+/// Returns the callback that sets a state to a value.
 pub(crate) fn sets<T: Clone + PartialEq + 'static>(state: &UseStateHandle<T>, value: T) -> Callback<()> {
     let state = state.clone();
     Callback::from(move |()| state.set(value.clone()))
@@ -140,7 +140,7 @@ pub(crate) fn listed(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-/// What forgets something.
+/// Returns the callback that sets a state to `None`.
 pub(crate) fn sets_none<T: 'static>(state: &UseStateHandle<Option<T>>) -> Callback<()> {
     let state = state.setter();
     Callback::from(move |()| state.set(None))

@@ -1,14 +1,14 @@
-//! Which campaign has which colour: the one that its id says, so that two people see the same.
+//! The colours of campaigns: each has the one that its id says, so that two people see the same.
 //!
 //! Of campaigns that are shown together, two may want one colour. Then the one whose id comes later takes the next
 //! that is free: still the same for everybody who sees these campaigns.
 
 use std::collections::BTreeMap;
 
-/// How many campaigns are shown by themselves; the others are "Other".
+/// The number of campaigns that are shown by themselves; the others are "Other".
 pub const SHOWN: usize = 5;
 
-/// How many colours there are for campaigns.
+/// The number of colours for campaigns.
 pub const COLOURS: usize = 10;
 
 /// The colour of "Other", after those of the campaigns.

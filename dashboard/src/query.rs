@@ -1,6 +1,6 @@
-//! What a page shows, as the query of its address: a link shows the same to whoever may see it.
+//! The state of a page as the query of its address: a link shows the same to everybody who may see it.
 //!
-//! Names are short, for links are read and pasted by people. What can't be read is left out: a link of another
+//! Names are short, for links are read and pasted by people. A part that can't be read is left out: a link of another
 //! version still opens its page.
 
 mod range;
@@ -18,7 +18,7 @@ use crate::theme::Theme;
 pub use range::{LocalTime, Range};
 pub use text::{decode, encode};
 
-/// How numbers are drawn.
+/// The form in which numbers are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shape {
     /// A line a group.
@@ -44,7 +44,7 @@ impl Shape {
     }
 }
 
-/// Only some values of a dimension, or all but those.
+/// A condition: some values of a dimension, or all but those.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// The dimension.
@@ -55,7 +55,7 @@ pub struct Filter {
     pub is_exclusion: bool,
 }
 
-/// What rows are ordered by.
+/// The order of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sort {
     /// A column's name.
@@ -69,7 +69,7 @@ pub struct Sort {
 pub struct Query {
     /// The advertiser whose clicks are shown.
     pub scope: Option<AdvertiserId>,
-    /// When; `None`: as the page has it.
+    /// Range of time; `None`: as the page has it.
     pub range: Option<Range>,
     /// The period to compare with.
     pub compare: Option<Compare>,
@@ -85,19 +85,19 @@ pub struct Query {
     pub zone: Option<String>,
     /// Width of buckets; `None`: whatever makes a chart.
     pub granularity: Option<Granularity>,
-    /// How numbers are drawn.
+    /// Form in which numbers are drawn.
     pub shape: Shape,
-    /// Charts show no marks of what happened.
+    /// Charts show no marks of events.
     pub hides_happened: bool,
-    /// Which part of a list: open incidents, say.
+    /// Part of a list that is shown: open incidents, say.
     pub part: Option<String>,
-    /// What is looked for.
+    /// Text that is searched for.
     pub search: String,
     /// Colours of a page that has its own; `None`: as the page has them.
     pub colours: Option<Theme>,
 }
 
-/// What says in an address that something is not shown.
+/// The value in an address that hides something.
 const HIDDEN: &str = "off";
 
 /// Dimensions by their short names.
@@ -126,7 +126,7 @@ fn dimension(name: &str) -> Option<Dimension> {
 }
 
 impl Query {
-    /// Reads what stands behind the question mark.
+    /// Reads the query of an address.
     pub fn read(text: &str) -> Self {
         let mut query = Self::default();
         let pairs = text.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('='));
@@ -182,7 +182,7 @@ impl Query {
         }
     }
 
-    /// What stands behind the path: with its question mark, or nothing.
+    /// Returns the query of the address: with its question mark, or nothing.
     pub fn write(&self) -> String {
         let mut text = String::new();
         let mut add = |name: &str, value: &str| {
@@ -236,7 +236,7 @@ impl Query {
         text
     }
 
-    /// What another page goes on with: whose clicks, when, in which zone.
+    /// Returns the part of the state that goes on to another page: the advertiser, the range, the comparison, the zone.
     pub fn carried(&self) -> Self {
         Self {
             scope: self.scope.clone(),
@@ -270,7 +270,7 @@ impl Filter {
 }
 
 impl Sort {
-    /// As an address and the API have it.
+    /// Returns the order as an address and the API have it.
     pub fn write(&self) -> String {
         format!("{}{}", if self.descends { "-" } else { "" }, self.by)
     }

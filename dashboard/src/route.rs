@@ -20,7 +20,7 @@ pub enum Route {
     Explore,
     /// Single clicks.
     Clicks,
-    /// What an advertiser is billed for, by month.
+    /// The statement of an advertiser's billed clicks, by month.
     Statement,
     /// Exports that are made again and again, and files.
     Reports,
@@ -60,7 +60,7 @@ pub enum Route {
     TestClicks,
     /// People.
     Accounts,
-    /// What was changed, by whom.
+    /// The audit log: changes, and who made them.
     Audit,
     /// The viewer's own account.
     Account,
@@ -69,11 +69,11 @@ pub enum Route {
 /// Pages of the rail that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
-    /// What clicks there are.
+    /// The section of clicks.
     Clicks,
-    /// What an operator looks after.
+    /// The section of an operator's work.
     Operations,
-    /// What an administrator sets up.
+    /// The section of an administrator's settings.
     Administration,
 }
 
@@ -81,7 +81,7 @@ impl Section {
     /// Every section, in the rail's order.
     pub const ALL: [Self; 3] = [Self::Clicks, Self::Operations, Self::Administration];
 
-    /// For people.
+    /// Returns the title for people.
     pub fn title(self) -> words::Text {
         match self {
             Self::Clicks => words::SECTION_CLICKS,
@@ -92,7 +92,7 @@ impl Section {
 }
 
 impl Route {
-    /// Pages that something else than the rail leads to.
+    /// Pages that are reached from elsewhere than the rail.
     pub const BESIDE: [Self; 3] = [Self::Wall, Self::Setup, Self::Account];
 
     /// The pages of the rail, in its order.
@@ -156,7 +156,7 @@ impl Route {
         }
     }
 
-    /// Its path without what is looked at in it: one for each entry of the rail.
+    /// Returns its path without the entry that is open in it: one for each entry of the rail.
     pub fn base(self) -> &'static str {
         match self {
             Self::Overview => "/",
@@ -185,7 +185,7 @@ impl Route {
         }
     }
 
-    /// For people.
+    /// Returns the title for people.
     pub fn title(self) -> words::Text {
         match self {
             Self::Overview => words::OVERVIEW,
@@ -216,7 +216,7 @@ impl Route {
         }
     }
 
-    /// Where it stands in the rail.
+    /// Returns its section in the rail.
     pub fn section(self) -> Section {
         match self {
             Self::Overview
@@ -247,7 +247,7 @@ impl Route {
         }
     }
 
-    /// Whether the API behind it answers this role.
+    /// Returns whether the API behind it answers this role.
     pub fn is_open_to(self, role: Role) -> bool {
         match self {
             Self::Overview
@@ -276,13 +276,13 @@ impl Route {
         }
     }
 
-    /// The program that has it, as addresses say it.
+    /// Returns the program that has it, as addresses say it.
     pub fn bundle(self) -> Bundle {
         let own = ADDRESSES.into_iter().find(|(address, _)| *address == self.base());
         own.map_or(Bundle::Staff, |(_, bundle)| bundle)
     }
 
-    /// Whether it has no place of its own at the bottom of a phone: a menu leads there.
+    /// Returns whether it has no place of its own at the bottom of a phone: a menu leads there.
     pub fn is_seldom(self) -> bool {
         match self.section() {
             Section::Clicks => matches!(self, Self::Links | Self::Developers),
@@ -291,22 +291,22 @@ impl Route {
         }
     }
 
-    /// Whether it has the whole screen, without rail and bar.
+    /// Returns whether it has the whole screen, without rail and bar.
     pub fn is_alone(self) -> bool {
         self == Self::Wall
     }
 
-    /// Whether it is about any range of time.
+    /// Returns whether it is about any range of time.
     pub fn has_range(self) -> bool {
         matches!(self, Self::Clicks | Self::Deployment) || self.compares()
     }
 
-    /// Whether its numbers can stand beside those of another period.
+    /// Returns whether its numbers can be compared with those of another period.
     pub fn compares(self) -> bool {
         matches!(self, Self::Explore | Self::Campaign(_) | Self::Ad(_))
     }
 
-    /// Whether it is about one advertiser: without a choice, the first.
+    /// Returns whether it is about one advertiser: without a choice, the first.
     pub fn is_of_one_advertiser(self) -> bool {
         matches!(
             self,
@@ -321,7 +321,7 @@ impl Route {
         )
     }
 
-    /// Whether it can be about one advertiser at all.
+    /// Returns whether it can be about one advertiser at all.
     pub fn has_scope(self) -> bool {
         self.is_of_one_advertiser() || matches!(self, Self::Explore | Self::Clicks)
     }

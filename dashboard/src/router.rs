@@ -10,12 +10,12 @@ use yew::prelude::*;
 
 use crate::{query::Query, route::Route, words};
 
-/// A page and what it shows.
+/// A page and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The page; `None`: there is none at this address.
     pub route: Option<Route>,
-    /// What it shows.
+    /// State of the page.
     pub query: Query,
 }
 
@@ -40,14 +40,14 @@ impl Place {
 #[derive(Clone, Debug, PartialEq)]
 struct Going {
     to: Place,
-    /// Without an entry in the browser's history.
+    /// The present entry in the browser's history is replaced.
     replaces: bool,
 }
 
-/// Where one is, and the ways from there.
+/// The present place, and the ways to others.
 #[derive(Clone, PartialEq)]
 pub struct Router {
-    /// Where one is.
+    /// Place that is shown.
     pub place: Place,
     go: Callback<Going>,
 }
@@ -68,7 +68,7 @@ impl Router {
         self.go.emit(Going { to, replaces: true });
     }
 
-    /// Shows something else of the same page.
+    /// Changes the state of the same page.
     pub fn change(&self, change: impl FnOnce(&mut Query)) {
         let mut to = self.place.clone();
         change(&mut to.query);
@@ -84,7 +84,7 @@ pub fn use_router() -> Router {
     use_context::<Router>().unwrap_or_else(|| Router::still(Place::read("/", "")))
 }
 
-/// What the address bar says.
+/// Returns the place in the address bar.
 fn present() -> Place {
     let location = web_sys::window().map(|window| window.location());
     let part = |of: fn(&web_sys::Location) -> Result<String, JsValue>| {
@@ -119,10 +119,10 @@ fn remember(going: &Going) {
     done.ok();
 }
 
-/// What is around everything that has an address.
+/// Properties of the router's provider.
 #[derive(Clone, PartialEq, Properties)]
 pub struct RoutingProps {
-    /// What knows the router.
+    /// Content that knows the router.
     pub children: Html,
 }
 
@@ -174,12 +174,12 @@ pub fn Routing(props: &RoutingProps) -> Html {
     html! { <ContextProvider<Router> context={router}>{ props.children.clone() }</ContextProvider<Router>> }
 }
 
-/// What a link is.
+/// Properties of a link.
 #[derive(Clone, PartialEq, Properties)]
 pub struct LinkProps {
-    /// Where it leads.
+    /// Place to which the link leads.
     pub to: Place,
-    /// Whether one is there.
+    /// The place is the present one.
     #[prop_or_default]
     pub current: bool,
     /// Classes.
@@ -188,7 +188,7 @@ pub struct LinkProps {
     /// Its name where the content is a sign.
     #[prop_or_default]
     pub label: Option<AttrValue>,
-    /// What it says.
+    /// Content of the link.
     pub children: Html,
 }
 

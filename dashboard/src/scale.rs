@@ -1,4 +1,4 @@
-//! From values to pixels, and where an axis has its ticks.
+//! Scales from values to pixels, and the ticks of an axis.
 
 /// A linear map from `domain` to `range`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -30,15 +30,15 @@ mod tests;
 
 pub use events::{Effect, Event, Phase, Polled, Streamed, Timer};
 
-/// A connection that is not welcomed by then is given up, in milliseconds. A socket that a policy
+/// The time after which a connection that is not welcomed is given up, in milliseconds. A socket that a policy
 /// blocks gives no event at all.
 pub const HANDSHAKE_MS: u32 = 5_000;
 
-/// A gateway that has been silent for so long, in milliseconds, is given up. Longer than the screen takes to say that
+/// The silence after which a gateway is given up, in milliseconds. It is longer than the screen takes to say that
 /// it is away: one that stands still for a moment must not have all its dashboards come back at once.
 const GONE_MS: i64 = 10_000;
 
-/// A connection that lived this long, in milliseconds, was a good one: back-off starts afresh.
+/// The life from which a connection counts as a good one, in milliseconds: back-off starts afresh.
 const GOOD_MS: i64 = 10_000;
 
 /// Sockets in a row that did not come about before the session goes on over HTTP.
@@ -47,31 +47,31 @@ const STEP_DOWN_AFTER: u32 = 2;
 /// One viewer's session.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// Where it stands.
+    /// Phase of the session.
     pub phase: Phase,
-    /// Whom it may watch; empty before the welcome and for the administrator.
+    /// Advertisers that it may watch; empty before the welcome, and for a viewer of all advertisers.
     pub advertisers: Vec<AdvertiserId>,
-    /// Whom it watches.
+    /// Advertiser that it watches.
     pub advertiser_id: Option<AdvertiserId>,
-    /// How much of the past it watches, in minutes.
+    /// Window that it watches, in minutes.
     pub window_minutes: u32,
-    /// Where the state ends, and how fast clicks come; the cells are on the board.
+    /// Position at which the state ends, and the rates of clicks; the cells are on the board.
     pub state: ViewState,
     /// The cells.
     pub board: Board,
-    /// From this second on (since the Unix epoch, by the server's clock) seconds without a rate had no click.
+    /// Second (since the Unix epoch, by the server's clock) from which on seconds without a rate had no click.
     pub rates_from: Option<i64>,
     /// The state belongs to the view that is asked for; false until its first snapshot.
     pub settled: bool,
-    /// What the numbers are worth.
+    /// Freshness of the numbers.
     pub freshness: Freshness,
     /// The state is what the gateway has: it has answered the present subscription.
     pub current: bool,
-    /// What the gateway refused to do, for people.
+    /// Message of the gateway's last refusal, for people.
     pub complaint: Option<String>,
-    /// Without a socket, the numbers are kept up by questions over HTTP.
+    /// Questions over HTTP keep up the numbers, without a socket.
     pub polled: bool,
-    /// Without a socket, the numbers are kept up by events over HTTP.
+    /// Events over HTTP keep up the numbers, without a socket.
     pub streamed: bool,
     /// The last question's number, while questions are asked.
     poll: Option<u32>,
@@ -124,7 +124,7 @@ impl Session {
         }
     }
 
-    /// What it authenticates with.
+    /// Returns the credential with which it authenticates.
     pub fn credential(&self) -> &Credential {
         &self.credential
     }
@@ -188,7 +188,7 @@ impl Session {
         }
     }
 
-    /// Nothing is known of what is watched now.
+    /// Forgets everything about the view that was watched.
     fn unsettle(&mut self) {
         self.state = ViewState::default();
         self.board = Board::default();
@@ -280,7 +280,7 @@ impl Session {
         follows
     }
 
-    /// Goes on where the state ended; what happened meanwhile to seconds and to minutes before the window is not in it.
+    /// Continues from the state, which lacks what happened meanwhile to seconds and to minutes before the window.
     fn go_on(&mut self, rates: &[Rate], now_ms: i64) -> Option<Effect> {
         self.begin_rates(rates, self.freshness.server_now_ms(now_ms));
         self.ask_past()
@@ -368,7 +368,7 @@ impl Session {
         effects
     }
 
-    /// What is watched, if it is known whom.
+    /// Returns the view that is watched, if the advertiser is known.
     fn view(&self) -> Option<View> {
         Some(View {
             advertiser_id: self.advertiser_id.clone()?,
@@ -401,7 +401,7 @@ impl Session {
     }
 }
 
-/// The next look whether the gateway is still there.
+/// Returns the effect that sets the timer for the next check of the gateway.
 fn wait(ms: i64) -> Effect {
     Effect::Set(Timer::Heartbeat, u32::try_from(ms.clamp(1, MINUTE_MS)).unwrap_or(u32::MAX))
 }

@@ -1,11 +1,11 @@
-//! The page for who is not signed in, or not any more.
+//! The page for a viewer who is not signed in, or not any more.
 
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use crate::{logo::Logo, theme, words};
 
-/// What somebody tries to come in with.
+/// An attempt to sign in, with its credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// An account.
@@ -19,10 +19,10 @@ pub enum Attempt {
     Token(String),
 }
 
-/// What the page shows.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// Why one is here, if not for the first time.
+    /// Reason for the page, if the viewer was signed in or has tried before.
     pub message: Option<AttrValue>,
     /// The server is being asked.
     #[prop_or_default]

@@ -23,12 +23,12 @@ pub struct Layer {
     pub clicks: Vec<f64>,
 }
 
-/// Layers from the bottom up, and where their points are.
+/// Layers from the bottom up, and the places of their points.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stack {
-    /// From the bottom up.
+    /// Layers, from the bottom up.
     pub layers: Vec<Layer>,
-    /// Where each point lies: minutes since the Unix epoch, of the beginning of its 60 s.
+    /// Places of the points: minutes since the Unix epoch, of the beginning of their 60 s.
     pub at: Vec<f64>,
     /// Points after this time can still change: their 60 s end behind the watermark.
     pub provisional_from: f64,
@@ -67,7 +67,7 @@ impl Stack {
         Self { layers, at, provisional_from }
     }
 
-    /// Whether a point can still change.
+    /// Returns whether a point can still change.
     pub fn is_provisional(&self, point: usize) -> bool {
         self.at.get(point).is_some_and(|&at| at > self.provisional_from)
     }

@@ -1,15 +1,15 @@
-//! The pill that says what the numbers are worth, and the button that connects now.
+//! The pill that shows the status of the numbers, and the button that connects now.
 
 use yew::prelude::*;
 
 use crate::{model::Status, words};
 
-/// What the pill shows.
+/// Properties of the pill.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// What the numbers are worth.
+    /// Status of the numbers.
     pub status: Status,
-    /// Where the numbers end, in milliseconds since the Unix epoch; `None` before there are any.
+    /// Time at which the numbers end, in milliseconds since the Unix epoch; `None` before there are any.
     pub edge_ms: Option<i64>,
     /// Hears the wish to connect now.
     #[prop_or_default]

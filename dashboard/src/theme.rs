@@ -11,7 +11,7 @@ const KEY: &str = "clickwire.theme";
 /// A choice of colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Theme {
-    /// What the system says.
+    /// Colours of the system's choice.
     #[default]
     Auto,
     /// Light.
@@ -42,7 +42,7 @@ impl Theme {
         }
     }
 
-    /// As stored and as the style sheet reads it; the system's choice is neither.
+    /// Returns the name in storage and in the style sheet; the system's choice has none.
     fn stored_as(self) -> Option<&'static str> {
         match self {
             Self::Auto => None,
@@ -51,7 +51,7 @@ impl Theme {
         }
     }
 
-    /// What was chosen in this browser.
+    /// Returns the choice that was made in this browser.
     pub fn stored() -> Self {
         let stored = window()
             .and_then(|window| window.local_storage().ok()?)
@@ -80,7 +80,7 @@ impl Theme {
     }
 }
 
-/// What the button needs.
+/// Properties of the button.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// Hears the choice, for what is not styled by the sheet alone.

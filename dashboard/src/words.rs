@@ -1,5 +1,5 @@
-//! What people read, in one place and in English: texts here, sentences with something in them in [`phrases`],
-//! [`clicks`], [`reports`], [`annotations`] and [`developers`]; what operators do in [`operations`], [`outcomes`],
+//! Texts for people, in one place and in English: plain texts here, sentences with values in [`phrases`],
+//! [`clicks`], [`reports`], [`annotations`] and [`developers`]; operators' texts in [`operations`], [`outcomes`],
 //! [`pipeline`], [`rules`], [`storage`], [`deployment`] and [`wall`]. A translation is a file beside the program,
 //! `dashboard/words/de.json`, by the English of a text ([`catalogue`]).
 
@@ -10,7 +10,7 @@ macro_rules! texts {
     };
 }
 
-/// What is said in the viewer's language: a text, or a template with values in its named places, which makes a
+/// Says a text in the viewer's language: a plain text, or a template with values in its named places, which makes a
 /// `String`.
 macro_rules! say {
     (@value $name:ident) => { $name };

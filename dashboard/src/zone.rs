@@ -1,4 +1,4 @@
-//! Time zones: what the browser knows of them, and times as they are written in one.
+//! Time zones that the browser knows, and times as they are written in one.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -47,7 +47,7 @@ impl Zone {
         at_ms(rfc3339).map_or_else(|| rfc3339.to_owned(), |at_ms| self.stamp_ms(at_ms))
     }
 
-    /// The same of Unix time in milliseconds.
+    /// Writes a Unix time in milliseconds as [`Self::stamp`] does.
     pub fn stamp_ms(&self, at_ms: i64) -> String {
         let local = LocalTime(at_ms.div_euclid(60_000) + self.ahead_minutes(at_ms));
         format!("{}:{:02}", local.to_field().replace('T', " "), at_ms.rem_euclid(60_000) / 1_000)
@@ -87,7 +87,7 @@ thread_local! {
     static OFFSETS: RefCell<HashMap<(String, i64), i64>> = RefCell::default();
 }
 
-/// What writes a date with its offset in a zone; `None`: the browser does not know the zone.
+/// Returns the function that writes a date with its offset in a zone; `None`: the browser does not know the zone.
 fn formatter(zone: &str) -> Option<Function> {
     if let Some(known) = FORMATTERS.with_borrow(|known| known.get(zone).cloned()) {
         return known;

@@ -37,18 +37,18 @@ use crate::{
 /// Bytes of messages in one commit, at most; a batch is held in memory some four times.
 const BATCH_BYTES: usize = 32 << 20;
 
-/// How often the ledger is asked again for clicks that it has not counted.
+/// The interval at which the ledger is asked again for clicks that it has not counted.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Waiting longer for the aggregators is reported.
 const NOTICEABLE: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether the consumer is still there, when nothing comes.
+/// The interval at which lock and consumer are checked when nothing comes.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Everything that the archive needs.
+/// The archive with the services and settings that it uses.
 pub(crate) struct Archive {
     pub(crate) nats: Context,
     pub(crate) catalog: Catalog,
@@ -57,20 +57,20 @@ pub(crate) struct Archive {
     pub(crate) config: Config,
 }
 
-/// What a session has.
+/// The state of one session.
 struct Session<'a> {
     archive: &'a Archive,
     lock: sqlx::pool::PoolConnection<sqlx::Postgres>,
     source: Source,
     reader: Reader,
     tables: Tables,
-    /// When it was looked last whether lock and consumer are still there.
+    /// Time at which lock and consumer were last checked.
     looked_at: Instant,
     /// The first message that is in no range.
     next: u64,
-    /// When it is looked again for adjustments and erasures.
+    /// Time of the next look for adjustments and erasures.
     follow_at: Instant,
-    /// When the tables are to be looked after again.
+    /// Time of the tables' next upkeep.
     upkeep_at: Instant,
     /// Erasures that are being carried out.
     sweep: Sweep,
@@ -228,7 +228,7 @@ impl Session<'_> {
         holding(lock, Box::pin(work)).await
     }
 
-    /// Whether lock and consumer are still ours.
+    /// Checks that lock and consumer are still this process's; an error if not.
     async fn look(&mut self) -> Result<(), Unavailable> {
         answered(sqlx::query("SELECT 1").execute(&mut *self.lock)).await?;
         self.archive.health.pending(self.reader.pending().await?);
@@ -303,7 +303,7 @@ impl Session<'_> {
         Ok(rows)
     }
 
-    /// How far aggregators are in the partitions of these messages.
+    /// Returns the sequence numbers up to which aggregators have dealt with these messages' partitions.
     async fn floors(&self, waiting: &[Read]) -> Result<HashMap<u16, u64>, Unavailable> {
         let names = self.archive.config.names();
         let partitions: HashSet<u16> = waiting.iter().map(|read| read.partition).collect();

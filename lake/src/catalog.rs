@@ -29,7 +29,7 @@ const STATEMENT_TIMEOUT: &str = "30s";
 const IDLE_TIMEOUT: &str = "20s";
 const FROZEN_AFTER: &str = "2s";
 
-/// How long a connection that comes back to the pool may take to answer.
+/// The longest time that a connection which comes back to the pool may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The database; cheap to clone.
@@ -41,7 +41,7 @@ pub(crate) struct Catalog {
 /// Messages of one stream, from the first to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
-    /// When the stream was made, in microseconds.
+    /// Time at which the stream was made, in µs since the Unix epoch.
     pub(crate) stream_created_us: i64,
     pub(crate) first: u64,
     pub(crate) last: u64,
@@ -125,7 +125,7 @@ impl Catalog {
         Ok(last.map(|last| last as u64 + 1))
     }
 
-    /// Where a table's metadata are; `None` if there is no such table.
+    /// Returns the location of a table's metadata; `None` if there is no such table.
     pub(crate) async fn pointer(&self, table: &str) -> Result<Option<String>, sqlx::Error> {
         sqlx::query_scalar(
             "SELECT metadata_location FROM iceberg_tables \
@@ -144,8 +144,8 @@ impl Catalog {
     }
 }
 
-/// Whether a connection that comes back to the pool still answers: one whose other end is gone without a word
-/// must not hold its place.
+/// Returns whether a connection that comes back to the pool still answers: one whose other end is gone without a
+/// word must not hold its place.
 async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let ping = tokio::time::timeout(PING_TIMEOUT, connection.ping());
     ping.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
@@ -206,7 +206,7 @@ pub(crate) async fn move_pointer(
     show(transaction, table, &prepared.location, &prepared.text).await
 }
 
-/// What servers show of a table.
+/// Stores a table's metadata for servers, which show them.
 async fn show(
     transaction: &mut PgConnection,
     table: &str,

@@ -22,7 +22,7 @@ pub(crate) struct Columns<'a, T> {
 }
 
 impl<'a, T> Columns<'a, T> {
-    /// Of these rows, before the first column.
+    /// No columns yet, of these rows.
     pub(crate) fn of(rows: &'a [T]) -> Self {
         Self { rows, columns: Vec::new() }
     }
@@ -106,7 +106,7 @@ fn read(content: Bytes, columns: Option<&[&str]>) -> Result<impl Iterator<Item =
     Ok(reader.map(|batch| batch.map_err(|error| wrong(&error))))
 }
 
-/// What is wrong with a file of rows.
+/// The error of a file with wrong rows.
 pub(crate) fn wrong(error: &dyn std::fmt::Display) -> Unavailable {
     Unavailable::Rows(error.to_string())
 }

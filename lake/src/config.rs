@@ -18,7 +18,7 @@ use url::Url;
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: Command,
 
@@ -42,12 +42,12 @@ pub struct Config {
     )]
     pub database_url: String,
 
-    /// Where tables are: `file:///…`, `s3://bucket/…`, `gs://bucket/…` or `az://container/…`. How to get in is in
+    /// Location of the tables: `file:///…`, `s3://bucket/…`, `gs://bucket/…` or `az://container/…`. Credentials are in
     /// the provider's own variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`).
     #[arg(long, env = "CLICKWIRE_LAKE_URL", default_value = "file:///var/lib/clickwire/lake", global = true)]
     pub url: Url,
 
-    /// Where `/livez`, `/readyz`, `/health` and `/metrics` are served.
+    /// Address on which `/livez`, `/readyz`, `/health` and `/metrics` are served.
     #[arg(long, env = "CLICKWIRE_LAKE_LISTEN", default_value = "127.0.0.1:8083", global = true)]
     pub listen: SocketAddr,
 
@@ -59,7 +59,7 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_PARTITIONS", default_value_t = DEFAULT_PARTITIONS, global = true)]
     pub partitions: u16,
 
-    /// How long the broker keeps clicks that nobody counted, in days; as the aggregator has it.
+    /// Time for which the broker keeps uncounted clicks, in days; as the aggregator has it.
     #[arg(long, env = "CLICKWIRE_STREAM_MAX_AGE_DAYS", default_value_t = 7, global = true)]
     pub stream_max_age_days: u32,
 
@@ -67,16 +67,16 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LAKE_BATCH_MAX", default_value_t = 50_000, global = true)]
     pub batch_max: usize,
 
-    /// How long the first message of a commit waits for more, in seconds.
+    /// Longest wait of a commit's first message for more messages, in seconds.
     #[arg(long, env = "CLICKWIRE_LAKE_FLUSH_SECONDS", default_value_t = 60, global = true)]
     pub flush_seconds: u64,
 
-    /// How long a snapshot is kept when it is no longer the newest, in seconds. Files that are in no snapshot are
+    /// Retention of a snapshot that is no longer the newest, in seconds. Files that are in no snapshot are
     /// removed when they are as old.
     #[arg(long, env = "CLICKWIRE_LAKE_KEEP_SNAPSHOTS_SECONDS", default_value_t = 21_600, global = true)]
     pub keep_snapshots_seconds: u32,
 
-    /// How often small files are put together, snapshots expire and files are removed, in seconds.
+    /// Interval of upkeep, in seconds: small files are put together, snapshots expire and files are removed.
     #[arg(long, env = "CLICKWIRE_LAKE_UPKEEP_SECONDS", default_value_t = 900, global = true)]
     pub upkeep_seconds: u64,
 
@@ -84,24 +84,24 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_LAKE_COMPACT_FILES", default_value_t = 30, global = true)]
     pub compact_files: usize,
 
-    /// How long the lake keeps clicks, in days of receipt, and adjustments; 0: for ever.
+    /// Retention of clicks in the lake, in days of receipt, and of adjustments; 0: for ever.
     #[arg(long, env = "CLICKWIRE_LAKE_RETENTION_DAYS", default_value_t = 0, global = true)]
     pub retention_days: u32,
 
-    /// How long the lake keeps counts of days, in days; 0: for ever. Not shorter than clicks.
+    /// Retention of counts of days in the lake, in days; 0: for ever. Not shorter than clicks.
     #[arg(long, env = "CLICKWIRE_LAKE_COUNTS_RETENTION_DAYS", default_value_t = 0, global = true)]
     pub counts_retention_days: u32,
 
-    /// What to log: a level, or `target=level` pairs.
+    /// Filter of log lines: a level, or `target=level` pairs.
     #[arg(long, env = "CLICKWIRE_LOG", default_value = "info", global = true)]
     pub log: String,
 
-    /// How log lines are written: text, or json, one object a line.
+    /// Format of log lines: text, or json, one object a line.
     #[arg(long, env = "CLICKWIRE_LOG_FORMAT", value_enum, default_value = "text", global = true)]
     pub log_format: LogFormat,
 }
 
-/// What to do.
+/// Commands of the lake.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Archives clicks until it is stopped.
@@ -174,17 +174,17 @@ impl Config {
         Names::new(&self.stream)
     }
 
-    /// How long snapshots are kept, in milliseconds.
+    /// Retention of snapshots, in milliseconds.
     pub(crate) fn keep_snapshots_ms(&self) -> i64 {
         i64::from(self.keep_snapshots_seconds) * 1_000
     }
 
-    /// How long clicks are kept, in days; `None`: for ever.
+    /// Retention of clicks, in days; `None`: for ever.
     pub(crate) fn retention_days(&self) -> Option<u32> {
         (self.retention_days > 0).then_some(self.retention_days)
     }
 
-    /// How long counts of days are kept, in days; `None`: for ever.
+    /// Retention of counts of days, in days; `None`: for ever.
     pub(crate) fn counts_retention_days(&self) -> Option<u32> {
         (self.counts_retention_days > 0).then_some(self.counts_retention_days)
     }

@@ -1,4 +1,4 @@
-//! What became of messages: the ledger's rows for the clicks that it has counted by them.
+//! Outcomes of messages: the ledger's rows for the clicks that it has counted by them.
 //!
 //! A message is settled when the ledger has its click, or when the aggregator's consumer has acknowledged the
 //! message and the ledger has not: then it was set aside, or was a resend. The consumer is asked first, for a
@@ -16,7 +16,7 @@ use crate::rows::Row;
 /// Clicks in one statement.
 const CLICKS: usize = 10_000;
 
-/// How far the time that a click is counted under can lie before and after its receipt: the longest horizon
+/// The longest time by which a click's counted time can lie before and after its receipt: the longest horizon
 /// that the aggregator takes, and the clocks of clients that are fast.
 pub(crate) const BEFORE: time::Duration = time::Duration::hours(72 + 1);
 pub(crate) const AFTER: time::Duration = time::Duration::hours(1);
@@ -29,7 +29,7 @@ pub(crate) struct Read {
     pub(crate) partition: u16,
 }
 
-/// What became of a message.
+/// The outcome of a message in the ledger.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The ledger has counted its click by it.
@@ -52,7 +52,7 @@ struct Stored {
     rule_version: Option<i32>,
 }
 
-/// What the ledger says of messages, in their order.
+/// Returns the outcomes of messages in the ledger, in their order.
 pub(crate) async fn outcomes(
     database: &PgPool,
     stream_created_us: i64,

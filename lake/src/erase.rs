@@ -19,7 +19,7 @@ pub(crate) type Whose<'a> = &'a (dyn Fn(&str, &str) -> Option<usize> + Send + Sy
 /// A file's rows without users.
 pub(crate) struct Without {
     pub(crate) rows: RecordBatch,
-    /// How many rows were each user's.
+    /// The number of rows of each user.
     pub(crate) erased: Vec<u64>,
 }
 

@@ -27,10 +27,10 @@ use crate::{
     table::{Change, Table, day},
 };
 
-/// How long clicks wait for files to be looked through, at most, and for one file more.
+/// The longest wait of clicks for files to be looked through, plus the time of one more file.
 const TURN: Duration = Duration::from_secs(20);
 
-/// What is to be erased.
+/// An order to erase a user.
 #[derive(Clone, Debug, sqlx::FromRow)]
 struct Order {
     erasure_id: Uuid,
@@ -47,7 +47,7 @@ impl Order {
             && Sha256::new().chain_update(&self.salt).chain_update(user).finalize()[..] == self.user_hash[..]
     }
 
-    /// Whether everything is archived that was on the stream when the order was seen. What was on a stream that
+    /// Returns whether everything is archived that was on the stream when the order was seen. What was on a stream that
     /// is gone never will be.
     fn is_ready(&self, source: &Source, next: u64) -> bool {
         self.stream_created_us.is_some_and(|created| created != source.created_us)

@@ -1,4 +1,4 @@
-//! Why the lake can't go on now, by what it waits for.
+//! Reasons why the lake can't go on now, by the service that it waits for.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::health::Service;
 
-/// Something that the lake depends on does not work now. Nothing is lost: clicks wait on the stream.
+/// The failure of a service that the lake depends on. Nothing is lost: clicks wait on the stream.
 #[derive(Debug, Error)]
 pub(crate) enum Unavailable {
     /// The broker, the stream or its consumer.
@@ -34,7 +34,7 @@ pub(crate) enum Unavailable {
 }
 
 impl Unavailable {
-    /// What is waited for.
+    /// The service that the lake waits for.
     pub(crate) fn service(&self) -> Service {
         match self {
             Self::Broker(_) => Service::Broker,
@@ -49,7 +49,8 @@ impl Unavailable {
     }
 }
 
-/// How long the database may take for one question or one commit, on a connection that may be gone without a word.
+/// The longest time that the database may take for one question or one commit: a connection may be gone without a
+/// word.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// An answer of the database, within a limit.

@@ -1,4 +1,4 @@
-//! What the lake does and what it waits for, over HTTP.
+//! The lake's state over HTTP: its work, and the services that it waits for.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// What the lake depends on.
+/// A dependency of the lake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
     Broker,
@@ -61,7 +61,7 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something can't go on before `service` is back.
+    /// Notes that work can't go on before `service` is back.
     pub(crate) fn waiting_for(&self, service: Service, error: &impl Display) {
         let error = error.to_string();
         metrics::counter!("clickwire_lake_waits_total", "service" => service.name()).increment(1);
@@ -74,7 +74,7 @@ impl Health {
         }
     }
 
-    /// Nothing waits for `service` any more.
+    /// Notes that no work waits for `service` any more.
     pub(crate) fn works(&self, service: Service) {
         if self.state().waiting_for.remove(&service).is_some() {
             tracing::info!(service = service.name(), "works again");

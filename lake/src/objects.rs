@@ -18,16 +18,16 @@ use url::Url;
 
 use crate::error::Unavailable;
 
-/// How long putting or getting one file may take; the longest has some 100 MB.
+/// The longest time for putting or getting one file; the longest file has some 100 MB.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The files of the lake; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Objects {
     store: Arc<dyn ObjectStore>,
-    /// What locations begin with: the lake's URL without a slash at its end.
+    /// First part of every location: the lake's URL without a slash at its end.
     base: String,
-    /// What the store's own names begin with.
+    /// First part of the store's own names.
     prefix: Path,
     /// The folder of a local store.
     folder: Option<PathBuf>,

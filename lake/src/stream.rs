@@ -27,7 +27,7 @@ use crate::{
     health::{Health, Service},
 };
 
-/// How long one request for messages waits for more.
+/// The longest wait of one request for more messages.
 const PULL_FOR: Duration = Duration::from_secs(1);
 
 /// Messages in one request.
@@ -59,7 +59,7 @@ pub(crate) async fn connect(config: &Config, health: &Arc<Health>) -> anyhow::Re
 /// The stream, as it is now.
 pub(crate) struct Source {
     stream: Stream,
-    /// When it was made, in microseconds.
+    /// Time at which the stream was made, in µs since the Unix epoch.
     pub(crate) created_us: i64,
     /// Its first message.
     pub(crate) first: u64,
@@ -68,7 +68,7 @@ pub(crate) struct Source {
 /// A session's consumer.
 pub(crate) struct Reader {
     consumer: PullConsumer,
-    /// How many messages the consumer has delivered.
+    /// The number of messages that the consumer has delivered.
     delivered: u64,
     last: Option<Message>,
 }
@@ -180,7 +180,7 @@ impl Reader {
         acknowledged.map_err(|error| Unavailable::Broker(anyhow!(error)))
     }
 
-    /// How many messages were not delivered yet; an error if the consumer is gone.
+    /// Returns the number of messages not delivered yet; an error if the consumer is gone.
     pub(crate) async fn pending(&mut self) -> Result<u64, Unavailable> {
         Ok(within(self.consumer.get_info()).await?.num_pending)
     }

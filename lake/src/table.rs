@@ -36,7 +36,7 @@ const ROW_GROUP_ROWS: usize = 128 * 1024;
 
 const DAY_US: i64 = 86_400_000_000;
 
-/// What a snapshot says of the messages that it has brought.
+/// Properties of a snapshot that describe the messages which it has brought.
 pub(crate) const STREAM_CREATED: &str = "clickwire.stream-created-us";
 pub(crate) const FIRST_SEQ: &str = "clickwire.first-seq";
 pub(crate) const LAST_SEQ: &str = "clickwire.last-seq";
@@ -48,17 +48,17 @@ const MANIFESTS: usize = 100;
 pub(crate) struct Table {
     pub(crate) definition: &'static Definition,
     pub(crate) metadata: TableMetadata,
-    /// Where the metadata are.
+    /// Location of the metadata.
     location: String,
 }
 
-/// What a commit does to a table.
+/// The effect of a commit on a table.
 pub(crate) struct Change {
     pub(crate) operation: Operation,
     pub(crate) added: Vec<DataFile>,
     /// Locations of data files.
     pub(crate) removed: HashSet<String>,
-    /// What the snapshot says of itself, beside its counts.
+    /// Properties of the snapshot beside its counts.
     pub(crate) summary: Vec<(&'static str, String)>,
 }
 

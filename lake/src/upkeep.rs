@@ -1,4 +1,4 @@
-//! What keeps a table in shape: small files are put together, snapshots expire, days beyond the retention are
+//! Upkeep of a table: small files are put together, snapshots expire, days beyond the retention are
 //! deleted, and files that nothing names are removed.
 //!
 //! Each is a commit of its own by the one who archives, between two batches; a crash anywhere leaves files that
@@ -31,14 +31,14 @@ use crate::{
 /// A file of this size is left as it is.
 const LARGE_BYTES: u64 = 64 << 20;
 
-/// What is put together at once is held in memory: so many bytes as they are stored, and rows.
+/// Limits of one compaction, which is held in memory: bytes as they are stored, and rows.
 const TOGETHER_BYTES: u64 = 96 << 20;
 const TOGETHER_ROWS: u64 = 1_000_000;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Everything once; rows are kept for `retention_days`, or for ever. Returns the time before which files were put
-/// that are removed if no kept snapshot names them.
+/// Runs every kind of upkeep once; rows are kept for `retention_days`, or for ever. Returns the time: files put before
+/// it are removed if no kept snapshot names them.
 pub(crate) async fn round(
     catalog: &Catalog,
     objects: &Objects,
@@ -105,7 +105,7 @@ async fn compact(
     Ok(())
 }
 
-/// As many of a day's small files as may be held in memory, the smallest first.
+/// Returns as many of a day's small files as may be held in memory, the smallest first.
 fn together(mut files: Vec<DataFile>) -> Vec<DataFile> {
     files.sort_by_key(DataFile::file_size_in_bytes);
     let (mut bytes, mut rows) = (0, 0);

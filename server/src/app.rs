@@ -28,7 +28,7 @@ use crate::{
     redirect::state::RedirectState,
 };
 
-/// How long sessions and requests may take to end.
+/// The longest time that sessions and requests may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves until `stop` is cancelled, then sends live sessions away one after the other, while everything

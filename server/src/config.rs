@@ -72,21 +72,21 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_CONNECTIONS_MAX", default_value_t = 16_000)]
     pub connections_max: usize,
 
-    /// Of them, of one client address (of IPv6, of one /64 network), at most; trusted proxies may have all.
+    /// Connections of one client address (of IPv6, of one /64 network) at the same time; trusted proxies may have all.
     #[arg(long, env = "CLICKWIRE_CONNECTIONS_PER_ADDRESS", default_value_t = 1_000)]
     pub connections_per_address: usize,
 
-    /// How long a new connection may take until the head of its first request is there, in milliseconds; with
-    /// TLS, as long again to agree on keys.
+    /// Time that a new connection may take until the head of its first request is there, in milliseconds; with TLS, the
+    /// same time again to agree on keys.
     #[arg(long, env = "CLICKWIRE_HEAD_TIMEOUT_MS", default_value_t = 10_000)]
     pub head_timeout_ms: u64,
 
-    /// How long a connection may be without a request after the last one was answered, in milliseconds. Longer
-    /// than proxies before the server keep theirs.
+    /// Time that a connection may be without a request after the last answer, in milliseconds. Longer than proxies
+    /// before the server keep theirs.
     #[arg(long, env = "CLICKWIRE_IDLE_TIMEOUT_MS", default_value_t = 75_000)]
     pub idle_timeout_ms: u64,
 
-    /// How long a client may take to read each 16 KiB of an answer, in milliseconds.
+    /// Time that a client may take to read each 16 KiB of an answer, in milliseconds.
     #[arg(long, env = "CLICKWIRE_UNREAD_TIMEOUT_MS", default_value_t = 20_000)]
     pub unread_timeout_ms: u64,
 
@@ -95,7 +95,7 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_UNREAD_MAX_BYTES", default_value_t = 256 << 20)]
     pub unread_max_bytes: usize,
 
-    /// How long a request may take, its body included, in milliseconds.
+    /// Time that a request may take, its body included, in milliseconds.
     #[arg(long, env = "CLICKWIRE_REQUEST_TIMEOUT_MS", default_value_t = 15_000)]
     pub request_timeout_ms: u64,
 
@@ -113,7 +113,7 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_ADDRESS_RATE", default_value = "50")]
     pub address_rate: NonZeroU32,
 
-    /// Such requests at once.
+    /// Requests of this kind at once.
     #[arg(long, env = "CLICKWIRE_ADDRESS_BURST", default_value = "200")]
     pub address_burst: NonZeroU32,
 
@@ -129,12 +129,12 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_REDIS_PREFIX", default_value = "cw")]
     pub redis_prefix: String,
 
-    /// Whether clicks that come together are published as one batch. Right where the broker brings each write to its
-    /// disk before it acknowledges (`sync_interval: always`); where it does not, clicks by themselves cost it less.
+    /// Clicks that come together are published as one batch. Right where the broker brings each write to its disk
+    /// before it acknowledges (`sync_interval: always`); where it does not, clicks by themselves cost it less.
     #[arg(long, env = "CLICKWIRE_PUBLISH_BATCHES", default_value_t = true, action = clap::ArgAction::Set)]
     pub publish_batches: bool,
 
-    /// How long a post waits for the broker before it is answered 503, in milliseconds.
+    /// Time that a post waits for the broker before it is answered 503, in milliseconds.
     #[arg(long, env = "CLICKWIRE_PUBLISH_TIMEOUT_MS", default_value_t = 2_000)]
     pub publish_timeout_ms: u64,
 
@@ -146,12 +146,11 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_SPOOL_MAX_BYTES", default_value_t = 256 << 20)]
     pub spool_max_bytes: u64,
 
-    /// How long a click may wait there before it is dropped, in seconds; less than a day.
+    /// Time that a click may wait there before it is dropped, in seconds; less than a day.
     #[arg(long, env = "CLICKWIRE_SPOOL_MAX_AGE_SECONDS", default_value_t = 23 * 3600)]
     pub spool_max_age_seconds: u64,
 
-    /// Whether posted clicks may wait there, too; else they are answered 503, and only those of
-    /// redirects wait.
+    /// Posted clicks may wait there, too; else they are answered 503, and only those of redirects wait.
     #[arg(long, env = "CLICKWIRE_SPOOL_POSTS")]
     pub spool_posts: bool,
 
@@ -174,12 +173,12 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_SESSION_KEYS", value_delimiter = ',', hide_env_values = true)]
     pub session_keys: Vec<String>,
 
-    /// How long a session lasts at most, in hours; then one has to sign in again.
+    /// The longest life of a session, in hours; then one has to sign in again.
     #[arg(long, env = "CLICKWIRE_SESSION_HOURS", default_value_t = 12)]
     pub session_hours: u32,
 
-    /// How long a browser's token is good, in seconds. A page that is open replaces it in time, so a session
-    /// that nobody looks at ends after so long.
+    /// Life of a browser's token, in seconds. A page that is open replaces it in time, so a session without an open
+    /// page ends after this time.
     #[arg(long, env = "CLICKWIRE_SESSION_TOKEN_SECONDS", default_value_t = 900)]
     pub session_token_seconds: u64,
 
@@ -220,7 +219,7 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_CLICK_ID_KEYS", value_delimiter = ',', hide_env_values = true)]
     pub click_id_keys: Vec<String>,
 
-    /// How long a click id of a redirect is good, in hours.
+    /// Life of a redirect's click id, in hours.
     #[arg(long, env = "CLICKWIRE_CLICK_ID_HOURS", default_value_t = 24)]
     pub click_id_hours: u32,
 
@@ -234,11 +233,11 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_REPORT_WEBHOOK_SECRET", hide_env_values = true)]
     pub report_webhook_secret: Option<String>,
 
-    /// How often changed numbers are sent to a dashboard, in milliseconds.
+    /// Time between two updates of changed numbers to a dashboard, in milliseconds.
     #[arg(long, env = "CLICKWIRE_LIVE_TICK_MS", default_value_t = 200)]
     pub live_tick_ms: u64,
 
-    /// How often a live session is asked whether it is still there, in milliseconds.
+    /// Time between two checks that a live session is still there, in milliseconds.
     #[arg(long, env = "CLICKWIRE_LIVE_HEARTBEAT_MS", default_value_t = 15_000)]
     pub live_heartbeat_ms: u64,
 
@@ -260,8 +259,8 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
 
-    /// Over how long live sessions are sent away when the server is told to stop, in seconds. Everything
-    /// else is served meanwhile, and `/readyz` says 503
+    /// Time in which live sessions are sent away when the server is told to stop, in seconds. Everything else is served
+    /// meanwhile, and `/readyz` says 503
     #[arg(long, env = "CLICKWIRE_DRAIN_SECONDS", default_value_t = 5)]
     pub drain_seconds: u64,
 
@@ -282,11 +281,11 @@ pub struct Config {
     )]
     pub roles: Vec<ServerRole>,
 
-    /// What to log: a level, or `target=level` pairs.
+    /// Level of the log, or `target=level` pairs.
     #[arg(long, env = "CLICKWIRE_LOG", default_value = "info")]
     pub log: String,
 
-    /// How log lines are written: text, or json, one object a line.
+    /// Format of log lines: text, or json, one object a line.
     #[arg(long, env = "CLICKWIRE_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
 }
@@ -316,7 +315,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 pub struct NextKey {
     /// Unix time in milliseconds.
     pub from: UnixMs,
-    /// At least 16 bytes.
+    /// The key's text, at least 16 bytes.
     pub key: String,
 }
 
@@ -353,7 +352,7 @@ impl Config {
         Some(tls::Files { certificate, key })
     }
 
-    /// Whether browsers reach the server over TLS.
+    /// Returns whether browsers reach the server over TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.https || self.tls_certificate.is_some()
     }

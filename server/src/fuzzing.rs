@@ -1,5 +1,5 @@
-//! What strangers send beside clicks, read as the server reads it, and what must hold of it whatever it is:
-//! for the fuzz targets of `server/fuzz`, and for the property tests here, which run with all others.
+//! Untrusted input beside clicks, read as the server reads it, and properties that must hold for any such input: for
+//! the fuzz targets of `server/fuzz`, and for the property tests here, which run with all others.
 
 use std::{net::IpAddr, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Is it alive, can it work, what is missing; and metrics.
+//! Health of the server: liveness, readiness, missing services; and metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use crate::{
     intake::{ClientRetry, Intake, spool::Condition},
 };
 
-/// How long a dependency may take to answer.
+/// Time that a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often dependencies are checked.
+/// Time between two checks of the dependencies.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// What was found when dependencies were checked last. Answers are made from it: no stranger makes the server
-/// ask anything.
+/// Results of the last check of the dependencies. Answers are made from them: no request makes the server ask a
+/// dependency.
 #[derive(Clone)]
 pub(crate) struct Checks(watch::Sender<Checked>);
 
@@ -36,11 +36,11 @@ struct Checked {
     /// `None` before the first time.
     at: Option<String>,
     redis: bool,
-    /// What TimescaleDB's licence is, if the database answers.
+    /// TimescaleDB's licence, if the database answers.
     license: Option<String>,
 }
 
-/// What is asked for the state of the server.
+/// The state of the health handlers.
 pub(crate) struct HealthState {
     pub(crate) roles: Vec<ServerRole>,
     pub(crate) intake: Intake,
@@ -51,8 +51,8 @@ pub(crate) struct HealthState {
 }
 
 impl HealthState {
-    /// Why the server can't do what its roles are, if it can't. One that takes clicks takes them in, be it those
-    /// of redirects alone; one that takes none needs the database, and Redis for live views.
+    /// Returns the reason why the server can't do the work of its roles, if any. A server that takes clicks must take
+    /// them in, be it those of redirects alone; one that takes none needs the database, and Redis for live views.
     fn is_unready(&self) -> Option<&'static str> {
         let has = |role| self.roles.contains(&role);
         let clients = if has(ServerRole::Redirect) {
@@ -112,12 +112,12 @@ impl Probe {
     }
 }
 
-/// What works and what is missing.
+/// State of the server and its services.
 #[derive(Serialize, ToSchema)]
 struct Health {
     status: Status,
     services: Services,
-    /// When database and Redis were asked last; `null` if they were not yet.
+    /// Time of the last check of database and Redis; `null` before the first.
     #[schema(format = DateTime)]
     checked_at: Option<String>,
     #[schema(format = DateTime)]
@@ -153,7 +153,7 @@ enum ServiceStatus {
     Down,
 }
 
-/// Where clicks wait while the broker is away. Without one, only `lost` is told.
+/// The spool, in which clicks wait while the broker is away. Without one, only `lost` is told.
 #[derive(Serialize, ToSchema)]
 struct Spool {
     status: SpoolStatus,
@@ -182,7 +182,7 @@ impl Service {
     }
 }
 
-/// Whether the program runs.
+/// Returns whether the program runs.
 #[utoipa::path(get, path = "/livez", operation_id = "is_alive", tag = "anybody",
     responses((status = 200, body = String, description = "It does."), Refused<()>))]
 pub(crate) async fn live() -> &'static str {
@@ -194,7 +194,7 @@ pub(crate) async fn metrics(State(state): State<Arc<HealthState>>) -> String {
     state.metrics.render()
 }
 
-/// Whether the server can do what its roles are: above all take clicks in, be it those of redirects alone.
+/// Returns whether the server can do the work of its roles: above all take clicks in, be it those of redirects alone.
 ///
 /// While the broker is away for every server, a load balancer must not turn browsers away that the
 /// spool could serve.
@@ -211,7 +211,7 @@ pub(crate) async fn ready(State(state): State<Arc<HealthState>>) -> impl IntoRes
     }
 }
 
-/// What works and what is missing: each dependency for itself.
+/// Returns the state of the server and of each dependency.
 ///
 /// Dependencies are checked every second, whoever asks.
 #[utoipa::path(get, path = "/health", operation_id = "show_health", tag = "anybody", responses(

@@ -25,20 +25,20 @@ use crate::{
     up::launch::Launch,
 };
 
-/// What to measure.
+/// The measurement to run.
 #[derive(clap::Subcommand)]
 pub(crate) enum Measurement {
-    /// From a click's 202 to its change at a WebSocket client.
+    /// Time from a click's 202 to its change at a WebSocket client.
     Latency(latency::Options),
-    /// From requests to the ledger: how many a second, answered how soon, and what each costs.
+    /// Way from requests to the ledger: requests a second, times of answers, and the cost of each.
     Ingest(ingest::Options),
-    /// What it takes to tell many dashboards what changes, and to have them at all.
+    /// Costs of telling many dashboards about changes, and of having them at all.
     Fanout(fanout::Options),
-    /// From a full stream into the ledger: clicks a second, and what each costs.
+    /// Way from a full stream into the ledger: clicks a second, and the cost of each.
     Aggregate(aggregate::Options),
-    /// From a question to its answer, over HTTP: 30 days of some advertisers, beside other engines.
+    /// Time from a question to its answer, over HTTP: 30 days of some advertisers, beside other engines.
     Query(query::Options),
-    /// Clicks of a range as a file: how many a second, and what memory the server takes for it.
+    /// Export of clicks of a range as a file: clicks a second, and the memory that the server takes for it.
     Export(export::Options),
 }
 
@@ -70,7 +70,8 @@ fn processes(status: &Status) -> Result<Vec<(&'static str, f64)>> {
         .collect()
 }
 
-/// What a measurement stands on: services of its own, with their data and the deployment's in a folder that goes with it.
+/// The services that a measurement runs on: its own, with their data and the deployment's in a folder that is removed
+/// with them.
 struct Stand {
     // Stopped before the folder is removed.
     services: Services,
@@ -91,7 +92,7 @@ impl Stand {
         Ok(Self { services, deployment, folder })
     }
 
-    /// How programs are started on them.
+    /// Returns the means to start programs on them.
     fn launch<'a>(&'a self, steps: &'a Steps, interrupt: &'a Interrupt) -> Launch<'a> {
         Launch { deployment: &self.deployment, services: &self.services, steps, interrupt }
     }

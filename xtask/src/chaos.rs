@@ -6,10 +6,10 @@ use crate::interrupt::Interrupt;
 use crate::steps::Steps;
 use crate::workspace;
 
-/// How long, and what.
+/// Options of `chaos`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How long to send clicks and to break things.
+    /// Minutes for which clicks are sent and things are broken.
     #[arg(long, default_value_t = 5.0)]
     minutes: f64,
     /// Fixes what is sent and what breaks when [default: a random one, which is printed]

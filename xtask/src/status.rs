@@ -1,5 +1,5 @@
-//! `cargo xtask status`: what runs, where, and, of a demo, with which keys. The JSON form is for scripts
-//! and tests; its keys stay.
+//! `cargo xtask status`: the running programs with their addresses and, of a demo, its keys. The JSON form is for
+//! scripts and tests; its keys stay.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) server: String,
-    /// Where the server tells its metrics.
+    /// Address of the server's metrics.
     pub(crate) metrics: String,
     pub(crate) aggregator: String,
     pub(crate) lake: String,
@@ -37,7 +37,7 @@ pub(crate) struct Status {
     pub(crate) logs: String,
 }
 
-/// What opens a demo. Whatever is no demo may be real, and its keys are told to nobody.
+/// The credentials of a demo. Other deployments may be real, and their keys are told to nobody.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Demo {
     pub(crate) ingest_key: String,
@@ -101,7 +101,7 @@ impl Status {
         }
     }
 
-    /// What a person needs first.
+    /// Returns the first information for a person: the link, the keys and the logs.
     pub(crate) fn welcome(&self) -> String {
         let mut welcome = format!("\n  {:<13}{}\n", "Dashboard", self.link());
         for (name, value) in self.keys() {

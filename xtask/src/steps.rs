@@ -1,4 +1,4 @@
-//! What the user reads: progress, a line a step, with the time since the start.
+//! Output for the user: progress, a line a step, with the time since the start.
 
 use std::io::Write;
 use std::time::Instant;

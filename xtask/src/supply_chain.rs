@@ -1,4 +1,4 @@
-//! What the programs are made of: held to `deny.toml`, and listed in bills of materials.
+//! Dependencies of the programs: held to `deny.toml`, and listed in bills of materials.
 //!
 //! Known vulnerabilities are a task of their own. They come to light without a change of ours, so a change
 //! is not held up by them; and their database is a git repository that not every machine can reach.
@@ -20,7 +20,7 @@ use crate::workspace;
 /// The tools, in the versions that were tried.
 const TOOLS: [&str; 2] = ["cargo-deny@0.20.2", "cargo-cyclonedx@0.5.9"];
 
-/// What is delivered: package and folder.
+/// Programs that are delivered: package and folder.
 const PROGRAMS: [(&str, &str); 4] = [
     ("clickwire-server", "server"),
     ("clickwire-aggregator", "aggregator"),
@@ -28,7 +28,7 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("clickwire-dashboard", "dashboard"),
 ];
 
-/// How the tool that writes them ends their names.
+/// End of the names of bills of materials, as the tool that writes them wants it.
 const SUFFIX: &str = ".cdx";
 
 /// A bill of materials (CycloneDX 1.5), as far as it is read here.

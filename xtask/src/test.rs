@@ -16,7 +16,7 @@ use suite::Suite;
 /// own lints come with its tests.
 const OF_THE_PAGE: [&str; 3] = ["clickwire-server", "clickwire-aggregator", "clickwire-dashboard"];
 
-/// Which of the checks to run; without an option all of them.
+/// The checks to run; without an option all of them.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Formatting, documents, lints and unit tests alone; needs no services and no browser
@@ -45,7 +45,7 @@ struct Checks {
 }
 
 impl Checks {
-    /// What a person runs between two edits.
+    /// Runs the checks for the time between two edits.
     fn quick(&self) -> Result<()> {
         self.format()?;
         self.documents()?;
@@ -56,7 +56,7 @@ impl Checks {
         Ok(())
     }
 
-    /// Some tests, with what they need.
+    /// Runs some tests, with the things that they need.
     fn only(&self, name: &str) -> Result<()> {
         self.install()?;
         self.page()?;

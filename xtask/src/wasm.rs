@@ -104,7 +104,7 @@ fn add_words(bundle: &mut Bundle, folder: &Path) -> Result<String> {
     serde_json::to_string(&places).context("cannot write the places of words")
 }
 
-/// Lints and tests of the dashboard, natively: `cargo` says a headline and runs cargo with arguments.
+/// Lints and tests of the dashboard, natively: `cargo` prints a headline and runs cargo with arguments.
 pub(crate) fn check(cargo: &dyn Fn(&str, &[&str]) -> Result<()>) -> Result<()> {
     let lints = [
         "clippy",
@@ -138,7 +138,7 @@ fn style_sheet(dashboard: &Path, without: &[&str]) -> Result<String> {
     Ok(format!("{LAYERS}\n{}{}", read(&dashboard.join("style.css"))?, of_components.concat()))
 }
 
-/// Whether every block of a style sheet ends in it, comments aside.
+/// Returns whether every block of a style sheet ends in it, comments aside.
 fn is_closed(sheet: &str) -> bool {
     let mut depth = 0_i32;
     for (number, part) in sheet.split("/*").enumerate() {

@@ -1,4 +1,4 @@
-//! This checkout: where it is, and its cargo.
+//! The checkout that this program was built in: its root, and its cargo.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,8 +34,8 @@ pub(crate) fn release_program(name: &str) -> Result<PathBuf> {
     Ok(target.join("release").join(name))
 }
 
-/// Where `cargo build` puts programs: the folder that we lie in ourselves, wherever cargo's
-/// configuration has put it.
+/// Returns the folder in which `cargo build` puts programs: our own program's, wherever cargo's configuration has put
+/// it.
 pub(crate) fn debug_programs() -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find our own program")?;
     Ok(own.parent().context("our own program is not in a folder")?.to_owned())

@@ -1,5 +1,5 @@
-//! What the broker holds that nobody counts or archives: clicks that wait too long, and dead letters. And on how many
-//! brokers it is.
+//! Incidents seen at the broker: clicks that wait too long to be counted or archived, dead letters, and streams on too
+//! few brokers.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,20 +26,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Kinds of which the broker knows.
 const KINDS: [Kind; 4] = [Kind::StreamReplicas, Kind::Lag, Kind::LakeStalled, Kind::DeadLetters];
 
-/// What was found, and of which kinds all that there is.
+/// Observations, and the kinds that were observed completely.
 pub(super) struct Found {
     pub(super) observations: Vec<Observation>,
     pub(super) seen: Vec<Kind>,
 }
 
 impl Found {
-    /// All was asked that there is to ask.
+    /// Every kind was observed completely.
     pub(super) fn is_whole(&self) -> bool {
         KINDS.iter().all(|kind| self.seen.contains(kind))
     }
 }
 
-/// What is the matter with the streams, and with the lake, if one is in use.
+/// Returns the observations of the streams, and of the lake, if one is in use.
 pub(super) async fn observe(
     nats: &Context,
     config: &Config,
@@ -70,8 +70,8 @@ pub(super) async fn observe(
     timeout(PATIENCE, asked).await?
 }
 
-/// Since when streams have been on fewer brokers than they should be. A broker that is restarted is back in a moment,
-/// and is no incident.
+/// Times since which streams have been on fewer brokers than they should be, by stream. A broker that is restarted is
+/// back in a moment, and is no incident.
 #[derive(Default)]
 pub(super) struct Shortages(BTreeMap<String, Instant>);
 
@@ -131,7 +131,8 @@ async fn lag(nats: &Context, config: &Config) -> anyhow::Result<Option<Observati
     }))
 }
 
-/// When the first message after `floor` was stored; `None` if there is none.
+/// Returns the time at which the first message after `floor` was stored, in ms since the Unix epoch; `None` if there is
+/// none.
 pub(super) async fn stored_after(
     stream: &Stream<Info>,
     subject: &str,

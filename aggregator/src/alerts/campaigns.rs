@@ -167,7 +167,7 @@ async fn fraud_rates(
     Ok(rows.into_iter().filter_map(observed).take(MAX_OBSERVATIONS as usize).collect())
 }
 
-/// How bad it is, as far as so few clicks can tell.
+/// Returns the severity by the lower bound of the invalid share, which is all that so few clicks can prove.
 fn severity(clicks: i64, invalid: i64, rule: FraudRate) -> Option<Severity> {
     let at_least_percent = 100.0 * share::at_least(invalid, clicks);
     if at_least_percent >= f64::from(rule.critical_percent) {

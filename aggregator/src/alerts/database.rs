@@ -9,10 +9,10 @@ use serde_json::json;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-/// These change slowly, and asking takes longer than a round should.
+/// The interval between queries: their answers change slowly, and asking takes longer than a round should.
 const ASKED_EVERY: Duration = Duration::from_secs(15);
 
-/// What was seen when the database was asked last.
+/// The observations of the last query of the database.
 #[derive(Default)]
 pub(super) struct Database {
     asked: Option<Instant>,
@@ -22,7 +22,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// What is the matter now.
+    /// Returns the observations, at most [`ASKED_EVERY`] old.
     pub(super) async fn observe(
         &mut self,
         connection: &mut PgConnection,

@@ -48,12 +48,12 @@ pub(crate) struct Watch {
     pub(crate) config: Config,
 }
 
-/// What one watcher remembers between its rounds.
+/// The memory of one watcher between its rounds.
 struct Rounds {
     campaigns: Campaigns,
     database: Database,
     shortages: Shortages,
-    /// Since when everything could be seen: what was not seen before that may have gone on.
+    /// Time since which everything could be observed: an incident that was not seen before it may have gone on.
     since: Instant,
     /// The latest news that gateways were told of.
     announced: i64,
@@ -164,7 +164,7 @@ impl Watch {
     }
 }
 
-/// Who does not watch has none.
+/// Sets the numbers of open incidents by kind; a process that does not watch reports none.
 fn count_open(open: &[(String, i64)]) {
     for kind in Kind::ALL {
         let count = open.iter().find(|(name, _)| name == kind.as_str()).map_or(0, |&(_, count)| count);

@@ -1,5 +1,5 @@
-//! How large a share is at least, when it was only seen in a few: one invalid click of 32 is three percent,
-//! and says nothing.
+//! Lower bound of a share that was observed in few clicks only: one invalid click of 32 is three percent, and says
+//! nothing.
 
 /// Standard deviations on either side of a 95 % confidence interval.
 const Z: f64 = 1.96;

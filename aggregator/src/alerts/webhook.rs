@@ -27,7 +27,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The lease on news that is being sent: a process that is frozen renews nothing, and another sends it.
 const LEASE: Duration = Duration::from_secs(4);
 
-/// How often it is renewed while the receiver has not answered.
+/// The interval at which the lease is renewed while the receiver has not answered.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// Sends news to one address.

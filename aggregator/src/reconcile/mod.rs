@@ -33,12 +33,12 @@ struct Reconciliation<'a> {
     repair: bool,
 }
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Outcome {
     /// Buckets that were not what they should be; minutes, hours and days.
     differences: usize,
-    /// How many of them still are not.
+    /// The number of them that still are not.
     left: usize,
 }
 

@@ -103,12 +103,12 @@ async fn compare(
     Ok(())
 }
 
-/// What the last run on schedule left behind.
+/// The last run on schedule: the differences that it left, and its age.
 #[derive(Debug, sqlx::FromRow)]
 struct Last {
     left_over: Option<i64>,
     age_seconds: Option<f64>,
-    /// Since the last run over a whole day, or what there was of it.
+    /// Age of the last run over a whole day, or over as much of one as there was.
     wide_age_seconds: Option<f64>,
 }
 

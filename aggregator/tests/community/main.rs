@@ -363,7 +363,7 @@ async fn hours_and_days_are_compared_with_minutes_and_mended() {
     }
 }
 
-/// Why counts are behind views with a barrier and not behind row-level security: TimescaleDB refuses it where
+/// Reason for counts behind views with a barrier and not behind row-level security: TimescaleDB refuses it where
 /// it compresses, PostgreSQL for views. When this fails, migration 14 can be simpler.
 #[tokio::test]
 async fn row_level_security_can_not_be_had_on_counts() {

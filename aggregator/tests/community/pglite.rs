@@ -26,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 
-/// What npm installs and Node runs.
+/// The files that npm installs from and that Node runs.
 const FILES: [(&str, &str); 3] = [
     ("package.json", include_str!("pglite/package.json")),
     (".npmrc", include_str!("pglite/.npmrc")),

@@ -16,7 +16,7 @@ const STORED_BEFORE: i64 = 1_793_786_400_000;
 
 const GROUPS: [&str; 5] = ["campaign_id", "ad_id", "country,device_type", "hour_of_day", "weekday"];
 
-/// Of every kind of question, over stored hours and days, minutes alone and both.
+/// Returns questions of every kind, over stored hours and days, minutes alone and both.
 fn questions() -> Vec<String> {
     // In zones of whole and of broken hours, with days of 23 and 25 hours.
     let ranges = [
@@ -51,7 +51,7 @@ fn questions() -> Vec<String> {
     questions
 }
 
-/// What the server's code answers about a database that has the minutes. `database` is closed: there may be one
+/// Returns the server's answers about a database that has the minutes. `database` is closed: there may be one
 /// connection.
 async fn answers(url: &str, database: PgPool, questions: &[String]) -> anyhow::Result<Vec<Value>> {
     sqlx::raw_sql(MINUTES).execute(&database).await?;

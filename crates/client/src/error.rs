@@ -1,4 +1,4 @@
-//! Why something was not done.
+//! Errors: the reasons why something was not done.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use clickwire_protocol::{
 use hyper::{StatusCode, header::RETRY_AFTER, http::response::Parts};
 use uuid::Uuid;
 
-/// Why something was not done.
+/// The reason why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server's address or the token is none.
+    /// The server's address or the token is malformed.
     #[error("{0}")]
     Url(String),
     /// Certificates can't be used.
     #[error("certificates: {0}")]
     Tls(String),
-    /// Something that is to be sent can't be written as JSON or a URL.
+    /// The data to be sent can't be written as JSON or a URL.
     #[error("can't be sent: {0}")]
     Unsendable(String),
-    /// Nobody is there: nothing was sent.
+    /// The server is away: nothing was sent.
     #[error("the server is away: {0}")]
     Away(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The connection broke: what was asked may have been done or not.
     #[error("the connection broke: {0}")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// There was no answer in time: what was asked may have been done or not.
+    /// No answer came in time: what was asked may have been done or not.
     #[error("no answer in time")]
     TooLate,
     /// The input is wrong (400): everything that is wrong with it, by field.
@@ -38,13 +38,13 @@ pub enum Error {
     Refused {
         /// The status, such as 401, 403, 429 or 503.
         status: StatusCode,
-        /// For programs; docs/integrate/errors.md has all of them.
+        /// The code, for programs; docs/integrate/errors.md has all of them.
         code: String,
-        /// For people.
+        /// The message, for people.
         message: String,
-        /// When it is worth trying again.
+        /// The wait after which it is worth trying again.
         retry_after: Option<Duration>,
-        /// To post a click again under that was not acknowledged.
+        /// The id to post a click again under that was not acknowledged.
         click_id: Option<Uuid>,
     },
     /// The answer is not what the API has, or longer than is read.
@@ -52,7 +52,7 @@ pub enum Error {
     Unreadable {
         /// The answer's status.
         status: StatusCode,
-        /// What is wrong with it.
+        /// The fault of the answer.
         what: String,
     },
     /// The live session was refused or closed for good.
@@ -60,17 +60,17 @@ pub enum Error {
     Closed {
         /// The close code of the WebSocket: `clickwire_protocol::live::close`.
         code: u16,
-        /// For people.
+        /// The message, for people.
         reason: String,
     },
     /// The view was refused.
     #[error("the view is refused: {message} ({code})")]
     View {
-        /// For programs.
+        /// The code, for programs.
         code: String,
         /// The field that is wrong, if it is one.
         field: Option<String>,
-        /// For people.
+        /// The message, for people.
         message: String,
     },
 }
@@ -85,7 +85,7 @@ impl Error {
         }
     }
 
-    /// Whether the same may work later: nobody was there, the answer was lost, or the server asks to come again.
+    /// Returns whether the same may work later: the server was away, the answer was lost, or it asks to come again.
     ///
     /// A click without an id of its own must not be posted again after [`Error::Broken`] or [`Error::TooLate`].
     pub fn is_passing(&self) -> bool {
@@ -99,7 +99,7 @@ impl Error {
         }
     }
 
-    /// How long the server asks to wait.
+    /// The wait that the server asks for.
     pub fn retry_after(&self) -> Option<Duration> {
         if let Self::Refused { retry_after, .. } = self { *retry_after } else { None }
     }

@@ -22,7 +22,7 @@ use crate::{
     questions::Parameters,
 };
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum File {
     /// A breakdown.
@@ -38,7 +38,7 @@ pub enum File {
 pub enum Format {
     /// RFC 4180 with a header line; with a byte order mark Excel knows that it is UTF-8.
     Csv {
-        /// Whether it has one.
+        /// The file has a byte order mark.
         bom: bool,
     },
     /// A JSON object a line.
@@ -114,7 +114,7 @@ pub struct Export {
     /// The connection ends with it.
     _sender: Box<dyn Send + Sync>,
     patience: Duration,
-    /// Until the next piece must be here, while one is waited for.
+    /// The time until which the next piece must be here, while one is waited for.
     idle: Option<Pin<Box<Sleep>>>,
 }
 

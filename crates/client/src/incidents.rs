@@ -111,7 +111,7 @@ impl Connection {
         self.order(Method::POST, alert_id, "resolve", Some(body)).await
     }
 
-    /// What is done with an incident; the answer is the incident as it is then.
+    /// Changes an incident; the answer is the incident as it is then.
     async fn order(
         &mut self,
         method: Method,

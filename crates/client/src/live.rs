@@ -49,7 +49,7 @@ pub struct Watch {
     min_interval_ms: Option<u32>,
     state: ViewState,
     socket: Option<Socket>,
-    /// The session is given up when nothing has come for so long.
+    /// The longest silence before the session is given up.
     silence: Duration,
     /// The view was asked for, and not answered yet.
     is_asked: bool,
@@ -58,7 +58,7 @@ pub struct Watch {
     counters: Counters,
 }
 
-/// What happened to a watch so far.
+/// Counters of what happened to a watch so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Connections made.
@@ -101,7 +101,7 @@ impl Watch {
         &self.state
     }
 
-    /// What happened so far.
+    /// The counters so far.
     pub fn counters(&self) -> Counters {
         self.counters
     }
@@ -244,7 +244,7 @@ async fn send(socket: &mut Socket, message: &ClientMessage, patience: Duration) 
     timeout(patience, socket.send(Message::text(text))).await.map_err(|_| Error::TooLate)?.map_err(broken)
 }
 
-/// What a close frame means.
+/// The error that a close frame means.
 fn closed(frame: Option<&CloseFrame>) -> Error {
     let Some(frame) = frame else { return broken("closed without a code") };
     let (code, reason) = (u16::from(frame.code), frame.reason.to_string());

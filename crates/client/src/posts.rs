@@ -35,12 +35,12 @@ pub struct NewClick {
     pub advertiser_id: AdvertiserId,
     /// The campaign.
     pub campaign_id: CampaignId,
-    /// What was clicked.
+    /// The ad that was clicked.
     pub ad_id: AdId,
     /// The user who clicked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// When.
+    /// Time at which the user clicked.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rfc3339")]
     pub clicked_at: Option<OffsetDateTime>,
     /// The user's address; only a key that speaks for users may name it.
@@ -52,7 +52,7 @@ pub struct NewClick {
     /// ISO 3166-1 alpha-2, or a name that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// On what.
+    /// The type of the user's device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_type: Option<DeviceType>,
     /// The page that it came from.

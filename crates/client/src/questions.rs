@@ -17,11 +17,11 @@ use crate::{Connection, Error};
 /// The range and the clicks that a report is about. What is left out the server chooses: docs/integrate/reports.md.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportQuery {
-    /// Whose clicks; callers that see all advertisers may leave it out.
+    /// The advertiser of the clicks; callers that see all advertisers may leave it out.
     pub advertiser_id: Option<AdvertiserId>,
-    /// From when on.
+    /// The start of the range.
     pub start_time: Option<OffsetDateTime>,
-    /// Until when, exclusive.
+    /// The end of the range, exclusive.
     pub end_time: Option<OffsetDateTime>,
     /// IANA time zone of buckets, hours of the day and weekdays.
     pub time_zone: Option<String>,
@@ -31,9 +31,9 @@ pub struct ReportQuery {
     pub exclusions: Vec<(Dimension, Vec<String>)>,
     /// The period to compare with.
     pub compare: Option<Compare>,
-    /// What was known at that moment.
+    /// The moment of the data: the answer says what was known then.
     pub as_of: Option<OffsetDateTime>,
-    /// Whether to count distinct users, too.
+    /// Distinct users are counted, too.
     pub unique_users: bool,
 }
 
@@ -51,11 +51,11 @@ pub struct Grouping {
 /// A question of `GET /api/v1/analytics/aggregate`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AggregateQuery {
-    /// Whose clicks; callers that see all advertisers may leave it out.
+    /// The advertiser of the clicks; callers that see all advertisers may leave it out.
     pub advertiser_id: Option<AdvertiserId>,
-    /// From when on.
+    /// The start of the range.
     pub start_time: Option<OffsetDateTime>,
-    /// Until when, exclusive.
+    /// The end of the range, exclusive.
     pub end_time: Option<OffsetDateTime>,
     /// Width of the buckets.
     pub granularity: analytics::Granularity,
@@ -68,23 +68,23 @@ pub struct AggregateQuery {
 /// A search for clicks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClickQuery {
-    /// This click; all of the ledger is searched then.
+    /// The click's id; all of the ledger is searched then.
     pub click_id: Option<Uuid>,
-    /// Whose clicks; callers that see all advertisers may leave it out.
+    /// The advertiser of the clicks; callers that see all advertisers may leave it out.
     pub advertiser_id: Option<AdvertiserId>,
-    /// From when on; a day before the end if it is left out.
+    /// The start of the range; a day before the end if it is left out.
     pub start_time: Option<OffsetDateTime>,
-    /// Until when, exclusive.
+    /// The end of the range, exclusive.
     pub end_time: Option<OffsetDateTime>,
     /// Only this value of a dimension that is a column.
     pub filters: Vec<(Dimension, String)>,
-    /// Only this user's.
+    /// The user of the clicks.
     pub user_id: Option<String>,
     /// Only what is counted as one of these.
     pub dispositions: Vec<Disposition>,
     /// Only what this rule has decided.
     pub rule: Option<String>,
-    /// What was known at that moment.
+    /// The moment of the data: the answer says what was known then.
     pub as_of: Option<OffsetDateTime>,
 }
 
@@ -145,7 +145,7 @@ impl Connection {
     }
 }
 
-/// What stands behind the question mark.
+/// The query of a URL, with its question mark.
 #[derive(Default)]
 pub(crate) struct Parameters(String);
 
@@ -182,7 +182,7 @@ impl Parameters {
         self
     }
 
-    /// The path with what is asked.
+    /// The path with the query.
     pub(crate) fn of(self, path: &str) -> String {
         format!("{path}{}", self.0)
     }

@@ -1,4 +1,4 @@
-//! Where a server is, and what opens it.
+//! The address of a server, and the key or token for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,13 +11,13 @@ use tower_service::Service as _;
 
 use crate::{Connection, Error};
 
-/// How long an answer is waited for, unless another limit is set.
+/// The longest wait for an answer, unless another limit is set.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes in both directions, encrypted or not.
 pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// Where a server is, and what opens it. Cheap to clone.
+/// The address of a server, and the key or token for it. Cheap to clone.
 #[derive(Clone)]
 pub struct Server {
     url: Arc<Uri>,

@@ -12,7 +12,7 @@ const ROWS: i64 = 100;
 /// like it.
 const MIN_MASKED_BYTES: usize = 8;
 
-/// What a message says of a user beside the name.
+/// Data of a user in a message beside the name.
 const OF_USER: [&str; 6] = ["ip_hash", "user_agent", "os", "browser", "params", "referrer"];
 
 /// Takes a user out of recorded messages: a stand-in comes in the place of its name, what else is said of it goes.

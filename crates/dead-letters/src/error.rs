@@ -1,4 +1,4 @@
-//! Why something was not done with a dead letter. Whatever it is, the letter is still there.
+//! Reasons why a dead letter was not dealt with. In every case the letter is still there.
 
 use std::error::Error as _;
 
@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::replay::Refusal;
 
-/// Why it was not done.
+/// A reason why a dead letter was not dealt with.
 #[derive(Debug, Error)]
 pub enum Error {
     /// There is no such letter; not any more, perhaps.
@@ -48,7 +48,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the stream of dead letters takes no more: somebody must make room.
+    /// Returns whether the stream of dead letters is full: somebody must make room.
     pub fn is_full(&self) -> bool {
         let Self::Publish(error) = self else { return false };
         error

@@ -21,9 +21,9 @@ use uuid::Uuid;
 
 use crate::{Error, message::Unprocessable};
 
-/// Why; a stable code for programs.
+/// The reason, as a stable code for programs.
 const CODE: &str = "Clickwire-Code";
-/// Why; for people.
+/// The reason, as a text for people.
 const REASON: &str = "Clickwire-Reason";
 /// The message's subject on the stream of clicks.
 const SUBJECT: &str = "Clickwire-Subject";
@@ -37,7 +37,7 @@ const REASON_CHARACTERS: usize = 500;
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadLetter {
-    /// What is known beside the message.
+    /// Data about the letter beside its message.
     #[serde(flatten)]
     pub summary: Summary,
     /// The message as it came: `payload` if it is text, else `payload_base64`.
@@ -71,7 +71,7 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARACTERS).collect()
 }
 
-/// What the broker answers: a letter, or that there is none.
+/// Reads the broker's answer: a letter, or that there is none.
 pub(crate) fn found(answer: Result<StreamMessage, RawMessageError>) -> Result<Option<DeadLetter>, Error> {
     match answer {
         Ok(message) => Ok(Some(message.into())),

@@ -86,7 +86,7 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// How many there are.
+    /// Returns the number of letters.
     pub async fn waiting(&self) -> Result<u64, Error> {
         Ok(self.nats.get_stream(self.names.dead_letter_stream()).await?.cached_info().state.messages)
     }
@@ -160,7 +160,7 @@ impl DeadLetters {
         self.delete(sequence).await
     }
 
-    /// What was done with a letter, for those who come after another.
+    /// Returns what was done with a letter, for those who come after another.
     pub async fn outcome(&self, database: &PgPool, sequence: u64) -> Result<Outcome, Error> {
         let stream = self.nats.get_stream(self.names.dead_letter_stream()).await?;
         let generation = stream.cached_info().created;

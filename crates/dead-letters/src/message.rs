@@ -6,7 +6,7 @@ use std::time::Duration;
 use clickwire_protocol::{click::Click, times::UnixMs};
 use thiserror::Error;
 
-/// Why a message can never be counted, whoever tries.
+/// A reason why a message can never be counted, whoever tries.
 #[derive(Debug, Error)]
 pub enum Unprocessable {
     /// The message is not a click at all.
@@ -15,13 +15,13 @@ pub enum Unprocessable {
     /// Its receive time can't be true.
     #[error("received_at_ms {} is more than a day after the broker stored it", .received_at_ms.0)]
     ImpossibleTime {
-        /// What it says.
+        /// The receive time in the message.
         received_at_ms: UnixMs,
     },
     /// The click is older than the stream can hold.
     #[error("received {late_hours} hours too long ago: its range of time may be dropped already")]
     TooOld {
-        /// By how much.
+        /// The time by which it is too old, in hours.
         late_hours: i64,
     },
     /// The database says that something is wrong in it.
@@ -44,7 +44,7 @@ impl Unprocessable {
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// How far back clicks may be counted now: as old as a stream that keeps messages for
+/// Returns the earliest time from which clicks may be counted now: as old as a stream that keeps messages for
 /// `stream_max_age` can hold them, and the day more that a server's spool may have had them before.
 pub fn oldest(now: UnixMs, stream_max_age: Duration) -> UnixMs {
     now - stream_max_age.as_millis() as i64 - DAY_MS

@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use crate::{Error, letter::DeadLetter};
 
-/// What was done.
+/// An action on a letter.
 pub(crate) enum Action<'a> {
     /// The message went back to the stream of clicks.
     Replay {
-        /// As it went back, if not as it came.
+        /// The message as it went back, if not as it came.
         edited: Option<&'a [u8]>,
-        /// Where it went.
+        /// The message's place on the stream of clicks.
         replayed: &'a Replayed,
         /// The advertiser that the click was said to be of, if the message did not say so.
         named_advertiser: Option<&'a AdvertiserId>,
@@ -23,29 +23,29 @@ pub(crate) enum Action<'a> {
     Dismiss,
 }
 
-/// What was done with a letter, by whom and why.
+/// The action on a letter, with the person and the reason.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DeadLetterOutcome))]
 pub struct Outcome {
     /// `replay` or `dismiss`.
     pub action: String,
-    /// When.
+    /// Time of the action.
     #[serde(with = "time::serde::rfc3339")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub acted_at: OffsetDateTime,
     /// The person.
     pub actor: String,
-    /// Why, if a reason was given.
+    /// The reason, if one was given.
     pub reason: Option<String>,
     /// The click that it speaks of, if that can be read.
     pub click_id: Option<Uuid>,
-    /// Whether the message was edited before it went back.
+    /// The message was edited before it went back.
     pub is_edited: bool,
     /// The advertiser that an administrator said the click is of, where the message did not say so.
     pub named_advertiser: Option<String>,
 }
 
-/// What was done with the letter at this place, if anything was.
+/// Returns the action on the letter at this place, if there was one.
 pub(crate) async fn outcome(
     database: &PgPool,
     stream: &str,

@@ -20,7 +20,7 @@ use crate::{
     message::{self, Unprocessable},
 };
 
-/// Why a message must not be replayed as it is.
+/// A reason why a message must not be replayed as it is.
 #[derive(Debug, ThisError)]
 pub enum Refusal {
     /// The message would be set aside again.
@@ -105,7 +105,7 @@ fn check(letter: &DeadLetter, payload: &[u8], now: UnixMs, oldest: UnixMs) -> Re
     }
 }
 
-/// Where the message was, as long as it speaks of the same ad; else where clicks of its ad go.
+/// Returns the message's former subject if it speaks of the same ad; else the subject of clicks of its ad.
 fn subject(names: &Names, letter: &DeadLetter, click: &Click, subjects: &[String]) -> String {
     let ad_id = &click.dimensions.ad_id;
     match &letter.summary.subject {

@@ -46,7 +46,7 @@ struct Node {
 }
 
 impl Node {
-    /// What it tells of itself; an error if it does not answer well, or not in time.
+    /// Asks the node's monitoring port; an error if it does not answer well, or not in time.
     async fn ask(&self, path: &str) -> Result<Vec<u8>> {
         let server = Server::new(&format!("http://127.0.0.1:{}", self.monitor.port()), "")?;
         let (status, body) = timeout(PATIENCE, server.connection().get(path)).await??;

@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::{Sent, Stack, eventually};
 
-/// Where clicks are counted, and the table.
+/// Places where clicks are counted, and their tables.
 const PLACES: [(&str, &str); 8] = [
     ("ledger", "clicks"),
     ("minutes", "click_minutes"),

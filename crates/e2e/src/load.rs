@@ -15,7 +15,7 @@ use crate::Stack;
 /// An answer that takes longer is taken for none.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many distinct clicks of each advertiser the server has taken.
+/// Numbers of distinct clicks that the server has taken, by advertiser.
 pub type Sent = BTreeMap<String, i64>;
 
 /// Posts without end, over some connections, until told to stop.

@@ -22,7 +22,7 @@ const PER_USER: usize = 50;
 /// A click's id and its advertiser, within which the id is a name.
 pub type Name = (Uuid, String);
 
-/// What the rules need to know of a click.
+/// The data of a click that the rules need.
 #[derive(Clone, Debug)]
 pub struct Evidence {
     /// Its id.
@@ -50,7 +50,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// What the click is known by.
+    /// Returns the name by which the click is known.
     pub fn name(&self) -> Name {
         (self.click_id, self.advertiser_id.clone())
     }

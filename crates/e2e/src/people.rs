@@ -38,7 +38,7 @@ impl Person {
         Ok(Self { url: url.to_owned(), cookie: cookie.to_owned() })
     }
 
-    /// What its browser sends from a page of the server's own.
+    /// Returns the headers that the browser sends from a page of the server's own.
     pub fn headers(&self) -> String {
         format!("cookie: {}\r\norigin: {}\r\ncontent-type: application/json\r\n", self.cookie, self.url)
     }

@@ -25,7 +25,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub struct Program {
     child: Child,
     port: Reservation,
-    /// Where it tells its metrics, if that is elsewhere.
+    /// Port of the metrics, if it is not the program's own.
     metrics_port: Option<Reservation>,
     name: &'static str,
     arguments: &'static [&'static str],
@@ -100,7 +100,7 @@ impl Program {
         self.child.id().context("it ended before")
     }
 
-    /// Where the operator's programs ask.
+    /// Returns a client for the address that the operator's programs ask.
     pub fn http(&self) -> Result<Server> {
         let port = self.metrics_port.as_ref().unwrap_or(&self.port).port();
         Ok(Server::new(&format!("http://127.0.0.1:{port}"), "")?)
@@ -114,13 +114,13 @@ impl Program {
         Ok(values.sum())
     }
 
-    /// What it says about its health.
+    /// Returns the program's report about its health.
     pub async fn health(&self) -> Result<Value> {
         let (_, report) = self.http()?.connection().get("/health").await?;
         Ok(serde_json::from_slice(&report)?)
     }
 
-    /// What it says of a service in `/health`.
+    /// Returns the status of a service in `/health`.
     pub async fn says_of(&self, service: &str) -> Result<String> {
         let report = self.health().await?;
         let status = report["services"][service]["status"].as_str();

@@ -18,7 +18,7 @@ use tokio::{
 /// Read at once, at most, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// What a wire does.
+/// The behaviour of a wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
     /// Passes everything on.
@@ -27,9 +27,8 @@ pub enum Wire {
     Slow(Duration),
     /// Connections are reset, new ones refused.
     Cut,
-    /// Nothing comes through and nobody is told: what is sent is swallowed, new connections are
-    /// accepted and swallow, too. Connections that were there at the time stay dead afterwards; their
-    /// ends must find out by themselves.
+    /// Silence on both sides: what is sent is swallowed, new connections are accepted and swallow, too.
+    /// Connections that were there at the time stay dead afterwards; their ends must find out by themselves.
     HalfOpen,
 }
 

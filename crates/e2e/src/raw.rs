@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// What the server answered.
+/// The server's answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.

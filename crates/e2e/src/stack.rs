@@ -143,7 +143,7 @@ impl Stack {
         Ok(())
     }
 
-    /// What clients of a server with a certificate trust.
+    /// Returns the certificate that clients of a server with TLS trust.
     pub fn certificate(&self) -> Option<&Certificate> {
         self.certificate.as_ref().map(|(certificate, _)| certificate)
     }
@@ -246,7 +246,7 @@ impl Stack {
         &self.database
     }
 
-    /// Where the database is, as its owner.
+    /// Returns the URL of the database, with its owner's login.
     pub fn database_url(&self) -> &str {
         &self.database_url
     }
@@ -407,7 +407,7 @@ impl Stack {
         Ok(sqlx::query_scalar("SELECT count(*) FROM clicks").fetch_one(&self.database).await?)
     }
 
-    /// Everything received, summed over one of the tables of buckets.
+    /// Returns the number of received clicks, summed over one of the tables of buckets.
     pub async fn received(&self, table: Buckets) -> Result<i64> {
         let table = match table {
             Buckets::Minutes => "click_minutes",

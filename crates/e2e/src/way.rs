@@ -47,12 +47,12 @@ impl Way {
     /// With TLS.
     pub const TLS: [Self; 2] = [Self::Http1OverTls, Self::Http2OverTls];
 
-    /// Whether it is HTTP/2.
+    /// Returns whether the way is HTTP/2.
     pub fn is_http2(self) -> bool {
         matches!(self, Self::Http2 | Self::Http2OverTls)
     }
 
-    /// Whether it is encrypted.
+    /// Returns whether the way is encrypted.
     pub fn is_tls(self) -> bool {
         matches!(self, Self::Http1OverTls | Self::Http2OverTls)
     }

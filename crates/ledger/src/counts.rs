@@ -16,7 +16,7 @@ pub const SUMS: &str = "sum(valid)::bigint AS valid, sum(duplicate)::bigint AS d
 /// All clicks of a row: [`Counts::received`].
 pub const RECEIVED: &str = "valid + duplicate + givt + sivt + test + defective";
 
-/// Something of each column, separated by commas: `each(|column| format!("{column} = 0"))`.
+/// Makes a text of each column, separated by commas: `each(|column| format!("{column} = 0"))`.
 pub fn each(of_column: impl FnMut(&'static str) -> String) -> String {
     Disposition::ALL.map(Disposition::as_str).map(of_column).join(", ")
 }

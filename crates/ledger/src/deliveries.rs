@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// News that is older is given up: somebody has seen it by then, or nobody will.
+/// The age at which news is given up: somebody has seen it by then, or nobody will.
 pub const RETRY_FOR: Duration = Duration::from_secs(3_600);
 
 /// A piece of news to send.
@@ -24,7 +24,7 @@ pub struct Delivery {
     pub alert_id: Uuid,
     /// The incident's version, from 1.
     pub version: i64,
-    /// What is sent, as JSON.
+    /// The document that is sent, as JSON.
     pub document: String,
 }
 
@@ -79,18 +79,18 @@ pub async fn set_due(
     Ok(())
 }
 
-/// News with how far its delivery is.
+/// News with the state of its delivery.
 #[derive(Clone, Debug, FromRow)]
 pub struct News {
     /// Its number in the log.
     pub seq: i64,
     /// The incident.
     pub alert_id: Uuid,
-    /// What has happened.
+    /// The kind of the news.
     pub change: String,
     /// The kind of the incident.
     pub kind: String,
-    /// When it has happened.
+    /// Time of the news.
     pub changed_at: OffsetDateTime,
     /// Attempts so far.
     pub webhook_tries: i32,
@@ -104,7 +104,7 @@ const NEWS: &str = "SELECT seq, alert_id, change, alert->>'kind' AS kind, change
                            held_until, clock_timestamp() AS read_at FROM alert_changes";
 
 impl News {
-    /// How its delivery has ended, so far.
+    /// The outcome of its delivery, so far.
     pub fn outcome(&self) -> DeliveryOutcome {
         let is_tried = self.webhook_tries > 0;
         let due_first = self.held_until.map_or(self.changed_at, |held| held.max(self.changed_at));
@@ -137,7 +137,7 @@ pub async fn lock(transaction: &mut PgConnection, seq: i64) -> Result<Option<New
     sqlx::query_as(AssertSqlSafe(sql)).bind(seq).fetch_optional(transaction).await
 }
 
-/// Has news sent again, as if it had been held until now: it is due at once, and for as long as any other.
+/// Makes news due again, as if it had been held until now: it is due at once, and for as long as any other.
 ///
 /// # Errors
 /// What the database says.

@@ -4,7 +4,7 @@
 use clickwire_protocol::stream::Names;
 use sqlx::PgConnection;
 
-/// Why nothing may be counted here.
+/// The reason why nothing may be counted here.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database could not be asked.

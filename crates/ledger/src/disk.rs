@@ -1,4 +1,4 @@
-//! The disk that tables take, and what takes old rows out of them.
+//! The disk space of tables, and the way in which old rows leave them.
 
 use clickwire_protocol::storage::Removal;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
@@ -19,16 +19,16 @@ pub struct Usage {
     pub bytes: i64,
     /// Its chunks; `None` of a table that has none.
     pub chunks: Option<i64>,
-    /// Those of them that are compressed.
+    /// Its compressed chunks.
     pub compressed: Option<i64>,
-    /// The start of the oldest of them.
+    /// The start of its oldest chunk.
     pub oldest: Option<OffsetDateTime>,
 }
 
-/// How the time of a table's oldest row is found: never by reading all rows.
+/// The way in which the time of a table's oldest row is found: never by reading all rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Oldest {
-    /// By its chunks.
+    /// The start of the oldest chunk.
     Chunks,
     /// The first of an index over this column.
     Indexed(&'static str),
@@ -46,7 +46,7 @@ pub struct Growing {
     oldest: Oldest,
     /// The aggregator's setting that says how long it is kept; `None`: no setting does.
     pub setting: Option<&'static str>,
-    /// How what is old leaves it.
+    /// The way in which old rows leave it.
     pub removal: Removal,
 }
 
@@ -83,7 +83,7 @@ const UNIQUE_MINUTES: &str = "CLICKWIRE_UNIQUE_MINUTES_RETENTION_DAYS";
 const INCIDENTS: &str = "CLICKWIRE_INCIDENTS_RETENTION_DAYS";
 const NEWS: &str = "CLICKWIRE_INCIDENT_NEWS_RETENTION_DAYS";
 
-/// What each retention is set to, by the name of its setting; 0: for ever.
+/// The value of each retention setting, by its name; 0: for ever.
 pub fn settings(kept: Kept, incidents: incidents::Kept) -> [(&'static str, u32); 6] {
     [
         (LEDGER, kept.ledger_days),

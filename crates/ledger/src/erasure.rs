@@ -26,7 +26,7 @@ pub struct Order<'a> {
     pub user_mac: &'a [u8],
     /// The person who orders it.
     pub actor: &'a str,
-    /// Why.
+    /// The reason.
     pub reason: &'a str,
 }
 
@@ -47,7 +47,7 @@ pub struct Part {
     pub next: OffsetDateTime,
 }
 
-/// What an erasure came to.
+/// The result of an erasure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct Totals {
     /// Clicks that have lost their user.

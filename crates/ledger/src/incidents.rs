@@ -1,7 +1,7 @@
-//! The rows of incidents: seen again is the same row, unseen for a while is over.
+//! The rows of incidents: one that is seen again keeps its row, one that is unseen for a while is over.
 //!
-//! What is news about an incident is written down by the table's own triggers, in the same
-//! transaction: whoever changes a row can neither forget nor repeat it.
+//! News about an incident is written down by the table's own triggers, in the same
+//! transaction: a writer of a row can neither forget nor repeat it.
 
 mod handling;
 
@@ -19,29 +19,29 @@ pub use self::handling::{Error, acknowledge, assign, note, resolve_by_hand, sile
 /// Incidents in one statement, at most.
 const ROWS: usize = 1_000;
 
-/// How long incidents are kept.
+/// The retention of incidents.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
-    /// After their end, in days.
+    /// Days that an incident is kept after its end.
     pub incidents_days: u32,
-    /// News about them, for gateways and webhooks, in days.
+    /// Days that news about them is kept, for gateways and webhooks.
     pub news_days: u32,
 }
 
-/// Something is the matter now.
+/// A condition that is an incident now.
 #[derive(Clone, Debug)]
 pub struct Observation {
-    /// What it is about.
+    /// The kind of the incident.
     pub kind: Kind,
-    /// What of that kind: an address, `advertiser/campaign` and the like. One is open for each kind and subject.
+    /// The subject of that kind: an address, `advertiser/campaign` and the like. One is open for each kind and subject.
     pub subject: String,
     /// The advertiser that it is about, if it is about one.
     pub advertiser: Option<AdvertiserId>,
     /// The advertiser's campaign, if it is about one.
     pub campaign: Option<CampaignId>,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What was measured. `clicks` of a burst add up while it lasts; the rest is as it is now.
+    /// The measured values. `clicks` of a burst add up while it lasts; the rest is as it is now.
     pub details: Value,
 }
 
@@ -96,7 +96,7 @@ pub async fn resolve(
     Ok(())
 }
 
-/// Forgets what was over long ago.
+/// Forgets incidents that were over long ago, and old news.
 ///
 /// # Errors
 /// What the database says.
@@ -117,7 +117,7 @@ pub async fn forget(connection: &mut PgConnection, kept: Kept) -> Result<(), sql
     Ok(())
 }
 
-/// How many incidents are open, by kind, and the number of the latest news.
+/// Returns the number of open incidents by kind, and the number of the latest news.
 ///
 /// # Errors
 /// What the database says.

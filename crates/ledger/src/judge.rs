@@ -1,4 +1,4 @@
-//! What a click is counted as, and under which time.
+//! The judging of a click: its disposition, and the time that it is counted under.
 //!
 //! First what follows from the click alone ([`Judge::examine`]); then what the rules found about it
 //! beside other clicks is added to the evidence; last the verdict follows from all of it
@@ -16,13 +16,13 @@ use clickwire_protocol::{
 
 use crate::rules::Rules;
 
-/// How far a client's clock may be ahead.
+/// The longest time that a client's clock may be ahead.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// User agents remembered; the most frequent ones are few.
 const REMEMBERED_AGENTS: usize = 4_096;
 
-/// Why a click is defective, in the ledger.
+/// The reason why a click is defective, in the ledger.
 const TOO_LATE: &str = "too_late";
 const EXPIRED: &str = "expired";
 
@@ -53,12 +53,12 @@ impl Evidence {
     }
 }
 
-/// What is known of a click by itself.
+/// The result of examining a click by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Examined {
     /// The time that the click is counted under.
     pub(crate) counted_at_ms: UnixMs,
-    /// Decided already: no rule is asked, and the click speaks against no other.
+    /// The reason why the click is decided already: no rule is asked, and the click speaks against no other.
     pub(crate) outside: Option<Outside>,
     /// The rules that apply to the click alone.
     pub(crate) evidence: Evidence,
@@ -66,14 +66,14 @@ pub(crate) struct Examined {
     pub(crate) robot: Option<&'static str>,
 }
 
-/// Why a click is outside what rules judge.
+/// The reason why a click is outside what rules judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outside {
-    /// Made as a test: posted with a test key, or by somebody who tries a link out.
+    /// The click is a test: posted with a test key, or by somebody who tries a link out.
     Test,
-    /// Later than the horizon allows.
+    /// The click is later than the horizon allows.
     TooLate,
-    /// Under a redirect's id that is no longer good.
+    /// The click has a redirect's id that is no longer good.
     Expired,
 }
 
@@ -114,7 +114,7 @@ impl Verdict {
 /// Examines clicks.
 pub(crate) struct Judge {
     horizon_ms: i64,
-    /// What the list of this number makes of user agents.
+    /// The kind of robot of a user agent, by the list of this number.
     robots: HashMap<String, (u32, Option<&'static str>)>,
 }
 
@@ -124,7 +124,7 @@ impl Judge {
         Self { horizon_ms: horizon.as_millis() as i64, robots: HashMap::new() }
     }
 
-    /// What follows from the click alone.
+    /// Examines a click by itself.
     ///
     /// A click from the future is counted under its receive time. So is one from before the
     /// horizon, as defective: it is seen, and nothing is ever written to a range of time that

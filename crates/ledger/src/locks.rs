@@ -8,12 +8,12 @@
 //!   partitions, each worth the limit above. So a place is good for [`PLACE_FOR`]; a process that is alive
 //!   queues again.
 //! - **A lock it holds in the middle of a statement,** whose rest it has not sent (`COPY`) or whose answer it
-//!   does not read. The database has no limit for that; whoever waits for the lock ends the session.
+//!   does not read. The database has no limit for that; the process that waits for the lock ends the session.
 
 use clickwire_protocol::stream::AdvisoryLock;
 use sqlx::PgConnection;
 
-/// How long a transaction stands in the line before a lock, as PostgreSQL reads it.
+/// The time that a transaction stands in the line before a lock, as PostgreSQL reads it.
 const PLACE_FOR: &str = "1s";
 
 /// A statement that has waited for its client this long, in seconds, waits in vain.
@@ -69,7 +69,7 @@ async fn end_silent(connection: &mut PgConnection, lock: AdvisoryLock) -> Result
     Ok(())
 }
 
-/// Whether the database has ended the session because its client paused inside a transaction:
+/// Returns whether the database has ended the session because its client paused inside a transaction:
 /// `idle_in_transaction_session_timeout`.
 pub(crate) fn is_pause(error: &sqlx::Error) -> bool {
     has_code(error, "25P03")

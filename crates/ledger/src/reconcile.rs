@@ -26,20 +26,20 @@ pub const LIMIT: usize = 10_000;
 /// A bucket that is not what the ledger adds up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Which bucket.
+    /// The bucket.
     pub key: CellKey,
-    /// What stands there; `None` if there is no such bucket.
+    /// The counts in the bucket; `None` if there is no such bucket.
     pub stands: Option<Counts>,
-    /// What the ledger says; zeroes if it has no such clicks.
+    /// The counts by the ledger; zeroes if it has no such clicks.
     pub ledger: Counts,
 }
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct Differences {
-    /// All of them.
+    /// The number of all differences.
     pub total: usize,
-    /// The first [`LIMIT`].
+    /// The first [`LIMIT`] differences.
     pub first: Vec<Difference>,
 }
 
@@ -133,7 +133,7 @@ pub async fn kept_from(
     .await
 }
 
-/// What a comparison on schedule or on demand came to.
+/// The result of a comparison on schedule or on demand.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// `schedule` or `command`.
@@ -144,7 +144,7 @@ pub struct Record<'a> {
     pub to: OffsetDateTime,
     /// Buckets that were not what they should be.
     pub differences: usize,
-    /// How many of them are now.
+    /// Mended buckets among these.
     pub repaired: usize,
 }
 

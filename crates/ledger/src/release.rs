@@ -17,7 +17,7 @@ pub const RELEASED_FOR_DAYS: u32 = 8;
 
 const _: () = assert!(RELEASED_FOR_DAYS < COMPRESSION_DAYS);
 
-/// What identifies one row of the ledger. An id is a name within an advertiser, and may have come back after days.
+/// The key of one row of the ledger. An id is a name within an advertiser, and may have come back after days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClickKey {
     /// The click's id.
@@ -28,7 +28,7 @@ pub struct ClickKey {
     pub advertiser_id: AdvertiserId,
 }
 
-/// What came of an attempt to release a click.
+/// The outcome of an attempt to release a click.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The click is valid now.
@@ -81,12 +81,12 @@ pub async fn release(
     Ok(Outcome::Released { is_correction: released.corrections > 0 })
 }
 
-/// What came of a release of several clicks.
+/// The result of a release of several clicks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Released {
     /// Clicks that are valid now, and were not before.
     pub clicks: u64,
-    /// Those of them whose minutes were final.
+    /// Clicks of these whose minutes were final.
     pub corrections: u64,
 }
 
@@ -161,7 +161,7 @@ async fn change(
     Ok(released)
 }
 
-/// Of the clicks that are bound by [`Keys`] those that can be released.
+/// The clicks bound by [`Keys`] that can be released.
 const CHOSEN: &str = "FROM clicks AS c \
     JOIN unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS k (click_id, clicked_at, advertiser_id) \
    USING (click_id, clicked_at, advertiser_id) \

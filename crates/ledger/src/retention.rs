@@ -11,11 +11,11 @@ use crate::{rollups, uniques};
 /// Advisory lock: "clickwire housekeeping", an arbitrary number.
 const LOCK: i64 = 0x636c_6b68;
 
-/// Folded minutes of unique users are kept for so many days at least: a day after the last click that is
+/// The fewest days that folded minutes of unique users are kept: until a day after the last click that is
 /// counted into them.
 pub const UNIQUE_MINUTES_MIN_DAYS: u32 = 3;
 
-/// How long what is counted is kept.
+/// The retention of what is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
     /// Clicks, in days.

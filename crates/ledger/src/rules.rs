@@ -32,7 +32,7 @@ pub(crate) struct Version {
     pub(crate) setting: Setting,
 }
 
-/// How far a rule looks, over all its versions that are asked at all.
+/// The reach of a rule, over all its versions that are asked at all.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reach {
     pub(crate) window_ms: i64,
@@ -89,7 +89,7 @@ impl Rules {
         (in_force.setting.mode != Mode::Off).then_some(in_force)
     }
 
-    /// How far a rule looks; `None` if no version of it was ever asked.
+    /// The reach of a rule; `None` if no version of it was ever asked.
     pub(crate) fn reach(&self, rule: Rule) -> Option<Reach> {
         let settings = || {
             let versions = self.0.get(&rule).into_iter().flatten();

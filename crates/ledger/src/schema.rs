@@ -19,7 +19,7 @@ const DEMO: &str = include_str!("demo.sql");
 /// clicks can't be counted into a chunk that is compressed.
 pub const COMPRESSION_DAYS: u32 = 12;
 
-/// Why the schema could not be brought up to date.
+/// The reason why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database could not be asked.
@@ -33,11 +33,11 @@ pub enum Error {
     Unsupported(#[from] Unsupported),
 }
 
-/// How long the database waits for us inside a transaction before it ends the session, and what we hold with
-/// it: nothing here pauses there, unless the process is frozen or its host is gone without a word.
+/// The longest pause inside a transaction before the database ends the session, with all that it holds: nothing here
+/// pauses there, unless the process is frozen or its host is gone without a word.
 pub const FROZEN_AFTER: Duration = Duration::from_secs(2);
 
-/// How long a connection that comes back to the pool may take to answer.
+/// The longest time that a connection that comes back to the pool may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A pool of at most `connections`, which connects when first used.
@@ -66,7 +66,7 @@ pub fn connect(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
         .connect_lazy_with(options))
 }
 
-/// Whether a connection that comes back to the pool still answers. The pool's own test has no limit:
+/// Returns whether a connection that comes back to the pool still answers. The pool's own test has no limit:
 /// it would hold the place of a connection for ever whose other end is gone without a word.
 async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     tokio::time::timeout(PING_TIMEOUT, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;

@@ -1,10 +1,10 @@
-//! Where a batch's time goes: `clickwire_stage_seconds`, by stage.
+//! Stages of a batch, and the time that each takes: `clickwire_stage_seconds`, by stage.
 //!
 //! One reading of the clock and one sample a stage and batch cost nothing beside the batch.
 
 use std::time::Instant;
 
-/// What a partition does with a batch, in this order.
+/// A stage of a partition's work on a batch, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Waiting for the batch's first message, then for more.
@@ -13,21 +13,21 @@ pub enum Stage {
     Read,
     /// A connection, a transaction, the partition's lock.
     Lock,
-    /// What follows from each click alone.
+    /// The examination of each click alone.
     Examine,
-    /// Which clicks the ledger knows.
+    /// The look-up of clicks that the ledger knows.
     LookUp,
     /// New clicks into the ledger.
     Insert,
-    /// Which new clicks rules need to be asked about.
+    /// The choice of new clicks that rules need to be asked about.
     Candidates,
     /// Waiting for commits of other partitions.
     Queue,
     /// Rules that see clicks beside each other.
     Judge,
-    /// What is added to the minutes.
+    /// The additions to the minutes.
     Minutes,
-    /// What is added to unique users; known clicks' cells, which may not have been published.
+    /// The additions to unique users; known clicks' cells, which may not have been published.
     Uniques,
     /// The commit itself.
     Commit,

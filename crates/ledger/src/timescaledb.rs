@@ -1,6 +1,6 @@
 //! TimescaleDB: which version it is, and whether its background jobs do their work.
 //!
-//! Nothing that is counted hangs on either: hours and days are roll-ups of our own. Versions that are too old
+//! Counts depend on neither: hours and days are the ledger's own roll-ups. Versions that are too old
 //! for these are refused; jobs compress old chunks, and drop some where an operator has added a policy for it.
 
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const SECURE: Version = Version(2, 29, 1);
 struct Version(u32, u32, u32);
 
 impl Version {
-    /// From `2.19.3` or `2.23.0-dev`.
+    /// Reads a version such as `2.19.3` or `2.23.0-dev`.
     fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(['.', '-']).map(str::parse);
         let major = numbers.next()?.ok()?;
@@ -27,7 +27,7 @@ impl Version {
         Some(Self(major, minor, numbers.next().and_then(Result::ok).unwrap_or(0)))
     }
 
-    /// What is wrong with continuous aggregates of this version.
+    /// The fault of continuous aggregates of this version, if there is one.
     fn miscounts(self) -> Option<&'static str> {
         match self {
             Self(2, 21..=26, _) => Some("they count twice where two refreshes overlap"),
@@ -48,7 +48,7 @@ pub enum Unsupported {
     TooOld(String),
 }
 
-/// What runs.
+/// The TimescaleDB that runs.
 #[derive(Clone, Debug)]
 pub struct Installed {
     version: String,
@@ -57,7 +57,7 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// What `/health` says.
+    /// The report for `/health`.
     pub fn report(&self) -> Value {
         let Self { version, license, warnings } = self;
         json!({ "version": version, "license": license, "warnings": warnings })
@@ -112,7 +112,7 @@ fn warnings(version: &str, aggregates: &[String]) -> Vec<String> {
 /// A background job that does not do its work.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Idle {
-    /// Which, such as `policy_compression of clicks`.
+    /// The job, such as `policy_compression of clicks`.
     pub job: String,
     /// `stuck`, `overdue`, `failing` or `without effect`.
     pub state: String,

@@ -34,7 +34,7 @@ const ALL_CAMPAIGNS: &str = "";
 /// Names a sketch: advertiser, campaign and the start of the bucket in Unix milliseconds.
 type Key<'a> = (&'a str, &'a str, i64);
 
-/// Where sketches of one width are.
+/// The statements for sketches of one width.
 struct Table {
     read: &'static str,
     write: &'static str,
@@ -66,7 +66,7 @@ const DAYS: Table = Table {
             ON CONFLICT (advertiser_id, bucket, campaign_id) DO UPDATE SET sketch = excluded.sketch",
 };
 
-/// What is folded, and into what.
+/// A fold: the sketches that are folded, and the table that they are folded into.
 struct Fold {
     /// Selects the keys of what is to be folded, `$1` at most.
     changed: &'static str,
@@ -75,7 +75,7 @@ struct Fold {
     fold: &'static str,
     into: &'static Table,
     width_ms: i64,
-    /// Whether there is a sketch of all campaigns, too.
+    /// A sketch of all campaigns is made, too.
     with_all: bool,
 }
 

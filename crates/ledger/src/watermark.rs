@@ -1,4 +1,4 @@
-//! The watermarks: up to when each partition is counted. See [`clickwire_protocol::finality`].
+//! The watermarks: the times up to which partitions are counted. See [`clickwire_protocol::finality`].
 //!
 //! A watermark never goes back, whoever writes it, and is never ahead of the database's clock,
 //! whatever a message says about when it was received.

@@ -14,11 +14,11 @@ use std::{
 
 use clickwire_ledger::tables::{OTHERS, TABLES};
 
-/// Where statements may stand: the ledger itself, and code that only runs as a test, which breaks the books to see
-/// it found out. Modules of tests at the end of a file are excepted, too: see [`text`].
+/// Places for statements: the ledger itself, and code that only runs as a test, which breaks the books to see it
+/// found out. Modules of tests at the end of a file are excepted, too: see [`text`].
 const EXCEPTIONS: [&str; 3] = ["crates/ledger/", "crates/e2e/tests/", "aggregator/tests/"];
 
-/// What a statement that writes begins with, in lower case and single spaces; the table's name follows.
+/// Beginnings of statements that write, in lower case and single spaces; the table's name follows.
 const WRITES: [&str; 9] = [
     "insert into ",
     "update ",
@@ -31,7 +31,7 @@ const WRITES: [&str; 9] = [
     "drop_chunks(",
 ];
 
-/// What may stand between the verb and the name.
+/// Texts that may stand between the verb and the name.
 const FILLERS: [&str; 7] = ["table ", "only ", "if exists ", "public.", "tenants.", "'", "\""];
 
 fn workspace() -> PathBuf {

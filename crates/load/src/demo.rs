@@ -23,7 +23,7 @@ use crate::{
     traffic,
 };
 
-/// Where to send how much.
+/// Options of the demonstration traffic: its target and its rate.
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub struct Options {
     /// Clicks a second, on average.
     #[arg(long, default_value_t = 20.0)]
     rate: f64,
-    /// If the last hour holds no clicks, first make this many minutes of them.
+    /// Minutes of clicks to make first, if the last hour holds no clicks.
     #[arg(long, default_value_t = 0, requires = "admin_token")]
     history_minutes: u32,
     /// Token that opens all advertisers; needed to look whether there is a history.
@@ -44,7 +44,7 @@ pub struct Options {
 
 const STEP: Duration = Duration::from_millis(100);
 
-/// How often it is looked how far the deployment has counted.
+/// The interval between looks at how far the deployment has counted.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Connections that a history is posted over.
@@ -115,7 +115,7 @@ async fn filled(poster: Server, viewer: Server, rate: f64, minutes: u32) -> anyh
     Ok(())
 }
 
-/// Whether the last hour holds no clicks.
+/// Returns whether the last hour holds no clicks.
 async fn is_empty(server: &Server) -> anyhow::Result<bool> {
     let advertiser_id = Some(AdvertiserId::unchecked("adv_001"));
     let query = AggregateQuery { advertiser_id, ..AggregateQuery::default() };

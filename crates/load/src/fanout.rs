@@ -1,4 +1,4 @@
-//! What it takes to tell many dashboards: sessions that watch a feed, and a feed that changes.
+//! Cost of telling many dashboards: sessions that watch a feed, and a feed that changes.
 //!
 //! The sessions are as cheap as they can be, for they share the machine with the server: they count what
 //! comes and look for one number in it, the update that it is about. Nothing is parsed.
@@ -37,13 +37,13 @@ use uuid::Uuid;
 
 use crate::{http, usage};
 
-/// What to watch, and what to change.
+/// Options: the server to watch and the feed to change.
 #[derive(Args)]
 pub struct Options {
     /// Address of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     server: String,
-    /// Where it tells its metrics.
+    /// Address on which the server tells its metrics.
     #[arg(long, default_value = "http://127.0.0.1:8082")]
     metrics: String,
     /// Its process, whose CPU time and memory are measured.
@@ -63,7 +63,7 @@ pub struct Options {
     /// First part of its channels.
     #[arg(long, env = "CLICKWIRE_REDIS_PREFIX", default_value = "cw")]
     redis_prefix: String,
-    /// Whose feed.
+    /// Advertiser whose feed is watched.
     #[arg(long, default_value = "adv_001")]
     advertiser_id: AdvertiserId,
     /// Connections.
@@ -78,7 +78,7 @@ pub struct Options {
     /// Cells that each update changes: two make a message of 200 bytes, eighteen one of 1 KB.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     cells: u32,
-    /// How long.
+    /// Duration of the measurement, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
     /// Sessions of a hundred that stop reading.
@@ -98,7 +98,7 @@ const IDS: u32 = 40;
 /// A connection and its first snapshots may take so long, with all others waiting, too.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// What was published last has arrived by then.
+/// The time in which the last published update arrives.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Longer latencies are recorded as this one, in microseconds.
@@ -107,10 +107,10 @@ const LONGEST_MICROS: u64 = 60_000_000;
 /// Histograms that share the recording.
 const SHARDS: usize = 16;
 
-/// What the sessions share.
+/// The state that the sessions share.
 struct Shared {
     started: Instant,
-    /// By update: when it was published, in microseconds since the start.
+    /// Publication times by update, in microseconds since the start.
     published: Vec<AtomicU64>,
     is_measuring: AtomicBool,
     deliveries: AtomicU64,

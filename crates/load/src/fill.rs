@@ -24,7 +24,7 @@ use uuid::Builder;
 
 use crate::traffic;
 
-/// What to publish where.
+/// Options: the stream and the clicks to publish on it.
 #[derive(Args)]
 pub struct Options {
     /// NATS, with the stream on it.
@@ -45,7 +45,7 @@ pub struct Options {
 
 #[derive(Args, Clone, Copy)]
 struct Mix {
-    /// How many clicks.
+    /// Number of clicks.
     #[arg(long, default_value_t = 1_000_000)]
     clicks: u32,
     /// Ads, ten a campaign; ten campaigns an advertiser.

@@ -1,4 +1,4 @@
-//! How many clicks a server takes in, and how long each waits for its answer: single posts, batches,
+//! Number of clicks that a server takes in, and the time that each waits for its answer: single posts, batches,
 //! redirects.
 //!
 //! With a rate the load is open: a request is due at its time whether or not the one before it was
@@ -23,18 +23,18 @@ use uuid::Uuid;
 
 use crate::{http, traffic, wire::Wire};
 
-/// What to send how fast.
+/// Options: the kind of requests and their rate.
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
     intake: http::Intake,
-    /// What to send.
+    /// Kind of requests.
     #[arg(long, value_enum, default_value = "posts")]
     kind: Kind,
     /// Clicks a second; 0: as many as are answered.
     #[arg(long, default_value_t = 10_000)]
     rate: u32,
-    /// How long.
+    /// Duration of the load, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
     /// Connections to send over.
@@ -70,7 +70,7 @@ const LONGEST_MICROS: u64 = 60_000_000;
 /// The share of robots.
 const ROBOTS: f64 = 0.02;
 
-/// What one connection has seen.
+/// The answers that one connection has seen.
 struct Seen {
     /// In microseconds.
     latencies: Histogram<u64>,

@@ -32,7 +32,7 @@ use crate::{
     traffic,
 };
 
-/// What to measure.
+/// Options of the measurement.
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub struct Options {
     /// Clicks a second.
     #[arg(long, default_value_t = 1_000)]
     rate: u32,
-    /// How long.
+    /// Duration of the measurement, in seconds.
     #[arg(long, default_value_t = 20)]
     seconds: u32,
     /// Connections to post over.
@@ -51,7 +51,7 @@ pub struct Options {
     connections: u32,
 }
 
-/// When the probes' answers came, by ad.
+/// Arrival times of the probes' answers, by ad.
 type Answered = Arc<Mutex<HashMap<String, Instant>>>;
 
 /// Every how many-th click is a probe.
@@ -141,7 +141,7 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
     Ok(())
 }
 
-/// What one connection posts.
+/// The clicks that one connection posts.
 struct Share {
     every: Duration,
     clicks: u64,

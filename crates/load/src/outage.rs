@@ -1,4 +1,4 @@
-//! What an outage of Redis does to many dashboards: it is killed while clicks come in, clicks go on to be
+//! Effects of an outage of Redis on many dashboards: it is killed while clicks come in, clicks go on to be
 //! counted, and when it is back every dashboard must show what the database has.
 //!
 //! These dashboards read what they are sent, as the page does, and keep the state that it makes.
@@ -48,18 +48,18 @@ pub struct Options {
     /// Its process, which is killed. Somebody else has to start another one.
     #[arg(long)]
     redis_pid: i32,
-    /// Whose feed.
+    /// Advertiser whose feed is watched.
     #[arg(long, default_value = "adv_001")]
     advertiser_id: AdvertiserId,
     /// Dashboards.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     sessions: u32,
-    /// How long clicks come in, before Redis is killed and again without it.
+    /// Seconds in which clicks come in, before Redis is killed and again without it.
     #[arg(long, default_value_t = 3)]
     seconds: u32,
 }
 
-/// Everybody connected, everything counted, Redis back: each takes less.
+/// Limit for each step: every dashboard connected, every click counted, Redis back.
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// Requests for clicks in a second.

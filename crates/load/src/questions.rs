@@ -26,13 +26,13 @@ pub struct Options {
     /// A JSON list of paths with their query strings.
     #[arg(long)]
     file: PathBuf,
-    /// How often each question is asked over each connection, at most.
+    /// Times that each question is asked over each connection, at most.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
     /// Connections over which a question is asked at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     at_once: u32,
-    /// How long each question is asked, at most; the first answer is waited for.
+    /// Seconds for which each question is asked, at most; the first answer is waited for.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
 }

@@ -1,4 +1,4 @@
-//! What a process has used, as the kernel counts it (proc(5)).
+//! Usage of a process, as the kernel counts it (proc(5)).
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What the kernel takes for the same: a thread that does nothing but write to sockets, which another process
+//! Cost of the same writes in the kernel: a thread that does nothing but write to sockets, which another process
 //! reads.
 //!
 //! Absolute times hold on one machine at one time only; how many times this a gateway takes holds elsewhere,
@@ -17,7 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use tokio::{io::AsyncReadExt as _, net::TcpListener, process::Command, task::JoinSet};
 
-/// How much, and to how many.
+/// Options: the number of writes and of connections.
 #[derive(Args)]
 pub struct Options {
     /// Connections.
@@ -29,7 +29,7 @@ pub struct Options {
     /// Bytes of each write.
     #[arg(long, default_value_t = 200)]
     bytes: usize,
-    /// How long.
+    /// Duration of the measurement, in seconds.
     #[arg(long, default_value_t = 5)]
     seconds: u32,
     /// Be the process that reads: connect to this address so many times, and read until all is over.
@@ -85,7 +85,7 @@ async fn read(address: SocketAddr, connections: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many writes were taken, and the CPU time of all.
+/// Writes to the sockets; returns the number of writes that were taken, and the CPU time of all.
 fn write(
     mut sockets: Vec<TcpStream>,
     rounds: u32,
@@ -107,7 +107,7 @@ fn write(
     Ok((writes, cpu_time()? - before))
 }
 
-/// What this thread has taken.
+/// Returns the CPU time of this thread.
 fn cpu_time() -> anyhow::Result<Duration> {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).map_err(|_| anyhow!("a CPU time before its thread"))

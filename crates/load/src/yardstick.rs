@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::json;
 
-/// Where to write.
+/// Options: the folder to write to.
 #[derive(Args)]
 pub struct Options {
     /// The folder whose disk is measured; the system's for temporary files if it is left out.

@@ -33,7 +33,7 @@ impl Backoff {
         self.attempts = 0;
     }
 
-    /// Whether nothing was waited for since it last worked.
+    /// Returns whether nothing was waited for since the last success.
     pub fn is_first(&self) -> bool {
         self.attempts == 0
     }

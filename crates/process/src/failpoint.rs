@@ -47,23 +47,23 @@ pub async fn reached_after(point: &str, half: impl AsyncFnOnce()) {
     }
 }
 
-/// Whether a test wants something else to happen here.
+/// Returns whether a test wants something else to happen here.
 #[cfg(all(feature = "failpoints", debug_assertions))]
 pub fn is_hit(point: &str) -> bool {
     fail::fail_point!(point, |_| true);
     false
 }
 
-/// Nothing: there are no points.
+/// Does nothing: there are no points.
 #[cfg(not(all(feature = "failpoints", debug_assertions)))]
 pub fn reached(_point: &str) {}
 
-/// Never: there are no points.
+/// Returns `false`: there are no points.
 #[cfg(not(all(feature = "failpoints", debug_assertions)))]
 pub fn is_hit(_point: &str) -> bool {
     false
 }
 
-/// Nothing: there are no points.
+/// Does nothing: there are no points.
 #[cfg(not(all(feature = "failpoints", debug_assertions)))]
 pub async fn reached_after(_point: &str, _half: impl AsyncFnOnce()) {}

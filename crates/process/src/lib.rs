@@ -1,6 +1,6 @@
-//! What every long-running program of Clickwire does as a process: logs to standard error, stops on
-//! signals, waits between attempts, finds the broker, talks to Redis, tells the time; and dies at a named point, if a test wants
-//! that.
+//! Common behaviour of every long-running program of Clickwire as a process: logs to standard error, stops on
+//! signals, waits between attempts, finds the broker, talks to Redis, tells the time; and dies at a named point, if a
+//! test wants that.
 
 mod backoff;
 pub mod failpoint;
@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use crate::backoff::Backoff;
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.

@@ -14,7 +14,7 @@ use url::Url;
 /// more often, and a wire that takes seconds is given up, too, which is only slow.
 const PING_EVERY: Duration = Duration::from_secs(5);
 
-/// Where the broker is, as `CLICKWIRE_NATS_URL` has it: addresses separated by commas, and a login for all of them.
+/// The broker's addresses in `CLICKWIRE_NATS_URL`: separated by commas, with one login for all of them.
 #[derive(Clone)]
 pub struct Addresses {
     servers: Vec<ServerAddr>,
@@ -27,18 +27,18 @@ enum Login {
     Token(String),
 }
 
-/// What is wrong with addresses. It never quotes one, for they may hold a password.
+/// An error in addresses. It never quotes one, for they may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Malformed {
-    /// Nothing between two commas, or nothing at all.
+    /// An empty address between two commas, or no address at all.
     #[error("an address is empty")]
     Empty,
-    /// Not the address of a NATS server.
+    /// A text that is not the address of a NATS server.
     #[error("address {number}: {reason}")]
     Address {
         /// Which one, from 1.
         number: usize,
-        /// Why not.
+        /// The error in it.
         reason: String,
     },
     /// One login opens all servers of a cluster.
@@ -46,7 +46,7 @@ pub enum Malformed {
     Logins,
 }
 
-/// Why there is no connection.
+/// A reason why there is no connection.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The setting.

@@ -31,10 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const RETRIES: u32 = 3;
 const RETRY_AFTER_MS: (u64, u64) = (20, 100);
 
-/// What the URL of a cluster begins with.
+/// First part of the URL of a cluster.
 const CLUSTER: &str = "redis-cluster://";
 
-/// Where Redis is.
+/// The client of one Redis server or of a cluster.
 #[derive(Clone)]
 enum Client {
     /// One server.
@@ -219,7 +219,7 @@ impl Connection {
     }
 }
 
-/// What a command answers within `patience`; `None` if it fails or takes longer.
+/// Returns the answer of a command within `patience`; `None` if it fails or takes longer.
 ///
 /// The command goes on by itself for as long as the connection waits for an answer: one that never answers
 /// would not be found out if nobody waited.

@@ -1,4 +1,4 @@
-//! What the programs' settings have in common: secrets may stand in files, and the tables of
+//! Common parts of the programs' settings: secrets may stand in files, and the tables of
 //! docs/operate/configuration.md are compared with the programs' own flags, so that neither can drift from the other.
 
 use std::{ffi::OsString, fs};

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::ids::{AdvertiserId, CampaignId};
 
-/// What an incident is about.
+/// The kind of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertKind))]
 #[serde(rename_all = "snake_case")]
@@ -69,7 +69,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is about clicks that rules have convicted: a person can say whether they were right.
+    /// Returns whether the incident is about convicted clicks: a person can say whether the rules were right.
     pub fn is_about_convictions(self) -> bool {
         match self {
             Self::IpBurst | Self::UserBurst | Self::FraudRate => true,
@@ -89,11 +89,11 @@ impl Kind {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertOutcome))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// They are right.
+    /// The convictions are right.
     Confirmed,
-    /// They were wrong, and clicks were released.
+    /// The convictions were wrong, and clicks were released.
     Released,
-    /// Neither.
+    /// Another verdict.
     Other,
 }
 
@@ -111,7 +111,7 @@ impl Outcome {
     }
 }
 
-/// How bad it is.
+/// The severity of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -138,58 +138,58 @@ impl Severity {
 pub struct Alert {
     /// Names the incident.
     pub alert_id: Uuid,
-    /// What it is about.
+    /// The kind of the incident.
     pub kind: Kind,
     /// The subject: an address's hash, a user, a campaign, a stream.
     pub subject: String,
-    /// Whose clicks, where they are one advertiser's.
+    /// The advertiser of the clicks, if they are one advertiser's.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub advertiser_id: Option<AdvertiserId>,
-    /// Which campaign's clicks, where they are one campaign's.
+    /// The campaign of the clicks, if they are one campaign's.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub campaign_id: Option<CampaignId>,
-    /// How bad it has been so far.
+    /// The highest severity so far.
     pub severity: Severity,
-    /// When it was first seen.
+    /// Time at which the incident was first seen.
     pub opened_at: String,
-    /// When it was last seen.
+    /// Time at which the incident was last seen.
     pub last_seen_at: String,
-    /// When it was over.
+    /// Time at which the incident was over.
     pub resolved_at: Option<String>,
     /// The person who ended it; `None`: it ended by itself.
     #[serde(default)]
     pub resolved_by: Option<String>,
-    /// That person's reason.
+    /// The reason that the person who ended it gave.
     #[serde(default)]
     pub resolution: Option<String>,
-    /// What that person says of the convictions that it is about, if anything.
+    /// The verdict of that person on the convictions that it is about, if there is one.
     #[serde(default)]
     pub outcome: Option<Outcome>,
-    /// When somebody took notice.
+    /// Time at which a person took notice.
     pub acknowledged_at: Option<String>,
     /// The person who took notice.
     pub acknowledged_by: Option<String>,
-    /// Since when somebody looks after it.
+    /// Time since which a person looks after it.
     #[serde(default)]
     pub assigned_at: Option<String>,
     /// The person who looks after it.
     #[serde(default)]
     pub assigned_to: Option<String>,
-    /// When the silence on what it is about ends, if there is one: until then nobody is called because of it.
+    /// End of the silence on the subject, if there is one: until then nobody is called because of it.
     #[serde(default)]
     pub silenced_until: Option<String>,
     /// The person who ordered the silence.
     #[serde(default)]
     pub silenced_by: Option<String>,
-    /// That person's reason.
+    /// The reason that the person who ordered the silence gave.
     #[serde(default)]
     pub silence_reason: Option<String>,
-    /// How many notes there are about it.
+    /// The number of notes about it.
     #[serde(default)]
     pub note_count: i64,
-    /// What was measured, by kind.
+    /// The measured values; their fields depend on the kind.
     pub details: Value,
-    /// Of two copies the newer has the higher one.
+    /// The version: of two copies the newer has the higher one.
     pub version: i64,
 }
 
@@ -224,18 +224,18 @@ impl Alert {
     }
 }
 
-/// Which incidents are listed.
+/// The filter of a list of incidents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AlertState, rename_all = "snake_case"))]
 pub enum Which {
-    /// Those that last.
+    /// Incidents that last.
     #[default]
     Open,
-    /// Those that are over.
+    /// Incidents that are over.
     Resolved,
-    /// The latest about each thing that is silenced now, open or resolved.
+    /// The latest incident about each subject that is silenced now, open or resolved.
     Silenced,
-    /// All that were ever opened.
+    /// All incidents that were ever opened.
     All,
 }
 
@@ -267,7 +267,7 @@ impl FromStr for Which {
 pub struct Page {
     /// The incidents.
     pub data: Vec<Alert>,
-    /// Where the next page begins; `None` after the last.
+    /// Cursor for the next page; `None` after the last.
     pub next: Option<Uuid>,
 }
 
@@ -277,12 +277,12 @@ pub struct Page {
 pub struct Written {
     /// Grows from note to note.
     pub note_id: i64,
-    /// When it was written; RFC 3339 in UTC.
+    /// Time at which the note was written; RFC 3339 in UTC.
     #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub noted_at: String,
-    /// The person.
+    /// The person who wrote it.
     pub author: String,
-    /// Some lines.
+    /// The text: some lines.
     pub text: String,
 }
 
@@ -293,15 +293,15 @@ pub struct WithNotes {
     /// The incident.
     #[serde(flatten)]
     pub alert: Alert,
-    /// The oldest first.
+    /// The notes, the oldest first.
     pub notes: Vec<Written>,
 }
 
-/// Names of those to whom an incident can be given.
+/// Names of the people to whom an incident can be given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Assignees {
-    /// As they stand in records.
+    /// The names, as they stand in records.
     pub data: Vec<String>,
 }
 
@@ -343,7 +343,7 @@ impl FromStr for Note {
     }
 }
 
-/// What is news about an incident.
+/// A kind of news about an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -354,11 +354,11 @@ pub enum News {
     Escalated,
     /// A person took notice.
     Acknowledged,
-    /// It has another assignee, or none any more.
+    /// The incident has another assignee, or none any more.
     Assigned,
     /// There is a new note.
     Noted,
-    /// What it is about is silenced until another time.
+    /// The subject is silenced until another time.
     Silenced,
     /// The silence was lifted.
     Unsilenced,
@@ -372,36 +372,36 @@ pub enum News {
 pub struct Change {
     /// Grows with every piece of news about any incident.
     pub seq: i64,
-    /// What happened.
+    /// The kind of the news.
     pub change: News,
-    /// When; RFC 3339 in UTC.
+    /// Time of the news; RFC 3339 in UTC.
     pub changed_at: String,
     /// The incident as it was then.
     pub alert: Alert,
 }
 
-/// When a campaign's minute stands out, by the rule `campaign_spike`.
+/// Parameters of the rule `campaign_spike`: when a campaign's minute stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spike {
     /// The number of median absolute deviations above the median from which on it is a spike.
     pub deviations: u32,
-    /// Fewer clicks in a minute are none.
+    /// The fewest clicks in a minute that can be a spike.
     pub minimum_clicks: u32,
-    /// Minutes that it is compared with.
+    /// Minutes that the minute is compared with.
     pub window_minutes: u32,
 }
 
-/// When too much of a campaign's traffic is invalid, by the rule `fraud_rate`.
+/// Parameters of the rule `fraud_rate`: when too much of a campaign's traffic is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FraudRate {
-    /// From this share of clicks on it is a warning.
+    /// The share of clicks from which on it is a warning.
     pub warning_percent: u32,
-    /// From this share of clicks on it is critical.
+    /// The share of clicks from which on it is critical.
     pub critical_percent: u32,
-    /// Fewer clicks say nothing.
+    /// The fewest clicks of which the share says something.
     pub minimum_clicks: u32,
     /// Minutes that are looked at.
     pub window_minutes: u32,
@@ -414,7 +414,7 @@ impl Spike {
     /// Longest window, in minutes.
     pub const MAX_WINDOW_MINUTES: u32 = 240;
 
-    /// Whether it can be asked every second, and means something.
+    /// Returns whether the rule can be asked every second, and means something.
     pub fn is_valid(&self) -> bool {
         (Self::MIN_WINDOW_MINUTES..=Self::MAX_WINDOW_MINUTES).contains(&self.window_minutes)
     }
@@ -424,7 +424,7 @@ impl FraudRate {
     /// Longest window, in minutes.
     pub const MAX_WINDOW_MINUTES: u32 = 60;
 
-    /// Whether it can be asked every second, and means something.
+    /// Returns whether the rule can be asked every second, and means something.
     pub fn is_valid(&self) -> bool {
         (1..=Self::MAX_WINDOW_MINUTES).contains(&self.window_minutes)
             && (1..=100).contains(&self.warning_percent)

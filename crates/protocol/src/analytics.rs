@@ -1,5 +1,5 @@
-//! The answer of `GET /api/v1/analytics/aggregate`, and what clicks are filtered and grouped by: one reader
-//! for whoever asks, over whichever door.
+//! The answer of `GET /api/v1/analytics/aggregate`, and the dimensions that clicks are filtered and grouped by: one
+//! reader for every caller and every interface.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub enum Granularity {
     Day,
 }
 
-/// What clicks can be filtered and grouped by.
+/// A dimension that clicks can be filtered and grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -74,7 +74,7 @@ impl Dimension {
         Self::each_once(&listed).map(|()| listed)
     }
 
-    /// Whether each stands in a list once.
+    /// Checks that each dimension stands in a list once.
     pub fn each_once(listed: &[Self]) -> Result<(), String> {
         let is_once = (1..listed.len()).all(|n| !listed[..n].contains(&listed[n]));
         if is_once { Ok(()) } else { Err("Names a dimension twice.".to_owned()) }
@@ -111,10 +111,10 @@ pub struct Aggregate {
     pub total_clicks: i64,
     /// Distinct users of the whole range and all groups, each once; `null` if one row's are.
     pub total_unique_users: Option<i64>,
-    /// Where the first bucket begins; RFC 3339. Whole buckets are counted, so it may lie before what was
+    /// Start of the first bucket; RFC 3339. Whole buckets are counted, so it may lie before what was
     /// asked for.
     pub start_time: String,
-    /// Where the last bucket ends; RFC 3339. It may lie behind what was asked for.
+    /// End of the last bucket; RFC 3339. It may lie behind what was asked for.
     pub end_time: String,
     /// Time that the database took, in milliseconds.
     pub query_time_ms: f64,
@@ -129,16 +129,16 @@ pub struct Aggregate {
 pub struct AggregateRow {
     /// Start of the bucket, RFC 3339 in UTC.
     pub time_bucket: String,
-    /// Present when grouped by it.
+    /// The campaign; present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub campaign_id: Option<String>,
-    /// Present when grouped by it.
+    /// The ad; present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ad_id: Option<String>,
-    /// Present when grouped by it.
+    /// The country; present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// Present when grouped by it.
+    /// The device type; present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_type: Option<String>,
     /// Genuine clicks plus fraud.
@@ -151,7 +151,7 @@ pub struct AggregateRow {
     pub billable: i64,
     /// Repeats by the same user on the same ad; not in `clicks`.
     pub duplicates: i64,
-    /// Everything received, whatever became of it.
+    /// All clicks received, of any disposition.
     pub received: i64,
 }
 

@@ -1,4 +1,4 @@
-//! What happened in a range of time and explains a chart of it: the answer of `GET /api/v1/analytics/annotations`.
+//! Annotations: events in a range of time that explain a chart, the answer of `GET /api/v1/analytics/annotations`.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use crate::{alerts, alerts::Severity, rules};
 /// Annotations in one answer, at most.
 pub const MAX: usize = 200;
 
-/// What happened.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AnnotationKind))]
 #[serde(rename_all = "snake_case")]
@@ -55,38 +55,38 @@ impl Kind {
     }
 }
 
-/// Something that happened. Times are RFC 3339 in UTC.
+/// An event. Times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Annotation {
-    /// What.
+    /// The kind of the event.
     pub kind: Kind,
-    /// When it happened or began; of corrections, the time of the first click.
+    /// Time at which it happened or began; of corrections, the time of the first click.
     pub start_time: String,
-    /// When it was over; of corrections, the time of the last click. `None`: it was a moment, or it lasts.
+    /// Time at which it was over; of corrections, the time of the last click. `None`: it was a moment, or it lasts.
     pub end_time: Option<String>,
-    /// Whose clicks, where they are one advertiser's.
+    /// The advertiser of the clicks, if they are one advertiser's.
     pub advertiser_id: Option<String>,
-    /// Which campaign's clicks, where they are one campaign's.
+    /// The campaign of the clicks, if they are one campaign's.
     pub campaign_id: Option<String>,
-    /// Of an incident: what it is about.
+    /// The kind of the incident.
     pub incident: Option<alerts::Kind>,
-    /// Of an incident: how bad it was.
+    /// The severity of the incident.
     pub severity: Option<Severity>,
-    /// Of an incident: its id, for operators.
+    /// The id of the incident, for operators.
     pub alert_id: Option<Uuid>,
     /// The rule that came into force, or that convicted.
     pub rule: Option<String>,
-    /// Of a rule that came into force: its version, for operators.
+    /// The version of the rule that came into force, for operators.
     pub version: Option<i32>,
-    /// Of a rule that came into force: what it does, for operators.
+    /// The mode of the rule that came into force, for operators.
     pub mode: Option<rules::Mode>,
     /// Clicks that were corrected, or buckets that were mended.
     pub count: Option<i64>,
 }
 
 impl Annotation {
-    /// Something at a time, to be completed with what is known of it.
+    /// Builds an annotation of an event at a time, to be completed with what is known of it.
     pub fn bare(kind: Kind, start_time: String) -> Self {
         Self {
             kind,
@@ -104,7 +104,7 @@ impl Annotation {
         }
     }
 
-    /// Its importance: what is less goes first where there is no room for all.
+    /// The importance: the least important annotations are left out where there is no room for all.
     fn importance(&self) -> (u8, i64) {
         let rank = match (self.kind, self.severity) {
             (Kind::Outage, _) => 4,
@@ -117,13 +117,13 @@ impl Annotation {
     }
 }
 
-/// What happened in a range of time.
+/// The events in a range of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Annotations {
-    /// In the order of their times; 200 at most.
+    /// The events in the order of their times; 200 at most.
     pub data: Vec<Annotation>,
-    /// There is more, and less important: ask for a shorter range.
+    /// More events are there, less important ones: ask for a shorter range.
     pub has_more: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What whoever posts clicks is answered, and what everybody is told of an error.
+//! Answers to callers that post clicks, and the bodies of error answers.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub struct Accepted {
     /// lasts two minutes unless the operator has set another. False does not say that the click is new: the
     /// ledger knows ids for days and counts each once, whatever is answered here.
     pub is_duplicate: bool,
-    /// Only a hint, and only for trusted keys; the ledger decides later.
+    /// A hint only, and only for trusted keys; the ledger decides later.
     pub is_fraudulent: bool,
 }
 
@@ -27,52 +27,52 @@ pub struct Accepted {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BatchAnswer {
-    /// These can't be lost any more.
+    /// Clicks that can't be lost any more.
     pub accepted: usize,
-    /// These are wrong in themselves; sending them again changes nothing.
+    /// Clicks that are wrong in themselves; sending them again changes nothing.
     pub rejected: usize,
-    /// These may have been lost, through no fault of theirs: to be sent again, each with the `click_id`
+    /// Clicks that may have been lost, through no fault of theirs: to be sent again, each with the `click_id`
     /// of its result.
     pub failed: usize,
-    /// One for each click, in the order of the batch.
+    /// One result for each click, in the order of the batch.
     pub results: Vec<BatchResult>,
 }
 
-/// What became of one click of a batch.
+/// The result of one click of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum BatchResult {
-    /// As [`Accepted`] says of a single one.
+    /// The click was taken; the fields are those of [`Accepted`].
     Accepted {
         /// The click's id.
         click_id: Uuid,
-        /// As of a single one; an earlier click of the same batch counts.
+        /// The same as for a single click; an earlier click of the same batch counts.
         is_duplicate: bool,
-        /// Only a hint.
+        /// A hint only.
         is_fraudulent: bool,
     },
     /// The click was not taken.
     Refused {
-        /// Why.
+        /// The reason.
         error: Refusal,
     },
 }
 
-/// Why one click of a batch was not taken.
+/// The reason why one click of a batch was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Refusal {
-    /// Its fields are wrong.
+    /// The click's fields are wrong.
     Invalid(Rejection),
-    /// Something else.
+    /// Another reason.
     Other {
-        /// For programs.
+        /// The code, for programs.
         code: Cow<'static, str>,
-        /// For people.
+        /// The message, for people.
         message: Cow<'static, str>,
-        /// To send it again under: it may have been taken all the same.
+        /// The id to send the click again under: it may have been taken all the same.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         click_id: Option<Uuid>,
     },
@@ -83,7 +83,7 @@ pub enum Refusal {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(as = Invalid))]
 pub struct InvalidBody {
-    /// Everything that is wrong with it.
+    /// All faults of the input.
     pub error: Rejection,
 }
 
@@ -96,18 +96,18 @@ pub struct ProblemBody {
     pub error: ProblemDetails,
 }
 
-/// What went wrong.
+/// The details of an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProblemDetails {
-    /// For programs.
+    /// The code, for programs.
     pub code: Cow<'static, str>,
-    /// For people.
+    /// The message, for people.
     pub message: Cow<'static, str>,
-    /// To send a click again under that was not acknowledged.
+    /// The id to send a click again under that was not acknowledged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub click_id: Option<Uuid>,
-    /// Why a message can't be replayed.
+    /// The reason why a message can't be replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Where a click came from, as its link's query and the browser say: kept with the click, for the
+//! The origin of a click, as its link's query and the browser say: kept with the click, for the
 //! advertiser to tell campaigns and its own networks' clicks apart. It describes a click and bills nothing.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ const SUBS: std::ops::RangeInclusive<u8> = 1..=10;
 /// Parameters by name.
 pub type Params = BTreeMap<String, String>;
 
-/// Whether a parameter of this name is kept with a click: a network's click id, `utm_…`, `sub1` to `sub10`.
+/// Returns whether a parameter of this name is kept with a click: a network's click id, `utm_…`, `sub1` to `sub10`.
 pub fn is_kept(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     match name.strip_prefix("utm_") {
@@ -65,7 +65,7 @@ pub fn referrer(text: &str) -> Option<String> {
     is_page.then(|| cleaned(&format!("{scheme}://{host}{path}"), MAX_REFERRER_BYTES))
 }
 
-/// What is wrong with parameters that came another way than by [`keep`].
+/// Returns the fault of parameters that came another way than by [`keep`], if there is one.
 pub(crate) fn fault(params: &Params) -> Option<String> {
     let mut kept = Params::new();
     params.iter().for_each(|(name, value)| keep(&mut kept, name, value));

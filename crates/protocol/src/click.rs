@@ -1,7 +1,7 @@
-//! What a client posts and what travels on the stream.
+//! Clicks: the body that a client posts, and the message that travels on the stream.
 //!
-//! [`PostedClick::parse`] is the only door: whatever passes it can be stored. Texts are bounded and
-//! free of control characters, ids are of a plain alphabet, so nothing that a stranger sends can
+//! [`PostedClick::parse`] is the only way in: a click that passes it can be stored. Texts are bounded and
+//! free of control characters, ids are of a plain alphabet, so nothing that a client sends can
 //! become a message that no aggregator can write.
 //!
 //! What identifies and bills a click is strict: a click whose ids, time or address can't be read is
@@ -46,17 +46,17 @@ pub struct Click {
     pub click_id: Uuid,
     /// The advertiser, who pays.
     pub advertiser_id: AdvertiserId,
-    /// What it is counted under.
+    /// The dimensions that it is counted under.
     #[serde(flatten)]
     pub dimensions: Dimensions,
     /// The user, if the client told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// When the user clicked, as the client says.
+    /// Time at which the user clicked, as the client says.
     pub clicked_at_ms: UnixMs,
-    /// When the server took the click in.
+    /// Time at which the server took the click in.
     pub received_at_ms: UnixMs,
-    /// What the user's browser says of itself; empty if unknown.
+    /// The user agent of the user's browser, or of the posting program (`own_agent`); empty if unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user_agent: String,
     /// The user agent is the posting program's own: of the user's browser it has said nothing.
@@ -75,10 +75,10 @@ pub struct Click {
     /// The address belongs to a network on the operator's list of data centres.
     #[serde(default, skip_serializing_if = "is_false")]
     pub data_center: bool,
-    /// Made as a test: posted with a test key, or by somebody who tries a link out.
+    /// The click is a test: posted with a test key, or by somebody who tries a link out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub test: bool,
-    /// Posted with a key that is bound to advertisers: nobody but its poster vouches for the address, so
+    /// The click was posted with a key that is bound to advertisers: its poster alone vouches for the address, so
     /// the click says nothing about other advertisers' clicks. A message of a server from before this
     /// mark has none and counts as vouched for, as all were then.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -86,10 +86,10 @@ pub struct Click {
     /// A redirect that nobody was there to see: a prefetch, a `HEAD` request or a link preview.
     #[serde(default, skip_serializing_if = "is_false")]
     pub prefetch: bool,
-    /// What is wrong with the signed click id that it was posted with, if anything.
+    /// The fault of the signed click id that it was posted with, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_fault: Option<IdFault>,
-    /// What its link came with: networks' click ids and the like.
+    /// The parameters of its link: networks' click ids and the like.
     #[serde(default, skip_serializing_if = "Params::is_empty")]
     pub params: Params,
     /// The page that it came from, without query.
@@ -128,7 +128,7 @@ impl Click {
     }
 }
 
-/// What can be wrong with a signed click id.
+/// A fault of a signed click id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdFault {
@@ -255,14 +255,14 @@ pub fn message_id(click_id: Uuid, advertiser_id: &AdvertiserId) -> String {
     format!("{}.{advertiser_id}", click_id.hyphenated())
 }
 
-/// Why a body was refused: everything that is wrong with it, by field.
+/// The rejection of a body: everything that is wrong with it, by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
-    /// Wrong with the body as a whole.
+    /// Faults of the body as a whole.
     pub form_errors: Vec<String>,
-    /// Wrong with single fields.
+    /// Faults of single fields.
     pub field_errors: BTreeMap<String, Vec<String>>,
 }
 

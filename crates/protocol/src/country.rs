@@ -23,9 +23,9 @@ const LETTERS: usize = 26;
 
 /// The table by what is looked up in it.
 struct Index {
-    /// By two letters.
+    /// Codes by two letters.
     codes: [Option<&'static str>; LETTERS * LETTERS],
-    /// By three letters in lower case, and by name as [`folded`].
+    /// Codes by three letters in lower case, and by name as [`folded`].
     names: HashMap<String, &'static str>,
 }
 
@@ -71,7 +71,7 @@ pub fn asked(text: &str) -> Result<String, String> {
     })
 }
 
-/// Where a code of two letters stands.
+/// The place of a code of two letters.
 fn place(code: &str) -> Option<usize> {
     let &[first, second] = code.as_bytes() else { return None };
     let letter = |byte: u8| byte.is_ascii_alphabetic().then(|| usize::from(byte.to_ascii_uppercase() - b'A'));

@@ -14,7 +14,7 @@ use crate::{
     times::Minute,
 };
 
-/// How a received click was judged. Precedence when several apply: `Test`, `Defective`, `Givt`,
+/// The verdict on a received click. Precedence when several apply: `Test`, `Defective`, `Givt`,
 /// `Duplicate`, `Sivt`, `Valid`.
 ///
 /// GIVT and SIVT are the Media Rating Council's general and sophisticated invalid traffic
@@ -30,9 +30,9 @@ pub enum Disposition {
     Givt,
     /// Sophisticated invalid traffic: found by behaviour, such as velocity.
     Sivt,
-    /// Made as a test: posted with a test key, or by somebody who tries a link out.
+    /// A test click: posted with a test key, or by somebody who tries a link out.
     Test,
-    /// Readable, but not countable: for example later than the horizon.
+    /// A readable click that can't be counted: for example later than the horizon.
     Defective,
 }
 
@@ -75,7 +75,7 @@ pub struct Counts {
     /// Sophisticated invalid traffic.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub sivt: i64,
-    /// Clicks of test keys.
+    /// Clicks made as a test.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub test: i64,
     /// Clicks that can't be counted.
@@ -150,7 +150,7 @@ impl std::ops::AddAssign for Counts {
 impl std::ops::Sub for Counts {
     type Output = Self;
 
-    /// What changed from `before` to `self`; may be negative.
+    /// The change from `before` to `self`; may be negative.
     fn sub(self, before: Self) -> Self {
         Self {
             valid: self.valid - before.valid,
@@ -172,7 +172,7 @@ impl std::iter::Sum for Counts {
     }
 }
 
-/// What a click is counted under, beside its minute and advertiser.
+/// The dimensions that a click is counted under, beside its minute and advertiser.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Dimensions {
     /// The campaign the ad belongs to.
@@ -181,7 +181,7 @@ pub struct Dimensions {
     pub ad_id: AdId,
     /// ISO 3166-1 alpha-2, `ZZ` where unknown (CLDR's code for an unknown region).
     pub country: String,
-    /// What the user clicked on.
+    /// The type of the user's device.
     pub device_type: DeviceType,
 }
 
@@ -191,7 +191,7 @@ pub struct Dimensions {
 pub struct MinuteCell {
     /// The minute.
     pub minute: Minute,
-    /// What is counted.
+    /// The dimensions that are counted.
     #[serde(flatten)]
     pub dimensions: Dimensions,
     /// Grows with every change of this cell; of two values of one cell the higher version is true.

@@ -3,32 +3,32 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Some of them, the oldest first.
+/// A page of dead letters, the oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DeadLetterPage))]
 pub struct Page {
     /// The letters.
     pub data: Vec<Summary>,
-    /// Where the next page begins: `after` this sequence number. `None`: there are no more.
+    /// Cursor for the next page: `after` this sequence number. `None`: there are no more.
     pub next: Option<u64>,
 }
 
-/// What is known of a letter beside its message. What its headers don't say, since it was put there by other means,
-/// is `None`.
+/// A dead letter without its message. Fields that its headers don't tell, since it was put there by other means,
+/// are `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DeadLetterSummary))]
 pub struct Summary {
     /// Names the letter.
     pub sequence: u64,
-    /// Why it can't be counted; a stable code for programs.
+    /// The reason why it can't be counted; a stable code for programs.
     pub code: Option<String>,
-    /// Why it can't be counted; for people.
+    /// The reason why it can't be counted; for people.
     pub reason: Option<String>,
     /// Its subject on the stream of clicks.
     pub subject: Option<String>,
     /// Its sequence number on the stream of clicks.
     pub stream_sequence: Option<u64>,
-    /// When it was set aside; RFC 3339.
+    /// Time at which it was set aside; RFC 3339.
     pub stored_at: String,
     /// Length of the message.
     pub size_bytes: usize,
@@ -42,7 +42,7 @@ pub struct Summary {
 pub struct Replayed {
     /// The click that it speaks of.
     pub click_id: Uuid,
-    /// Where it is now.
+    /// The subject that it is on now.
     pub subject: String,
     /// Its sequence number there.
     pub stream_sequence: u64,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What is delivered.
+/// The channel of a delivery: what is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -14,25 +14,25 @@ pub enum DeliveryChannel {
     Reports,
 }
 
-/// How a delivery has ended, so far.
+/// The outcome of a delivery, so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryOutcome {
     /// The receiver has answered with a 2xx.
     Delivered,
-    /// It is sent, or sent again, by itself.
+    /// The delivery is sent, or sent again, by itself.
     Waiting,
     /// A silence keeps it from the receiver, or has kept it.
     Silenced,
     /// No attempt succeeded, and there is none any more.
     GivenUp,
-    /// There was no attempt, and there will be none: no receiver is set, or nobody sent for an hour. Before that the delivery waits.
+    /// No attempt was made, and none will be: no receiver is set, or nobody sent for an hour. Before that it waits.
     NotSent,
 }
 
 impl DeliveryOutcome {
-    /// Whether it can be sent again by a person's order.
+    /// Returns whether the delivery can be sent again by a person's order.
     pub fn may_be_resent(self) -> bool {
         matches!(self, Self::Delivered | Self::GivenUp | Self::NotSent)
     }
@@ -44,21 +44,21 @@ impl DeliveryOutcome {
 pub struct WebhookDelivery {
     /// Its id: the channel and a number, or the id of a file.
     pub id: String,
-    /// What is delivered.
+    /// The channel: what is delivered.
     pub channel: DeliveryChannel,
     /// The host that it is sent to, never the whole address; `null`: the aggregator knows it.
     pub receiver: Option<String>,
-    /// What has happened, such as `opened`; of a file its format.
+    /// The event, such as `opened`; of a file its format.
     pub event: String,
     /// The kind of incident, or of export.
     pub kind: String,
     /// The incident.
     pub alert_id: Option<Uuid>,
-    /// Since when it is to be delivered; Unix time in milliseconds.
+    /// Time since which it is to be delivered; Unix time in milliseconds.
     pub at_ms: i64,
     /// Attempts so far.
     pub attempts: i32,
-    /// How it has ended, so far.
+    /// The outcome, so far.
     pub outcome: DeliveryOutcome,
     /// The next attempt; Unix time in milliseconds.
     pub next_ms: Option<i64>,

@@ -1,34 +1,34 @@
 //! The elements of a body that arrives in pieces: of a JSON array, or of JSON a line (NDJSON).
 //!
 //! What is kept between two pieces is one element at most, and none longer than the limit. Only what
-//! stands between elements is read here; whether an element is JSON, says whoever reads it. Both
+//! stands between elements is read here; the reader of an element says whether it is JSON. Both
 //! together take exactly what a JSON reader takes of the whole, its texts [mended](crate::click::mended),
 //! however the body is cut into pieces. An element beyond the limit is passed over: its neighbours are
 //! whole.
 
 use thiserror::Error;
 
-/// How the elements stand in the body.
+/// The format of the elements in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A JSON array.
     Array,
-    /// One a line, ended by LF or CR LF; the last line may do without, empty ones are skipped.
+    /// One element a line, ended by LF or CR LF; the last line may do without, empty ones are skipped.
     Lines,
 }
 
-/// Why a body can't be taken apart.
+/// The reason why a body can't be taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Malformed {
     /// The text begins with something else.
     #[error("The body must be a JSON array.")]
     NotAnArray,
-    /// Something else stands between two elements or behind the last.
+    /// Another text than expected stands between two elements or behind the last.
     #[error("Expected {expected} at byte {at}.")]
     Expected {
-        /// What should stand there.
+        /// The part that should stand there.
         expected: &'static str,
-        /// Where, in bytes from the beginning.
+        /// The place, in bytes from the beginning.
         at: usize,
     },
     /// The text ends before the array does.
@@ -45,10 +45,10 @@ pub enum Element<'a> {
     TooLarge,
 }
 
-/// What some editors and programs write before UTF-8, and readers may pass over (RFC 8259, section 8.1).
+/// The byte order mark that some programs write before UTF-8; readers may pass over it (RFC 8259, section 8.1).
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What a line may have beside its element: a byte order mark, and a carriage return.
+/// Bytes that a line may have beside its element: a byte order mark, and a carriage return.
 const AROUND_BYTES: usize = 4;
 
 /// Takes a body apart.
@@ -58,13 +58,13 @@ pub struct Splitter {
     max_element_bytes: usize,
     /// The beginning of an element whose end has not come yet.
     begun: Vec<u8>,
-    /// What was begun is longer than the limit already.
+    /// The begun element is longer than the limit already.
     is_too_large: bool,
     /// Bytes read before the present piece.
     read_bytes: usize,
 }
 
-/// Where in the body the next byte stands.
+/// The place of the next byte in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Line,
@@ -75,34 +75,34 @@ enum Place {
     BeforeElement {
         may_end: bool,
     },
-    /// In a number, `true`, `false` or `null`.
+    /// The inside of a number, `true`, `false` or `null`.
     Scalar,
-    /// Under so many brackets.
+    /// The inside of an object or array, with the number of open brackets.
     Nested(usize),
-    /// In a text, under so many brackets.
+    /// The inside of a text, with the number of open brackets.
     Text(usize),
-    /// Behind a backslash.
+    /// The byte behind a backslash.
     Escape(usize),
     AfterElement,
     AfterArray,
 }
 
-/// What a byte is to the element.
+/// The part that a byte has in the element.
 enum Part {
-    /// Outside.
+    /// A byte outside of elements.
     None,
-    /// Its first.
+    /// The first byte of the element.
     First,
-    /// One of it.
+    /// A byte of the element.
     Inner,
-    /// Its last.
+    /// The last byte of the element.
     Last,
-    /// The first behind it.
+    /// The first byte behind the element.
     Behind,
 }
 
 impl Splitter {
-    /// For a body whose elements may have so many bytes each.
+    /// Builds a splitter for a body whose elements may have `max_element_bytes` each.
     pub fn new(format: Format, max_element_bytes: usize) -> Self {
         let place = match format {
             Format::Array => Place::BeforeArray { mark: 0 },
@@ -251,7 +251,7 @@ impl Splitter {
     }
 }
 
-/// What JSON allows between its parts (RFC 8259, section 2).
+/// Returns whether JSON allows the byte between its parts (RFC 8259, section 2).
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
@@ -269,7 +269,7 @@ mod tests {
     /// Stands for an element that is longer. No JSON.
     const TOO_LARGE: &[u8] = b"too large";
 
-    /// What a body holds when it comes in pieces of these sizes, over and over.
+    /// Returns the elements of a body that comes in pieces of these sizes, over and over.
     fn split(format: Format, body: &[u8], sizes: &[usize]) -> Result<Vec<Vec<u8>>, Malformed> {
         let mut splitter = Splitter::new(format, MAX);
         let mut elements = Vec::new();

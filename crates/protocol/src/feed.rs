@@ -1,4 +1,4 @@
-//! What the aggregator publishes over Redis, one feed an advertiser.
+//! Messages that the aggregator publishes over Redis, one feed an advertiser.
 //!
 //! A feed is a sharded Pub/Sub channel and a high-water mark: the feed's epoch and last sequence number.
 //! Messages carry absolute values with versions, so losing, repeating or reordering them is harmless: a
@@ -90,7 +90,7 @@ pub struct Delta {
     pub epoch: String,
     /// Counts messages of this epoch, from 1.
     pub seq: u64,
-    /// When it was published, by the aggregator's clock.
+    /// Time at which it was published, by the aggregator's clock.
     #[serde(default)]
     pub published_at_ms: Option<UnixMs>,
     /// The cells that changed, as they are now.

@@ -1,4 +1,4 @@
-//! When a minute is final: what was received of it is counted, and a later change is a correction.
+//! Final minutes: what was received of one is counted, and a later change of it is a correction.
 //!
 //! Each partition has a watermark, the time up to which what was received is counted. The
 //! deployment's is the least of all. It follows the time of receipt, never the time that a client
@@ -12,8 +12,8 @@ use crate::{
     times::{Minute, UnixMs},
 };
 
-/// How long after its end a minute stays open: for clicks that travel, and for those that servers
-/// publish beside each other. Milliseconds.
+/// Milliseconds that a minute stays open after its end: for clicks that travel, and for those that servers
+/// publish beside each other.
 pub const ALLOWANCE_MS: i64 = 3 * MINUTE_MS;
 
 /// The deployment's watermark: the least of its partitions', each a number and a time.
@@ -27,14 +27,14 @@ pub fn watermark(by_partition: &[(i32, UnixMs)], partitions: u16) -> Option<Unix
     ours().map(|&(_, counted_until)| counted_until).min()
 }
 
-/// How far a view is counted, as the server that tells of it knows: live messages carry it.
+/// Progress of the counting of a view, as the server that tells of it knows: live messages carry it.
 ///
 /// The difference of the two times is how far the view is behind. A client measures what passes after the message by
 /// a clock of its own, so no clock of a client has to be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
-    /// When this was so, by the server's clock.
+    /// Time at which this was so, by the server's clock.
     #[cfg_attr(feature = "openapi", schema(value_type = i64))]
     pub at_ms: UnixMs,
     /// The watermark: what was received before it is counted and in the view. Absent until all partitions have
@@ -49,12 +49,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// What a watermark means at a time.
+    /// The progress that a watermark means at a time.
     pub fn new(at: UnixMs, watermark: Option<UnixMs>) -> Self {
         Self { at_ms: at, counted_until_ms: watermark, final_before_ms: watermark.map(final_before) }
     }
 
-    /// How far the view is behind, in milliseconds; `None` if nothing is known to be counted.
+    /// The lag of the view, in milliseconds; `None` if nothing is known to be counted.
     pub fn lag_ms(&self) -> Option<i64> {
         self.counted_until_ms.map(|counted_until| (self.at_ms - counted_until).max(0))
     }
@@ -65,7 +65,7 @@ pub fn final_before(watermark: UnixMs) -> UnixMs {
     (watermark - ALLOWANCE_MS).minute().start()
 }
 
-/// Whether a minute is final.
+/// Returns whether a minute is final.
 pub fn is_final(minute: Minute, final_before: UnixMs) -> bool {
     minute.end() <= final_before
 }

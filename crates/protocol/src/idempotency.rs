@@ -13,13 +13,13 @@ pub const MAX_KEY_BYTES: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key(String);
 
-/// Why a header is no key.
+/// The reason why a header is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Malformed {
-    /// Nothing is in it.
+    /// The key is empty.
     #[error("Must not be empty.")]
     Empty,
-    /// Too much is in it.
+    /// The key is too long.
     #[error("At most {MAX_KEY_BYTES} characters.")]
     TooLong,
     /// Spaces, control characters, or beyond ASCII.

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 /// Longest `advertiser_id`, `campaign_id`, `ad_id`, in bytes.
 pub const MAX_ID_BYTES: usize = 64;
 
-/// Whether a text can be an id: 1 to [`MAX_ID_BYTES`] of `A–Z a–z 0–9 _ - . :`; or what is wrong with it.
+/// Checks that a text can be an id: 1 to [`MAX_ID_BYTES`] of `A–Z a–z 0–9 _ - . :`.
 ///
 /// # Errors
 /// What is wrong, for people.

@@ -11,7 +11,7 @@ use crate::{attribution::Params, ids::AdvertiserId};
 pub struct ClickPage {
     /// The clicks.
     pub data: Vec<FoundClick>,
-    /// What the next page is `after`; `None` behind the last.
+    /// Cursor for the next page, its `after`; `None` behind the last.
     pub next: Option<String>,
 }
 
@@ -22,7 +22,7 @@ pub struct FoundClick {
     pub click_id: Uuid,
     /// The time that it is counted under.
     pub clicked_at: String,
-    /// When the server took it in.
+    /// Time at which the server took it in.
     pub received_at: String,
     /// The advertiser.
     pub advertiser_id: AdvertiserId,
@@ -52,7 +52,7 @@ pub struct FoundClick {
     pub robot: Option<String>,
     /// A person has decided that it is valid.
     pub released: bool,
-    /// What its link came with.
+    /// The parameters of its link.
     pub params: Params,
     /// The page that it came from, without query.
     pub referrer: Option<String>,
@@ -63,11 +63,11 @@ pub struct FoundClick {
 /// A change of a verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// When; RFC 3339.
+    /// Time of the change; RFC 3339.
     pub adjusted_at: String,
-    /// What it was counted as before.
+    /// The disposition that it was counted as before.
     pub from_disposition: String,
-    /// What it is counted as since.
+    /// The disposition that it is counted as since.
     pub to_disposition: String,
     /// The rule that decided.
     pub rule: Option<String>,
@@ -75,14 +75,14 @@ pub struct Change {
     pub rule_version: Option<i32>,
     /// `rules`, or the person who released it; for tenants, `operator`.
     pub actor: String,
-    /// Why.
+    /// The reason for the change.
     pub reason: String,
 }
 
 /// A change of a click's verdict with what it is a change of: a row of `GET /api/v1/adjustments`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adjustment {
-    /// When; RFC 3339.
+    /// Time of the change; RFC 3339.
     pub adjusted_at: String,
     /// The click.
     pub click_id: Uuid,
@@ -92,9 +92,9 @@ pub struct Adjustment {
     pub campaign_id: Option<String>,
     /// The ad, as far as the campaign is known.
     pub ad_id: Option<String>,
-    /// What it was counted as before.
+    /// The disposition that it was counted as before.
     pub from_disposition: String,
-    /// What it is counted as since.
+    /// The disposition that it is counted as since.
     pub to_disposition: String,
     /// The rule that decided.
     pub rule: Option<String>,
@@ -102,6 +102,6 @@ pub struct Adjustment {
     pub rule_version: Option<i32>,
     /// `rules`, or the person who released it; for tenants, `operator`.
     pub actor: String,
-    /// Why.
+    /// The reason for the change.
     pub reason: String,
 }

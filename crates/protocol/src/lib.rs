@@ -4,27 +4,27 @@
 //! WebAssembly and can be tested by itself.
 //!
 //! - [`ids`]: ids of advertisers, campaigns and ads, a type each
-//! - [`click`]: what a client posts and what travels on the stream
-//! - [`attribution`]: where a click came from, as its link says
+//! - [`click`]: the body that a client posts, and the message that travels on the stream
+//! - [`attribution`]: the origin of a click, as its link says
 //! - [`elements`]: the elements of a batch that arrives in pieces
 //! - [`idempotency`]: the header that names a post
-//! - [`answer`]: what whoever posts clicks is answered
+//! - [`answer`]: answers to callers that post clicks, and error answers
 //! - [`country`]: countries by code and by name
 //! - [`counts`]: dispositions, counts per disposition, and the cells that hold them
-//! - [`reason`]: why somebody did something
+//! - [`reason`]: the reason for a person's action
 //! - [`alerts`]: incidents that operations must hear of
-//! - [`deliveries`]: what is sent to webhooks
+//! - [`deliveries`]: webhook deliveries
 //! - [`dead_letters`]: messages that could not be counted
-//! - [`finality`]: when a minute is final
+//! - [`finality`]: final minutes
 //! - [`rules`]: fraud rules, their modes and parameters
 //! - [`storage`]: where a deployment's bytes are, and what housekeeping did last
-//! - [`settings`]: how a deployment judges numbers, for pages
+//! - [`settings`]: settings by which a deployment judges numbers, for pages
 //! - [`stream`]: subjects and partitions of the JetStream stream
-//! - [`feed`]: what the aggregator publishes over Redis
+//! - [`feed`]: messages that the aggregator publishes over Redis
 //! - [`ledger`]: clicks as the ledger has them
 //! - [`live`]: the WebSocket protocol between gateway and dashboards
-//! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`, and what clicks are filtered and grouped by
-//! - [`annotations`]: what happened in a range of time and explains a chart
+//! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`, and dimensions to filter and group clicks by
+//! - [`annotations`]: events in a range of time that explain a chart
 //! - [`times`]: times as programs tell them to each other; [`instant`]: as clients write them
 //! - [`pages`]: addresses of the dashboard's pages
 //! - [`registry`]: registered ads as viewers see them

@@ -63,7 +63,7 @@ pub mod close {
     /// The token's time is up, or who showed it may see something else now: connect again, with a token that
     /// is good.
     pub const AUTHENTICATE_AGAIN: u16 = 3004;
-    /// Not authenticated in time.
+    /// The session did not authenticate in time.
     pub const AUTH_TIMEOUT: u16 = 3500;
     /// The token is not known, or is not good any more: sign in again.
     pub const UNAUTHORIZED: u16 = 3501;
@@ -74,14 +74,14 @@ pub mod close {
     /// More messages than anybody needs.
     pub const TOO_MANY_MESSAGES: u16 = 3504;
 
-    /// How long a server that goes away asks to wait before connecting again, in milliseconds: half a minute
-    /// at most, whatever it says.
+    /// Returns the wait before connecting again that a server asks for when it goes away, in milliseconds: half a
+    /// minute at most, whatever it says.
     pub fn wait_ms(code: u16, reason: &str) -> Option<u32> {
         let asked: u32 = reason.parse().ok().filter(|_| code == RECONNECT)?;
         Some(asked.min(30_000))
     }
 
-    /// Whether a client that was closed with `code` should come back by itself.
+    /// Returns whether a client that was closed with `code` should come back by itself.
     pub fn may_reconnect(code: u16) -> bool {
         !(3500..4000).contains(&code)
     }
@@ -90,7 +90,7 @@ pub mod close {
 /// The longest `min_interval_ms` that a client may ask for.
 pub const MAX_INTERVAL_MS: u32 = 60_000;
 
-/// From the dashboard.
+/// A message from the dashboard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientMessage {
@@ -104,10 +104,10 @@ pub enum ClientMessage {
     Subscribe {
         /// Names the subscription in this session, chosen by the client.
         id: u32,
-        /// What to watch.
+        /// The topic to watch.
         #[serde(deserialize_with = "object::object")]
         view: Topic,
-        /// Where the client's state of this same view ends, to be sent only what changed since. Of
+        /// The end of the client's state of this same view, to be sent only what changed since. Of
         /// incidents a snapshot is sent anyway.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object::optional")]
         since: Option<Position>,
@@ -121,11 +121,11 @@ pub enum ClientMessage {
         /// The subscription.
         id: u32,
     },
-    /// Are you there?
+    /// A request for a [`ServerMessage::Pong`].
     Ping {},
 }
 
-/// From the gateway.
+/// A message from the gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -150,10 +150,10 @@ pub enum ServerMessage {
         seq: u64,
         /// All cells of the view.
         cells: Vec<ViewCell>,
-        /// How fast clicks have come lately.
+        /// Clicks that were counted in each of the last seconds.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         rates: Vec<Rate>,
-        /// How far the view is counted.
+        /// The progress of the view's counting.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         progress: Option<Progress>,
     },
@@ -173,7 +173,7 @@ pub enum ServerMessage {
         /// Seconds of which more is known.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         rates: Vec<Rate>,
-        /// How far the view is counted, if that was not told in the last second.
+        /// The progress of the view's counting, if that was not told in the last second.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         progress: Option<Progress>,
     },
@@ -188,7 +188,7 @@ pub enum ServerMessage {
         id: u32,
         /// The last news contained.
         seq: i64,
-        /// How many are open.
+        /// The number of open incidents.
         total: i64,
         /// The latest of them.
         open: Vec<Alert>,
@@ -197,7 +197,7 @@ pub enum ServerMessage {
     Alert {
         /// The subscription.
         id: u32,
-        /// What happened.
+        /// The news.
         #[serde(flatten)]
         change: Box<Change>,
     },
@@ -206,19 +206,19 @@ pub enum ServerMessage {
         /// The subscription, if it was about one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<u32>,
-        /// Stable, for programs.
+        /// A stable code, for programs.
         code: String,
-        /// What of the request is wrong, if it is one field.
+        /// The field of the request that is wrong, if it is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         field: Option<String>,
-        /// For people.
+        /// The message, for people.
         message: String,
     },
     /// Answer to [`ClientMessage::Ping`].
     Pong,
 }
 
-/// What can be watched.
+/// A topic that can be watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Topic {
@@ -233,7 +233,7 @@ pub enum Topic {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct View {
-    /// Whose clicks.
+    /// The advertiser of the clicks.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub advertiser_id: AdvertiserId,
     /// Only clicks that match all of these.
@@ -251,24 +251,24 @@ pub struct View {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Filters {
-    /// This campaign.
+    /// The campaign of the clicks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub campaign_id: Option<CampaignId>,
-    /// This ad.
+    /// The ad of the clicks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub ad_id: Option<AdId>,
-    /// This country.
+    /// The country of the clicks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// This device type.
+    /// The type of device of the clicks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_type: Option<DeviceType>,
 }
 
 impl Filters {
-    /// Whether all conditions hold for `dimensions`.
+    /// Returns whether all conditions hold for `dimensions`.
     pub fn admit(&self, dimensions: &Dimensions) -> bool {
         self.campaign_id.as_ref().is_none_or(|wanted| *wanted == dimensions.campaign_id)
             && self.ad_id.as_ref().is_none_or(|wanted| *wanted == dimensions.ad_id)
@@ -334,8 +334,8 @@ pub struct ViewCell {
     pub counts: Counts,
 }
 
-/// How many clicks of a view were counted in one second: for a curve that moves. A gateway knows of what it has
-/// seen since somebody began to watch; what is right in the end are the cells.
+/// Number of clicks of a view that were counted in one second: for a curve that moves. A gateway knows of those that it
+/// has seen since somebody began to watch; the exact counts are in the cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rate {
@@ -348,17 +348,17 @@ pub struct Rate {
 /// A client's state of one view: what dashboards and test clients keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ViewState {
-    /// Up to where the state is complete; `None` before the first snapshot.
+    /// The position up to which the state is complete; `None` before the first snapshot.
     pub position: Option<Position>,
     /// Counts by minute and group.
     pub cells: BTreeMap<(Minute, Vec<String>), Counts>,
     /// Clicks by the second in which they were counted, of the last [`RATE_SECONDS`] in which any were.
     pub rates: BTreeMap<i64, i64>,
-    /// How far the view is counted, as was told last.
+    /// The progress of the view's counting, as was told last.
     pub progress: Option<Progress>,
 }
 
-/// What a client does after a message.
+/// The effect of a message on a client's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// The state is up to date with the message.
@@ -386,7 +386,7 @@ impl ViewState {
         }
     }
 
-    /// Takes what a message says of how fast clicks come, and of how far the view is counted.
+    /// Takes a message's rates, and the progress of the view's counting.
     pub fn note(&mut self, rates: &[Rate], progress: Option<Progress>) {
         self.progress = progress.or(self.progress);
         self.rates.extend(rates.iter().map(|rate| (rate.second, rate.clicks)));

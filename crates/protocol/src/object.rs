@@ -13,20 +13,20 @@ use serde::{
 use serde_json::Value;
 use thiserror::Error;
 
-/// What is wrong with a text, a parameter or a body that holds NUL.
+/// The message about a text, a parameter or a body that holds NUL.
 pub const NUL: &str = "NUL characters are not allowed.";
 
 /// Characters of a field's path, and of what is said of it, at most.
 const MAX_FIELD_CHARACTERS: usize = 100;
 const MAX_MESSAGE_CHARACTERS: usize = 300;
 
-/// What is wrong with what should have been an object.
+/// The fault of a value that should have been an object.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct Fault {
     /// The field, by its path; `None`: the whole.
     pub field: Option<String>,
-    /// For people.
+    /// The message, for people.
     pub message: String,
 }
 
@@ -118,12 +118,12 @@ fn fault(path: &serde_path_to_error::Path, error: &serde_json::Error) -> Fault {
     Fault { field: (!field.is_empty()).then_some(field), message: shown(&message, MAX_MESSAGE_CHARACTERS) }
 }
 
-/// What strangers have written, as far as it is told back to them.
+/// A client's text as it is told back to the client: cut, and without control characters.
 fn shown(text: &str, max_characters: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(max_characters).collect()
 }
 
-/// Whether JSON text holds the one way to write NUL in it, `\u0000`.
+/// Returns whether JSON text holds the one way to write NUL in it, `\u0000`.
 fn escapes_nul(json: &[u8]) -> bool {
     let mut rest = json;
     while let Some(place) = rest.iter().position(|&byte| byte == b'\\') {

@@ -1,11 +1,11 @@
-//! Why somebody did something: what stands in records that are read when money is argued about.
+//! The reason for a person's action, as it stands in records that are read when money is argued about.
 
 use std::str::FromStr;
 
 /// Longest reason, in bytes.
 const REASON_MAX_BYTES: usize = 500;
 
-/// Why somebody did something, in words for those who ask later: one line, not empty.
+/// The reason for a person's action, in words for those who ask later: one line, not empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 

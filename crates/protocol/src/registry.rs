@@ -10,13 +10,13 @@ use uuid::Uuid;
 pub struct ListedAd {
     /// Its id, which its link ends in.
     pub ad_id: String,
-    /// For people.
+    /// The name, for people.
     pub name: String,
     /// The campaign that it belongs to.
     pub campaign_id: String,
     /// The campaign's name.
     pub campaign_name: String,
-    /// Where its links lead; may have macros.
+    /// The address that its links lead to; may have macros.
     pub target_url: String,
 }
 
@@ -32,6 +32,6 @@ pub struct TestClick {
     pub campaign_id: String,
     /// The ad.
     pub ad_id: String,
-    /// Where the link leads for this click, with all macros filled in.
+    /// The address that the link leads to for this click, with all macros filled in.
     pub location: String,
 }

@@ -24,7 +24,7 @@ pub enum Granularity {
     Hour,
     /// One day, of 23 to 25 hours.
     Day,
-    /// From Monday on (ISO 8601).
+    /// One week, from Monday on (ISO 8601).
     Week,
     /// One calendar month.
     Month,
@@ -46,7 +46,7 @@ impl Granularity {
     }
 }
 
-/// What a report can be grouped by; [`Self::FILTERS`] are filters, too.
+/// A dimension that a report can be grouped by; [`Self::FILTERS`] are filters, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(as = ReportDimension))]
@@ -106,12 +106,12 @@ impl Dimension {
         }
     }
 
-    /// Whether it is a part of the time, and no column.
+    /// Returns whether the dimension is a part of the time, and no column.
     pub fn is_time(self) -> bool {
         matches!(self, Self::HourOfDay | Self::Weekday)
     }
 
-    /// Whether only the ledger knows it: buckets are not kept by it.
+    /// Returns whether only the ledger knows the dimension: buckets are not kept by it.
     pub fn is_of_the_ledger(self) -> bool {
         matches!(self, Self::Os | Self::Browser)
     }
@@ -148,7 +148,7 @@ pub enum Metric {
     FraudCount,
     /// Repeats by the same user on the same ad.
     Duplicates,
-    /// Everything.
+    /// All clicks received.
     Received,
     /// Distinct users.
     UniqueUsers,
@@ -218,7 +218,7 @@ pub struct Numbers {
     pub fraud_count: i64,
     /// Repeats by the same user on the same ad; not in `clicks`.
     pub duplicates: i64,
-    /// Everything received, whatever became of it.
+    /// All clicks received, of any disposition.
     pub received: i64,
     /// Distinct users, if they are asked for: within 2 % where sketches tell, exact from the ledger;
     /// `null` where neither can.
@@ -245,35 +245,35 @@ impl Numbers {
     }
 }
 
-/// What a row is about: `None` where the report isn't grouped by it.
+/// The group that a row is about: a field is `None` where the report isn't grouped by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Group {
-    /// Present when grouped by it.
+    /// The advertiser; present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advertiser_id: Option<String>,
-    /// Present when grouped by it.
+    /// The campaign; present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub campaign_id: Option<String>,
-    /// Present when grouped by it.
+    /// The ad; present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ad_id: Option<String>,
-    /// Present when grouped by it.
+    /// The country; present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// Present when grouped by it.
+    /// The device type; present when grouped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_type: Option<String>,
-    /// Present when grouped by it; `unknown` where the user agent doesn't tell.
+    /// The operating system; present when grouped by it. `unknown` where the user agent doesn't tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os: Option<String>,
-    /// Present when grouped by it; `unknown` where the user agent doesn't tell.
+    /// The browser; present when grouped by it. `unknown` where the user agent doesn't tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub browser: Option<String>,
-    /// Present when grouped by it: 0 to 23 in the report's time zone.
+    /// The hour of the day; present when grouped by it. 0 to 23 in the report's time zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hour_of_day: Option<i32>,
-    /// Present when grouped by it: 1 (Monday) to 7 in the report's time zone.
+    /// The weekday; present when grouped by it. 1 (Monday) to 7 in the report's time zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weekday: Option<i32>,
     /// The groups beyond `limit`, together.

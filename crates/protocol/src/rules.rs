@@ -62,7 +62,7 @@ impl Rule {
         Self::ALL.into_iter().find(|rule| rule.as_str() == name)
     }
 
-    /// What a click is counted as that this rule decides.
+    /// The disposition of a click that this rule decides.
     pub fn disposition(self) -> Disposition {
         match self {
             Self::UserAgent | Self::DataCenter | Self::Prefetch => Disposition::Givt,
@@ -72,7 +72,7 @@ impl Rule {
     }
 }
 
-/// What a rule that applies does.
+/// The mode of a rule: its effect where it applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RuleMode))]
 #[serde(rename_all = "snake_case")]
@@ -85,10 +85,10 @@ pub enum Mode {
     Flag,
 }
 
-/// What one version of a rule says. Parameters that a rule has not are zero.
+/// One version of a rule. Parameters that the rule does not have are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// What it does.
+    /// The rule's mode.
     pub mode: Mode,
     /// More clicks than this in one window are too many.
     pub threshold: u32,
@@ -98,7 +98,7 @@ pub struct Setting {
     pub list: u32,
 }
 
-/// Why parameters can't be a rule's.
+/// The reason why parameters can't be a rule's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Invalid {
     /// The rule has no such parameter, or the value is no number.
@@ -136,7 +136,7 @@ struct Repeat {
     window_seconds: u32,
 }
 
-/// The list of robots that versions are judged by which name none: there was no other.
+/// The list of robots of versions that name none: there was no other.
 pub const FIRST_LIST: u32 = 1;
 
 /// The newest list of robots.

@@ -1,4 +1,4 @@
-//! Where a deployment's bytes are, how long data is kept, and when what is old was last removed.
+//! Storage of a deployment: where its bytes are, how long data is kept, and when old data was last removed.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,9 @@ pub fn housekeeping_key(prefix: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Housekeeping {
-    /// When the round ended; Unix time in milliseconds.
+    /// Time at which the round ended; Unix time in milliseconds.
     pub at_ms: i64,
-    /// How often there is a round, in seconds.
+    /// Time from one round to the next, in seconds.
     pub every_seconds: u64,
     /// Its tasks, in their order.
     pub tasks: Vec<HousekeepingTask>,
@@ -25,9 +25,9 @@ pub struct Housekeeping {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HousekeepingTask {
-    /// Such as `retention`.
+    /// The name, such as `retention`.
     pub task: String,
-    /// Whether it was done; if not, the aggregator's log says why, and the next round tries again.
+    /// The task was done; if not, the aggregator's log says why, and the next round tries again.
     pub is_done: bool,
 }
 
@@ -47,13 +47,13 @@ impl Housekeeping {
         self.retention.iter().find(|setting| setting.name == name).map(|setting| setting.days)
     }
 
-    /// Whether a task was done; `None`: the round had no such task.
+    /// Returns whether a task was done; `None`: the round had no such task.
     pub fn is_done(&self, task: &str) -> Option<bool> {
         self.tasks.iter().find(|known| known.task == task).map(|known| known.is_done)
     }
 }
 
-/// How what is old leaves a table.
+/// The way in which old data leaves a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -62,7 +62,7 @@ pub enum Removal {
     Chunks,
     /// Rows are deleted.
     Rows,
-    /// Nothing is removed.
+    /// No data is removed.
     Never,
 }
 
@@ -76,11 +76,11 @@ pub struct TableStorage {
     pub bytes: i64,
     /// Its chunks; `null` of a table that has none.
     pub chunks: Option<i64>,
-    /// Those of them that are compressed.
+    /// Its compressed chunks.
     pub compressed_chunks: Option<i64>,
     /// The time of its oldest row, or the start of its oldest chunk; Unix time in milliseconds.
     pub oldest_ms: Option<i64>,
-    /// How what is old leaves it.
+    /// The way in which old data leaves it.
     pub removal: Removal,
     /// The setting that says how long it is kept; `null`: no setting does.
     pub setting: Option<String>,
@@ -120,7 +120,7 @@ pub struct SpoolStorage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Storage {
-    /// When it was measured; Unix time in milliseconds.
+    /// Time at which it was measured; Unix time in milliseconds.
     pub at_ms: i64,
     /// Bytes of the whole database.
     pub database_bytes: i64,

@@ -5,7 +5,7 @@
 
 use crate::ids::AdId;
 
-/// How many partitions a stream has unless configured otherwise.
+/// The number of partitions of a stream, unless configured otherwise.
 pub const DEFAULT_PARTITIONS: u16 = 4;
 
 /// The partition of an ad's clicks: 64-bit FNV-1a of its id, modulo `partitions`.
@@ -38,20 +38,20 @@ pub struct Names {
 /// An advisory lock of PostgreSQL, in its form of two numbers (`pg_advisory_xact_lock(int, int)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdvisoryLock {
-    /// Of one deployment, made from the name of its stream.
+    /// The number of a deployment, made from the name of its stream.
     pub deployment: i32,
-    /// What is done under it: a partition's number, or less than 0 for work on the whole.
+    /// The number of the work under the lock: a partition's, or less than 0 for work on the whole.
     pub work: i32,
 }
 
 impl Names {
-    /// What a name may be, for messages.
+    /// The rule for a name, for messages.
     pub const RULE: &str = "from 1 to 64 letters, digits, _ and -";
 
-    /// What the names of the lake's consumers begin with.
+    /// The beginning of the names of the lake's consumers.
     pub const LAKE_CONSUMER: &str = "lake-";
 
-    /// Whether a stream, or whatever else names a deployment, may be called so. JetStream allows no dots,
+    /// Returns whether a stream, or whatever else names a deployment, may be called so. JetStream allows no dots,
     /// spaces or wildcards.
     pub fn is_name(name: &str) -> bool {
         (1..=64).contains(&name.len())

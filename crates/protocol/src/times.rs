@@ -26,7 +26,7 @@ macro_rules! times {
         #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
         pub struct $Time(pub i64);
 
-        /// Later by a number of its unit.
+        /// A time later by a number of its unit.
         impl Add<i64> for $Time {
             type Output = Self;
 
@@ -35,7 +35,7 @@ macro_rules! times {
             }
         }
 
-        /// Earlier by a number of its unit.
+        /// A time earlier by a number of its unit.
         impl Sub<i64> for $Time {
             type Output = Self;
 

@@ -9,10 +9,10 @@
 
 use woothee::parser::Parser;
 
-/// How user agents of previews begin.
+/// First parts of user agents of previews.
 const FIRST: [&str; 3] = ["WhatsApp/", "Pinterest/0.", "Mastodon/"];
 
-/// What else stands in them, anywhere.
+/// Parts that stand anywhere in other user agents of previews.
 const WITHIN: [&str; 22] = [
     "Applebot/",
     "BingPreview/",
@@ -43,7 +43,7 @@ pub(crate) fn kind(user_agent: &str) -> Option<&'static str> {
     if declares(user_agent) { Some("social-preview") } else { is_crawler().then_some("crawler") }
 }
 
-/// Whether a user agent declares that it fetches for a link preview.
+/// Returns whether a user agent declares that it fetches for a link preview.
 fn declares(user_agent: &str) -> bool {
     FIRST.iter().any(|name| user_agent.starts_with(name))
         || WITHIN.iter().any(|name| user_agent.contains(name))

@@ -22,7 +22,7 @@ pub const NEWEST: u32 = 2;
 /// The list of a version that names none: the only one there was.
 pub const OLDEST: u32 = 1;
 
-/// What an empty user agent is called.
+/// Kind of an empty user agent.
 pub const EMPTY: &str = "empty";
 
 static SECOND: LazyLock<Patterns> = LazyLock::new(|| {

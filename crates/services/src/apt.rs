@@ -12,7 +12,7 @@ use crate::Error;
 
 const SUITE: &str = "trixie";
 
-/// What is installed; apt adds what these depend on. `patchelf` is for [`crate::patch`].
+/// The packages to install; apt adds what these depend on. `patchelf` is for [`crate::patch`].
 const WANTED: [&str; 3] = ["postgresql-17-timescaledb", "valkey-server", "patchelf"];
 
 /// Debian's keys, under their old name and their new one.
@@ -75,8 +75,8 @@ struct Apt {
 }
 
 impl Apt {
-    /// Everything that apt reads or writes lies in `work`; of the machine's own configuration only
-    /// how to reach a mirror (proxies, credentials, time-outs) is taken over.
+    /// Writes a configuration under which everything that apt reads or writes lies in `work`; of the machine's own,
+    /// only the way to a mirror (proxies, credentials, time-outs) is taken over.
     fn configure(work: &Path, mirror: &str) -> Result<Self, Error> {
         let packages = work.join("packages");
         for folder in ["state/lists/partial", "cache/archives/partial", "none", "sources", "packages"] {
@@ -142,7 +142,7 @@ Dir::State::status "{work}/status";
     }
 }
 
-/// What of the dependencies is worth having: the servers and shared libraries.
+/// The part of the dependencies that is needed: the servers and shared libraries.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
     packages: Vec<String>,

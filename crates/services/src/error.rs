@@ -1,17 +1,17 @@
-//! What can go wrong while servers are installed and run. Every text says what to do about it.
+//! Errors of installing and running servers. Every text says what to do about it.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a server could not be installed, started or stopped.
+/// A reason why a server could not be installed, started or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused something.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// The attempted action.
         what: String,
-        /// What it said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another process listens on a port that was asked for.
@@ -30,7 +30,7 @@ pub enum Error {
     NotRunning {
         /// The server.
         server: &'static str,
-        /// Whether it ended or took too long.
+        /// The kind of failure: it ended or took too long.
         how: &'static str,
         /// Its log.
         log: PathBuf,
@@ -44,7 +44,7 @@ pub enum Error {
         program: String,
         /// Its exit status.
         status: std::process::ExitStatus,
-        /// What it wrote.
+        /// The program's output.
         output: String,
     },
     /// There is no apt, or no Debian mirror in its configuration.
@@ -72,7 +72,7 @@ pub enum Error {
     /// Neither a cache folder nor a home folder is known.
     #[error("no folder to install the servers into: set CLICKWIRE_CACHE or HOME")]
     NoCache,
-    /// Something else ended the supervising shell.
+    /// The supervising shell was ended by something else.
     #[error("the shell that supervises the servers is gone")]
     SupervisorGone,
     /// A line break in a path, argument or variable.

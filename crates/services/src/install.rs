@@ -1,4 +1,4 @@
-//! Where the servers' programs come from: PATH if they are good enough, else Debian packages
+//! Sources of the servers' programs: PATH if they are good enough, else Debian packages
 //! unpacked into a cache folder outside of every build output, shared by all checkouts and tests. NATS
 //! comes from PyPI: Debian's release loses messages ([`NATS_LEAST`]).
 //!

@@ -1,4 +1,4 @@
-//! Whose a port is: an answer on it may come from somebody else's server, while ours has not yet found out that
+//! The owner of a port: an answer on it may come from somebody else's server, while ours has not yet found out that
 //! it can't have it.
 
 use std::fs;
@@ -27,7 +27,7 @@ struct Socket {
     inode: String,
 }
 
-/// Whether the process `pid` listens on a port of loopback, or who else does.
+/// Returns the listener on a port of loopback: the process `pid`, another one or none.
 pub fn listener(port: u16, pid: u32) -> io::Result<Listener> {
     let mut sockets = listening(&fs::read_to_string("/proc/net/tcp")?, port);
     // Where there is no IPv6 there is no such file.
@@ -47,7 +47,7 @@ pub fn listener(port: u16, pid: u32) -> io::Result<Listener> {
     Ok(sockets.first().map_or(Listener::Nobody, |socket| Listener::Stranger(describe(socket))))
 }
 
-/// Whose a port is, if it is anybody's.
+/// Returns the owner of a port, if a process listens on it.
 pub fn owner(port: u16) -> Option<String> {
     match listener(port, 0) {
         Ok(Listener::Stranger(owner)) => Some(owner),
@@ -68,7 +68,7 @@ fn listening(table: &str, port: u16) -> Vec<Socket> {
     table.lines().filter_map(socket).collect()
 }
 
-/// Whether a process (its folder in `/proc`) has this socket.
+/// Returns whether a process (its folder in `/proc`) has this socket.
 fn has(process: &Path, inode: &str) -> io::Result<bool> {
     let socket = format!("socket:[{inode}]");
     let mut refused = None;

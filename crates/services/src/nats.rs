@@ -29,7 +29,7 @@ pub(crate) fn program(path: &Path, folder: &Path, port: u16, sync_interval: &str
     })
 }
 
-/// Whether the server greets with JetStream switched on.
+/// Returns whether the server greets with JetStream switched on.
 pub(crate) fn is_ready(port: u16) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };

@@ -1,4 +1,4 @@
-//! What a caller wants: where data goes, which servers are started and on which ports.
+//! Options of a caller: the folder of data, the servers to start and their ports.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ impl Server {
     }
 }
 
-/// Where the servers keep their data.
+/// The place of the servers' data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Folder {
     /// In a new folder below the system's temporary one, gone when the servers have stopped.
@@ -35,7 +35,7 @@ pub enum Folder {
     Persistent(PathBuf),
 }
 
-/// Where a server comes from.
+/// The origin of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Start one of our own on this port.
@@ -44,10 +44,10 @@ pub enum Source {
     Use(String),
 }
 
-/// What [`crate::Services::start`] needs to know.
+/// The options of [`crate::Services::start`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Where data goes.
+    /// The place of the data.
     pub folder: Folder,
     /// The broker.
     pub nats: Source,

@@ -7,14 +7,14 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 
 use crate::Error;
 
-/// How a server comes to its port.
+/// The choice of a server's port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
     /// Any free one.
     Free,
-    /// This one, or any free one if it is taken.
+    /// The given port, or any free one if it is taken.
     Prefer(u16),
-    /// This one, else [`Error::PortTaken`].
+    /// The given port, else [`Error::PortTaken`].
     Exactly(u16),
 }
 

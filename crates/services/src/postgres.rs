@@ -67,7 +67,7 @@ impl Cluster {
         Ok(cluster(password))
     }
 
-    /// How to run the server. SIGINT is its fast shutdown: clients are disconnected, data is safe.
+    /// Returns the program that runs the server. SIGINT is its fast shutdown: clients are disconnected, data is safe.
     pub(crate) fn program(&self, log: PathBuf, shared_buffers_mb: u32) -> Program {
         let mut args = vec!["-D".into(), self.data.clone().into()];
         for (name, value) in [
@@ -104,7 +104,7 @@ impl Cluster {
         }
     }
 
-    /// Whether the server with this process id accepts connections, as it says in its own pid file.
+    /// Returns whether the server with this process id accepts connections, as it says in its own pid file.
     pub(crate) fn is_ready(&self, pid: u32) -> bool {
         let Ok(text) = fs::read_to_string(self.data.join("postmaster.pid")) else { return false };
         let mut lines = text.lines();
@@ -118,8 +118,8 @@ impl Cluster {
         if found.is_empty() { self.create_database(NAME) } else { Ok(()) }
     }
 
-    /// Not from `template1`: TimescaleDB's launcher may be looking into that one, which PostgreSQL
-    /// refuses to copy meanwhile.
+    /// Creates a database, not from `template1`: TimescaleDB's launcher may be looking into that one, which
+    /// PostgreSQL refuses to copy meanwhile.
     pub(crate) fn create_database(&self, name: &str) -> Result<(), Error> {
         self.psql("postgres", &format!("CREATE DATABASE \"{name}\" TEMPLATE template0")).map(drop)
     }

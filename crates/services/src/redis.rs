@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::Program;
 
-/// How to run the server; its working folder is `folder`.
+/// Returns the program that runs the server; its working folder is `folder`.
 pub(crate) fn program(path: &Path, folder: &Path, port: u16) -> Program {
     let mut args = Vec::new();
     for (name, value) in [
@@ -34,7 +34,7 @@ pub(crate) fn program(path: &Path, folder: &Path, port: u16) -> Program {
     }
 }
 
-/// Whether the server answers a ping.
+/// Returns whether the server answers a ping.
 pub(crate) fn is_ready(port: u16) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };

@@ -41,7 +41,7 @@ pub struct Standby {
 }
 
 impl Standby {
-    /// Where it has a database of the one that it follows.
+    /// Returns the standby's URL of a database of the server that it follows.
     pub fn url(&self, database: &str) -> String {
         self.cluster.url(database)
     }
@@ -138,17 +138,17 @@ impl Services {
         SHARED.get_or_init(|| Self::start(&Options::temporary(), &|_| ())).as_ref()
     }
 
-    /// Where NATS is.
+    /// Returns the URL of NATS.
     pub fn nats_url(&self) -> &str {
         &self.nats.url
     }
 
-    /// Where Redis is.
+    /// Returns the URL of Redis.
     pub fn redis_url(&self) -> &str {
         &self.redis.url
     }
 
-    /// Where the database `clickwire` is, with the password. Its user may create extensions.
+    /// Returns the URL of the database `clickwire`, with the password. Its user may create extensions.
     pub fn database_url(&self) -> &str {
         &self.database.url
     }

@@ -18,13 +18,13 @@ use crate::{Account, Error};
 
 const SCRIPT: &str = include_str!("supervisor.sh");
 
-/// By way of the environment, which keeps the script out of everybody's list of processes.
+/// Command that reads the script from the environment, which keeps it out of everybody's list of processes.
 const START: &str = r#"script=$CLICKWIRE_SUPERVISOR; unset CLICKWIRE_SUPERVISOR; eval "$script""#;
 
 /// A program to run under a [`Supervisor`].
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// What it is called in orders and messages: lowercase letters only.
+    /// The name in orders and messages: lowercase letters only.
     pub name: &'static str,
     /// Signal that stops it gracefully, without `SIG`.
     pub stop_signal: &'static str,
@@ -143,7 +143,7 @@ impl Drop for Supervisor {
     }
 }
 
-/// Whether a process runs: it exists and is more than a zombie that waits to be reaped.
+/// Returns whether a process runs: it exists and is more than a zombie that waits to be reaped.
 pub fn alive(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     // The state follows the program's name, which may itself contain anything, in parentheses.

@@ -16,7 +16,7 @@ fn place(cache: &Path) -> PathBuf {
     cache.join(format!("nats-server-{RELEASE}-{}", std::env::consts::ARCH))
 }
 
-/// Whether [`nats_server`] has nothing to download.
+/// Returns whether [`nats_server`] has nothing to download.
 pub(crate) fn is_there(cache: &Path) -> bool {
     place(cache).exists()
 }

@@ -1,4 +1,4 @@
-//! How many different users: HyperLogLog sketches, which the aggregator keeps and the server merges.
+//! Numbers of different users: HyperLogLog sketches, which the aggregator keeps and the server merges.
 //!
 //! A sketch stands for a set of users. Adding somebody again changes nothing, and the sketch of a
 //! union is made from the sketches alone; so minutes merge to hours, hours to any range, and a click
@@ -26,7 +26,7 @@ pub use union::Union;
 /// Logarithm of the number of registers.
 const PRECISION: u8 = 14;
 
-/// How long sketches of single minutes are kept. What is counted later than this goes into its hour.
+/// The retention of sketches of single minutes. A click that is counted later than this goes into its hour.
 pub const MINUTES_KEPT: Duration = Duration::from_secs(48 * 3_600);
 
 /// A set of users, of which only the size can be told.
@@ -36,10 +36,10 @@ pub struct Sketch(HllUnion);
 /// Stored bytes are no sketch of ours.
 #[derive(Debug, Error)]
 pub enum Unreadable {
-    /// They are no sketch at all.
+    /// The bytes are no sketch at all.
     #[error("not a sketch: {0}")]
     Format(#[from] datasketches::error::Error),
-    /// They are one of another size, which would make every union with it coarser.
+    /// The sketch is of another size, which would make every union with it coarser.
     #[error("a sketch with 2^{0} registers instead of 2^{PRECISION}")]
     Precision(u8),
 }
@@ -52,7 +52,7 @@ impl Sketch {
         Ok(sketch)
     }
 
-    /// What to store.
+    /// Returns the bytes to store.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.unordered().to_sketch(HllType::Hll4).serialize()
     }

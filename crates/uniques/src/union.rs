@@ -10,7 +10,7 @@ use crate::{PRECISION, Sketch, Unreadable};
 /// Registers of a sketch.
 const REGISTERS: usize = 1 << PRECISION;
 
-/// Where the registers of a large sketch begin, behind the preamble (Apache DataSketches, `hll/PreambleUtil`).
+/// Start of the registers of a large sketch, behind the preamble (Apache DataSketches, `hll/PreambleUtil`).
 const PREAMBLE: usize = 40;
 
 /// First four bytes of a large sketch: words of the preamble, version, family, precision.
@@ -32,9 +32,9 @@ const PLACE_BITS: u32 = 26;
 /// A union of sketches that were stored.
 #[derive(Clone, Debug, Default)]
 pub struct Union {
-    /// Of large sketches.
+    /// Registers of large sketches.
     registers: Option<Box<[u8; REGISTERS]>>,
-    /// Of small ones, which are lists.
+    /// Union of small ones, which are lists.
     small: Sketch,
 }
 
@@ -88,7 +88,7 @@ impl Union {
 
 /// A large sketch as it is stored.
 struct Large<'a> {
-    /// What is to be added to each register.
+    /// The number that is to be added to each register.
     least: u8,
     /// Two in a byte, the first in its lower bits.
     registers: &'a [u8],

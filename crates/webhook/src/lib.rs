@@ -36,13 +36,13 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait between attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// Why a receiver has not taken what was sent.
+/// A reason why a receiver has not taken what was sent.
 #[derive(Debug, Error)]
 pub enum Refused {
-    /// It has not answered in time.
+    /// The receiver has not answered in time.
     #[error("no answer within {0:?}")]
     Slow(Duration),
-    /// It can't be reached, or the connection has failed.
+    /// The receiver can't be reached, or the connection has failed.
     #[error("no answer")]
     Away(#[from] legacy::Error),
     /// Its answer is no 2xx.
@@ -53,7 +53,7 @@ pub enum Refused {
     Request(#[from] axum::http::Error),
 }
 
-/// What is sent to a receiver.
+/// A message to a receiver.
 #[derive(Debug)]
 pub struct Delivery<'a> {
     /// The receiver.
@@ -64,9 +64,9 @@ pub struct Delivery<'a> {
     pub signature: &'a str,
     /// Media type of the body.
     pub content_type: &'a str,
-    /// What a file should be called, and its bytes; none for news.
+    /// The name of a file and its number of bytes; none for news.
     pub file: Option<(&'a str, u64)>,
-    /// What is told.
+    /// The body: news or the file's bytes.
     pub body: Body,
 }
 
@@ -130,8 +130,8 @@ impl Signature {
     }
 }
 
-/// How long to wait after so many attempts: doubles with each, up to five minutes; jittered, so that senders do not
-/// come all at once.
+/// Returns the wait after a number of attempts: doubles with each, up to five minutes; jittered, so that senders
+/// do not come all at once.
 pub fn wait_after(tries: i32) -> Duration {
     let doublings = u32::try_from(tries - 1).unwrap_or_default().min(16);
     let limit = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);

@@ -1,4 +1,4 @@
-//! What operators are told of dead letters.
+//! Dead letters as the API describes them to operators.
 
 use clickwire_protocol::dead_letters::Summary;
 use serde::Deserialize;
@@ -7,29 +7,29 @@ use uuid::Uuid;
 /// A message that could not be counted, with the message itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct DeadLetter {
-    /// What is known beside the message.
+    /// The dead letter without its message.
     #[serde(flatten)]
     pub summary: Summary,
     /// The message, if it is text.
     pub payload: Option<String>,
-    /// Else its bytes.
+    /// The message's bytes, if it is not text.
     pub payload_base64: Option<String>,
 }
 
-/// What was done with a dead letter.
+/// The outcome of a dead letter: the action that ended it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct LetterOutcome {
     /// `replay` or `dismiss`.
     pub action: String,
-    /// When.
+    /// Time of the action.
     pub acted_at: String,
     /// The person.
     pub actor: String,
-    /// Why.
+    /// Reason that the person gave.
     pub reason: Option<String>,
     /// The click that the message spoke of.
     pub click_id: Option<Uuid>,
-    /// Whether the message was edited.
+    /// The message was edited.
     pub is_edited: bool,
     /// The advertiser that an administrator said the click is of.
     pub named_advertiser: Option<String>,

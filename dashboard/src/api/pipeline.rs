@@ -6,9 +6,9 @@ use uuid::Uuid;
 /// The pipeline.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Pipeline {
-    /// When it was measured; `None`: not yet.
+    /// Time of the measurement, in milliseconds since the Unix epoch; `None`: not measured yet.
     pub at_ms: Option<i64>,
-    /// How often it is measured, in seconds.
+    /// Interval between measurements, in seconds.
     pub every_seconds: u32,
     /// The numbers of the rules.
     pub limits: PipelineLimits,
@@ -20,7 +20,7 @@ pub struct Pipeline {
     pub history: Vec<PipelinePoint>,
 }
 
-/// From where on a stage is not as it should be.
+/// Limits from which a stage is not as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct PipelineLimits {
     /// Milliseconds behind the clock.
@@ -33,19 +33,19 @@ pub struct PipelineLimits {
     pub full_critical_percent: u64,
 }
 
-/// How a stage is.
+/// The state of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StageState {
-    /// It is not in use.
+    /// The stage is not in use.
     Off,
-    /// As it should be.
+    /// The stage is as it should be.
     Good,
-    /// To be watched.
+    /// The stage is to be watched.
     Warning,
     /// An operator must act.
     Critical,
-    /// Nobody can tell now, or it is a state of a later server.
+    /// Unknown state: nobody can tell now, or it is a state of a later server.
     #[serde(other)]
     Unknown,
 }
@@ -61,7 +61,7 @@ pub struct PipelineStages {
     pub ledger: LedgerStage,
     /// Screens show them.
     pub screens: ScreensStage,
-    /// What can't be counted.
+    /// Messages that can't be counted.
     pub dead_letters: LettersStage,
     /// The last comparison of buckets with the ledger.
     pub reconciliation: ReconciliationStage,
@@ -74,7 +74,7 @@ pub struct PipelineStages {
 /// Servers take clicks.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct IntakeStage {
-    /// How it is.
+    /// State of the stage.
     pub state: StageState,
     /// Clicks a second.
     pub accepted_per_second: Option<f64>,
@@ -87,26 +87,26 @@ pub struct IntakeStage {
 /// The broker keeps them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct StreamStage {
-    /// How it is.
+    /// State of the stage.
     pub state: StageState,
     /// Messages a second.
     pub stored_per_second: Option<f64>,
     /// Its bytes.
     pub bytes: Option<i64>,
-    /// How full it is.
+    /// Fill level of the stream, in percent.
     pub full_percent: Option<i64>,
 }
 
 /// Aggregators count them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct LedgerStage {
-    /// How it is.
+    /// State of the stage.
     pub state: StageState,
     /// Messages a second.
     pub counted_per_second: Option<f64>,
     /// Messages that are not counted.
     pub waiting: Option<i64>,
-    /// How far behind the clock.
+    /// Lag behind the clock, in milliseconds.
     pub behind_ms: Option<i64>,
     /// The last acknowledgement after a commit.
     pub last_commit_at: Option<String>,
@@ -115,18 +115,18 @@ pub struct LedgerStage {
 /// Screens show them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ScreensStage {
-    /// How it is.
+    /// State of the stage.
     pub state: StageState,
-    /// How far behind the clock.
+    /// Lag behind the clock, in milliseconds.
     pub behind_ms: Option<i64>,
     /// Live sessions.
     pub sessions: Option<i64>,
 }
 
-/// What can't be counted.
+/// The dead letters: messages that can't be counted.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct LettersStage {
-    /// How it is.
+    /// State of the stage.
     pub state: StageState,
     /// Letters.
     pub waiting: Option<i64>,
@@ -135,42 +135,42 @@ pub struct LettersStage {
 /// The last comparison.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ReconciliationStage {
-    /// How it is.
+    /// State of the stage.
     pub state: StageState,
-    /// When it ended.
+    /// Time at which the comparison ended.
     pub finished_at: Option<String>,
-    /// What it has found.
+    /// Number of differences found.
     pub differences: Option<i64>,
-    /// What it has repaired of that.
+    /// Number of differences repaired.
     pub repaired: Option<i64>,
 }
 
 /// The database.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct DatabaseStage {
-    /// How it is.
+    /// State of the stage.
     pub state: StageState,
     /// Its bytes.
     pub bytes: Option<i64>,
     /// Background jobs that don't do their work.
     pub idle_jobs: Vec<IdleJob>,
-    /// Whether hours and days are stored in time.
+    /// Hours and days are stored in time.
     pub is_rolled_up: Option<bool>,
 }
 
 /// A background job that does not do its work.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct IdleJob {
-    /// Which.
+    /// Name of the job.
     pub job: String,
-    /// What it does instead.
+    /// State of the job, which is not the working one.
     pub state: String,
 }
 
 /// The archive.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct LakeStage {
-    /// How it is.
+    /// State of the stage.
     pub state: StageState,
     /// Messages that it has still to read.
     pub waiting: Option<i64>,
@@ -181,41 +181,41 @@ pub struct LakeStage {
 /// A server as it says it is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct PipelineServer {
-    /// One for each start.
+    /// Id of the server, a new one for each start.
     pub id: Uuid,
     /// Machine and address.
     pub name: String,
     /// Its parts of the API.
     pub roles: Vec<String>,
-    /// Since when it runs.
+    /// Time of the server's start, in milliseconds since the Unix epoch.
     pub started_at_ms: i64,
-    /// Whether it has a connection to the broker.
+    /// The server has a connection to the broker.
     pub is_connected: bool,
     /// Clicks since its start.
     pub accepted: i64,
     /// Clicks that it has lost.
     pub lost: i64,
-    /// Where clicks wait; `None`: nowhere.
+    /// Spool in which clicks wait; `None`: the server has none.
     pub spool: Option<PipelineSpool>,
     /// Its live sessions.
     pub sessions: i64,
-    /// How many there may be.
+    /// Limit of live sessions.
     pub sessions_max: i64,
 }
 
 /// The spool of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct PipelineSpool {
-    /// Whether it takes clicks.
+    /// The spool takes clicks.
     pub takes: bool,
     /// Clicks in it.
     pub clicks: i64,
 }
 
-/// What is known of one moment.
+/// The measurements of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct PipelinePoint {
-    /// When.
+    /// Time of the measurements, in milliseconds since the Unix epoch.
     pub at_ms: i64,
     /// Clicks that servers accepted, a second.
     pub accepted_per_second: Option<f64>,
@@ -223,9 +223,9 @@ pub struct PipelinePoint {
     pub stored_per_second: Option<f64>,
     /// Messages that were counted, a second.
     pub counted_per_second: Option<f64>,
-    /// How far the ledger was behind.
+    /// Lag of the ledger, in milliseconds.
     pub ledger_behind_ms: Option<i64>,
-    /// How far screens were behind.
+    /// Lag of the screens, in milliseconds.
     pub screens_behind_ms: Option<i64>,
     /// Clicks in spools.
     pub spooled: Option<i64>,

@@ -15,12 +15,12 @@ use crate::{
 /// The least distance between two labels of time, in pixels.
 const TIME_LABEL: f64 = 56.0;
 
-/// What the axes belong to.
+/// Properties of the axes.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The marks.
     pub stack: Rc<Stack>,
-    /// Where they are.
+    /// Size of the chart.
     pub frame: Frame,
 }
 

@@ -3,10 +3,10 @@
 
 use crate::stack::Stack;
 
-/// How many points a page key moves.
+/// The number of points that a page key moves.
 const PAGE: usize = 10;
 
-/// What is read.
+/// The point that is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cursor {
     /// A full minute, since the Unix epoch.
@@ -33,7 +33,7 @@ impl Cursor {
     }
 }
 
-/// Where a key moves the cursor from `point` among `points`: nowhere (`None`), away
+/// Returns the move of the cursor that a key asks for, from `point` among `points`: none (`None`), away
 /// (`Some(None)`), or to a point. Without a cursor, keys begin at the tip.
 pub fn step(key: &str, point: Option<usize>, points: usize) -> Option<Option<usize>> {
     let last = points.checked_sub(1)?;

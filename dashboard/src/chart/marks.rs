@@ -12,7 +12,7 @@ use crate::{
     stack::Stack,
 };
 
-/// How the final and the provisional part differ.
+/// A pass of drawing: the style of the final or of the provisional part.
 struct Pass {
     from: f64,
     to: f64,

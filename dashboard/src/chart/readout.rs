@@ -1,4 +1,4 @@
-//! The cursor's line and what it says about its minute.
+//! The cursor's line and the box with the numbers of its minute.
 
 use std::rc::Rc;
 
@@ -7,16 +7,16 @@ use yew::prelude::*;
 use super::{Frame, axes, name_of, time_of};
 use crate::{directory::Names, format, stack::Stack, words};
 
-/// What is read.
+/// Properties of the readout.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The marks.
     pub stack: Rc<Stack>,
     /// Names of campaigns.
     pub names: Rc<Names>,
-    /// Where the marks are.
+    /// Size of the chart.
     pub frame: Frame,
-    /// Which point.
+    /// Number of the point that is read.
     pub point: usize,
 }
 
@@ -64,7 +64,7 @@ pub fn Readout(props: &Props) -> Html {
     }
 }
 
-/// What the box says, in a sentence for screen readers.
+/// Returns the box's content in a sentence for screen readers.
 pub fn aloud(stack: &Stack, names: &Names, point: usize) -> String {
     let mut text = words::clicks_at(&time_of(stack, point), &clicks(stack.total_at(point)));
     for layer in &stack.layers {

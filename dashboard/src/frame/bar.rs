@@ -1,5 +1,5 @@
-//! The bar above a page: whose clicks, when, against what, in which zone; how fresh they are; incidents; who
-//! sees it.
+//! The bar above a page: the choices of advertiser, range, comparison and zone; the status of the numbers; incidents;
+//! the viewer.
 
 use clickwire_protocol::{alerts::Severity, ids::AdvertiserId, report::Compare};
 use yew::prelude::*;
@@ -16,16 +16,16 @@ use crate::{
     words, zone,
 };
 
-/// Where pages say how fresh their numbers are.
+/// Id of the element in which pages show the status of their numbers.
 pub(super) const STATUS_ID: &str = "data-status";
 
 const ALL: &str = "";
 const OTHER: &str = "other";
 
-/// What the bar shows.
+/// Properties of the bar.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
-    /// What the page shows.
+    /// View of the page.
     pub(super) view: View,
     /// The viewer.
     pub(super) access: Access,
@@ -136,7 +136,7 @@ struct SpanProps {
     view: View,
 }
 
-/// When.
+/// The choice of the range.
 #[component]
 fn Span(props: &SpanProps) -> Html {
     let router = use_router();
@@ -188,7 +188,7 @@ struct BetweenProps {
     onclose: Callback<()>,
 }
 
-/// From one time to another.
+/// The form for a range from one time to another.
 #[component]
 fn Between(props: &BetweenProps) -> Html {
     let router = use_router();
@@ -234,7 +234,7 @@ struct QueryProps {
     query: Query,
 }
 
-/// Against what.
+/// The choice of the comparison.
 #[component]
 fn Against(props: &QueryProps) -> Html {
     let router = use_router();
@@ -256,7 +256,7 @@ struct ZoneProps {
     view: View,
 }
 
-/// In which zone.
+/// The choice of the zone.
 #[component]
 fn ZoneChoice(props: &ZoneProps) -> Html {
     let router = use_router();

@@ -11,10 +11,10 @@ use crate::{
     words,
 };
 
-/// What the rail shows.
+/// Properties of the rail.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
-    /// Where one is.
+    /// Place of the page that is shown.
     pub(super) place: Place,
     /// The role whose pages are listed.
     pub(super) role: Role,
@@ -51,7 +51,7 @@ struct MoreProps {
     place: Place,
 }
 
-/// On a phone: a menu of the pages that have no room at its bottom.
+/// The menu, on a phone, of the pages that have no room at its bottom.
 #[component]
 fn More(props: &MoreProps) -> Html {
     let router = use_router();

@@ -1,34 +1,34 @@
-//! A field of several lines: its label, what it is for, and what is wrong with it.
+//! A field of several lines: its label, its purpose, and its error.
 
 use web_sys::HtmlTextAreaElement;
 use yew::prelude::*;
 
 use super::labelled::labelled;
 
-/// What the area shows.
+/// Properties of the area.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// Its name, unique on the page.
     pub id: AttrValue,
-    /// What is entered.
+    /// Label of the area.
     pub label: AttrValue,
-    /// What stands in it.
+    /// Text in the area.
     pub value: AttrValue,
     /// Hears what is entered.
     pub oninput: Callback<String>,
-    /// What it is for.
+    /// Purpose of the area.
     #[prop_or_default]
     pub hint: AttrValue,
-    /// What is wrong with it.
+    /// Error of the input.
     #[prop_or_default]
     pub error: Option<String>,
     /// Lines that are seen at once.
     #[prop_or(4)]
     pub lines: u32,
-    /// It is a program's text, of letters of one width.
+    /// The text is a program's, shown in letters of one width.
     #[prop_or_default]
     pub is_code: bool,
-    /// Without it the form is not sent.
+    /// Input is required before the form is sent.
     #[prop_or_default]
     pub required: bool,
 }

@@ -5,12 +5,12 @@ use yew::prelude::*;
 use super::{Tone, icon};
 use crate::words;
 
-/// What a badge says.
+/// Properties of a badge.
 #[derive(Clone, PartialEq, Properties)]
 pub struct BadgeProps {
     /// The words.
     pub text: AttrValue,
-    /// How they are to be taken.
+    /// Tone of the words.
     #[prop_or_default]
     pub tone: Tone,
 }
@@ -21,7 +21,7 @@ pub fn Badge(props: &BadgeProps) -> Html {
     html! { <span class={classes!("badge", props.tone.class())}>{ &props.text }</span> }
 }
 
-/// What a chip says.
+/// Properties of a chip.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The words.
@@ -30,7 +30,7 @@ pub struct Props {
     pub onremove: Callback<()>,
 }
 
-/// Something chosen.
+/// The chip: a choice that can be taken away.
 #[component]
 pub fn Chip(props: &Props) -> Html {
     html! {

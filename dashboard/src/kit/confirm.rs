@@ -4,24 +4,24 @@ use yew::prelude::*;
 
 use super::Dialog;
 
-/// What is asked.
+/// Properties of the question.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// What will be done.
+    /// Title: the action.
     pub title: AttrValue,
-    /// What that means.
+    /// Consequences of the action.
     pub text: AttrValue,
-    /// What the button says.
+    /// Label of the button.
     pub action: AttrValue,
-    /// Something that must be entered first.
+    /// Fields that must be filled in first.
     #[prop_or_default]
     pub children: Html,
-    /// It is being done.
+    /// The action is under way.
     #[prop_or_default]
     pub is_busy: bool,
-    /// Hears that it shall be done.
+    /// Hears that the action is confirmed.
     pub onconfirm: Callback<()>,
-    /// Hears that it shall not.
+    /// Hears that the action is refused.
     pub onclose: Callback<()>,
 }
 

@@ -7,15 +7,15 @@ use yew::prelude::*;
 use super::icon;
 use crate::words;
 
-/// How long it says that it has copied, in milliseconds.
+/// The time for which the button says that it has copied, in milliseconds.
 const SAYS_MS: u32 = 2_000;
 
-/// What is copied.
+/// Properties of the button.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The text.
     pub text: AttrValue,
-    /// What it is, for who hears the button.
+    /// Name of the text, for screen readers.
     pub what: AttrValue,
 }
 

@@ -7,7 +7,7 @@ use yew::prelude::*;
 use super::icon;
 use crate::words;
 
-/// What a dialog shows.
+/// Properties of a dialog.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// Its title.

@@ -6,7 +6,7 @@ use yew::prelude::*;
 use super::icon;
 use crate::words;
 
-/// What a drawer shows.
+/// Properties of a drawer.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// Its title.

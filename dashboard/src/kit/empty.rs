@@ -1,16 +1,16 @@
-//! What stands where there is nothing yet: why, and what to do about it.
+//! The empty state of a page or list: the reason, and a way out of it.
 
 use yew::prelude::*;
 
-/// What is said.
+/// Properties of the empty state.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// What is not there.
+    /// Title: the thing that is missing.
     pub title: AttrValue,
-    /// Why, or how it comes.
+    /// Reason, or the way in which the thing comes.
     #[prop_or_default]
     pub text: AttrValue,
-    /// What to do about it.
+    /// Action that helps.
     #[prop_or_default]
     pub children: Html,
 }

@@ -1,40 +1,40 @@
-//! A field of a form: its label, what it is for, and what is wrong with it.
+//! A field of a form: its label, its purpose, and its error.
 
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use super::labelled::labelled;
 
-/// What a field shows.
+/// Properties of the field.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// Its name, unique on the page.
     pub id: AttrValue,
-    /// What is entered.
+    /// Label of the field.
     pub label: AttrValue,
-    /// What stands in it.
+    /// Text in the field.
     pub value: AttrValue,
     /// Hears what is entered.
     pub oninput: Callback<String>,
-    /// What it is for.
+    /// Purpose of the field.
     #[prop_or_default]
     pub hint: AttrValue,
-    /// What is wrong with it.
+    /// Error of the input.
     #[prop_or_default]
     pub error: Option<String>,
-    /// What kind of text it takes.
+    /// Type of the input, as HTML names it.
     #[prop_or(AttrValue::Static("text"))]
     pub kind: AttrValue,
-    /// What a browser may fill in.
+    /// Kind of value that the browser may fill in.
     #[prop_or(AttrValue::Static("off"))]
     pub autocomplete: AttrValue,
-    /// Something like what is wanted.
+    /// Example of an input.
     #[prop_or_default]
     pub placeholder: AttrValue,
-    /// Without it the form is not sent.
+    /// Input is required before the form is sent.
     #[prop_or_default]
     pub required: bool,
-    /// It can't be changed.
+    /// Changes are not possible.
     #[prop_or_default]
     pub disabled: bool,
     /// The focus begins here.
@@ -67,7 +67,7 @@ pub fn Field(props: &Props) -> Html {
     })
 }
 
-/// The text of a field, and what changes it.
+/// Returns the text of a field, and the callback that changes it.
 #[hook]
 pub fn use_field(begin: &str) -> (String, Callback<String>) {
     let text = use_state(|| begin.to_owned());

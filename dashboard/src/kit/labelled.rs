@@ -1,8 +1,8 @@
-//! What stands around a control of a form: its label, what it is for, and what is wrong with it.
+//! The frame of a control of a form: its label, its purpose, and its error.
 
 use yew::prelude::*;
 
-/// A control between them; it hears the ids of what describes it, for `aria-describedby`.
+/// Builds the frame with a control in it; `control` is given the ids for `aria-describedby`.
 pub(super) fn labelled(
     id: &AttrValue,
     label: &AttrValue,

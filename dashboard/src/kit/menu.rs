@@ -7,9 +7,9 @@ use yew::prelude::*;
 /// A choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// What it is called in [`Props::onchoose`].
+    /// Key of the choice for [`Props::onchoose`].
     pub key: AttrValue,
-    /// What it says.
+    /// Text of the choice.
     pub text: AttrValue,
 }
 
@@ -20,19 +20,19 @@ impl Item {
     }
 }
 
-/// What a menu shows.
+/// Properties of the menu.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The button's content.
     pub button: Html,
     /// The button's name where its content is a sign.
     pub label: AttrValue,
-    /// What stands above the choices.
+    /// Content above the choices.
     #[prop_or_default]
     pub head: Html,
     /// The choices.
     pub items: Vec<Item>,
-    /// Hears the key of what is chosen.
+    /// Hears the key of the choice.
     pub onchoose: Callback<AttrValue>,
     /// The style of the button.
     #[prop_or(AttrValue::Static("quiet"))]

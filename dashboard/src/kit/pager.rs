@@ -4,10 +4,10 @@ use yew::prelude::*;
 
 use crate::words;
 
-/// What is said.
+/// Properties of the pager.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// Rows that are there.
+    /// Number of rows that are shown.
     pub shown: usize,
     /// There are more.
     pub has_more: bool,
@@ -18,7 +18,7 @@ pub struct Props {
     pub onmore: Callback<()>,
 }
 
-/// How many rows there are, and the way to more; nothing below a table without rows, which says why itself.
+/// The number of rows, and the button for more; nothing below a table without rows, which gives the reason itself.
 #[component]
 pub fn Pager(props: &Props) -> Html {
     if props.shown == 0 {

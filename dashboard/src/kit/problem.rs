@@ -1,15 +1,15 @@
-//! What went wrong, and the way on.
+//! A failure and the way on.
 
 use yew::prelude::*;
 
 use crate::{http::Failure, words};
 
-/// What is said.
+/// Properties of the problem.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// What went wrong.
+    /// Failure that is shown.
     pub failure: Failure,
-    /// Hears the wish to try again; without it nothing can be tried.
+    /// Hears the wish to try again; without it there is no button.
     #[prop_or_default]
     pub onretry: Option<Callback<()>>,
 }

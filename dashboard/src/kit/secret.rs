@@ -4,12 +4,12 @@ use yew::prelude::*;
 
 use super::Copy;
 
-/// What is shown.
+/// Properties of the text.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The text.
     pub text: AttrValue,
-    /// What it is.
+    /// Name of the text.
     pub what: AttrValue,
     /// Its name in tests.
     #[prop_or_default]

@@ -1,15 +1,15 @@
-//! One of a few, all in sight.
+//! A choice of one out of a few options, all of them visible.
 
 use yew::prelude::*;
 
-/// What there is to choose from.
+/// Properties of the choice.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// What is chosen.
+    /// Subject of the choice.
     pub label: AttrValue,
-    /// Keys and what they say.
+    /// Keys of the options, and their texts.
     pub options: Vec<(AttrValue, AttrValue)>,
-    /// The key of the one that is chosen.
+    /// Key of the option that is chosen.
     pub value: AttrValue,
     /// Hears another key.
     pub onchoose: Callback<AttrValue>,

@@ -1,22 +1,22 @@
-//! One of many.
+//! A choice of one out of many options.
 
 use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 
-/// What there is to choose from.
+/// Properties of the choice.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// Its name, unique on the page.
     pub id: AttrValue,
-    /// What is chosen.
+    /// Subject of the choice.
     pub label: AttrValue,
-    /// Keys and what they say.
+    /// Keys of the options, and their texts.
     pub options: Vec<(AttrValue, AttrValue)>,
-    /// The key of the one that is chosen.
+    /// Key of the option that is chosen.
     pub value: AttrValue,
     /// Hears another key.
     pub onchoose: Callback<AttrValue>,
-    /// The label is only read aloud: what is chosen says it all.
+    /// The label is only read aloud: the option that is chosen is clear without it.
     #[prop_or_default]
     pub bare: bool,
 }

@@ -1,4 +1,4 @@
-//! A table of any number of rows: of many, only those in sight are there.
+//! A table of any number of rows: of many, only those in sight are in the page.
 
 use web_sys::HtmlElement;
 use yew::prelude::*;
@@ -9,13 +9,13 @@ use crate::{query::Sort, words};
 /// The height of a row, in CSS pixels; the style sheet has the same.
 const ROW_PX: usize = 28;
 
-/// From this many rows on the table scrolls by itself, and only some of its rows are there.
+/// Number of rows from which the table scrolls by itself, and has only some of its rows in the page.
 const VIRTUAL_FROM: usize = 200;
 
-/// Rows that are there at once, of many: a screen of 4K twice.
+/// Rows of a long table that are in the page at once: two screens of 4K.
 const AT_ONCE: usize = 160;
 
-/// The first row changes in steps, so that not every pixel of scrolling draws.
+/// Step in rows by which the first row changes, so that not every pixel of scrolling draws.
 const STEP: usize = 20;
 
 /// A column.
@@ -23,9 +23,9 @@ const STEP: usize = 20;
 pub struct Column {
     /// Its name in [`Sort::by`]; empty: rows can't be ordered by it.
     pub key: AttrValue,
-    /// What it says.
+    /// Heading of the column.
     pub title: AttrValue,
-    /// It holds numbers.
+    /// The column holds numbers.
     pub is_number: bool,
 }
 
@@ -40,27 +40,27 @@ impl Column {
         Self { is_number: true, ..Self::text(title) }
     }
 
-    /// The same, by which rows can be ordered.
+    /// Returns the column as one by which rows can be ordered.
     pub fn sorts(self, key: impl Into<AttrValue>) -> Self {
         Self { key: key.into(), ..self }
     }
 }
 
-/// How far it is known which rows there are.
+/// The loading state of a table's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loaded {
-    /// There are those that are shown, or none.
+    /// Loaded: the rows that are shown are all there are, or there are none.
     Yes,
-    /// They are on their way.
+    /// The rows are being loaded.
     NotYet,
-    /// They could not be had: nobody knows whether there are any. Why is said elsewhere.
+    /// Loading failed: it is not known whether there are any rows. The reason is shown elsewhere.
     Failed,
 }
 
-/// What a table shows.
+/// Properties of the table.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// What it is about, for who can't see where it stands.
+    /// Subject of the table, for screen readers.
     pub caption: AttrValue,
     /// Its columns.
     pub columns: Vec<Column>,
@@ -68,7 +68,7 @@ pub struct Props {
     pub rows: usize,
     /// A row's cells, as many as there are columns; the first one is the row's head.
     pub row: Callback<usize, Vec<Html>>,
-    /// The row that is looked at.
+    /// Number of the row whose details are shown.
     #[prop_or_default]
     pub selected: Option<usize>,
     /// The order of rows.
@@ -77,9 +77,9 @@ pub struct Props {
     /// Hears the wish for another order.
     #[prop_or_default]
     pub onsort: Callback<Sort>,
-    /// How far its rows are known. Not optional: a table without rows says that there are none.
+    /// Loading state of the rows. Not optional: a table without rows says that there are none.
     pub loaded: Loaded,
-    /// What stands in place of rows where there are none.
+    /// Content in place of rows where there are none.
     #[prop_or_default]
     pub empty: Html,
     /// Rows below the others, such as totals.

@@ -7,18 +7,18 @@ use crate::router::{Link, Place};
 /// A part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tab {
-    /// What it says.
+    /// Text of the tab.
     pub text: AttrValue,
-    /// Where it is.
+    /// Place of the part.
     pub to: Place,
-    /// It is shown.
+    /// The part is shown.
     pub is_current: bool,
 }
 
-/// What there is.
+/// Properties of the tabs.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// What they are parts of.
+    /// Name of the whole.
     pub label: AttrValue,
     /// The parts.
     pub tabs: Vec<Tab>,

@@ -1,12 +1,12 @@
-//! Short news at the edge of the page: what was done. It goes by itself; what went wrong stays where it
-//! went wrong instead.
+//! Short news of a change at the edge of the page. It goes by itself; a failure is shown where it happened
+//! instead.
 
 use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
 use yew::prelude::*;
 
-/// How long news stands, in milliseconds.
+/// The time for which news is shown, in milliseconds.
 const STANDS_MS: u32 = 5_000;
 
 /// News, the oldest first.
@@ -37,18 +37,18 @@ impl Reducible for News {
     }
 }
 
-/// Says something to the viewer.
+/// The callback that shows news to the viewer.
 #[derive(Clone, PartialEq)]
 struct Toaster(Callback<AttrValue>);
 
-/// What knows the news.
+/// Properties of the place of the news.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// Everything that may say something.
+    /// Content that may show news.
     pub children: Html,
 }
 
-/// The place of the news, around everything that may say something.
+/// The place of the news, around the content that may show some.
 #[component]
 pub fn Toasts(props: &Props) -> Html {
     let news = use_reducer(News::default);
@@ -88,7 +88,7 @@ fn Toast(props: &ToastProps) -> Html {
     html! { <p class="toast">{ &props.text }</p> }
 }
 
-/// Says something to the viewer.
+/// Returns the callback that shows news to the viewer.
 #[hook]
 pub fn use_toast() -> Callback<AttrValue> {
     use_context::<Toaster>().map_or_else(Callback::noop, |toaster| toaster.0)

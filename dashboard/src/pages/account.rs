@@ -1,5 +1,5 @@
-//! `/account`: who the viewer is, and what people change of their own account. Only who has signed in with a password
-//! has one: a link with a token has neither a password nor tokens.
+//! `/account`: the viewer's identity, and the settings of the viewer's own account. Only a viewer who has signed in
+//! with a password has one: a link with a token has neither a password nor tokens.
 
 mod password;
 mod tokens;
@@ -19,12 +19,12 @@ use crate::{
     words,
 };
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
-    /// Changes when colours do.
+    /// Number that changes when the colours change.
     pub colours: u32,
     /// Hears that colours have changed.
     pub ontheme: Callback<()>,
@@ -98,7 +98,7 @@ struct ColoursProps {
     ontheme: Callback<()>,
 }
 
-/// Light, dark, or what the system says.
+/// The choice of colours: light, dark, or those of the system.
 #[component]
 fn Colours(props: &ColoursProps) -> Html {
     let theme = use_state_eq(Theme::default);
@@ -115,7 +115,7 @@ fn Colours(props: &ColoursProps) -> Html {
     html! { <Segments label={words::COLOURS} {options} value={theme.label()} {onchoose} /> }
 }
 
-/// A language, or what the browser says. Another one loads the page again.
+/// The choice of a language, or that of the browser. A change loads the page again.
 #[component]
 fn Languages() -> Html {
     let chosen = use_state_eq(|| None::<String>);

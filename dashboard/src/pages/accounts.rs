@@ -1,4 +1,4 @@
-//! `/accounts`: people, what they may do and see. Passwords that are given are shown once.
+//! `/accounts`: people, their roles, and the advertisers that they see. An issued password is shown once.
 
 use serde_json::json;
 use yew::prelude::*;
@@ -22,7 +22,7 @@ use crate::{
 
 const ACCOUNTS: &str = "/api/v1/admin/accounts";
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -116,13 +116,13 @@ pub fn Accounts(props: &Props) -> Html {
 
 #[derive(Clone, PartialEq, Properties)]
 struct FormProps {
-    /// `None`: a new one.
+    /// The account; `None`: a new one.
     account: Option<Account>,
     onchanged: Callback<()>,
     onissued: Callback<IssuedAccount>,
 }
 
-/// What is asked before it is done.
+/// The question that is open before an action.
 #[derive(Clone, Copy, PartialEq)]
 enum Asks {
     Nothing,
@@ -223,7 +223,7 @@ fn Form(props: &FormProps) -> Html {
     }
 }
 
-/// The advertisers that an account sees.
+/// The field of the advertisers that an account sees.
 fn choice(all: &[crate::api::Advertiser], sees: &UseStateHandle<Vec<String>>) -> Html {
     html! {
         <fieldset class="choice">

@@ -25,7 +25,7 @@ use crate::{
     words,
 };
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -34,13 +34,13 @@ pub struct Props {
     pub id: Name,
 }
 
-/// Where an ad is asked for by itself.
+/// Returns the API's URL for one ad; `None`: no advertiser is chosen.
 fn url(view: &View, ad_id: &str) -> Option<String> {
     let scope = view.scope.as_ref().map(ToString::to_string)?;
     Some(http::url("/api/v1/ads", [("advertiser_id", Some(scope)), ("ad_id", Some(ad_id.to_owned()))]))
 }
 
-/// Where an administrator changes an ad.
+/// Returns the place where an administrator changes an ad.
 fn edit(ad: &ListedAd, query: &Query) -> Place {
     let values = vec![ad.campaign_id.clone()];
     let campaign = Filter { dimension: Dimension::CampaignId, values, is_exclusion: false };
@@ -108,7 +108,7 @@ pub fn AdPage(props: &Props) -> Html {
     }
 }
 
-/// What is registered of the ad: where it belongs, its link, where that leads.
+/// The ad's id and registration: campaign, link, target of the link.
 fn facts(ad_id: &str, standing: &Standing<ListedAd>, query: &Query) -> Html {
     let line = |label: &str, value: Html| html! { <><dt>{ label }</dt><dd>{ value }</dd></> };
     html! {
@@ -126,7 +126,7 @@ fn facts(ad_id: &str, standing: &Standing<ListedAd>, query: &Query) -> Html {
     }
 }
 
-/// The link of an ad, to be copied.
+/// The link of an ad, with a button that copies it.
 pub(super) fn link(ad_id: &str) -> Html {
     let text = link_of(ad_id);
     html! { <span class="with-copy"><code class="address">{ &text }</code><Copy {text} what={words::THE_LINK} /></span> }

@@ -1,4 +1,4 @@
-//! `/ads`: a campaign's ads, and the links that lead on from them.
+//! `/ads`: a campaign's ads, and their links.
 
 use clickwire_protocol::report::Dimension;
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::{
     words,
 };
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -133,7 +133,7 @@ pub fn Ads(props: &Props) -> Html {
 #[derive(Clone, PartialEq, Properties)]
 struct FormProps {
     campaign_id: String,
-    /// `None`: a new one.
+    /// The ad; `None`: a new one.
     ad: Option<Ad>,
     is_admin: bool,
     onchanged: Callback<()>,

@@ -1,4 +1,4 @@
-//! `/advertisers`: who is registered, and how each is told a click's id.
+//! `/advertisers`: registered advertisers, and the way in which each receives a click's id.
 
 use serde_json::json;
 use yew::prelude::*;
@@ -71,7 +71,7 @@ pub fn Advertisers() -> Html {
 
 #[derive(Clone, PartialEq, Properties)]
 struct DetailsProps {
-    /// `None`: a new one.
+    /// The advertiser's id; `None`: a new advertiser.
     advertiser_id: Option<String>,
     name: Option<String>,
     is_admin: bool,

@@ -1,4 +1,4 @@
-//! `/audit`: what was changed, by whom, from what to what.
+//! `/audit`: the audit log: each change with its actor, and the values before and after.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::{
     words,
 };
 
-/// Kinds of things that the log is about.
+/// Kinds of subjects of the log.
 const SUBJECTS: [&str; 10] = [
     "accounts",
     "account_tokens",
@@ -32,7 +32,7 @@ const SUBJECTS: [&str; 10] = [
     "webhook_deliveries",
 ];
 
-/// What is looked for, as an address has it: `subject:ads actor:Anna id:ad_001`.
+/// A search of the log, as an address has it: `subject:ads actor:Anna id:ad_001`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Search {
     subject: String,
@@ -65,7 +65,7 @@ impl Search {
     }
 }
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -172,7 +172,7 @@ fn Filters(props: &FiltersProps) -> Html {
     }
 }
 
-/// Names of what is not the same before and after.
+/// Returns the names of fields that differ; none where the subject was made or ended.
 fn changed(entry: &Entry) -> Vec<String> {
     let nothing = BTreeMap::new();
     let (before, after) = match (&entry.before, &entry.after) {
@@ -192,7 +192,7 @@ fn text(value: Option<&Value>) -> String {
     }
 }
 
-/// Before and after, what differs first.
+/// The values before and after; fields that differ come first.
 fn difference(entry: &Entry) -> Html {
     let nothing = BTreeMap::new();
     let (before, after) =

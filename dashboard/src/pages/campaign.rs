@@ -24,7 +24,7 @@ use crate::{
     words,
 };
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -33,7 +33,7 @@ pub struct Props {
     pub id: Name,
 }
 
-/// A link to the page of an ad; a text that can be no id stands by itself.
+/// A link to the page of an ad; the text alone where the id is not valid.
 pub(super) fn to_ad(ad_id: &str, text: Html, query: &Query) -> Html {
     match Name::new(ad_id) {
         Some(id) => html! { <Link to={Place::new(Route::Ad(id), query.carried())}>{ text }</Link> },
@@ -41,7 +41,7 @@ pub(super) fn to_ad(ad_id: &str, text: Html, query: &Query) -> Html {
     }
 }
 
-/// A link to the page of a campaign; a text that can be no id stands by itself.
+/// A link to the page of a campaign; the text alone where the id is not valid.
 pub(super) fn to_campaign(campaign_id: &str, text: Html, query: &Query) -> Html {
     match Name::new(campaign_id) {
         Some(id) => html! { <Link to={Place::new(Route::Campaign(id), query.carried())}>{ text }</Link> },

@@ -14,7 +14,7 @@ use crate::{
     http::{self, Failure, Request},
 };
 
-/// Campaigns of one advertiser that are asked for; those beyond have their ids.
+/// Limit of campaigns per advertiser; campaigns beyond it are shown by their ids.
 const CAMPAIGNS: usize = 1_000;
 
 /// Names by advertiser and campaign.
@@ -34,9 +34,9 @@ pub(super) fn advertisers_of(rows: &[BreakdownRow]) -> BTreeSet<String> {
     rows.iter().filter_map(|row| row.group.advertiser_id.clone()).collect()
 }
 
-/// What becomes known.
+/// A change of the known names.
 pub(super) enum Step {
-    /// Of these advertisers alone names are kept.
+    /// The advertisers whose names are kept; all others are dropped.
     Wanted(BTreeSet<String>),
     /// An advertiser's campaigns.
     Told(String, Vec<Campaign>),
@@ -58,8 +58,8 @@ impl Reducible for CampaignNames {
     }
 }
 
-/// The names of these advertisers' campaigns, asked anew when the advertisers or the round change. As long as nothing
-/// is known, and where it can't be asked, campaigns have their ids.
+/// Returns the names of these advertisers' campaigns, requested again when the advertisers or the round change. Until
+/// they are known, and where the request fails, campaigns have their ids.
 #[hook]
 pub(super) fn use_campaign_names(advertisers: BTreeSet<String>, round: i64) -> CampaignNames {
     let access = use_access();

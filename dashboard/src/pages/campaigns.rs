@@ -1,4 +1,4 @@
-//! `/campaigns`: an advertiser's campaigns, with what they had in the last day.
+//! `/campaigns`: an advertiser's campaigns, with their numbers of the last day.
 
 use std::{collections::HashMap, rc::Rc};
 
@@ -21,7 +21,7 @@ use crate::{
     words,
 };
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -129,7 +129,7 @@ fn by_campaign(counts: Option<&Breakdown>) -> HashMap<String, Numbers> {
 #[derive(Clone, PartialEq, Properties)]
 struct FormProps {
     advertiser_id: String,
-    /// `None`: a new one.
+    /// The campaign; `None`: a new one.
     campaign: Option<Campaign>,
     is_admin: bool,
     onchanged: Callback<()>,

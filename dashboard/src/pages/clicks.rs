@@ -1,7 +1,7 @@
-//! `/clicks`: single clicks of the ledger, searched by what the API takes; the one that is looked at beside them.
+//! `/clicks`: single clicks of the ledger, searched by the API's fields; the chosen one is shown beside them.
 //!
-//! Search, range and click are in the address. The click has its whole key there: an id is a name within an
-//! advertiser, and may have come back after days.
+//! Search, range and click are in the address. The click has its whole key there: an id is unique within an
+//! advertiser only, and may come back after days.
 
 mod passport;
 mod search;
@@ -25,19 +25,19 @@ use crate::{
     words, zone,
 };
 
-/// Clicks of a page of the list.
+/// Clicks per page of the list.
 const ROWS: usize = 100;
 
 const CLICKS: &str = "/api/v1/clicks";
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
 }
 
-/// Which click, as an address has it: its id, and the rest of its key as far as it is known.
+/// The key of a click, as an address has it: its id, and the other parts as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Key {
     click_id: String,
@@ -76,7 +76,7 @@ impl Key {
             && same(&self.advertiser_id, click.advertiser_id.as_str())
     }
 
-    /// Where it is asked for by itself.
+    /// Returns the API's URL for this click alone.
     fn url(&self) -> String {
         // The end is exclusive, and the API's times are finer than a minute.
         let end = self.clicked_at.as_deref().and_then(zone::at_ms).map(|at_ms| zone::rfc3339(at_ms + 60_000));
@@ -188,12 +188,12 @@ pub fn Clicks(props: &Props) -> Html {
     }
 }
 
-/// Whether a rule has convicted a click that can be released.
+/// Returns whether a rule has convicted the click and it can be released.
 pub(super) fn is_convicted(click: &FoundClick) -> bool {
     matches!(click.disposition.as_str(), "givt" | "sivt") && !click.released
 }
 
-/// What a click was judged as.
+/// The badge of a click's verdict.
 fn verdict(click: &FoundClick) -> Html {
     let tone =
         if matches!(click.disposition.as_str(), "givt" | "sivt") { Tone::Critical } else { Tone::Neutral };
@@ -209,7 +209,7 @@ struct ChosenProps {
     onchanged: Callback<()>,
 }
 
-/// The click that is looked at. One that the list does not have is asked for by itself.
+/// The chosen click. One that is not in the list is requested by itself.
 #[component]
 fn Chosen(props: &ChosenProps) -> Html {
     let asked = use_query::<Page<FoundClick>>(props.known.is_none().then(|| props.chosen.url()));

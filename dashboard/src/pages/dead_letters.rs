@@ -1,5 +1,5 @@
-//! `/dead-letters`: messages that could not be counted. An operator reads one, sends it back to be counted, edited if
-//! need be, or dismisses it.
+//! `/dead-letters`: messages that could not be counted. An operator reads one and replays it, edited if need be, or
+//! dismisses it.
 
 mod letter;
 
@@ -20,15 +20,15 @@ use crate::{
 
 const LETTERS: &str = "/api/v1/admin/dead-letters";
 
-/// How often the list is asked for again, in milliseconds: another operator may deal with letters, too.
+/// Interval between two requests for the list, in milliseconds: another operator may handle dead letters, too.
 const AGAIN_MS: u32 = 10_000;
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
-    /// The letter that is looked at.
+    /// Sequence number of the chosen dead letter.
     pub sequence: Option<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! `/deployment`: all advertisers together, for operators: totals of a range beside the period before, how they came,
-//! and who and what had the most.
+//! `/deployment`: all advertisers together, for operators: totals of a range beside the period before, a chart of the
+//! range, and the advertisers, campaigns and countries with the most clicks.
 
 mod top;
 
@@ -34,24 +34,24 @@ use crate::{
     words,
 };
 
-/// How often a range up to now is asked again, in milliseconds.
+/// Interval between two requests for a range up to now, in milliseconds.
 const AGAIN_MS: u32 = 60_000;
 
-/// How often the rate is asked for, in milliseconds: twice between two measurements of the server.
+/// Interval between two requests for the rate, in milliseconds: two of them per measurement of the server.
 const RATE_EVERY_MS: u32 = 5_000;
 
-/// Rows of each table; the rest is one.
+/// Rows of each table; all other groups share one more row.
 const ROWS: usize = 10;
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
 }
 
-/// What the reports are asked: the range and the zone of the address, all advertisers, beside the period before
-/// unless the address says another one.
+/// Returns the view of the reports: range and zone of the address, all advertisers, compared with the period before
+/// unless the address names another comparison.
 fn asked(view: &View) -> View {
     let Query { range, compare, zone, .. } = view.place.query.clone();
     let query = Query {

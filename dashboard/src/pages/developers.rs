@@ -27,7 +27,7 @@ use crate::{
 const DOCUMENT: &str = "/api/v1/openapi.json";
 const SCHEMA: &str = "/api/v1/graphql/schema";
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -114,7 +114,7 @@ fn columns() -> Vec<Column> {
     [words::METHOD, words::PATH, words::SUMMARY].map(Column::text).to_vec()
 }
 
-/// Where what opens a group is created.
+/// The link to the page that creates a group's credential, a note, or nothing.
 fn way(tag: &str, role: Role, query: &Query) -> Html {
     let at = |route| Place::new(route, Query { part: Some(NEW.to_owned()), ..query.carried() });
     match tag {

@@ -1,7 +1,7 @@
-//! `/explore`: any question about any range, drawn and in a table, down to what a click came from.
+//! `/explore`: any report about any range, as a chart and a table, down to countries, devices and browsers.
 //!
-//! Everything that is chosen is in the address. A row leads on to what is in it; its levels sum up to it, for
-//! each is the same report with one more condition.
+//! All choices are in the address. A row leads to the groups within it; they sum up to the row, for each level is the
+//! same report with one more condition.
 
 mod annotations;
 pub(super) mod answers;
@@ -38,11 +38,11 @@ use crate::{
     words,
 };
 
-/// How often a range up to now is asked again, in milliseconds.
+/// Interval between two requests for a range up to now, in milliseconds.
 pub(super) const AGAIN_MS: u32 = 60_000;
 
-/// Dimensions that rows can be grouped by, in the order of drilling down. One advertiser's rows are not told apart
-/// by it, unless the address says so.
+/// Dimensions that rows can be grouped by, in the order of drilling down. The advertiser is left out for rows of one
+/// advertiser, unless the address groups by it.
 fn dimensions(view: &View) -> Vec<Dimension> {
     let is_of_all = view.scope.is_none() || view.place.query.group.contains(&Dimension::AdvertiserId);
     Dimension::ALL
@@ -51,7 +51,7 @@ fn dimensions(view: &View) -> Vec<Dimension> {
         .collect()
 }
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -182,7 +182,7 @@ pub fn Explore(props: &Props) -> Html {
     }
 }
 
-/// What the page is about: an advertiser, a campaign of it, an ad of that.
+/// Returns the title: an advertiser, a campaign of it, an ad of that.
 fn title(whose: &str, query: &Query, names: &rows::Names) -> String {
     let mut title = whose.to_owned();
     for dimension in [Dimension::CampaignId, Dimension::AdId] {
@@ -194,7 +194,7 @@ fn title(whose: &str, query: &Query, names: &rows::Names) -> String {
     title
 }
 
-/// The page of the ad, or else of the campaign, that alone the numbers are of.
+/// Returns the page of the ad, or else of the campaign, if the numbers are of that alone.
 fn page_of(query: &Query) -> Option<(Place, &'static str)> {
     let only = |dimension: Dimension| {
         let mut filters = query.filters.iter();
@@ -208,12 +208,12 @@ fn page_of(query: &Query) -> Option<(Place, &'static str)> {
     Some((Place::new(route, query.carried()), text))
 }
 
-/// How far the numbers are final.
+/// The time up to which the numbers are final.
 pub(super) fn freshness(basis: &Basis, view: &View) -> Html {
     html! { <span class="freshness">{ final_to(basis, view) }</span> }
 }
 
-/// The numbers of the whole range, and of the one that it is compared with.
+/// The numbers of the whole range, and of the range that it is compared with.
 pub(super) fn strip(totals: Option<&Numbers>, comparison: Option<&Numbers>) -> Html {
     let cell = |metric: Metric| {
         let now = totals.and_then(|totals| metric.of(totals));
@@ -247,7 +247,7 @@ pub(super) fn strip(totals: Option<&Numbers>, comparison: Option<&Numbers>) -> H
     }
 }
 
-/// What is drawn, and how.
+/// The choices of the chart: annotations, metric, width of buckets, shape.
 fn choices(view: &View, router: &crate::router::Router) -> Html {
     let query = &view.place.query;
     let metrics = Metric::ALL.map(|metric| (metric.as_str().into(), words::metric(metric).into()));
@@ -276,7 +276,7 @@ fn choices(view: &View, router: &crate::router::Router) -> Html {
     }
 }
 
-/// What rows are grouped by.
+/// The choices of the dimensions that rows are grouped by.
 fn groupings(view: &View, router: &crate::router::Router) -> Html {
     let group = question::groups(&view.place.query);
     let all = dimensions(view);

@@ -1,4 +1,4 @@
-//! A report as a file: the server makes it, with what the page asks; of a chart the page makes a picture.
+//! Export: a report as a file, which the server makes; a chart as a picture, which the page makes itself.
 
 use yew::prelude::*;
 
@@ -9,10 +9,10 @@ use crate::{
     words,
 };
 
-/// Formats that the server makes, and what they are called.
+/// Formats that the server makes, with their names.
 const FORMATS: [(&str, &str); 3] = [("csv", "CSV"), ("xlsx", "Excel"), ("parquet", "Parquet")];
 
-/// What is exported.
+/// Properties of the menu.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The address of the file in a format.

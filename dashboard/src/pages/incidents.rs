@@ -1,4 +1,4 @@
-//! `/incidents`: what operators look after. Open incidents are pushed; others are asked for. `j` and
+//! `/incidents`: incidents that operators handle. Open ones are pushed by the server; others are requested. `j` and
 //! `k` go through the list, `a` acknowledges.
 
 mod evidence;
@@ -29,16 +29,16 @@ use crate::{
     zone::{self, Zone},
 };
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
-    /// The incident that is looked at.
+    /// The id of the chosen incident.
     pub id: Option<Uuid>,
 }
 
-/// Which incidents are listed.
+/// The part of the incidents that is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Open,
@@ -177,13 +177,13 @@ pub fn Incidents(props: &Props) -> Html {
     }
 }
 
-/// What a key of the keyboard asks for.
+/// An action that a key of the keyboard asks for.
 enum Key {
     To(Uuid),
     Acknowledge(Uuid),
 }
 
-/// Listens to `j`, `k` and `a`, wherever the focus is but in a field.
+/// Listens to `j`, `k` and `a`, unless a field has the focus.
 #[hook]
 fn use_keys(rows: Rc<Vec<Alert>>, chosen: Option<usize>, then: Callback<Key>) {
     let latest = use_mut_ref(|| None::<(Rc<Vec<Alert>>, Option<usize>, Callback<Key>)>);
@@ -261,7 +261,7 @@ pub(super) fn subject(alert: &Alert, access: &Access) -> String {
     }
 }
 
-/// From the first time that it was seen to the last, or to its end.
+/// The time from the opening to the end, or to the last time that the incident was seen.
 fn lasting(alert: &Alert) -> String {
     let until = alert.resolved_at.as_ref().unwrap_or(&alert.last_seen_at);
     match (zone::at_ms(&alert.opened_at), zone::at_ms(until)) {
@@ -273,16 +273,16 @@ fn lasting(alert: &Alert) -> String {
 #[derive(Clone, PartialEq, Properties)]
 struct DetailProps {
     id: Uuid,
-    /// As the list has it, if it has it.
+    /// The incident as the list has it, if it is in the list.
     listed: Option<Alert>,
-    /// Grows with every piece of news about any incident.
+    /// Number that grows with each change of any incident.
     version: u64,
     view: View,
-    /// Hears that the list may be another.
+    /// Hears that the list may have changed.
     onchanged: Callback<()>,
 }
 
-/// One incident: what it is, what is done with it, what speaks for it.
+/// One incident: its facts, the actions on it, its notes and its evidence.
 #[component]
 fn Detail(props: &DetailProps) -> Html {
     let access = use_access();

@@ -1,4 +1,4 @@
-//! `/keys`: what programs post clicks with. A secret is shown once, when it is made.
+//! `/keys`: API keys that programs post clicks with. A secret is shown once, when it is made.
 
 use serde_json::json;
 use yew::prelude::*;
@@ -21,17 +21,17 @@ use crate::{
     words,
 };
 
-/// How long the secret before a rotation is taken unless told otherwise, in hours.
+/// Time for which the secret before a rotation stays valid unless another one is entered, in hours.
 const GRACE_HOURS: &str = "24";
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
 }
 
-/// What is being done with a key.
+/// The dialog that is open: none, the rotation or revocation of a key, or a new secret.
 #[derive(Clone, Debug, PartialEq)]
 enum Doing {
     Nothing,
@@ -156,7 +156,7 @@ struct NewProps {
     onclose: Callback<()>,
 }
 
-/// A key that is wanted.
+/// The form of a new key.
 #[component]
 fn New(props: &NewProps) -> Html {
     let (access, mutation) = (use_access(), use_mutation());
@@ -202,7 +202,7 @@ struct RotateProps {
     onclose: Callback<()>,
 }
 
-/// A new secret for a key.
+/// The question before a key gets a new secret.
 #[component]
 fn Rotate(props: &RotateProps) -> Html {
     let mutation = use_mutation();

@@ -22,17 +22,17 @@ use crate::{
     words,
 };
 
-/// Ads of a page of the list.
+/// Ads per page of the list.
 const ROWS: usize = 100;
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
 }
 
-/// Where the ads are asked for that an address searches.
+/// Returns the API's URL for the ads that an address searches for; `None`: no advertiser is chosen.
 fn url(view: &View) -> Option<String> {
     let scope = view.scope.as_ref().map(ToString::to_string)?;
     let search = Some(view.place.query.search.clone()).filter(|search| !search.is_empty());

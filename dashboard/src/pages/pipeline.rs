@@ -1,5 +1,5 @@
-//! `/pipeline`: a click's way from intake to screens, stage by stage: how each is by its rule, and how it went in the
-//! last hour. What is not known is absent, never zero.
+//! `/pipeline`: a click's way from intake to screens, stage by stage: each stage's state by its rule, and its numbers
+//! in the last hour. Unknown values are absent, never zero.
 
 pub(super) mod trend;
 
@@ -16,13 +16,13 @@ use crate::{
     words,
 };
 
-/// How often it is asked, in milliseconds: twice between two measurements of the server.
+/// Interval between two requests, in milliseconds: two of them per measurement of the server.
 const ASK_EVERY_MS: u32 = 5_000;
 
-/// Measurements that may be missed before what is shown is said to be old.
+/// Measurements that may be missed before the shown numbers count as old.
 const MISSED: i64 = 3;
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -66,7 +66,7 @@ pub fn Pipeline(props: &Props) -> Html {
 
 /// A number of a stage, with its last hour.
 struct Measure {
-    /// Names it in tests.
+    /// Its name in tests.
     testid: &'static str,
     label: words::Text,
     now: Option<f64>,
@@ -74,7 +74,7 @@ struct Measure {
     text: fn(f64) -> String,
 }
 
-/// What a tile shows.
+/// The contents of a tile.
 struct Tile {
     title: words::Text,
     state: StageState,
@@ -272,7 +272,7 @@ fn tiles(measured: &Measured, view: &View) -> Html {
     tiles.into_iter().map(|shown| tile(shown, &measured.history)).collect()
 }
 
-/// How a state is to be taken.
+/// Returns the tone of a state.
 pub(super) fn tone(state: StageState) -> Tone {
     match state {
         StageState::Off | StageState::Unknown => Tone::Neutral,

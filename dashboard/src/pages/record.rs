@@ -45,14 +45,14 @@ pub(super) fn use_record(
 }
 
 impl Record {
-    /// Saves this content.
+    /// Returns the form's handler, which saves this content.
     pub(super) fn saves(&self, content: Value) -> Callback<SubmitEvent> {
         let (mutation, url) = (self.mutation.clone(), self.url.clone());
         let then = done(&self.toast, words::SAVED, &self.onchanged);
         on_submit(move || mutation.send(Request::with(Method::Put, &url, &content), then.clone()))
     }
 
-    /// What is wrong with a field.
+    /// Returns the error of a field.
     pub(super) fn wrong(&self, field: &str) -> Option<String> {
         wrong(&self.mutation, field)
     }

@@ -1,4 +1,4 @@
-//! Makes clicks valid that were convicted wrongly: one, or all that a search finds.
+//! Release of clicks that were convicted wrongly: of one, or of all that a search finds.
 
 use clickwire_protocol::ledger::FoundClick;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::{
     words, zone,
 };
 
-/// What is released.
+/// Properties of the question about one click.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The click.
@@ -59,7 +59,7 @@ pub(super) fn Release(props: &Props) -> Html {
     }
 }
 
-/// What an order to release clicks has come to.
+/// The progress of an order to release clicks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 struct Releases {
     /// Clicks that are valid now.
@@ -68,7 +68,7 @@ struct Releases {
     left: i64,
 }
 
-/// Which clicks are released.
+/// Properties of the question about all clicks.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct AllProps {
     /// The query of the search that finds them, with its `?`.
@@ -79,7 +79,7 @@ pub(super) struct AllProps {
     pub(super) onreleased: Callback<()>,
 }
 
-/// A search with an end: that of the present minute, if it has none.
+/// Returns a search with an end: that of the present minute, if it has none.
 fn until_now(search: &str, now_ms: i64) -> String {
     if search.contains("end_time=") {
         return search.to_owned();
@@ -88,8 +88,8 @@ fn until_now(search: &str, now_ms: i64) -> String {
     format!("{search}{separator}end_time={}", zone::rfc3339(now_ms + 60_000))
 }
 
-/// The same of all clicks that a search finds: some hundred at a time, with what is done so far, until nothing is left
-/// or the question is closed.
+/// The question about all clicks that a search finds. They are released some hundred at a time, with the progress
+/// shown, until none is left or the question is closed.
 #[component]
 pub(super) fn ReleaseAll(props: &AllProps) -> Html {
     let (mutation, toast) = (use_mutation(), use_toast());

@@ -1,5 +1,5 @@
-//! `/reports`: exports that are made again and again, and the files that there are. Everybody fetches files, operators
-//! see schedules, administrators make them.
+//! `/reports`: exports on a schedule, and the files of exports. Everybody fetches files, operators see schedules,
+//! administrators make them.
 
 mod new;
 
@@ -23,11 +23,11 @@ use crate::{
 const SCHEDULES: &str = "/api/v1/admin/report-schedules";
 const JOBS: &str = "/api/v1/exports/jobs";
 
-/// How often it is asked how far files are that are being made, and otherwise, in milliseconds.
+/// Intervals between two requests for the files: while one is being made, and otherwise, in milliseconds.
 const SOON_MS: u32 = 3_000;
 const LATER_MS: u32 = 60_000;
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -77,7 +77,7 @@ pub fn Reports(props: &Props) -> Html {
 
 #[derive(Clone, PartialEq, Properties)]
 struct ListedProps {
-    /// `None`: not known.
+    /// The schedules; `None`: not known.
     rows: Option<Vec<Schedule>>,
     loaded: Loaded,
     is_admin: bool,
@@ -157,7 +157,7 @@ struct FilesProps {
     view: View,
 }
 
-/// Files that there are, and that are being made.
+/// Files of exports, and those that are being made.
 #[component]
 fn Files(props: &FilesProps) -> Html {
     let (access, toast, mutation) = (use_access(), use_toast(), use_mutation());
@@ -228,7 +228,7 @@ fn Files(props: &FilesProps) -> Html {
     }
 }
 
-/// The way to a file that is done.
+/// The button that downloads a finished file.
 fn file(job: &ExportJob, access: &Access, toast: &Callback<AttrValue>) -> Html {
     let Some(url) = job.file.clone() else { return html! {} };
     let format = job.parameters.get("format").map_or("csv", String::as_str);

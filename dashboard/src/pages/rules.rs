@@ -1,5 +1,5 @@
-//! `/rules`: the fraud rules as they are. `/rules/{rule}`: one with its versions and what each has changed;
-//! administrators make another one.
+//! `/rules`: the present fraud rules. `/rules/{rule}`: one rule with its versions and their changes; administrators
+//! make new versions.
 
 mod change;
 mod difference;
@@ -23,19 +23,19 @@ use crate::{
     words,
 };
 
-/// How often the list is asked for again, in milliseconds.
+/// Interval between two requests for the list, in milliseconds.
 const AGAIN_MS: u32 = 10_000;
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
-    /// The rule that is looked at.
+    /// The chosen rule.
     pub rule: Option<&'static str>,
 }
 
-/// The rules in the order of precedence; those of a later server behind them.
+/// Returns the rules in the order of precedence; those of a later server come after them.
 fn ordered(mut rules: Vec<Rule>) -> Vec<Rule> {
     let place = |rule: &Rule| parameters::NAMES.iter().position(|name| *name == rule.rule);
     rules.sort_by_key(|rule| place(rule).unwrap_or(usize::MAX));

@@ -1,5 +1,5 @@
-//! `/setup`: the first steps of an empty deployment, up to the first click. Each step is done when what it makes
-//! is there, so that it goes on where it was left.
+//! `/setup`: the first steps of an empty deployment, up to the first click. Each step is done when the thing that it
+//! makes exists, so that the setup goes on where it was left.
 
 use clickwire_protocol::ledger::FoundClick;
 use serde_json::json;
@@ -18,10 +18,10 @@ use crate::{
     words,
 };
 
-/// How often it is looked for the first click, in milliseconds.
+/// Interval between two requests for the first click, in milliseconds.
 const LOOK_EVERY_MS: u32 = 1_000;
 
-/// Something that is registered.
+/// The kind of a registered thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Advertiser,
@@ -135,9 +135,9 @@ pub fn Setup() -> Html {
 #[derive(Clone, PartialEq, Properties)]
 struct StepProps {
     title: AttrValue,
-    /// What has come of it.
+    /// The result of the step; `None`: it is not done.
     done: Option<String>,
-    /// It is the next one.
+    /// The step is the next one.
     is_due: bool,
     children: Html,
 }
@@ -242,7 +242,7 @@ struct FirstClickProps {
     key_: Option<Issued>,
 }
 
-/// How to send the first click, and its arrival.
+/// The ways to send the first click, and its arrival.
 #[component]
 fn FirstClick(props: &FirstClickProps) -> Html {
     let url = http::url(

@@ -7,12 +7,12 @@ use crate::{
     words,
 };
 
-/// The secret, and its name.
+/// Properties of the dialog.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The title.
     pub(super) title: AttrValue,
-    /// That it is not shown again.
+    /// The note that the secret is not shown again.
     pub(super) text: AttrValue,
     /// The secret.
     pub(super) secret: AttrValue,

@@ -1,5 +1,5 @@
-//! `/statement`: what an advertiser is billed for, month by month and by campaign, and how far that is final. Months
-//! are those of the page's time zone.
+//! `/statement`: an advertiser's billable clicks, by month and by campaign, and how far they are final. Months are
+//! those of the page's time zone.
 
 mod corrections;
 mod month;
@@ -34,22 +34,22 @@ use crate::{
 /// Months that are listed, the present one included.
 const MONTHS: u32 = 12;
 
-/// Numbers of a row.
+/// Metrics of a row.
 const METRICS: [Metric; 4] = [Metric::Billable, Metric::FraudCount, Metric::Duplicates, Metric::Received];
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
 }
 
-/// What the API is asked about a month, or about months up to now.
+/// Returns the API's URL for a month, or for months up to now; `None`: no advertiser is chosen.
 fn url(path: &str, view: &View, from: Month, to: Option<Month>, more: &[(&str, &str)]) -> Option<String> {
     between(path, view, from.begin(), to.map(Month::begin), more)
 }
 
-/// What the API is asked about the time from one moment to another, or up to now.
+/// Returns the API's URL for the time from one moment to another, or up to now; `None`: no advertiser is chosen.
 fn between(
     path: &str,
     view: &View,
@@ -141,7 +141,7 @@ pub fn Statement(props: &Props) -> Html {
     }
 }
 
-/// Whether a month is over, and its numbers are final.
+/// Returns whether a month is over and its numbers are final.
 fn is_final(month: Month, basis: &Basis, view: &View) -> bool {
     let end_ms = month.next().begin().to_utc_ms(|at_ms| view.zone.ahead_minutes(at_ms));
     basis.final_before.as_deref().and_then(zone::at_ms).is_some_and(|before_ms| before_ms >= end_ms)
@@ -186,11 +186,11 @@ struct CampaignsProps {
     loaded: Loaded,
     names: Rc<BTreeMap<String, String>>,
     month: Month,
-    /// What the page of a campaign goes on with.
+    /// The query that a campaign's page is opened with.
     query: Query,
 }
 
-/// The same address about a month that is over: with the month as its range.
+/// Returns the same query about a month that is over: with the month as its range.
 fn within(month: Month, present: Month, query: &Query) -> Query {
     let range = (month < present).then(|| Range::Between(month.begin(), month.next().begin()));
     Query { range: range.or_else(|| query.range.clone()), ..query.clone() }

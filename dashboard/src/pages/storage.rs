@@ -1,5 +1,5 @@
-//! `/storage`: where the deployment's bytes are, how long data is kept, and how the last round of housekeeping ended.
-//! Read-only: retention is set in the aggregator's environment.
+//! `/storage`: disk use, retention of data, and the outcome of the last round of housekeeping. Read-only: retention
+//! is set in the aggregator's environment.
 
 use std::rc::Rc;
 
@@ -16,20 +16,20 @@ use crate::{
     zone::Zone,
 };
 
-/// How often it is asked, in milliseconds: the server measures every 10 s at most.
+/// Interval between two requests, in milliseconds: the server measures every 10 s at most.
 const ASK_EVERY_MS: u32 = 30_000;
 
-/// A chunk that begins so many days before what is kept is still to be dropped: the longest chunk has seven days, and
+/// Days that a chunk may begin before the retention period and not be overdue: the longest chunk has seven days, and
 /// housekeeping may be late by one.
 const CHUNK_DAYS: i64 = 8;
 
-/// From these percentages of a limit on it is to be watched, and to be acted on.
+/// Percentages of a limit from which on it is to be watched, and to be acted on.
 const WATCHED_PERCENT: u64 = 50;
 const FULL_PERCENT: u64 = 80;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
@@ -83,7 +83,7 @@ pub fn Storage(props: &Props) -> Html {
     }
 }
 
-/// How a share of a limit is to be taken; `None`: as it should be.
+/// Returns the tone of a share of a limit; `None`: the share is as it should be.
 fn filled(bytes: u64, limit: Option<u64>) -> Option<Tone> {
     match words::filled(bytes, limit?) {
         FULL_PERCENT.. => Some(Tone::Critical),
@@ -92,7 +92,7 @@ fn filled(bytes: u64, limit: Option<u64>) -> Option<Tone> {
     }
 }
 
-/// A number of the strip: what it is, its value, what stands below it, how it is to be taken.
+/// A number of the strip: label, value, text below it, tone.
 struct Figure {
     testid: &'static str,
     label: &'static str,
@@ -184,7 +184,7 @@ fn strip(measured: &Measured, zone: &Zone) -> Html {
     }
 }
 
-/// A chunk is older than it should have become.
+/// Returns whether the oldest chunk should have been dropped by now.
 fn is_overdue(table: &TableStorage, at_ms: i64) -> bool {
     let (Some(oldest_ms), Some(days)) = (table.oldest_ms, table.days) else { return false };
     table.removal == Removal::Chunks
@@ -222,7 +222,7 @@ fn row(table: &TableStorage, database_bytes: i64, at_ms: i64, zone: &Zone) -> Ve
     ]
 }
 
-/// What is in no row, and the whole.
+/// The foot of the table: the bytes in no row, and the whole database.
 fn foot(measured: &Measured) -> Html {
     let listed: i64 = measured.tables.iter().map(|table| table.bytes).sum();
     let line = |label: &str, bytes: i64| {

@@ -1,5 +1,5 @@
 //! `/test-clicks`: clicks that are marked as test, posted through the API as a program posts them, with a key of their
-//! own that is revoked behind them. They are in the ledger and on no bill.
+//! own that is revoked afterwards. They are in the ledger and on no bill.
 
 mod mix;
 mod run;
@@ -34,14 +34,14 @@ const MAX_CLICKS: u32 = 5_000;
 /// Clicks a second, at most.
 const MAX_RATE: u32 = 500;
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
 }
 
-/// A whole number of a range, or what to say of it.
+/// Returns a whole number of a range, or the text of the error.
 fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, String> {
     let read = text.trim().parse().ok().filter(|number| range.contains(number));
     read.ok_or_else(|| words::expected_number(*range.start(), *range.end()))
@@ -170,7 +170,7 @@ struct ReportProps {
     onstop: Callback<MouseEvent>,
 }
 
-/// How far it is, and what has come of it.
+/// The progress of a run, and its result.
 #[component]
 fn Report(props: &ReportProps) -> Html {
     let Progress { state, wanted, accepted, counted, user_id } = &props.progress;

@@ -1,5 +1,5 @@
-//! What a campaign or an ad had in a range of time: numbers, a chart, tables of what is in it. Questions and chart are
-//! Explore's, with one condition that the page sets and nobody takes away.
+//! Traffic of a campaign or an ad in a range of time: numbers, a chart, tables of its parts. Questions and chart are
+//! those of Explore, with one fixed condition that the page sets.
 
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ use crate::{
 /// The campaign or the ad that a page is about.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Subject {
-    /// Which of the two.
+    /// The dimension: campaign or ad.
     pub(super) dimension: Dimension,
     /// Its id.
     pub(super) id: String,
@@ -50,20 +50,20 @@ impl Subject {
     }
 }
 
-/// What is known of a thing by its registration and by its clicks.
+/// The state of a thing by its registration and its clicks.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Standing<T> {
-    /// Not known yet, or it could not be asked.
+    /// The state is not known yet, or the request failed.
     Unknown,
-    /// It is registered for this advertiser.
+    /// The thing is registered for this advertiser.
     Registered(T),
-    /// It is not registered, or not any more; its clicks are counted all the same.
+    /// The thing is not registered, or not any more; its clicks are counted all the same.
     Counted,
-    /// This advertiser has no such thing.
+    /// The advertiser has no such thing.
     Missing,
 }
 
-/// What an answer about the registration and a number of clicks say together.
+/// Returns the state that an answer about the registration and a number of clicks give together.
 pub(super) fn standing<T>(registered: Option<Option<T>>, received: Option<i64>) -> Standing<T> {
     match (registered, received) {
         (Some(Some(known)), _) => Standing::Registered(known),
@@ -75,10 +75,10 @@ pub(super) fn standing<T>(registered: Option<Option<T>>, received: Option<i64>) 
 
 /// The numbers of a subject.
 pub(super) struct Traffic {
-    /// Over time.
+    /// The numbers over time.
     answer: Answer<Drawn>,
     question: Question,
-    /// When the questions are asked.
+    /// Time of the questions, in milliseconds since the Unix epoch.
     pub(super) now_ms: i64,
 }
 
@@ -100,23 +100,23 @@ pub(super) fn use_traffic(view: &View, subject: &Subject) -> Traffic {
 }
 
 impl Traffic {
-    /// What was answered last: while it is asked again, that is looked at.
+    /// Returns the last answer, which stays shown while the question is asked again.
     fn drawn(&self) -> Option<Rc<Drawn>> {
         self.answer.shown()
     }
 
-    /// Clicks of the range, whatever they were judged as; `None`: that is not known.
+    /// Returns the clicks of the range, of any verdict; `None`: not known.
     pub(super) fn received(&self) -> Option<i64> {
         self.drawn().map(|drawn| drawn.0.totals.received)
     }
 
-    /// Why the numbers are not known.
+    /// The message of the failure, if the numbers could not be loaded.
     pub(super) fn problem(&self) -> Html {
         let failure = self.answer.failure.clone();
         html! { if let Some(failure) = failure { <Problem {failure} onretry={self.answer.reload.clone()} /> } }
     }
 
-    /// Numbers and chart; `tables` are what stands beside them.
+    /// The numbers and the chart, with `tables` beside them.
     pub(super) fn show(&self, view: &View, onzoom: Callback<Range>, tables: Html) -> Html {
         let drawn = self.drawn();
         let drawn = drawn.as_deref();
@@ -160,26 +160,26 @@ pub(super) fn file(
     Callback::from(move |format: AttrValue| question.file(&format))
 }
 
-/// What a table is about.
+/// Properties of the table.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The address.
     pub(super) view: View,
-    /// The advertiser, campaign or ad.
+    /// The campaign or the ad.
     pub(super) subject: Subject,
-    /// By what.
+    /// The dimension that rows are grouped by.
     pub(super) group: Dimension,
-    /// When it is asked.
+    /// Time of the question, in milliseconds since the Unix epoch.
     pub(super) now_ms: i64,
-    /// What stands at the head of a row about a value.
+    /// Draws the head of a row about a value.
     pub(super) head: Callback<AttrValue, Html>,
-    /// Values that have a row without clicks, too.
+    /// Values that have a row even without clicks.
     #[prop_or_default]
     pub(super) all: Rc<Vec<String>>,
 }
 
-/// Rows of a report, with one for each of the other values that are known. Where groups are not told apart, a value
-/// without a row may have clicks: none is added.
+/// Returns the rows of a report, and an empty row for each other known value. Where the report has a row of others,
+/// a value without a row may have clicks: none is added.
 fn with_silent(rows: &[BreakdownRow], dimension: Dimension, all: &[String]) -> Vec<BreakdownRow> {
     let is_whole = !rows.iter().any(|row| row.group.other);
     let has_row =

@@ -1,6 +1,6 @@
 //! `/wall`: a screen that nobody touches for weeks, read from some metres: the rate, the day, incidents, the pipeline,
-//! who and what had the most in the last hour. It says what its numbers are worth; when the server is away they stand
-//! still, and go on by themselves when it is back.
+//! the advertisers and campaigns with the most clicks in the last hour. It shows how current its numbers are; when the
+//! server is away they stand still, and go on by themselves when it is back.
 
 mod cards;
 mod known;
@@ -34,20 +34,20 @@ use crate::{
     zone::Zone,
 };
 
-/// The clock goes on every second.
+/// Interval between two steps of the clock, in milliseconds.
 const TICK_MS: u32 = 1_000;
 
-/// How often names are asked anew, in milliseconds.
+/// Interval between two requests for names, in milliseconds.
 const NAMES_EVERY_MS: i64 = 600_000;
 
-/// What the page is about.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
     /// The address.
     pub view: View,
 }
 
-/// What is known, kept up to date as long as the component is there.
+/// Returns the known numbers, kept up to date as long as the component exists.
 #[hook]
 fn use_known(zone: &Zone, access: &Access) -> Known {
     let known = use_state_eq(|| Known::nothing(clock::now_ms()));
@@ -66,7 +66,7 @@ fn use_known(zone: &Zone, access: &Access) -> Known {
     (*known).clone()
 }
 
-/// Escape leads to the page with the same numbers to work with.
+/// Calls `then` on Escape, which leads to the page with the same numbers to work with.
 #[hook]
 fn use_escape(then: Callback<()>) {
     let latest = use_mut_ref(|| then.clone());
@@ -85,7 +85,7 @@ fn use_escape(then: Callback<()>) {
     });
 }
 
-/// Where the page leads back to.
+/// Returns the place that the page leads back to.
 fn back(query: &Query) -> Place {
     Place::new(Route::Deployment, query.carried())
 }
@@ -124,7 +124,7 @@ pub fn Wall(props: &Props) -> Html {
     }
 }
 
-/// What the screen shows.
+/// Properties of the screen.
 #[derive(Clone, PartialEq, Properties)]
 struct ScreenProps {
     known: Known,
@@ -133,7 +133,7 @@ struct ScreenProps {
     access: Access,
     campaigns: CampaignNames,
     view: View,
-    /// Where it leads back to.
+    /// The place that the screen leads back to.
     to: Place,
 }
 
@@ -175,7 +175,7 @@ fn Screen(props: &ScreenProps) -> Html {
     }
 }
 
-/// What the numbers are worth, in a word and why.
+/// The state of the numbers, in a word and with the reason.
 fn state(worth: Worth, known: &Known, zone: &Zone) -> Html {
     let stamp = |at_ms: i64| zone.stamp_ms(at_ms);
     let (name, word, why) = match worth {

@@ -12,10 +12,10 @@ use crate::{
     words,
 };
 
-/// The viewer's role.
+/// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
 pub struct Props {
-    /// What the viewer may do.
+    /// The viewer's role.
     pub role: Role,
 }
 

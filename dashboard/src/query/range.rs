@@ -5,12 +5,12 @@ const MAX_MINUTES: u32 = 3 * 366 * 1_440;
 
 const UNITS: [(char, u32); 3] = [('d', 1_440), ('h', 60), ('m', 1)];
 
-/// When.
+/// The range of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Range {
     /// The minutes up to now.
     Last(u32),
-    /// From a time to another, in the zone of the page; the end is exclusive.
+    /// The time from a start to an end, in the zone of the page; the end is exclusive.
     Between(LocalTime, LocalTime),
 }
 
@@ -32,7 +32,7 @@ impl Range {
         (1..=MAX_MINUTES).contains(&minutes).then_some(Self::Last(minutes))
     }
 
-    /// As an address has it.
+    /// Returns the range as an address has it.
     pub fn write(&self) -> String {
         match self {
             Self::Last(minutes) => {
@@ -65,13 +65,13 @@ impl LocalTime {
         Some(Self(days * 1_440 + i64::from(hour * 60 + minute)))
     }
 
-    /// As an address has it: the date alone at midnight.
+    /// Returns the time as an address has it: the date alone at midnight.
     pub fn write(self) -> String {
         let full = self.to_field();
         full.strip_suffix("T00:00").map_or_else(|| full.clone(), str::to_owned)
     }
 
-    /// As a field of date and time has it.
+    /// Returns the time as a field of date and time has it.
     pub fn to_field(self) -> String {
         let (mut days, minute) = (self.0.div_euclid(1_440), self.0.rem_euclid(1_440));
         let mut year = 1970;
@@ -87,8 +87,8 @@ impl LocalTime {
         format!("{year:04}-{month:02}-{:02}T{:02}:{:02}", days + 1, minute / 60, minute % 60)
     }
 
-    /// In UTC, in milliseconds since the Unix epoch, in a zone that is so many minutes ahead of UTC at a given
-    /// time. In the hour that summer time skips it is the hour after.
+    /// Returns the time in UTC, in milliseconds since the Unix epoch; `ahead_minutes` says how far the zone is ahead
+    /// of UTC at a given time. A time in the hour that summer time skips is taken as one in the hour after.
     pub fn to_utc_ms(self, ahead_minutes: impl Fn(i64) -> i64) -> i64 {
         let local_ms = self.0 * 60_000;
         let near = local_ms - ahead_minutes(local_ms) * 60_000;

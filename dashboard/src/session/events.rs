@@ -1,4 +1,4 @@
-//! What happens to a session, what it wants done, and where it stands.
+//! The events, effects and phases of a session.
 
 use clickwire_protocol::{
     feed::Position,
@@ -7,7 +7,7 @@ use clickwire_protocol::{
     times::Minute,
 };
 
-/// What happens to a session.
+/// An event of a session.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Connect, for the first time or because a person asks.
@@ -20,12 +20,12 @@ pub enum Event {
     Closed {
         /// Its close code.
         code: u16,
-        /// What was said with it.
+        /// Reason that came with it.
         reason: String,
     },
-    /// What came of asking over HTTP, with the number of the question.
+    /// Answer to a question over HTTP, with the number of the question.
     Polled(u32, Polled),
-    /// What came on a stream of events, with the stream's number.
+    /// Event on a stream, with the stream's number.
     Streamed(u32, Streamed),
     /// A timer is due.
     Fired(Timer),
@@ -33,33 +33,33 @@ pub enum Event {
     Woken,
     /// Watch this advertiser.
     ChooseAdvertiser(AdvertiserId),
-    /// Watch so many minutes.
+    /// Watch a window of this many minutes.
     ChooseWindow(u32),
 }
 
-/// What came of asking over HTTP.
+/// The answer to a question over HTTP.
 #[derive(Clone, Debug)]
 pub enum Polled {
     /// A snapshot or a delta.
     Told(ServerMessage),
     /// The snapshot that the browser has kept, for the server can't be reached.
     Kept(ServerMessage),
-    /// The viewer is not known any more.
+    /// The viewer is not signed in any more.
     Refused,
     /// No answer, or none that can be used.
     Failed,
 }
 
-/// What came on a stream of events.
+/// The event on a stream.
 #[derive(Clone, Debug)]
 pub enum Streamed {
     /// A snapshot or a delta.
     Told(ServerMessage),
-    /// It ended, or none came about.
+    /// The stream ended, or none came about.
     Ended,
 }
 
-/// What a session wants done.
+/// An action that a session wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Open a socket; one that is open is dropped without an event.
@@ -70,18 +70,18 @@ pub enum Effect {
     Send(ClientMessage),
     /// Ask over HTTP what has changed in a view.
     Poll {
-        /// Names the question.
+        /// Number of the question.
         number: u32,
-        /// What is watched.
+        /// View that is watched.
         view: View,
-        /// Where the state ends.
+        /// Position at which the state ends.
         since: Option<Position>,
     },
-    /// Have what changes in a view sent over HTTP, as a stream of events. It replaces the one that there is.
+    /// Ask for a view's changes over HTTP, as a stream of events. It replaces the stream that there is.
     Stream {
-        /// Names the stream.
+        /// Number of the stream.
         number: u32,
-        /// What is watched.
+        /// View that is watched.
         view: View,
     },
     /// Drop the stream without an event.
@@ -90,11 +90,11 @@ pub enum Effect {
     Set(Timer, u32),
     /// Stop a timer.
     Stop(Timer),
-    /// Ask for the advertisers: names, and for the administrator whom there is to watch.
+    /// Ask for the advertisers: their names, and those that a viewer of all advertisers can watch.
     ListAdvertisers,
     /// Ask for the names of an advertiser's campaigns.
     ListCampaigns(AdvertiserId),
-    /// Ask what an advertiser's minutes before the window were, to compare the window with.
+    /// Ask for the counts of an advertiser's minutes before the window, to compare the window with.
     AskPast {
         /// The advertiser of the minutes.
         advertiser_id: AdvertiserId,
@@ -125,16 +125,16 @@ impl Timer {
     pub const ALL: [Self; 5] = [Self::Handshake, Self::Retry, Self::Heartbeat, Self::Poll, Self::Stream];
 }
 
-/// Where a session stands.
+/// The phase of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Not yet started.
+    /// The session is not yet started.
     Idle,
     /// The socket opens, or the gateway has not welcomed yet.
     Connecting,
-    /// Welcomed at this time, in milliseconds since the Unix epoch.
+    /// The gateway welcomed it at this time, in milliseconds since the Unix epoch.
     Live(i64),
-    /// Lost; connects again at this time.
+    /// The connection is lost; the session connects again at this time, in milliseconds since the Unix epoch.
     Waiting(i64),
     /// Closed for good, with this code.
     Refused(u16),

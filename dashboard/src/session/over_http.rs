@@ -1,17 +1,17 @@
-//! What a session does where no socket comes about: it asks, and has events streamed.
+//! A session over HTTP, where no socket comes about: it asks, and has events streamed.
 
 use clickwire_protocol::live::{ServerMessage, View, close};
 
 use super::{Effect, Phase, Polled, Session, Streamed, Timer};
 
-/// How long after an answer it asks again, in milliseconds.
+/// The pause between an answer and the next question, in milliseconds.
 pub(super) const POLL_MS: u32 = 2_000;
 
-/// A question that is not answered by then is given up, in milliseconds.
+/// The time after which a question without an answer is given up, in milliseconds.
 pub(super) const ANSWERED_MS: u32 = 10_000;
 
-/// A stream that has been silent for so long is given up, in milliseconds: the server says something every
-/// [`PROGRESS_MS`](clickwire_protocol::live::PROGRESS_MS). The first it says may take as long as an answer.
+/// The silence after which a stream is given up, in milliseconds: the server says something every
+/// [`PROGRESS_MS`](clickwire_protocol::live::PROGRESS_MS). The first message may take as long as an answer.
 pub(super) const STREAM_SILENT_MS: u32 = 5_000;
 
 /// The pause after a stream that told nothing, in milliseconds: a proxy may hold back what is sent. It doubles.
@@ -19,7 +19,7 @@ const STREAM_AGAIN_MS: i64 = 5_000;
 const STREAM_AGAIN_AT_MOST_MS: i64 = 60_000;
 
 impl Session {
-    /// Goes on over HTTP: asks, and has events streamed, which take over as soon as they tell something.
+    /// Continues over HTTP: asks, and has events streamed, which take over as soon as they tell something.
     pub(super) fn step_down(&mut self, now_ms: i64) -> Vec<Effect> {
         let mut effects = self.end_stream();
         effects.extend(self.ask());
@@ -28,8 +28,8 @@ impl Session {
         effects
     }
 
-    /// Has events streamed, unless it is too soon after a stream that told nothing. They begin with everything, for the
-    /// questions beside it may be ahead of it.
+    /// Begins a stream of events, unless it is too soon after one that told nothing. Streams begin with everything,
+    /// because the questions beside them may be ahead.
     pub(super) fn begin_stream(&mut self, now_ms: i64) -> Vec<Effect> {
         let Some(view) = self.view().filter(|_| now_ms >= self.stream_after_ms) else { return Vec::new() };
         self.asked += 1;
@@ -43,7 +43,7 @@ impl Session {
         ended.into_iter().flatten().collect()
     }
 
-    /// No stream comes through, or not any more: asks.
+    /// Asks over HTTP because no stream comes through, or not any more.
     pub(super) fn miss_stream(&mut self, now_ms: i64) -> Vec<Effect> {
         if !self.streamed {
             let pause_ms = (STREAM_AGAIN_MS << self.stream_misses).min(STREAM_AGAIN_AT_MOST_MS);
@@ -124,7 +124,7 @@ impl Session {
         effects
     }
 
-    /// The viewer is not known any more.
+    /// Ends the session because the viewer is not signed in any more.
     fn refuse(&mut self) -> Vec<Effect> {
         self.phase = Phase::Refused(close::UNAUTHORIZED);
         let stop = [Effect::Close, Effect::Stop(Timer::Handshake), Effect::Stop(Timer::Retry)];
@@ -158,8 +158,8 @@ impl Session {
         Some((self.view().filter(|_| self.settled)?, snapshot))
     }
 
-    /// Takes what came over HTTP; `goes_on` if what came last came the same way. Returns whether the state is the
-    /// server's now.
+    /// Takes a message that came over HTTP; `goes_on` if the last one came the same way. Returns whether the state is
+    /// the server's now.
     fn learn(&mut self, message: ServerMessage, goes_on: bool, now_ms: i64) -> (bool, Option<Effect>) {
         match message {
             ServerMessage::Snapshot { epoch, seq, cells, rates, progress, .. } => {

@@ -1,4 +1,4 @@
-//! What happened in the range of a chart, in words.
+//! Texts of events in the range of a chart.
 
 use clickwire_protocol::annotations::{Annotation, Kind};
 
@@ -18,7 +18,7 @@ pub fn happened(entries: usize) -> String {
     say!("What happened ({entries})", entries)
 }
 
-/// How the marks of a chart are read by keys.
+/// Text that explains the keys for the marks of a chart.
 pub fn marks_label(marks: usize) -> String {
     if marks == 0 {
         String::new()
@@ -27,12 +27,12 @@ pub fn marks_label(marks: usize) -> String {
     }
 }
 
-/// Those of a mark that are only in the list.
+/// Number of a mark's events that are only in the list.
 pub fn more_in_list(more: usize) -> String {
     say!("and {more} more, in the list below", more)
 }
 
-/// Those of a picture that have no line.
+/// Number of a picture's events that have no line.
 pub fn more(more: usize) -> String {
     say!("and {more} more", more)
 }
@@ -42,12 +42,12 @@ pub fn picture(of: &str, what: &str) -> String {
     format!("{of}: {what}")
 }
 
-/// When a picture was made, and how far its numbers are final.
+/// Time of a picture, and the finality of its numbers.
 pub fn picture_as_of(at: &str, freshness: &str) -> String {
     say!("As of {at}. {freshness}.", at, freshness)
 }
 
-/// When something happened; what has an end in the same minute is a moment.
+/// Time of an event; one that ends in the minute in which it began has no end.
 pub fn happened_at(start: &str, end: Option<&str>, lasts: bool) -> String {
     match end {
         _ if lasts => say!("since {start}", start),
@@ -56,7 +56,7 @@ pub fn happened_at(start: &str, end: Option<&str>, lasts: bool) -> String {
     }
 }
 
-/// What happened, and to whom.
+/// Description of an event, with the name of its subject.
 pub fn annotation(annotation: &Annotation, of: &str) -> String {
     let Annotation { kind, count, .. } = annotation;
     let clicks = || match count.unwrap_or_default() {

@@ -4,7 +4,7 @@ use clickwire_protocol::alerts::{Alert, Kind};
 
 use crate::format;
 
-/// What an incident is about.
+/// Name of a kind of incident.
 pub fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::IpBurst => say!("Burst of one address"),
@@ -20,7 +20,7 @@ pub fn kind(kind: Kind) -> &'static str {
     }
 }
 
-/// What was measured of an incident.
+/// Measurement of an incident.
 pub fn measured(alert: &Alert) -> String {
     let number = |name: &str| alert.details.get(name).and_then(serde_json::Value::as_i64);
     let count = |name: &str| number(name).map(format::count);
@@ -55,12 +55,12 @@ pub fn rule_at(name: &str, version: i64) -> String {
     say!("Rule {rule} (version {version})", rule = name.replace('_', " "), version)
 }
 
-/// How a rule has judged since when, and who has made it so.
+/// Mode of a rule, the time from which it is in force, and the person who set it.
 pub fn rule_since(mode: &str, at: &str, by: &str) -> String {
     say!("{mode} since {at}, by {by}", mode = mode.replace('_', " "), at, by)
 }
 
-/// What a click was judged as.
+/// Name of a verdict.
 pub fn verdict(name: &str) -> &str {
     match name {
         "valid" => say!("Valid"),
@@ -73,7 +73,7 @@ pub fn verdict(name: &str) -> &str {
     }
 }
 
-/// What a verdict means.
+/// Meaning of a verdict.
 pub fn verdict_why(name: &str) -> &'static str {
     match name {
         "valid" => say!("Billed."),
@@ -110,7 +110,7 @@ pub fn rule_in(name: &str, version: Option<i32>) -> String {
     }
 }
 
-/// What a rule that applies says of a click.
+/// Meaning of a rule that applies to a click.
 pub fn evidence(name: &str) -> String {
     match name {
         "user_agent" => say!("The user agent is empty or declares a robot.").to_owned(),

@@ -1,4 +1,4 @@
-//! What a statement says of corrections after a month was closed.
+//! Texts about corrections on a statement after its month was closed.
 
 use crate::format;
 
@@ -16,7 +16,7 @@ texts! {
     NO_CHANGED_VERDICTS_WHY = "Without one, a difference comes from clicks that were received after closing.";
 }
 
-/// When a month was closed, and what that means.
+/// Time at which a month was closed, and the meaning of that.
 pub fn closed_at(at: &str) -> String {
     say!(
         "Closed at {at}. At closing are the clicks received until then, with the verdicts of then. Afterwards releases, later verdicts and late clicks change what is billable.",

@@ -1,4 +1,4 @@
-//! What operators read of all advertisers together.
+//! Texts for operators about all advertisers together.
 
 texts! {
     PER_SECOND_NOW = "Clicks per second now";

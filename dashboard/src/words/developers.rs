@@ -1,4 +1,4 @@
-//! What people read who let programs use the API.
+//! Texts for people who let programs use the API.
 
 use clickwire_protocol::{
     alerts::Kind,
@@ -53,7 +53,7 @@ pub fn operations_of(tag: &str) -> String {
     }
 }
 
-/// What opens the operations of a tag.
+/// Credential for the operations of a tag.
 pub fn opened_by(tag: &str) -> &'static str {
     match tag {
         "viewer" => say!("Takes an access token. It sees what your account sees."),
@@ -66,12 +66,12 @@ pub fn opened_by(tag: &str) -> &'static str {
     }
 }
 
-/// Operations of those that there are.
+/// Number of operations that were found.
 pub fn operations_found(found: usize, all: usize) -> String {
     if found == all { say!("{all} operations", all) } else { say!("{found} of {all} operations", found, all) }
 }
 
-/// What is delivered.
+/// Name of a channel of deliveries.
 pub fn delivery_channel(channel: DeliveryChannel) -> &'static str {
     match channel {
         DeliveryChannel::Incidents => say!("Incidents"),
@@ -79,7 +79,7 @@ pub fn delivery_channel(channel: DeliveryChannel) -> &'static str {
     }
 }
 
-/// How a delivery has ended, so far.
+/// Outcome of a delivery, so far.
 pub fn delivery_outcome(outcome: DeliveryOutcome) -> &'static str {
     match outcome {
         DeliveryOutcome::Delivered => say!("Delivered"),
@@ -90,7 +90,7 @@ pub fn delivery_outcome(outcome: DeliveryOutcome) -> &'static str {
     }
 }
 
-/// What the outcome of a delivery means.
+/// Meaning of a delivery's outcome.
 pub fn delivery_outcome_why(outcome: DeliveryOutcome) -> &'static str {
     match outcome {
         DeliveryOutcome::Delivered => say!("The receiver has answered with a status from 200 to 299."),
@@ -103,7 +103,7 @@ pub fn delivery_outcome_why(outcome: DeliveryOutcome) -> &'static str {
     }
 }
 
-/// What is delivered, in a word or two, and of what kind.
+/// Name of a delivery's event, with the kind of its subject.
 pub fn delivered_event(event: &str, kind: &str) -> String {
     let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
     let kind = known.map_or_else(|| kind.replace('_', " "), |known| super::kind(known).to_owned());

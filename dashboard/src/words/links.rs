@@ -1,4 +1,4 @@
-//! What pages of one campaign, of one ad, and of links say.
+//! Texts of the pages of one campaign, of one ad, and of links.
 
 texts! {
     LINKS = "Links";
@@ -37,7 +37,7 @@ pub fn test_click_on(name: &str) -> String {
     say!("Test click on {name}", name)
 }
 
-/// What a test click was counted as that was not counted as one.
+/// Verdict of a test click that was not counted as a test.
 pub fn test_counted_as(verdict: &str) -> String {
     say!("Counted as {verdict}", verdict)
 }

@@ -1,4 +1,4 @@
-//! The overview: an advertiser's clicks as they happen, and what the numbers are worth.
+//! Texts of the overview: an advertiser's clicks as they happen, and the status of the numbers.
 
 use clickwire_protocol::{alerts::FraudRate, live::close};
 
@@ -49,12 +49,12 @@ pub fn in_last(window: &str) -> String {
     say!("last {window}", window)
 }
 
-/// What the table is about.
+/// Subject of the table.
 pub fn campaigns_in_last(window: &str) -> String {
     say!("Clicks by campaign in the last {window}", window)
 }
 
-/// What the chart shows, for who can't see it.
+/// Description of the chart for screen readers.
 pub fn minutes_in_last(window: &str) -> String {
     say!(
         "Clicks a minute in the last {window}, stacked by campaign. Left and right arrow keys read single minutes.",
@@ -72,7 +72,7 @@ pub fn of_clicks(share: &str) -> String {
     say!("{share} of clicks", share)
 }
 
-/// What is going on now.
+/// Present rate of clicks.
 pub fn now_per_second(rate: f64) -> String {
     say!("now {rate} per second", rate = format::per_second(rate))
 }
@@ -82,7 +82,7 @@ pub fn minute_up_to(at_ms: i64) -> String {
     say!("the minute up to {at}", at = format::precise_time_of_day(at_ms))
 }
 
-/// How many clicks are invalid.
+/// Number of invalid clicks.
 pub fn invalid(clicks: i64) -> String {
     say!("{count} invalid", count = format::count(clicks))
 }
@@ -106,7 +106,7 @@ pub fn show_more(more: usize, all: usize) -> String {
     )
 }
 
-/// From when on numbers may still change.
+/// Time from which numbers may still change.
 pub fn provisional_from(at_ms: i64) -> String {
     say!("Provisional from {at}", at = format::time_of_day(at_ms))
 }
@@ -116,12 +116,12 @@ pub fn clicks_at(time: &str, clicks: &str) -> String {
     say!("{time}: {clicks} clicks", time, clicks)
 }
 
-/// Where the numbers end.
+/// Time at which the numbers end.
 pub fn as_of(at_ms: i64) -> String {
     say!("as of {at}", at = format::precise_time_of_day(at_ms))
 }
 
-/// What the numbers are worth, in a word or two.
+/// Status of the numbers, in a word or two.
 pub fn status(status: Status) -> &'static str {
     match status {
         Status::Live | Status::Streaming | Status::Polling => say!("Live"),
@@ -133,7 +133,7 @@ pub fn status(status: Status) -> &'static str {
     }
 }
 
-/// More about what the numbers are worth; empty where there is nothing to add.
+/// Details of the status; empty where there is nothing to add.
 pub fn status_detail(status: Status) -> String {
     match status {
         Status::Polling => say!("every 2 s").to_owned(),

@@ -1,4 +1,4 @@
-//! What operators read: dead letters, and what is done with incidents.
+//! Texts for operators: dead letters, and actions on incidents.
 
 use crate::format;
 
@@ -68,7 +68,7 @@ texts! {
     NOTED = "The note is added.";
 }
 
-/// A person as they stand in records, without what says that it is an account.
+/// Name of a person as it stands in records, without the prefix of accounts.
 pub fn person(actor: &str) -> &str {
     actor.strip_prefix("account:").unwrap_or(actor)
 }
@@ -95,12 +95,12 @@ pub fn resolved_by(at: &str, by: &str, reason: &str) -> String {
     say!("{at}, by {by}: {reason}", at, by = person(by), reason)
 }
 
-/// By whom and when a note was written.
+/// Author and time of a note.
 pub fn note_by(author: &str, at: &str) -> String {
     format!("{}, {at}", person(author))
 }
 
-/// Why a message can't be counted, by its code.
+/// Reason why a message can't be counted, by its code.
 pub fn letter_code(code: Option<&str>) -> String {
     match code {
         Some("unreadable") => say!("Not a click").to_owned(),
@@ -117,12 +117,12 @@ pub fn letter(sequence: u64) -> String {
     say!("Dead letter {sequence}", sequence)
 }
 
-/// Why a message was not sent back.
+/// Reason why a message was not sent back.
 pub fn not_replayable(reason: &str) -> String {
     say!("The message would come back: {reason}", reason)
 }
 
-/// An administrator says whose click it is.
+/// Note for an administrator who names the advertiser of a click.
 pub fn names_advertiser(advertiser: &str) -> String {
     say!(
         "The original does not say that this click is {advertiser}’s. You say so: the reason is required, and recorded.",
@@ -130,7 +130,7 @@ pub fn names_advertiser(advertiser: &str) -> String {
     )
 }
 
-/// An operator must not say whose click it is.
+/// Note for an operator, who must not name the advertiser of a click.
 pub fn only_an_administrator(advertiser: &str) -> String {
     say!(
         "The original does not say that this click is {advertiser}’s. Only an administrator can say so.",
@@ -138,7 +138,7 @@ pub fn only_an_administrator(advertiser: &str) -> String {
     )
 }
 
-/// What was done with a letter.
+/// Outcome of a dead letter.
 pub fn outcome(action: &str, is_edited: bool) -> &'static str {
     match (action, is_edited) {
         ("replay", true) => say!("Replayed, edited"),
@@ -147,7 +147,7 @@ pub fn outcome(action: &str, is_edited: bool) -> &'static str {
     }
 }
 
-/// What a field of a number takes.
+/// Range of a field that takes a number.
 pub fn expected_number(first: u32, last: u32) -> String {
     say!(
         "A number, {first} to {last}.",
@@ -156,7 +156,7 @@ pub fn expected_number(first: u32, last: u32) -> String {
     )
 }
 
-/// How far a run of test clicks is.
+/// Progress of a run of test clicks.
 pub fn test_run(state: &str, accepted: i64, wanted: i64) -> String {
     say!(
         "{state}: {accepted} of {wanted} accepted.",
@@ -166,7 +166,7 @@ pub fn test_run(state: &str, accepted: i64, wanted: i64) -> String {
     )
 }
 
-/// How much of a run of test clicks is in the ledger.
+/// Number of a run's test clicks that are in the ledger.
 pub fn counted_of(counted: i64, accepted: i64) -> String {
     say!(
         "{counted} of {accepted} counted.",
@@ -184,7 +184,7 @@ fn many_clicks(clicks: i64) -> String {
     }
 }
 
-/// What a release of all clicks that match is about.
+/// Consequences of a release of all clicks that match.
 pub fn release_all_why(left: i64) -> String {
     match left {
         0 => say!("No invalid click of the last 8 days matches.").to_owned(),
@@ -193,7 +193,7 @@ pub fn release_all_why(left: i64) -> String {
     }
 }
 
-/// How far a release of all clicks that match has come.
+/// Progress of a release of all clicks that match.
 pub fn release_progress(released: i64, left: i64) -> String {
     say!(
         "{released} released, {left} left. Closing this stops it.",
@@ -202,7 +202,7 @@ pub fn release_progress(released: i64, left: i64) -> String {
     )
 }
 
-/// What a release of all clicks that match has done.
+/// Result of a release of all clicks that match.
 pub fn released(clicks: i64) -> String {
     match clicks {
         1 => say!("1 click is valid now.").to_owned(),

@@ -1,4 +1,4 @@
-//! What a person says of an incident's convictions who ends it.
+//! Texts about the outcome of an incident: a person's judgement of its convictions.
 
 use clickwire_protocol::alerts::Outcome;
 

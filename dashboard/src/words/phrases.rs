@@ -1,4 +1,4 @@
-//! Sentences with something in them: of the frame, of lists, and of what administrators register.
+//! Sentences with values: of the frame, of lists, and of the things that administrators register.
 
 use crate::{api::Role, format, query::Range, theme::Theme};
 
@@ -17,7 +17,7 @@ pub fn role(role: Role) -> &'static str {
     }
 }
 
-/// What a role may do, by its name in the API.
+/// Rights of a role, by its name in the API.
 pub fn role_hint(name: &str) -> &'static str {
     match name {
         "advertiser" => say!("Sees the clicks of its advertisers."),
@@ -27,7 +27,7 @@ pub fn role_hint(name: &str) -> &'static str {
     }
 }
 
-/// Why a page is not open.
+/// Reason why a page is not open.
 pub fn not_yours_why(of: Role) -> String {
     say!("You are signed in as: {role}. An administrator can change your role.", role = role(of))
 }
@@ -46,7 +46,7 @@ pub fn colours(theme: Theme) -> &'static str {
     }
 }
 
-/// What the bell says: incidents that ring, and those that are open in silence.
+/// Label of the bell: the number of incidents that ring, and of silenced ones.
 pub fn bell(is_known: bool, ringing: i64, silenced: i64) -> String {
     let open = match (is_known, ringing) {
         (false, _) => return super::INCIDENTS.into(),
@@ -81,7 +81,7 @@ pub fn range(range: &Range) -> String {
     }
 }
 
-/// What is shown is not the server's answer of now.
+/// Notice that the page shows answers that the browser has kept, not the server's present ones.
 pub fn kept_at(at_ms: i64) -> String {
     say!(
         "The server can’t be reached. What is shown was kept by this browser, the oldest of it at {at}.",
@@ -89,7 +89,7 @@ pub fn kept_at(at_ms: i64) -> String {
     )
 }
 
-/// In which zone times are.
+/// Note about the zone of the times.
 pub fn in_zone(zone: &str) -> String {
     say!("Times are in {zone}.", zone)
 }
@@ -109,7 +109,7 @@ pub fn sort_by(column: &str) -> String {
     say!("Sort by {column}", column)
 }
 
-/// How many rows are there.
+/// Number of rows that are shown.
 pub fn rows(shown: usize, has_more: bool) -> String {
     match (shown, has_more) {
         (1, false) => say!("1 row").to_owned(),
@@ -118,7 +118,7 @@ pub fn rows(shown: usize, has_more: bool) -> String {
     }
 }
 
-/// Something with its id.
+/// Name of a thing with its id.
 pub fn named(name: &str, id: &str) -> String {
     format!("{name} ({id})")
 }
@@ -128,12 +128,12 @@ pub fn delete_what(name: &str) -> String {
     say!("Delete {name}?", name)
 }
 
-/// What is done with a key.
+/// Name of an action on a key.
 pub fn of_key(action: &str, name: &str) -> String {
     format!("{action} {name}")
 }
 
-/// Whether clicks of a key count.
+/// Mode of a key: for billing, or as tests.
 pub fn mode(name: &str) -> &'static str {
     if name == "test" { say!("As tests") } else { say!("For billing") }
 }
@@ -158,7 +158,7 @@ pub fn token_of(name: &str) -> String {
     say!("Token {name}", name)
 }
 
-/// Until when the secret before is taken.
+/// Time until which the previous secret is accepted.
 pub fn previous_until(at: &str) -> String {
     say!("The old secret works until {at}.", at)
 }
@@ -194,7 +194,7 @@ pub fn subject(name: &str) -> String {
     }
 }
 
-/// What was done.
+/// Name of an action in the audit log.
 pub fn action(name: &str) -> String {
     match name {
         "insert" => say!("Created").to_owned(),
@@ -212,12 +212,12 @@ pub fn change_of(name: &str, id: &str) -> String {
     format!("{} {id}", subject(name))
 }
 
-/// By whom and when.
+/// Author and time of a change.
 pub fn changed_by(actor: &str, at: &str) -> String {
     say!("By {actor}, {at}", actor, at)
 }
 
-/// By whom and when, in a table.
+/// Author and time of a change, in a table.
 pub fn by_at(actor: &str, at: &str) -> String {
     format!("{actor}, {at}")
 }

@@ -1,4 +1,4 @@
-//! What operators read of the pipeline.
+//! Texts for operators about the pipeline.
 
 use crate::{
     api::{PipelineLimits, StageState},
@@ -55,7 +55,7 @@ texts! {
     RULE_LAKE = "Warning: it waits for a service.";
 }
 
-/// How a stage is.
+/// Name of a stage's state.
 pub fn stage_state(state: StageState) -> &'static str {
     match state {
         StageState::Off => NOT_IN_USE.get(),
@@ -66,7 +66,7 @@ pub fn stage_state(state: StageState) -> &'static str {
     }
 }
 
-/// When a stage that is behind the clock is not as it should be.
+/// Limits of a stage's lag behind the clock.
 pub fn rule_behind(limits: &PipelineLimits) -> String {
     say!(
         "Warning from {warning} on, critical from {critical} on.",
@@ -75,7 +75,7 @@ pub fn rule_behind(limits: &PipelineLimits) -> String {
     )
 }
 
-/// When the stream is not as it should be.
+/// Limits of the stream's fill level.
 pub fn rule_full(limits: &PipelineLimits) -> String {
     say!(
         "Warning: {warning} % full. Critical: {critical} % full, or the broker does not answer.",
@@ -98,12 +98,12 @@ pub fn full(percent: i64) -> String {
     format!("{percent} %")
 }
 
-/// When it was measured.
+/// Time of the measurement, and its interval.
 pub fn measured_at(at: &str, every_seconds: u32) -> String {
     say!("{at}, every {every_seconds} s", at, every_seconds)
 }
 
-/// When it was measured, if that is too long ago.
+/// Time of a measurement that is too old.
 pub fn measured_then(at: &str) -> String {
     say!("Not up to date: as of {at}", at)
 }
@@ -113,7 +113,7 @@ pub fn at_most(value: &str) -> String {
     say!("at most {value} in the last hour", value)
 }
 
-/// Sessions of those that there may be.
+/// Number of sessions, and its limit.
 pub fn of_at_most(sessions: i64, max: i64) -> String {
     say!("{sessions} of {max}", sessions = format::count(sessions), max = format::count(max))
 }

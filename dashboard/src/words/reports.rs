@@ -1,4 +1,4 @@
-//! Sentences about reports: exports, statements, and what Explore shows.
+//! Sentences about reports: exports, statements, and the results of Explore.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub fn statement_of(advertiser: &str, month: &str) -> String {
     format!("{advertiser}, {month}")
 }
 
-/// What a statement counts.
+/// Basis of a statement: the counts, the zone and the advertiser.
 pub fn statement_basis(zone: &str, advertiser_id: &str) -> String {
     say!(
         "Billable clicks are the valid ones. Months are those of the time zone {zone}. Advertiser {advertiser_id}.",
@@ -46,7 +46,7 @@ pub fn by_campaign_in(month: &str) -> String {
     say!("{month} by campaign", month)
 }
 
-/// What is exported.
+/// Name of a kind of export.
 pub fn export_kind(kind: &str) -> &str {
     match kind {
         "breakdown" => say!("Numbers by group"),
@@ -56,7 +56,7 @@ pub fn export_kind(kind: &str) -> &str {
     }
 }
 
-/// What is exported, by what, in which format.
+/// Content of an export: its kind, its groups and its format.
 pub fn export(kind: &str, parameters: &BTreeMap<String, String>) -> String {
     fn named(name: &str) -> &str {
         let known = Dimension::ALL.into_iter().find(|dimension| dimension.as_str() == name);
@@ -75,7 +75,7 @@ pub fn export(kind: &str, parameters: &BTreeMap<String, String>) -> String {
     format!("{content}, {}", parameters.get("format").map_or("csv", String::as_str).to_uppercase())
 }
 
-/// How often something is made.
+/// Interval of a schedule.
 pub fn every(name: &str) -> &str {
     match name {
         "day" => say!("Every day"),
@@ -84,13 +84,13 @@ pub fn every(name: &str) -> &str {
     }
 }
 
-/// When something is made.
+/// Interval of a schedule, with hour and zone.
 pub fn turns(name: &str, hour: i16, zone: &str) -> String {
     let time = format!("{hour:02}:00");
     say!("{day} at {time}, {zone}", day = every(name), time, zone = zone.replace('_', " "))
 }
 
-/// How far a file is.
+/// Progress of a file.
 pub fn under_way(status: &str) -> String {
     match status {
         "queued" => say!("Waiting").to_owned(),
@@ -99,7 +99,7 @@ pub fn under_way(status: &str) -> String {
     }
 }
 
-/// Whether the receiver of a schedule has a file.
+/// State of a file's delivery to the receiver of a schedule.
 pub fn delivery(name: &str) -> &str {
     match name {
         "waiting" => say!("being sent"),
@@ -109,7 +109,7 @@ pub fn delivery(name: &str) -> &str {
     }
 }
 
-/// From a time to another, as far as they are known.
+/// Range from a time to another, as far as they are known.
 pub fn from_until(start: Option<&str>, end: Option<&str>) -> String {
     format!("{} – {}", start.unwrap_or("…"), end.unwrap_or("…"))
 }
@@ -152,7 +152,7 @@ pub fn granularity(granularity: Granularity) -> &'static str {
     }
 }
 
-/// How numbers are drawn.
+/// Name of a form in which numbers are drawn.
 pub fn shape(shape: Shape) -> &'static str {
     match shape {
         Shape::Lines => say!("Lines"),
@@ -176,7 +176,7 @@ pub fn dimension(dimension: Dimension) -> &'static str {
     }
 }
 
-/// Something like the values of a dimension.
+/// Examples of a dimension's values.
 pub fn values_hint(dimension: Dimension) -> &'static str {
     match dimension {
         Dimension::AdvertiserId | Dimension::CampaignId | Dimension::AdId => {
@@ -216,7 +216,7 @@ pub fn in_hour(day: &str, hour: usize, number: &str, what: &str) -> String {
     say!("{day} {from} to {to}: {number} ({what})", day, from, to, number, what)
 }
 
-/// What a map of the week shows.
+/// Title of a map of the week.
 pub fn by_hour_of_week(of: Metric) -> String {
     say!("{metric} by hour of the week", metric = metric(of))
 }
@@ -232,12 +232,12 @@ fn all_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(str::to_owned).reduce(|some, last| say!("{some} and {last}", some, last)).unwrap_or_default()
 }
 
-/// What a table is grouped by.
+/// Title of a table by its groups.
 pub fn by(group: &[Dimension]) -> String {
     say!("Numbers by {group}", group = all_of(group.iter().map(|known| dimension(*known))))
 }
 
-/// How many groups are told apart.
+/// Number of groups that are told apart.
 pub fn groups(shown: usize, all: usize) -> String {
     let all_text = format::count(all as i64);
     if all == 1 {
@@ -276,7 +276,7 @@ pub fn against(now: i64, was: i64) -> String {
     format!("{} · {}", change(now, was), before(&format::count(was)))
 }
 
-/// How far numbers are final.
+/// Time up to which numbers are final.
 pub fn complete_to(at: &str) -> String {
     say!("Final to {at}", at)
 }
@@ -288,7 +288,7 @@ pub fn basis_range(basis: &Basis) -> String {
     format!("{} – {}, {zone}", time(&basis.start_time), time(&basis.end_time))
 }
 
-/// The range of a report and where its numbers are from.
+/// Range of a report, and the sources of its numbers.
 pub fn basis(basis: &Basis) -> String {
     let sources = basis.sources.iter().map(|source| match source {
         Source::Days => say!("days"),
@@ -299,7 +299,7 @@ pub fn basis(basis: &Basis) -> String {
     say!("{range}. Added up from {sources}.", range = basis_range(basis), sources = all_of(sources))
 }
 
-/// What a chart shows, for who can't see it.
+/// Description of a chart for screen readers.
 pub fn chart_label(buckets: usize, lines: &[&str]) -> String {
     say!("Chart of {buckets} points in time: {lines}. Arrow keys read it.", buckets, lines = lines.join(", "))
 }

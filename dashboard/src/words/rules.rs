@@ -1,4 +1,4 @@
-//! What operators and administrators read of the fraud rules.
+//! Texts for operators and administrators about the fraud rules.
 
 use clickwire_protocol::rules::parameters::{Parameter, Unit};
 use serde_json::Value;
@@ -32,7 +32,7 @@ texts! {
     BEGIN_AGAIN = "Begin again from the newest version";
 }
 
-/// What a rule does when it applies.
+/// Name of a rule's mode.
 pub fn rule_mode(name: &str) -> &str {
     match name {
         "flag" => MODE_FLAG.get(),
@@ -42,7 +42,7 @@ pub fn rule_mode(name: &str) -> &str {
     }
 }
 
-/// What a mode means for a rule: some judge clicks, some open incidents.
+/// Meaning of a mode for a rule: some judge clicks, some open incidents.
 pub fn rule_mode_why(name: &str, judges: bool) -> &'static str {
     match (name, judges) {
         ("flag", _) => say!("The rule decides the verdict of a click."),
@@ -54,7 +54,7 @@ pub fn rule_mode_why(name: &str, judges: bool) -> &'static str {
     }
 }
 
-/// When a rule applies.
+/// Condition under which a rule applies.
 pub fn rule_why(name: &str) -> String {
     match name {
         "campaign_spike" => {
@@ -65,7 +65,7 @@ pub fn rule_why(name: &str) -> String {
     }
 }
 
-/// What follows where a rule applies.
+/// Effect of a rule that applies: a verdict or an incident.
 pub fn rule_makes(disposition: Option<&str>) -> &str {
     disposition.map_or(say!("Incident"), super::verdict)
 }
@@ -133,7 +133,7 @@ pub fn parameter_value(unit: Option<Unit>, value: Option<&Value>) -> String {
     }
 }
 
-/// The parameters of a rule in words; `None`: they are not those that are known of it.
+/// Parameters of a rule in words; `None`: they are not the known ones.
 pub fn rule_parameters(rule: &str, parameters: &Value) -> Option<String> {
     let number = |name: &str| parameters.get(name)?.as_i64().map(format::count);
     Some(match rule {
@@ -174,12 +174,12 @@ pub fn in_force_from(at: &str) -> String {
     say!("From {at}", at)
 }
 
-/// Since when a version is in force; the one that was there from the beginning has no time.
+/// Start of a version that has been in force from the beginning, and has no time.
 pub fn since_beginning() -> &'static str {
     say!("the beginning")
 }
 
-/// By whom a version was made.
+/// Author of a version, and the reason for it.
 pub fn made_by(by: &str, reason: &str) -> String {
     say!("By {person}: {reason}", person = super::person(by), reason)
 }

@@ -1,4 +1,4 @@
-//! The way in, and what the viewer chooses of the page itself.
+//! Texts of the sign-in, and of the viewer's choices for the page itself.
 
 use crate::theme::Theme;
 

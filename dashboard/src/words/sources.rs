@@ -1,5 +1,5 @@
-//! What holds of all words, read in the sources: each has its translation and nothing else has one, places are the
-//! same in every language, and nothing that people read stands outside the words.
+//! Checks of all words in the sources: each has its translation and nothing else has one, places are the
+//! same in every language, and no text for people is outside the words.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -113,7 +113,7 @@ fn places(text: &str) -> BTreeSet<&str> {
     text.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).collect()
 }
 
-/// Whether a literal is the English of something that is said.
+/// Returns whether a literal is the English of a text for people.
 fn is_said(literal: &Literal) -> bool {
     let before = literal.before.trim_end();
     let is_named = || {
@@ -128,7 +128,7 @@ fn is_said(literal: &Literal) -> bool {
         || (is_named() && literal.after.starts_with(';'))
 }
 
-/// All that is said, in English.
+/// Returns all texts for people, in English.
 fn said() -> Vec<Literal> {
     literals(true).into_iter().filter(is_said).collect()
 }

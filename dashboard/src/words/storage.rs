@@ -1,4 +1,4 @@
-//! What operators read of storage.
+//! Texts for operators about storage.
 
 use clickwire_protocol::storage::{Removal, TableStorage};
 
@@ -35,7 +35,7 @@ texts! {
     TASKS = "Tasks of the last round";
 }
 
-/// What a table holds.
+/// Content of a table.
 pub fn table_holds(table: &str) -> &'static str {
     match table {
         "clicks" => say!("the ledger: every click"),
@@ -64,7 +64,7 @@ pub fn table_holds(table: &str) -> &'static str {
     }
 }
 
-/// How what is old leaves a table.
+/// Way in which old rows leave a table.
 pub fn removed_by(table: &TableStorage) -> &'static str {
     match (table.removal, table.table.as_str(), table.days) {
         (Removal::Never, _, _) | (_, _, Some(0)) => say!("nothing"),
@@ -74,7 +74,7 @@ pub fn removed_by(table: &TableStorage) -> &'static str {
     }
 }
 
-/// How long a table is kept.
+/// Retention of a table.
 pub fn kept_for(table: &TableStorage) -> String {
     match (table.removal, &table.setting, table.days) {
         (Removal::Never, _, _) | (_, Some(_), Some(0)) => FOR_EVER.to_string(),
@@ -97,7 +97,7 @@ pub fn chunks_of(chunks: i64, compressed: i64) -> String {
     }
 }
 
-/// Bytes of those that there may be.
+/// Number of bytes, and its limit.
 pub fn bytes_of(bytes: u64, limit: Option<u64>) -> String {
     match limit {
         Some(limit) => say!(
@@ -109,7 +109,7 @@ pub fn bytes_of(bytes: u64, limit: Option<u64>) -> String {
     }
 }
 
-/// How much of a limit is used, in whole percent.
+/// Returns the share of a limit that is used, in whole percent.
 pub fn filled(bytes: u64, limit: u64) -> u64 {
     (u128::from(bytes) * 100 / u128::from(limit.max(1))).try_into().unwrap_or(u64::MAX)
 }

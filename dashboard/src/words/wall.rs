@@ -1,4 +1,4 @@
-//! What is read from afar.
+//! Texts of the wall screen, which is read from afar.
 
 use crate::{format, locale};
 
@@ -20,7 +20,7 @@ texts! {
     NO_CLICKS_YET = "No clicks in the last hour";
 }
 
-/// How long numbers come late.
+/// Delay of the numbers.
 pub fn wall_behind(ms: i64) -> String {
     let length = if ms < 10_000 {
         say!("{seconds} s", seconds = locale::number(ms as f64 / 1_000.0, 1))
@@ -30,17 +30,17 @@ pub fn wall_behind(ms: i64) -> String {
     say!("{length} behind the clock", length)
 }
 
-/// Since when nothing new was measured or counted.
+/// Time since which nothing new was measured or counted.
 pub fn wall_stands(at: &str) -> String {
     say!("nothing new since {at}", at)
 }
 
-/// Since when the server does not answer.
+/// Time since which the server does not answer.
 pub fn wall_away(at: &str) -> String {
     say!("no answer since {at}", at)
 }
 
-/// Of when the numbers are.
+/// Time of the numbers.
 pub fn wall_as_of(at: &str) -> String {
     say!("As of {at}", at)
 }
@@ -53,12 +53,12 @@ pub fn open_incidents(count: i64) -> String {
     }
 }
 
-/// Incidents that nobody is called for.
+/// Number of silenced incidents.
 pub fn silenced_incidents(count: i64) -> String {
     say!("{count} silenced", count = format::count(count))
 }
 
-/// Since when an incident is open.
+/// Time since which an incident is open.
 pub fn open_since(at: &str) -> String {
     say!("since {at}", at)
 }

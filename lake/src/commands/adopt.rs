@@ -103,7 +103,7 @@ enum Newest {
 /// Metadata that the database is to point to.
 struct Adopted {
     definition: &'static Definition,
-    /// What it points to now.
+    /// The location that the database points to now.
     before: Option<String>,
     location: String,
     text: String,

@@ -19,7 +19,7 @@ use crate::{
     table::{Change, Table, day},
 };
 
-/// How often it begins again when the lake has committed meanwhile.
+/// The largest number of attempts; one fails when the lake has committed meanwhile.
 const ATTEMPTS: u32 = 20;
 
 #[expect(clippy::print_stdout, reason = "what the command is asked for")]
@@ -42,7 +42,7 @@ pub(super) async fn command(config: &Config, advertiser: &str, user: &str) -> an
     anyhow::bail!("the lake has committed each time before this could: try again")
 }
 
-/// What makes the table one without the user, and in how many rows it is.
+/// Returns the number of the user's rows and the change that takes the user out of the table.
 async fn change(
     table: &Table,
     objects: &Objects,

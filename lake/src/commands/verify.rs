@@ -42,7 +42,7 @@ struct Hour {
 /// Hours by their start, in microseconds.
 type Hours = BTreeMap<i64, Hour>;
 
-/// What differs, one line each.
+/// Differences, one line each.
 type Differences = Vec<String>;
 
 pub(super) async fn command(config: &Config, from: OffsetDateTime, to: OffsetDateTime) -> ExitCode {
@@ -173,7 +173,7 @@ async fn counts(
     Ok((days_before, collected(counts)))
 }
 
-/// What the lake has of a range.
+/// The lake's part of a range.
 struct Lake<'a> {
     catalog: &'a Catalog,
     objects: &'a Objects,

@@ -27,12 +27,12 @@ const MAX_LIMIT: i64 = 1_000;
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
-    /// Of one table: `accounts`, `account_tokens`, `api_keys`, `advertisers`, `campaigns`, `ads`, `fraud_rules`,
-    /// `alerts` (what people do with incidents), `adjustments` (releases, by click id).
+    /// Table that the entries are about: `accounts`, `account_tokens`, `api_keys`, `advertisers`, `campaigns`, `ads`,
+    /// `fraud_rules`, `alerts` (what people do with incidents), `adjustments` (releases, by click id).
     subject: Option<String>,
-    /// Of one row.
+    /// Row that the entries are about.
     subject_id: Option<String>,
-    /// By one person or program.
+    /// Actor of the entries: a person or a program.
     actor: Option<String>,
     /// 100 unless asked otherwise.
     #[param(minimum = 1, maximum = 1000)]
@@ -41,7 +41,7 @@ pub(crate) struct AuditQuery {
     before: Option<i64>,
 }
 
-/// What somebody did.
+/// An entry of the audit log: one change of one row.
 #[derive(Serialize, ToSchema, sqlx::FromRow)]
 pub(crate) struct Entry {
     entry_id: i64,
@@ -81,11 +81,11 @@ impl TryFrom<Option<String>> for Row {
 #[schema(as = AuditPage)]
 pub(crate) struct Page {
     data: Vec<Entry>,
-    /// Where the next page begins; `None` after the last.
+    /// Cursor of the next page; `null` after the last.
     next: Option<i64>,
 }
 
-/// What was changed, the latest first.
+/// Lists recorded changes, the latest first.
 #[utoipa::path(get, path = "/audit", operation_id = "list_audit", tag = "admin", params(AuditQuery),
     responses((status = 200, body = Page), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Database)>))]
 pub(super) async fn list(

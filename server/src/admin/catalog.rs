@@ -1,6 +1,6 @@
-//! What is registered, below `/api/v1/admin`: advertisers, with how they are told a click's id; their
-//! campaigns; the campaigns' ads, with where they lead. Redirects follow a change as soon as it is made.
-//! What was counted under a name stays counted when the name is deleted.
+//! The catalog below `/api/v1/admin`: advertisers, with the template that passes a click's id to them; their campaigns;
+//! the campaigns' ads, with their targets. Redirects follow a change as soon as it is made. What was counted under a
+//! name stays counted when the name is deleted.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ const MAX_NAME_BYTES: usize = 200;
 /// Hosts of one ad, and names of one advertiser's parameters, at most.
 const MAX_LISTED: usize = 20;
 
-/// How a new advertiser is told a click's id unless it is said.
+/// Template that passes a click's id to a new advertiser, unless the order gives another.
 const TEMPLATE: &str = "cw_click_id={click_id}";
 
 /// An ad as it is registered.
@@ -51,18 +51,18 @@ pub(super) struct Ad {
     campaign_id: String,
     name: String,
     target_url: String,
-    /// Where else a link may lead that names a page in `url` or `lpurl`.
+    /// Further hosts that a link may lead to if it names a page in `url` or `lpurl`.
     landing_hosts: Vec<String>,
 }
 
-/// What an administrator wants of an ad.
+/// The wanted state of an ad.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WantedAd {
     #[schema(value_type = String)]
     campaign_id: CampaignId,
     name: String,
-    /// May have macros.
+    /// Target of the ad; may have macros.
     target_url: String,
     /// Hosts, with the port if it is not the usual one, or `self` for the target's own; empty: none. Not given:
     /// as it is, or `self` for a new one.
@@ -76,16 +76,16 @@ pub(super) struct Advertiser {
     advertiser_id: String,
     name: String,
     click_id_template: String,
-    /// What of a link's query goes on to the advertiser.
+    /// Query parameters of a link that are forwarded to the advertiser.
     forwarded_params: Vec<String>,
 }
 
-/// What an administrator wants of an advertiser.
+/// The wanted state of an advertiser.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WantedAdvertiser {
     name: String,
-    /// Not given: as it is, or as the database has it for a new one.
+    /// Template that passes a click's id on. Not given: unchanged, or the default for a new one.
     click_id_template: Option<String>,
     /// Names, beginnings of names that end in `*`, or `*` for all; empty: none. Not given: as it is, or all for
     /// a new one.
@@ -101,7 +101,7 @@ pub(super) struct Campaign {
     name: String,
 }
 
-/// What an administrator wants of a campaign. It stays its advertiser's: what is counted is billed to that one.
+/// The wanted state of a campaign. Its advertiser can't change: counted clicks are billed to that one.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WantedCampaign {
@@ -368,7 +368,7 @@ async fn deleted(
     if deleted.rows_affected() == 0 { Err(Error::NotFound) } else { Ok(StatusCode::NO_CONTENT) }
 }
 
-/// What is said when a row would have nothing that it belongs to.
+/// Returns a conversion of errors: a foreign key that is violated becomes what `said` returns.
 fn orphan(said: impl FnOnce() -> Error) -> impl FnOnce(sqlx::Error) -> Error {
     |error| match error.as_database_error() {
         Some(cause) if cause.is_foreign_key_violation() => said(),
@@ -396,7 +396,7 @@ async fn ad(database: &PgPool, ad_id: &AdId) -> Result<Option<Ad>, Error> {
 }
 
 impl WantedAd {
-    /// Everything that is wrong with it, or where it leads.
+    /// Returns the ad's target and hosts, or all errors in its fields.
     fn check(&self) -> Result<(Target, Option<Vec<String>>), Error> {
         let target = self.target_url.parse::<Target>();
         let hosts = listed::<LandingHost>(self.landing_hosts.as_deref());

@@ -19,13 +19,13 @@ use crate::{
 pub(crate) struct Connections {
     /// Sessions of every kind.
     sessions: usize,
-    /// How many there may be.
+    /// Sessions that are allowed at most.
     sessions_max: usize,
     /// The advertisers that are watched, the most watched first.
     advertisers: Vec<Advertiser>,
 }
 
-/// How many live sessions this server has, and what they watch.
+/// Returns the number of live sessions of this server, and the advertisers that they watch.
 #[utoipa::path(get, path = "/connections", operation_id = "show_connections", tag = "operator",
     responses((status = 200, body = Connections), Refused<(crate::identity::error::Scoped,)>))]
 pub(super) async fn show(State(state): State<Arc<AdminState>>, _: Operator) -> Json<Connections> {

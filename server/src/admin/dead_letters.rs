@@ -41,7 +41,7 @@ struct Asked {
     limit: Option<usize>,
 }
 
-/// What comes with a replay or a dismissal.
+/// The body of a replay or a dismissal.
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = DeadLetterOrder)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +78,7 @@ pub(super) async fn show(
     Ok(Json(state.dead_letters.read(number(sequence)?).await?))
 }
 
-/// What was done with a dead letter, by whom and why.
+/// Returns the outcome of a dead letter: the action, its actor and the reason.
 #[utoipa::path(get, path = "/{sequence}/outcome", operation_id = "show_dead_letter_outcome", tag = "operator",
     params(("sequence" = u64, Path)),
     responses((status = 200, body = Outcome), Refused<(
@@ -147,7 +147,7 @@ fn actor<'a>(operator: &'a Operator, caller: &Caller) -> Actor<'a> {
     Actor { name: operator.actor(), is_administrator: caller.role == Role::Admin }
 }
 
-/// What is no number names no letter.
+/// Returns the dead letter's number from the path; anything else than a number is not found.
 fn number(sequence: Result<Path<u64>, PathRejection>) -> Result<u64, Error> {
     sequence.map(|Path(sequence)| sequence).map_err(|_| Error::NotFound)
 }

@@ -146,7 +146,7 @@ pub(super) async fn resend(
     Ok(Json(resent))
 }
 
-/// Whether a delivery that was found can be sent again.
+/// Returns an error unless a delivery with this outcome can be sent again.
 fn may_be_resent(outcome: DeliveryOutcome) -> Result<(), Error> {
     match outcome {
         outcome if outcome.may_be_resent() => Ok(()),

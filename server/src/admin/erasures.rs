@@ -34,7 +34,7 @@ use crate::{
     query::export::jobs,
 };
 
-/// How long a request goes on erasing; the same order again goes on where it ended.
+/// The longest time that one request erases; the same order again continues at the point where it ended.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One step, over what is compressed, may take longer than what a request usually asks of the database.
@@ -55,16 +55,16 @@ pub(super) struct Wanted {
     advertiser_id: String,
     /// The user, as posters name it.
     user_id: String,
-    /// Why; it stays in the record and must not name the user.
+    /// Reason of the erasure; it stays in the record and must not name the user.
     reason: String,
 }
 
-/// What was erased, and what could not be.
+/// The result of an erasure: erased records, and data that could not be erased.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Erasure)]
 pub(crate) struct Erased {
     erasure_id: Uuid,
-    /// Whether all clicks were looked through. If not, the same order again goes on.
+    /// All clicks were looked through. If `false`, the same order again continues.
     finished: bool,
     /// Clicks that have lost their user, address, browser, parameters and referrer.
     clicks: i64,
@@ -74,28 +74,28 @@ pub(crate) struct Erased {
     dead_letters: i64,
     /// Kept exports of clicks that the user may have been in: they are deleted.
     exports: i64,
-    /// What the lake has done; `null` if none was ever in use, or while clicks are left. The list of erasures shows
-    /// what becomes of it.
+    /// State of the lake; `null` if none was ever in use, or while clicks are left. The list of erasures shows its
+    /// progress.
     lake: Option<LakeState>,
     /// Clicks taken in before it are in the ledger, so erased; RFC 3339. Later ones may still be on their way: order
     /// again when the watermark has passed them. `null` until every partition has counted something.
     #[schema(format = DateTime)]
     counted_before: Option<String>,
-    /// What still has something of the user, and for how long.
+    /// Places that still have data of the user, and for how long.
     left: Vec<Left>,
 }
 
-/// Something that can't be taken out.
+/// A place whose data can't be erased.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[schema(as = ErasureLeft)]
 pub(crate) struct Left {
-    /// Where.
+    /// Name of the place.
     place: &'static str,
-    /// What of the user, and until when.
+    /// Data of the user that is left there, and until when.
     what: &'static str,
 }
 
-/// Said in every answer: docs/operate/erasure.md has the same.
+/// Places named in every answer: docs/operate/erasure.md has the same.
 const LEFT: [Left; 7] = [
     Left {
         place: "the lake",
@@ -159,7 +159,7 @@ pub(super) async fn create(
     Ok(Json(erased))
 }
 
-/// Everything that is wrong with an order, by field.
+/// Checks an order: returns the advertiser, or all errors by field.
 pub(crate) fn checked(advertiser_id: &str, user_id: &str, reason: &str) -> Result<AdvertiserId, Error> {
     let advertiser = AdvertiserId::new(advertiser_id);
     let names_user = user_id.len() >= MIN_NAME_BYTES && reason.contains(user_id);
@@ -177,14 +177,14 @@ pub(crate) fn checked(advertiser_id: &str, user_id: &str, reason: &str) -> Resul
     advertiser.map_err(|message| Error::field("advertiser_id", &message))
 }
 
-/// What an erasure is done with.
+/// The dependencies and limits of an erasure.
 pub(crate) struct Task<'a> {
-    /// Can write.
+    /// Pool that can write.
     pub(crate) database: &'a PgPool,
     pub(crate) codes: &'a Keys,
     pub(crate) names: &'a Names,
     pub(crate) partitions: u16,
-    /// When to leave the rest to the next order.
+    /// Time after which the rest is left to the next order.
     pub(crate) patience: Duration,
 }
 

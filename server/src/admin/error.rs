@@ -1,4 +1,4 @@
-//! Why an administrator's order was not done.
+//! Errors of administrators' orders.
 
 use axum::http::StatusCode;
 use thiserror::Error as ThisError;
@@ -11,7 +11,7 @@ use crate::{
     intake::error::IntakeError,
 };
 
-/// Why an order was not done.
+/// The reason why an order was not done.
 #[derive(Debug, ThisError)]
 pub(crate) enum AdminError {
     /// A dead letter's message would only come back.

@@ -24,14 +24,14 @@ use crate::{
     store::following::commit,
 };
 
-/// How long the key before a rotation is taken unless told otherwise, and at most, in hours.
+/// Hours for which the key before a rotation is still accepted: by default, and at most.
 pub(crate) const GRACE_HOURS: u32 = 24;
 const GRACE_HOURS_MAX: u32 = 24 * 30;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotation {
-    /// How long the secret before is taken, in hours.
+    /// Hours for which the secret before is still accepted.
     #[schema(maximum = 720)]
     #[serde(default = "grace_hours")]
     grace_hours: u32,

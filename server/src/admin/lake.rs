@@ -25,7 +25,7 @@ use crate::{
     store::database::answer,
 };
 
-/// What engines may ask of this catalog, in the words of the specification.
+/// Endpoints of this catalog that engines may use, in the words of the specification.
 const ENDPOINTS: [&str; 4] = [
     "GET /v1/{prefix}/namespaces",
     "GET /v1/{prefix}/namespaces/{namespace}",
@@ -67,7 +67,7 @@ pub(crate) struct Tables {
     identifiers: Vec<TableName>,
 }
 
-/// What an engine asks first.
+/// Returns the catalog's configuration, which an engine reads first.
 #[utoipa::path(get, path = "/iceberg/v1/config", operation_id = "lake_config", tag = "operator",
     params(("warehouse" = Option<String>, Query, description = "Any: there is one.")),
     responses((status = 200, body = CatalogConfig), Refused<(crate::identity::error::Scoped, openapi::Input)>))]

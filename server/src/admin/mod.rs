@@ -44,7 +44,7 @@ use crate::{
     identity::state::IdentityState,
 };
 
-/// Everything below `/api/v1/admin`, `/api/v1/alerts` and `/iceberg/v1`.
+/// The routes below `/api/v1/admin`, `/api/v1/alerts` and `/iceberg/v1`.
 pub(crate) fn routes<S>() -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,

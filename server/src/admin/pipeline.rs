@@ -28,7 +28,7 @@ use self::{
 };
 use crate::{admin::state::AdminState, http::openapi::Refused, identity::access::Operator};
 
-/// What this server has measured; cheap to clone.
+/// The measurements of this server; cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Pipeline(Arc<Mutex<History>>);
 
@@ -66,9 +66,9 @@ pub(crate) async fn follow(
 #[derive(Serialize, ToSchema)]
 #[schema(as = Pipeline)]
 pub(crate) struct Answer {
-    /// When it was measured; Unix time in milliseconds. `null`: not yet, since the server has just started.
+    /// Time of the measurement; Unix time in milliseconds. `null`: none yet, since the server has just started.
     at_ms: Option<i64>,
-    /// How often it is measured, in seconds.
+    /// Time between two measurements, in seconds.
     every_seconds: u32,
     limits: Limits,
     /// `null` as long as it was not measured.

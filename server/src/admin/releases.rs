@@ -31,7 +31,7 @@ const AT_ONCE: i64 = 500;
 /// More clicks are not counted.
 const COUNTED: i64 = 10_000;
 
-/// What came of an order, or would come of it.
+/// The result of an order, or of its count beforehand.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Releases)]
 pub(super) struct Answer {
@@ -86,7 +86,7 @@ impl Sought {
     }
 }
 
-/// How many clicks a release would be about.
+/// Returns the number of clicks that a release would be about.
 #[utoipa::path(get, path = "/release", operation_id = "count_releasable_clicks", tag = "admin", params(Search),
     responses((status = 200, body = Answer), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Searched)>))]
 pub(super) async fn count(

@@ -31,9 +31,9 @@ use crate::{
     store::database::{answer, rfc3339},
 };
 
-/// From the change until it is in force: longer than a batch that has not seen it can take from being
-/// received to asking for the rules, so that no click is judged by a version that was not in force
-/// when it came. Whole milliseconds, as times of receipt are: what the answer says is what judges.
+/// Time from the change until it is in force: longer than a batch that has not seen it can take from being received to
+/// asking for the rules, so that no click is judged by a version that was not in force when it came. Whole
+/// milliseconds, as times of receipt are: what the answer says is what judges.
 const NOTICE: &str = "INTERVAL '2 seconds'";
 
 // The dashboard reads the newest list's number from the protocol.
@@ -61,7 +61,7 @@ pub(super) struct Version {
     reason: String,
 }
 
-/// What an administrator wants of a rule. Parameters that are not given stay as they are.
+/// The wanted state of a rule. Parameters that are not given stay as they are.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = RuleChange)]
 #[serde(deny_unknown_fields)]
@@ -161,7 +161,7 @@ pub(super) async fn change(
     Ok(Json(version(added)))
 }
 
-/// Whether a rule can be so: those that judge clicks, and those that only alert.
+/// Checks a rule's mode and parameters, for rules that judge clicks and for those that only alert.
 pub(super) fn check(rule: &str, mode: Mode, parameters: &Value) -> Result<(), Error> {
     let wrong = |message: &str| Error::field("parameters", message);
     // What versions before this check were stored with is still read.
@@ -191,7 +191,7 @@ pub(super) fn check(rule: &str, mode: Mode, parameters: &Value) -> Result<(), Er
     }
 }
 
-/// Which parameter of a rule that only alerts is out of its bounds.
+/// Returns a message that names the parameter out of its bounds, for a rule that only alerts.
 fn out_of_range(rule: &str, parameters: &Value) -> String {
     let number =
         |name| parameters.get(name).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());

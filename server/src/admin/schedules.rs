@@ -38,14 +38,14 @@ const MAX_SCHEDULES: i64 = 1_000;
 #[schema(as = ReportScheduleWanted)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    /// For people.
+    /// Name for people.
     name: String,
-    /// Whose data; its people may fetch the files. Not given: everybody's, for operators.
+    /// Advertiser of the data; its people may fetch the files. Not given: all data, for operators.
     #[schema(value_type = Option<String>)]
     advertiser_id: Option<AdvertiserId>,
     /// `breakdown`, `timeseries` or `clicks`.
     kind: String,
-    /// What `GET /api/v1/exports/…` takes of that kind, by name, without times and `advertiser_id`.
+    /// Parameters of `GET /api/v1/exports/…` for that kind, by name, without times and `advertiser_id`.
     #[serde(default)]
     parameters: BTreeMap<String, String>,
     /// `day`: about the day before; `week`: each Monday, about the week before.
@@ -74,7 +74,7 @@ pub(super) struct Schedule {
     hour: i16,
     created_by: String,
     webhook_url: Option<String>,
-    /// When it is made the next time.
+    /// Time at which it is made next.
     #[schema(format = DateTime)]
     next_at: String,
 }
@@ -102,7 +102,7 @@ pub(super) async fn list(
     Ok(Json(Schedules { data }))
 }
 
-/// Has an export made again and again.
+/// Creates a schedule, by which an export is made repeatedly.
 #[utoipa::path(post, path = "/report-schedules", operation_id = "create_report_schedule", tag = "admin", request_body = Wanted,
     responses((status = 201, body = Schedule), Refused<(
         crate::identity::error::Scoped, openapi::Input, openapi::Body, openapi::Conflict, crate::store::error::Record

@@ -1,4 +1,4 @@
-//! What administration is given.
+//! The state of administration.
 
 use std::sync::Arc;
 
@@ -21,9 +21,9 @@ pub(crate) struct AdminState {
     pub(crate) access: Arc<Access>,
     pub(crate) keys: Ring,
     pub(crate) ads: Ads,
-    /// Can only read.
+    /// Pool that can only read.
     pub(crate) reading: PgPool,
-    /// Can write.
+    /// Pool that can write.
     pub(crate) writing: PgPool,
     pub(crate) dead_letters: DeadLetters,
     /// Makes the codes that stand for erased users in records.

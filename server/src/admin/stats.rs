@@ -25,10 +25,10 @@ pub(crate) struct Stats {
     /// Clicks of this day in UTC by disposition: from the buckets, for the ledger's day is too much to
     /// be counted while somebody waits, and the reconciliation says whether they are the same.
     today: Today,
-    /// Everything received before is counted; RFC 3339.
+    /// Time before which everything received is counted; RFC 3339.
     watermark: Option<String>,
     final_before: Option<String>,
-    /// How far the watermark is behind the clock, in milliseconds.
+    /// Lag of the watermark behind the clock, in milliseconds.
     watermark_lag_ms: Option<i64>,
 }
 
@@ -56,7 +56,7 @@ struct Today {
     defective: i64,
 }
 
-/// Whether the deployment counts, and counts right.
+/// Returns the state of counting: watermark, clicks of today, last reconciliation.
 #[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "operator",
     responses((status = 200, body = Stats), Refused<(crate::identity::error::Scoped, crate::store::error::Database)>))]
 pub(super) async fn stats(

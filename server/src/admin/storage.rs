@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// An answer is given again as long as this: asking for the size of every chunk is work for the database.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// What this server knows of the disk it uses, and what it has measured last.
+/// The server's view of its disk, and its last measurement.
 pub(crate) struct Measurements {
     intake: Intake,
     /// The file of the spool, and the bytes that it may have; `None`: there is no spool.
@@ -52,15 +52,14 @@ pub(crate) struct Measurements {
 }
 
 impl Measurements {
-    /// Of this server.
+    /// Returns the measurements of this server, still empty.
     pub(crate) fn new(config: &Config, intake: Intake) -> Self {
         let spool = config.spool().map(|path| (path.to_owned(), config.spool_max_bytes));
         Self { intake, spool, last: Mutex::default(), is_asked: Arc::default() }
     }
 }
 
-/// Where the bytes are: tables, the stream, the spool of the server that answers; how long data is kept, and the last
-/// round of housekeeping.
+/// Returns the use of storage: tables, the stream, the answering server's spool; retention and the last housekeeping.
 ///
 /// Measured every 10 s at most.
 #[utoipa::path(get, path = "/storage", operation_id = "show_storage", tag = "operator",
@@ -147,7 +146,7 @@ async fn stream(nats: &Context, name: &str) -> Result<StreamStorage, GetStreamEr
     })
 }
 
-/// What an aggregator has told last; another version of it may say something that this one does not read.
+/// Returns an aggregator's last report; `None` as well if another version has written fields that this one can't read.
 async fn housekeeping(mut redis: Connection, prefix: &str) -> Option<Housekeeping> {
     let told: redis::RedisResult<Option<String>> = redis.get(housekeeping_key(prefix)).await;
     serde_json::from_str(&told.ok()??).ok()

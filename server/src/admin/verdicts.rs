@@ -58,7 +58,7 @@ struct Judged {
     /// The kind of robot that the user agent declares, such as `ai-crawler` or `http-library`.
     robot: Option<String>,
     released: bool,
-    /// What its link came with: networks' click ids and the like.
+    /// Parameters of its link: networks' click ids and the like.
     #[schema(value_type = BTreeMap<String, String>)]
     #[sqlx(try_from = "Option<String>")]
     params: StoredParams,
@@ -94,7 +94,7 @@ pub(super) struct Order {
     pub(super) reason: String,
 }
 
-/// Which click, where its id alone does not tell: ids are names within an advertiser, and one may have come
+/// The click that is meant, where its id alone does not tell: ids are names within an advertiser, and one may have come
 /// back after days.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -136,7 +136,7 @@ async fn find(connection: &mut PgConnection, click_id: Uuid, which: &Which) -> R
     }
 }
 
-/// What a click was judged as, and why.
+/// Returns the verdict on a click, and its reasons.
 ///
 /// An id that several clicks have is a conflict: say whose it is, and when it was.
 #[utoipa::path(get, path = "/{click_id}", operation_id = "show_click", tag = "operator",

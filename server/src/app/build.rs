@@ -45,13 +45,13 @@ use crate::{
     },
 };
 
-/// How long the server waits for the keys in the database before it serves without them.
+/// The longest wait for the keys in the database; after it the server serves without them.
 const KEYS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A connection that has been idle for less may just be sending a request.
 const SPARED: Duration = Duration::from_millis(500);
 
-/// What the configuration names files of.
+/// Contents of the files that the configuration names.
 struct Files {
     data_centers: Networks,
     countries: Countries,
@@ -96,7 +96,7 @@ impl App {
     }
 }
 
-/// What the wings' states are made of.
+/// The parts from which the wings' states are built.
 struct Parts {
     files: Files,
     pools: Pools,
@@ -105,7 +105,7 @@ struct Parts {
     hub: Hub,
 }
 
-/// What more than one wing uses.
+/// The values that more than one wing uses.
 struct Shared {
     access: Arc<Access>,
     addresses: Arc<Addresses>,
@@ -283,7 +283,7 @@ async fn begin_to_follow(
     })
 }
 
-/// What connections may take.
+/// Returns the limits of connections.
 pub(super) fn limits(config: &Config) -> serve::Limits {
     serve::Limits {
         is_public: true,

@@ -13,7 +13,7 @@ use crate::{
     identity, intake, live, query, redirect,
 };
 
-/// What everybody may ask.
+/// Returns the routes of the public address.
 pub(super) fn public(state: &AppState, roles: &[ServerRole]) -> Router {
     let admit = middleware::from_fn_with_state(state.clone(), intake::admission::admit);
     let has = |role| roles.contains(&role);
@@ -32,7 +32,7 @@ pub(super) fn public(state: &AppState, roles: &[ServerRole]) -> Router {
         .with_state(state.clone())
 }
 
-/// What the operator's programs ask, on an address of its own.
+/// Returns the routes for the operator's programs, on an address of its own.
 pub(super) fn operators(state: &AppState) -> Router {
     Router::new()
         .route("/metrics", get(health::metrics))
@@ -43,7 +43,7 @@ pub(super) fn operators(state: &AppState) -> Router {
         .with_state(state.clone())
 }
 
-/// Everything but the page's files, for a server with these roles. Each of these routes is in the OpenAPI
+/// Returns all routes but the page's files, for a server with these roles. Each of these routes is in the OpenAPI
 /// document.
 pub(super) fn api(posts: &OpenApiRouter<AppState>, roles: &[ServerRole]) -> OpenApiRouter<AppState> {
     let mut api = OpenApiRouter::default();
@@ -68,7 +68,7 @@ pub(super) fn api(posts: &OpenApiRouter<AppState>, roles: &[ServerRole]) -> Open
         .routes(routes!(health::report))
 }
 
-/// Whether people sign in to a server with these roles.
+/// Returns whether people sign in to a server with these roles.
 fn needs_people(roles: &[ServerRole]) -> bool {
     roles.iter().any(|role| matches!(role, ServerRole::Query | ServerRole::Live | ServerRole::Admin))
 }

@@ -1,4 +1,4 @@
-//! What every operation says, and that it can be understood.
+//! Tests of the OpenAPI document: each operation is described, and the description is true.
 
 use std::collections::BTreeSet;
 

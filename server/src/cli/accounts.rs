@@ -21,18 +21,18 @@ use crate::{
     store::database,
 };
 
-/// What to do with accounts. Running servers follow within two seconds.
+/// Orders about accounts. Running servers follow within two seconds.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Order {
     /// Makes an account and prints its password: nobody can look it up afterwards.
     Create {
-        /// What its owner signs in with: an e-mail address, say.
+        /// Login of its owner: an e-mail address, say.
         #[arg(long)]
         login: String,
-        /// What it is called, for people.
+        /// Name of the account, for people.
         #[arg(long)]
         name: String,
-        /// What it may do.
+        /// Role of the account.
         #[arg(long, value_enum)]
         role: Role,
         /// An advertiser that it sees; may be given again. For the role `advertiser`.
@@ -46,12 +46,12 @@ pub enum Order {
     List,
     /// Gives an account a new password and prints it; its sessions end.
     ResetPassword {
-        /// What its owner signs in with.
+        /// Login of its owner.
         login: String,
     },
     /// Ends all sessions and tokens of an account; nobody can sign in to it any more.
     Disable {
-        /// What its owner signs in with.
+        /// Login of its owner.
         login: String,
     },
 }
@@ -101,7 +101,7 @@ pub async fn run(config: &Config, order: Order, user: &str) -> anyhow::Result<()
     }
 }
 
-/// What is wrong with what was given, in words.
+/// Returns the error with a message for the command line: each wrong field, or the cause.
 fn explained(error: Error) -> anyhow::Error {
     match error {
         Error::Invalid(rejection) => {

@@ -25,7 +25,7 @@ pub struct Order {
     /// The user, as posters name it.
     #[arg(long)]
     user: String,
-    /// Why; it stays in the record and must not name the user.
+    /// Reason of the erasure; it stays in the record and must not name the user.
     #[arg(long)]
     reason: Reason,
 }

@@ -15,12 +15,12 @@ use crate::{
     store::database,
 };
 
-/// What to do with keys. Running servers follow within two seconds.
+/// Orders about keys. Running servers follow within two seconds.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Order {
     /// Makes a key and prints it: nobody can look it up afterwards.
     Create {
-        /// What it is called, for people.
+        /// Name of the key, for people.
         #[arg(long)]
         name: String,
         /// Its clicks are counted as tests.
@@ -51,7 +51,7 @@ pub enum Order {
     Rotate {
         /// The key's id.
         key_id: String,
-        /// How long the old one is still taken, in hours.
+        /// Hours for which the old one is still accepted.
         #[arg(long, default_value_t = GRACE_HOURS)]
         grace_hours: u32,
     },

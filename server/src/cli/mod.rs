@@ -17,17 +17,17 @@ pub struct Cli {
     /// The settings.
     #[command(flatten)]
     pub config: Config,
-    /// Without one it serves.
+    /// Command to run; without one the program serves.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What else the program does than serve.
+/// Commands of the program other than to serve.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Accounts that people sign in to: made, listed, given new passwords, disabled.
     Accounts {
-        /// What to do.
+        /// The order about accounts.
         #[command(subcommand)]
         order: accounts::Order,
         /// The person who does it, for the record.
@@ -36,7 +36,7 @@ pub enum Command {
     },
     /// Erases a user from the ledger: its clicks keep what is counted and judged.
     EraseUser {
-        /// Whom, and why.
+        /// The user to erase, and the reason.
         #[command(flatten)]
         order: erase_user::Order,
         /// The person who does it, for the record.
@@ -45,7 +45,7 @@ pub enum Command {
     },
     /// Keys that clicks are posted with: made, listed, replaced, ended.
     Keys {
-        /// What to do.
+        /// The order about keys.
         #[command(subcommand)]
         order: keys::Order,
         /// The person who does it, for the record.

@@ -38,7 +38,7 @@ pub(super) struct Click {
     /// The kind of robot that the user agent declares.
     robot: Option<String>,
     released: bool,
-    /// What its link came with.
+    /// Parameters of its link.
     params: Json<BTreeMap<String, String>>,
     /// The page that it came from, without query.
     referrer: Option<String>,
@@ -77,7 +77,7 @@ pub(super) struct Campaign {
 #[derive(SimpleObject)]
 pub(super) struct ClickPage {
     nodes: Vec<Click>,
-    /// What the next page is `after`; null behind the last.
+    /// Cursor of the next page, for `after`; null after the last.
     next: Option<String>,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct ClickPage {
 #[derive(SimpleObject)]
 pub(super) struct AdvertiserPage {
     nodes: Vec<Advertiser>,
-    /// What the next page is `after`; null behind the last.
+    /// Cursor of the next page, for `after`; null after the last.
     next: Option<String>,
 }
 
@@ -93,7 +93,7 @@ pub(super) struct AdvertiserPage {
 #[derive(SimpleObject)]
 pub(super) struct CampaignPage {
     nodes: Vec<Campaign>,
-    /// What the next page is `after`; null behind the last.
+    /// Cursor of the next page, for `after`; null after the last.
     next: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::scalar::{DateTime, Long};
 
-/// Which incidents are asked for.
+/// State of the incidents that are asked for.
 #[derive(Enum, Copy, Clone, Eq, PartialEq)]
 #[graphql(remote = "Which")]
 pub(super) enum IncidentState {
@@ -21,7 +21,7 @@ pub(super) enum IncidentState {
 #[derive(SimpleObject)]
 pub(super) struct Incident {
     alert_id: String,
-    /// What it is about: `ip_burst`, `fraud_rate`, `lag` and others.
+    /// Kind of the incident: `ip_burst`, `fraud_rate`, `lag` and others.
     kind: String,
     /// An address's hash, a user, a campaign, a stream.
     subject: String,
@@ -35,16 +35,16 @@ pub(super) struct Incident {
     /// The person who ended it, and why; null if it ended by itself.
     resolved_by: Option<String>,
     resolution: Option<String>,
-    /// What that person says of the convictions: `confirmed`, `released` or `other`; null if nothing.
+    /// Judgement of the convictions by that person: `confirmed`, `released` or `other`; null if none.
     outcome: Option<String>,
     acknowledged_at: Option<DateTime>,
     acknowledged_by: Option<String>,
     /// The person who looks after it.
     assigned_to: Option<String>,
-    /// Until then nobody is called because of what it is about.
+    /// Time until which nobody is called because of what it is about.
     silenced_until: Option<DateTime>,
     note_count: Long,
-    /// What was measured, by kind.
+    /// Measurements, by kind.
     details: Json<Value>,
     version: Long,
 }
@@ -53,7 +53,7 @@ pub(super) struct Incident {
 #[derive(SimpleObject)]
 pub(super) struct IncidentPage {
     nodes: Vec<Incident>,
-    /// What the next page is `before`; null behind the last.
+    /// Cursor of the next page, for `before`; null after the last.
     next: Option<String>,
 }
 

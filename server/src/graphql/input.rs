@@ -9,11 +9,11 @@ use super::{
 };
 use crate::http::{error::Error, parameters::Parameters};
 
-/// What a report is grouped or filtered by.
+/// A dimension that a report is grouped or filtered by.
 #[derive(Enum, Copy, Clone, Eq, PartialEq)]
 #[graphql(remote = "report::Dimension")]
 pub(super) enum Dimension {
-    /// For groups: a report names its advertiser with `advertiserId`.
+    /// The advertiser, for groups: a report names its advertiser with `advertiserId`.
     AdvertiserId,
     CampaignId,
     AdId,
@@ -47,7 +47,7 @@ pub(super) enum Compare {
     Year,
 }
 
-/// What live data is grouped by.
+/// A dimension that live data is grouped by.
 #[derive(Enum, Copy, Clone, Eq, PartialEq)]
 #[graphql(remote = "analytics::Dimension")]
 pub(super) enum LiveDimension {
@@ -67,23 +67,23 @@ pub(super) struct Filter {
     exclude: bool,
 }
 
-/// What every report takes.
+/// The parameters of every report.
 #[derive(InputObject, Default)]
 pub(super) struct ReportInput {
-    /// By default as many whole buckets before the end as make a chart.
+    /// Start of the range; by default as many whole buckets before the end as make a chart.
     start_time: Option<DateTime>,
     /// Exclusive; by default now.
     end_time: Option<DateTime>,
     /// IANA time zone of buckets, hours of the day and weekdays; by default `UTC`.
     time_zone: Option<String>,
-    /// Without it a caller that sees all advertisers asks about all.
+    /// Advertiser of the report; without it a caller that sees all advertisers asks about all.
     advertiser_id: Option<String>,
     #[graphql(default)]
     filters: Vec<Filter>,
     compare: Option<Compare>,
-    /// What was known at that moment: clicks received until then, with the verdicts of then.
+    /// Moment as of which is counted: clicks received until then, with the verdicts of then.
     as_of: Option<DateTime>,
-    /// Whether to count distinct users, too.
+    /// Distinct users are counted, too.
     #[graphql(default)]
     unique_users: bool,
 }
@@ -97,28 +97,28 @@ pub(super) struct OrderBy {
     descending: bool,
 }
 
-/// How a report is grouped, and which groups are told apart.
+/// The grouping of a report, and the groups that are listed separately.
 #[derive(InputObject, Default)]
 pub(super) struct Grouping {
     /// One to three.
     #[graphql(default)]
     by: Vec<Dimension>,
-    /// By default the most clicks first.
+    /// Order of the groups; by default the most clicks first.
     order_by: Option<OrderBy>,
     /// The rest is one group, `other`.
     limit: Option<Long>,
 }
 
-/// What clicks are searched by.
+/// The parameters of a search for clicks.
 #[derive(InputObject, Default)]
 pub(super) struct ClickSearch {
     /// Its id; all of the ledger is searched then.
     click_id: Option<String>,
-    /// By default a day before the end.
+    /// Start of the range; by default a day before the end.
     start_time: Option<DateTime>,
     /// Exclusive; by default now.
     end_time: Option<DateTime>,
-    /// Without it a caller that sees all advertisers searches all.
+    /// Advertiser of the clicks; without it a caller that sees all advertisers searches all.
     advertiser_id: Option<String>,
     campaign_id: Option<String>,
     ad_id: Option<String>,
@@ -131,7 +131,7 @@ pub(super) struct ClickSearch {
     disposition: Option<Vec<String>>,
     /// The rule that decided.
     rule: Option<String>,
-    /// What was known at that moment.
+    /// Moment as of which is searched.
     as_of: Option<DateTime>,
 }
 
@@ -151,7 +151,7 @@ pub(super) struct ViewInput {
     pub(super) window_minutes: u32,
 }
 
-/// Where a client's state of a view ends.
+/// The end of a client's state of a view.
 #[derive(InputObject)]
 pub(super) struct PositionInput {
     pub(super) epoch: String,
@@ -177,7 +177,7 @@ impl Given {
         Ok(())
     }
 
-    /// As a question reads them.
+    /// Returns them as the parameters of a question.
     pub(super) fn parameters(self) -> Parameters {
         Parameters::new(self.0)
     }

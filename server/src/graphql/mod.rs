@@ -52,7 +52,7 @@ const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 /// The subprotocol of subscriptions.
 const SUBPROTOCOL: &str = "graphql-transport-ws";
 
-/// How deep fields may be nested: as deep as introspection needs.
+/// The deepest nesting of fields: as deep as introspection needs.
 const MAX_DEPTH: usize = 16;
 
 /// Fields of one document, at most; a question counts as [`question::COST`] more.
@@ -103,13 +103,13 @@ struct GraphqlQuestion {
     variables: Option<Value>,
 }
 
-/// What is answered in GraphQL.
+/// An answer in GraphQL.
 #[derive(Serialize, ToSchema)]
 #[schema(as = GraphqlAnswer)]
 struct Answer {
-    /// By field; `null` if nothing was done.
+    /// Data by field; `null` if nothing was done.
     data: Option<Value>,
-    /// What went wrong, each with its place, and with a `code` in its `extensions`.
+    /// Errors, each with its place, and with a `code` in its `extensions`.
     #[serde(default)]
     #[schema(required = false)]
     errors: Vec<Value>,

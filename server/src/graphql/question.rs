@@ -1,4 +1,4 @@
-//! What can be asked.
+//! Questions: the fields of the schema's query type.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     store::database::answer,
 };
 
-/// What a question counts in a document's complexity beside its fields.
+/// Complexity that a question adds to a document beside its fields.
 pub(super) const COST: usize = 30;
 
 /// Incidents in one answer, at most.
@@ -154,7 +154,7 @@ impl Query {
     }
 }
 
-/// What an answer is made from, and who asks.
+/// Returns the state that answers are made from, and the caller.
 fn asked<'a>(context: &Context<'a>) -> Result<(&'a Arc<QueryState>, &'a Caller), Error> {
     let caller = context.data_opt::<Caller>().ok_or(Error::Unauthorized)?;
     Ok((context.data_opt::<Arc<QueryState>>().ok_or(Error::Panicked)?, caller))
@@ -167,7 +167,7 @@ fn page(after: Option<String>, limit: Long) -> Given {
     given
 }
 
-/// Whether so many rows of what is selected are an answer.
+/// Returns an error if an answer with `rows` rows of the selected fields has too many values.
 fn check(context: &Context<'_>, rows: usize) -> Result<(), Error> {
     let each = selected(context.field());
     if rows.saturating_mul(each) > MAX_VALUES {

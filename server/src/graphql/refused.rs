@@ -4,7 +4,7 @@ use async_graphql::{ErrorExtensions as _, Value};
 
 use crate::http::error::Error;
 
-/// Why a field was not answered. It shows nothing of itself but what a caller may be told, so that `?` can't.
+/// The reason why a field was not answered. It exposes only what a caller may be told, so that `?` can't leak more.
 pub(super) struct Refused(Error);
 
 impl<E: Into<Error>> From<E> for Refused {

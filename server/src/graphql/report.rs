@@ -16,13 +16,13 @@ pub(super) struct Numbers {
     fraud_count: Long,
     /// Repeats by the same user on the same ad; not in `clicks`.
     duplicates: Long,
-    /// Everything received, whatever became of it.
+    /// Received clicks of every disposition.
     received: Long,
     /// Distinct users, if they are asked for and anything can tell them.
     unique_users: Option<Long>,
 }
 
-/// What a row is about: null where the report isn't grouped by it.
+/// The group of a row: a dimension is null where the report isn't grouped by it.
 #[derive(SimpleObject)]
 pub(super) struct Group {
     advertiser_id: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct Group {
 /// Range and origin of a report's numbers.
 #[derive(SimpleObject)]
 pub(super) struct Basis {
-    /// What was asked for, widened to whole minutes.
+    /// Start of the range that was asked for, widened to whole minutes.
     start_time: DateTime,
     /// Exclusive.
     end_time: DateTime,
@@ -87,7 +87,7 @@ pub(super) struct Comparison {
 #[derive(SimpleObject)]
 pub(super) struct Summary {
     totals: Numbers,
-    /// If a comparison is asked for.
+    /// The comparison, if one is asked for.
     comparison: Option<Comparison>,
     basis: Basis,
 }
@@ -97,19 +97,19 @@ pub(super) struct Summary {
 pub(super) struct BreakdownRow {
     group: Group,
     numbers: Numbers,
-    /// In the period that the report is compared with.
+    /// Numbers of the period that the report is compared with.
     previous: Option<Numbers>,
 }
 
 /// Numbers of a range by group.
 #[derive(SimpleObject)]
 pub(super) struct Breakdown {
-    /// In the order that was asked for; the rest, if there is one, comes last.
+    /// Rows in the order that was asked for; the rest, if there is one, comes last.
     rows: Vec<BreakdownRow>,
     /// Number of groups, those in the rest included.
     groups: Long,
     totals: Numbers,
-    /// If a comparison is asked for.
+    /// The comparison, if one is asked for.
     comparison: Option<Comparison>,
     basis: Basis,
 }
@@ -143,7 +143,7 @@ pub(super) struct Timeseries {
     /// Buckets without clicks are there, with zeros.
     rows: Vec<TimeseriesRow>,
     totals: Numbers,
-    /// If a comparison is asked for.
+    /// The comparison, if one is asked for.
     comparison: Option<TimeseriesComparison>,
     basis: Basis,
 }
@@ -155,7 +155,7 @@ pub(super) enum Granularity {
     Minute,
     Hour,
     Day,
-    /// From Monday.
+    /// Week from Monday.
     Week,
     Month,
 }

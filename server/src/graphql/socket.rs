@@ -78,7 +78,7 @@ pub(super) struct Session {
     share: Option<QuotaGuard<Uuid>>,
 }
 
-/// Why a session ends.
+/// The reason why a session ends.
 #[derive(Debug)]
 enum End {
     /// Closed by us.
@@ -89,7 +89,7 @@ enum End {
     Gone,
 }
 
-/// From the client.
+/// A message from the client.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ClientMessage {
@@ -100,13 +100,13 @@ enum ClientMessage {
     Complete { id: String },
 }
 
-/// What a client may say of itself.
+/// The payload with which a client opens a session.
 #[derive(Default, Deserialize)]
 struct Init {
     token: Option<String>,
 }
 
-/// To the client.
+/// A message to the client.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ServerMessage<'a> {
@@ -294,7 +294,7 @@ impl Session {
     }
 }
 
-/// What is being executed, by the client's ids.
+/// Operations that are being executed, by the client's ids.
 #[derive(Default)]
 struct Operations {
     running: BTreeMap<String, BoxStream<'static, Response>>,

@@ -1,4 +1,4 @@
-//! What can be watched.
+//! Subscriptions: the fields of the schema's subscription type.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::{
     live::{self, state::LiveState, updates::Updates},
 };
 
-/// What can be watched.
+/// The subscription type of the schema.
 pub(super) struct Subscription;
 
 /// News about a view.
@@ -36,20 +36,20 @@ pub(super) struct Update {
     kind: UpdateKind,
     /// The feed's life.
     epoch: Option<String>,
-    /// Of a delta: the `seq` that the client must have.
+    /// The `seq` that the client must have before a delta.
     from: Option<Long>,
     /// The last feed message contained.
     seq: Option<Long>,
     /// Counts as they are now, never differences.
     cells: Vec<Cell>,
-    /// How far the view is counted, if that was not told in the last second. An update without cells tells this alone.
+    /// Progress of the count, if not told in the last second. An update without cells tells this alone.
     progress: Option<Progress>,
 }
 
-/// How far a view is counted.
+/// Progress of a view's count.
 #[derive(SimpleObject)]
 struct Progress {
-    /// When this was so, by the server's clock.
+    /// Time of this progress, by the server's clock.
     at: DateTime,
     /// The watermark: what was received before it is counted. Absent until all partitions have counted something.
     counted_until: Option<DateTime>,
@@ -57,7 +57,7 @@ struct Progress {
     final_before: Option<DateTime>,
 }
 
-/// What news do to what a client has.
+/// The effect of an update on a client's state.
 #[derive(Enum, Copy, Clone, Eq, PartialEq)]
 pub(super) enum UpdateKind {
     /// Replaces everything.

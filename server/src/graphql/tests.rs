@@ -10,7 +10,7 @@ fn questions() -> Questions {
         .finish()
 }
 
-/// What is said of a question that nobody asks: without data the first check behind the limits fails.
+/// Returns the refusal of a question without a caller: without data the first check behind the limits fails.
 async fn refusal(question: &str) -> String {
     let answer = questions().execute(question).await;
     answer.errors.iter().map(|error| error.message.clone()).collect()

@@ -33,7 +33,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Object<T> {
     }
 }
 
-/// Without a content type there is no body.
+/// The optional form: without a content type there is no body.
 impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Object<T> {
     type Rejection = Error;
 

@@ -1,4 +1,4 @@
-//! What a body is, as its sender says.
+//! Media type of a body, as its sender states it.
 
 use axum::http::{HeaderMap, header::CONTENT_TYPE};
 

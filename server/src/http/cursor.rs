@@ -15,7 +15,7 @@ const MAX_ROWS: i64 = 1_000;
 /// Longest cursor, in bytes.
 const MAX_BYTES: usize = 512;
 
-/// What every list is asked, for the OpenAPI document.
+/// The parameters of every list, for the OpenAPI document.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "described, and read as `Parameters`")]
@@ -27,7 +27,7 @@ pub(crate) struct InPages {
     limit: Option<i64>,
 }
 
-/// Which rows of a list are asked for; `K` is what they are ordered by.
+/// The rows of a list that are asked for; `K` is the type of the key that orders them.
 #[derive(Debug)]
 pub(crate) struct Asked<K> {
     after: Option<K>,
@@ -38,12 +38,12 @@ pub(crate) struct Asked<K> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Page<T> {
     data: Vec<T>,
-    /// What the next page is `after`; `None` behind the last.
+    /// Cursor of the next page, for `after`; `null` after the last.
     next: Option<String>,
 }
 
 impl<K: Serialize + DeserializeOwned> Asked<K> {
-    /// What a query string asks for.
+    /// Reads the cursor and the number of rows from a query string.
     pub(crate) fn read(parameters: &mut Parameters) -> Self {
         let after = parameters.take("after", |text| decode(text).ok_or("Expected the `next` of a page."));
         Self { after, rows: parameters.number("limit", 1..=MAX_ROWS).unwrap_or(MAX_ROWS) }
@@ -54,12 +54,12 @@ impl<K: Serialize + DeserializeOwned> Asked<K> {
         Self { after: None, rows: MAX_ROWS }
     }
 
-    /// Behind this row.
+    /// Returns the key of the row that the page begins behind.
     pub(crate) fn after(&self) -> Option<&K> {
         self.after.as_ref()
     }
 
-    /// How many rows to read: one more than the page has, to know whether there is another.
+    /// Returns the number of rows to read: one more than the page has, to know whether there is another.
     pub(crate) fn limit(&self) -> i64 {
         self.rows + 1
     }

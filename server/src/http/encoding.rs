@@ -24,10 +24,10 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// Largest window of a Zstandard frame, in bytes.
 const MAX_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 
-/// What is understood, for `Accept-Encoding`.
+/// Encodings that are understood, for `Accept-Encoding`.
 pub(crate) const UNDERSTOOD: &str = "gzip, br, zstd";
 
-/// How a body is encoded.
+/// Encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -37,7 +37,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// What the sender says. Of several, one after the other, none is understood.
+    /// Returns the encoding that the sender states. Several, one after the other, are refused.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Error> {
         let mut values = headers.get_all(CONTENT_ENCODING).iter();
         let value = match (values.next(), values.next()) {

@@ -1,5 +1,4 @@
-//! What a caller is told when something goes wrong: [`Error`] is what every wing's errors become, and the one
-//! way to an answer.
+//! Errors as callers see them: every wing's errors become an [`Error`], which alone makes an answer of them.
 //!
 //! Bad input is answered with everything that is wrong with it,
 //! `{"error":{"formErrors":[…],"fieldErrors":{…}}}`; everything else with a stable code and a
@@ -29,19 +28,19 @@ use uuid::Uuid;
 
 use crate::http::{encoding::UNDERSTOOD, rate_limit::Left};
 
-/// What comes again finds a service back, or the first post answered, after so long.
+/// Seconds after which a request comes again: by then, a service is back or the first post is answered.
 pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
 
-/// What is the same for every error of one kind: the status, a code for programs, a sentence for people.
+/// The common part of all errors of one kind: the status, a code for programs, a sentence for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind(pub(crate) StatusCode, pub(crate) &'static str, pub(crate) &'static str);
 
 /// An error of a wing.
 pub(crate) trait Problem: std::error::Error + Send + Sync + 'static {
-    /// What its caller is told.
+    /// Returns the status, code and sentence for its caller.
     fn kind(&self) -> Kind;
 
-    /// Whether the caller shall come again soon, though the status does not say so.
+    /// Returns whether the caller shall come again soon, though the status does not say so.
     fn is_passing(&self) -> bool {
         false
     }
@@ -57,7 +56,7 @@ pub(crate) trait Problem: std::error::Error + Send + Sync + 'static {
     }
 }
 
-/// Why a request was not done.
+/// The reason why a request was not done.
 #[derive(Debug, ThisError)]
 pub(crate) enum Error {
     #[error("invalid input")]
@@ -89,7 +88,7 @@ pub(crate) enum Error {
     /// A body is encoded as nobody here decodes it.
     #[error("unknown content encoding")]
     UnsupportedEncoding,
-    /// What is asked for does not fit what is there.
+    /// The request conflicts with the present state.
     #[error("conflict: {0}")]
     Conflict(&'static str),
     /// Too many bytes of answers lie here that the client, or all of them, have not read.
@@ -98,7 +97,7 @@ pub(crate) enum Error {
     /// A handler has panicked; where is in the log.
     #[error("panicked")]
     Panicked,
-    /// Something that a wing has to say.
+    /// An error of a wing.
     #[error("{0}")]
     Wing(Box<dyn Problem>),
 }
@@ -123,7 +122,7 @@ impl Error {
         if rejection.field_errors.is_empty() { Ok(()) } else { Err(Self::Invalid(rejection)) }
     }
 
-    /// What is said of one click in the answer to its batch.
+    /// Returns the refusal of one click in the answer to its batch.
     pub(crate) fn of_click(self) -> Refusal {
         let Kind(_, code, message) = self.kind();
         match self {
@@ -140,17 +139,17 @@ impl Error {
         self.kind().0
     }
 
-    /// For programs.
+    /// Returns the code for programs.
     pub(crate) fn code(&self) -> &'static str {
         self.kind().1
     }
 
-    /// For people.
+    /// Returns the sentence for people.
     pub(crate) fn message(&self) -> &'static str {
         self.kind().2
     }
 
-    /// What RFC 9110 wants beside the status.
+    /// Returns the header that RFC 9110 defines for the status, if any.
     pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let again = || Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS)));
         match (self, self.status()) {

@@ -49,7 +49,7 @@ pub(crate) fn settle(request: &mut Request) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether two name the same host and port, of which one may be left to the scheme.
+/// Returns whether two name the same host and port; a port that is not named is the scheme's.
 pub(crate) fn is_same(one: &Authority, other: &Authority, scheme: Option<&Scheme>) -> bool {
     let default = match scheme {
         Some(scheme) if *scheme == Scheme::HTTPS => Some(443),
@@ -60,7 +60,7 @@ pub(crate) fn is_same(one: &Authority, other: &Authority, scheme: Option<&Scheme
     one.host().eq_ignore_ascii_case(other.host()) && port(one) == port(other)
 }
 
-/// What `Host` names: nothing, for a target that has no authority.
+/// Returns the authority that `Host` names; `None` for a target that has none.
 fn authority(value: &HeaderValue) -> Result<Option<Authority>, Error> {
     if value.is_empty() {
         return Ok(None);

@@ -3,7 +3,7 @@
 /// Longest one, in bytes.
 const MAX_BYTES: usize = 100;
 
-/// What is wrong with a name, if anything.
+/// Returns the fault of a name, if any.
 pub(crate) fn fault(name: &str) -> Option<String> {
     let is_name = !name.trim().is_empty() && name.len() <= MAX_BYTES && !name.chars().any(char::is_control);
     (!is_name).then(|| format!("Expected 1 to {MAX_BYTES} bytes on one line."))

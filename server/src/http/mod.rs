@@ -1,4 +1,4 @@
-//! How we speak HTTP; nothing here knows a click.
+//! The server's side of HTTP; nothing here knows a click.
 //!
 //! - [`serve`]: connections, their limits and their end; [`tls`]: their encryption; [`requests`]: what every
 //!   request has

@@ -44,14 +44,14 @@ impl Networks {
         Ok(networks.into_iter().collect())
     }
 
-    /// Whether one of the networks has this address.
+    /// Returns whether one of the networks has this address.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let after = self.0.partition_point(|network| network.network() <= address);
         after.checked_sub(1).is_some_and(|last| self.0[last].contains(&address))
     }
 
-    /// How many there are, without those inside others.
+    /// Returns the number of networks, without those inside others.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,4 +1,4 @@
-//! Which pages may use this server from a browser: our own, and those of origins that are allowed.
+//! Pages that may use this server from a browser: our own, and those of origins that are allowed.
 //!
 //! A browser names the page's origin with every write and every WebSocket (Fetch Standard, section 3.2; RFC
 //! 6455, section 10.2), and current ones say how it is related to us (Fetch Metadata). Programs say
@@ -10,7 +10,7 @@ use crate::http::host;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether it comes from no page at all, or from one that may.
+/// Returns whether a request comes from no page at all, or from one that may send it.
 pub(crate) fn is_allowed(headers: &HeaderMap, others: &[String]) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(origin) = headers.get(header::ORIGIN) else {
@@ -26,8 +26,8 @@ pub(crate) fn is_allowed(headers: &HeaderMap, others: &[String]) -> bool {
     page.zip(ours.as_ref()).is_some_and(|(page, ours)| host::is_same(page, ours, scheme))
 }
 
-/// Whether it certainly comes from a page that may: what a cookie alone vouches for must not be written
-/// because another site's page has made a browser send it (cross-site request forgery).
+/// Returns whether a request certainly comes from a page that may send it: a cookie alone does not allow a write, which
+/// another site's page could make a browser send (cross-site request forgery).
 pub(crate) fn is_certain(headers: &HeaderMap, others: &[String]) -> bool {
     let says_so = headers.contains_key(header::ORIGIN) || headers.contains_key(SEC_FETCH_SITE);
     says_so && is_allowed(headers, others)

@@ -17,8 +17,8 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::http::serve::unsent::Fixed;
 
-/// What the page may load and do. No inline script; styles only as attributes, which carry widths
-/// and positions.
+/// Policy of the resources that the page may load and use. No inline script; styles only as attributes, which carry
+/// widths and positions.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
     style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; \
     connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
@@ -51,7 +51,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     })
 }
 
-/// Whether a file is what an address answers with.
+/// Returns whether a file is a page's document, which has addresses of its own.
 fn is_index(name: &str) -> bool {
     [INDEX, STAFF_INDEX].contains(&name)
 }

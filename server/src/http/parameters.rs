@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::http::error::Error;
 
-/// What a query string says and has not been taken out of it yet.
+/// Parameters of a query string that have not been taken out of it yet.
 pub(crate) struct Parameters {
     values: BTreeMap<String, String>,
     rejection: Rejection,
@@ -91,7 +91,7 @@ impl Parameters {
         self.rejection.field_errors.entry(shown).or_default().push(message.to_owned());
     }
 
-    /// What was made of the parameters, or all that is wrong with them; what was not taken is unknown.
+    /// Returns `value`, or all errors in the parameters; one that was not taken is unknown.
     pub(crate) fn finish<T>(mut self, value: T) -> Result<T, Error> {
         for name in std::mem::take(&mut self.values).into_keys() {
             self.reject(&name, "Unknown parameter.");
@@ -110,7 +110,7 @@ pub(crate) fn instant(text: &str) -> Result<OffsetDateTime, String> {
     clickwire_protocol::instant::instant(&text.replace(' ', "+"))
 }
 
-/// What the paths of the API begin with.
+/// Beginnings of the API's paths.
 const API: [&str; 2] = ["/api/", "/iceberg/"];
 
 /// Refuses a path of the API with NUL in it, which names nothing that PostgreSQL could hold.

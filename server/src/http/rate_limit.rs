@@ -1,5 +1,5 @@
-//! How much a sender may send: one allowance for each key, one for each client address, one for each caller who
-//! makes test clicks; and how often a password may be tried.
+//! Limits of what a sender may send: one allowance for each key, one for each client address, one for each caller who
+//! makes test clicks; and limits of attempts at a password.
 //!
 //! An allowance is a rate and a burst, kept by the generic cell rate algorithm (GCRA, ITU-T I.371) of
 //! `governor`. Who asks too much is answered 429 with `Retry-After`; every answer says what is left, in
@@ -40,13 +40,13 @@ const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 /// Requests in the long run, and at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// After each of which one more may be sent.
+    /// Time after which one more may be sent.
     every: Duration,
     burst: NonZeroU32,
 }
 
 impl Rate {
-    /// What a live session may ask.
+    /// Rate of a live session's commands.
     pub(crate) const COMMANDS: Self =
         Self::per_second(NonZeroU32::MIN.saturating_add(19), NonZeroU32::MIN.saturating_add(99));
 
@@ -66,22 +66,22 @@ impl Rate {
         Self { every: Duration::from_nanos(if every_ns == 0 { 1 } else { every_ns as u64 }), burst }
     }
 
-    /// How long it takes until a spent allowance is whole again.
+    /// Returns the time until a spent allowance is whole again.
     fn window(self) -> Duration {
         self.every.saturating_mul(self.burst.get())
     }
 }
 
-/// What one sender may still send.
+/// The allowance of one sender.
 #[derive(Debug)]
 pub(crate) struct Allowance {
-    /// Whose it is, as the headers name it.
+    /// Name of the kind of sender, as the headers have it.
     name: &'static str,
     rate: Rate,
     limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
 }
 
-/// What was left after spending.
+/// The rest of an allowance after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left {
     name: &'static str,
@@ -189,11 +189,11 @@ impl Callers {
     }
 }
 
-/// How often passwords may be tried. Only those that were wrong count: an attempt is spent while it is tried,
-/// and given back if it was right.
+/// Limits of attempts at passwords. Only wrong ones count: an attempt is spent while it is tried, and given back if it
+/// was right.
 pub(crate) struct Attempts {
     addresses: Cache<IpAddr, Arc<Tries>>,
-    /// By a keyed hash: what strangers send is not kept.
+    /// Attempts by the login's keyed hash: untrusted text is not kept.
     logins: Cache<u64, Arc<Tries>>,
     hashed: RandomState,
 }
@@ -201,7 +201,7 @@ pub(crate) struct Attempts {
 /// An attempt that is tried.
 pub(crate) struct Attempt([Arc<Tries>; 2]);
 
-/// What one address, or one login, has tried.
+/// Attempts of one address, or of one login.
 #[derive(Default)]
 struct Tries(Mutex<Spent>);
 
@@ -266,7 +266,7 @@ impl Attempt {
     }
 }
 
-/// What stands for a client: its address, or an IPv6 customer's network.
+/// Returns the address that stands for a client: its own, or the network of an IPv6 customer.
 pub(crate) fn rate_limit_key(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

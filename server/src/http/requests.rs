@@ -1,6 +1,5 @@
-//! What every request has, whatever it asks for: an id, a host that it is for, a time limit, a place in the
-//! metrics, and an answer, even if its handler panics: one that nobody keeps, and that browsers do nothing
-//! with but what it is for.
+//! The frame of every request: an id, a host that it is for, a time limit, metrics, and an answer even if its handler
+//! panics. The answer's headers forbid storing it, and let browsers use it for its purpose only.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -27,10 +26,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from the client, in bytes.
 const ID_MAX_BYTES: usize = 64;
 
-/// What is the same for all requests.
+/// Settings that are the same for all requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
-    /// From the request's head to the answer's, its body included.
+    /// Time from the request's head to the answer's, its body included.
     pub(crate) within: Duration,
     /// Browsers come over TLS, and are to come over nothing else (RFC 6797).
     pub(crate) is_secure: bool,

@@ -1,4 +1,4 @@
-//! What every request may need.
+//! The state that every request may need.
 
 use bytes::Bytes;
 

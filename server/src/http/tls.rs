@@ -27,10 +27,10 @@ use tokio_rustls::{
 };
 use tokio_util::{either::Either, sync::CancellationToken};
 
-/// How often the files are looked at.
+/// Time between two checks of the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What is spoken above, the best first (RFC 7301).
+/// Protocols above TLS, the best first (RFC 7301).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// A client's connection, with TLS or without.
@@ -43,7 +43,7 @@ pub(crate) struct Files {
     pub(crate) key: PathBuf,
 }
 
-/// What clients are shown.
+/// The certificate that clients are shown, and its files.
 pub(crate) struct Tls {
     files: Files,
     current: RwLock<Current>,
@@ -51,7 +51,7 @@ pub(crate) struct Tls {
 
 struct Current {
     config: Arc<ServerConfig>,
-    /// What the files held.
+    /// Contents of the files.
     read: Pem,
 }
 
@@ -102,7 +102,7 @@ impl Tls {
         }
     }
 
-    /// Whether there was something new.
+    /// Reads the files, and returns whether there was something new.
     fn look(&self) -> Result<bool> {
         let read = self.files.read()?;
         if self.current.read().unwrap_or_else(PoisonError::into_inner).read == read {

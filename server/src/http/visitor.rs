@@ -28,7 +28,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Visitor {
     pub(crate) address: IpAddr,
-    /// Empty if it named none.
+    /// The user agent; empty if it named none.
     pub(crate) user_agent: String,
 }
 
@@ -114,8 +114,8 @@ where
     }
 }
 
-/// As far as it can be kept. A header is of any bytes (RFC 9110, section 5.5), and some browsers write names
-/// of networks into it that are not ASCII.
+/// Returns the user agent as far as it can be kept. A header is of any bytes (RFC 9110, section 5.5), and some browsers
+/// write names of networks into it that are not ASCII.
 fn user_agent(headers: &HeaderMap) -> String {
     let value = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
     cleaned(&String::from_utf8_lossy(value), MAX_USER_AGENT_BYTES)

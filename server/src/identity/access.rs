@@ -44,7 +44,7 @@ use crate::{
 /// Tells keys that are made from another secret from whatever else is.
 const PURPOSE: &[u8] = b"clickwire sessions";
 
-/// Everything that opens something.
+/// The credentials that the server accepts, and the pages that may use it.
 pub(crate) struct Access {
     configured: HashMap<Hash, Caller>,
     pub(crate) directory: Directory,
@@ -56,7 +56,7 @@ pub(crate) struct Access {
 /// The caller of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// As it stands in records.
+    /// Name of the caller in records.
     pub(crate) name: Arc<str>,
     pub(crate) role: Role,
     pub(crate) scope: Scope,
@@ -65,7 +65,7 @@ pub(crate) struct Caller {
     pub(crate) credential: Credential,
 }
 
-/// What a caller has shown.
+/// The credential that a caller has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Credential {
     /// A token from the configuration.
@@ -84,10 +84,10 @@ pub(crate) struct Operator(Actor);
 #[derive(Debug)]
 pub(crate) struct Admin(Actor);
 
-/// Why a caller that was let in may not go on.
+/// The reason why a caller that was let in may not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Signed out, disabled, revoked.
+    /// The session is over: signed out, disabled, revoked.
     Over,
     /// The token's time is up, or the account may see something else now: it must be asked again.
     AskAgain,
@@ -150,7 +150,7 @@ impl Access {
         Ok(caller)
     }
 
-    /// Whether a request comes from a page that may use this server, or from no page at all.
+    /// Returns whether a request comes from a page that may use this server, or from no page at all.
     pub(crate) fn is_allowed_origin(&self, headers: &HeaderMap) -> bool {
         origin::is_allowed(headers, &self.allowed_origins)
     }
@@ -187,7 +187,7 @@ impl Access {
         }
     }
 
-    /// What makes a browser send this token from now on, or none any more.
+    /// Returns the header that makes a browser send this token from now on, or none any more.
     pub(crate) fn cookie(&self, token: Option<&Token>) -> Option<HeaderValue> {
         self.tokens.cookie(token)
     }

@@ -29,7 +29,7 @@ pub(crate) struct Directory {
     held: Arc<RwLock<Held>>,
     /// One reads at a time, or what one has read first could replace what another has read since.
     reading: Arc<Mutex<()>>,
-    /// Nothing that a request makes work: who waits for it holds up all others.
+    /// Pool that no request uses: a read that waits for a connection holds up all others.
     database: PgPool,
     /// Says that what is held is new.
     changed: watch::Sender<()>,
@@ -40,7 +40,7 @@ struct Held {
     /// `None` before it was read for the first time.
     version: Option<i64>,
     accounts: HashMap<Uuid, Account>,
-    /// Whose a token is, and until when it is good: Unix time in milliseconds.
+    /// Tokens: the account of each, and the end of its life: Unix time in milliseconds.
     tokens: HashMap<Hash, (Uuid, i64)>,
     ended: HashSet<Uuid>,
 }
@@ -53,12 +53,12 @@ struct Account {
 }
 
 impl Directory {
-    /// With nothing in it until it is refreshed.
+    /// Returns a directory that is empty until it is refreshed.
     pub(crate) fn new(database: PgPool) -> Self {
         Self { held: Arc::default(), reading: Arc::default(), database, changed: watch::Sender::new(()) }
     }
 
-    /// Whose a credential is, as the account is now.
+    /// Returns the caller of a credential, as the account is now.
     pub(crate) fn caller(&self, credential: Credential) -> Result<Caller, Error> {
         let held = self.held();
         let unknown =
@@ -92,12 +92,12 @@ impl Directory {
         names
     }
 
-    /// Until when a program's token is good: Unix time in milliseconds.
+    /// Returns the end of a program's token's life: Unix time in milliseconds.
     pub(crate) fn token_until_ms(&self, hash: &Hash) -> Option<i64> {
         self.held().tokens.get(hash).map(|&(_, until_ms)| until_ms)
     }
 
-    /// Is told of every change.
+    /// Returns a receiver that is told of every change.
     pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

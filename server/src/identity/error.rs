@@ -1,4 +1,4 @@
-//! Why a caller is not known.
+//! Errors of identity: the caller is not known.
 
 use axum::http::StatusCode;
 use thiserror::Error as ThisError;
@@ -10,7 +10,7 @@ use crate::http::{
 };
 use std::time::Duration;
 
-/// Why somebody was not signed in, or a key not looked up.
+/// The reason why somebody was not signed in, or a key not looked up.
 #[derive(Debug, ThisError)]
 pub(crate) enum IdentityError {
     /// There is no such login, or the password is another.
@@ -19,7 +19,7 @@ pub(crate) enum IdentityError {
     /// Too many passwords are being compared.
     #[error("too many sign-ins at once")]
     SignInBusy,
-    /// Whether a key is valid can't be told yet.
+    /// The keys were not read yet, so a key's validity can't be told.
     #[error("keys were not read yet")]
     KeysUnread,
 }

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// What a person may do.
+/// Role of a person, by which rights are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -52,7 +52,7 @@ impl Role {
         }
     }
 
-    /// As the database has it.
+    /// Returns the role of this name in the database.
     pub(crate) fn named(name: &str) -> Option<Self> {
         [Self::Advertiser, Self::Ops, Self::Admin].into_iter().find(|role| role.as_str() == name)
     }

@@ -43,7 +43,7 @@ use crate::{
     store::following::commit,
 };
 
-/// How long a program's token lasts unless told otherwise, and at most, in days.
+/// Days for which a program's token lasts: by default, and at most.
 const DAYS: i32 = 90;
 const DAYS_MAX: i32 = 366;
 
@@ -87,7 +87,7 @@ where
 pub(super) struct NewPassword {
     /// The one until now.
     password: String,
-    /// At least 12 characters, at most 256 bytes.
+    /// The one from now on: at least 12 characters, at most 256 bytes.
     new_password: String,
 }
 
@@ -130,9 +130,9 @@ pub(super) async fn change_password(
 #[schema(as = WantedAccountToken)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WantedToken {
-    /// For people.
+    /// Name for people.
     name: String,
-    /// How long it lasts; 90 unless told otherwise.
+    /// Days for which it lasts; 90 unless told otherwise.
     #[schema(minimum = 1, maximum = 366)]
     #[serde(default = "days")]
     expires_in_days: i32,

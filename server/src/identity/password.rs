@@ -1,5 +1,5 @@
-//! How a password is kept and compared: Argon2id (RFC 9106) with 19 MiB and two passes, the least that
-//! OWASP's Password Storage Cheat Sheet recommends.
+//! Hashing and comparison of passwords: Argon2id (RFC 9106) with 19 MiB and two passes, the least that OWASP's Password
+//! Storage Cheat Sheet recommends.
 //!
 //! A comparison takes tens of milliseconds of a processor on purpose, so few run at the same time; the
 //! others wait, and are refused when too many do.
@@ -23,10 +23,10 @@ pub(crate) const MAX_BYTES: usize = 256;
 /// Comparisons at the same time.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
-/// How long one may wait for a place.
+/// Time that a comparison may wait for a place.
 const PLACE_WITHIN: Duration = Duration::from_secs(2);
 
-/// What passwords of nobody are compared with, so that an unknown login takes as long as a wrong password.
+/// Hash that an unknown login's password is compared with, so that it takes as long as a wrong password.
 static NOBODYS: LazyLock<String> = LazyLock::new(|| hashed(&generate()));
 
 /// A new password: 120 random bits in letters and digits that can't be taken for one another.
@@ -37,7 +37,7 @@ pub(crate) fn generate() -> String {
     bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
 }
 
-/// Whether a password may be taken, for this login.
+/// Checks whether a password is acceptable for this login.
 pub(crate) fn check(password: &str, login: &str) -> Result<(), &'static str> {
     let lower = password.to_lowercase();
     let first = lower.chars().next();
@@ -50,12 +50,12 @@ pub(crate) fn check(password: &str, login: &str) -> Result<(), &'static str> {
     }
 }
 
-/// What is kept of a password.
+/// Returns the hash of a password, which is kept in its place.
 pub(crate) async fn hash(password: String) -> Result<String, Error> {
     in_turn(&PLACES, move || hashed(&password)).await
 }
 
-/// Whether a password is the one that was hashed. `None`: nobody's, which takes as long.
+/// Returns whether a password is the one that was hashed. `None`: the login is unknown, which takes as long.
 pub(crate) async fn verify(password: String, hash: Option<String>) -> Result<bool, Error> {
     in_turn(&PLACES, move || {
         let is_same = is_same(&password, hash.as_deref().unwrap_or(&NOBODYS));

@@ -1,4 +1,4 @@
-//! What a key looks like, and what of it is kept.
+//! Keys and tokens: their form, and the hash that is kept of each.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::Rng as _;
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 /// Random bytes in a key, and in its hash.
 const BYTES: usize = 32;
 
-/// What is kept of a key: its SHA-256. The time of a comparison tells nothing about the key.
+/// The kept part of a key: its SHA-256. The time of a comparison tells nothing about the key.
 pub(crate) type Hash = [u8; BYTES];
 
 pub(crate) fn hash(key: &str) -> Hash {

@@ -70,9 +70,9 @@ impl Token {
 /// Issues tokens, puts them into cookies and takes them from there.
 pub(crate) struct Tokens {
     keys: Keys,
-    /// How long a token is good.
+    /// Life of a token.
     token: Duration,
-    /// How long a session lasts at most.
+    /// The longest life of a session.
     session: Duration,
     /// Browsers reach us over TLS.
     is_secure: bool,
@@ -83,14 +83,14 @@ impl Tokens {
         Self { keys, token, session, is_secure }
     }
 
-    /// When a token stops being good: Unix time in milliseconds.
+    /// Returns the end of a token's life: Unix time in milliseconds.
     pub(crate) fn expires_at_ms(&self, token: &Token) -> i64 {
         let began_at_ms = time_inside(&token.session_id).unwrap_or_default().0;
         let after = |at_ms: i64, lifetime: Duration| at_ms.saturating_add(lifetime.as_millis() as i64);
         after(token.issued_at_ms, self.token).min(after(began_at_ms, self.session))
     }
 
-    /// How long a session lasts at most.
+    /// Returns the longest life of a session.
     pub(crate) fn session_lifetime(&self) -> Duration {
         self.session
     }
@@ -133,7 +133,7 @@ impl Tokens {
             .find_map(|cookie| self.read(cookie.value(), now_ms))
     }
 
-    /// What makes a browser send this token from now on, or none any more.
+    /// Returns the header that makes a browser send this token from now on, or none any more.
     pub(crate) fn cookie(&self, token: Option<&Token>) -> Option<HeaderValue> {
         let value = token.map(|token| self.sign(token)).unwrap_or_default();
         let left = if token.is_some() { self.token.as_secs() } else { 0 };

@@ -48,13 +48,13 @@ pub(crate) struct SignIn {
 /// The account that is signed in.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Session {
-    /// As it stands in records.
+    /// Name of the account in records.
     name: String,
     role: Role,
     /// The advertisers that it may see; `None`: all.
     #[schema(value_type = Option<Vec<String>>)]
     advertisers: Option<Vec<AdvertiserId>>,
-    /// Until when the browser's token is good unless it is replaced; `None` for other tokens.
+    /// Time until which the browser's token is good unless it is replaced; `null` for other tokens.
     #[serde(with = "time::serde::rfc3339::option")]
     expires_at: Option<OffsetDateTime>,
 }

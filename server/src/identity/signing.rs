@@ -6,7 +6,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// At least one key.
+/// Keys that make codes and verify them: at least one.
 #[derive(Clone)]
 pub(crate) struct Keys(Vec<Hmac<Sha256>>);
 
@@ -27,7 +27,7 @@ impl Keys {
         code.iter().flatten().take(bytes).copied().collect()
     }
 
-    /// Whether one of the keys gives a code that begins so, and so many bytes of it are there.
+    /// Returns whether `code` has this many bytes and one of the keys gives a code that begins with them.
     pub(crate) fn verify(&self, parts: &[&[u8]], code: &[u8], bytes: usize) -> bool {
         // Part of a code would verify, too.
         code.len() == bytes

@@ -1,4 +1,4 @@
-//! What callers are known by.
+//! The state by which callers are known.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(crate) struct IdentityState {
     pub(crate) access: Arc<Access>,
     pub(crate) attempts: Attempts,
     pub(crate) hasher: Arc<Hasher>,
-    /// Can write: for people who sign in and out, and for what they change of their own account.
+    /// Pool that can write: for people who sign in and out, and for what they change of their own account.
     pub(crate) database: PgPool,
     /// Each account has one request in hand that changes it.
     pub(crate) turns: Quota<Uuid>,

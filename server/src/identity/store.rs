@@ -35,17 +35,17 @@ const TOKENS_MAX: i64 = 50;
 #[schema(as = WantedAccount)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
-    /// What its owner signs in with, an e-mail address say: printable ASCII; capitals don't count.
+    /// Login of its owner, an e-mail address say: printable ASCII; capitals don't count.
     pub(crate) login: String,
     #[serde(flatten)]
     pub(crate) profile: Profile,
 }
 
-/// What may change of an account.
+/// The part of an account that may change.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[schema(as = WantedProfile)]
 pub(crate) struct Profile {
-    /// For people.
+    /// Name for people.
     pub(crate) name: String,
     pub(crate) role: Role,
     /// The advertisers that it sees; for `advertiser` alone, which needs one at least.
@@ -54,7 +54,7 @@ pub(crate) struct Profile {
     pub(crate) advertisers: Vec<AdvertiserId>,
 }
 
-/// What may be known of an account.
+/// The visible part of an account.
 #[derive(Debug, Serialize, ToSchema, sqlx::FromRow)]
 pub(crate) struct Account {
     pub(crate) account_id: Uuid,
@@ -66,7 +66,7 @@ pub(crate) struct Account {
     pub(crate) advertisers: Vec<AdvertiserId>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
-    /// Since when nobody can sign in to it.
+    /// Time since which nobody can sign in to it.
     #[serde(with = "time::serde::rfc3339::option")]
     disabled_at: Option<OffsetDateTime>,
 }
@@ -94,7 +94,7 @@ pub(crate) struct IssuedToken {
     token: String,
 }
 
-/// What signing in needs of an account.
+/// The part of an account that signing in needs.
 #[derive(sqlx::FromRow)]
 pub(crate) struct ToSignIn {
     pub(crate) account_id: Uuid,
@@ -290,8 +290,8 @@ pub(crate) async fn to_sign_in(database: &PgPool, login: &str) -> Result<Option<
     answer(sqlx::query_as(sql).bind(canonical(login)).fetch_optional(database)).await
 }
 
-/// Whether an account may still do what it was let in for by this credential. Until the transaction ends
-/// nothing of that changes: what ends it waits, or has ended it before.
+/// Returns whether an account may still act in this role by this credential. Until the transaction ends this can't
+/// change: a change waits, or has come before.
 pub(crate) async fn is_still(
     database: &mut PgConnection,
     account_id: Uuid,

@@ -65,14 +65,14 @@ const CLICK_TOO_LARGE: IntakeError = IntakeError::BatchTooLarge("A click may hav
 /// back, few enough that other posts get their turn.
 const IN_FLIGHT: usize = 256;
 
-/// What is answered where nothing was accepted.
+/// The answer where nothing was accepted.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only described")]
 enum WholeOrEach<E> {
-    /// What is wrong with the batch as a whole.
+    /// The error of the batch as a whole.
     Whole(E),
-    /// What is wrong with each click.
+    /// The errors of each click.
     Each(BatchAnswer),
 }
 

@@ -9,20 +9,20 @@ use woothee::parser::Parser;
 /// User agents remembered, at most; the frequent ones are few, and reading one takes 10 µs and more.
 const REMEMBERED: usize = 10_000;
 
-/// What woothee calls what it does not know.
+/// Value that woothee returns for what it does not know.
 const UNKNOWN: &str = "UNKNOWN";
 
 /// Words of user agents on television sets and the boxes beside them, which woothee takes for computers.
 const TELEVISIONS: [&str; 8] =
     ["SmartTV", "SMART-TV", "Smart TV", "AppleTV", "Apple TV", "Android TV", "GoogleTV", "BRAVIA"];
 
-/// What a user agent tells.
+/// The browser that a user agent tells.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Browser {
     pub(crate) device_type: DeviceType,
-    /// Such as `Windows 10` or `Android`.
+    /// Operating system, such as `Windows 10` or `Android`.
     pub(crate) os: Option<String>,
-    /// Such as `Chrome`.
+    /// Browser, such as `Chrome`.
     pub(crate) name: Option<String>,
 }
 

@@ -37,7 +37,7 @@ impl Signer {
         format!("{id}.{}", BASE64_URL_SAFE_NO_PAD.encode(code))
     }
 
-    /// What is wrong with an id that is posted for an ad, if anything.
+    /// Returns the fault of an id that is posted for an ad, if any.
     pub(crate) fn fault(&self, id: Uuid, signature: &str, ad_id: &AdId, now: UnixMs) -> Option<IdFault> {
         let Ok(mac) = BASE64_URL_SAFE_NO_PAD.decode(signature) else { return Some(IdFault::Forged) };
         let is_signed = self.keys.verify(&[id.as_bytes(), ad_id.as_str().as_bytes()], &mac, KEPT_BYTES);

@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-/// What pages may post to.
+/// Paths that pages may post to.
 const OPEN: [&str; 2] = ["/api/v1/clicks", "/api/v1/clicks/batch"];
 
 /// Answers what browsers ask before they post, and lets pages read the answers to posts.

@@ -14,13 +14,13 @@ use maxminddb::{PathElement, Reader, WithinOptions};
 /// none.
 const PROBED: usize = 10_000;
 
-/// Where a record has its country.
+/// Path of the country in a record.
 type Layout = &'static [PathElement<'static>];
 
 const LAYOUTS: [Layout; 2] =
     [&[PathElement::Key("country"), PathElement::Key("iso_code")], &[PathElement::Key("country_code")]];
 
-/// Which country an address belongs to; without a file it is never known.
+/// Countries of addresses; without a file they are never known.
 #[derive(Default)]
 pub(crate) struct Countries(Option<(Reader<Vec<u8>>, Layout)>);
 
@@ -41,7 +41,7 @@ impl Countries {
         Ok(Self(Some((reader, layout))))
     }
 
-    /// What kind of file it is, in its own words.
+    /// Returns the file's kind, in its own words.
     pub(crate) fn kind(&self) -> &str {
         self.0.as_ref().map_or("none", |(reader, _)| reader.metadata().database_type.as_str())
     }

@@ -1,4 +1,4 @@
-//! What a click is given that its sender left out.
+//! Enrichment of clicks: the values that their senders left out.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) struct Arrival {
     pub(crate) referrer: Option<String>,
 }
 
-/// What is known here about addresses and browsers; cheap to clone.
+/// The source of these values, from addresses and browsers; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Enricher {
     addresses: Arc<Hasher>,

@@ -1,4 +1,4 @@
-//! Why a click was not taken.
+//! Errors of intake: a click was not taken.
 
 use axum::http::StatusCode;
 use thiserror::Error as ThisError;
@@ -14,7 +14,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Why a post was refused, or is not known to have been taken.
+/// The reason why a post was refused, or is not known to have been taken.
 #[derive(Debug, ThisError)]
 pub(crate) enum IntakeError {
     /// A batch, or something in it, is beyond a limit.
@@ -22,7 +22,7 @@ pub(crate) enum IntakeError {
     BatchTooLarge(&'static str),
     #[error("wrong content type of a batch")]
     BatchMediaType,
-    /// As many batches are in hand as may be.
+    /// The allowed number of batches is in hand.
     #[error("too many batches")]
     TooManyBatches,
     /// An `Idempotency-Key` came again with another body.

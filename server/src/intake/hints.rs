@@ -106,7 +106,7 @@ impl Hints {
         Ok(())
     }
 
-    /// Whether a click looks fraudulent; `false` for a key that may not know.
+    /// Returns whether a click looks fraudulent; `false` for a key that may not know.
     pub(crate) async fn of(&self, poster: &Poster, click: &Click) -> bool {
         if !poster.gets_hints {
             return false;
@@ -191,7 +191,7 @@ impl Windows {
     }
 }
 
-/// What the click alone tells, by the rules that come before duplicates.
+/// Returns whether the click alone is invalid, by the rules that come before duplicates.
 fn is_invalid_alone(click: &Click, rules: &Rules) -> bool {
     let robot = rules.setting(Rule::UserAgent).filter(|_| !click.own_agent);
     robot.is_some_and(|setting| clickwire_robots::kind(setting.list, &click.user_agent).is_some())

@@ -27,14 +27,14 @@ use uuid::Uuid;
 
 use crate::{http::error::Error, intake::error::IntakeError};
 
-/// How long Redis may hold up a post.
+/// Time for which Redis may hold up a post.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long a key is remembered.
+/// Time for which a key is remembered.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// After so long, who began a post without ending it has died or is frozen. Should it be alive after all, both
-/// posts are one click.
+/// Time after which a server that began a post and did not end it counts as dead or frozen. Should it be alive after
+/// all, both posts are one click.
 const IN_FLIGHT: Duration = Duration::from_secs(5);
 
 /// Finds a post, or writes down that it has begun. The click's time stays the first one's.
@@ -71,7 +71,7 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<Key>, Error> {
     key.map(Some).map_err(|malformed| Error::field("Idempotency-Key", &malformed.to_string()))
 }
 
-/// What is known about posts with keys; cheap to clone.
+/// The memory of posts with keys; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Idempotency {
     redis: Connection,
@@ -79,7 +79,7 @@ pub(crate) struct Idempotency {
     keyed: Hmac<Sha256>,
 }
 
-/// What Redis knows about a post.
+/// The state of a post in Redis.
 pub(super) enum Found {
     /// The post was answered like this.
     Answer(Bytes),
@@ -91,9 +91,9 @@ pub(super) enum Found {
 pub(super) struct Begun {
     redis: Connection,
     name: String,
-    /// Stands for the body.
+    /// Code that stands for the body.
     body: [u8; 32],
-    /// What is left of [`PATIENCE`].
+    /// The rest of [`PATIENCE`].
     patience: Duration,
     /// The id of its click, if the body names none.
     pub(super) click_id: Uuid,

@@ -55,7 +55,7 @@ const BROWSERS_PATIENCE: Duration = Duration::from_millis(500);
 /// A server that has just started gives the connection to its broker so long before it counts as away.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a client does when it is told to come again.
+/// Behaviour of a client that is told to come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientRetry {
     /// A program, which sends the click again.
@@ -64,7 +64,7 @@ pub(crate) enum ClientRetry {
     FireAndForget,
 }
 
-/// What became of a click.
+/// The outcome of taking a click.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// The broker has it.
@@ -82,7 +82,7 @@ pub(crate) enum Taken {
 pub(crate) struct Intake {
     broker: Broker,
     spool: Option<Spool>,
-    /// Whether posted clicks may wait in the spool, too.
+    /// Posted clicks may wait in the spool, too.
     spools_posts: bool,
     losses: Losses,
     accepted: Arc<AtomicU64>,
@@ -203,19 +203,19 @@ impl Intake {
         self.broker.jetstream()
     }
 
-    /// Whether there is a connection to the broker at this moment.
+    /// Returns whether there is a connection to the broker at this moment.
     pub(crate) fn is_connected(&self) -> bool {
         self.broker.is_connected()
     }
 
-    /// Whether clicks can be taken of clients that behave so: the broker is connected, or they can be kept here.
+    /// Returns whether clicks of such clients can be taken: the broker is connected, or they can be kept here.
     pub(crate) fn is_ready(&self, retry: ClientRetry) -> bool {
         let may_spool = retry == ClientRetry::FireAndForget || self.spools_posts;
         let can_spool = || may_spool && self.spool().is_some_and(|state| state.condition == Condition::Up);
         self.is_connected() || (self.started.elapsed() >= CONNECTS_WITHIN && can_spool())
     }
 
-    /// What the spool holds; `None`: there is none.
+    /// Returns the state of the spool; `None`: there is none.
     pub(crate) fn spool(&self) -> Option<State> {
         self.spool.as_ref().map(Spool::state)
     }

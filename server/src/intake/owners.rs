@@ -1,5 +1,5 @@
-//! Whose ads and campaigns are: a click of a key that is bound to advertisers may name those of its own
-//! advertiser, and those that nobody has registered. Other keys are the operator's, who answers for them.
+//! Owners of ads and campaigns: a click of a key that is bound to advertisers may name those of its own advertiser, and
+//! those that nobody has registered. Other keys are the operator's, who answers for them.
 //!
 //! - What is known is answered from memory, that nobody has registered an id, too. What is not is looked up,
 //!   all of a batch at once: a post costs one question at most.
@@ -32,26 +32,26 @@ use crate::http::error::Error;
 /// Ids kept, about, of each kind; one takes some 200 bytes.
 const CAPACITY: usize = 20_000;
 
-/// How long a click is let through by what is known.
+/// Time for which an answer in memory lets a click through.
 const LETS_THROUGH: Duration = Duration::from_secs(30);
 
-/// How long a click is refused by what is known.
+/// Time for which an answer in memory refuses a click.
 const REFUSES: Duration = Duration::from_secs(1);
 
 /// Questions at the same time, at most: others need the database's connections, too.
 const QUESTIONS: usize = 2;
 
-/// How long a post waits for an answer.
+/// Time that a post waits for an answer.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// After a question without an answer nobody asks for so long.
+/// Time without questions after one that got no answer.
 const RETRY: Duration = Duration::from_secs(1);
 
 const QUERY: &str = "SELECT a.ad_id, NULL AS campaign_id, c.advertiser_id FROM ads a JOIN campaigns c USING (campaign_id) \
       WHERE a.ad_id = ANY($1) \
      UNION ALL SELECT NULL, campaign_id, advertiser_id FROM campaigns WHERE campaign_id = ANY($2)";
 
-/// What a click names.
+/// The ids that a click names.
 #[derive(Clone, Copy)]
 pub(crate) struct Named<'a> {
     advertiser_id: &'a AdvertiserId,
@@ -65,7 +65,7 @@ pub(crate) struct Owners {
     campaigns: Cache<CampaignId, Known>,
     database: PgPool,
     questions: Semaphore,
-    /// Since when the database has not answered.
+    /// Time since which the database has not answered.
     silent_since: Mutex<Option<Instant>>,
 }
 
@@ -76,7 +76,7 @@ struct Known {
     read_at: Instant,
 }
 
-/// What is known about an id that an advertiser's click names.
+/// The answer from memory about an id that an advertiser's click names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
     LetThrough,
@@ -121,7 +121,7 @@ impl Owners {
         }
     }
 
-    /// Of each, whether it names what another advertiser has registered.
+    /// Returns for each whether it names what another advertiser has registered.
     pub(crate) async fn are_foreign(&self, named: &[Named<'_>]) -> Vec<bool> {
         if !self.unknown(named).is_empty() && !self.is_silent() {
             let answered = timeout(PATIENCE, self.ask(named)).await;

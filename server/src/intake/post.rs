@@ -30,7 +30,7 @@ use crate::{
     intake::{error::IntakeError, keys::Poster, posted::Posted, state::IntakeState},
 };
 
-/// Beside the first answer when it is given again.
+/// Header beside the first answer when it is given again.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Posts a click.

@@ -17,16 +17,16 @@ pub(crate) struct Posted {
     /// The advertiser, who pays.
     #[schema(pattern = "^[A-Za-z0-9_.:-]+$", max_length = 64)]
     advertiser_id: String,
-    /// What the advertiser pays for.
+    /// The campaign, which the advertiser pays for.
     #[schema(pattern = "^[A-Za-z0-9_.:-]+$", max_length = 64)]
     campaign_id: String,
-    /// What was clicked.
+    /// The ad that was clicked.
     #[schema(pattern = "^[A-Za-z0-9_.:-]+$", max_length = 64)]
     ad_id: String,
     /// The user who clicked.
     #[schema(max_length = 128)]
     user_id: Option<String>,
-    /// When; else the time inside a UUIDv7 `click_id`, else now.
+    /// Time of the click; else the time inside a UUIDv7 `click_id`, else now.
     clicked_at: Option<OffsetDateTime>,
     /// The user's address, if the key speaks for users.
     ip_address: Option<String>,
@@ -35,7 +35,7 @@ pub(crate) struct Posted {
     user_agent: Option<String>,
     /// ISO 3166-1, two or three letters, or the English name; what is no country counts as left out.
     country: Option<String>,
-    /// On what: `desktop`, `mobile`, `tablet`, `tv`, `other`, other names of these or a number of OpenRTB;
+    /// Type of the device: `desktop`, `mobile`, `tablet`, `tv`, `other`, other names of these or a number of OpenRTB;
     /// what is none of them counts as left out.
     #[schema(examples("desktop", "Smartphone"))]
     device_type: Option<String>,
@@ -58,7 +58,7 @@ pub(crate) struct Posted {
     utm_term: Option<String>,
     utm_content: Option<String>,
     utm_id: Option<String>,
-    /// What the poster tells clicks apart by.
+    /// A label by which the poster tells clicks apart.
     sub1: Option<String>,
     sub2: Option<String>,
     sub3: Option<String>,

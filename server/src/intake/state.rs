@@ -1,4 +1,4 @@
-//! What posts of clicks need.
+//! The state that posts of clicks need.
 
 use std::sync::Arc;
 

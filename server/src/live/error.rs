@@ -1,4 +1,4 @@
-//! Why a live session was not opened.
+//! Reasons why a live session was not opened.
 
 use axum::http::StatusCode;
 use thiserror::Error as ThisError;
@@ -10,10 +10,10 @@ use crate::http::{
 };
 use std::time::Duration;
 
-/// Why there is no session.
+/// The reason why there is no session.
 #[derive(Debug, ThisError)]
 pub(crate) enum LiveError {
-    /// Not a WebSocket handshake.
+    /// The request is not a WebSocket handshake.
     #[error("upgrade: {0}")]
     Upgrade(String),
     /// No more live sessions fit.

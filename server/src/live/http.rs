@@ -1,4 +1,4 @@
-//! The same views for who can't have a WebSocket: as server-sent events, and for asking now and then.
+//! The same views for clients that can't have a WebSocket: as server-sent events, and for asking now and then.
 //!
 //! Both carry the messages of [`clickwire_protocol::live`] for one subscription, number 1, and both go on
 //! where the client says that its state ends, written `epoch:seq`. An event's id is that place, so an
@@ -54,15 +54,15 @@ use crate::{
 /// The number of the one subscription.
 const SUBSCRIPTION: u32 = 1;
 
-/// By default the window of a view, in minutes.
+/// The default window of a view, in minutes.
 const WINDOW_MINUTES: u32 = 60;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Reading an advertiser's state for the first time takes less.
+/// The longest wait for an advertiser's state; reading it for the first time takes less.
 const LOADED_WITHIN: Duration = Duration::from_secs(5);
 
-/// A view that was asked for is kept up to date for so long, and need not be read again.
+/// Time for which a view that was asked for is kept up to date and need not be read again.
 const KEPT: Duration = Duration::from_secs(30);
 
 /// Views kept for those who ask, at most, and for each account or token.
@@ -71,8 +71,8 @@ const MAX_KEPT_EACH: usize = 100;
 
 /// Sends live data as server-sent events.
 ///
-/// Each event's data is a message as a WebSocket has it, for subscription 1; its id is where the client's
-/// state ends then. Comments in between keep the connection open.
+/// Each event's data is a message as a WebSocket has it, for subscription 1; its id is the end of the client's
+/// state then. Comments in between keep the connection open.
 #[utoipa::path(get, path = "/api/v1/live/sse", operation_id = "stream_live", tag = "viewer",
     params(
         ("advertiser_id" = Option<String>, Query), ("campaign_id" = Option<String>, Query),
@@ -155,7 +155,7 @@ struct Events {
 }
 
 impl Events {
-    /// What is to be sent next, in pieces; `None` when the server goes away, or the caller may not go on.
+    /// The pieces to be sent next; `None` when the server goes away, or the caller may not go on.
     async fn next(&mut self) -> Option<Vec<Bytes>> {
         tokio::select! {
             // First: who may not go on is not told what has changed meanwhile.
@@ -287,7 +287,7 @@ impl Polled {
         Some(watched)
     }
 
-    /// Forgets what nobody asks for any more, until `stop`.
+    /// Forgets views that have not been asked for lately, until `stop`.
     pub(crate) async fn sweep(self, stop: CancellationToken) {
         let mut every = interval(KEPT / 2);
         loop {
@@ -298,11 +298,11 @@ impl Polled {
     }
 }
 
-/// What a query string asks for.
+/// The view and the settings that a query string asks for.
 #[derive(Debug)]
 struct ViewQuery {
     view: View,
-    /// Where the client's state ends.
+    /// The end of the client's state.
     since: Option<Position>,
     min_interval_ms: Option<u32>,
 }

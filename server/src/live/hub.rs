@@ -1,4 +1,4 @@
-//! The feeds that are watched, and whoever else follows a channel in Redis.
+//! The feeds that are watched, and the other followers of channels in Redis.
 
 use std::{
     collections::HashMap,
@@ -42,7 +42,7 @@ use crate::{
 /// database again.
 const MAX_EVENTS: usize = 256;
 
-/// How often the feed generation is asked for.
+/// Time between two requests for the feed generation.
 const CHECK_GENERATION: Duration = Duration::from_secs(1);
 
 /// Hands out views; cheap to clone.
@@ -52,11 +52,11 @@ pub(crate) struct Hub {
     alerts: Arc<Mutex<Weak<Alerts>>>,
     requests: mpsc::UnboundedSender<Request>,
     source: Source,
-    /// Where news about incidents are.
+    /// The database of the news about incidents.
     database: PgPool,
 }
 
-/// By advertiser.
+/// The feeds, by advertiser.
 type Feeds = Arc<Mutex<HashMap<AdvertiserId, Weak<Feed>>>>;
 
 impl Hub {
@@ -119,7 +119,7 @@ impl Hub {
         alerts
     }
 
-    /// Whose views are watched by how many.
+    /// The advertisers whose views are watched, and their watchers.
     pub(crate) fn watchers(&self) -> Vec<Advertiser> {
         let feeds: Vec<(AdvertiserId, Arc<Feed>)> = {
             let feeds = lock(&self.feeds);
@@ -144,7 +144,7 @@ impl Hub {
         feed
     }
 
-    /// Starts what follows a channel, and has the channel left when that ends.
+    /// Starts the follower of a channel, and leaves the channel when the follower ends.
     pub(crate) fn follow<T>(
         &self,
         channel: String,
@@ -174,8 +174,8 @@ fn lock(feeds: &Feeds) -> MutexGuard<'_, HashMap<AdvertiserId, Weak<Feed>>> {
     feeds.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has all feeds read the database again when an aggregator says, by a new feed generation, that messages of any
-/// may have been lost; also when the generation is first known, for those that began before.
+/// Invalidates all feeds, so that they read the database again, when an aggregator says, by a new feed generation,
+/// that messages of any may have been lost; also when the generation is first known, for feeds that began before.
 async fn follow_generations(feeds: Feeds, mut redis: Connection, key: String) {
     let mut every = interval(CHECK_GENERATION);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,14 +1,14 @@
-//! The gateway: pushes what changes to dashboards over WebSockets.
+//! The gateway: pushes changes to dashboards over WebSockets.
 //!
-//! What is said here goes through three layers, of which each knows only those before it:
+//! The gateway has three layers, of which each knows only those before it:
 //! - [`wire`]: messages that many sessions share, and their way to the kernel
-//! - [`session`]: what a session's task shares with those who have news for it, whatever the news is
+//! - [`session`]: what a session's task shares with the sources of its news, whatever the news is
 //!   ([`session::Source`])
 //! - [`feed`]: one advertiser's live state, the views computed from it, and news about incidents
 //!
 //! Above them are the doors: [`websocket`]; [`http`]: server-sent events, and asking now and then; [`updates`]: a
-//! view's changes, for these and for GraphQL; [`hub`]: a feed
-//! for each advertiser that is watched; [`presence`]: what is watched, and by whom.
+//! view's changes, for these and for GraphQL; [`hub`]: a feed for each advertiser that is watched; [`presence`]: the
+//! watched views and their viewers.
 
 pub(crate) mod error;
 mod feed;
@@ -80,7 +80,7 @@ pub(crate) async fn upgrade(
     Ok(answer)
 }
 
-/// Why a view is not to be watched.
+/// Reasons why a view is not to be watched.
 pub(crate) enum Refusal {
     /// The caller may not see that advertiser.
     Forbidden,
@@ -88,7 +88,7 @@ pub(crate) enum Refusal {
     Invalid(Fault),
 }
 
-/// The view that a caller is to watch, the same through every door; or why not.
+/// The view that a caller is to watch, the same through every door; or the reason why not.
 pub(crate) fn watched(view: View, scope: &Scope) -> Result<View, Refusal> {
     if scope.includes(&view.advertiser_id) {
         view.checked().map_err(Refusal::Invalid)

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 /// Advertisers, and views of each, that are listed, at most: those with the most watchers.
 pub(crate) const LISTED: usize = 100;
 
-/// What is watched of one advertiser.
+/// The watched views of one advertiser.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Advertiser {
     #[schema(value_type = String)]
@@ -31,7 +31,7 @@ struct WatchedView {
 /// A viewer.
 #[derive(Serialize, ToSchema)]
 struct Watcher {
-    /// As it stands in records.
+    /// The name as it stands in records.
     #[schema(value_type = String)]
     name: Arc<str>,
     /// Connections over which it watches.
@@ -54,7 +54,7 @@ impl Advertiser {
         self.watchers
     }
 
-    /// From its views and who watches each.
+    /// Builds the entry of an advertiser from its views and the viewers of each.
     pub(crate) fn new(advertiser_id: AdvertiserId, views: Vec<(View, BTreeMap<Arc<str>, usize>)>) -> Self {
         let views = views.into_iter().map(|(view, present)| WatchedView::new(view, present));
         let mut views: Vec<_> = views.filter(|view| view.watchers > 0).collect();

@@ -1,4 +1,4 @@
-//! What live sessions share.
+//! The state that live sessions share.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What changes in one view, for those who ask for the next change when they have dealt with the last: server-sent
+//! Changes in one view, for callers that ask for the next change when they have dealt with the last: server-sent
 //! events, and subscriptions of GraphQL. Nothing queues for them.
 
 use std::sync::Arc;
@@ -40,20 +40,20 @@ impl Updates {
         Ok(Self { clicks, news })
     }
 
-    /// Ends when there is something new, and its time has come; `None` if nothing will be.
+    /// Ends when there is something new, and its time has come; `None` if there will be nothing more.
     pub(in crate::live) async fn changed(&mut self) -> Option<()> {
         sleep(self.clicks.time_left(now_ms())).await;
         self.news.changed().await.ok()
     }
 
-    /// What there is to tell now.
+    /// The frames that are due now.
     pub(in crate::live) fn frames(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         self.clicks.add_frames(SUBSCRIPTION, now_ms(), &mut frames);
         frames
     }
 
-    /// How far was told.
+    /// The position up to which the caller was told.
     pub(in crate::live) fn told(&self) -> Option<Position> {
         self.clicks.told()
     }
@@ -70,7 +70,7 @@ impl Updates {
     }
 }
 
-/// A message again. Who asks this way is one of few: what many are told is encoded once, for sockets.
+/// Reads the message back from its frame. Few callers ask this way: what many are told is encoded once, for sockets.
 fn read(frame: &Frame) -> Option<ServerMessage> {
     let (own, shared) = frame.payload();
     serde_json::from_slice(&[own, &shared].concat()).ok()

@@ -1,5 +1,5 @@
-//! One dashboard's connection: authenticate, subscribe, be asked now and then whether it is still there. What
-//! it is told, and by whom, is in [`connection`](super::session::connection).
+//! One dashboard's connection: authenticate, subscribe, answer heartbeats. The messages that it is told are in
+//! [`connection`](super::session::connection).
 
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
@@ -36,10 +36,10 @@ use crate::{
     },
 };
 
-/// The first message must come so soon.
+/// The longest wait for the first message.
 const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Saying farewell takes so long, at most.
+/// The longest time for saying farewell.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// The longest wait of a session that is sent away before it comes back, in milliseconds.
@@ -50,13 +50,13 @@ const MAX_SUBSCRIPTIONS: usize = 8;
 
 /// One connection.
 pub(crate) struct Session {
-    /// Names it in logs, and to its client.
+    /// The name of the session in logs, and to its client.
     id: Uuid,
     connection: Arc<Connection>,
     access: Arc<Access>,
     /// The person who has signed in with the browser that connected, or why there is none.
     by_cookie: Result<Box<Caller>, Error>,
-    /// Of what the server and the client's address may have, and of what its account may.
+    /// The session's place in the quotas of the server and the client's address; `share` is that of its account.
     _permit: SessionPermit,
     share: Option<QuotaGuard<Uuid>>,
     hub: Hub,
@@ -64,7 +64,7 @@ pub(crate) struct Session {
     commands: Allowance,
 }
 
-/// Why a subscription is refused, as its client is told.
+/// The reason why a subscription is refused, as its client is told.
 struct Refused {
     code: &'static str,
     field: Option<String>,
@@ -114,7 +114,7 @@ impl Session {
         }
     }
 
-    /// What log lines say of the session.
+    /// The span of the session's log lines, with its id.
     pub(crate) fn span(&self) -> Span {
         tracing::error_span!("session", session_id = %self.id)
     }
@@ -250,7 +250,7 @@ impl Session {
         }
     }
 
-    /// What the client says next, if it can be read.
+    /// The client's next message, if it can be read.
     async fn receive(&self) -> Result<Result<ClientMessage, Unreadable>, End> {
         loop {
             let message = self.connection.receive().await?;
@@ -273,10 +273,10 @@ async fn over(ending: &mut Option<Ending>) -> Ended {
     }
 }
 
-/// What a session hears when a client sends these bytes and ends.
+/// The messages that a session hears when a client sends these bytes and ends.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn heard(bytes: &[u8]) -> Vec<ClientMessage> {
-    /// What it is answered goes nowhere.
+    /// A client of which nothing that is written to it is kept.
     struct Client<'a>(&'a [u8]);
     impl std::io::Read for Client<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

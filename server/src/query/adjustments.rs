@@ -28,10 +28,10 @@ use crate::{
     },
 };
 
-/// How long after its clicks' times a verdict may change: a rule looks no further back, and a release less far.
+/// The longest time from a click to a change of its verdict: a rule looks no further back, and a release less far.
 pub(super) const CHANGED_WITHIN: Duration = Duration::days(COMPRESSION_DAYS as i64);
 
-/// How long before its click's time a verdict may change: a client's clock may be ahead.
+/// The longest time by which a change may precede its click's time: a client's clock may be ahead.
 pub(super) const AHEAD: Duration = Duration::HOUR;
 
 /// A change of a click's verdict.
@@ -62,18 +62,18 @@ pub(crate) struct Adjustment {
     clicked: OffsetDateTime,
 }
 
-/// Which changes are asked for.
+/// The changes that are asked for.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "described, and read as `Parameters`")]
 pub(crate) struct Wanted {
-    /// Required of a caller that sees more than one.
+    /// The advertiser; required of a caller that sees more than one.
     advertiser_id: Option<String>,
-    /// Of clicks from this time on; by default a day before the end.
+    /// Earliest time of the clicks; by default a day before the end.
     start_time: Option<OffsetDateTime>,
-    /// Of clicks before this time; by default now.
+    /// End of the clicks' times, exclusive; by default now.
     end_time: Option<OffsetDateTime>,
-    /// Only changes after this moment.
+    /// Moment after which the changes were made.
     since: Option<OffsetDateTime>,
 }
 
@@ -126,8 +126,8 @@ pub(crate) async fn list(
     Ok(Json(asked.page(found, |change| (micros(change.at), change.adjustment_id))))
 }
 
-/// Adds the campaigns and ads of clicks that the ledger still keeps. Of a join the reader's view would read everything:
-/// what is looked for is said in constants.
+/// Adds the campaigns and ads of clicks that the ledger still keeps. With a join the reader's view would read
+/// everything, so the clicks are looked for by constants.
 async fn add_ads(
     found: &mut [Adjustment],
     advertiser_id: &AdvertiserId,

@@ -37,7 +37,7 @@ const MAX_BUCKETS: i64 = 10_080;
 /// Rows in one answer, at most.
 const MAX_ROWS: usize = 50_000;
 
-/// What is asked, checked.
+/// A question, checked.
 #[derive(Debug, PartialEq)]
 struct AggregateQuery {
     advertiser_id: Option<AdvertiserId>,
@@ -125,7 +125,7 @@ impl AggregateQuery {
         given.finish(Self { advertiser_id, granularity, start, end, filters, group_by })
     }
 
-    /// Where the first bucket begins and the last one ends.
+    /// The start of the first bucket and the end of the last one.
     fn buckets(&self) -> (OffsetDateTime, OffsetDateTime) {
         let seconds = width(self.granularity).whole_seconds();
         let last = floor(self.end.saturating_sub(Duration::NANOSECOND), seconds);

@@ -1,8 +1,7 @@
-//! `GET /api/v1/analytics/annotations`: what happened in a range of time and explains a chart of it.
+//! `GET /api/v1/analytics/annotations`: events in a range of time that explain a chart of it.
 //!
-//! Incidents and rules are few; of corrections those are looked at that came first after the range began, up to a
-//! limit, and they are added up to a few dozen annotations. What a tenant may see of all that the views of migration
-//! 44 say.
+//! Incidents and rules are few. Of corrections the earliest after the range began are looked at, up to a limit, and
+//! they are added up to a few dozen annotations. The views of migration 44 decide which of all that a tenant may see.
 
 use std::{sync::Arc, time::Instant};
 
@@ -50,7 +49,7 @@ const WIDTHS: [i64; 7] = [60, 300, 900, 3_600, 21_600, 86_400, 604_800];
 /// Incidents that hold up what all charts show.
 const OUTAGES: [alerts::Kind; 2] = [alerts::Kind::Lag, alerts::Kind::Rollups];
 
-/// What is asked, checked.
+/// A question, checked.
 #[derive(Debug, PartialEq)]
 struct Question {
     advertiser_id: Option<AdvertiserId>,
@@ -58,7 +57,7 @@ struct Question {
     end: OffsetDateTime,
 }
 
-/// What happened in a range: outages and other incidents, changes of rules, corrections, repairs.
+/// Events in a range of time: outages and other incidents, changes of rules, corrections, repairs.
 ///
 /// The 200 most important ones, in the order of their times. Corrections are added up: clicks of a piece of the range
 /// whose verdict changed after they were counted, by rule. A tenant is told of its own clicks, of outages of the whole
@@ -107,7 +106,7 @@ struct Version {
     mode: Option<String>,
 }
 
-/// Corrections of a piece of the range; all but `looked_at` are of none where there are none.
+/// Corrections of a piece of the range; where there are none, all but `looked_at` is `None`.
 #[derive(FromRow)]
 struct Correction {
     looked_at: i64,
@@ -134,7 +133,7 @@ impl Question {
         given.finish(Self { advertiser_id, start, end })
     }
 
-    /// Everything, and whether something was not looked at.
+    /// All annotations, and whether something was not looked at.
     async fn find(
         &self,
         advertiser_id: Option<&AdvertiserId>,
@@ -186,7 +185,7 @@ impl Question {
         sql
     }
 
-    /// Clicks whose verdict changed between valid and convicted, by the piece of the range that they are of.
+    /// Clicks whose verdict changed between valid and convicted, by the piece of the range that holds them.
     fn corrections(&self, advertiser_id: Option<&AdvertiserId>) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new(
             "WITH looked AS (SELECT clicked_at, advertiser_id, from_disposition, to_disposition, rule, actor \
@@ -239,7 +238,7 @@ impl Question {
     }
 }
 
-/// An incident; `None`: it is of a kind of a later program.
+/// Returns an incident's annotation; `None`: the incident is of a kind of a later program.
 fn incident(row: Incident) -> Option<Annotation> {
     let kind = alerts::Kind::ALL.into_iter().find(|kind| kind.as_str() == row.kind)?;
     let severities = [Severity::Warning, Severity::Critical];

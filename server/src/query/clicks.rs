@@ -1,6 +1,6 @@
-//! `GET /api/v1/clicks`: clicks as the ledger has them, with evidence and with the changes of their verdicts.
+//! `GET /api/v1/clicks`: clicks of the ledger, with evidence and with the changes of their verdicts.
 //!
-//! Tenants find their own; neither addresses nor names of people who changed a verdict are theirs to see.
+//! Tenants find their own; they see neither addresses nor names of people who changed a verdict.
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
@@ -39,7 +39,7 @@ const MAX_USER_ID_BYTES: usize = 512;
 #[derive(Clone, Serialize, ToSchema, FromRow)]
 pub(crate) struct FoundClick {
     pub(crate) click_id: Uuid,
-    /// The time that it is counted under.
+    /// The time under which the click is counted.
     #[schema(format = DateTime)]
     pub(crate) clicked_at: String,
     #[schema(format = DateTime)]
@@ -63,11 +63,11 @@ pub(crate) struct FoundClick {
     /// The kind of robot that the user agent declares, such as `ai-crawler` or `http-library`.
     pub(crate) robot: Option<String>,
     pub(crate) released: bool,
-    /// What its link came with: networks' click ids and the like.
+    /// Parameters that its link came with: networks' click ids and the like.
     #[schema(value_type = BTreeMap<String, String>)]
     #[sqlx(try_from = "Option<String>")]
     pub(crate) params: StoredParams,
-    /// The page that it came from, without query.
+    /// The page that the click came from, without query.
     pub(crate) referrer: Option<String>,
     /// Changes of its verdict, the first one first.
     #[sqlx(skip)]
@@ -90,18 +90,18 @@ pub(crate) struct Change {
     pub(crate) reason: String,
 }
 
-/// What clicks are searched by.
+/// The conditions that clicks are searched by.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "described, and read as `Parameters`")]
 pub(crate) struct Search {
-    /// Its id; all of the ledger is searched then.
+    /// The click's id; all of the ledger is searched then.
     click_id: Option<Uuid>,
-    /// By default a day before the end.
+    /// Start of the range; by default a day before the end.
     start_time: Option<OffsetDateTime>,
-    /// Exclusive; by default now.
+    /// End of the range, exclusive; by default now.
     end_time: Option<OffsetDateTime>,
-    /// Without it a caller that sees all advertisers searches all.
+    /// The advertiser; without it a caller that sees all advertisers searches all.
     advertiser_id: Option<String>,
     campaign_id: Option<String>,
     ad_id: Option<String>,
@@ -114,7 +114,7 @@ pub(crate) struct Search {
     disposition: Option<String>,
     /// The rule that decided, such as `ip_velocity`.
     rule: Option<String>,
-    /// What was known at that moment: clicks received until then, with the verdicts of then.
+    /// Moment whose knowledge is asked for: clicks received until then, with the verdicts of then.
     as_of: Option<OffsetDateTime>,
 }
 
@@ -244,13 +244,13 @@ impl Wanted {
         sql
     }
 
-    /// Whether it is about what was known at another moment.
+    /// Returns whether the search is about what was known at another moment.
     pub(crate) fn is_of_the_past(&self) -> bool {
         self.as_of.is_some()
     }
 
-    /// Ids and times of clicks that can be released, the earliest first, some of them: of invalid traffic, and of
-    /// duplicates where the search names what is meant.
+    /// Ids and times of clicks that can be released, the earliest first, up to `max`: of invalid traffic, and of
+    /// duplicates where the search names dispositions.
     pub(crate) fn releasable(&self, advertiser_id: &AdvertiserId, max: i64) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT click_id, clicked_at");
         self.push_releasable(&mut sql, advertiser_id);

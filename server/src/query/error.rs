@@ -1,4 +1,4 @@
-//! Why an export was not made, or not given.
+//! Reasons why an export was not made, or not given.
 
 use axum::http::StatusCode;
 use thiserror::Error as ThisError;
@@ -8,19 +8,19 @@ use crate::http::{
     openapi::groups,
 };
 
-/// Why there is no export.
+/// The reason why there is no export.
 #[derive(Debug, ThisError)]
 pub(crate) enum QueryError {
     /// The caller has as many as are kept.
     #[error("too many exports are kept")]
     TooManyJobs,
-    /// Its file is not there yet, or never will be.
+    /// The file is not there yet, or never will be.
     #[error("the export is not done")]
     NotReady,
-    /// Its file would have too many bytes.
+    /// The file would have too many bytes.
     #[error("the file is too large")]
     FileTooLarge,
-    /// The database was away in the middle of it.
+    /// The database was away in the middle of the export.
     #[error("the export was cut off")]
     CutOff,
 }
@@ -49,8 +49,8 @@ impl Problem for QueryError {
 }
 
 groups! {
-    /// As many are kept as may be.
+    /// The caller has as many exports as are kept.
     TooMany: QueryError::TooManyJobs;
-    /// Its file is not there.
+    /// The export's file is not there.
     NotReady: QueryError::NotReady;
 }

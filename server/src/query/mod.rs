@@ -2,11 +2,11 @@
 //!
 //! - [`reports`]: any question about any range
 //! - [`analytics`]: counts over time, unique users among them
-//! - [`annotations`]: what happened meanwhile
-//! - [`clicks`]: clicks one by one; [`adjustments`]: what was changed of their verdicts; [`export`]: both as files;
-//!   [`past`]: what was known at a moment
+//! - [`annotations`]: events that explain a chart
+//! - [`clicks`]: clicks one by one; [`adjustments`]: changes of their verdicts; [`export`]: both as files;
+//!   [`past`]: the knowledge of a moment
 //! - [`incidents`] (alerts)
-//! - [`entities`]: advertisers, campaigns and ads; [`settings`]: thresholds; [`watermark`]: up to when counts are final
+//! - [`entities`]: advertisers, campaigns and ads; [`settings`]: thresholds; [`watermark`]: the end of final counts
 
 mod adjustments;
 pub(crate) mod analytics;

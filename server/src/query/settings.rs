@@ -1,4 +1,4 @@
-//! `GET /api/v1/settings`: how this deployment judges numbers, for pages that show them.
+//! `GET /api/v1/settings`: settings by which this deployment judges numbers, for pages that show them.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::{
     store::database::answer,
 };
 
-/// How this deployment judges numbers: the fraud rate's thresholds, and how long a minute is provisional.
+/// Settings by which this deployment judges numbers: the fraud rate's thresholds, and how long a minute is provisional.
 ///
-/// A change of the rule is in it as soon as it is in force.
+/// A change of the rule is included as soon as it is in force.
 #[utoipa::path(get, path = "/api/v1/settings", operation_id = "show_settings", tag = "viewer",
     responses((status = 200, body = Settings), Refused<(crate::identity::error::Viewer, crate::store::error::Database)>))]
 pub(crate) async fn show(

@@ -1,4 +1,4 @@
-//! What questions are answered from.
+//! The state from which questions are answered.
 
 use sqlx::PgPool;
 
@@ -11,11 +11,11 @@ pub(crate) struct QueryState {
     pub(crate) tenants: Tenants,
     /// Answers exports, which take longer.
     pub(crate) exports: Tenants,
-    /// Exports that nobody waits for, and their files; can write.
+    /// Exports in the background, and their files; can write.
     pub(crate) jobs: PgPool,
-    /// Sends files of schedules, if there is a secret to sign them with.
+    /// Sender of schedules' files, if there is a secret to sign them with.
     pub(crate) webhooks: Option<Webhooks>,
-    /// Can only read.
+    /// The database for reading alone.
     pub(crate) database: PgPool,
     pub(crate) partitions: u16,
 }

@@ -1,5 +1,4 @@
-//! Up to when the deployment is counted, as the ledger has it: see
-//! [`clickwire_protocol::finality`].
+//! The time up to which the deployment is counted, as the ledger has it: see [`clickwire_protocol::finality`].
 
 use clickwire_ledger::watermark;
 use clickwire_protocol::{finality, times::UnixMs};
@@ -20,12 +19,12 @@ impl Watermark {
         self.0
     }
 
-    /// RFC 3339.
+    /// The time in RFC 3339.
     pub(crate) fn rfc3339(&self) -> Option<String> {
         self.0.and_then(rfc3339)
     }
 
-    /// Minutes that end at or before this are final; RFC 3339.
+    /// End of the minutes that are final, in RFC 3339.
     pub(crate) fn final_before(&self) -> Option<String> {
         self.0.map(finality::final_before).and_then(rfc3339)
     }

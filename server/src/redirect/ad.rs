@@ -10,21 +10,21 @@ use super::{
     target::{Target, Template},
 };
 
-/// Where an ad leads and whose it is.
+/// An ad: its target and its owner.
 #[derive(Clone, Debug)]
 pub(crate) struct Ad {
     pub(crate) advertiser_id: AdvertiserId,
     pub(crate) campaign_id: CampaignId,
     pub(crate) target: Target,
     pub(crate) template: Template,
-    /// Where else a link may lead.
+    /// Other hosts that a link may lead to.
     pub(super) landing_hosts: Vec<LandingHost>,
-    /// What of a link's query goes on.
+    /// The parameters of a link's query that go on.
     pub(super) forwarded: Forwarded,
 }
 
 impl Ad {
-    /// Where a click goes on to: the ad's target, or the page that the link names, if the ad may lead there.
+    /// The URL that a click goes on to: the ad's target, or the page that the link names, if the ad may lead there.
     pub(super) fn leads_to(&self, click: &ClickMacros<'_>, has_id: bool) -> String {
         let page =
             click.query.landing().and_then(|text| landing::page(text, &self.target, &self.landing_hosts));
@@ -36,27 +36,27 @@ impl Ad {
     }
 }
 
-/// The same before it is read.
+/// An ad before it is read.
 #[derive(Serialize, Deserialize, sqlx::FromRow)]
 pub(super) struct Row {
     advertiser_id: AdvertiserId,
     campaign_id: CampaignId,
     target_url: String,
     click_id_template: String,
-    /// Left out by servers of an earlier version, as the next.
+    /// Hosts; left out by servers of an earlier version, as are the parameters.
     #[serde(default)]
     landing_hosts: Vec<String>,
     #[serde(default = "everything")]
     forwarded_params: Vec<String>,
 }
 
-/// What the database has for advertisers that nothing else was said of.
+/// The parameters of advertisers that have not set any: all names.
 fn everything() -> Vec<String> {
     vec!["*".to_owned()]
 }
 
 impl Row {
-    /// The ad; `None` if somebody has registered round the API what can't be redirected to.
+    /// The ad; `None` if what is registered can't be redirected to, because it has not come through the API.
     pub(super) fn read(self, ad_id: &AdId) -> Option<Ad> {
         let target = Target::stored(&self.target_url).inspect_err(
             |error| tracing::error!(ad_id = ad_id.as_str(), %error, "the ad's target can't be used"),

@@ -1,7 +1,7 @@
-//! Which ad an address means, however it was copied; pure.
+//! The ad that an address means, however it was copied; pure.
 //!
 //! Programs that find links in a text take the full stop or the bracket behind them for a part of them, mail
-//! programs and people add slashes. So an id that nothing is registered under is tried once more without what
+//! programs and people add slashes. So an id under which nothing is registered is tried once more without what
 //! stands around it.
 
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ pub(super) fn ad_ids(text: &str) -> Vec<AdId> {
     [Some(text), other].into_iter().flatten().filter_map(|text| AdId::new(text).ok()).collect()
 }
 
-/// What stands in the place of the ad's id, if the path is a link's but for slashes; `Some(None)` if that is no
+/// The text in the place of the ad's id, if the path is a link's but for slashes; `Some(None)` if it is not valid
 /// text.
 pub(super) fn link(path: &str) -> Option<Option<Cow<'_, str>>> {
     let rest = path.trim_start_matches('/').strip_prefix('r')?;
@@ -29,7 +29,7 @@ pub(super) fn link(path: &str) -> Option<Option<Cow<'_, str>>> {
     Some(percent_decode_str(id).decode_utf8().ok())
 }
 
-/// Whether who asks wants a page: browsers do, programs seldom say so.
+/// Returns whether the client wants a page: browsers do, programs seldom say so.
 pub(super) fn is_person(headers: &HeaderMap) -> bool {
     let wanted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut types = wanted.flat_map(|value| value.split(','));

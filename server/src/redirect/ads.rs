@@ -1,13 +1,12 @@
-//! Which ads there are and where they lead: from this process's memory, else from Redis, else from the
-//! database.
+//! The ads and their targets: from this process's memory, else from Redis, else from the database.
 //!
 //! - Many requests for an ad that is not known make one look-up; the others wait for it.
-//! - What is known is served at once. When it is due, the first to notice has it looked up again in the
+//! - A known ad is served at once. When it is due, the first request that notices has it looked up again in the
 //!   background.
-//! - What has changed is announced on a channel. Whoever hears of it looks the ad up in the database
-//!   before the next answer; whoever may have missed something does so with every ad.
-//! - When nothing can be looked up, what was known before is served, however old; about what was never
-//!   known nothing is invented.
+//! - A change is announced on a channel. A server that hears of it looks the ad up in the database before the next
+//!   answer; a server that may have missed a message does so with every ad.
+//! - When nothing can be looked up, what was known before is served, however old; an ad that was never known has no
+//!   answer.
 //! - Bounded: the cache keeps ads that are asked for often, so strangers who try ids one after the other
 //!   push out each other's, and no more than a few of them reach the database at the same time.
 
@@ -41,18 +40,17 @@ use crate::{
 /// Ads kept, about; one takes 3 KiB, and with many hosts and names 15 KiB at most.
 const CAPACITY: usize = 10_000;
 
-/// What is older is looked up again.
+/// The age from which on an ad is looked up again.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// That there is no such ad is believed so long.
+/// Time for which the absence of an ad is believed.
 const ABSENT: Duration = Duration::from_secs(5);
 
-/// After a look-up that failed, the next one waits so long: of an ad that is known, and of one that is
-/// not.
+/// The wait after a look-up that failed: of an ad that is known, and of one that is not.
 const RETRY: Duration = Duration::from_secs(5);
 const RETRY_UNKNOWN: Duration = Duration::from_secs(1);
 
-/// How long the database may take. Less than [`shared::HELD_SECONDS`](super::shared).
+/// The longest time that the database may take. Less than [`shared::HELD_SECONDS`](super::shared).
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Look-ups in the database at the same time, at most: as many as there are connections for it.
@@ -74,22 +72,22 @@ struct Inner {
     generation: AtomicU64,
 }
 
-/// What is known of one ad.
+/// The knowledge of one ad.
 #[derive(Default)]
 struct Slot {
     known: Mutex<Option<Known>>,
     /// Grows when this ad has changed.
     changes: AtomicU64,
-    /// Held by whoever looks it up.
+    /// The turn of the request that looks the ad up.
     turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
 struct Known {
     found: Found,
-    /// The ad is looked up again when it is asked for after this.
+    /// The time after which the next request has the ad looked up again.
     due: Instant,
-    /// Changes up to this [`Inner::stamp`] are contained.
+    /// The [`Inner::stamp`] up to which changes are contained.
     stamp: u64,
 }
 
@@ -97,7 +95,7 @@ struct Known {
 enum Found {
     Ad(Arc<Ad>),
     Nothing,
-    /// Why nothing could be looked up.
+    /// The reason why nothing could be looked up.
     Unreachable(Arc<str>),
 }
 
@@ -179,7 +177,7 @@ impl Inner {
         made.unwrap_or_default()
     }
 
-    /// Grows with every change that the ad may have seen.
+    /// Returns a number that grows with every change that the ad may have seen.
     fn stamp(&self, slot: &Slot) -> u64 {
         self.generation.load(Ordering::Acquire) + slot.changes.load(Ordering::Acquire)
     }
@@ -250,7 +248,7 @@ impl Inner {
     }
 }
 
-/// What can be said without looking anything up.
+/// The answer without a look-up.
 enum Served {
     Fresh(Found),
     /// The ad can be served, but this request must have it looked up again.
@@ -277,7 +275,7 @@ impl Slot {
     }
 }
 
-/// Counts a look-up by where its answer came from.
+/// Counts a look-up by the origin of its answer.
 fn counted<T>(from: &'static str, answer: T) -> T {
     metrics::counter!("clickwire_ad_lookups_total", "from" => from).increment(1);
     answer

@@ -1,5 +1,5 @@
-//! What a browser is answered: a redirect, or a page that says why there is none. Nothing of it may be
-//! kept: every click comes here.
+//! The answer to a browser: a redirect, or a page that says why there is none. Neither may be cached: every click
+//! comes here.
 
 use axum::{
     body::Body,

@@ -1,4 +1,4 @@
-//! Why an ad is not known, or its change not announced.
+//! Reasons why an ad is not known, or its change not announced.
 
 use axum::http::StatusCode;
 use thiserror::Error as ThisError;
@@ -11,7 +11,7 @@ use crate::http::{
     rate_limit::Left,
 };
 
-/// What ads are looked up in is away.
+/// A source of ads, or the channel of their changes, is away.
 #[derive(Debug, ThisError)]
 pub(crate) enum RedirectError {
     /// Neither Redis nor the database says where an ad leads.

@@ -1,4 +1,4 @@
-//! Where else than to its target an ad's link may lead: to hosts that are registered for it; pure.
+//! Pages beside its target that an ad's link may lead to: on hosts that are registered for it; pure.
 //!
 //! Google's transparent trackers are told the landing page in the link's own query (`url` or `lpurl`). A
 //! stranger can write that query, so the page is followed only on a registered host and port; else the link
@@ -11,7 +11,7 @@ use url::Url;
 
 use super::target::Target;
 
-/// Stands for the target's own host.
+/// The name of the target's own host.
 const OWN: &str = "self";
 
 /// Longest host, in bytes (RFC 1035, section 2.3.4), and a port.
@@ -26,13 +26,13 @@ pub(crate) enum LandingHost {
     Named(String, Option<u16>),
 }
 
-/// Why a text names no host. The message is for whoever wrote it.
+/// The reason why a text names no host, as a message for its author.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error("Expected hosts such as shop.example or shop.example:8443, or self for the target's own.")]
 pub(crate) struct NoHost;
 
 impl LandingHost {
-    /// What was checked when it was registered; what is no host allows nothing.
+    /// Reads hosts that were checked when they were registered; a text that is no host allows nothing.
     pub(super) fn stored(hosts: &[String]) -> Vec<Self> {
         hosts.iter().filter_map(|host| host.parse().ok()).collect()
     }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a stranger writes, the browser that follows it ends on the target's own host.
+        /// A stranger's text never leads the browser that follows it to another host than the target's own.
         #[test]
         fn no_query_leads_to_another_host(
             text in "(https?:[/\\\\]{0,3}|//)?([a-z@:.\\\\/?#%]|shop\\.example|evil\\.example|\\PC){0,12}"

@@ -1,9 +1,8 @@
 //! Macros in targets and templates: `{name}`, replaced for each click; pure.
 //!
-//! What is filled in is percent-encoded down to RFC 3986's unreserved characters, which is right in a path, a
-//! query and a fragment: a value adds no part to the URL, whoever has written it. A macro of another name is
-//! refused when it is registered. What was registered before that was refused is filled in with the
-//! parameter of that name, or nothing.
+//! Values are percent-encoded down to RFC 3986's unreserved characters, which is right in a path, a query and a
+//! fragment: a value adds no part to the URL, whoever has written it. A macro of another name is refused when it is
+//! registered. One that was registered before that rule is filled in with the parameter of that name, or nothing.
 
 use std::{borrow::Cow, fmt};
 
@@ -16,7 +15,7 @@ use super::query::Query;
 /// All but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What a macro stands for.
+/// The meaning of a macro.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Macro {
     ClickId,
@@ -27,7 +26,7 @@ enum Macro {
     DeviceType,
     Os,
     Timestamp,
-    /// What comes in the link's query.
+    /// A parameter of the link's query.
     Param(String),
 }
 
@@ -57,7 +56,7 @@ impl Macro {
     }
 }
 
-/// Why a text is no pattern. Messages are for whoever wrote it.
+/// The reason why a text is no pattern, as a message for its author.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum NoPattern {
     #[error(
@@ -70,17 +69,17 @@ pub(crate) enum NoPattern {
     Brace,
 }
 
-/// What a click fills in.
+/// The values that a click fills in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClickMacros<'a> {
-    /// Signed. Empty for a click that is not counted.
+    /// The signed click id. Empty for a click that is not counted.
     pub(crate) click_id: &'a str,
     pub(crate) ad_id: &'a str,
     pub(crate) campaign_id: &'a str,
     pub(crate) advertiser_id: &'a str,
     pub(crate) country: &'a str,
     pub(crate) device_type: &'a str,
-    /// Empty if it is not known.
+    /// The operating system; empty if it is not known.
     pub(crate) os: &'a str,
     /// Unix time in seconds.
     pub(crate) timestamp: i64,
@@ -103,7 +102,7 @@ impl ClickMacros<'_> {
     }
 }
 
-/// Where a pattern stands.
+/// The part of a URL in which a pattern stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Path,
@@ -126,7 +125,7 @@ impl Pattern {
         Self(vec![Piece::Text(text.to_owned())])
     }
 
-    /// Reads what is to be registered.
+    /// Reads a pattern that is to be registered.
     pub(super) fn parse(text: &str) -> Result<Self, NoPattern> {
         let mut pieces = Vec::new();
         for (text, name) in split(text) {
@@ -142,7 +141,7 @@ impl Pattern {
         Ok(Self(pieces))
     }
 
-    /// Reads what was registered at any time.
+    /// Reads a pattern that was registered at any time.
     pub(super) fn stored(text: &str) -> Self {
         let mut pieces = Vec::new();
         for (text, name) in split(text) {
@@ -189,7 +188,7 @@ impl Pattern {
     }
 }
 
-/// As it was written.
+/// The pattern as it was written.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|piece| match piece {

@@ -1,16 +1,15 @@
 //! `GET /r/{ad_id}`: a click on an ad. The user goes on to the advertiser; the click is on its way into
 //! the ledger before.
 //!
-//! - [`ads`]: which ads there are, from memory, Redis or the database; [`ad`] is one, [`shared`] is what
-//!   Redis has
-//! - [`address`]: which ad an address means, however it was copied
-//! - [`target`]: where an ad leads; [`macros`]: what is filled in; [`query`]: what a click comes with;
-//!   [`landing`]: where else it may lead
-//! - [`purpose`]: who asks without anybody having clicked
+//! - [`ads`]: the ads, from memory, Redis or the database; [`ad`] is one, [`shared`] is the part in Redis
+//! - [`address`]: the ad that an address means, however it was copied
+//! - [`target`]: the target of an ad; [`macros`]: the values that are filled in; [`query`]: the query of a link;
+//!   [`landing`]: other pages that an ad may lead to
+//! - [`purpose`]: requests without a click
 //! - [`test_click`]: one test click on an ad's link, by a signed-in caller
 //! - [`answer`]: redirects, and pages for those that can't be made
 //!
-//! Rules flag, they never block: robots, too, are sent on, and nobody is told what is thought of them.
+//! Rules flag, they never block: robots, too, are sent on, and are not told what is thought of them.
 //! A visitor that clicks more often than an address may is sent on, too, but those clicks are not taken.
 
 mod ad;
@@ -50,7 +49,7 @@ use crate::{
     redirect::{error::RedirectError, state::RedirectState},
 };
 
-/// What is known of a click on a link before its ad.
+/// The circumstances of a click on a link, known before its ad.
 struct Circumstances {
     is_ahead: bool,
     params: Params,
@@ -59,8 +58,8 @@ struct Circumstances {
 
 /// Follows an ad's link.
 ///
-/// The click is taken in, and whoever clicked is sent on to the advertiser, with the click's id and what the
-/// link's own query has.
+/// The click is taken in, and the visitor is sent on to the advertiser, with the click's id and what the link's own
+/// query has.
 #[utoipa::path(get, path = "/r/{ad_id}", operation_id = "follow_link", tag = "anybody",
     params(("ad_id" = String, Path, description = "The ad.")),
     responses(
@@ -85,7 +84,7 @@ pub(crate) async fn redirect(
     answered(&state, ad_id.as_deref(), &method, &uri, visitor, &headers).await
 }
 
-/// Whatever no route takes: an ad's link as people copy it, or nothing.
+/// Answers a path that no route takes: an ad's link as people copy it, or nothing.
 pub(crate) async fn elsewhere(
     State(state): State<Arc<RedirectState>>,
     method: Method,
@@ -101,7 +100,7 @@ pub(crate) async fn elsewhere(
     }
 }
 
-/// Follows a link and says where to; `ad_id` is `None` if it is no text.
+/// Follows a link and answers the request; `ad_id` is `None` if it is no text.
 async fn answered(
     state: &RedirectState,
     ad_id: Option<&str>,
@@ -134,15 +133,15 @@ async fn answered(
     }
 }
 
-/// Where a click goes on to.
+/// The outcome of a link that was followed, with the URL that the click goes on to.
 enum Followed {
-    /// The click was taken in; the URL says under which id.
+    /// The click was taken in; the URL has its id.
     Taken(String),
     /// The address is beyond its allowance: on to the advertiser, without an id.
     Uncounted(String),
 }
 
-/// Takes the click in and says where it goes on to.
+/// Takes the click in and returns the URL that it goes on to.
 async fn follow(
     state: &RedirectState,
     text: &str,
@@ -184,7 +183,7 @@ async fn follow(
     Ok(Followed::Taken(taken(state, &ad, &click, query)))
 }
 
-/// Where a click goes on to that was taken in.
+/// The URL for a click that was taken in.
 fn taken(state: &RedirectState, ad: &Ad, click: &Click, query: &Query<'_>) -> String {
     let told = ClickMacros {
         click_id: &state.click_ids.sign(click.click_id, &click.dimensions.ad_id),
@@ -200,7 +199,7 @@ fn taken(state: &RedirectState, ad: &Ad, click: &Click, query: &Query<'_>) -> St
     ad.leads_to(&told, true)
 }
 
-/// Where a click goes on to that nothing is to be known of.
+/// The URL for a click that is not counted and has no id.
 fn uncounted(ad: &Ad, ad_id: &AdId, query: &Query<'_>) -> String {
     let told = ClickMacros {
         click_id: "",
@@ -226,7 +225,7 @@ where
     OpenApiRouter::default().routes(routes!(redirect))
 }
 
-/// Tries links out. It belongs to the servers that people sign in to, which may not follow links themselves.
+/// Tries links out. Belongs to the servers that people sign in to, which may not follow links themselves.
 pub(crate) fn trials<S>() -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,

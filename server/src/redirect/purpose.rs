@@ -1,12 +1,11 @@
 //! Requests for a redirect without a click: browsers that fetch ahead or show previews
 //! say so in headers, and a `HEAD` request opens no page.
 //!
-//! What fetches link previews for chat programs says so in its user agent only: the aggregator judges
-//! those.
+//! Fetchers of link previews for chat programs say so in their user agent only: the aggregator judges those.
 
 use axum::http::{HeaderMap, Method};
 
-/// Headers, and what they begin with when nobody has clicked.
+/// Headers, and the beginnings of their values when nobody has clicked.
 const SIGNS: [(&str, &str); 5] = [
     // https://wicg.github.io/nav-speculation/prefetch.html#sec-purpose-header; also `prefetch;prerender`
     ("sec-purpose", "prefetch"),
@@ -19,7 +18,7 @@ const SIGNS: [(&str, &str); 5] = [
     ("x-purpose", "preview"),
 ];
 
-/// Whether nobody has clicked.
+/// Returns whether the request comes without a click.
 pub(super) fn is_ahead(method: &Method, headers: &HeaderMap) -> bool {
     let says = |name: &str, sign: &str| {
         headers.get_all(name).iter().any(|value| {

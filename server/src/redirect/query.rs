@@ -1,4 +1,4 @@
-//! The query that a click on a link comes with, and what of it goes on to the advertiser; pure.
+//! The query that a click on a link comes with, and the part of it that goes on to the advertiser; pure.
 //!
 //! Pairs are handed on as they came, never decoded and encoded again: a click id means something to its
 //! network only to the letter. What is ours wins: the target's own names and the template's.
@@ -12,16 +12,16 @@ use url::form_urlencoded;
 /// Pairs of a query that are looked at, at most.
 const MAX_PAIRS: usize = 100;
 
-/// What is handed on, at most, in bytes: many servers take no address beyond 8 KiB.
+/// Bytes that are handed on, at most: many servers take no address beyond 8 KiB.
 const MAX_FORWARDED_BYTES: usize = 4_096;
 
 /// Longest name in a policy, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Where a transparent tracker's link leads.
+/// Parameters that name the page to which a transparent tracker's link leads.
 const LANDING: [&str; 2] = ["url", "lpurl"];
 
-/// What else a transparent tracker is told, and nobody behind it.
+/// A parameter that is for a transparent tracker alone, and not for the pages behind it.
 const TRANSPARENT: &str = "force_transparent";
 
 /// The query of a link that was followed.
@@ -30,7 +30,7 @@ pub(crate) struct Query<'a>(Vec<Pair<'a>>);
 
 #[derive(Clone, Debug)]
 struct Pair<'a> {
-    /// As it came.
+    /// The pair as it came.
     raw: &'a str,
     name: Cow<'a, str>,
     value: Cow<'a, str>,
@@ -51,19 +51,19 @@ impl<'a> Query<'a> {
         self.0.iter().find(|pair| pair.name == name).map(|pair| &*pair.value)
     }
 
-    /// What is kept with the click.
+    /// The parameters that are kept with the click.
     pub(super) fn kept(&self) -> Params {
         let mut params = Params::new();
         self.0.iter().for_each(|pair| attribution::keep(&mut params, &pair.name, &pair.value));
         params
     }
 
-    /// Where a transparent tracker is told to lead to.
+    /// The page that a transparent tracker is told to lead to.
     pub(super) fn landing(&self) -> Option<&str> {
         LANDING.into_iter().find_map(|name| self.value(name)).filter(|url| !url.is_empty())
     }
 
-    /// What goes on, pair by pair, as it came. `has_landed`: what a transparent tracker was told is done.
+    /// The pairs that go on, as they came. `has_landed`: the link leads to the page that it names.
     pub(super) fn forwarded(
         &self,
         policy: &Forwarded,
@@ -85,24 +85,24 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Which parameters go on to an advertiser.
+/// The parameters that go on to an advertiser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Forwarded(Vec<Name>);
 
-/// A name, or what names begin with.
+/// A name, or the beginning of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
     begins: String,
     is_whole: bool,
 }
 
-/// Why a text names no parameter. The message is for whoever wrote it.
+/// The reason why a text names no parameter, as a message for its author.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error("Expected names of letters, digits and - . _ ~, beginnings that end in *, or * for every name.")]
 pub(crate) struct NoName;
 
 impl Forwarded {
-    /// What was checked when it was registered; what is no name takes nothing.
+    /// Reads names that were checked when they were registered; a text that is no name takes nothing.
     pub(super) fn stored(names: &[String]) -> Self {
         Self(names.iter().filter_map(|name| name.parse().ok()).collect())
     }

@@ -1,9 +1,8 @@
-//! Ads in Redis, for all servers: what one has read the others need not ask the database for; and the
-//! channel on which changes are announced.
+//! Ads in Redis, for all servers: what one has read the others need not ask the database for; and the channel on
+//! which changes are announced.
 //!
 //! An ad that has changed is held empty for longer than any look-up takes, and nothing is put where
-//! something is: so nobody can put back what it read before the change. Whatever is wrong with Redis,
-//! the database is asked.
+//! something is: so no server can put back what it read before the change. When Redis fails, the database is asked.
 
 use clickwire_process::redis::Connection;
 use clickwire_protocol::ids::AdId;
@@ -12,10 +11,10 @@ use redis::{AsyncCommands as _, ExistenceCheck, RedisResult, SetExpiry, SetOptio
 
 use super::ad::Row;
 
-/// How long an ad is kept, in seconds: as long it may be wrong, if a change could not be announced.
+/// Seconds for which an ad is kept: for as long it may be wrong, if a change could not be announced.
 const KEPT_SECONDS: u64 = 60;
 
-/// How long an ad that has changed is held empty, in seconds.
+/// Seconds for which an ad that has changed is held empty.
 const HELD_SECONDS: u64 = 5;
 
 /// Changes announced in one go.
@@ -32,7 +31,7 @@ impl Shared {
         Self { redis, prefix: prefix.to_owned() }
     }
 
-    /// Its messages are ids of ads that have changed.
+    /// The channel whose messages are ids of ads that have changed.
     pub(super) fn channel(&self) -> String {
         format!("{}:ads", self.prefix)
     }
@@ -41,14 +40,14 @@ impl Shared {
         format!("{}:ad:{ad_id}", self.prefix)
     }
 
-    /// What Redis has; `None` also if it is away or holds the ad empty.
+    /// The ad in Redis; `None` also if Redis is away or holds the ad empty.
     pub(super) async fn get(&self, ad_id: &AdId) -> Option<Row> {
         let kept: RedisResult<Option<String>> = self.redis.clone().get(self.key(ad_id)).await;
         let kept = kept.inspect_err(|error| tracing::debug!(%error, "redis: no ad")).ok().flatten();
         kept.filter(|text| !text.is_empty()).and_then(|text| serde_json::from_str(&text).ok())
     }
 
-    /// Keeps an ad that the database has, unless something is there.
+    /// Keeps an ad that the database has, unless the key is in use.
     pub(super) async fn put(&self, ad_id: &AdId, row: &Row) {
         let Ok(text) = serde_json::to_string(row) else { return };
         let options = SetOptions::default()
@@ -60,7 +59,7 @@ impl Shared {
         }
     }
 
-    /// Makes everybody ask the database.
+    /// Makes all servers ask the database.
     pub(super) async fn hold_empty(&self, ad_id: &AdId) {
         let held: RedisResult<()> = self.redis.clone().set_ex(self.key(ad_id), "", HELD_SECONDS).await;
         if let Err(error) = held {

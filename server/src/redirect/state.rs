@@ -1,4 +1,4 @@
-//! What links need.
+//! The state that links need.
 
 use std::sync::Arc;
 

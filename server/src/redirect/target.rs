@@ -1,7 +1,7 @@
-//! Where an ad leads, and what is appended to it; pure.
+//! The target of an ad, and what is appended to it; pure.
 //!
-//! Only what is checked here is ever redirected to: `http` or `https`, a host, no credentials. What is filled
-//! in and appended changes neither scheme nor host nor port, and adds no step to the path.
+//! A redirect leads only to what is checked here: `http` or `https`, a host, no credentials. What is filled in and
+//! appended changes neither scheme nor host nor port, and adds no step to the path.
 
 use std::{fmt, str::FromStr};
 
@@ -17,7 +17,7 @@ const MAX_TARGET_BYTES: usize = 2_048;
 /// Longest template, in bytes.
 const MAX_TEMPLATE_BYTES: usize = 512;
 
-/// What may not stand in a query as it is (<https://url.spec.whatwg.org/#special-query-percent-encode-set>).
+/// Characters to encode in a query (<https://url.spec.whatwg.org/#special-query-percent-encode-set>).
 const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'\'');
 
 /// An ad's target.
@@ -34,7 +34,7 @@ pub(crate) struct Target {
     names: Vec<String>,
 }
 
-/// Why a text is no target. Messages are for whoever wrote it.
+/// The reason why a text is no target, as a message for its author.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum NoTarget {
     #[error("At most {MAX_TARGET_BYTES} bytes.")]
@@ -53,7 +53,7 @@ pub(crate) enum NoTarget {
     Pattern(#[from] NoPattern),
 }
 
-/// What is to be registered.
+/// Reads a target that is to be registered.
 impl FromStr for Target {
     type Err = NoTarget;
 
@@ -72,7 +72,7 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// Reads what was registered at any time.
+    /// Reads a target that was registered at any time.
     pub(super) fn stored(text: &str) -> Result<Self, NoTarget> {
         Self::read(text, Pattern::stored)
     }
@@ -110,17 +110,17 @@ impl Target {
         })
     }
 
-    /// As URLs have it; the port, if it is not the scheme's usual one.
+    /// The host as URLs have it; the port, if it is not the scheme's usual one.
     pub(super) fn host(&self) -> (&str, Option<u16>) {
         (&self.host, self.port)
     }
 
-    /// Whether its own query has this name.
+    /// Returns whether the target's own query has this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.names.iter().any(|known| known == name)
     }
 
-    /// Where a click is sent: the target with everything filled in, behind its own query a template's pairs,
+    /// The URL that a click is sent to: the target with everything filled in, behind its own query a template's pairs,
     /// and behind these what is handed on, as it came.
     pub(crate) fn with(
         &self,
@@ -161,7 +161,7 @@ impl Target {
     }
 }
 
-/// As browsers write it, ASCII, but for the braces of macros.
+/// The target as browsers write it, ASCII, but for the braces of macros.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.base, self.path)?;
@@ -175,7 +175,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// What the parser encodes in a path.
+/// Braces, and the way in which the parser encodes them in a path.
 const BRACES: [(&str, &str); 2] = [("{", "%7B"), ("}", "%7D")];
 
 fn with_braces(path: &str) -> String {
@@ -190,12 +190,12 @@ fn names(query: &str) -> Vec<String> {
     form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned()).collect()
 }
 
-/// How an advertiser wants to be told: pairs `name=value` joined by `&`, in which [macros](super::macros)
+/// The template of the message to an advertiser: pairs `name=value` joined by `&`, in which [macros](super::macros)
 /// are replaced. Nothing else in it needs to be encoded. Empty: nothing is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template(Vec<(Pattern, Pattern)>);
 
-/// Why a text is no template. Messages are for whoever wrote it.
+/// The reason why a text is no template, as a message for its author.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum NoTemplate {
     #[error("At most {MAX_TEMPLATE_BYTES} bytes.")]
@@ -209,7 +209,7 @@ pub(crate) enum NoTemplate {
 }
 
 impl Template {
-    /// Whether one of its pairs has this name.
+    /// Returns whether one of its pairs has this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known.to_string() == name)
     }

@@ -46,16 +46,16 @@ use crate::{
     },
 };
 
-/// How long a connection that comes back to the pool may take to answer.
+/// The longest time that a connection that comes back to the pool may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a query may take: longer than PostgreSQL itself lets it run, and a connection made first.
+/// The longest time for a query: longer than PostgreSQL itself lets it run, and a connection made first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How often a replica is asked how far it is.
+/// Time between two questions to a replica about its progress.
 const REPLICA_POLL: Duration = Duration::from_millis(100);
 
-/// What several statements answer is of one moment.
+/// The statement that begins a transaction whose statements all see one moment.
 pub(crate) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The part of a pool that one tenant can hold: a quarter of those for questions, half of those for feeds,
@@ -63,7 +63,7 @@ pub(crate) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ON
 const QUESTIONS_SHARE: u32 = 4;
 const FEEDS_SHARE: u32 = 2;
 
-/// Questions of one tenant that wait for its share, at most, and for how long.
+/// Questions of one tenant that wait for its share, at most, and the longest time that they wait.
 const WAITING_MAX: usize = 32;
 const WAIT_WITHIN: Duration = Duration::from_secs(2);
 
@@ -76,29 +76,29 @@ const READING: u32 = 2;
 const WRITING: u32 = 2;
 const JOBS: u32 = 2;
 
-/// Of a server that is frozen or gone without a word: what it has locked, counting may wait for.
+/// Idle time of a transaction after which its server counts as frozen or gone: its locks may hold up counting.
 const FROZEN_AFTER: [(&str, &str); 1] = [("idle_in_transaction_session_timeout", "2s")];
 
-/// The role that answers about advertisers, and where it looks first: migration 14.
+/// The role that answers about advertisers, and its search path: migration 14.
 const READER: [(&str, &str); 3] = [
     ("default_transaction_read_only", "on"),
     ("role", "clickwire_reader"),
     ("search_path", "tenants,public"),
 ];
 
-/// Connections that don't answer about counts; cheap to clone.
+/// Connections for other work than questions about counts; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Pools {
     /// Keeps what is promised within seconds (a key that is revoked, a session that has ended, news about
     /// incidents): no request may hold it up.
     pub(crate) following: PgPool,
     pub(crate) ads: PgPool,
-    /// Can write: a sign-in is recorded.
+    /// People who sign in; can write: a sign-in is recorded.
     pub(crate) sign_in: PgPool,
     pub(crate) reading: PgPool,
-    /// Can write.
+    /// Changes by operators and administrators; can write.
     pub(crate) writing: PgPool,
-    /// Can write: files of exports.
+    /// Exports and their files; can write.
     pub(crate) jobs: PgPool,
 }
 
@@ -130,7 +130,7 @@ pub(crate) struct Tenants {
 /// A transaction that sees what a scope includes, and the shares that it uses up.
 ///
 /// Its query goes on in the database when a request is given up in the middle of it; so do connection and
-/// shares, or who gives up and asks again would soon hold every connection.
+/// shares: a caller that gives up and asks again would otherwise soon hold every connection.
 pub(crate) struct TenantTransaction {
     /// `None` while it is dropped.
     transaction: Option<Transaction<'static, Postgres>>,
@@ -149,7 +149,7 @@ impl Tenants {
         Self::connect(config, EXPORTS, 1)
     }
 
-    /// Connections for what live views begin with: all that the primary has when they ask.
+    /// Connections for the first reading of live views: all that the primary has when they ask.
     pub(crate) fn feeds(config: &Config) -> anyhow::Result<Self> {
         let primary = match &config.reader_database_url {
             // One is enough to be asked how far it has come, and holds up nothing else.
@@ -299,8 +299,8 @@ fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
         .log_slow_statements(log::LevelFilter::Off, Duration::ZERO))
 }
 
-/// One connection is kept open: to make one while the server or the database is busy may take too long for what
-/// is promised.
+/// A pool that keeps one connection open: to make one while the server or the database is busy may take too long
+/// for what is promised.
 fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .min_connections(1)
@@ -325,8 +325,8 @@ pub(crate) async fn answer<T>(query: impl Future<Output = Result<T, sqlx::Error>
     timeout(ANSWER_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-/// Whether a connection that comes back to the pool still answers. The pool's own test has no limit:
-/// it would hold a dead connection's place for ever.
+/// Returns whether a connection that comes back to the pool still answers. The pool's own test has no limit: it
+/// would hold a dead connection's place for ever.
 async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     timeout(PING_TIMEOUT, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
     Ok(true)

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::database::answer;
 
-/// Between questions, until there is an answer.
+/// Time between two questions, until there is an answer.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// Whether the database knows its deployment; an error if that is another one.
+/// Returns whether the database knows its deployment; an error if that is another one.
 pub(crate) async fn is_confirmed(database: &PgPool, stream: &str) -> anyhow::Result<bool> {
     let known = sqlx::query_scalar::<_, String>("SELECT stream FROM deployment").fetch_optional(database);
     match answer(known).await {

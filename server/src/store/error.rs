@@ -1,4 +1,4 @@
-//! What the database keeps a caller from.
+//! Errors of the database, as callers are told.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// field's name.
 const NUL_IN_TEXT: [&str; 2] = ["22021", "22P05"];
 
-/// Why the database did not do something.
+/// The reason why the database did not do what was asked.
 #[derive(Debug, ThisError)]
 pub(crate) enum StoreError {
     /// A question about counts is more than the database answers in time.
@@ -66,12 +66,12 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Why a question about counts was not answered: one that takes too long can be asked for less.
+/// The error of a question about counts: one that takes too long can be asked for less.
 pub(crate) fn of_question(error: sqlx::Error) -> Error {
     if state(&error).as_deref() == Some(QUERY_CANCELED) { StoreError::TooSlow.into() } else { error.into() }
 }
 
-/// The SQLSTATE of what the database says is wrong.
+/// The SQLSTATE of an error that the database has reported.
 fn state(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code)
 }
@@ -81,7 +81,7 @@ groups! {
     Database: StoreError::Database(sqlx::Error::PoolTimedOut);
     /// The database is asked for what belongs to tenants, each of which has a share of it.
     Shared: Error::TooManyAtOnce, StoreError::TooSlow, StoreError::Database(sqlx::Error::PoolTimedOut);
-    /// The database searches the ledger for somebody who has no share to keep to.
+    /// The database searches the ledger for a caller that has no share to keep to.
     Searched: StoreError::TooSlow, StoreError::Database(sqlx::Error::PoolTimedOut);
     /// The database is written to.
     Record: StoreError::Database(sqlx::Error::PoolTimedOut), StoreError::Locked(sqlx::Error::PoolTimedOut);

@@ -1,4 +1,4 @@
-//! What a server keeps in memory so that no request waits for the database, and how it stays up to date.
+//! Copies that a server keeps in memory so that no request waits for the database, and their refreshing.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::database::answer;
 
-/// How often the database is asked whether something has changed.
+/// Time between two questions to the database whether something has changed.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// Ends a transaction that changed what servers know, and has this one know of it before it goes on. If it
-/// can't be read just now, [`follow`] will: what has been committed must not be answered with an error.
+/// Ends a transaction that changed what servers know, and refreshes this server's copy before it goes on. If the
+/// copy can't be read just now, [`follow`] will: what has been committed must not be answered with an error.
 pub(crate) async fn commit(
     transaction: Transaction<'_, Postgres>,
     refresh: impl Future<Output = Result<(), sqlx::Error>>,

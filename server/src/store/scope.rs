@@ -4,17 +4,17 @@ use clickwire_protocol::ids::AdvertiserId;
 
 use crate::http::error::Error;
 
-/// Whose data a caller may see.
+/// The advertisers whose data a caller may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Everybody's.
+    /// All advertisers.
     All,
-    /// These advertisers'.
+    /// The advertisers in the list.
     Advertisers(Vec<AdvertiserId>),
 }
 
 impl Scope {
-    /// Whether data of this advertiser may be seen.
+    /// Returns whether data of this advertiser may be seen.
     pub(crate) fn includes(&self, advertiser_id: &AdvertiserId) -> bool {
         match self {
             Self::All => true,
@@ -22,8 +22,8 @@ impl Scope {
         }
     }
 
-    /// The advertiser that a request is about: the one it names, if that may be seen, else the only
-    /// one there is to see.
+    /// The advertiser that a request is about: the one it names, if that may be seen, else the only one that may
+    /// be seen.
     pub(crate) fn advertiser<'a>(
         &'a self,
         named: Option<&'a AdvertiserId>,
@@ -36,7 +36,7 @@ impl Scope {
         }
     }
 
-    /// Like [`Scope::advertiser`], but who may see everybody and names nobody asks about all: `None`.
+    /// Like [`Scope::advertiser`]; `None`, for all, if the caller may see all and names none.
     pub(crate) fn advertiser_or_all<'a>(
         &'a self,
         named: Option<&'a AdvertiserId>,

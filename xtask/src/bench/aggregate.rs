@@ -1,5 +1,5 @@
-//! From a full stream into the ledger, with everything on this machine: how fast, and what a click
-//! costs whom.
+//! Measures the way from a full stream into the ledger, with everything on this machine: the speed, and the cost of a
+//! click for each process.
 //!
 //! Twice: clicks that spread over all ads, and clicks of which one ad takes nine in ten, which all
 //! meet the same partition. With `--systems` a third time: what it would cost if minutes told operating
@@ -21,7 +21,7 @@ use crate::steps::{Steps, print};
 use crate::up::{self, launch::Launch};
 use crate::workspace::release_program;
 
-/// How much to measure.
+/// Options of the measurement.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Clicks in the stream.
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     systems: bool,
 }
 
-/// What is built for it.
+/// Packages that are built for it.
 const PACKAGES: [&str; 2] = ["clickwire-aggregator", "clickwire-load"];
 
 /// Kinds of traffic, and what the load tool is told; each is compared with the first.
@@ -63,7 +63,7 @@ const STAGES: [&str; 14] = [
 /// Tables whose size is told, with their indexes; the last are sketches of unique users.
 const TABLES: [&str; 3] = ["clicks", "click_minutes", "unique_minutes"];
 
-/// Fewer clicks a second end the measurement.
+/// Clicks a second below which the measurement ends.
 const SLOWEST: u32 = 500;
 const START_WITHIN: Duration = Duration::from_secs(60);
 const POLL_EVERY: Duration = Duration::from_millis(100);
@@ -92,7 +92,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// On services of its own, as durable as those of `up`, once the stream is full.
+/// Measures on services of its own, as durable as those of `up`, once the stream is full.
 fn measure(options: &Options, traffic: &[&str], steps: &Steps, interrupt: &Interrupt) -> Result<Usage> {
     let folder = TemporaryFolder::new()?;
     let deployment = Deployment::locate(Some(folder.0.clone()))?;
@@ -129,7 +129,7 @@ fn folder_bytes(folder: &Path) -> Result<f64> {
     Ok(bytes)
 }
 
-/// What the database has written since a place in its log, and what its tables take.
+/// Returns the bytes that the database has written since a place in its log, and the sizes of its tables.
 fn database_bytes(services: &Services, since: &str) -> Result<Vec<(&'static str, f64)>> {
     let ask = |sql: &str| -> Result<f64> {
         let answer = services.psql("clickwire", sql)?;
@@ -162,7 +162,7 @@ fn fill(options: &Options, traffic: &[&str], launch: &Launch<'_>) -> Result<()> 
     Ok(())
 }
 
-/// From the aggregators' start until every click is counted.
+/// Measures from the aggregators' start until every click is counted.
 fn aggregate(options: &Options, launch: &Launch<'_>) -> Result<Usage> {
     launch.steps.say("Aggregating");
     let servers = servers(launch.services);
@@ -230,19 +230,19 @@ fn servers(services: &Services) -> Vec<(&'static str, u32)> {
         .collect()
 }
 
-/// What a measurement took.
+/// The resources that a measurement used.
 struct Usage {
     clicks: f64,
     seconds: f64,
-    /// CPU time of everybody else on the machine: with much of it, only what follows holds.
+    /// CPU time of all other processes on the machine: if it is much, only what follows holds.
     others_seconds: f64,
-    /// By process.
+    /// CPU time in seconds, by process.
     cpu_seconds: Vec<(&'static str, f64)>,
-    /// Of all partitions together.
+    /// Time in seconds by stage, summed over all partitions.
     stage_seconds: [(&'static str, f64); STAGES.len()],
-    /// By aggregator.
+    /// Peak memory in MiB, one for each aggregator.
     peak_memory_mib: Vec<f64>,
-    /// On disk, or written to it.
+    /// Bytes on disk, or written to it.
     bytes: Vec<(&'static str, f64)>,
 }
 

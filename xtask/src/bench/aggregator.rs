@@ -1,4 +1,4 @@
-//! An aggregator without a server beside it, and what it says about itself.
+//! An aggregator without a server beside it, and its metrics.
 
 use anyhow::{Result, ensure};
 use clickwire_services::{Port, Program, Reservation, Supervisor, alive, tail};
@@ -27,7 +27,7 @@ impl Aggregator {
         Self::start_with(launch, &[])
     }
 
-    /// With settings of its own.
+    /// Starts an aggregator with settings of its own.
     pub(super) fn start_with(launch: &Launch<'_>, settings: &[(&'static str, String)]) -> Result<Self> {
         let port = Port::Free.reserve("the aggregator")?;
         let listen = ("CLICKWIRE_AGGREGATOR_LISTEN", loopback(port.port()));
@@ -54,7 +54,7 @@ impl Aggregator {
         Ok(())
     }
 
-    /// None before it listens.
+    /// Returns its metrics; none before it listens.
     pub(super) fn metrics(&self) -> Metrics {
         Metrics::of(self.port.port())
     }
@@ -67,7 +67,7 @@ impl FromIterator<Metrics> for Metrics {
 }
 
 impl Metrics {
-    /// What the program on this port of 127.0.0.1 says; nothing before it listens.
+    /// Reads the metrics of the program on this port of 127.0.0.1; empty before it listens.
     pub(super) fn of(port: u16) -> Self {
         Self(ask::get(port, "/metrics").unwrap_or_default())
     }

@@ -19,7 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::steps::{Steps, print};
 use crate::up;
 
-/// What to measure.
+/// Options of the measurement.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Clicks in the ledger, of one advertiser within a week.
@@ -33,15 +33,15 @@ const DAYS: i64 = 7;
 /// Formats in any number of rows; a workbook has a million at most.
 const FORMATS: [&str; 4] = ["csv", "ndjson", "parquet", "arrow"];
 
-/// A client that reads slowly waits so long after each piece, for so long in all.
+/// Pause of a client that reads slowly after each piece, and the time for which it reads.
 const SLOW_PAUSE: Duration = Duration::from_millis(200);
 const SLOW_FOR: Duration = Duration::from_secs(20);
 
-/// A client that goes away ends its statement within this.
+/// Time within which the statement of a client that has gone ends.
 const ENDED_WITHIN: Duration = Duration::from_secs(30);
 const POLL_EVERY: Duration = Duration::from_millis(100);
 
-/// No piece of an answer may take longer.
+/// Longest time for a piece of an answer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) fn run(options: &Options) -> Result<()> {
@@ -118,11 +118,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What came.
+/// The answer to a download.
 struct Downloaded {
     bytes: u64,
     lines: u64,
-    /// When the body began.
+    /// Time from the request to the first bytes of the body.
     first_after: Duration,
 }
 

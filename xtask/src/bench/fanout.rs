@@ -1,4 +1,4 @@
-//! What it costs the gateway to tell dashboards what changes, and to have them at all.
+//! Measures the gateway's costs of telling dashboards about changes, and of having them at all.
 //!
 //! Each scenario meets a server of its own. The load tool is the feed and all the dashboards, in another
 //! process; it measures the server's CPU time and memory.
@@ -21,10 +21,10 @@ use crate::up;
 use crate::wasm;
 use crate::workspace::release_program;
 
-/// What to measure.
+/// Options of the measurement.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// How long each scenario is kept up.
+    /// Length of each scenario.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
     /// One scenario alone, by its letter.
@@ -35,15 +35,15 @@ pub(crate) struct Options {
 struct Scenario {
     letter: char,
     name: &'static str,
-    /// How often the server tells, in milliseconds: as often as something changes, or all would be
+    /// Interval between the server's updates, in milliseconds: as often as something changes, or all would be
     /// conflation.
     tick_ms: u32,
     sessions: u32,
     /// Updates a second.
     rate: u32,
-    /// Of each session.
+    /// Views of each session.
     views: u32,
-    /// Of each update.
+    /// Cells of each update.
     cells: u32,
     more: &'static [&'static str],
 }
@@ -118,10 +118,10 @@ const OUTAGE_SESSIONS: u32 = 5_000;
 
 const OUTAGE_TICK_MS: u32 = 200;
 
-/// How long Redis is away: longer than clicks go on to come in.
+/// The time for which Redis is away: longer than clicks go on to come in.
 const REDIS_AWAY: Duration = Duration::from_secs(5);
 
-/// What the load tool saw of an outage.
+/// The load tool's results of an outage.
 #[derive(Deserialize)]
 struct Outage {
     clicks: u64,
@@ -130,7 +130,7 @@ struct Outage {
     equal_after_seconds: f64,
 }
 
-/// What the load tool saw.
+/// The load tool's results of a scenario.
 #[derive(Deserialize)]
 struct Seen {
     deliveries: f64,
@@ -208,7 +208,7 @@ fn heading() -> String {
     )
 }
 
-/// Everything that a scenario meets, fresh, and what the load tool is told of it.
+/// Runs a scenario on a server and services of its own, with the load tool.
 fn measure(scenario: &Scenario, seconds: u32, steps: &Steps, interrupt: &Interrupt) -> Result<Seen> {
     with_server("fanout", scenario.tick_ms, steps, interrupt, |services, status, load| {
         load.args(["--server-pid", &status.pids.server.to_string(), "--seconds", &seconds.to_string()]);
@@ -226,7 +226,7 @@ fn measure(scenario: &Scenario, seconds: u32, steps: &Steps, interrupt: &Interru
     })
 }
 
-/// What a thread that does nothing but write takes for a delivery, in CPU microseconds.
+/// Measures the CPU time that a thread which only writes takes for a delivery, in microseconds.
 fn plain_writes(scenario: &Scenario, seen: &Seen, seconds: u32, interrupt: &Interrupt) -> Result<f64> {
     #[derive(Deserialize)]
     struct Written {
@@ -248,7 +248,7 @@ fn plain_writes(scenario: &Scenario, seen: &Seen, seconds: u32, interrupt: &Inte
     Ok(cpu_seconds * 1e6 / (writes * views))
 }
 
-/// The load tool kills Redis; here it is started again.
+/// Measures an outage: the load tool kills Redis, and here it is started again.
 fn measure_outage(steps: &Steps, interrupt: &Interrupt) -> Result<Outage> {
     with_server("outage", OUTAGE_TICK_MS, steps, interrupt, |services, _, load| {
         let pid = services.pids().redis.context("Redis is not one of ours")?;
@@ -274,7 +274,7 @@ fn measure_outage(steps: &Steps, interrupt: &Interrupt) -> Result<Outage> {
     })
 }
 
-/// Runs a command of the load tool on programs and services of its own; what it says.
+/// Runs a command of the load tool on programs and services of its own; returns its results.
 fn with_server<T: DeserializeOwned>(
     command: &str,
     tick_ms: u32,

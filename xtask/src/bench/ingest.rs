@@ -1,5 +1,5 @@
-//! From a request to the ledger, with everything on this machine: single posts at a steady rate, batches
-//! and redirects as fast as they are answered.
+//! Measures the way from a request to the ledger, with everything on this machine: single posts at a steady rate,
+//! batches and redirects as fast as they are answered.
 
 use std::fs::File;
 use std::process::Command;
@@ -17,13 +17,13 @@ use crate::up;
 use crate::wasm;
 use crate::workspace::release_program;
 
-/// What load to measure under.
+/// Options of the measurement.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Single posts a second.
     #[arg(long, default_value_t = 10_000)]
     rate: u32,
-    /// How long each kind of load is kept up.
+    /// Length of each kind of load.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
     /// Connections to send over; batches have 16.
@@ -32,8 +32,8 @@ pub(crate) struct Options {
     /// One kind of load alone.
     #[arg(long, value_enum)]
     only: Option<Kind>,
-    /// When the broker has what it acknowledges on its disk: `always`, which is what `up` sets, or an
-    /// interval such as `2m`, the broker's own default.
+    /// Interval at which the broker has what it acknowledges on its disk: `always`, which is what `up` sets, or one
+    /// such as `2m`, the broker's own default.
     #[arg(long, default_value = "always")]
     sync_interval: String,
 }
@@ -56,7 +56,7 @@ impl Kind {
         }
     }
 
-    /// As metrics name it.
+    /// Returns the route as metrics name it.
     fn route(self) -> &'static str {
         match self {
             Self::Posts => "/api/v1/clicks",
@@ -69,11 +69,11 @@ impl Kind {
 /// Connections for batches: a server refuses more than 32 batches at once, and hangs up.
 const BATCH_CONNECTIONS: u32 = 16;
 
-/// From the end of the load until everything is counted, at most.
+/// The longest time from the end of the load until everything is counted.
 const COUNTED_WITHIN: Duration = Duration::from_secs(600);
 const POLL_EVERY: Duration = Duration::from_millis(200);
 
-/// What the load tool saw.
+/// The load tool's results.
 #[derive(Deserialize)]
 struct Seen {
     taken: u64,
@@ -114,7 +114,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One kind of load, on services and programs of its own; the lines of the report.
+/// Measures one kind of load, on services and programs of its own; returns the lines of the report.
 fn measure(
     options: &Options,
     kind: Kind,
@@ -189,8 +189,8 @@ fn port(url: &str) -> Result<u16> {
     port.with_context(|| format!("{url} has no port"))
 }
 
-/// The share of a route's requests that the server had answered in so little time by its own clock: what waits
-/// before it comes to the server, or in the load tool, is not in it.
+/// Returns the share of a route's requests that the server had answered within 10 ms by its own clock: waiting
+/// before the server, or in the load tool, is not in it.
 fn within_10_ms(server: &Metrics, route: &str) -> f64 {
     let series = |rest| format!("clickwire_http_request_seconds_{rest}");
     let within = server.sum(&series(format!("bucket{{route=\"{route}\",le=\"0.01\"}}")));

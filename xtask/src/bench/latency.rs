@@ -1,4 +1,4 @@
-//! From a click's 202 to its change at a WebSocket client.
+//! Measures the time from a click's 202 to its change at a WebSocket client.
 
 use std::process::Command;
 
@@ -14,13 +14,13 @@ use crate::up;
 use crate::wasm;
 use crate::workspace::release_program;
 
-/// What load to measure under.
+/// Options of the measurement.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Clicks a second.
     #[arg(long, default_value_t = 1_000)]
     rate: u32,
-    /// How long.
+    /// Length of the load.
     #[arg(long, default_value_t = 20)]
     seconds: u32,
 }

@@ -1,5 +1,5 @@
-//! From a question to its answer, over HTTP: 30 days of four advertisers, asked alone, by several at once, right after
-//! the database has started, and beside clicks that come in; and the same of other engines.
+//! Measures the time from a question to its answer, over HTTP: 30 days of four advertisers, asked alone, by several at
+//! once, right after the database has started, and beside clicks that come in; and the same of other engines.
 //!
 //! The statements that fill the database are in files of SQL here, and write what the ledger alone writes elsewhere:
 //! it is a database of this measurement's own ([`database`]). Hours, days and their grains are stored by the ledger's
@@ -34,7 +34,7 @@ use crate::up::{
 };
 use crate::workspace::release_program;
 
-/// What to measure.
+/// Options of the measurement.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Minutes' rows, of 30 days; each is of one ad, country and device type.
@@ -43,10 +43,10 @@ pub(crate) struct Options {
     /// Connections over which a question is asked at once.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     at_once: u32,
-    /// How long each question is asked again and again, in seconds.
+    /// Time for which each question is asked again and again, in seconds.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Also measures while clicks come in and are counted: so many a second.
+    /// Clicks a second that come in and are counted during another round of questions.
     #[arg(long, num_args = 0..=1, default_missing_value = "2000")]
     beside: Option<u32>,
     /// Leaves out the other engines.
@@ -80,7 +80,7 @@ struct Asked {
     bytes: u64,
 }
 
-/// Everything that a question was measured by.
+/// The measurements of a question.
 struct Row {
     question: &'static Question,
     advertiser: Option<&'static str>,
@@ -88,7 +88,7 @@ struct Row {
     at_once: Asked,
     cold: Option<Asked>,
     beside: Option<Asked>,
-    /// By engine, from minutes and from roll-ups.
+    /// Times by engine, from minutes and from roll-ups.
     engines: Vec<[Option<(f64, f64)>; 2]>,
 }
 
@@ -154,7 +154,7 @@ fn fill(options: &Options, database: &Database, launch: &Launch<'_>, end: i64) -
     database.run(vacuum, &[], launch.interrupt)
 }
 
-/// Has an aggregator store hours and days and fold days of unique users, until nothing is left.
+/// Makes an aggregator store hours and days and fold days of unique users, until nothing is left.
 fn roll_up(database: &Database, launch: &Launch<'_>) -> Result<()> {
     launch.steps.say("Rolling up");
     let aggregator = Aggregator::start_with(launch, &settings(1))?;
@@ -179,7 +179,7 @@ fn roll_up(database: &Database, launch: &Launch<'_>) -> Result<()> {
     database.run(&vacuum, &[], launch.interrupt)
 }
 
-/// Of an aggregator that has no ledger to compare minutes with.
+/// Returns the settings of an aggregator that has no ledger to compare minutes with.
 fn settings(housekeeping_seconds: u32) -> [(&'static str, String); 2] {
     [
         ("CLICKWIRE_RECONCILE_SECONDS", "0".to_owned()),
@@ -284,7 +284,7 @@ impl QueryServer {
         format!("http://{}", self.address())
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub(super) fn address(&self) -> String {
         loopback(self.port.port())
     }
@@ -313,7 +313,7 @@ impl QueryServer {
         serde_json::from_slice(&fs::read(&answer)?).context("what the load tool says")
     }
 
-    /// Clicks until the end of time, or of this.
+    /// Sends clicks for a day, or until the returned load is dropped.
     fn clicks(&self, rate: u32, launch: &Launch<'_>) -> Result<Load> {
         let mut load = Command::new(release_program("clickwire-load")?);
         load.args(["intake", "--server", &self.url(), "--rate", &rate.to_string(), "--connections", "16"]);
@@ -331,7 +331,7 @@ impl Drop for Load {
     }
 }
 
-/// The same of other engines.
+/// Asks other engines the same questions.
 fn compare(
     options: &Options,
     database: &Database,

@@ -1,4 +1,4 @@
-//! What processes have used, as the kernel counts it, and on what machine.
+//! Resources that processes have used, as the kernel counts them, and the machine.
 
 use std::fs;
 use std::process::Command;
@@ -63,7 +63,7 @@ fn memory_mib(pid: u32, name: &str) -> Result<f64> {
     Ok(kib / 1024.0)
 }
 
-/// What a fixed piece of work takes (`clickwire-load yardstick`).
+/// The time that a fixed piece of work takes (`clickwire-load yardstick`).
 #[derive(serde::Deserialize)]
 struct Yardstick {
     core_ms: f64,

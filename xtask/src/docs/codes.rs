@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::source::{Sources, Token};
 use super::table::Table;
 
-/// What a code stands beside.
+/// Statuses and messages beside each code.
 type Errors = BTreeMap<String, (BTreeSet<u16>, Vec<String>)>;
 
 /// Refusals: a status and a code side by side, wherever they are.

@@ -17,7 +17,7 @@ const INDEX: &str = "docs/index.md";
 const COMMENTED: [&str; 8] =
     ["server", "aggregator", "dashboard/src", "crates", "xtask", "examples", "deploy", ".ci"];
 
-/// What is wrong with links.
+/// Returns the faults of links.
 pub(super) fn faults(root: &Path) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     let pages = pages(root)?;

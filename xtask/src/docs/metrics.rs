@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::source::{Part, Source, Sources, Token};
 use super::table::Table;
 
-/// What the code says of a metric.
+/// A metric as the code has it.
 #[derive(Debug, Default, PartialEq)]
 struct Metric {
     kinds: BTreeSet<String>,

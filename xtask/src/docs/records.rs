@@ -85,7 +85,7 @@ pub(super) fn decisions(root: &Path) -> Result<Table> {
     })
 }
 
-/// What is wrong with pages of decisions.
+/// Returns the faults of pages of decisions.
 pub(super) fn decision_faults(root: &Path) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for (name, text) in decision_pages(root)? {

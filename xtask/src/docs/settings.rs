@@ -53,7 +53,7 @@ pub(super) fn tables(sources: &Sources) -> Result<Vec<Table>> {
     ])
 }
 
-/// Whether a text is the name of a variable of ours, alone.
+/// Returns whether a text is the name of a variable of ours, alone.
 fn is_variable(text: &str) -> bool {
     text.strip_prefix(OURS).is_some_and(|name| {
         let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
@@ -109,7 +109,7 @@ fn read(tokens: &[Token], sources: &Sources) -> Result<Vec<Setting>> {
     Ok(settings)
 }
 
-/// Where the bracket closes that `tokens` begin with.
+/// Returns the place of the bracket that closes the one at the beginning of `tokens`.
 fn end_of_brackets(tokens: &[Token]) -> usize {
     let mut depth = 0;
     let end = tokens.iter().position(|token| {
@@ -123,7 +123,7 @@ fn end_of_brackets(tokens: &[Token]) -> usize {
     end.unwrap_or(tokens.len())
 }
 
-/// What stands behind `name =`, up to the next comma.
+/// Returns the tokens behind `name =`, up to the next comma.
 fn value<'t>(arguments: &'t [Token], name: &str) -> Option<&'t [Token]> {
     let at = arguments.windows(2).position(|pair| match pair {
         [Token::Word(word), Token::Mark('=')] => word == name,

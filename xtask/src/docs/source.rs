@@ -26,7 +26,7 @@ pub(super) enum Token {
     Mark(char),
 }
 
-/// What a file belongs to.
+/// The part of the workspace that a file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     Server,

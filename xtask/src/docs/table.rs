@@ -16,7 +16,7 @@ pub(super) struct Table {
     pub(super) made: &'static [&'static str],
     /// Headings of the columns that people write.
     pub(super) written: &'static [&'static str],
-    /// What is made: a cell for each of `made`, the first of which is the row's own.
+    /// Rows of the columns that are made: a cell for each of `made`, the first of which is the row's key.
     pub(super) rows: Vec<Vec<String>>,
 }
 
@@ -27,7 +27,7 @@ impl Table {
         Ok(format!("{before}{}{after}", self.render(&self.texts(table))?))
     }
 
-    /// What is wrong with the table in its page.
+    /// Returns the faults of the table in its page.
     pub(super) fn faults(&self, page: &str) -> Result<Vec<String>> {
         let (_, table, _) = self.parts(page)?;
         let texts = self.texts(table);
@@ -50,7 +50,7 @@ impl Table {
         Ok(faults)
     }
 
-    /// What is before the table, the table, and what is behind it.
+    /// Splits a page into the text before the table, the table, and the text behind it.
     fn parts<'p>(&self, page: &'p str) -> Result<(&'p str, &'p str, &'p str)> {
         let begin = format!("<!-- made by `cargo xtask docs`: {} -->\n", self.name);
         let end = format!("<!-- end: {} -->", self.name);
@@ -62,7 +62,7 @@ impl Table {
         parts.with_context(|| format!("{}: no marks {begin:?} and {end:?}", self.page))
     }
 
-    /// What people have written, by row.
+    /// Returns the texts that people have written, by row.
     fn texts(&self, table: &str) -> BTreeMap<String, Vec<String>> {
         let rows = table.lines().skip(2).map(cells);
         rows.filter_map(|cells| {

@@ -1,4 +1,4 @@
-//! What must hold of rendered objects: they fit each other and the programs, and are as closed as they can be.
+//! Rules for rendered objects: they fit each other and the programs, and are as closed as they can be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -111,7 +111,7 @@ const KINDS: [&str; 8] = [
 
 const WORKLOADS: [&str; 2] = ["Deployment", "StatefulSet"];
 
-/// What is wrong with the objects of one rendering.
+/// Returns the faults of the objects of one rendering.
 pub(super) fn faults(objects: &[Value], interface: &Interface) -> Vec<String> {
     let mut faults = Vec::new();
     let mut names = BTreeSet::new();
@@ -141,7 +141,7 @@ pub(super) fn lacking(cases: &BTreeMap<String, Vec<Value>>) -> Vec<String> {
     lacking.map(|kind| format!("no case of the chart renders a {kind}")).collect()
 }
 
-/// What is wrong with the chart's own description: its version, and the names in the schema of its values.
+/// Returns the faults of the chart's own description: its version, and the names in the schema of its values.
 pub(super) fn description_faults(chart: &Path, interface: &Interface) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     let description = std::fs::read_to_string(chart.join("Chart.yaml"))?;
@@ -276,7 +276,7 @@ fn container_faults(container: &Value, volumes: &BTreeSet<&str>, interface: &Int
     faults
 }
 
-/// What is wrong with a program's variables: those that it does not know, secrets in the open, what stands twice.
+/// Returns the faults of a program's variables: unknown ones, secrets in the open, and those that stand twice.
 fn variable_faults<'v>(
     program: &str,
     variables: impl Iterator<Item = &'v Value>,
@@ -348,7 +348,7 @@ fn ingress_faults(ingress: &Value, objects: &[Value]) -> Vec<String> {
     faults
 }
 
-/// Whether the pods of exactly one workload are meant, and ports named that they have.
+/// Returns the faults of a selector that does not mean exactly one workload's pods, or of ports that they lack.
 fn selects_one(object: &Value, selector: &Value, objects: &[Value]) -> Vec<String> {
     let workloads = objects.iter().filter(|object| WORKLOADS.contains(&kind(object)));
     let meant: Vec<&Value> = workloads
@@ -369,7 +369,7 @@ fn selects_one(object: &Value, selector: &Value, objects: &[Value]) -> Vec<Strin
     strange.map(|port| format!("its pods have no port {port}")).collect()
 }
 
-/// Whether a selector, which must not be empty, means pods with these labels.
+/// Returns whether a selector, which must not be empty, means pods with these labels.
 fn selects(selector: &Value, labels: &Value) -> bool {
     selector.as_object().is_some_and(|selector| {
         !selector.is_empty() && selector.iter().all(|(name, value)| labels[name] == *value)

@@ -1,5 +1,5 @@
-//! What must hold of a file of Compose: programs know their variables, no secret has a default, everything that is
-//! named is there, and what is published is published on loopback.
+//! Rules for a file of Compose: programs know their variables, no secret has a default, everything that is
+//! named is there, and ports are published on loopback.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::docs::Interface;
 /// Ends of names whose values are secrets.
 const SECRET: [&str; 5] = ["_PASSWORD", "_KEY", "_KEYS", "_TOKEN", "_SECRET"];
 
-/// What is wrong with a file, given as its text and as it is read, with variables filled in.
+/// Returns the faults of a file, given as its text and as it is read, with variables filled in.
 pub(super) fn faults(text: &str, document: &Value, interface: &Interface) -> Vec<String> {
     let mut faults = default_faults(text);
     let services = document["services"].as_object();

@@ -1,6 +1,6 @@
 //! The programs that hold tests: compiled by cargo, run one after the other, with the time that each test takes.
 //!
-//! What passes is told in a line a program, and so is each test that takes long; of a program with a test that
+//! A program that passes is told of in a line, and so is each test that takes long; of a program with a test that
 //! fails everything is shown.
 
 use std::io::{BufRead as _, BufReader};
@@ -18,7 +18,7 @@ use crate::workspace;
 /// Tests that are listed when all are done.
 const SLOWEST: usize = 10;
 
-/// A test that takes longer is told of at once, in seconds.
+/// The time from which a test is told of at once, in seconds.
 const LONG_SECONDS: f64 = 20.0;
 
 /// Runs tests, and remembers how long each took.
@@ -29,7 +29,7 @@ pub(super) struct Suite<'a> {
     took: Vec<(f64, String)>,
 }
 
-/// What cargo says of something that it has compiled.
+/// The message of cargo about a thing that it has compiled.
 #[derive(Deserialize)]
 struct Compiled {
     reason: String,
@@ -135,7 +135,7 @@ impl<'a> Suite<'a> {
         Ok(programs)
     }
 
-    /// Whether all tests of a program pass.
+    /// Runs the tests of a program. Returns whether all of them pass.
     fn run_program(&mut self, program: &TestProgram, name: Option<&str>) -> Result<bool> {
         let mut command = Command::new(&program.executable);
         command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);

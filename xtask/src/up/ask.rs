@@ -10,8 +10,8 @@ use clickwire_services::{Listener, listener};
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_MAX_BYTES: u64 = 1 << 20;
 
-/// Whether a process is ready: it is the one that listens on this port of 127.0.0.1, and `GET /readyz` answers 200.
-/// An error says who else listens there.
+/// Returns whether a process is ready: it is the one that listens on this port of 127.0.0.1, and `GET /readyz`
+/// answers 200. An error says who else listens there.
 pub(crate) fn is_ready_process(port: u16, pid: u32) -> Result<bool> {
     match listener(port, pid).context("cannot find out who listens")? {
         Listener::Process => Ok(is_ready(port)),
@@ -20,12 +20,12 @@ pub(crate) fn is_ready_process(port: u16, pid: u32) -> Result<bool> {
     }
 }
 
-/// Whether `GET /readyz` on this port of 127.0.0.1 answers 200.
+/// Returns whether `GET /readyz` on this port of 127.0.0.1 answers 200.
 fn is_ready(port: u16) -> bool {
     get(port, "/readyz").is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
 }
 
-/// What `GET` of a path on this port of 127.0.0.1 answers: status line, headers and body.
+/// Returns the answer to a `GET` of a path on this port of 127.0.0.1: status line, headers and body.
 pub(crate) fn get(port: u16, path: &str) -> std::io::Result<String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;

@@ -1,8 +1,8 @@
-//! How often a program may die before it is not started again.
+//! Deaths of a program: their limit, and the waits before it is started again.
 
 use std::time::{Duration, Instant};
 
-/// A program that has died this often within [`WITHIN`] would only die again.
+/// Number of deaths within [`WITHIN`] after which a program is not started again.
 pub(super) const LIMIT: usize = 5;
 
 /// The time in which deaths are counted.

@@ -35,7 +35,7 @@ const NATS_PORT: u16 = 24_222;
 const REDIS_PORT: u16 = 26_379;
 const DATABASE_PORT: u16 = 25_432;
 
-/// Everything at hand while programs are started.
+/// The means to start programs.
 pub(crate) struct Launch<'a> {
     pub(crate) deployment: &'a Deployment,
     pub(crate) services: &'a Services,
@@ -43,7 +43,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) interrupt: &'a Interrupt,
 }
 
-/// What has ended: one of our programs, by its place, or a server.
+/// The part that has ended: one of our programs, by its place, or a server.
 #[derive(Clone, Copy)]
 enum Dead {
     Program(usize),
@@ -203,7 +203,7 @@ impl Launch<'_> {
     }
 }
 
-/// What a server is told beside where the others are.
+/// Returns the environment of a server, without the addresses of the other servers.
 pub(crate) fn server_environment(port: u16, secrets: &Secrets) -> [(&'static str, String); 5] {
     let viewers: Vec<String> = ADVERTISERS
         .iter()
@@ -219,7 +219,7 @@ pub(crate) fn server_environment(port: u16, secrets: &Secrets) -> [(&'static str
     ]
 }
 
-/// This port on this machine.
+/// Returns the address of a port on this machine.
 pub(crate) fn loopback(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
@@ -251,8 +251,8 @@ impl Running {
         self.check(launch.services)
     }
 
-    /// Starts again what dies, and tells `changed` that process ids are others now. Returns only with an error: that
-    /// something dies again and again, or [`crate::interrupt::Interrupted`].
+    /// Starts again what dies, and tells `changed` that process ids have changed. Returns only with an error: a program
+    /// or server dies again and again, or [`crate::interrupt::Interrupted`].
     pub(crate) fn watch(&mut self, launch: &Launch<'_>, changed: impl Fn(&Self) -> Result<()>) -> Result<()> {
         let mut deaths: HashMap<&'static str, Deaths> = HashMap::new();
         loop {
@@ -312,7 +312,7 @@ impl Running {
         Ok(())
     }
 
-    /// Something that was started and has ended; servers first, for programs wait for them.
+    /// Returns a program or server that has ended; servers first, for programs wait for them.
     fn dead(&self, services: &Services) -> Option<Dead> {
         let program = || self.started.iter().position(|(_, pid)| !alive(*pid)).map(Dead::Program);
         services.ended().map(Dead::Server).or_else(program)

@@ -17,14 +17,14 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// Debian's rustc for the web, and the source of its standard library.
 const PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
 
-/// Where these packages put it.
+/// Path at which these packages put it.
 const PACKAGED: &str = "/usr/bin/rustc";
 
-/// How to compile for [`TARGET`].
+/// The compiler for [`TARGET`].
 enum Compiler {
     /// The tool-chain has the target.
     Own,
-    /// This rustc, with the standard library from source.
+    /// Another rustc, with the standard library from source.
     WithSource(OsString),
 }
 
@@ -109,7 +109,7 @@ fn has_source(rustc: &OsString) -> bool {
         .is_some_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").is_dir())
 }
 
-/// Whether it is at least the release that the workspace asks for.
+/// Returns whether it is at least the release that the workspace asks for.
 fn is_new_enough(rustc: &OsString) -> bool {
     print(rustc, &["--version"]).is_some_and(|version| {
         let release = version.split_whitespace().nth(1).and_then(release);
@@ -133,7 +133,7 @@ fn linker() -> Option<PathBuf> {
         .find(|linker| linker.is_file())
 }
 
-/// What a rustc prints, if it runs at all.
+/// Returns the output of a rustc, if it runs at all.
 fn print(rustc: &OsString, arguments: &[&str]) -> Option<String> {
     let output = Command::new(rustc).args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

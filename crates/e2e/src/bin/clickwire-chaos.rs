@@ -11,7 +11,7 @@ use clickwire_e2e::chaos;
 /// was sent with what is counted, everywhere.
 #[derive(Parser)]
 struct Arguments {
-    /// How long to send and to break things.
+    /// Minutes in which clicks are sent and things are broken.
     #[arg(long, default_value_t = 5.0)]
     minutes: f64,
     /// Fixes what is sent and what breaks when; a random one, if not given.

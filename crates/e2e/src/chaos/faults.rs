@@ -14,14 +14,14 @@ pub(crate) struct Programs {
     aggregators: [Program; 2],
 }
 
-/// What will break.
+/// The faults to come.
 pub(crate) struct Faults<'a> {
     pub(crate) schedule: &'a [Fault],
     pub(crate) began: Instant,
     pub(crate) say: &'a (dyn Fn(&str) + Sync),
 }
 
-/// What will happen to the lake.
+/// The faults of the lake to come.
 pub(crate) struct LakeFaults<'a> {
     pub(crate) schedule: &'a [LakeFault],
     pub(crate) began: Instant,

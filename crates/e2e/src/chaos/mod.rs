@@ -1,4 +1,4 @@
-//! Everything at once: awkward clicks, lost answers, crashes and broken wires, drawn from a seed; in
+//! A run of all faults at once: awkward clicks, lost answers, crashes and broken wires, drawn from a seed; in
 //! the end the law of conservation, every disposition recounted, and a lake that has what the ledger has. Then the
 //! stream is made anew, and it must all be true again.
 //!
@@ -26,7 +26,7 @@ use crate::{Load, Screens, Sent, Stack, conservation, eventually};
 /// Advertisers that are clicked on.
 const ADVERTISERS: [&str; 3] = ["adv_001", "adv_002", "adv_003"];
 
-/// How long a run may take, after its last fault, to have counted everything.
+/// The longest time that a run may take, after its last fault, to have counted everything.
 const COUNTED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Runs for `duration` and then checks; `say` hears what happens.

@@ -1,4 +1,4 @@
-//! What will be sent and what will break, drawn from a seed.
+//! The plan of a run: clicks to send and faults, drawn from a seed.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -35,11 +35,11 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// A run.
 pub(crate) struct Plan {
     pub(crate) clicks: Vec<Click>,
-    /// By time.
+    /// Posts, in the order of time.
     pub(crate) posts: Vec<Post>,
-    /// By time.
+    /// Faults, in the order of time.
     pub(crate) faults: Vec<Fault>,
-    /// By time; beside the others, not after them.
+    /// Faults of the lake, in the order of time; beside the others, not after them.
     pub(crate) lake_faults: Vec<LakeFault>,
     /// Clicks may wait on the server's disk while the broker is away.
     pub(crate) spools_posts: bool,
@@ -57,7 +57,7 @@ pub(crate) struct Click {
 }
 
 impl Click {
-    /// What it is known by.
+    /// Returns the name by which the click is known.
     pub(crate) fn name(&self) -> Name {
         (self.id, self.text("advertiser_id").unwrap_or_default().to_owned())
     }
@@ -75,19 +75,19 @@ pub(crate) struct Post {
     pub(crate) at_ms: u64,
     /// Index of the click.
     pub(crate) click: usize,
-    /// What the client's clock says, compared with ours.
+    /// Offset of the client's clock from ours, in milliseconds.
     pub(crate) clock_ms: i64,
     /// The client goes away so soon and then sends it again, as it was.
     pub(crate) gives_up_after: Option<Duration>,
 }
 
-/// Something that breaks.
+/// A fault that breaks something for a time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     /// After the start of the run.
     pub(crate) at_ms: u64,
     pub(crate) kind: FaultKind,
-    /// How long until it is whole again.
+    /// The time until it is whole again.
     pub(crate) lasts: Duration,
 }
 
@@ -103,13 +103,13 @@ pub(crate) enum FaultKind {
     Wire(Service, Wire),
 }
 
-/// Something that happens to the lake, or to what it alone uses.
+/// A fault of the lake, or of what it alone uses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LakeFault {
     /// After the start of the run.
     pub(crate) at_ms: u64,
     pub(crate) kind: LakeFaultKind,
-    /// How long until it is whole again.
+    /// The time until it is whole again.
     pub(crate) lasts: Duration,
 }
 

@@ -21,7 +21,7 @@ use crate::{Stack, load::post_until_taken};
 /// Clients at the same time: what is due waits for one of them.
 const CLIENTS: usize = 12;
 
-/// How often is said how far it has got.
+/// The number of posts between reports of progress.
 const REPORT_EVERY: usize = 1_000;
 
 /// Sends everything, and returns when all of it was taken.

@@ -1,4 +1,4 @@
-//! What must be true in the end.
+//! Conditions that must hold in the end.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -63,7 +63,7 @@ pub(crate) async fn check(
     Ok(sent)
 }
 
-/// What live views show of it.
+/// Returns the part that live views show.
 fn recent(rows: &[Row]) -> Sent {
     let since = OffsetDateTime::now_utc() - ON_SCREENS;
     let mut recent = Sent::new();
@@ -122,7 +122,7 @@ fn evidence(click: &Click, row: &Row) -> Evidence {
     }
 }
 
-/// What stands for whoever has an address: itself, or the /64 of an IPv6 address.
+/// Returns the network that stands for an address: the address itself, or the /64 of an IPv6 address.
 fn network(address: &str) -> String {
     match address.parse::<Ipv6Addr>() {
         Ok(address) => format!("{:x?}", &address.segments()[..4]),

@@ -20,7 +20,7 @@ use tokio_tungstenite::{
 
 use super::live::open;
 
-/// What ends anywhere ends everywhere so soon.
+/// The time within which what ends anywhere ends everywhere.
 const EVERYWHERE: Duration = Duration::from_secs(2);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -191,7 +191,7 @@ async fn what_is_open_ends_when_the_account_may_not_go_on() -> Result<()> {
     Ok(())
 }
 
-/// Whoever knows the old password can't put one of their own over the one that an administrator has set.
+/// A person who knows the old password can't replace the one that an administrator has set with one of their own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_that_is_reset_meanwhile_is_not_replaced() -> Result<()> {
     let mut stack = Stack::new().await?;

@@ -21,7 +21,7 @@ use crate::{
     receiver::Receiver,
 };
 
-/// What is promised, from a click's acceptance to the push.
+/// The promised time from a click's acceptance to the push.
 const SOON: Duration = Duration::from_secs(5);
 
 pub(super) const SECRET: &str = "webhook-secret-of-the-tests";

@@ -1,4 +1,5 @@
-//! What explains a chart: everybody is told of what is theirs, tenants of nobody else, and no answer has more than it may.
+//! Annotations of a chart: everybody is told of what is theirs, tenants of nobody else, and no answer has more than it
+//! may.
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::Stack;
@@ -8,7 +9,7 @@ use sqlx::{AssertSqlSafe, Executor as _};
 
 const PATH: &str = "/api/v1/analytics/annotations";
 
-/// What has happened: nobody counts meanwhile, so it stays as it is.
+/// The events before the test: nobody counts meanwhile, so they stay as they are.
 const HAPPENED: [&str; 5] = [
     "INSERT INTO alerts (kind, subject, advertiser_id, campaign_id, severity, opened_at, resolved_at, details) VALUES \
         ('lag', 'CLICKS', NULL, NULL, 'critical', now() - INTERVAL '30 min', NULL, '{}'), \
@@ -47,7 +48,7 @@ async fn told(server: &Server, query: &str) -> Result<Annotations> {
     Ok(told)
 }
 
-/// What is told, in a few letters each, in the order of time.
+/// Returns the annotations, in a few letters each, in the order of time.
 fn names(told: &Annotations) -> Vec<String> {
     let name = |annotation: &Annotation| {
         let what = annotation.incident.map(|kind| kind.as_str().to_owned());

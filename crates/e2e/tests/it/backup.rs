@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const ADVERTISERS: [&str; 3] = ["adv_001", "adv_002", "adv_003"];
 
-/// What has to be equal: verdicts on clicks, and everything that is billed or shown. Versions and positions in the
+/// Data that must be equal: verdicts on clicks, and everything that is billed or shown. Versions and positions in the
 /// stream tell copies of rows apart and are never shown.
 const EQUAL: [(&str, &str, &str); 4] = [
     ("clicks", "to_jsonb(t) - 'stream_seq'", "advertiser_id, click_id"),

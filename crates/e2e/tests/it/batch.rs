@@ -21,7 +21,7 @@ const ARRAY: &str = "x-api-key: ingest-key-of-the-tests\r\ncontent-type: applica
 const LINES: &str =
     "x-api-key: ingest-key-of-the-tests\r\ncontent-type: application/x-ndjson; charset=utf-8\r\n";
 
-/// So soon a few thousand clicks are counted.
+/// The time within which a few thousand clicks are counted.
 const COUNTED_WITHIN: Duration = Duration::from_secs(60);
 
 fn click(ad: usize) -> Value {

@@ -1,4 +1,4 @@
-//! What the broker that we install must do, for exactly-once counts to hold.
+//! Requirements on the broker that we install, for exactly-once counts to hold.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -46,7 +46,7 @@ impl Deployment {
         Ok(deployment)
     }
 
-    /// What an aggregator says of copies of the stream.
+    /// Waits until an aggregator reports this number of copies of the stream.
     async fn says(&self, current: usize) -> Result<()> {
         let status = if current == 3 { "ok" } else { "degraded" };
         eventually(&format!("an aggregator knows {current} copies"), SOON, async || {
@@ -184,7 +184,7 @@ async fn a_stream_that_is_there_already_gets_its_copies() -> Result<()> {
     Ok(())
 }
 
-/// Of three addresses two may lead nowhere, at the start too; and the login is one that the brokers ask for.
+/// Two of three addresses may lead nowhere, at the start too; and the login is one that the brokers ask for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_address_that_works_and_the_login_are_enough() -> Result<()> {
     let (mut stack, brokers) = (Stack::new().await?, Brokers::start().await?);

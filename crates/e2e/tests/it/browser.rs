@@ -243,7 +243,7 @@ impl Browser {
         self.picture(name).await
     }
 
-    /// Has the page appear in all these ways: it is accessible in each; a picture of each. It stays as in the first.
+    /// Shows the page in all these ways: it is accessible in each; a picture of each. It stays as in the first.
     async fn looks(&self, ways: &[(&str, u32, u32, &str)]) -> Result<()> {
         for &(name, width, height, theme) in ways {
             self.appears(width, height, theme).await?;
@@ -254,7 +254,7 @@ impl Browser {
         self.appears(width, height, theme).await
     }
 
-    /// What is said to be wrong at a field.
+    /// Returns the error that is shown at a field.
     async fn fault_of(&self, field: &str) -> Result<String> {
         let css = format!("#{field}-error");
         Ok(self.client.wait().for_element(Locator::Css(&css)).await?.text().await?)

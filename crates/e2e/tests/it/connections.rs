@@ -1,4 +1,4 @@
-//! What a client may do with a connection, and what it sees of a server that stops.
+//! Limits of what a client may do with a connection, and its view of a server that stops.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn connect(stack: &Stack) -> Result<TcpStream> {
     Ok(TcpStream::connect(stack.authority()).await?)
 }
 
-/// What comes until the server closes.
+/// Returns the bytes that come until the server closes, as text.
 async fn rest(stream: &mut TcpStream) -> Result<String> {
     let mut bytes = Vec::new();
     timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await.context("it stays open")??;
@@ -148,7 +148,7 @@ async fn silent_connections_keep_no_place_from_others() -> Result<()> {
     Ok(())
 }
 
-/// What clients of one address may leave unread with the limit that the test sets.
+/// The bytes that clients of one address may leave unread with the limit that the test sets.
 const ADDRESS_MAX_BYTES: u64 = 2 << 20;
 
 /// Requests of each connection: without a bound 100 MiB of answers would lie there, of a third of a megabyte each.

@@ -1,5 +1,5 @@
-//! What can't be read is set aside with its reason and holds up nobody else; administrators send it
-//! back or dismiss it, and it is counted once at most.
+//! Messages that can't be read are set aside with their reason and hold up nobody else; administrators send them
+//! back or dismiss them, and they are counted once at most.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -288,7 +288,7 @@ async fn the_record_tells_it_and_stays(stack: &Stack, bad: &Value, edited: &Valu
     Ok(())
 }
 
-/// Of six who replay it at once, over HTTP and on the command line, each as another click, one succeeds; and
+/// One of six who replay it at once, over HTTP and on the command line, each as another click, succeeds; and
 /// what a crash has left behind of it can't be replayed again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_six_replays_wins() -> Result<()> {
@@ -344,7 +344,7 @@ async fn one_of_six_replays_wins() -> Result<()> {
     Ok(())
 }
 
-/// Whose click it is the message says, or an administrator, with a reason that is recorded.
+/// The message says whose click it is, or an administrator does, with a reason that is recorded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_makes_no_click_anothers() -> Result<()> {
     let mut stack = Stack::new().await?;

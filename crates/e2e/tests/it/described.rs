@@ -1,5 +1,5 @@
-//! What identifies and bills a click is strict; what only describes it is cleaned, cut or left unknown, and the
-//! click is kept: by every door alike. And how posts may come: compressed, from pages, with fields of others.
+//! Data that identify and bill a click are strict; data that only describe it are cleaned, cut or left unknown, and the
+//! click is kept: by every door alike. Posts may come compressed, from pages, and with fields of others.
 
 use std::{io::Write as _, time::Duration};
 
@@ -17,7 +17,7 @@ const KEY: (&str, &str) = ("x-api-key", "ingest-key-of-the-tests");
 const JSON: (&str, &str) = ("content-type", "application/json");
 const LINES: (&str, &str) = ("content-type", "application/x-ndjson");
 
-/// What programs post clicks to.
+/// A door to which programs post clicks.
 #[derive(Clone, Copy, Debug)]
 enum Door {
     Single,
@@ -286,7 +286,7 @@ async fn a_key_may_pass_over_fields_that_no_click_has() -> Result<()> {
     Ok(())
 }
 
-/// What the answer says is the broker's memory, not the ledger's.
+/// The answer tells what the broker remembers, not what the ledger does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn is_duplicate_tells_what_the_broker_remembers() -> Result<()> {
     let mut stack = Stack::alone().await?;

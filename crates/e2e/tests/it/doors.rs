@@ -18,7 +18,7 @@ fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}\r\n")
 }
 
-/// What one door says to a filter: how many clicks there are, or the field that is wrong.
+/// The answer of one door to a filter: the number of clicks, or the field that is wrong.
 type Said = Result<i64, String>;
 
 fn fields(body: &Value) -> String {
@@ -53,7 +53,7 @@ async fn by_poll(stack: &Stack, name: &str, value: &str) -> Result<Said> {
     })
 }
 
-/// Of events only whether they come at all: they have no end.
+/// Returns only whether events come at all: they have no end.
 async fn by_events(stack: &Stack, name: &str, value: &str) -> Result<bool> {
     let request = format!("GET /api/v1/live/sse?{name}={value}");
     let headers = bearer(&Stack::viewer_token("adv_001"));

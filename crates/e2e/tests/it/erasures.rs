@@ -42,7 +42,7 @@ fn click(advertiser: &str, ad: &str, user: &str) -> NewClick {
     }
 }
 
-/// What each click is counted as.
+/// Returns the disposition of each click.
 async fn dispositions(stack: &Stack) -> Result<BTreeMap<naive::Name, String>> {
     let rows: Vec<(Uuid, String, String)> =
         sqlx::query_as("SELECT click_id, advertiser_id, disposition::text FROM clicks")

@@ -20,7 +20,7 @@ use super::live::{SOON, counted};
 /// The compiler of TypeScript.
 const TYPESCRIPT: Package = Package::Node("typescript", "5.9.3");
 
-/// What the examples that post a click are run by.
+/// Programs that run the examples which post a click, with the examples' files.
 const POSTERS: [(&str, &str); 4] =
     [("sh", "post_click.sh"), ("python3", "post_click.py"), ("tsc", "post_click.ts"), ("", "post_click.rs")];
 

@@ -20,7 +20,7 @@ use crate::fraud::PERSON;
 /// SIGABRT: what dies at a point dies by this, and nothing else does.
 const ABORTED: i32 = 6;
 
-/// Where to die, and whether a message that can't be read is needed to get there.
+/// Points at which to die, and whether a message that can't be read is needed to get there.
 const POINTS: [(&str, bool); 12] = [
     ("fetched", false),
     ("before_dead_letter", true),

@@ -108,7 +108,7 @@ fn clicks(random: &mut StdRng) -> Vec<Click> {
     clicks
 }
 
-/// What each click must be counted as.
+/// Returns the disposition that each click must have.
 fn recount(clicks: &[Click]) -> BTreeMap<Name, &'static str> {
     let evidence = |click: &Click| Evidence {
         click_id: click.click_id,
@@ -216,7 +216,7 @@ async fn verdicts_are_a_naive_recounts_in_whatever_order_batches_and_number_of_a
     Ok(())
 }
 
-/// What was counted and shown as valid is corrected on screens, too.
+/// Clicks that were counted and shown as valid are corrected on screens, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_start_of_a_burst_is_corrected_on_screens_and_adjustments_stay() -> Result<()> {
     let mut stack = Stack::new().await?;

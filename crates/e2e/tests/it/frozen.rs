@@ -22,21 +22,21 @@ use uuid::Uuid;
 
 use crate::fraud::PERSON;
 
-/// How long counting may stand still when an aggregator freezes: a place in a line (1 s), a pause inside a
+/// The longest standstill of counting when an aggregator freezes: a place in a line (1 s), a pause inside a
 /// transaction (2 s), and what a busy test machine adds. It was up to 10 s for each partition.
 const STANDSTILL: Duration = Duration::from_secs(5);
 
-/// How long the ledger is watched after an aggregator has frozen; before, it stood still for all of it.
+/// The time for which the ledger is watched after an aggregator has frozen; before, it stood still for all of it.
 const WATCHED_FOR: Duration = Duration::from_secs(8);
 
 /// The longest standstill: one that has just thawed may have been granted a pause of 4 s.
 const LONGEST: Duration = Duration::from_secs(7);
 
-/// When a frozen aggregator's clicks must be counted by another: its last request for clicks has expired and
+/// The time within which a frozen aggregator's clicks must be counted by another: its last request has expired and
 /// so has `ack_wait` (2 s each in tests), after a standstill.
 const TAKEN_OVER: Duration = Duration::from_secs(15);
 
-/// When an incident must be open although the one that watched is frozen: 3 s of silence, a round, and the
+/// The time within which an incident must be open although its watcher is frozen: 3 s of silence, a round, and the
 /// machine.
 const WATCHED_AGAIN: Duration = Duration::from_secs(8);
 
@@ -149,7 +149,7 @@ async fn so_it_is_with_sixteen_partitions() -> Result<()> {
     frozen_in_the_line(16).await
 }
 
-/// Whatever it is doing when it freezes: under load, at any moment.
+/// An aggregator may freeze in the middle of anything: under load, at any moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_the_ledger_stands_still_for_seconds_at_most() -> Result<()> {
     let mut stack = Stack::new().await?;
@@ -222,7 +222,7 @@ async fn a_slow_host_makes_progress() -> Result<()> {
     Ok(())
 }
 
-/// What it had in hand comes again as soon as nobody renews it.
+/// Clicks that it had in hand come again as soon as nobody renews them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_kill_its_clicks_are_counted_within_seconds() -> Result<()> {
     let mut stack = Stack::new().await?;

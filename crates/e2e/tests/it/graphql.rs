@@ -25,7 +25,7 @@ use super::{
 const PATH: &str = "/api/v1/graphql";
 const JSON: &str = "content-type: application/json\r\n";
 
-/// What the makers of `graphql-transport-ws` have written, and a socket for it.
+/// The client of the makers of `graphql-transport-ws`, and a socket for it.
 const CLIENT: [Package; 2] = [Package::Node("graphql-ws", "6.4.2"), Package::Node("ws", "8.23.0")];
 
 /// Prints each update of a subscription as a line.

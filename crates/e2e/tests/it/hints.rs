@@ -54,7 +54,7 @@ async fn ready(stack: &Stack, key: &str) -> Result<()> {
     .await
 }
 
-/// What a day brings, in a minute and in any order.
+/// Returns the clicks of a day, in a minute and in any order.
 fn replay(random: &mut StdRng) -> Vec<Value> {
     let mut clicks = Vec::new();
     for number in 0..900 {
@@ -132,7 +132,7 @@ async fn on_a_mixed_replay_a_hint_is_what_the_ledger_says_and_changes_no_count()
     Ok(())
 }
 
-/// What a bound key is told of an address says nothing of what others post with theirs.
+/// A hint that a bound key gets about an address tells nothing of what others post with theirs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hint_is_for_trusted_keys_and_tells_nothing_of_other_tenants() -> Result<()> {
     let mut stack = Stack::new().await?;

@@ -1,4 +1,4 @@
-//! What operators do with incidents: each order is done once, recorded, and refused where it does not fit; a silence
+//! Orders of operators on incidents: each is done once, recorded, and refused where it does not fit; a silence
 //! holds what would call somebody, until it ends.
 
 use std::time::Duration;
@@ -214,7 +214,7 @@ async fn convictions_are_confirmed_once_and_it_is_recorded() -> Result<()> {
     Ok(())
 }
 
-/// What the receiver was told: incident and change, in order.
+/// Returns the news that the receiver got: incident and change, in order.
 fn told(receiver: &Receiver) -> Result<Vec<(String, String)>> {
     receiver
         .posts()?

@@ -1,4 +1,4 @@
-//! What the intake takes and refuses; what is refused leaves nothing behind.
+//! Clicks that the intake takes and refuses; what is refused leaves nothing behind.
 
 use std::time::Duration;
 

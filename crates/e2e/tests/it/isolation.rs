@@ -30,7 +30,7 @@ const ATTACKER: &str = "adv_002";
 struct Target {
     id: Uuid,
     user: String,
-    /// That nobody has registered.
+    /// An ad that nobody has registered.
     ad: String,
     address: String,
     idempotency_key: String,
@@ -57,7 +57,7 @@ impl Target {
     }
 }
 
-/// What an attacker's key can post about a target.
+/// A post about a target that an attacker's key can send.
 #[derive(Clone, Copy, Debug)]
 enum Attack {
     SameId,
@@ -200,7 +200,7 @@ async fn counted(stack: &Stack, advertiser: &str, clicks: i64) -> Result<()> {
     Ok(())
 }
 
-/// Everything that the victim can see, or is billed by.
+/// All data that the victim can see, or is billed by.
 #[derive(Debug, PartialEq)]
 struct Seen {
     ledger: Vec<String>,

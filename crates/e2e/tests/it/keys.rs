@@ -18,7 +18,7 @@ async fn post(url: &str, key: &str, body: &Value) -> Result<(u16, Value)> {
     Ok((status.as_u16(), serde_json::from_slice(&answer)?))
 }
 
-/// As an administrator; returns the answer, which must be a good one.
+/// Posts as an administrator; returns the answer, which must be a good one.
 async fn admin(stack: &Stack, path: &str, body: &Value) -> Result<Value> {
     let body = body.to_string().into_bytes();
     let (status, answer) = stack.as_admin()?.connection().post(path, body).await?;

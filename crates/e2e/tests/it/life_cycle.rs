@@ -1,4 +1,4 @@
-//! How long things are kept is said once and in an order that works; what they take is seen.
+//! Retentions are set in one place and in an order that works; the space that is taken is seen.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
-/// What is promised: so soon a screen equals the database, whatever it missed. How much sooner it is
+/// The promised time within which a screen equals the database, whatever it missed. How much sooner it is
 /// without a fault, `cargo xtask bench latency` tells.
 pub(super) const SOON: Duration = Duration::from_secs(3);
 
@@ -111,8 +111,8 @@ async fn a_lost_message_and_a_new_aggregator_are_made_up_for() -> Result<()> {
     Ok(())
 }
 
-/// As when Redis drops a subscriber's messages: the feed's high-water mark moves on, and nothing comes. Of more than
-/// would ever be lost, so that some surely are.
+/// Messages are lost as when Redis drops a subscriber's: the feed's high-water mark moves on, and nothing comes. More
+/// are lost than ever would be, so that some surely are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn screens_equal_the_database_while_a_quarter_of_the_messages_is_lost() -> Result<()> {
     let mut stack = Stack::new().await?;
@@ -155,7 +155,7 @@ async fn what_an_aggregator_lost_is_shown_to_a_dashboard_that_comes_back() -> Re
     shows(&mut dashboard, 6, SOON).await
 }
 
-/// Where nothing was ever published there is nothing to begin anew, and screens must hear of it all the
+/// A feed on which nothing was ever published has nothing to begin anew, and screens must hear of it all the
 /// same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_aggregator_committed_before_anything_was_published_is_shown() -> Result<()> {
@@ -386,7 +386,7 @@ async fn a_feed_whose_head_goes_back_begins_anew() -> Result<()> {
     shows(&mut dashboard, 4, SOON).await
 }
 
-/// Who stops has nobody to tell later what it could not publish.
+/// An aggregator that stops has nobody to tell later what it could not publish.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_aggregator_could_not_publish_before_it_stopped_is_shown() -> Result<()> {
     let mut stack = Stack::new().await?;

@@ -26,7 +26,7 @@ use tokio::{
 
 use super::live::{SOON, connect, hear, post_for, say, shows};
 
-/// What ends anywhere ends everywhere so soon.
+/// The time within which what ends anywhere ends everywhere.
 pub(super) const EVERYWHERE: Duration = Duration::from_secs(2);
 
 /// Comparing a password takes a while where tests run.
@@ -74,7 +74,7 @@ struct Answers {
 }
 
 impl Flood {
-    /// Of so many connections, each of which sends again when it has been answered, but not more often than that.
+    /// Starts `at_once` connections, each of which sends again when it has been answered, at most once every `pace`.
     fn of(stack: &Stack, request: &str, headers: &str, at_once: usize, pace: Duration) -> Self {
         let answers = Arc::new(Answers::default());
         let mut tasks = JoinSet::new();
@@ -116,7 +116,7 @@ impl Flood {
     }
 }
 
-/// What everybody else is promised, whatever one tenant or a stranger does.
+/// Checks the promises to everybody else, whatever one tenant or a stranger does.
 async fn others_have_what_they_are_promised(
     stack: &Stack,
     screen: &mut Watch,

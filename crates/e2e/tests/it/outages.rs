@@ -108,7 +108,7 @@ async fn the_stream_forgets_what_is_counted_and_nothing_else() -> Result<()> {
     .await
 }
 
-/// How long the broker of a test waits before it offers clicks to another aggregator.
+/// The time after which the broker of a test offers clicks to another aggregator.
 const ACK_WAIT: Duration = Duration::from_secs(2);
 
 /// Publishes before anybody counts, so that all of it is in one aggregator's hand or another's.
@@ -164,7 +164,7 @@ async fn a_commit_longer_than_the_brokers_patience_is_not_offered_to_another() -
     Ok(())
 }
 
-/// Whoever does not renew loses its clicks to another, and counts none of them when it wakes up.
+/// An aggregator that does not renew loses its clicks to another, and counts none of them when it wakes up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_aggregator_wakes_up_and_counts_nothing_twice() -> Result<()> {
     let mut stack = Stack::new().await?;

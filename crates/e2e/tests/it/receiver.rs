@@ -26,7 +26,7 @@ pub(crate) struct Receiver {
     _server: JoinSet<()>,
 }
 
-/// What it was told, and how.
+/// A request that the receiver got.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
     pub(crate) headers: HeaderMap,
@@ -92,7 +92,7 @@ impl Receiver {
         Ok(Self { url, secret, posts, _server: server })
     }
 
-    /// What it was told until now, all signed as it should be.
+    /// Returns all requests until now, each signed as it should be.
     pub(crate) fn posts(&self) -> Result<Vec<Post>> {
         let posts = self.posts.lock().map_err(|_| anyhow::anyhow!("the receiver panicked"))?.clone();
         posts.iter().try_for_each(|post| post.check(self.secret))?;

@@ -13,7 +13,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 const DIFFERENCES: &str = "clickwire_reconcile_differences";
 const CORRECTIONS: &str = "clickwire_corrections_total";
 
-/// So long ago that its minute is final, and still in the hour that schedule and view cover.
+/// Returns a time so long ago that its minute is final, and still in the hour that schedule and view cover.
 fn ten_minutes_ago() -> OffsetDateTime {
     OffsetDateTime::now_utc() - time::Duration::minutes(10)
 }

@@ -1,4 +1,4 @@
-//! What Redis does for us it does as a cluster, too.
+//! A cluster of Redis does for us what one server does.
 
 use std::time::Duration;
 

@@ -111,7 +111,7 @@ fn sum(table: &Table) -> [i64; 5] {
     table.values().fold([0; 5], |sum, row| std::array::from_fn(|n| sum[n] + row[n]))
 }
 
-/// Everything that [`oracle`] can answer, and that totals are the same for every granularity.
+/// Compares everything that [`oracle`] can answer, and checks that totals are the same for every granularity.
 async fn compare(stack: &Stack, server: &Server) -> Result<()> {
     let filters = [
         ("", "advertiser_id = 'adv_001'"),

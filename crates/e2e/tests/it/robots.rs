@@ -131,7 +131,7 @@ async fn robots_are_not_billed_at_any_door_and_a_program_that_posts_is_none() ->
     Ok(())
 }
 
-/// Where programs run among data centres, what they leave out tells nothing about their users either.
+/// A program in a data centre that posts for users says nothing about them by what it leaves out, either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_in_a_data_centre_posts_clicks_of_people() -> Result<()> {
     let mut stack = Stack::new().await?;

@@ -18,7 +18,7 @@ const PARTS: [(&str, &str); 5] = [
 /// People sign in to a server that has something for them.
 const FOR_PEOPLE: [&str; 3] = ["query", "live", "admin"];
 
-/// Whether a request leads to a handler, whatever that says of it. An unknown ad is 404, too, with a page.
+/// Returns whether a request leads to a handler, with whatever answer. An unknown ad is 404, too, with a page.
 async fn is_served(url: &str, request: &str) -> Result<bool> {
     let answer = raw::head(url, request, "", b"").await?;
     let is_page = answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html"));

@@ -79,7 +79,7 @@ async fn what_has_ended_makes_nothing_that_stays_on_any_server() -> Result<()> {
     Ok(())
 }
 
-/// What ends a session waits for what it is making, and that is there before it ends; or it is not made.
+/// The end of a session waits for what the session is making, which is there before the end; or it is not made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_is_being_made_when_its_account_is_disabled_is_not_made() -> Result<()> {
     let mut stack = Stack::new().await?;

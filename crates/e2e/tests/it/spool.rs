@@ -53,7 +53,7 @@ fn restart_broker(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// What `/health` says of the spool.
+/// Returns the report of `/health` on the spool.
 async fn spool(server: &Program) -> Result<Value> {
     Ok(server.health().await?["services"]["spool"].clone())
 }

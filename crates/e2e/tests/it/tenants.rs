@@ -11,7 +11,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOpti
 
 use crate::rollups::STORED;
 
-/// What is counted, and where, beside what is stored of it ([`STORED`]).
+/// Tables and views of what is counted, beside the stored roll-ups ([`STORED`]).
 const COUNTS: [&str; 13] = [
     "click_minutes",
     "click_hours",

@@ -24,7 +24,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest as _, http::HeaderValue},
 };
 
-/// So soon a new certificate is shown.
+/// The time within which a new certificate is shown.
 const RENEWED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection by who trusts one certificate alone.

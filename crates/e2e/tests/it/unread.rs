@@ -14,8 +14,8 @@ use super::live::{SOON, connect, hear, post, say, shows};
 const SILENT: u32 = 40;
 const VIEWS: u32 = 8;
 
-/// What the server may hold for all of them, in MiB, with what it needs to hold anyway. What is not shared is
-/// three times as much: a megabyte for each of their views.
+/// The memory that the server may hold for all of them, in MiB, with what it needs to hold anyway. Messages that are
+/// not shared take three times as much: a megabyte for each of their views.
 const HELD_MIB: f64 = 120.0;
 
 /// Fills the window of adv_001 so that a message by ad has more than a megabyte; returns the number of clicks.

@@ -52,7 +52,7 @@ async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Resu
     Ok(())
 }
 
-/// By partition; programs and database share one clock here.
+/// Returns the watermarks by partition; programs and database share one clock here.
 async fn watermarks(stack: &Stack) -> Result<Vec<(i32, UnixMs)>> {
     let query = sqlx::query_as(
         "SELECT partition, (extract(epoch FROM counted_until) * 1000)::bigint FROM watermarks ORDER BY partition",
@@ -150,7 +150,7 @@ async fn final_before(stack: &Stack) -> Result<OffsetDateTime> {
     Ok(OffsetDateTime::parse(&final_before, &Rfc3339)?)
 }
 
-/// How far behind a live view of an idle deployment is, at most, as it is told: two half-seconds, a tick, and what a
+/// The greatest lag of a live view of an idle deployment, as it is told: two half-seconds, a tick, and what a
 /// busy test machine adds.
 const UP_TO_DATE_MS: i64 = 3_000;
 

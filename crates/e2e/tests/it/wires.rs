@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use clickwire_e2e::{Load, Program, Screens, Sent, Stack, Wire, conservation, eventually};
 use clickwire_services::Server as Service;
 
-/// So soon after the wire is whole everything is counted. The longest wait is for a transaction whose
+/// The time after the wire's repair within which everything is counted. The longest wait is for a transaction whose
 /// connection died: it is given up after 30 s.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
 

@@ -77,7 +77,7 @@ async fn a_resend_among_new_clicks_is_told_from_them_whichever_server_it_comes_t
     holds(&stack, 700).await
 }
 
-/// As an older aggregator makes the stream, which may be started beside newer servers at any time.
+/// The stream is as an older aggregator makes it, which may be started beside newer servers at any time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_takes_no_batches_has_each_click_by_itself() -> Result<()> {
     let mut stack = Stack::new().await?;

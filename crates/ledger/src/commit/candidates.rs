@@ -1,13 +1,12 @@
-//! Which new clicks the rules that see clicks beside each other need to be asked about at all. Most are
+//! Candidates: the new clicks that the rules which see clicks beside each other need to be asked about. Most clicks are
 //! alone: one index probe for the user and one for the address tell.
 //!
 //! That takes longer than everything else that is done about verdicts, so it is done before the batch's
 //! turn to judge, while other batches are. What these bring until then can't have been seen; so each
 //! batch leaves the hashes of its users and addresses among the recent commits, in their order, and a click of
-//! ours that a later one names is a candidate, too. (Their table is called `judged`, for older versions that run
-//! beside this one.) Candidates are only asked about; the
-//! rules, under the deployment's lock, decide. So an address is named whoever vouches for it: whom a click
-//! of it concerns is for the rule to say.
+//! this batch that a later one names is a candidate, too. (Their table is called `judged`, for older versions that run
+//! beside this one.) Candidates are only asked about; the rules, under the deployment's lock, decide. So an address is
+//! named even if its poster alone vouches for it: the rule says whom a click of it concerns.
 
 use std::{collections::HashSet, iter};
 
@@ -25,7 +24,7 @@ const RECENT_COMMITS: i64 = 64;
 
 /// New clicks, by the rules that are to be asked: places in the batch's list of them.
 pub(super) struct Candidates {
-    /// The last commit whose clicks were in the ledger, judged, when we asked.
+    /// The last commit whose clicks were in the ledger, judged, when the candidates were found.
     latest_commit: i64,
     /// The user may have clicked the same ad before or after.
     repeated: HashSet<usize>,
@@ -36,7 +35,7 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    /// Those about whom a rule is to be asked.
+    /// The clicks that a rule is to be asked about.
     pub(super) fn of<'a>(&self, rule: Rule, fresh: &[&'a Entry<'a>]) -> Vec<&'a Entry<'a>> {
         let candidates = match rule {
             Rule::IpVelocity => &self.fast_addresses,
@@ -47,7 +46,7 @@ impl Candidates {
         fresh.iter().copied().enumerate().filter(is_candidate).map(|(_, entry)| entry).collect()
     }
 
-    /// Now that it is our turn: adds those that batches have named since, and names ours.
+    /// Adds the clicks that other batches have named since, and names the batch's own; under the deployment's lock.
     pub(super) async fn add_from_others(
         &mut self,
         connection: &mut PgConnection,
@@ -161,7 +160,7 @@ async fn by_user(
     Ok((repeated, crowded))
 }
 
-/// Those that rules judge, with their places.
+/// The clicks that rules judge, with their places.
 fn judged<'a>(fresh: &[&'a Entry<'a>]) -> impl Iterator<Item = (usize, &'a Entry<'a>)> {
     fresh.iter().copied().enumerate().filter(|(_, entry)| entry.examined.outside.is_none())
 }

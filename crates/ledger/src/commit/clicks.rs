@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{ROWS, at};
 
-/// Which of the clicks the ledger holds, under whatever time they were counted.
+/// Returns which of the clicks the ledger holds, under whatever time they were counted.
 ///
 /// A click can stand between one horizon before its receive time and just after it; a resend can
 /// come up to one horizon later. So a click's earlier arrival lies within two horizons, or, as long
@@ -62,13 +62,13 @@ pub(super) async fn known<'a>(
     Ok(entries.keys().copied().filter(|name| found.contains(name)).collect())
 }
 
-/// From so many clicks on they are copied, which takes two thirds of the time. A few are as well
+/// The number of clicks from which on they are copied, which takes two thirds of the time. Fewer are as well
 /// inserted, by one question to the database instead of two.
 const WORTH_COPYING: usize = 100;
 
 /// Puts clicks into the ledger, with the verdict that each has by itself, and returns them. `None`, and
-/// the transaction has failed, if another partition has counted one of them since we looked: who looks
-/// again finds it.
+/// the transaction has failed, if another partition has counted one of them since the look-up: the next look-up
+/// finds it.
 pub(super) async fn insert<'a>(
     connection: &mut PgConnection,
     rows: Vec<&'a Entry<'a>>,
@@ -90,7 +90,7 @@ pub(super) async fn insert<'a>(
     Ok(Some(fresh))
 }
 
-/// False if the ledger holds one of the clicks.
+/// Copies clicks into the ledger; false if it holds one of them.
 async fn copy(connection: &mut PgConnection, rows: Vec<u8>) -> Result<bool, sqlx::Error> {
     let mut copy = connection
         .copy_in_raw(
@@ -149,7 +149,7 @@ fn encoded(clicks: &[&Entry<'_>]) -> Option<Vec<u8>> {
     Some(rows.finish())
 }
 
-/// What its link came with, as JSON; `None` if that is nothing.
+/// The parameters of a click's link, as JSON; `None` if there are none.
 fn params(entry: &Entry<'_>) -> Option<String> {
     let params = &entry.click().params;
     // Texts by text: nothing in it can't be written as JSON.

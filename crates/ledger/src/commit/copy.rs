@@ -18,7 +18,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// None yet, each to have so many columns.
+    /// No rows yet; each is to have this number of columns.
     pub(super) fn new(columns: i16) -> Self {
         // The signature, no flags, no extension.
         Self { bytes: b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec(), columns }
@@ -39,12 +39,12 @@ impl Rows {
         self.bytes.extend(value);
     }
 
-    /// Of a `text` column or of an enumeration.
+    /// Writes a value of a `text` column or of an enumeration.
     pub(super) fn text(&mut self, value: &str) {
         self.bytes(value.as_bytes());
     }
 
-    /// Of a `jsonb` column: the version of its form, then the text.
+    /// Writes a value of a `jsonb` column: the version of its form, then the text.
     pub(super) fn json(&mut self, text: &str) {
         self.bytes.extend((text.len() as i32 + 1).to_be_bytes());
         self.bytes.push(1);
@@ -67,12 +67,12 @@ impl Rows {
         self.bytes(&value.to_be_bytes());
     }
 
-    /// A `timestamptz`.
+    /// Writes a `timestamptz`.
     pub(super) fn time(&mut self, time: UnixMs) {
         self.bigint(time.0.saturating_sub(EPOCH_MS).saturating_mul(1_000));
     }
 
-    /// A `text[]` with at least one element.
+    /// Writes a `text[]` with at least one element.
     pub(super) fn texts<'a>(&mut self, values: impl Iterator<Item = &'a str> + Clone) {
         let (count, size) = values.clone().fold((0, 20), |(n, size), value| (n + 1, size + 4 + value.len()));
         self.bytes.extend((size as i32).to_be_bytes());

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::entry::{Conviction, Entry};
 use crate::{at, rules::Rules};
 
-/// What new clicks, which are in the ledger already and may have neighbours, say about themselves and
-/// others.
+/// Finds repeats among new clicks, which are in the ledger already and may have neighbours, and among these
+/// neighbours.
 pub(super) async fn find(
     connection: &mut PgConnection,
     asked: &[&Entry<'_>],

@@ -1,4 +1,4 @@
-//! A click of the batch in hand, and what clicks are known by in the ledger.
+//! Clicks of the batch in hand, and their names and keys in the ledger.
 
 use clickwire_protocol::{click::Click, ids::AdvertiserId, rules::Rule, times::UnixMs};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::{
     minutes::CellKey,
 };
 
-/// A click of the batch and what it is counted as by itself.
+/// A click of the batch and its verdict by itself.
 pub(crate) struct Entry<'a> {
     pub(super) received: &'a Received,
     pub(crate) examined: Examined,
@@ -21,7 +21,7 @@ impl Entry<'_> {
         &self.received.click
     }
 
-    /// Whether it is counted under another time than it claims.
+    /// Returns whether the click is counted under another time than it claims.
     pub(super) fn is_moved(&self) -> bool {
         self.examined.counted_at_ms != self.click().clicked_at_ms
     }
@@ -40,11 +40,11 @@ impl Entry<'_> {
     }
 }
 
-/// What a click is known by: its id, a name among its advertiser's. The id first, for the ledger has clicks
-/// in the order of ids.
+/// The name of a click: its id, which is unique within its advertiser. The id comes first, for the ledger has
+/// clicks in the order of ids.
 pub(super) type Name<'a> = (Uuid, &'a AdvertiserId);
 
-/// What identifies one row of the ledger: id, time and advertiser. An id may have come back under another
+/// The key of one row of the ledger: id, time and advertiser. An id may have come back under another
 /// time after days.
 pub(super) type RowKey = (Uuid, UnixMs, AdvertiserId);
 

@@ -68,14 +68,14 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest pause inside a transaction that a slow host is granted.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What the ledger must know of its deployment; the same for every program of it.
+/// Settings of a deployment that the ledger must know; the same for every program of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Locks are named after the stream.
     pub names: Names,
     /// The number of partitions; from 1 to 256.
     pub partitions: u16,
-    /// How late a click may come and still be counted.
+    /// The longest delay with which a click may come and still be counted.
     pub horizon: Duration,
 }
 
@@ -85,12 +85,12 @@ pub struct Ledger {
     judge: Judge,
     settings: Settings,
     partition: u16,
-    /// How long we may pause inside a transaction before the database takes us for frozen. A host that is
+    /// The longest pause inside a transaction before the database takes the process for frozen. A host that is
     /// merely slow gets more time with each transaction that it loses, or it would never come to an end.
     pause: Duration,
 }
 
-/// What a commit did.
+/// The result of a commit.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// Clicks that were new.
@@ -136,7 +136,7 @@ impl Ledger {
         outcome
     }
 
-    /// `None`, and nothing is counted, if the ledger has changed under us so that we must begin again.
+    /// Counts a batch; `None`, and nothing is counted, if the ledger has changed meanwhile: to be tried again.
     async fn transaction(&mut self, batch: &[Received]) -> Result<Option<Committed>, sqlx::Error> {
         failpoint::reached("before_transaction");
         let mut stopwatch = Stopwatch::start();

@@ -20,7 +20,7 @@ pub(super) struct StoredClick {
     pub(super) cell: CellKey,
     pub(super) disposition: Disposition,
     pub(super) evidence: Evidence,
-    /// In hexadecimal.
+    /// The hash of the address, in hexadecimal.
     pub(super) ip_hash: Option<String>,
     /// Its poster alone vouches for the address.
     pub(super) is_bound: bool,
@@ -43,7 +43,7 @@ impl StoredClick {
         (self.click_id, self.clicked_at_ms, self.advertiser_id().clone())
     }
 
-    /// What the click is counted as, with everything that is known against it.
+    /// The verdict on the click, with everything that is known against it.
     pub(super) fn verdict(&self, rules: &Rules) -> Verdict {
         if self.is_released {
             return Verdict { disposition: Disposition::Valid, rule: None };

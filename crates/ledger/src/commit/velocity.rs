@@ -39,7 +39,7 @@ pub(super) type Subject<'a> = (&'a str, Option<&'a AdvertiserId>);
 /// Neighbouring new clicks of one address or user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cluster<'a> {
-    /// Of the new clicks.
+    /// The subject of the new clicks.
     subject: Subject<'a>,
     /// The advertiser of the pool that they are looked at in; vouched clicks may concern several.
     pool: Option<Cow<'a, AdvertiserId>>,
@@ -56,7 +56,7 @@ struct Click {
     advertiser_id: AdvertiserId,
 }
 
-/// Those of new clicks, which are in the ledger already, that have more clicks around them than any
+/// The subjects of those new clicks, which are in the ledger already, with more clicks around them than any
 /// threshold allows.
 pub(super) async fn crowds<'a>(
     connection: &mut PgConnection,
@@ -69,7 +69,7 @@ pub(super) async fn crowds<'a>(
     Ok(clusters.into_iter().map(|cluster| cluster.subject).collect())
 }
 
-/// What those of the new clicks that may be in a crowd say about themselves and others.
+/// Finds the clicks to convict among the new ones that may be in a crowd, and among those around them.
 pub(super) async fn find(
     connection: &mut PgConnection,
     rule: Rule,
@@ -146,7 +146,7 @@ fn clusters<'a>(clicks: impl Iterator<Item = (Subject<'a>, UnixMs)>) -> Vec<Clus
 
 type Query<'q, O> = sqlx::query::QueryAs<'q, sqlx::Postgres, O, sqlx::postgres::PgArguments>;
 
-/// What [`bind`] binds first, as rows `k`.
+/// The clusters that [`bind`] binds first, as rows `k`.
 const CLUSTERS: &str = "unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[]) \
      WITH ORDINALITY AS k (key, advertiser, first, last, n)";
 

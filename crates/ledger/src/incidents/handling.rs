@@ -1,8 +1,8 @@
-//! What people do with incidents. Every function is one statement with its conditions in it, so of two people who do
-//! the same at once one succeeds, and the other is told why not.
+//! Handling of incidents by people. Every function changes one in a single statement with its conditions in it, so of
+//! two people who do the same at once one succeeds, and the other is told why not.
 //!
 //! No row is locked before the statement that changes it: the table's trigger takes the lock of all changes of
-//! incidents first, and whoever held a row's lock before would wait in a circle with the watcher.
+//! incidents first, and a transaction that held a row's lock before would deadlock with the watcher.
 
 use clickwire_protocol::{
     alerts::{Kind, MAX_NOTES, MAX_SILENCE_DAYS, Note, Outcome},
@@ -13,31 +13,31 @@ use thiserror::Error as ThisError;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Why an incident was not changed.
+/// The reason why an incident was not changed.
 #[derive(Debug, ThisError)]
 pub enum Error {
     /// There is no such incident.
     #[error("there is no such incident")]
     NotFound,
-    /// It is over.
+    /// The incident is over.
     #[error("the incident is over")]
     Resolved,
     /// Another person has it by now.
     #[error("somebody else has assigned the incident")]
     Assigned,
-    /// It has as many notes as it may have.
+    /// The incident has as many notes as it may have.
     #[error("the incident has {MAX_NOTES} notes")]
     TooManyNotes,
-    /// A silence ends in the future, and not too far.
+    /// The end of the silence is not in the future, or too far in it.
     #[error("a silence ends within {MAX_SILENCE_DAYS} days from now")]
     End,
-    /// It is not about convictions that could be right or wrong.
+    /// The incident is not about convictions that could be right or wrong.
     #[error("the incident is not about convictions")]
     NotAboutConvictions,
-    /// Nothing about it is silenced.
+    /// The incident is not silenced.
     #[error("the incident is not silenced")]
     NotSilenced,
-    /// What the database says.
+    /// The error of the database.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -186,7 +186,7 @@ pub async fn resolve_by_hand(
     unless_changed(connection, alert_id, resolved.rows_affected(), Error::NotAboutConvictions).await
 }
 
-/// Why a change of an open incident has changed nothing, if it has not.
+/// Returns the reason why a change of an open incident has changed nothing, if it has not.
 async fn unless_changed(
     connection: &mut PgConnection,
     alert_id: Uuid,
@@ -200,7 +200,7 @@ async fn unless_changed(
     }
 }
 
-/// Whether an incident is over.
+/// Returns whether an incident is over.
 async fn is_over(connection: &mut PgConnection, alert_id: Uuid) -> Result<bool, Error> {
     let is_resolved = sqlx::query_scalar("SELECT resolved_at IS NOT NULL FROM alerts WHERE alert_id = $1")
         .bind(alert_id)

@@ -12,7 +12,7 @@ use time::{Duration, OffsetDateTime};
 use super::KEY;
 use crate::counts::{COLUMNS, SUMS};
 
-/// How many rows in a range differed, and how many still do.
+/// The number of rows in a range that differed, and of those that still do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// Rows that differed.
@@ -26,17 +26,17 @@ struct Level {
     view: &'static str,
     below: &'static str,
     width: Duration,
-    /// What one statement compares.
+    /// The length of time that one statement compares.
     step: Duration,
     /// The columns of the view's key, behind its time.
     key: &'static str,
-    /// Which rows are compared: those that questions read.
+    /// The rows that are compared: those that questions read.
     shown: &'static str,
 }
 
 const ALL: &str = "true";
 
-/// What has no view is read where it is not stale.
+/// The rows that are read of a table without a view: those that are not stale.
 const FRESH_HOURS: &str = "(advertiser_id, bucket) NOT IN (SELECT advertiser_id, bucket FROM stale_hours)";
 const FRESH_DAYS: &str = "(advertiser_id, bucket) NOT IN (SELECT advertiser_id, day FROM stale_hours)";
 const FRESH_MINUTES: &str = "bucket < (SELECT hours_before FROM rollup_progress) \
@@ -131,7 +131,7 @@ impl Level {
     }
 }
 
-/// Has the hours stored anew; a day's first hour stands for the day, an hour for its minutes.
+/// Marks the hours to be stored anew; a day's first hour stands for the day, an hour for its minutes.
 async fn mark(
     connection: &mut PgConnection,
     found: &[(AdvertiserId, OffsetDateTime)],

@@ -1,8 +1,8 @@
 //! Storing hours that are final, for all advertisers at once, and then their days.
 //!
 //! Changes of an hour leave marks from the moment that it is to be stored: first `marks_before` is moved
-//! ahead, then everybody is waited for who may not have known of it, and then the hours are added up, in a
-//! snapshot that holds whatever these have done. Nobody waits but us.
+//! ahead, then the transactions are waited for that may not have known of it, and then the hours are added up, in a
+//! snapshot that holds whatever these have done. Nothing else waits.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use time::{Duration, OffsetDateTime};
@@ -11,7 +11,7 @@ use super::{KEY, begin};
 use crate::counts::{COLUMNS, SUMS};
 use clickwire_process::failpoint;
 
-/// What came of an attempt to store hours.
+/// The outcome of an attempt to store hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Hours were stored, up to this time.
@@ -23,7 +23,7 @@ pub enum Step {
     NotYet,
 }
 
-/// Has the hours before `until` stored by the steps that follow. `false`: to be tried again.
+/// Closes the hours before `until`, so that the steps that follow store them. `false`: to be tried again.
 ///
 /// # Errors
 /// What the database says.

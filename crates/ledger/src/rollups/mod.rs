@@ -33,36 +33,36 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// The columns of a bucket's key, behind its time.
 const KEY: &str = "advertiser_id, campaign_id, ad_id, country, device_type";
 
-/// How far the roll-ups are behind.
+/// The progress of the roll-ups.
 #[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
 pub struct Progress {
     /// Hours before it are stored.
     pub hours_before: OffsetDateTime,
-    /// How long ago it was, in seconds.
+    /// Age of `hours_before`, in seconds.
     pub lag_seconds: f64,
     /// Stored hours that are to be stored anew.
     pub stale_hours: i64,
-    /// How long the first of them has been stale, in seconds.
+    /// Time since the first of them became stale, in seconds.
     pub stale_seconds: f64,
     /// Every change of the minutes leaves a mark, and every change of stored hours and days gets into their
     /// coarser grains: the triggers are there and on.
     pub is_marked: bool,
 }
 
-/// Hours are stored an hour and some minutes after they began, so nothing works when it takes so long,
-/// in seconds. What is shown is right all the same, and takes longer.
+/// The lag from which on nothing works, in seconds: hours are stored an hour and some minutes after they began.
+/// What is shown is right all the same, and takes longer.
 const BEHIND_SECONDS: f64 = 2.0 * 3_600.0;
 
 /// Stale hours are stored anew every minute or so.
 const STALE_SECONDS: f64 = 600.0;
 
 impl Progress {
-    /// Whether nobody rolls up, or in vain.
+    /// Returns whether nobody rolls up, or in vain.
     pub fn is_behind(&self) -> bool {
         !self.is_marked || self.lag_seconds > BEHIND_SECONDS || self.stale_seconds > STALE_SECONDS
     }
 
-    /// What `/health` says.
+    /// The report for `/health`.
     pub fn report(&self) -> Value {
         let Self { hours_before, lag_seconds, stale_hours, stale_seconds, is_marked } = self;
         json!({
@@ -75,7 +75,7 @@ impl Progress {
         })
     }
 
-    /// Reads it.
+    /// Reads the progress.
     ///
     /// # Errors
     /// What the database says.
@@ -103,8 +103,8 @@ impl Progress {
 
 /// A transaction that may change the roll-ups, with one snapshot; `None` if somebody else has one.
 ///
-/// LOCK takes no snapshot, so the one that is taken after it holds everything that whoever had the lock
-/// before has done.
+/// LOCK takes no snapshot, so the one that is taken after it holds everything that earlier holders of the lock
+/// have done.
 async fn begin(connection: &mut PgConnection) -> Result<Option<Transaction<'_, Postgres>>, sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
     let locked = sqlx::raw_sql("LOCK TABLE rollup_progress IN SHARE ROW EXCLUSIVE MODE NOWAIT")

@@ -13,18 +13,18 @@ use serde::{
 pub(super) enum Body<'a> {
     /// The fields, as they come.
     Object(Vec<(Cow<'a, str>, Field<'a>)>),
-    /// Something else.
+    /// JSON of another kind.
     Other,
 }
 
-/// What a field has.
+/// The value of a field.
 #[derive(Debug)]
 pub(super) enum Field<'a> {
-    /// Nothing.
+    /// No value.
     Null,
     /// A text, or a whole number of up to 64 bits as it is written: many programs have numbers for ids.
     Text(Cow<'a, str>),
-    /// Something else.
+    /// A value of another kind.
     Other,
 }
 

@@ -27,7 +27,7 @@ use crate::{
 /// about.
 const MAX_UNKNOWN_NAMED: usize = 20;
 
-/// Said of a field that must be as it was sent.
+/// The message about a field that must be as it was sent.
 pub(super) const BROKEN_TEXT: &str = "Not Unicode: half of a surrogate pair, or bytes that are not UTF-8.";
 
 /// The body of `POST /api/v1/clicks`, checked.
@@ -35,43 +35,43 @@ pub(super) const BROKEN_TEXT: &str = "Not Unicode: half of a surrogate pair, or 
 pub struct PostedClick {
     /// The client's id for this click, for safe resends.
     pub click_id: Option<Uuid>,
-    /// What follows a dot in `click_id`: the signature of a redirect, `{uuid}.{signature}`. Whoever has
+    /// The part of `click_id` behind a dot: the signature of a redirect, `{uuid}.{signature}`. The holder of
     /// the key must say whether it is good.
     pub signature: Option<String>,
     /// The advertiser, who pays.
     pub advertiser_id: AdvertiserId,
-    /// What the advertiser pays for.
+    /// The campaign, which the advertiser pays for.
     pub campaign_id: CampaignId,
-    /// What was clicked.
+    /// The ad that was clicked.
     pub ad_id: AdId,
     /// The user who clicked.
     pub user_id: Option<String>,
-    /// When.
+    /// Time at which the user clicked.
     pub clicked_at_ms: Option<UnixMs>,
-    /// Where from.
+    /// The user's address.
     pub ip_address: Option<IpAddr>,
-    /// With which browser.
+    /// The user agent of the user's browser.
     pub user_agent: Option<String>,
     /// ISO 3166-1 alpha-2, upper case.
     pub country: Option<String>,
-    /// On what.
+    /// The type of the user's device.
     pub device_type: Option<DeviceType>,
-    /// What its link came with.
+    /// The parameters of its link.
     pub params: Params,
     /// The page that it came from.
     pub referrer: Option<String>,
 }
 
-/// What is done about fields that no click has.
+/// The treatment of fields that no click has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownFields {
-    /// They refuse the click: one of them may be misspelt.
+    /// Unknown fields refuse the click: one of them may be misspelt.
     Refused,
-    /// They are passed over.
+    /// Unknown fields are passed over.
     Ignored,
 }
 
-/// Why something posted is no click.
+/// The reason why something posted is no click.
 #[derive(Debug, Error)]
 pub enum NotRead {
     /// The text can't be taken apart.
@@ -159,7 +159,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// A field that comes more than once has what it had last.
+    /// Takes a field out; one that comes more than once has its last value.
     fn take(&mut self, name: &str) -> Field<'a> {
         let Some(place) = self.values.iter().rposition(|(other, _)| other == name) else {
             return Field::Null;
@@ -182,7 +182,7 @@ impl<'a> Fields<'a> {
         self.read(name, &field, read)
     }
 
-    /// What [`attribution`] keeps.
+    /// Takes the parameters that [`attribution`] keeps.
     fn params(&mut self) -> Params {
         let mut params = Params::new();
         self.values.retain(|(name, field)| {
@@ -195,7 +195,7 @@ impl<'a> Fields<'a> {
         params
     }
 
-    /// A field that only describes the click: what can't be understood counts as left out.
+    /// Reads a field that only describes the click: a value that can't be understood counts as left out.
     fn described<T>(&mut self, name: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
         match self.take(name) {
             Field::Text(text) => read(&text),

@@ -1,4 +1,4 @@
-//! What is read, what is refused, and what travels.
+//! Tests of clicks: what is read, what is refused, and what travels.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What a user clicked on, and the names that others have for it.
+//! Types of users' devices, and the names that others have for them.
 
 use std::{error::Error, fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use serde::{
     de::{self, Visitor},
 };
 
-/// What the user clicked on.
+/// The type of a user's device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -20,7 +20,7 @@ pub enum DeviceType {
     Tablet,
     /// A television or set-top box.
     Tv,
-    /// Something else, or not known.
+    /// Another device, or an unknown one.
     #[default]
     Other,
 }

@@ -15,7 +15,7 @@ use crate::{
 pub struct Unreadable {
     /// The subscription that it was to begin, if that is known.
     pub id: Option<u32>,
-    /// What is wrong.
+    /// The fault of the message.
     pub fault: Fault,
 }
 

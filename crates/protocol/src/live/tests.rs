@@ -1,4 +1,4 @@
-//! What the protocol's messages are on the wire, and what a client's state becomes by them.
+//! Tests of the protocol's messages on the wire, and of a client's state after them.
 
 use super::*;
 

@@ -18,7 +18,7 @@ pub const NAMES: [&str; 9] = [
     "fraud_rate",
 ];
 
-/// What a parameter counts.
+/// The unit of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Clicks.
@@ -40,7 +40,7 @@ pub enum Unit {
 pub struct Parameter {
     /// Its name in the API.
     pub name: &'static str,
-    /// What it counts.
+    /// The parameter's unit.
     pub unit: Unit,
     /// The least that it can be.
     pub minimum: u32,
@@ -57,7 +57,7 @@ impl Parameter {
         Self { name, unit, minimum: 0, maximum: None }
     }
 
-    /// Whether it can be this number.
+    /// Returns whether the parameter can be this number.
     pub fn takes(&self, number: u32) -> bool {
         number >= self.minimum && self.maximum.is_none_or(|maximum| number <= maximum)
     }
@@ -112,7 +112,7 @@ mod tests {
         *,
     };
 
-    /// Whether a rule takes these parameters, by those who read them.
+    /// Returns whether a rule takes these parameters, as their readers have it.
     fn is_read(rule: &str, parameters: &Value) -> bool {
         match (Rule::named(rule), rule) {
             // Which lists there are is known to those who have them.

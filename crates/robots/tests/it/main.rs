@@ -1,4 +1,4 @@
-//! How many robots each list misses, how many people it takes for one, and how long it takes: asked of
+//! Robots that each list misses, people that it takes for robots, and the time that it takes, measured with
 //! public collections of user agents, pinned, from PyPI and npm.
 //!
 //! `cargo test -p clickwire-robots --release --test it -- --nocapture` prints the figures.
@@ -90,7 +90,7 @@ fn texts<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
     distinct(values.filter_map(Value::as_str).map(str::to_owned).collect())
 }
 
-/// What stands behind a key in lists of mappings, one on a line: all that these files have.
+/// Returns the values behind a key in lists of mappings, one on a line: all that these files have.
 fn yaml(folder: &Path, is_wanted: impl Fn(&str) -> bool, key: &str) -> Result<Vec<String>> {
     let mut agents = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -153,7 +153,7 @@ fn robots_are_found_and_people_stay_people() -> Result<()> {
     people()?.iter().try_for_each(|people| check("mistaken", people, 0.001, mistaken))
 }
 
-/// Not slower than the list before: the better of several rounds, for other work disturbs some.
+/// A user agent takes less than 1 ms in the best of several rounds, for other work disturbs some.
 #[test]
 fn a_user_agent_takes_microseconds() -> Result<()> {
     clickwire_robots::prepare();

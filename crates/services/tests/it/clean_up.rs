@@ -1,4 +1,4 @@
-//! Nothing is left: no process and no folder, whichever way the process that started them ends.
+//! No process and no folder is left, whichever way the process that started them ends.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ fn sigkill_leaves_no_process_and_no_folder() -> Result<()> {
     Ok(())
 }
 
-/// Not a test by itself: what [`sigkill_leaves_no_process_and_no_folder`] kills.
+/// The process that [`sigkill_leaves_no_process_and_no_folder`] kills; not a test by itself.
 #[test]
 fn victim() -> Result<()> {
     if std::env::var_os(VICTIM).is_none() {

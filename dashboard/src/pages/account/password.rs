@@ -1,4 +1,4 @@
-//! A new password. The current one is asked for again: a browser that was left open gives nobody the account.
+//! Change of the password. The current one is asked for again: a browser that was left open is not enough.
 
 use serde_json::json;
 use yew::prelude::*;
@@ -11,7 +11,7 @@ use crate::{
     words,
 };
 
-/// The form. It begins anew when the password is changed.
+/// The form. It is empty again after the password was changed.
 #[component]
 pub(super) fn Change() -> Html {
     let round = use_state_eq(|| 0_u32);
@@ -69,7 +69,7 @@ fn Form(props: &FormProps) -> Html {
     }
 }
 
-/// Whether the current password was refused: that is said at its field.
+/// Returns whether the current password was refused: that is said at its field.
 fn is_wrong(mutation: &Mutation) -> bool {
     matches!(&mutation.failure, Some(Failure::Refused { code, .. }) if code == WRONG_PASSWORD)
 }

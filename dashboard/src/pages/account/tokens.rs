@@ -20,17 +20,17 @@ use crate::{
 
 const TOKENS: &str = "/api/v1/account/tokens";
 
-/// How long a token lasts unless told otherwise, in days.
+/// Lifetime of a new token unless another one is entered, in days.
 const DAYS: &str = "90";
 
-/// What the list is about.
+/// Properties of the list.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The address.
     pub(super) view: View,
 }
 
-/// What is being done with a token.
+/// The dialog that is open: none, the revocation of a token, or a new secret.
 #[derive(Clone, Debug, PartialEq)]
 enum Doing {
     Nothing,
@@ -134,7 +134,7 @@ struct NewProps {
     onclose: Callback<()>,
 }
 
-/// A token that is wanted.
+/// The form of a new token.
 #[component]
 fn New(props: &NewProps) -> Html {
     let mutation = use_mutation();

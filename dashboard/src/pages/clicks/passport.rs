@@ -1,4 +1,4 @@
-//! All that is known of a click: what it was, what it was judged as and why, what changed of that.
+//! All that is known of a click: its fields, its verdict with the reasons, and later changes of the verdict.
 
 use clickwire_protocol::ledger::{Change, FoundClick};
 use yew::prelude::*;
@@ -28,7 +28,7 @@ fn line(label: &str, value: Html) -> Html {
     html! { <><dt>{ label }</dt><dd>{ value }</dd></> }
 }
 
-/// Fields that a click need not have.
+/// A field that a click may lack.
 fn text(label: &str, value: &Option<String>) -> Html {
     html! { if let Some(value) = value { { line(label, html! { <bdi>{ value }</bdi> }) } } }
 }

@@ -1,4 +1,4 @@
-//! What clicks are searched by, as an address has it: `ad:ad_001 verdict:givt,sivt`.
+//! The search for clicks, as an address has it: `ad:ad_001 verdict:givt,sivt`.
 
 use clickwire_protocol::{counts::Disposition, rules::Rule};
 use yew::prelude::*;
@@ -11,7 +11,7 @@ use crate::{
     query, words,
 };
 
-/// Names in an address, in the API, and what they are called.
+/// Fields of a search: name in an address, name in the API, label.
 const FIELDS: [(&str, &str, words::Text); 10] = [
     ("id", "click_id", words::CLICK_ID),
     ("campaign", "campaign_id", words::CAMPAIGN),
@@ -25,22 +25,22 @@ const FIELDS: [(&str, &str, words::Text); 10] = [
     ("rule", "rule", words::RULE),
 ];
 
-/// Fields that are entered as text: the first ones.
+/// Number of fields that are entered as text; they come first.
 const TEXTS: usize = 8;
 
 const VERDICT: usize = 8;
 const RULE: usize = 9;
 
-/// Names in the API of the fields that say what is wrong with them.
+/// Names in the API of the fields that show their own errors.
 pub(super) const SHOWN: [&str; TEXTS] =
     ["click_id", "campaign_id", "ad_id", "user_id", "country", "device_type", "os", "browser"];
 
-/// A search: one value for each of [`FIELDS`], empty where any is meant.
+/// A search: one value for each of [`FIELDS`]; an empty one matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Search([String; FIELDS.len()]);
 
 impl Search {
-    /// Reads what an address has.
+    /// Reads the search of an address.
     pub(super) fn read(text: &str) -> Self {
         let mut search = Self::default();
         for (name, value) in text.split(' ').filter_map(|part| part.split_once(':')) {
@@ -51,7 +51,7 @@ impl Search {
         search
     }
 
-    /// As an address has it.
+    /// Returns the search as an address has it.
     pub(super) fn write(&self) -> String {
         let parts = FIELDS.iter().zip(&self.0).filter(|(_, value)| !value.is_empty());
         let parts: Vec<String> =
@@ -59,13 +59,13 @@ impl Search {
         parts.join(" ")
     }
 
-    /// What the API is asked. A click's id is looked for in all of the ledger, whatever the range.
+    /// Returns the API's URL. A click's id is searched for in all of the ledger, whatever the range.
     pub(super) fn url(&self, view: &View, now_ms: i64, limit: usize) -> String {
         let limit = [("limit", Some(limit.to_string()))];
         http::url(CLICKS, self.parameters(view, now_ms).into_iter().chain(limit))
     }
 
-    /// The same as the query of another question about what it finds.
+    /// Returns the query alone, for another request about the same clicks.
     pub(super) fn query(&self, view: &View, now_ms: i64) -> String {
         http::url("", self.parameters(view, now_ms))
     }
@@ -90,11 +90,11 @@ impl Search {
 
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
-    /// What is looked for.
+    /// The present search.
     pub(super) search: Search,
-    /// Why there is no answer.
+    /// The failure of the request, if it has failed.
     pub(super) failure: Option<Failure>,
-    /// Hears what is to be looked for.
+    /// Hears the next search.
     pub(super) onsearch: Callback<Search>,
 }
 

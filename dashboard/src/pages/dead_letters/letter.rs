@@ -1,5 +1,5 @@
-//! One dead letter: what it says, why it can't be counted, and the ways out of that. Of several operators who deal
-//! with it at once one succeeds; the others read what that one did.
+//! One dead letter: its message, the reason it can't be counted, and the actions on it. Of several operators who act
+//! on it at once one succeeds; the others see the outcome.
 
 use clickwire_protocol::dead_letters::{Replayed, Summary};
 use serde_json::json;
@@ -21,20 +21,20 @@ use crate::{
     words,
 };
 
-/// How soon a letter that another operator is dealing with is asked for again, in milliseconds.
+/// Interval between two requests for a dead letter that another operator is handling, in milliseconds.
 const SOON_MS: u32 = 1_000;
 
-/// Lines of a message that are seen at once.
+/// Lines of a message that are visible at once.
 const LINES: u32 = 16;
 
-/// What is looked at.
+/// Properties of the dead letter.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
-    /// The letter's number.
+    /// The sequence number of the dead letter.
     pub(super) sequence: u64,
     /// The address.
     pub(super) view: View,
-    /// Hears that it has been dealt with.
+    /// Hears that the dead letter was handled.
     pub(super) onchanged: Callback<()>,
     /// Hears that nothing is left to look at.
     pub(super) onclose: Callback<()>,
@@ -141,11 +141,11 @@ struct FormProps {
     letter: DeadLetter,
     onchanged: Callback<()>,
     onclose: Callback<()>,
-    /// Hears that another operator deals with it, or has.
+    /// Hears that another operator handles the dead letter, or has done so.
     oncontested: Callback<()>,
 }
 
-/// The advertiser that a replay would name, though the message as it came does not.
+/// Returns the advertiser that a replay would name and the original message does not.
 fn named_advertiser(original: Option<&str>, message: &str) -> Option<String> {
     let named = json::text_in(message, "advertiser_id")?;
     let original = original.and_then(|original| json::text_in(original, "advertiser_id"));
@@ -249,14 +249,14 @@ fn Form(props: &FormProps) -> Html {
 
 #[derive(Clone, PartialEq, Properties)]
 struct DismissProps {
-    /// The letter's address in the API.
+    /// The dead letter's URL in the API.
     url: String,
     onclose: Callback<()>,
     onchanged: Callback<()>,
     oncontested: Callback<()>,
 }
 
-/// The question before a message is never counted, with the reason that is recorded.
+/// The question before a dead letter is dismissed, with the reason that is recorded.
 #[component]
 fn Dismiss(props: &DismissProps) -> Html {
     let (mutation, toast) = (use_mutation(), use_toast());

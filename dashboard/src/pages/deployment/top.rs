@@ -24,7 +24,7 @@ use crate::{
     words,
 };
 
-/// What rows are.
+/// The kind of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Advertisers.
@@ -36,7 +36,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What the table is called.
+    /// Returns the table's title.
     fn title(self) -> &'static str {
         match self {
             Self::Advertisers => words::TOP_ADVERTISERS.get(),
@@ -54,14 +54,14 @@ impl Kind {
     }
 }
 
-/// What the table shows.
+/// Properties of the table.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
-    /// What rows are.
+    /// The kind of the rows.
     pub(super) kind: Kind,
     /// The report.
     pub(super) table: Option<Rc<Listed>>,
-    /// How far it is known.
+    /// The loading state of the report.
     pub(super) loaded: Loaded,
     /// Names of advertisers.
     pub(super) names: Rc<Names>,
@@ -71,7 +71,7 @@ pub(super) struct Props {
     pub(super) view: View,
 }
 
-/// Where a row leads: Explore about what the row is about, in the same range and zone; `None` for the rest.
+/// Returns the target of a row: Explore about its group, in the same range and zone; `None` for the row of others.
 fn target(kind: Kind, row: &BreakdownRow, query: &Query) -> Option<Place> {
     let carried = Query { scope: None, ..query.carried() };
     let owner = || AdvertiserId::new(row.group.advertiser_id.as_deref()?).ok();
@@ -92,7 +92,7 @@ fn target(kind: Kind, row: &BreakdownRow, query: &Query) -> Option<Place> {
     Some(Place::new(Route::Explore, query))
 }
 
-/// What a row is about, for people.
+/// Returns the label of a row, for people.
 fn label(kind: Kind, row: &BreakdownRow, campaigns: &CampaignNames, advertiser: &str) -> String {
     match (kind, &row.group.campaign_id, &row.group.country, &row.group.advertiser_id) {
         _ if row.group.other => words::OTHERS.to_string(),
@@ -150,7 +150,7 @@ pub(super) fn Top(props: &Props) -> Html {
     }
 }
 
-/// The numbers of a row, of all clicks that there are.
+/// Returns the numbers of a row; its share is that of all clicks.
 fn numbers(row: &BreakdownRow, totals: &Numbers) -> [Html; 5] {
     let share = (totals.clicks > 0).then(|| row.numbers.clicks as f64 / totals.clicks as f64);
     let width = share.unwrap_or_default() * 100.0;

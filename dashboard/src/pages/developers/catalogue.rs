@@ -1,5 +1,5 @@
-//! The operations of the API out of its OpenAPI document: by the tag that names their callers, as far as a role may
-//! call them, each with an example for the command line.
+//! The operations of the API out of its OpenAPI document, grouped by the tag that names their callers, as far as a role
+//! may call them; each group has an example for the command line.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{api::Role, words};
 
-/// The document, without what the page does not show.
+/// The document, limited to the parts that the page shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Document {
     paths: BTreeMap<String, Methods>,
@@ -23,7 +23,7 @@ struct Methods {
     delete: Option<Described>,
 }
 
-/// What the document says of an operation.
+/// An operation as the document describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 struct Described {
     #[serde(default)]
@@ -48,10 +48,10 @@ pub(super) struct Group {
     pub(super) operations: Vec<Operation>,
 }
 
-/// Tags in the order of the page; those of a later server come behind them.
+/// Tags in the order of the page; those of a later server come after them.
 const TAGS: [&str; 6] = ["viewer", "poster", "operator", "admin", "account", "anybody"];
 
-/// Whether a role may call the operations of a tag. Of a tag that is not known nobody can tell: administrators see it.
+/// Returns whether a role may call the operations of a tag; administrators see those of an unknown tag.
 fn may_call(role: Role, tag: &str) -> bool {
     match tag {
         "viewer" | "poster" | "account" | "anybody" => true,
@@ -84,14 +84,14 @@ impl Document {
 }
 
 impl Operation {
-    /// Whether each word of a search is in it.
+    /// Returns whether the operation contains each word of a search.
     fn matches(&self, search: &str) -> bool {
         let text = format!("{} {} {}", self.method, self.path, self.summary).to_lowercase();
         search.to_lowercase().split_whitespace().all(|word| text.contains(word))
     }
 }
 
-/// What of the groups matches a search; groups without a match are left out.
+/// Returns the operations that match a search, by group; groups without a match are left out.
 pub(super) fn found(groups: &[Group], search: &str) -> Vec<Group> {
     let of = |group: &Group| Group {
         tag: group.tag.clone(),
@@ -105,7 +105,7 @@ pub(super) fn count(groups: &[Group]) -> usize {
     groups.iter().map(|group| group.operations.len()).sum()
 }
 
-/// An example for the command line; `None`: no program calls these, or none of them without knowing more.
+/// An example for the command line; `None`: no program calls these, or each of them needs further input.
 pub(super) fn example(group: &Group, origin: &str) -> Option<String> {
     let token = format!("  -H 'Authorization: Bearer {}'", words::TOKEN_PLACEHOLDER);
     let header = match group.tag.as_str() {

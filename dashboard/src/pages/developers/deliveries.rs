@@ -1,4 +1,4 @@
-//! The last deliveries to webhooks, for administrators: what was sent, how it has ended, and the order to send it again.
+//! The last deliveries to webhooks, for administrators: event, outcome, and the order to send it again.
 
 use clickwire_protocol::deliveries::{DeliveryOutcome, WebhookDeliveries, WebhookDelivery};
 use yew::prelude::*;
@@ -18,10 +18,10 @@ use crate::{
 
 const DELIVERIES: &str = "/api/v1/admin/webhook-deliveries";
 
-/// How often the list is asked for again, in milliseconds.
+/// Interval between two requests for the list, in milliseconds.
 const AGAIN_MS: u32 = 5_000;
 
-/// What the list is about.
+/// Properties of the list.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The address.

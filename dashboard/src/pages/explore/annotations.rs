@@ -1,7 +1,7 @@
-//! What happened in the range of the chart: marks at its foot, and a list below it.
+//! Annotations: events in the range of the chart, as marks at its foot and as a list below it.
 //!
-//! What is near each other is one mark with a number, so that a mark can be pointed at on a phone, too. Read by hand,
-//! as reports are: every byte of this is in the page's first load.
+//! Events near each other share one mark with a number, so that a mark can be pointed at on a phone, too. Answers are
+//! read by hand, as reports are: every byte of this is in the page's first load.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ use crate::{
     words, zone,
 };
 
-/// Marks that have room beside each other.
+/// Marks that fit beside each other.
 const MARKS: usize = 24;
 
 /// Entries of a mark that are read out.
@@ -34,7 +34,7 @@ const READ: usize = 4;
 /// Entries that stand below a picture.
 const LINES: usize = 8;
 
-/// What is answered.
+/// The API's answer.
 #[derive(Debug, PartialEq)]
 pub(super) struct Told(pub(super) Annotations);
 
@@ -70,7 +70,7 @@ fn annotation(value: &Value) -> Option<Annotation> {
     })
 }
 
-/// Something that happened, in words.
+/// An event of the range, in words.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     at_ms: i64,
@@ -80,7 +80,7 @@ pub(super) struct Entry {
     alert_id: Option<Uuid>,
 }
 
-/// What happened, in the order of time.
+/// The events of the range, in the order of time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::pages) struct Happened {
     entries: Vec<Entry>,
@@ -107,7 +107,7 @@ fn sign(kind: Kind) -> &'static str {
 }
 
 impl Happened {
-    /// What is told, in the words and the zone of the page.
+    /// Puts the answer into the words and the zone of the page.
     pub(super) fn new(told: &Told, view: &View, access: &Access, names: &Names) -> Self {
         let sees_incidents = Route::Incidents(None).is_open_to(access.role());
         let minute = |time: &str| view.zone.stamp(time).get(..16).unwrap_or(time).to_owned();
@@ -130,7 +130,7 @@ impl Happened {
         Self { entries: told.0.data.iter().filter_map(entry).collect(), has_more: told.0.has_more }
     }
 
-    /// Marks over buckets that begin at these times: what lies before the first stands at it.
+    /// Returns the marks over buckets that begin at these times; an event before the first bucket stands at it.
     pub(super) fn marks(&self, begins: &[i64]) -> Vec<Mark> {
         let mut marks: Vec<Mark> = Vec::new();
         for (index, entry) in self.entries.iter().enumerate().filter(|_| !begins.is_empty()) {
@@ -143,7 +143,7 @@ impl Happened {
         marks
     }
 
-    /// A mark as it is drawn: a sign, or the number of what it stands for.
+    /// Returns a mark as it is drawn: a sign, or the number of its events.
     pub(super) fn drawn(&self, mark: &Mark) -> String {
         match self.entries.get(mark.entries.clone()) {
             Some([entry]) => entry.sign.to_owned(),
@@ -151,7 +151,7 @@ impl Happened {
         }
     }
 
-    /// What a mark stands for.
+    /// The events of a mark in words, up to `READ` of them.
     pub(super) fn read(&self, mark: &Mark) -> Html {
         let entries = self.entries.get(mark.entries.clone()).unwrap_or_default();
         html! {
@@ -166,7 +166,7 @@ impl Happened {
         }
     }
 
-    /// Some lines below a picture.
+    /// Returns the lines below a picture: the first events, and the number of the others.
     pub(super) fn lines(&self) -> Vec<String> {
         let rest = self.entries.len().saturating_sub(LINES);
         let entries = self.entries.iter().take(LINES);
@@ -174,7 +174,7 @@ impl Happened {
         lines.chain((rest > 0).then(|| words::more(rest))).collect()
     }
 
-    /// The list, for who reads no marks, and for print.
+    /// The list of events, for screen readers and for print.
     pub(super) fn list(&self, view: &View) -> Html {
         if self.entries.is_empty() {
             return html! { <p class="soft happened">{ words::NOTHING_HAPPENED.get() }</p> };
@@ -202,18 +202,18 @@ impl Happened {
     }
 }
 
-/// Buckets that a mark takes the place of.
+/// Returns the width of a mark, in buckets.
 fn width(buckets: usize) -> usize {
     buckets.div_ceil(MARKS).max(1)
 }
 
-/// The mark that is pointed at with a bucket.
+/// Returns the mark at a bucket that is pointed at, or near it.
 pub(super) fn mark_at(marks: &[Mark], bucket: usize, buckets: usize) -> Option<&Mark> {
     let nearest = marks.iter().min_by_key(|mark| mark.bucket.abs_diff(bucket))?;
     (nearest.bucket.abs_diff(bucket) <= width(buckets) / 2).then_some(nearest)
 }
 
-/// Where a page key goes from a bucket: to the next mark, or to the one before.
+/// Returns the bucket that a page key leads to: that of the next mark, or of the one before.
 pub(super) fn page_to(marks: &[Mark], from: Option<usize>, is_down: bool) -> Option<usize> {
     let buckets = || marks.iter().map(|mark| mark.bucket);
     match from {

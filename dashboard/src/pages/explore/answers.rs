@@ -1,5 +1,5 @@
-//! Reports as they are answered, read by hand: what is derived for their flat rows takes 50 KB of the page's
-//! first load, and this takes five. A test holds both to the same.
+//! Reports as they are answered, read by hand: derived code for their flat rows takes 50 KB of the page's first load,
+//! and this takes five. A test checks that both read the same.
 
 use std::ops::Deref;
 
@@ -130,7 +130,7 @@ fn group(value: &Value) -> Group {
     }
 }
 
-/// A text in an object.
+/// Returns a text in an object.
 pub(super) fn text(value: &Value, name: &str) -> Option<String> {
     value.get(name)?.as_str().map(str::to_owned)
 }

@@ -20,17 +20,17 @@ use crate::{
 /// The width of a bucket in the drawing's own units; its height is 100.
 pub(super) const WIDTH: f64 = 10.0;
 
-/// What is drawn.
+/// Properties of the chart.
 #[derive(Clone, PartialEq, Properties)]
 pub(in crate::pages) struct Props {
-    /// Lines.
+    /// The data: buckets and lines.
     pub(in crate::pages) chart: Rc<Drawn>,
-    /// How.
+    /// The shape of the drawing.
     pub(in crate::pages) shape: Shape,
-    /// What happened meanwhile.
+    /// The events of the range.
     #[prop_or_default]
     pub(in crate::pages) happened: Rc<Happened>,
-    /// Hears a range that is drawn over.
+    /// Hears the range that a drag has chosen.
     pub(in crate::pages) onzoom: Callback<Range>,
 }
 
@@ -161,7 +161,7 @@ fn bucket_at(area: &NodeRef, event: &PointerEvent, count: usize) -> Option<usize
     (count > 0 && share.is_finite()).then(|| ((share.clamp(0.0, 1.0) * count as f64) as usize).min(count - 1))
 }
 
-/// Numbers that have a line across the chart, and the topmost one.
+/// Returns the numbers that have a line across the chart, and the topmost one.
 pub(super) fn ticks(chart: &Drawn, is_stacked: bool) -> (Vec<f64>, f64) {
     let ticks = count_ticks(chart.max(is_stacked) as f64, 5);
     let top = ticks.last().copied().unwrap_or(1.0);
@@ -181,13 +181,13 @@ fn place(buckets: &Span<usize>, count: usize) -> String {
 /// A part of the drawing, in its own units.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Path {
-    /// `line`, `bars`, `area`, `edge` or `before-line`.
+    /// The kind: `line`, `bars`, `area`, `edge` or `before-line`.
     pub(super) kind: &'static str,
     /// Its colour; `None`: that of the period before.
     pub(super) slot: Option<usize>,
-    /// It may still change.
+    /// The values may still change.
     pub(super) is_open: bool,
-    /// As SVG writes it.
+    /// The path as SVG writes it.
     pub(super) d: String,
 }
 
@@ -228,7 +228,7 @@ pub(super) fn paths(chart: &Drawn, shape: Shape, top: f64) -> Vec<Path> {
     paths
 }
 
-/// A line through those of the points that are known, within some buckets.
+/// A line through the known points, within a range of buckets.
 fn line(points: impl Iterator<Item = Option<f64>>, within: Span<usize>) -> String {
     let mut path = String::new();
     let mut draws = false;
@@ -269,7 +269,7 @@ fn bars(upper: &[f64], lower: &[f64], within: Span<usize>) -> String {
     path
 }
 
-/// What stands below the cursor, in numbers.
+/// The numbers of the bucket at the cursor.
 fn readout(chart: &Drawn, at: usize, count: usize, is_stacked: bool, happened: Option<Html>) -> Html {
     let bucket = &chart.buckets[at];
     let side = if at * 2 < count { "right" } else { "left" };

@@ -1,4 +1,4 @@
-//! Conditions of a report, each a chip, and the way to another one.
+//! Conditions of a report, each a chip, and the dialog that adds one.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::{
     words,
 };
 
-/// What is shown.
+/// Properties of the chips.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The address.
@@ -54,7 +54,7 @@ struct AddProps {
     onclose: Callback<()>,
 }
 
-/// Another condition.
+/// The dialog that adds a condition.
 #[component]
 fn Add(props: &AddProps) -> Html {
     let router = use_router();
@@ -99,8 +99,8 @@ fn Add(props: &AddProps) -> Html {
     }
 }
 
-/// Values as they are entered; what is wrong with one the server says. The protocol's own check would bring
-/// the names of all countries along.
+/// Values as they are entered; the server checks them. The protocol's own check would bring the names of all
+/// countries into the page.
 fn entered(dimension: Dimension, text: &str) -> Vec<String> {
     let values = super::super::listed(text);
     match dimension {

@@ -1,5 +1,5 @@
-//! When people click: days of the week against hours of the day, where rows are grouped by both. The table below it
-//! says the same in numbers.
+//! The heat map of clicks: days of the week against hours of the day, where rows are grouped by both. The table below
+//! it has the same numbers.
 
 use clickwire_protocol::report::{BreakdownRow, Dimension, Metric};
 use yew::prelude::*;
@@ -11,7 +11,7 @@ pub(super) const GROUP: [Dimension; 2] = [Dimension::Weekday, Dimension::HourOfD
 
 const HOURS: usize = 24;
 
-/// Whether rows are grouped by both, in whichever order.
+/// Returns whether rows are grouped by both, in either order.
 pub(super) fn is_of(group: &[Dimension]) -> bool {
     group.len() == GROUP.len() && GROUP.iter().all(|dimension| group.contains(dimension))
 }

@@ -1,5 +1,5 @@
-//! The chart as a picture: drawn as SVG with what says what it is, and put on a canvas with twice the points of the
-//! screen, in the colours that the page has just now. The server is asked nothing.
+//! The chart as a picture: drawn as SVG with its title and legend, and put on a canvas with twice the points of the
+//! screen, in the page's present colours. No request goes to the server.
 
 use std::fmt::Write as _;
 
@@ -21,42 +21,42 @@ use crate::{
     words,
 };
 
-/// Points of the canvas for each of the screen.
+/// Points of the canvas per point of the screen.
 const FINE: f64 = 2.0;
 
-/// Around everything.
+/// The margin around the picture.
 const MARGIN: f64 = 16.0;
 
-/// Left of the chart: its numbers.
+/// The room for the numbers left of the chart.
 const LEFT: f64 = 60.0;
 
-/// From one line of text to the next.
+/// The distance from one line of text to the next.
 const LINE: f64 = 18.0;
 
-/// About the width of a letter of the legend.
+/// The approximate width of a letter of the legend.
 const LETTER: f64 = 7.4;
 
-/// The sign of the legend before a name, with the room around it.
+/// The width of a sign before a name of the legend, with the room around it.
 const SIGN: f64 = 30.0;
 
-/// What is drawn.
+/// The picture's data: chart, events, texts.
 #[derive(Clone)]
 pub(super) struct Picture {
     /// The lines.
     pub(super) chart: std::rc::Rc<Chart>,
-    /// How.
+    /// The shape of the drawing.
     pub(super) shape: Shape,
-    /// What is marked.
+    /// The events that are marked.
     pub(super) happened: std::rc::Rc<Happened>,
     /// Scope and metric.
     pub(super) title: String,
     /// The range and its zone.
     pub(super) range: String,
-    /// The moment whose numbers they are.
+    /// The time of the numbers, and the time up to which they are final.
     pub(super) as_of: String,
 }
 
-/// How the page looks just now.
+/// The page's present sizes and colours.
 #[derive(Clone, Debug, Default)]
 struct Look {
     width: f64,
@@ -69,7 +69,7 @@ struct Look {
 }
 
 impl Picture {
-    /// Has the browser save it. What goes wrong is said.
+    /// Saves the picture through the browser. A failure is shown as a toast.
     pub(super) fn save(&self, name: String, toast: Callback<AttrValue>) {
         let drawn = web_sys::window().and_then(|window| Some(self.svg(&Look::present(&window)?)));
         spawn_local(async move {
@@ -146,7 +146,7 @@ impl Picture {
     }
 }
 
-/// A drawing that grows.
+/// An SVG drawing under construction.
 struct Svg<'a> {
     text: String,
     look: &'a Look,
@@ -214,7 +214,7 @@ impl Svg<'_> {
     }
 }
 
-/// A text as it may stand in SVG.
+/// Returns a text as it may stand in SVG.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars().filter(|letter| !letter.is_control()) {

@@ -1,4 +1,4 @@
-//! What the API is asked for what an address says.
+//! The URLs of the API's reports that an address asks for.
 
 use clickwire_protocol::report::{Compare, Dimension, Metric};
 
@@ -8,39 +8,39 @@ use crate::{
     query::{Query, Shape, Sort},
 };
 
-/// Lines that are told apart; the rest is one.
+/// Lines of the chart; all other groups share one more line.
 const LINES: usize = 5;
 
 /// Rows of the table, at most.
 const ROWS: usize = 1_000;
 
-/// Where a row leads on to.
+/// Dimensions that a row leads down to, in their order.
 const DRILL: [Dimension; 6] = Dimension::FILTERS;
 
-/// A question of the page.
+/// A page's question to the API.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::pages) struct Question {
-    /// What every report is asked.
+    /// Parameters of every report.
     common: Vec<(String, String)>,
-    /// What rows are grouped by.
+    /// Dimensions that rows are grouped by.
     pub(in crate::pages) group: Vec<Dimension>,
     /// The order of rows.
     pub(in crate::pages) sort: Sort,
-    /// What is drawn.
+    /// The metric that is drawn.
     pub(in crate::pages) metric: Metric,
-    /// How.
+    /// The shape of the drawing.
     pub(in crate::pages) shape: Shape,
     granularity: &'static str,
-    /// When it is asked.
+    /// Time of the question, in milliseconds since the Unix epoch.
     pub(in crate::pages) now_ms: i64,
 }
 
-/// What rows of an address are grouped by.
+/// Returns the dimensions that an address groups rows by; the campaign by default.
 pub(in crate::pages) fn groups(query: &Query) -> Vec<Dimension> {
     if query.group.is_empty() { vec![Dimension::CampaignId] } else { query.group.clone() }
 }
 
-/// The next dimension down that is not fixed yet.
+/// Returns the next dimension down that is not fixed yet.
 pub(in crate::pages) fn next_down(query: &Query, from: Dimension) -> Option<Dimension> {
     let is_fixed = |dimension: &Dimension| {
         let mut filters = query.filters.iter();
@@ -51,7 +51,7 @@ pub(in crate::pages) fn next_down(query: &Query, from: Dimension) -> Option<Dime
 }
 
 impl Question {
-    /// What a page asks at a moment.
+    /// Returns the question of a page at a moment.
     pub(in crate::pages) fn new(view: &View, now_ms: i64) -> Self {
         let query = &view.place.query;
         let group = groups(query);
@@ -101,7 +101,7 @@ impl Question {
         vec![("group_by", names.join(",")), ("order_by", sort.write()), ("limit", limit.to_string())]
     }
 
-    /// What happened meanwhile.
+    /// Returns the URL of the annotations in the range.
     pub(super) fn annotations(&self) -> String {
         let names = ["advertiser_id", "start_time", "end_time"];
         let asked = self.common.iter().filter(|(name, _)| names.contains(&name.as_str()));
@@ -111,7 +111,7 @@ impl Question {
         )
     }
 
-    /// Numbers over time, by the first group.
+    /// Returns the URL of the numbers over time, by the first group.
     pub(in crate::pages) fn timeseries(&self) -> String {
         let mut more = vec![("granularity", self.granularity.to_owned())];
         if let Some(group) = self.drawn_by() {
@@ -121,30 +121,30 @@ impl Question {
         self.url("/api/v1/analytics/timeseries", &more)
     }
 
-    /// What lines are told apart by; parts of the time are no lines over time.
+    /// Returns the dimension that separates lines; `None` for a part of the time, such as the weekday.
     pub(in crate::pages) fn drawn_by(&self) -> Option<Dimension> {
         self.group.first().copied().filter(|dimension| !dimension.is_time())
     }
 
-    /// Numbers by group.
+    /// Returns the URL of the numbers by group.
     pub(in crate::pages) fn breakdown(&self) -> String {
         self.url("/api/v1/analytics/breakdown", &self.grouped(&self.group, &self.sort, ROWS))
     }
 
-    /// The groups with the most of what is drawn.
+    /// Returns the URL of the groups with the most of the drawn metric.
     pub(in crate::pages) fn top(&self, group: &[Dimension], limit: usize) -> String {
         let sort = Sort { by: self.metric.as_str().to_owned(), descends: true };
         self.url("/api/v1/analytics/breakdown", &self.grouped(group, &sort, limit))
     }
 
-    /// The same rows as a file.
+    /// Returns the URL of the same rows as a file.
     pub(in crate::pages) fn file(&self, format: &str) -> String {
         let mut more = self.grouped(&self.group, &self.sort, ROWS);
         more.push(("format", format.to_owned()));
         self.url("/api/v1/exports/breakdown", &more)
     }
 
-    /// Whether there is a period to compare with.
+    /// Returns whether there is a period to compare with.
     pub(in crate::pages) fn compares(&self) -> bool {
         let names = [Compare::Previous, Compare::Year].map(Compare::as_str);
         self.common.iter().any(|(name, value)| name == "compare" && names.contains(&value.as_str()))

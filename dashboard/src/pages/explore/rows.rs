@@ -1,4 +1,4 @@
-//! The table of a report: its groups, each a way down to what is in it.
+//! The table of a report: its groups, each with a link to the groups within it.
 
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -24,16 +24,16 @@ use crate::{
     words,
 };
 
-/// Numbers of a row.
+/// Metrics of a row.
 const METRICS: [Metric; 5] =
     [Metric::Clicks, Metric::Billable, Metric::FraudCount, Metric::Duplicates, Metric::Received];
 
 /// Names by ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::pages) struct Names {
-    /// Of the advertiser's campaigns.
+    /// Names of the advertiser's campaigns.
     pub(in crate::pages) campaigns: BTreeMap<String, String>,
-    /// Of the advertisers that the viewer may see.
+    /// Names of the advertisers that the viewer may see.
     pub(in crate::pages) advertisers: BTreeMap<String, String>,
 }
 
@@ -61,12 +61,12 @@ impl Names {
     }
 }
 
-/// What is shown.
+/// Properties of the table.
 #[derive(Clone, PartialEq, Properties)]
 pub(in crate::pages) struct Props {
     /// The report.
     pub(in crate::pages) table: Rc<Listed>,
-    /// What was asked.
+    /// The question that the report answers.
     pub(in crate::pages) question: Question,
     /// The address.
     pub(in crate::pages) view: View,
@@ -74,7 +74,7 @@ pub(in crate::pages) struct Props {
     pub(in crate::pages) names: Rc<Names>,
 }
 
-/// Where a row leads: the same page with what the row is about as a condition, by the next dimension down.
+/// Returns the query of a row's link: the row's group as a condition, and the next dimension down as the grouping.
 fn down(query: &Query, dimension: Dimension, value: &str) -> Query {
     let mut query = query.clone();
     if dimension == Dimension::AdvertiserId {

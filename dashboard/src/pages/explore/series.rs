@@ -15,33 +15,33 @@ const LABELS: usize = 8;
 /// A bucket of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::pages) struct Bucket {
-    /// As the report has it.
+    /// The bucket's start, as the report has it.
     pub(in crate::pages) at: String,
-    /// It reaches beyond the range.
+    /// The bucket reaches beyond the range.
     pub(in crate::pages) is_partial: bool,
-    /// It may still change.
+    /// The bucket's values may still change.
     pub(in crate::pages) is_provisional: bool,
 }
 
 /// A line.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::pages) struct Line {
-    /// For people.
+    /// Its name, for people.
     pub(in crate::pages) name: String,
     /// Its colour.
     pub(in crate::pages) slot: usize,
-    /// A value a bucket; `None`: that is not known.
+    /// One value per bucket; `None`: not known.
     pub(in crate::pages) values: Vec<Option<i64>>,
 }
 
-/// What is drawn.
+/// The data of a chart: buckets, lines, the period before.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::pages) struct Chart {
     /// Buckets in their order.
     pub(in crate::pages) buckets: Vec<Bucket>,
     /// Lines; the first one is the lowest of a stack.
     pub(in crate::pages) lines: Vec<Line>,
-    /// All together, in the period that it is compared with.
+    /// Totals by bucket of the period that it is compared with.
     pub(in crate::pages) before: Option<Vec<i64>>,
     /// The width of buckets.
     pub(in crate::pages) granularity: Granularity,
@@ -99,18 +99,18 @@ impl Chart {
         Self { buckets, lines, before, granularity: report.granularity, end: report.basis.end_time.clone() }
     }
 
-    /// All lines together at a bucket; `None`: that is not known.
+    /// Returns the sum of all lines at a bucket; `None`: not known.
     pub(in crate::pages) fn total(&self, bucket: usize) -> Option<i64> {
         let known = self.lines.iter().filter_map(|line| line.values.get(bucket).copied().flatten());
         known.reduce(|sum, value| sum + value)
     }
 
-    /// The period before as it is drawn: all together, where that stands beside all together.
+    /// Returns the totals of the period before, if they are drawn: beside a stack, or beside a single line.
     pub(in crate::pages) fn drawn_before(&self, is_stacked: bool) -> Option<&Vec<i64>> {
         self.before.as_ref().filter(|_| is_stacked || self.lines.len() == 1)
     }
 
-    /// When buckets begin, in Unix milliseconds.
+    /// Returns the start of each bucket, in milliseconds since the Unix epoch.
     pub(super) fn begins(&self) -> Vec<i64> {
         self.buckets.iter().map(|bucket| zone::at_ms(&bucket.at).unwrap_or_default()).collect()
     }
@@ -133,7 +133,7 @@ impl Chart {
         (start < end).then_some(Range::Between(start, end))
     }
 
-    /// Buckets that have a label, and what it says.
+    /// Returns the buckets that have a label, with its text.
     pub(in crate::pages) fn labels(&self) -> Vec<(usize, String)> {
         let count = self.buckets.len();
         let is_midnight = |bucket: &Bucket| bucket.at.get(11..16) == Some("00:00");
@@ -161,7 +161,7 @@ impl Chart {
     }
 }
 
-/// Buckets that end before what is final can't change any more.
+/// Marks which buckets may still change: those that end after the time before which the report is final.
 fn mark_final(buckets: &mut [Bucket], report: &Timeseries) {
     let Some(final_ms) = report.basis.final_before.as_deref().and_then(zone::at_ms) else { return };
     let begins: Vec<Option<i64>> = buckets.iter().map(|bucket| zone::at_ms(&bucket.at)).collect();
@@ -172,7 +172,7 @@ fn mark_final(buckets: &mut [Bucket], report: &Timeseries) {
     }
 }
 
-/// All groups together, bucket by bucket.
+/// Returns the sum over all groups, bucket by bucket.
 fn sums(rows: &[TimeseriesRow], metric: Metric) -> Vec<i64> {
     let mut sums: Vec<i64> = Vec::new();
     let mut last = None;
@@ -196,7 +196,7 @@ fn key(group: &Group, by: Option<Dimension>) -> Option<String> {
     by.and_then(|by| group.value(by))
 }
 
-/// Colours by a hash of what a line is about, the same for everybody; where two would have one, the later in
+/// Returns colours by a hash of each line's key, the same for every viewer; where two would have one, the later in
 /// the alphabet takes the next.
 fn slots(keys: &[Option<String>]) -> Vec<usize> {
     let palette = Palette::new(keys.iter().flatten().map(String::as_str));

@@ -1,5 +1,5 @@
-//! What speaks for an incident: the rule behind it, and clicks that it is about. Clicks that were convicted
-//! wrongly can be released.
+//! Evidence of an incident: the rule behind it, and a sample of its clicks. Clicks that were convicted wrongly can be
+//! released.
 
 use clickwire_protocol::{
     alerts::{Alert, Kind},
@@ -24,13 +24,13 @@ use crate::{
     words, zone,
 };
 
-/// Clicks of the sample.
+/// Number of clicks in the sample.
 const SAMPLE: usize = 50;
 
-/// How long before an incident was seen its clicks may have come, in milliseconds.
+/// Time before the opening of an incident in which its clicks may have come, in milliseconds.
 const BEFORE_MS: i64 = 15 * 60_000;
 
-/// What the evidence is about.
+/// Properties of the evidence.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The incident.
@@ -39,7 +39,7 @@ pub(super) struct Props {
     pub(super) view: View,
 }
 
-/// The rule that an incident comes from; `None`: it is measured, not judged.
+/// Returns the rule behind a kind of incident; `None`: it is measured, not judged.
 fn rule_of(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::IpBurst => Some("ip_velocity"),
@@ -55,13 +55,13 @@ fn rule_of(kind: Kind) -> Option<&'static str> {
     }
 }
 
-/// Whether the search finds the invalid clicks that it is about, and no others: a spike is of all kinds of clicks, and
-/// addresses are not searched for.
+/// Returns whether the search finds the incident's invalid clicks, and no others: a spike is of all kinds of clicks,
+/// and the search does not take IP addresses.
 fn is_exact(alert: &Alert) -> bool {
     alert.advertiser_id.is_some() && matches!(alert.kind, Kind::FraudRate | Kind::UserBurst)
 }
 
-/// The query of the search for clicks that it is about; `None`: it is not about clicks.
+/// Returns the query of the search for the incident's clicks; `None`: it is not about clicks.
 fn search_of(alert: &Alert) -> Option<String> {
     let start = zone::at_ms(&alert.opened_at)? - BEFORE_MS;
     let end = zone::at_ms(alert.resolved_at.as_ref().unwrap_or(&alert.last_seen_at))? + 2 * 60_000;
@@ -133,7 +133,7 @@ fn parameters(value: &Value) -> Html {
 #[derive(Clone, PartialEq, Properties)]
 struct SampleProps {
     search: String,
-    /// All that are invalid of those that are found may be released together.
+    /// All invalid clicks that the search finds may be released together.
     is_exact: bool,
     view: View,
 }

@@ -1,5 +1,5 @@
-//! What is done with an incident: acknowledge, take, give to somebody, silence, resolve, confirm, and notes. Everything that is
-//! done reaches the other operators' pages as news.
+//! Actions on an incident: acknowledge, take, assign, silence, resolve, confirm, and notes. Each of them reaches the
+//! other operators' pages as news.
 
 use clickwire_protocol::alerts::{Alert, Assignees, Outcome, Written};
 use serde_json::json;
@@ -20,15 +20,15 @@ use crate::{
     words,
 };
 
-/// Stands for nobody in the list of people.
+/// The value of nobody in the list of people.
 const NOBODY: &str = "";
 
-/// The address of an order about an incident.
+/// Returns the URL of an order about an incident.
 pub(super) fn order(id: Uuid, what: &str) -> String {
     format!("/api/v1/alerts/{id}/{what}")
 }
 
-/// What is handled.
+/// Properties of the actions.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The incident.
@@ -39,7 +39,7 @@ pub(super) struct Props {
     pub(super) onchanged: Callback<()>,
 }
 
-/// What is asked before it is done.
+/// The question that is open before an action.
 #[derive(Clone, Copy, PartialEq)]
 enum Asks {
     Nothing,
@@ -48,7 +48,7 @@ enum Asks {
     Confirm,
 }
 
-/// The ways to change an incident.
+/// The actions on an incident.
 #[component]
 pub(super) fn Handling(props: &Props) -> Html {
     let (access, mutation, toast) = (use_access(), use_mutation(), use_toast());
@@ -128,7 +128,7 @@ pub(super) fn Handling(props: &Props) -> Html {
 #[derive(Clone, PartialEq, Properties)]
 struct ResolvingProps {
     id: Uuid,
-    /// It ends because its convictions are right.
+    /// The incident ends because its convictions are right.
     confirms: bool,
     /// The incident has invalid verdicts that can be confirmed.
     is_about_convictions: bool,
@@ -173,7 +173,7 @@ fn Resolving(props: &ResolvingProps) -> Html {
     }
 }
 
-/// One thing after the other.
+/// Returns a callback that calls both, one after the other.
 pub(super) fn both(first: &Callback<()>, second: &Callback<()>) -> Callback<()> {
     let (first, second) = (first.clone(), second.clone());
     Callback::from(move |()| {
@@ -182,7 +182,7 @@ pub(super) fn both(first: &Callback<()>, second: &Callback<()>) -> Callback<()> 
     })
 }
 
-/// Which notes are shown.
+/// Properties of the notes.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct NotesProps {
     /// The incident.
@@ -191,11 +191,11 @@ pub(super) struct NotesProps {
     pub(super) notes: Option<Vec<Written>>,
     /// The address.
     pub(super) view: View,
-    /// Hears that there is another one.
+    /// Hears that a note was added.
     pub(super) onchanged: Callback<()>,
 }
 
-/// Notes, and the way to another one.
+/// The notes, and the form of a new one.
 #[component]
 pub(super) fn Notes(props: &NotesProps) -> Html {
     let (mutation, toast) = (use_mutation(), use_toast());

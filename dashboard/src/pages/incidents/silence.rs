@@ -1,4 +1,4 @@
-//! The question how long nobody is to be called because of an incident: a length from now, or a time.
+//! The question for how long an incident is silenced (nobody is called): a length from now, or an end time.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ use crate::{
 /// Lengths to choose from, in minutes; the first one is chosen.
 const LENGTHS: [u32; 4] = [60, 240, 1_440, 10_080];
 
-/// What is silenced.
+/// Properties of the question.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The incident.
@@ -35,14 +35,14 @@ pub(super) struct Props {
     pub(super) onchanged: Callback<()>,
 }
 
-/// The time so many minutes after another, on a zone's clock.
+/// Returns the time some minutes after another, on a zone's clock, rounded up to a whole minute.
 fn after(now_ms: i64, minutes: u32, zone: &Zone) -> LocalTime {
     let then_ms = now_ms + i64::from(minutes) * 60_000;
     // Up to the next whole minute: an hour is not 59 minutes.
     LocalTime((then_ms + 59_999).div_euclid(60_000) + zone.ahead_minutes(then_ms))
 }
 
-/// What stands in the field, as the API takes it.
+/// Returns the time in the field, as the API takes it; `None`: the text is no time.
 fn end(text: &str, zone: &Zone) -> Option<String> {
     let local = LocalTime::read(text)?;
     Some(zone::rfc3339(local.to_utc_ms(|at_ms| zone.ahead_minutes(at_ms))))

@@ -1,4 +1,4 @@
-//! One test click on an ad: made, looked for until it is counted, shown with where its link leads.
+//! One test click on an ad: made, looked for until it is counted, shown with the target of its link.
 
 use std::{cell::Cell, rc::Rc};
 
@@ -23,29 +23,29 @@ use crate::{
     words,
 };
 
-/// Between two looks for the click, in milliseconds.
+/// The pause between two requests for the click, in milliseconds.
 const LOOK_MS: u32 = 500;
 
-/// Looks for the click, at most: half a minute.
+/// Requests for the click, at most: half a minute.
 const LOOKS: u32 = 60;
 
-/// How far a test click is.
+/// The progress of a test click.
 #[derive(Clone, Debug, PartialEq)]
 enum Progress {
-    /// It is being made.
+    /// The click is being made.
     Sending,
-    /// It was refused.
+    /// The click could not be made.
     Failed(Failure),
-    /// It was taken in and is being looked for.
+    /// The click was accepted and is being looked for.
     Waiting(TestClick),
-    /// It was not found within the bound.
+    /// The click was not found within the bound.
     Late(TestClick),
     /// The ledger has it, with this disposition.
     Counted(TestClick, String),
 }
 
 impl Progress {
-    /// For style sheets and tests.
+    /// Returns the name for style sheets and tests.
     fn name(&self) -> &'static str {
         match self {
             Self::Sending => "sending",
@@ -68,7 +68,7 @@ impl Progress {
     }
 }
 
-/// Where the click is looked for.
+/// Returns the API's URL for the click.
 fn url(click: &TestClick) -> String {
     let parameters = [
         ("click_id", Some(click.click_id.to_string())),
@@ -89,7 +89,7 @@ async fn find(click: &TestClick, credential: Credential) -> Result<Option<String
     Ok(page.data.into_iter().next().map(|found| found.disposition))
 }
 
-/// Makes a click and looks for it, as long as somebody wants to know; `tell` hears how far it is.
+/// Makes a click and looks for it as long as `is_wanted` is set; `tell` hears the progress.
 async fn go(ad_id: String, credential: Credential, is_wanted: Rc<Cell<bool>>, tell: impl Fn(Progress)) {
     let tell = |progress| {
         if is_wanted.get() {
@@ -122,7 +122,7 @@ pub(super) struct Props {
     pub(super) view: View,
 }
 
-/// Makes one test click when it is opened, and another one for each wish.
+/// Makes one test click when it is opened, and one more for each press of the button.
 #[component]
 pub(super) fn Trial(props: &Props) -> Html {
     let access = use_access();
@@ -161,7 +161,7 @@ struct WayProps {
     query: Query,
 }
 
-/// A step of the way, with a sign and a word for whether it is done.
+/// A step of the click's way, with a sign and a word for its state.
 fn step(is_done: bool, title: &str, text: Html) -> Html {
     let (sign, word) = if is_done { ("✓", words::STEP_DONE) } else { ("…", words::STEP_WAITS) };
     html! {
@@ -172,7 +172,7 @@ fn step(is_done: bool, title: &str, text: Html) -> Html {
     }
 }
 
-/// How far the click is.
+/// The click's way so far.
 #[component]
 fn Way(props: &WayProps) -> Html {
     let WayProps { progress, query } = props;
@@ -222,7 +222,7 @@ fn Way(props: &WayProps) -> Html {
     }
 }
 
-/// Where all that is known of the click is shown.
+/// Returns the place where all that is known of the click is shown.
 fn passport(click: &TestClick, query: &Query) -> Place {
     Place::new(Route::Clicks, Query { part: Some(click.click_id.to_string()), ..query.carried() })
 }

@@ -1,4 +1,4 @@
-//! How a number went in the last hour: a line that has gaps where it is not known.
+//! The trend of a number in the last hour: a line that has gaps where the number is not known.
 
 use std::fmt::Write as _;
 
@@ -9,16 +9,16 @@ use crate::words;
 /// The hour that is drawn, in milliseconds.
 const SPAN_MS: i64 = 3_600_000;
 
-/// The field that is drawn on.
+/// The size of the drawing, in its own units.
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 36.0;
 
-/// What the trend shows.
+/// Properties of the trend.
 #[derive(Clone, PartialEq, Properties)]
 pub(in crate::pages) struct Props {
-    /// Times, and what was known of them; the oldest first.
+    /// Times in milliseconds since the Unix epoch, with their values as far as known; the oldest first.
     pub(in crate::pages) points: Vec<(i64, Option<f64>)>,
-    /// What it is.
+    /// The name of the number.
     pub(in crate::pages) label: AttrValue,
     /// Writes a value.
     pub(in crate::pages) text: Callback<f64, String>,
@@ -45,7 +45,7 @@ pub(in crate::pages) fn Trend(props: &Props) -> Html {
     }
 }
 
-/// A line for each stretch of time that is known.
+/// A line for each stretch of known values.
 fn path(points: &[(i64, Option<f64>)], highest: f64) -> String {
     let Some(&(end_ms, _)) = points.last() else { return String::new() };
     let (mut path, mut is_down) = (String::new(), false);

@@ -1,4 +1,4 @@
-//! A schedule that is wanted.
+//! The form of a new schedule.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::{
 const FORMATS: [(&str, &str); 5] =
     [("csv", "CSV"), ("xlsx", "Excel"), ("ndjson", "NDJSON"), ("parquet", "Parquet"), ("arrow", "Arrow")];
 
-/// Fields that say themselves what is wrong with them.
+/// Fields that show their own errors.
 const SHOWN: [&str; 5] = ["name", "time_zone", "hour", "webhook_url", "kind"];
 
 #[derive(Clone, PartialEq, Properties)]
@@ -34,7 +34,7 @@ pub(super) struct Props {
     pub(super) oncreated: Callback<()>,
 }
 
-/// What `GET /api/v1/exports/…` takes, by name.
+/// Returns the parameters of `GET /api/v1/exports/…`, by name.
 fn parameters(kind: &str, group: &str, width: &str, format: &str) -> BTreeMap<&'static str, String> {
     let mut parameters = BTreeMap::from([("format", format.to_owned())]);
     if kind != "clicks" && !group.is_empty() {

@@ -1,5 +1,5 @@
-//! The form of a new version: what differs is seen before it is saved. It is made from the version that was the newest
-//! when the form was opened, and refused if another one has come since.
+//! The form of a new version; its differences are shown before it is saved. It is made from the version that was the
+//! newest when the form was opened, and refused if another one has come since.
 
 use clickwire_protocol::rules::parameters;
 use serde_json::json;
@@ -19,7 +19,7 @@ use crate::{
     words,
 };
 
-/// What the form is about.
+/// Properties of the form.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The newest version that is known.

@@ -8,34 +8,34 @@ use yew::prelude::*;
 
 use crate::{api::Rule, words};
 
-/// What of a rule a version decides.
+/// The part of a rule that a version decides.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Setting {
-    /// `off`, `report_only` or `flag`.
+    /// The mode: `off`, `report_only` or `flag`.
     pub(super) mode: String,
     /// Its parameters by name.
     pub(super) parameters: Value,
 }
 
 impl Setting {
-    /// What a version says.
+    /// Returns the setting of a version.
     pub(super) fn of(version: &Rule) -> Self {
         Self { mode: version.mode.clone(), parameters: version.parameters.clone() }
     }
 }
 
-/// Something that is not the same before and after.
+/// A field that differs before and after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
-    /// What it is.
+    /// The name of the field, for people.
     pub(super) name: String,
-    /// Before; `None`: there was nothing before.
+    /// The value before; `None`: there was nothing before.
     pub(super) before: Option<String>,
-    /// After.
+    /// The value after.
     pub(super) after: String,
 }
 
-/// What differs; all of it where there is nothing before.
+/// Returns the fields that differ; all of them where there is nothing before.
 pub(super) fn changes(rule: &str, before: Option<&Setting>, after: &Setting) -> Vec<Change> {
     let mode = |setting: &Setting| words::rule_mode(&setting.mode).to_owned();
     let mut changes = Vec::new();

@@ -1,4 +1,4 @@
-//! A version of a rule as it is entered: what it would say, and what of it the rule does not take.
+//! A version of a rule as it is entered: its setting, and the errors of its parameters.
 
 use clickwire_protocol::rules::{self, parameters};
 use serde_json::{Map, Value};
@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 use super::difference::Setting;
 use crate::words;
 
-/// What is entered.
+/// The mode and the parameters as they are entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Draft {
     /// The mode.
     pub(super) mode: String,
-    /// What stands in the field of each parameter, in the order of [`parameters::of`].
+    /// Texts in the fields of the parameters, in the order of [`parameters::of`].
     pub(super) texts: Vec<String>,
 }
 
@@ -20,13 +20,13 @@ pub(super) fn modes(rule: &str) -> &'static [&'static str] {
     if judges(rule) { &["flag", "report_only", "off"] } else { &["report_only", "off"] }
 }
 
-/// Whether a rule judges clicks; the others open incidents.
+/// Returns whether a rule judges clicks; the others open incidents.
 pub(super) fn judges(rule: &str) -> bool {
     rules::Rule::named(rule).is_some()
 }
 
 impl Draft {
-    /// What a version says.
+    /// Returns the draft of a version's setting.
     pub(super) fn of(rule: &str, setting: &Setting) -> Self {
         let text = |name: &str| match setting.parameters.get(name) {
             Some(value) => value.to_string(),
@@ -40,7 +40,7 @@ impl Draft {
         self.texts.get(index)?.trim().parse().ok()
     }
 
-    /// What is wrong with a parameter.
+    /// Returns the error of a parameter, if it has one.
     pub(super) fn fault(&self, rule: &str, index: usize) -> Option<String> {
         let all = parameters::of(rule);
         let parameter = all.get(index)?;
@@ -52,7 +52,7 @@ impl Draft {
         is_below.then(|| words::critical_below_warning().to_owned())
     }
 
-    /// What it says, if the rule takes it.
+    /// Returns the setting, if the rule takes it.
     pub(super) fn setting(&self, rule: &str) -> Option<Setting> {
         let all = parameters::of(rule);
         if (0..all.len()).any(|index| self.fault(rule, index).is_some()) {
@@ -67,7 +67,7 @@ impl Draft {
     }
 }
 
-/// The parameter that a message of the server's about `parameters` names; `None`: it is about all of them.
+/// Returns the parameter that a server's message about `parameters` names; `None`: it is about all of them.
 pub(super) fn named_in(rule: &str, message: &str) -> Option<usize> {
     let begins = |name: &str| message.split_whitespace().next() == Some(name);
     parameters::of(rule).iter().position(|parameter| begins(parameter.name))

@@ -1,4 +1,4 @@
-//! The versions of a rule, the newest first, each with what it has changed; for administrators the form of another one.
+//! The versions of a rule, the newest first, each with its changes; for administrators the form of a new one.
 
 use yew::prelude::*;
 
@@ -21,10 +21,10 @@ use crate::{
     zone::{self, Zone},
 };
 
-/// How often the versions are asked for again, in milliseconds: another administrator may make one, too.
+/// Interval between two requests for the versions, in milliseconds: another administrator may make one, too.
 const AGAIN_MS: u32 = 5_000;
 
-/// What the list is about.
+/// Properties of the list.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct Props {
     /// The rule.
@@ -35,18 +35,18 @@ pub(super) struct Props {
     pub(super) onchanged: Callback<()>,
 }
 
-/// Whether a version judges now.
+/// The state of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Force {
-    /// From a time on that is still to come.
+    /// The version comes into force at a later time.
     Later,
-    /// Now.
+    /// The version is in force.
     Now,
-    /// Another one has taken its place.
+    /// The version has been replaced by another one.
     Replaced,
 }
 
-/// How it is with each of the versions of a rule, the newest first.
+/// Returns the states of a rule's versions, which come newest first.
 pub(super) fn forces(versions: &[Rule], now_ms: i64) -> Vec<Force> {
     let mut is_taken = false;
     let force = |version: &Rule| match zone::at_ms(&version.effective_at) {
@@ -57,7 +57,7 @@ pub(super) fn forces(versions: &[Rule], now_ms: i64) -> Vec<Force> {
     versions.iter().map(force).collect()
 }
 
-/// How it is with a version.
+/// The badge of a version's state.
 fn force(force: Force, version: &Rule, zone: &Zone) -> Html {
     match force {
         Force::Later => {
@@ -68,7 +68,7 @@ fn force(force: Force, version: &Rule, zone: &Zone) -> Html {
     }
 }
 
-/// When a version came into force; those that a deployment begins with have no time.
+/// The time at which a version came into force, in words; versions that a deployment begins with have none.
 pub(super) fn since(version: &Rule, zone: &Zone) -> String {
     match zone::at_ms(&version.effective_at) {
         Some(at_ms) if at_ms < 86_400_000 => words::since_beginning().to_owned(),
@@ -121,7 +121,7 @@ pub(super) fn Versions(props: &Props) -> Html {
     }
 }
 
-/// Each version with what it has changed.
+/// Each version with its changes.
 fn versions(rule: &str, versions: &[Rule], has_more: bool, view: &View) -> Html {
     let states = forces(versions, clock::now_ms());
     html! {

@@ -1,4 +1,4 @@
-//! What a month was billed for when it was closed, what it is billed for now, and why.
+//! Corrections of a closed month: its billable clicks at closing and now, and the changed verdicts that are the reason.
 
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -23,20 +23,20 @@ use crate::{
     words, zone,
 };
 
-/// Days before the end of a month in which something may have changed after it: what is older is compressed in the
-/// ledger, and neither judged nor released again.
+/// Days before the end of a month whose clicks may have changed after it: older ones are compressed in the ledger,
+/// and neither judged nor released again.
 const OPEN_DAYS: i64 = 12;
 
-/// Changes of a page of the list.
+/// Changes per page of the list.
 const ROWS: &str = "100";
 
-/// When a month was closed: its last minute is final so long after its end.
+/// Returns the closing time of a month, in Unix milliseconds: its last minute is final `provisional_ms` after its end.
 fn closed_ms(month: Month, view: &View, provisional_ms: i64) -> i64 {
     month.next().begin().to_utc_ms(|at_ms| view.zone.ahead_minutes(at_ms)) + provisional_ms
 }
 
-/// The part of a month that may have changed after it was closed: its last days. So the ledger need not keep all of a
-/// month to tell what was corrected.
+/// Returns the start of the last days of a month, which may have changed after it was closed. So the ledger need not
+/// keep all of a month to tell the corrections.
 fn open_from(month: Month) -> LocalTime {
     let LocalTime(end) = month.next().begin();
     LocalTime(end - OPEN_DAYS * 1_440).max(month.begin())
@@ -45,7 +45,7 @@ fn open_from(month: Month) -> LocalTime {
 /// Billable clicks of a campaign at closing and now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Corrected {
-    /// `None`: campaigns that are not told apart.
+    /// The campaign; `None`: campaigns that are not told apart.
     campaign: Option<String>,
     then: i64,
     now: i64,
@@ -66,8 +66,8 @@ fn by_campaign(listed: &Listed) -> BTreeMap<String, i64> {
     told.filter_map(|row| Some((row.group.value(Dimension::CampaignId)?, row.numbers.billable))).collect()
 }
 
-/// By how much campaigns have changed in the last days of a month, and all that are not told apart. Where a report
-/// tells not all apart, one that is missing in it may be among the others.
+/// Returns the change of each campaign in the last days of a month, and that of all others together. Where a report
+/// has a row of others, a campaign that is missing in it may be among them.
 fn differences(then: &Listed, now: &Listed) -> (BTreeMap<String, i64>, i64) {
     let is_whole = is_whole(then) && is_whole(now);
     let (before, after) = (by_campaign(then), by_campaign(now));
@@ -82,8 +82,8 @@ fn differences(then: &Listed, now: &Listed) -> (BTreeMap<String, i64>, i64) {
     (told, others)
 }
 
-/// Campaigns whose billable clicks of the month have changed, the largest change first; `then` and `now` are of its last
-/// days.
+/// Returns campaigns whose billable clicks of the month have changed, the largest change first; `then` and `now` are
+/// of its last days.
 fn corrected(month: &Listed, then: &Listed, now: &Listed) -> Vec<Corrected> {
     let (told, mut others) = differences(then, now);
     let (known, is_whole) = (by_campaign(month), is_whole(month));
@@ -106,11 +106,11 @@ pub(super) struct Props {
     pub(super) view: View,
     /// A month that is final.
     pub(super) month: Month,
-    /// What the month is billed for now.
+    /// The report of the month as it is billed now.
     pub(super) now: Rc<Listed>,
     /// Names of campaigns.
     pub(super) names: Rc<BTreeMap<String, String>>,
-    /// What the page of a campaign goes on with.
+    /// The query that a campaign's page is opened with.
     pub(super) query: Query,
 }
 
@@ -175,7 +175,7 @@ pub(super) fn Corrections(props: &Props) -> Html {
     }
 }
 
-/// Why it is not known what the month was at closing: the ledger does not reach so far, or it could not be asked.
+/// The reason why the numbers at closing are not known: the ledger does not reach so far, or the request failed.
 fn not_told(failure: &Failure, onretry: Callback<()>) -> Html {
     match failure.of_field("start_time") {
         Some(reason) => html! {
@@ -185,26 +185,26 @@ fn not_told(failure: &Failure, onretry: Callback<()>) -> Html {
     }
 }
 
-/// The last days of a month.
+/// Reports of the last days of a month.
 #[derive(Clone, PartialEq)]
 struct Found {
-    /// At closing.
+    /// The report at closing.
     then: Rc<Listed>,
-    /// Now.
+    /// The report now.
     last: Rc<Listed>,
 }
 
 #[derive(Clone, PartialEq, Properties)]
 struct DifferenceProps {
-    /// `None`: not known yet.
+    /// The last days of the month; `None`: not known yet.
     found: Option<Found>,
-    /// All of the month.
+    /// The report of the whole month.
     now: Rc<Listed>,
     names: Rc<BTreeMap<String, String>>,
     query: Query,
 }
 
-/// What is billable at closing and now, by campaign.
+/// Billable clicks at closing and now, by campaign.
 #[component]
 fn Difference(props: &DifferenceProps) -> Html {
     let found = props.found.as_ref();
@@ -262,7 +262,7 @@ struct ChangesProps {
     query: Query,
 }
 
-/// Verdicts that were changed after closing: what, why, by whom, when.
+/// Verdicts that were changed after closing, with rule, actor, reason and time.
 #[component]
 fn Changes(props: &ChangesProps) -> Html {
     let count = props.rows.len();
@@ -289,7 +289,7 @@ fn Changes(props: &ChangesProps) -> Html {
     }
 }
 
-/// Where all that is known of the click is shown.
+/// Returns the place where all that is known of the click is shown.
 fn passport(change: &Adjustment, query: &Query) -> Place {
     let part = format!("{},{}", change.click_id, change.clicked_at);
     Place::new(Route::Clicks, Query { part: Some(part), ..query.carried() })

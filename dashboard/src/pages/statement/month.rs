@@ -5,21 +5,21 @@ use crate::{query::LocalTime, zone::Zone};
 /// A month of a year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Month {
-    /// 1970 to 9999.
+    /// The year: 1970 to 9999.
     pub(super) year: u32,
-    /// 1 to 12.
+    /// The month: 1 to 12.
     pub(super) month: u32,
 }
 
 impl Month {
-    /// Reads what an address has.
+    /// Reads the month of an address.
     pub(super) fn read(text: &str) -> Option<Self> {
         LocalTime::read(&format!("{text}-01"))?;
         let (year, month) = text.split_once('-')?;
         Some(Self { year: year.parse().ok()?, month: month.parse().ok()? })
     }
 
-    /// As an address has it.
+    /// Returns the month as an address has it.
     pub(super) fn write(self) -> String {
         format!("{:04}-{:02}", self.year, self.month)
     }

@@ -1,11 +1,11 @@
-//! What the clicks of a run are made of.
+//! The mix of a run's clicks: ads, countries, devices, robots.
 
 use serde_json::{Value, json};
 use uuid::Builder;
 
 use crate::words;
 
-/// Kinds of devices, and what they are called; the first is all of them.
+/// Kinds of devices, with their names; the first is all of them.
 pub(super) const DEVICES: [(&str, words::Text); 4] = [
     ("", words::ALL_DEVICES),
     ("mobile", words::MOBILE),
@@ -33,17 +33,17 @@ const AGENTS: [(&str, &str); 4] = [
     ),
 ];
 
-/// A program that says what it is.
+/// The user agent of a program that declares itself a robot.
 const ROBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
-/// Clicks spread evenly over all that they may have.
+/// The mix of clicks, spread evenly over ads, countries and browsers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Mix {
     pub(super) advertiser_id: String,
     pub(super) campaign_id: String,
-    /// Not empty.
+    /// Ids of the ads; at least one.
     pub(super) ads: Vec<String>,
-    /// Not empty.
+    /// Codes of the countries; at least one.
     pub(super) countries: Vec<String>,
     /// A kind of device; empty: all.
     pub(super) device: String,
@@ -88,7 +88,7 @@ impl Mix {
     }
 }
 
-/// A whole number below another.
+/// Returns a whole number below another.
 fn below(number: usize, random: &mut impl FnMut() -> f64) -> usize {
     ((random() * number as f64) as usize).min(number - 1)
 }

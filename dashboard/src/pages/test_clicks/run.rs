@@ -1,4 +1,4 @@
-//! One run: a key, batches second by second, what has come of them in the ledger, and the end of the key.
+//! One run: a key, batches second by second, the end of the key, and the count of the clicks in the ledger.
 
 use std::{cell::Cell, rc::Rc};
 
@@ -17,19 +17,19 @@ use crate::{
     words,
 };
 
-/// Between two batches, and between two attempts, in milliseconds.
+/// The pause between two batches, and between two attempts, in milliseconds.
 const SECOND_MS: u32 = 1_000;
 
-/// A batch is sent so often before the run fails; under the same ids, so that nothing is counted twice.
+/// Attempts to send a batch before the run fails; all with the same ids, so that no click is counted twice.
 const ATTEMPTS: u32 = 5;
 
-/// How often it is looked whether everything is counted.
+/// Checks, at most, whether all clicks of a run are counted.
 const LOOKS: u32 = 20;
 
-/// More than a run sends, at once and in a second: what the key of a run may.
+/// The rate per second and the burst of a run's key: more than a run sends.
 const KEY_RATE: u32 = 1_000;
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum State {
     Sending,
@@ -44,7 +44,7 @@ impl State {
         matches!(self, Self::Done | Self::Stopped | Self::Failed(_))
     }
 
-    /// For style sheets and tests.
+    /// Returns the name for style sheets and tests.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Sending => "sending",
@@ -55,7 +55,7 @@ impl State {
         }
     }
 
-    /// For people.
+    /// Returns the state in words, for people.
     pub(super) fn said(&self) -> words::Text {
         match self {
             Self::Sending => words::SENDING,
@@ -67,7 +67,7 @@ impl State {
     }
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Progress {
     pub(super) state: State,
@@ -75,30 +75,30 @@ pub(super) struct Progress {
     pub(super) wanted: u32,
     /// Clicks that were accepted.
     pub(super) accepted: u32,
-    /// Clicks that the ledger has, once that was asked.
+    /// Clicks that the ledger has; `None`: not asked yet.
     pub(super) counted: Option<usize>,
-    /// The user of all of them, by which they are found.
+    /// The user id of all of them, by which they are found.
     pub(super) user_id: String,
 }
 
-/// What came of a batch.
+/// The answer to a batch.
 #[derive(Deserialize)]
 struct Accepted {
     accepted: u32,
 }
 
-/// What is to be done.
+/// A run of test clicks.
 pub(super) struct Run {
     pub(super) mix: Mix,
     pub(super) clicks: u32,
     pub(super) rate: u32,
     pub(super) credential: Credential,
-    /// Whether it is to end before it is done.
+    /// The run is to end before all clicks are sent.
     pub(super) stop: Rc<Cell<bool>>,
 }
 
 impl Run {
-    /// Does it; `tell` hears how far it is.
+    /// Performs the run; `tell` hears its progress.
     pub(super) async fn go(self, tell: impl Fn(Progress)) {
         let user_id = format!("test-{}", clock::now_ms());
         let mut progress =
@@ -129,7 +129,7 @@ impl Run {
         tell(progress);
     }
 
-    /// A key for this run alone.
+    /// Makes a key for this run alone.
     async fn begin(&self, name: &str) -> Result<Issued, Failure> {
         let wanted = json!({
             "name": name, "mode": "test", "advertisers": [self.mix.advertiser_id], "speaks_for_users": true,

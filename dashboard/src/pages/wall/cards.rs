@@ -24,7 +24,7 @@ use crate::{
     zone::Zone,
 };
 
-/// Clicks that servers accept a second, and in the last hour.
+/// Clicks that servers accept per second, now and in the last hour.
 pub(super) fn rate(pipeline: Option<&Pipeline>) -> Html {
     let now = pipeline.and_then(|pipeline| pipeline.stages.as_ref()?.intake.accepted_per_second);
     let history = pipeline.map(|pipeline| pipeline.history.as_slice()).unwrap_or_default();
@@ -54,13 +54,13 @@ pub(super) fn today(report: Option<&Listed>) -> Html {
     }
 }
 
-/// The incident that comes first: of those that are not silenced the worst, of these the one opened last.
+/// Returns the incident that comes first: of those that are not silenced the worst, of these the one opened last.
 pub(super) fn worst(open: &Open, is_silenced: impl Fn(&Alert) -> bool) -> Option<Alert> {
     let ringing = open.latest().into_iter().rev().filter(|alert| !is_silenced(alert));
     ringing.max_by_key(|alert| alert.severity)
 }
 
-/// How many incidents are open, and the worst.
+/// The number of open incidents, and the worst one.
 pub(super) fn incidents(open: &Open, access: &Access, zone: &Zone) -> Html {
     let (ringing, total) = (open.ringing(), open.total());
     let worst = worst(open, is_silenced_now);
@@ -129,7 +129,7 @@ pub(super) fn stages(pipeline: Option<&Pipeline>) -> Html {
     }
 }
 
-/// A row of a table: what it is, whose that is, and its clicks.
+/// A row of a table: its name, its owner's name, and its clicks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     name: String,
@@ -137,7 +137,7 @@ pub(super) struct Row {
     clicks: i64,
 }
 
-/// The rows of a report that are about one thing each; `None`: it is not known.
+/// Returns the rows of a report without that of others; `None`: the report is not known.
 pub(super) fn rows(
     report: Option<&Rc<Listed>>,
     named: impl Fn(&BreakdownRow) -> (String, Option<String>),

@@ -1,5 +1,5 @@
-//! What a screen on a wall knows, and what that is worth: a function of the answers and of the time. Numbers stay as
-//! they were answered last; nothing is made up for what is missing.
+//! Answers that a screen on a wall has, and the state of its numbers: a function of the answers and of the time.
+//! Numbers stay as they were answered last; missing ones are not made up.
 
 use std::rc::Rc;
 
@@ -10,20 +10,20 @@ use crate::{
     zone::{self, Zone},
 };
 
-/// How long there may be no answer until the server is said to be away, in milliseconds: a round that takes as long as
-/// it may, and the pause behind it.
+/// Time without an answer after which the server counts as away, in milliseconds: a round of the longest duration,
+/// and the pause after it.
 const AWAY_AFTER_MS: i64 = 8_000;
 
-/// How long there may be no new report until numbers are said to be late, in milliseconds: three questions.
+/// Time without a new report after which numbers count as late, in milliseconds: three requests.
 const LATE_AFTER_MS: i64 = 60_000;
 
-/// Measurements that may be missed.
+/// Measurements that may be missed before numbers count as late.
 const MISSED: i64 = 3;
 
-/// Groups of a table.
+/// Groups per table.
 pub(super) const ROWS: usize = 5;
 
-/// What is asked.
+/// A request of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// The pipeline.
@@ -57,7 +57,7 @@ impl Report {
 }
 
 impl Part {
-    /// What is asked at a moment; a day is one of the zone.
+    /// Returns the URL of the request at a moment; a day is one of the zone.
     pub(super) fn url(self, now_ms: i64, zone: &Zone) -> String {
         let report = |start_ms: i64, group: &str, limit: usize| {
             format!(
@@ -91,42 +91,42 @@ pub(super) enum Told {
     Report(Report, Listed),
 }
 
-/// What is known.
+/// The answers so far, and their times.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Known {
     /// The pipeline.
     pub(super) pipeline: Option<Rc<Pipeline>>,
     /// Reports by their places.
     reports: [Option<Rc<Listed>>; 3],
-    /// When anything was answered last, by this machine's clock; at first, when it was asked.
+    /// Time of the last answer of any kind, in Unix milliseconds by this machine's clock; at first, time of the start.
     heard_ms: i64,
-    /// When a measurement was heard first that is still the latest. Clocks of two machines differ: its own time is
-    /// only compared with that of others.
+    /// Time at which the latest measurement was first heard, by this machine's clock. Clocks of two machines differ:
+    /// the measurement's own time is only compared with that of others.
     measured_ms: i64,
-    /// When each report was answered last; at first, when it was asked.
+    /// Times of the last answer of each report; at first, time of the start.
     reported_ms: [i64; 3],
     is_heard: bool,
 }
 
-/// What numbers are worth.
+/// The state of the shown numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Worth {
-    /// Nothing was answered yet.
+    /// No answer has come yet.
     Waiting,
-    /// They are of this moment.
+    /// The numbers are of this moment.
     Live,
-    /// They come late by so many milliseconds.
+    /// The numbers come late by this many milliseconds.
     Behind(i64),
-    /// The server answers, and nothing new has come since then.
+    /// The server answers, and nothing new has come since this time, in Unix milliseconds.
     Stands(i64),
-    /// The server answers, and can't tell how late they are.
+    /// The server answers, and can't tell how late the numbers are.
     NotMeasured,
-    /// The server does not answer since then.
+    /// The server has not answered since this time, in Unix milliseconds.
     Away(i64),
 }
 
 impl Known {
-    /// Nothing, at first.
+    /// Returns the state before any answer.
     pub(super) fn nothing(now_ms: i64) -> Self {
         Self {
             pipeline: None,
@@ -162,7 +162,7 @@ impl Known {
         self.reports[which.place()].as_ref()
     }
 
-    /// What the numbers are worth at a moment.
+    /// Returns the state of the numbers at a moment.
     pub(super) fn worth(&self, now_ms: i64) -> Worth {
         if now_ms - self.heard_ms > AWAY_AFTER_MS {
             return Worth::Away(self.heard_ms);
@@ -189,7 +189,7 @@ impl Known {
         }
     }
 
-    /// When the numbers were answered last, by this machine's clock; `None`: never.
+    /// Returns the time of the last answer, by this machine's clock; `None`: never.
     pub(super) fn as_of_ms(&self) -> Option<i64> {
         self.is_heard.then_some(self.heard_ms)
     }
@@ -234,7 +234,7 @@ pub(super) mod tests {
         })
     }
 
-    /// Everything, answered at a moment.
+    /// Returns a state with every answer, received at a moment.
     pub(in super::super) fn known(pipeline: Pipeline, at_ms: i64) -> Known {
         let mut known = Known::nothing(at_ms);
         known.take(Told::Pipeline(pipeline), at_ms);

@@ -1,5 +1,5 @@
-//! Asks again and again, for weeks: one round at a time, each with an end. Rounds that fail come at growing distances,
-//! with chance in them, so that many screens don't come back at once. What is known stays meanwhile.
+//! Polling of the server, for weeks: one round of requests at a time, each with a time limit. After failed rounds the
+//! pauses grow, with jitter, so that many screens don't come back at once. Known numbers stay meanwhile.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,24 +17,24 @@ use crate::{
     zone::Zone,
 };
 
-/// The distance of two rounds, in milliseconds: more often than the server measures, so that
-/// one that stands still is found out.
+/// The pause between two rounds, in milliseconds: the server is asked more often than it measures, so that a server
+/// that stands still is noticed.
 const EVERY_MS: u32 = 2_500;
 
-/// Reports are asked every so many rounds.
+/// Number of rounds per request for reports.
 const REPORTS_EVERY: u32 = 6;
 
-/// How long a round may take, in milliseconds.
+/// The time limit of a round, in milliseconds.
 const WITHIN_MS: u32 = 5_000;
 
-/// A page that has been open for so long, in milliseconds, and can read nothing that is answered, is older than the server:
-/// it is loaded again.
+/// Age of a page, in milliseconds, from which on it is loaded again if it can't read any answer: it is older than the
+/// server.
 const RELOADS_AFTER_MS: i64 = 600_000;
 
 /// The longest wait after a round that failed, in milliseconds.
 const LONGEST_MS: u32 = 10_000;
 
-/// How long to wait for the next round after so many that failed; `chance` is uniform in [0, 1).
+/// Returns the pause after this many failed rounds in a row; `chance` is uniform in [0, 1).
 fn wait_ms(failures: u32, chance: f64) -> u32 {
     let chance = chance.clamp(0.0, 1.0);
     let wait = match failures {
@@ -54,7 +54,7 @@ fn read(part: Part, text: &str) -> Result<Told, Failure> {
     }
 }
 
-/// What keeps a screen up to date. It ends with [`Poll::stop`].
+/// The poll that keeps a screen up to date. It ends with [`Poll::stop`].
 pub(super) struct Poll {
     known: RefCell<Known>,
     zone: Zone,
@@ -69,9 +69,9 @@ pub(super) struct Poll {
     /// Answers that are missing in this round.
     missing: Cell<usize>,
     has_failed: Cell<bool>,
-    /// Nothing is answered in this round.
+    /// No answer was read in this round.
     is_silent: Cell<bool>,
-    /// Something was answered that this version does not read.
+    /// An answer came that this version can't read.
     is_unreadable: Cell<bool>,
     failures: Cell<u32>,
     started_ms: i64,
@@ -79,7 +79,7 @@ pub(super) struct Poll {
 }
 
 impl Poll {
-    /// Asks from now on, beginning with what is known already.
+    /// Starts the requests, with the numbers that are known already.
     pub(super) fn start(
         known: Known,
         zone: Zone,
@@ -108,7 +108,7 @@ impl Poll {
         poll
     }
 
-    /// Asks no more.
+    /// Ends the requests.
     pub(super) fn stop(&self) {
         self.is_over.set(true);
         self.next.take();

@@ -1,4 +1,4 @@
-//! What a session promises where no socket comes about, one a test.
+//! Promises of a session where no socket comes about, one a test.
 
 use super::{
     super::over_http::{ANSWERED_MS, POLL_MS, STREAM_SILENT_MS},
@@ -30,7 +30,7 @@ fn told(message: Event) -> Streamed {
     Streamed::Told(message)
 }
 
-/// Settled before, and then no socket came about two times.
+/// Returns a session that was settled before, and for which no socket came about two times.
 fn stepped_down() -> (Session, Vec<Effect>) {
     let mut session = settled();
     for what in ["one that was good is only lost", "one alone may be chance"] {

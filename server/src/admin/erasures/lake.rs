@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// How far the lake is with an erasure.
+/// Progress of an erasure in the lake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = LakeErasureState)]
 #[serde(rename_all = "snake_case")]

@@ -1,4 +1,4 @@
-//! What was erased by whom and why, and how far the lake is.
+//! The list of erasures: each with its actor, its reason and its progress in the lake.
 
 use std::sync::Arc;
 
@@ -57,11 +57,11 @@ pub(crate) struct ErasureRecord {
     erasure_id: Uuid,
     #[serde(with = "time::serde::rfc3339")]
     requested_at: OffsetDateTime,
-    /// When the ledger had been looked through; `null` while clicks are left.
+    /// Time at which the ledger had been looked through; `null` while clicks are left.
     #[serde(with = "time::serde::rfc3339::option")]
     finished_at: Option<OffsetDateTime>,
     advertiser_id: String,
-    /// By whom it was ordered.
+    /// Actor who ordered it.
     actor: String,
     reason: String,
     /// Clicks that have lost their user.
@@ -82,10 +82,10 @@ pub(crate) struct LakeErasure {
     rows: i64,
     #[serde(with = "time::serde::rfc3339")]
     requested_at: OffsetDateTime,
-    /// When its tables were without the user.
+    /// Time at which its tables were without the user.
     #[serde(with = "time::serde::rfc3339::option")]
     rewritten_at: Option<OffsetDateTime>,
-    /// When no object had the user any more.
+    /// Time at which no object had the user any more.
     #[serde(with = "time::serde::rfc3339::option")]
     finished_at: Option<OffsetDateTime>,
 }
@@ -95,7 +95,7 @@ pub(crate) struct LakeErasure {
 #[schema(as = ErasurePage)]
 pub(crate) struct Page {
     data: Vec<ErasureRecord>,
-    /// Where the next page begins; `None` after the last.
+    /// Cursor of the next page; `null` after the last.
     next: Option<Uuid>,
 }
 

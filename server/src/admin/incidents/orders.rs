@@ -1,5 +1,5 @@
-//! What operators do with an incident: acknowledge, take and give away, note, silence, end it. Each answers with the
-//! incident as it is then; all operators' screens are told by the news that the change leaves.
+//! Operators' orders about an incident: acknowledge, take and give away, note, silence, end it. Each answers with the
+//! incident after the order; the change also publishes news, which update all operators' screens.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::{
     store::database::answer,
 };
 
-/// What an order about an incident may be refused for.
+/// The refusals of an order about an incident.
 type Refusals = (
     crate::identity::error::Scoped,
     openapi::Body,
@@ -130,7 +130,7 @@ pub(in crate::admin) async fn assign(
     order.done().await
 }
 
-/// Something to remember about an incident.
+/// A note about an incident.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NewAlertNote)]
 #[serde(deny_unknown_fields)]
@@ -156,12 +156,12 @@ pub(in crate::admin) async fn note(
     order.done().await
 }
 
-/// How long nobody is to be called, and why.
+/// A silence: the time until which nobody is called, and the reason.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NewAlertSilence)]
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct NewSilence {
-    /// When the silence ends by itself: within the next 30 days.
+    /// Time at which the silence ends by itself: within the next 30 days.
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     until: OffsetDateTime,
@@ -205,13 +205,13 @@ pub(in crate::admin) async fn unsilence(
     order.done().await
 }
 
-/// Why an incident is over.
+/// The end of an incident by hand, with its reason.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AlertResolution)]
 #[serde(deny_unknown_fields)]
 pub(in crate::admin) struct Resolution {
     reason: String,
-    /// What the caller says of the convictions that it is about; of incidents about other things nothing.
+    /// The caller's judgement of the convictions that it is about; not given for other incidents.
     outcome: Option<Outcome>,
 }
 

@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 
 use super::measure::Measured;
 
-/// How often it is measured, in seconds.
+/// Time between two measurements, in seconds.
 pub(super) const EVERY_SECONDS: u32 = 10;
 
 /// Points that are kept: an hour.
 const KEPT: usize = 3_600 / EVERY_SECONDS as usize;
 
-/// What is known of one moment, with the rates since the moment before. What is not known is `null`.
+/// A measurement of one moment, with the rates since the one before. Unknown values are `null`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 #[schema(as = PipelinePoint)]
 pub(crate) struct Point {
@@ -27,9 +27,9 @@ pub(crate) struct Point {
     pub(super) counted_per_second: Option<f64>,
     /// Messages that are not counted.
     pub(super) waiting: Option<u64>,
-    /// How far the ledger is behind the clock, in milliseconds.
+    /// Lag of the ledger behind the clock, in milliseconds.
     pub(super) ledger_behind_ms: Option<i64>,
-    /// How far screens are behind the clock, in milliseconds.
+    /// Lag of screens behind the clock, in milliseconds.
     pub(super) screens_behind_ms: Option<i64>,
     /// Clicks in the servers' spools.
     pub(super) spooled: Option<u64>,
@@ -45,7 +45,7 @@ pub(crate) struct Point {
     pub(super) sessions: Option<usize>,
 }
 
-/// What was measured last, and the points before it.
+/// The last measurement, and the points before it.
 #[derive(Debug, Default)]
 pub(super) struct History {
     latest: Option<Measured>,
@@ -63,7 +63,7 @@ impl History {
         self.latest = Some(now);
     }
 
-    /// What was measured last.
+    /// Returns the last measurement.
     pub(super) fn latest(&self) -> Option<&Measured> {
         self.latest.as_ref()
     }
@@ -74,7 +74,7 @@ impl History {
     }
 }
 
-/// What grew by so much in a time; a count that began anew says nothing.
+/// Returns the growth of a counter per second; `None` if it has restarted or no time has passed.
 fn rate(before: u64, now: u64, seconds: f64) -> Option<f64> {
     let grown = now.checked_sub(before)?;
     (seconds > 0.0).then(|| grown as f64 / seconds)
@@ -107,7 +107,7 @@ pub(super) fn spooled(now: &Measured) -> u64 {
     now.servers.iter().filter_map(|server| server.spool.as_ref()).map(|spool| spool.clicks).sum()
 }
 
-/// Of servers that were there before and are now; `None`: not all are known.
+/// Returns the clicks that the servers have accepted per second; `None`: not all servers are known.
 fn accepted(before: &Measured, now: &Measured, seconds: f64) -> Option<f64> {
     if !(before.are_all && now.are_all) || seconds <= 0.0 {
         return None;

@@ -1,4 +1,4 @@
-//! What the services say of the pipeline at one moment. One that is away is `None`, and holds up nothing else.
+//! Measurements of the pipeline at one moment, from all services. One that is away is `None`, and delays no other.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use crate::{admin::state::AdminState, query::watermark::Watermark};
 /// A service that does not answer by then is away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Everything that is known of one moment.
+/// A measurement of one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
     /// Unix time in milliseconds.
     pub(super) at_ms: i64,
     pub(super) stream: Option<Stream>,
     pub(super) database: Option<Database>,
-    /// Up to when screens know that all is counted; `None` if Redis is away or does not know.
+    /// Time up to which screens know that all is counted; `None` if Redis is away or does not know.
     pub(super) screens: Option<UnixMs>,
     pub(super) servers: Vec<Report>,
     /// The servers are all that there are; else Redis was away, and this one is listed alone.
@@ -47,17 +47,17 @@ pub(super) struct Stream {
     pub(super) counted: u64,
     /// Messages that they have not.
     pub(super) waiting: u64,
-    /// When the last of them was acknowledged, after its commit.
+    /// Time at which the last of them was acknowledged, after its commit.
     pub(super) last_commit: Option<OffsetDateTime>,
     /// Messages that the lake has still to read; `None`: no lake reads.
     pub(super) lake_waiting: Option<u64>,
     pub(super) dead_letters: u64,
 }
 
-/// What the database says.
+/// The state of the database.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
-    /// Everything received before is counted.
+    /// Time before which everything received is counted.
     pub(super) watermark: Option<UnixMs>,
     pub(super) bytes: i64,
     pub(super) idle_jobs: Vec<IdleJob>,
@@ -70,7 +70,7 @@ pub(super) struct Database {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = PipelineIdleJob)]
 pub(crate) struct IdleJob {
-    /// Such as `policy_compression of clicks`.
+    /// Name of the job, such as `policy_compression of clicks`.
     pub(super) job: String,
     /// `stuck`, `overdue`, `failing` or `without effect`.
     pub(super) state: String,
@@ -91,7 +91,7 @@ pub(super) struct Lake {
     pub(super) waiting_for: Option<String>,
 }
 
-/// Why the broker has said nothing.
+/// The reason why the broker has given no measurement.
 #[derive(Debug, ThisError)]
 enum Silent {
     #[error("stream: {0}")]

@@ -1,5 +1,5 @@
-//! What the servers tell each other of themselves, over Redis: whoever is asked knows all of them. What a server said
-//! more than [`FRESH`] ago stands for a server that is gone.
+//! Reports that the servers exchange over Redis, so that each can answer for all. A server whose report is older than
+//! [`FRESH`] is gone.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -20,13 +20,13 @@ use crate::{
 /// A server that has said nothing for so long is gone.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// What was said is forgotten after so long.
+/// Time after which a report is deleted.
 const KEPT: Duration = Duration::from_secs(3_600);
 
 /// A Redis that does not answer by then is away.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Where Linux says what the machine is called.
+/// The file of Linux that holds the machine's name.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// A server as it says it is.
@@ -39,21 +39,21 @@ pub(crate) struct Report {
     pub(super) name: String,
     /// Its parts of the API.
     pub(super) roles: Vec<String>,
-    /// When it said so; Unix time in milliseconds.
+    /// Time of the report; Unix time in milliseconds.
     pub(super) at_ms: i64,
-    /// Since when it runs; Unix time in milliseconds.
+    /// Time of its start; Unix time in milliseconds.
     pub(super) started_at_ms: i64,
-    /// Whether it has a connection to the broker.
+    /// A connection to the broker is open.
     pub(super) is_connected: bool,
     /// Clicks that it has accepted since its start.
     pub(super) accepted: u64,
     /// Clicks that it has lost since its start.
     pub(super) lost: u64,
-    /// Where clicks wait while the broker is away; `null`: it has none.
+    /// Its spool, in which clicks wait while the broker is away; `null`: it has none.
     pub(super) spool: Option<Spool>,
     /// Its live sessions.
     pub(super) sessions: usize,
-    /// How many there may be.
+    /// Live sessions that are allowed at most.
     pub(super) sessions_max: usize,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Report {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = PipelineSpool)]
 pub(crate) struct Spool {
-    /// Whether it takes clicks.
+    /// The spool takes clicks.
     pub(super) takes: bool,
     /// Clicks in it.
     pub(super) clicks: u64,
@@ -69,7 +69,7 @@ pub(crate) struct Spool {
     pub(super) bytes: u64,
 }
 
-/// What a server needs in order to tell of itself.
+/// The source of this server's reports.
 pub(crate) struct Reporter {
     id: Uuid,
     name: String,
@@ -82,7 +82,7 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// This server, which starts now.
+    /// Returns the reporter of this server, which starts now.
     pub(crate) fn new(config: &Config, intake: Intake, sessions: Sessions, redis: Connection) -> Self {
         // A machine that does not say what it is called is known by the address alone.
         let host = std::fs::read_to_string(HOST_NAME).unwrap_or_default();
@@ -103,7 +103,7 @@ impl Reporter {
         }
     }
 
-    /// This server now.
+    /// Returns the current report of this server.
     pub(super) fn own(&self) -> Report {
         let spool = self.intake.spool().map(|state| Spool {
             takes: state.condition == Condition::Up,
@@ -159,14 +159,14 @@ impl Reporter {
     }
 }
 
-/// Whether something was said so long ago; another version may say more than this one reads.
+/// Returns whether a report is older than `than`; only its time is read, since another version may write other fields.
 fn is_older(text: &str, now_ms: i64, than: Duration) -> bool {
     let report: Value = serde_json::from_str(text).unwrap_or_default();
     let at_ms = report["at_ms"].as_i64().unwrap_or_default();
     now_ms - at_ms > than.as_millis() as i64
 }
 
-/// This server and the others that have said something lately, by name.
+/// Returns this server, then the others with a recent report by name.
 fn fresh<'a>(own: &Report, told: impl Iterator<Item = &'a str>) -> Vec<Report> {
     let others = told.filter_map(|text| serde_json::from_str::<Report>(text).ok());
     let mut others: Vec<Report> = others

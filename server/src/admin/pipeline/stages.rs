@@ -10,7 +10,7 @@ use super::{
     measure::Measured,
 };
 
-/// From where on a stage is not as it should be.
+/// Limits from which on a stage is not as it should be.
 pub(super) const LIMITS: Limits = Limits {
     behind_warning_ms: 10_000,
     behind_critical_ms: 30_000,
@@ -32,18 +32,18 @@ pub(crate) struct Limits {
     full_critical_percent: u64,
 }
 
-/// How a stage is.
+/// State of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[schema(as = StageState)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StageState {
-    /// It is not in use.
+    /// The stage is not in use.
     Off,
-    /// As it should be.
+    /// The stage works as it should.
     Good,
-    /// Nobody can tell now.
+    /// The state can't be told now.
     Unknown,
-    /// To be watched.
+    /// The stage is to be watched.
     Warning,
     /// An operator must act.
     Critical,
@@ -97,7 +97,7 @@ struct Ledger {
     /// Messages that are not counted.
     waiting: Option<u64>,
     behind_ms: Option<i64>,
-    /// When an aggregator has acknowledged messages last, after its commit; RFC 3339.
+    /// Time at which an aggregator last acknowledged messages, after its commit; RFC 3339.
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_commit_at: Option<OffsetDateTime>,
@@ -113,7 +113,7 @@ struct Screens {
     sessions: Option<usize>,
 }
 
-/// What can't be counted. A warning: some wait for a person.
+/// Messages that can't be counted. A warning: some wait for a person.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PipelineDeadLetters)]
 struct DeadLetters {
@@ -154,7 +154,7 @@ struct Lake {
     waiting_for: Option<String>,
 }
 
-/// How a stage is that is behind the clock.
+/// Returns the state of a stage from its lag behind the clock.
 fn behind(ms: Option<i64>) -> StageState {
     match ms {
         None => Unknown,

@@ -38,7 +38,7 @@ pub(crate) const ROLES: [(&str, &[&str]); 6] = [
     ("anybody", &[]),
 ];
 
-/// What the document says beside its operations.
+/// The OpenAPI document without its operations.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
@@ -63,7 +63,7 @@ pub(crate) fn document(routes: OpenApi) -> serde_json::Result<Bytes> {
     complete(routes).to_json().map(Bytes::from)
 }
 
-/// What routes say of themselves, with everything that is the same for many.
+/// Returns the document of the routes, with the parts that many operations share.
 fn complete(routes: OpenApi) -> OpenApi {
     let mut document = Frame::openapi();
     document.merge(routes);
@@ -111,7 +111,7 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, put, post, delete, options, head, patch, trace].into_iter().filter_map(Option::as_mut)
 }
 
-/// This document.
+/// Returns this document.
 #[utoipa::path(get, path = "/api/v1/openapi.json", operation_id = "show_document", tag = "anybody",
     responses((status = 200, body = Object, description = "An OpenAPI 3.1 document."), Refused<()>))]
 pub(crate) async fn show(State(state): State<Arc<HttpState>>) -> impl IntoResponse {

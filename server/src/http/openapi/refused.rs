@@ -1,5 +1,5 @@
-//! What an operation may be refused for, by group: the status, body and headers of each error come
-//! from [`Error`] itself, so the document says what is answered.
+//! Refusals of an operation, by group: the status, body and headers of each error come from [`Error`] itself, so the
+//! document says what is answered.
 
 use std::{collections::BTreeMap, marker::PhantomData, num::NonZeroU32};
 
@@ -103,7 +103,7 @@ macro_rules! groups {
 
 pub(crate) use groups;
 
-/// Whatever the limit is, the answer looks alike.
+/// A limit for the document: the answer looks alike for every limit.
 pub(crate) const ONE: Rate = Rate::per_second(NonZeroU32::MIN, NonZeroU32::MIN);
 
 groups! {

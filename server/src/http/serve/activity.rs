@@ -1,4 +1,4 @@
-//! What a connection is doing, and until when it may: each of its states has a time.
+//! The activity of a connection: its states, and a time limit for each.
 
 use std::{
     future::poll_fn,
@@ -12,18 +12,18 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// How long a client may take.
+/// Times that a client may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    /// For what comes before the first request: TLS, a preface, the request's head.
+    /// Time before the first request: TLS, a preface, the request's head.
     pub(crate) head: Duration,
-    /// From one request to the next one, its head included.
+    /// Time from one request to the next one, its head included.
     pub(crate) idle: Duration,
-    /// To take a piece of an answer.
+    /// Time to take a piece of an answer.
     pub(crate) taken: Duration,
 }
 
-/// Why a connection is closed.
+/// The reason why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Over {
     /// The connection did not get to its first request in time.
@@ -44,9 +44,9 @@ struct State {
     /// Requests that are being answered.
     requests: usize,
     had_a_request: bool,
-    /// When it became what it is.
+    /// Time at which the present state began.
     since: Instant,
-    /// In HTTP/1; each stream of HTTP/2 has its own.
+    /// Unwritten pieces in HTTP/1; each stream of HTTP/2 has its own.
     unwritten: Unwritten,
 }
 
@@ -54,7 +54,7 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unwritten {
     pieces: usize,
-    /// When the last one was written, or the first handed over.
+    /// Time at which the last one was written, or the first handed over.
     since: Instant,
 }
 
@@ -78,7 +78,7 @@ impl Unwritten {
         self.since = Instant::now();
     }
 
-    /// By then a piece must have been written.
+    /// Returns the time by which a piece must have been written.
     pub(crate) fn until(&self, within: Duration) -> Option<Instant> {
         (self.pieces > 0).then(|| self.since + within)
     }
@@ -110,7 +110,7 @@ impl Activity {
         state.since = Instant::now();
     }
 
-    /// If nothing has been under way for so long: whether something ever was, and since when.
+    /// Returns whether there ever was a request, and the start of idleness; `None` unless idle for `least`.
     pub(super) fn idle(&self, least: Duration) -> Option<(bool, Instant)> {
         let state = self.lock();
         let is_idle = state.requests == 0 && state.unwritten.pieces == 0 && state.since.elapsed() >= least;
@@ -170,7 +170,7 @@ impl Activity {
 }
 
 impl Over {
-    /// As metrics name it.
+    /// Returns its name in metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Silent => "silent",

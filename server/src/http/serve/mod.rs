@@ -59,7 +59,7 @@ const UNREAD_MAX_BYTES: u32 = 256 * 1024;
 /// Bytes of one answer that HTTP/2 holds beyond what its client takes.
 const STREAM_UNSENT_BYTES: usize = 64 * 1024;
 
-/// How often a connection of HTTP/2 is asked whether somebody is still there, and how long that may take.
+/// Time between two pings of a connection of HTTP/2, and the time that an answer may take.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
 /// A peer that acknowledges nothing, or takes nothing, for so long is gone.
@@ -75,14 +75,14 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const ADDRESS_PART: usize = 8;
 const CONNECTION_PART: usize = 64;
 
-/// What connections may cost.
+/// Limits of connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// Connections are clients', and their number a metric.
     pub(crate) is_public: bool,
-    /// At the same time; further ones wait in the kernel.
+    /// Connections at the same time; further ones wait in the kernel.
     pub(crate) connections: usize,
-    /// Of them, from one address.
+    /// Connections from one address, at the same time.
     pub(crate) per_address: usize,
     /// Proxies, which speak for many: no share holds for them.
     pub(crate) proxies: Networks,
@@ -91,9 +91,9 @@ pub(crate) struct Limits {
     pub(crate) times: Times,
     /// Bytes of answers that lie here unread.
     pub(crate) unsent_bytes: usize,
-    /// What all requests have.
+    /// Settings of all requests.
     pub(crate) requests: Seen,
-    /// For what is under way when the server stops.
+    /// Time for requests that are under way when the server stops.
     pub(crate) grace: Duration,
 }
 
@@ -109,7 +109,7 @@ impl Limits {
     }
 }
 
-/// What every connection has.
+/// The parts that all connections share.
 struct Server {
     tls: Option<Arc<Tls>>,
     routes: Router,

@@ -44,7 +44,7 @@ pub(crate) struct Places {
 struct Taken {
     count: usize,
     next_id: u64,
-    /// Where the last search ended.
+    /// Id at which the next search begins, behind the end of the last one.
     hand: u64,
     /// Those that may be given up.
     connections: BTreeMap<u64, Arc<Activity>>,
@@ -62,7 +62,7 @@ pub(crate) struct Place {
     id: u64,
     address: Option<IpAddr>,
     pub(crate) activity: Arc<Activity>,
-    /// What the address has not read, on all its connections.
+    /// Unread bytes of the address, on all its connections.
     pub(crate) unsent: Option<Arc<Account>>,
 }
 
@@ -131,7 +131,7 @@ impl Places {
 }
 
 impl Taken {
-    /// Whether there was one.
+    /// Gives up an idle connection, and returns whether there was one.
     fn give_up_any(&mut self, spared: Duration) -> bool {
         let from_hand = self.connections.range(self.hand..).chain(self.connections.range(..self.hand));
         let looked_at = from_hand.take(LOOKED_AT);
@@ -142,7 +142,7 @@ impl Taken {
         found.is_some_and(|id| self.give_up(id, None))
     }
 
-    /// Whether there was one.
+    /// Gives up an idle connection of this address, and returns whether there was one.
     fn give_up_one_of(&mut self, address: IpAddr, spared: Duration) -> bool {
         let ids = self.by_address.get(&address).into_iter().flat_map(|share| &share.ids);
         let connections = ids.filter_map(|id| self.connections.get_key_value(id));
@@ -153,7 +153,7 @@ impl Taken {
         found.is_some_and(|id| self.give_up(id, Some(address)))
     }
 
-    /// Of what is given up, its address can have another one at once; its place is free when it has ended.
+    /// Gives up a connection: its address can have another one at once; its place is free when it has ended.
     fn give_up(&mut self, id: u64, address: Option<IpAddr>) -> bool {
         let Some(activity) = self.connections.remove(&id) else { return false };
         activity.give_up();

@@ -19,7 +19,7 @@ tokio::task_local! {
     static STREAM: Arc<Stream>;
 }
 
-/// What a stream has not written.
+/// The unwritten pieces of a stream.
 pub(super) struct Stream(Mutex<Unwritten>);
 
 impl Stream {

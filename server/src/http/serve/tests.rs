@@ -1,4 +1,4 @@
-//! What a client may do with a connection, over HTTP/1.1 and HTTP/2, with TLS and without.
+//! Tests of clients' behaviour on a connection, over HTTP/1.1 and HTTP/2, with TLS and without.
 
 use std::{
     convert::Infallible,
@@ -29,10 +29,10 @@ use tokio::{
 use super::*;
 use crate::http::{networks::Networks, tls};
 
-/// Whatever is to happen happens within that, unless the machine is very busy.
+/// Time within which an expected event happens, unless the machine is very busy.
 const SOON: Duration = Duration::from_secs(20);
 
-/// What nothing in a test is to wait for.
+/// A time for which no test is to wait.
 const LONG: Duration = Duration::from_secs(600);
 
 const LARGE_BYTES: usize = 1 << 20;
@@ -40,7 +40,7 @@ const LARGE_BYTES: usize = 1 << 20;
 /// More than the kernel takes for a connection whose other end reads nothing.
 const HUGE_BYTES: usize = 64 << 20;
 
-/// Whether with TLS, and whether HTTP/2.
+/// The ways to connect: with TLS or not, over HTTP/2 or not.
 const WAYS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
 
 fn limits() -> Limits {

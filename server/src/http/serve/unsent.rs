@@ -28,7 +28,7 @@ use super::{
     streams::Stream,
 };
 
-/// So much of an answer is handed to a connection at once.
+/// Bytes of an answer that are handed to a connection at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// An answer that lies in the program anyway.
@@ -46,7 +46,7 @@ impl Account {
         Self { held: AtomicUsize::new(0), max }
     }
 
-    /// Whether there is room; the first answer may be larger than all of it.
+    /// Adds bytes if there is room, and returns whether there was; the first answer may be larger than all of it.
     fn add(&self, bytes: usize) -> bool {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
         let fits = before == 0 || before.saturating_add(bytes) <= self.max;
@@ -61,7 +61,7 @@ impl Account {
     }
 }
 
-/// Where a connection's unread answers are counted.
+/// The accounts in which a connection's unread answers are counted.
 #[derive(Clone)]
 pub(crate) struct Unsent(Arc<Accounts>);
 
@@ -177,13 +177,13 @@ impl Drop for Held {
 /// An answer on its way to a connection.
 struct Pieces {
     body: Body,
-    /// What is left of the last frame.
+    /// The rest of the last frame.
     rest: Bytes,
-    /// What is counted for what is left, if its length is known.
+    /// The count of what is left, if its length is known.
     held: Option<Held>,
     is_counted: bool,
     stream: Option<Arc<Stream>>,
-    /// From one piece to when the next one is asked for: TLS may have taken a piece that it can't send on.
+    /// A wait from one piece until the next one is asked for: TLS may have taken a piece that it can't send on.
     turn: Option<Waits>,
     under_way: UnderWay,
 }
@@ -246,7 +246,7 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-/// Something waits for the client as long as this lives.
+/// A wait for the client, as long as this lives.
 struct Waits {
     unsent: Unsent,
     stream: Option<Arc<Stream>>,

@@ -46,7 +46,7 @@ use crate::config::Config;
 /// Publishes waiting for the broker's acknowledgement, at most; further ones wait for their turn.
 const MAX_IN_FLIGHT: usize = 4_096;
 
-/// Why it is not known whether the broker has a click.
+/// The reason why it is not known whether the broker has a click.
 #[derive(Debug, ThisError)]
 pub(super) enum Failure {
     #[error("not connected")]
@@ -82,15 +82,15 @@ pub(super) struct Broker {
     group: Option<Group>,
 }
 
-/// What goes over the connection; cheap to clone.
+/// The sending side of the connection; cheap to clone.
 #[derive(Clone)]
 struct Wire {
     stream: Context,
     /// Its name: another deployment's may have the same subjects.
     name: Arc<str>,
-    /// By partition.
+    /// Subjects, by partition.
     subjects: Arc<[Subject]>,
-    /// Whether what was asked last was answered.
+    /// The last publish was answered.
     answers: Arc<AtomicBool>,
 }
 
@@ -179,13 +179,13 @@ impl Broker {
         &self.wire.stream
     }
 
-    /// Whether there is a connection to the broker at this moment.
+    /// Returns whether there is a connection to the broker at this moment.
     pub(super) fn is_connected(&self) -> bool {
         self.wire.is_connected()
     }
 
-    /// Whether the broker has answered what it was asked last: a connection alone does not say that
-    /// there is somebody at its other end.
+    /// Returns whether the broker has answered the last publish: a connection alone does not say that the other end is
+    /// alive.
     pub(super) fn answers(&self) -> bool {
         self.wire.answers.load(Ordering::Relaxed)
     }

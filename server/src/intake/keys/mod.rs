@@ -32,7 +32,7 @@ pub(crate) struct Poster {
     /// The key may name users' addresses and browsers. If not, they are those of the connection, and what one
     /// address may send is limited.
     pub(crate) speaks_for_users: bool,
-    /// What its clicks may have beside what clicks have.
+    /// Treatment of fields that no click has.
     pub(crate) unknown_fields: UnknownFields,
     /// The key is told at once which of its clicks look fraudulent.
     pub(crate) gets_hints: bool,
@@ -58,12 +58,12 @@ impl Poster {
         }
     }
 
-    /// Whether it posts for its own advertisers only: what it says about addresses nobody else vouches for.
+    /// Returns whether it posts for its own advertisers only; nobody else vouches for the addresses that it names.
     pub(crate) fn is_bound(&self) -> bool {
         self.advertisers.is_some()
     }
 
-    /// Whether it may post this click.
+    /// Returns an error unless it may post this click.
     pub(crate) fn check(&self, posted: &PostedClick) -> Result<(), Error> {
         if self.advertisers.as_ref().is_some_and(|known| !known.contains(&posted.advertiser_id)) {
             return Err(Error::Forbidden);

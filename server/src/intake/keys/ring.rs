@@ -36,7 +36,7 @@ pub(crate) struct Ring {
     stored: Arc<RwLock<Stored>>,
     /// One reads at a time, or what one has read first could replace what another has read since.
     reading: Arc<Mutex<()>>,
-    /// Nothing that a request makes work: who waits for it holds up all others.
+    /// Pool that no request uses: a read that waits for a connection holds up all others.
     database: PgPool,
 }
 
@@ -74,7 +74,7 @@ impl Ring {
         }
     }
 
-    /// Whether there is a key that is given hints.
+    /// Returns whether there is a key that is given hints.
     pub(crate) fn gives_hints(&self) -> bool {
         let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
         stored.keys.values().any(|held| held.poster.gets_hints)

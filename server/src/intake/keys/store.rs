@@ -19,18 +19,18 @@ use crate::{
 /// Advertisers of one key, at most.
 const ADVERTISERS_MAX: usize = 1_000;
 
-/// What a key may post unless it is created with another allowance: clicks a second, and at once.
+/// Allowance of a key unless it is created with another: clicks a second, and at once.
 pub(crate) const RATE: i32 = 1_000;
 pub(crate) const BURST: i32 = 5_000;
 
-/// Whether clicks are counted as tests.
+/// Mode of a key, by which its clicks are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = KeyMode)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
-    /// They count.
+    /// Clicks count.
     Live,
-    /// They are counted as tests.
+    /// Clicks are counted as tests.
     Test,
 }
 
@@ -48,19 +48,19 @@ impl Mode {
 #[schema(as = WantedKey)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
-    /// For people.
+    /// Name for people.
     pub(crate) name: String,
     pub(crate) mode: Mode,
     /// The advertisers that it may post for; not given: all.
     #[schema(value_type = Option<Vec<String>>)]
     pub(crate) advertisers: Option<Vec<AdvertiserId>>,
-    /// May name users' addresses and browsers.
+    /// The key may name users' addresses and browsers.
     #[serde(default)]
     pub(crate) speaks_for_users: bool,
     /// Fields that no click has are passed over instead of refusing the click.
     #[serde(default)]
     pub(crate) ignores_unknown_fields: bool,
-    /// Is told in `is_fraudulent` which clicks look fraudulent: for programs that the operator trusts.
+    /// The key is told in `is_fraudulent` which clicks look fraudulent: for programs that the operator trusts.
     #[serde(default)]
     pub(crate) hints: bool,
     /// Clicks a second in the long run.
@@ -79,7 +79,7 @@ fn burst() -> i32 {
     BURST
 }
 
-/// What may be known of a key.
+/// The visible part of a key.
 #[derive(Debug, Serialize, ToSchema, sqlx::FromRow)]
 pub(crate) struct Key {
     pub(crate) key_id: String,
@@ -97,7 +97,7 @@ pub(crate) struct Key {
     created_by: String,
     #[serde(with = "time::serde::rfc3339::option")]
     rotated_at: Option<OffsetDateTime>,
-    /// Until when the key before the last rotation is taken.
+    /// Time until which the key before the last rotation is taken.
     #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) previous_until: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]

@@ -21,14 +21,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Losses, Refusal, Spool, Waiting, store::Numbered};
 use crate::intake::broker::{Broker, Failure, Whose};
 
-/// Sent before the first of them is acknowledged, at most. A broker takes one after the other, so new
-/// clicks wait behind these.
+/// Clicks sent before the first of them is acknowledged, at most. A broker takes one after the other, so new clicks
+/// wait behind these.
 const WINDOW: usize = 128;
 
 /// A broker that is back is noticed within this.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Why a round did not end well; the next one comes later.
+/// The reason why a round did not end well; the next one comes later.
 #[derive(Debug, ThisError)]
 enum Interruption {
     #[error("broker: {0}")]
@@ -43,7 +43,7 @@ pub(in crate::intake) struct Drain {
     spool: Spool,
     losses: Losses,
     max_age: Duration,
-    /// Since the spool was last empty.
+    /// Counts since the spool was last empty.
     tally: Tally,
 }
 

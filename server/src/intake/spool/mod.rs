@@ -1,4 +1,4 @@
-//! Where clicks wait on this server's own disk while the broker is away.
+//! The spool: clicks wait on this server's own disk while the broker is away.
 //!
 //! - [`store`]: the queue in a file
 //! - [`writer`]: the one thread that uses it; everything that waits for it shares a transaction
@@ -45,11 +45,11 @@ const QUEUE: usize = 1_024;
 pub(super) struct Waiting {
     pub(super) click_id: Uuid,
     pub(super) received_at_ms: UnixMs,
-    /// As it travels on the stream.
+    /// The click as it travels on the stream.
     pub(super) payload: Bytes,
 }
 
-/// Why a click is not in the spool.
+/// The reason why a click is not in the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 pub(super) enum Refusal {
     #[error("off")]
@@ -75,13 +75,13 @@ impl Refusal {
     }
 }
 
-/// What the spool holds.
+/// The state of the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) condition: Condition,
     pub(crate) clicks: u64,
     pub(crate) bytes: u64,
-    /// When the oldest of them was received; Unix time in milliseconds.
+    /// Time at which the oldest of them was received; Unix time in milliseconds.
     pub(crate) oldest: Option<UnixMs>,
 }
 
@@ -92,7 +92,7 @@ impl State {
     }
 }
 
-/// Whether another click can be taken.
+/// Condition of the spool: it can take another click, or can't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
     Up,
@@ -152,7 +152,7 @@ impl Spool {
         let _ended = self.ask(Job::Close).await;
     }
 
-    /// What it holds at this moment.
+    /// Returns its state at this moment.
     pub(super) fn state(&self) -> State {
         let state = *self.state.borrow();
         // Without its writer it takes nothing any more.

@@ -31,19 +31,19 @@ pub(super) type Numbered = Vec<(u64, Waiting)>;
 /// Clicks by number: the oldest has the lowest.
 const CLICKS: TableDefinition<'_, u64, Row> = TableDefinition::new("clicks");
 
-/// What a click takes beside itself, about.
+/// Bytes that a click takes beside itself, about.
 const OVERHEAD_BYTES: u64 = 64;
 
 /// A file is always a whole number of these.
 const PAGE_BYTES: u64 = 4096;
 
-/// How a file of ours begins.
+/// The first bytes of a spool's file.
 const MAGIC: [u8; 4] = *b"redb";
 
 /// Pages that redb keeps in memory, at most; its own default is a gibibyte.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Why a spool can't be opened.
+/// The reason why a spool can't be opened.
 #[derive(Debug, ThisError)]
 pub(crate) enum Error {
     #[error("another server uses it; each needs one of its own")]
@@ -169,7 +169,7 @@ impl Store {
         self.bytes
     }
 
-    /// Whether there may be no room for another click.
+    /// Returns whether there may be no room for another click.
     pub(super) fn is_full(&self) -> bool {
         self.bytes + size_bytes(&[0; LARGEST_CLICK_BYTES]) > self.max_bytes
     }
@@ -182,7 +182,7 @@ fn size_bytes(payload: &[u8]) -> u64 {
     payload.len() as u64 + OVERHEAD_BYTES
 }
 
-/// Whether the file does not hold what was written to it.
+/// Returns whether the file does not hold what was written to it.
 fn is_damage(error: &redb::Error) -> bool {
     match error {
         redb::Error::Corrupted(_) => true,

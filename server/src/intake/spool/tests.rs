@@ -32,7 +32,7 @@ fn open(path: &Path) -> Spool {
     Spool::open(path, 1 << 30).unwrap()
 }
 
-/// As many takers as there may be: their clicks share commits, or the disk would set the rate.
+/// Takers at the same time: their clicks share commits, or the disk would set the rate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn takers_that_wait_share_a_commit() {
     const TAKERS: u128 = 64;
@@ -68,7 +68,7 @@ async fn takers_that_wait_share_a_commit() {
     assert!(commits < clicks / 4, "{commits} commits for {clicks} clicks");
 }
 
-/// What waits when the server ends is written and answered; what comes later is told so.
+/// Clicks that wait when the server ends are written and answered; later ones are refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closing_commits_and_answers_what_waits() {
     let folder = TempDir::new().unwrap();

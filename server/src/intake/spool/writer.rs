@@ -13,7 +13,7 @@ use super::{
     store::{self, Numbered, Store},
 };
 
-/// Done together, at most.
+/// Jobs done together, at most.
 const GROUP: usize = 1_024;
 
 /// A broken file is opened again so often, at most.
@@ -21,7 +21,7 @@ const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
 type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
 
-/// What the writer is asked for.
+/// A job for the writer.
 #[derive(Debug)]
 pub(super) enum Job {
     Add(Waiting, Answer<()>),
@@ -44,7 +44,7 @@ pub(super) struct Writer {
     state: watch::Sender<State>,
 }
 
-/// What is done together.
+/// Jobs that are done together.
 #[derive(Default)]
 struct Group {
     added: Vec<Waiting>,

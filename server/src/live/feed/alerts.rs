@@ -44,13 +44,13 @@ const KEPT: usize = 1_000;
 /// Open incidents in a snapshot, at most: the latest.
 const MAX_OPEN: i64 = 500;
 
-/// How often the log is read without being told to.
+/// Time between two readings of the log without an announcement.
 const READ_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a reading that failed waits, at most.
+/// The longest wait after a failed reading.
 const RETRY_WITHIN: Duration = Duration::from_secs(1);
 
-/// What sessions are told from; lives as long as one watches.
+/// The news that sessions are told; lives as long as one session watches.
 pub(crate) struct Alerts {
     news: Mutex<News>,
     subscribers: Subscribers,
@@ -60,19 +60,19 @@ pub(crate) struct Alerts {
 
 #[derive(Default)]
 struct News {
-    /// Everything up to this number is contained; `None` before the first reading.
+    /// The number up to which all news is contained; `None` before the first reading.
     seq: Option<i64>,
     open: Vec<Alert>,
     open_total: i64,
-    /// The two, encoded for whoever arrives; `None` until somebody does.
+    /// `open` and `open_total`, encoded for new watchers; `None` until there is one.
     snapshot: Option<Body>,
-    /// By number.
+    /// The news that is kept, by number.
     recent: VecDeque<(i64, Body)>,
     /// News up to this number is not kept.
     forgotten: i64,
 }
 
-/// What one reading of the database finds, all of one moment.
+/// The result of one reading of the database, all of one moment.
 #[derive(sqlx::FromRow)]
 struct Reading {
     seq: i64,
@@ -103,7 +103,7 @@ impl Alerts {
         (alerts, ended)
     }
 
-    /// What a session that was told everything up to `told` is to be told now, and how far it has been
+    /// Returns the frames for a session that was told everything up to `told`, and the number up to which it has been
     /// told then. `None` if that is no longer kept.
     fn next(&self, id: u32, told: Option<i64>) -> Option<(Vec<Frame>, Option<i64>)> {
         let mut news = self.news();
@@ -122,7 +122,7 @@ impl Alerts {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is something to tell.
+    /// Takes what was read; returns whether there is something to tell.
     fn take(&self, reading: &Reading) -> Result<bool, sqlx::Error> {
         let mut changes =
             reading.changes.iter().map(|text| read(text)).collect::<Result<Vec<Change>, _>>()?;
@@ -145,7 +145,7 @@ impl News {
         })
     }
 
-    /// Appends what is new, which is in order; at most [`KEPT`] of it were read, and the latest.
+    /// Appends new changes, which are in order; at most the latest [`KEPT`] of them were read.
     fn take(&mut self, seq: i64, changes: Vec<Change>, in_flight: &InFlight) {
         if self.seq.is_none() {
             self.forgotten = seq;
@@ -204,7 +204,7 @@ impl Follower {
         }
     }
 
-    /// Whether something is announced that was not read yet.
+    /// Returns whether something is announced that was not read yet.
     fn is_behind(&self, announced: &[u8]) -> bool {
         let Some(alerts) = self.alerts.upgrade() else { return false };
         let announced: Option<i64> = std::str::from_utf8(announced).ok().and_then(|text| text.parse().ok());
@@ -294,7 +294,7 @@ mod tests {
         serde_json::to_string(&frame.message()).unwrap()
     }
 
-    /// How many frames, and how far.
+    /// The number of frames, and the number up to which the session is told then.
     fn news_after(alerts: &Alerts, told: Option<i64>) -> Option<(usize, Option<i64>)> {
         alerts.next(1, told).map(|(frames, told)| (frames.len(), told))
     }

@@ -23,8 +23,8 @@ use crate::{
     },
 };
 
-/// Different views of one advertiser that its own people watch, at most, and that operators do. Of these a
-/// caller may have as many as it leaves free for others: half, if it is alone.
+/// Different views of one advertiser that its own people watch, at most, and that operators do. A caller may have as
+/// many of these as it leaves free for others: half, if it is alone.
 const MAX_VIEWS: usize = 64;
 const MAX_OPERATORS_VIEWS: usize = 32;
 
@@ -33,29 +33,29 @@ const MAX_OPERATORS_VIEWS: usize = 32;
 pub(crate) struct Cells {
     minutes: BTreeMap<Minute, HashMap<Dimensions, Versioned>>,
     count: usize,
-    /// Minutes before it were given up for want of room.
+    /// Minutes before this one were given up for want of room.
     floor_minute: Minute,
     position: Position,
     /// The last contiguous messages that came after others were missing.
     ahead: Option<Run>,
     loaded: bool,
-    /// How often the database was read; what comes while it is read is kept beside what is read.
+    /// Number of readings of the database; what comes during a reading is kept beside what is read.
     loads: u32,
     views: HashMap<View, Viewed>,
-    /// What is encoded for sessions counts here.
+    /// The count of bytes that are encoded for sessions.
     in_flight: InFlight,
-    /// When the oldest message since the last tick was published.
+    /// Time at which the oldest message since the last tick was published.
     published_at: Option<UnixMs>,
-    /// How far they are counted.
+    /// The time up to which the cells are counted.
     progress: Option<Progress>,
 }
 
-/// What came of a tick.
+/// The outcome of a tick.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Ticked {
     /// A view has something to tell.
     pub(crate) has_news: bool,
-    /// When the oldest message that it is about was published.
+    /// Time at which the oldest message of this news was published.
     pub(crate) published_at: Option<UnixMs>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Ticked {
 struct Versioned {
     version: i64,
     counts: Counts,
-    /// [`Cells::loads`] when it was set.
+    /// The value of [`Cells::loads`] when the cell was set.
     load: u32,
 }
 
@@ -81,7 +81,7 @@ struct Run {
 }
 
 impl Cells {
-    /// No cells; what is encoded of them for sessions counts as `in_flight`.
+    /// No cells; bytes encoded of them for sessions count in `in_flight`.
     pub(crate) fn new(in_flight: InFlight) -> Self {
         Self { in_flight, ..Self::default() }
     }
@@ -119,7 +119,7 @@ impl Cells {
         Some(shared)
     }
 
-    /// The views and who watches each, over how many connections.
+    /// The views, and the connections of each viewer.
     pub(crate) fn watchers(&self) -> Vec<(View, BTreeMap<Arc<str>, usize>)> {
         self.views
             .iter()
@@ -127,12 +127,12 @@ impl Cells {
             .collect()
     }
 
-    /// Up to where the cells are complete.
+    /// The position up to which the cells are complete.
     pub(crate) fn position(&self) -> &Position {
         &self.position
     }
 
-    /// Whether the database has been read.
+    /// Returns whether the database has been read.
     pub(crate) fn is_loaded(&self) -> bool {
         self.loaded
     }
@@ -205,8 +205,8 @@ impl Cells {
         is_complete
     }
 
-    /// Up to where the cells are complete with what was read and with what has come since; whether that is all
-    /// that has come.
+    /// The position up to which the cells are complete with what was read and with what has come since; whether that
+    /// is all that has come.
     fn reached(&mut self, read: Position) -> (Position, bool) {
         let mut reached = read;
         if self.position.epoch == reached.epoch {
@@ -223,7 +223,7 @@ impl Cells {
         (reached, is_complete)
     }
 
-    /// Tells views of a difference, and of when it came about, if that is known.
+    /// Tells views of a difference, and of the second in which it came about, if that is known.
     fn tell(
         &self,
         minute: Minute,

@@ -31,13 +31,13 @@ use super::{
 };
 use crate::live::session::subscribers::Subscribers;
 
-/// How often the feed's high-water mark is compared with what has come: a lost last message leaves no gap.
+/// Time between two comparisons of the feed's high-water mark with what has come: a lost last message leaves no gap.
 const CHECK_HIGH_WATER_MARK: Duration = Duration::from_millis(1_500);
 
-/// A message that the high-water mark counts may still be on its way to us for so long.
+/// Time allowed for a message that the high-water mark counts and that is still on its way to us.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
-/// Subscribing takes less when Redis is there.
+/// The longest wait for the subscription; with Redis there, it takes less.
 const SUBSCRIBED_WITHIN: Duration = Duration::from_millis(250);
 
 /// The task that keeps a feed's state up to date.
@@ -129,7 +129,7 @@ impl Follower {
         Some(self.feed.upgrade()?.cells().tick(now_minute(), self.source.cells_max, progress))
     }
 
-    /// Takes a message's cells; whether it follows the last one, if it can be read.
+    /// Takes a message's cells; returns whether it follows the last one, if it can be read.
     fn apply(&self, payload: &[u8]) -> Option<bool> {
         let feed = self.feed.upgrade()?;
         match serde_json::from_slice::<Delta>(payload) {

@@ -35,13 +35,13 @@ use crate::{
     store::database,
 };
 
-/// What was read: cells, and the feed's high-water mark before them.
+/// The result of a reading: cells, and the feed's high-water mark before them.
 pub(in crate::live) struct Loaded {
     pub(in crate::live) position: Position,
     pub(in crate::live) cells: Vec<MinuteCell>,
 }
 
-/// A reading under way, which ends with this; `None` when the feed has ended.
+/// A reading under way, which ends with its result; `None` when the feed has ended.
 pub(in crate::live) type Loading = AbortOnDropHandle<Option<Loaded>>;
 
 /// Reads one advertiser's minutes; cheap to clone.
@@ -50,9 +50,9 @@ pub(in crate::live) struct Loader {
     pub(in crate::live) advertiser_id: AdvertiserId,
     pub(in crate::live) feed: Weak<Feed>,
     pub(in crate::live) source: Source,
-    /// Set when what is read now is not enough.
+    /// The mark that the present reading is not enough.
     pub(in crate::live) needs_resync: Arc<AtomicBool>,
-    /// Those whose shares of the connections it uses up: of whoever has begun to watch.
+    /// Holders whose shares of the connections the reading uses up: those of the first watcher.
     pub(in crate::live) watcher: Arc<[Holder]>,
 }
 
@@ -87,7 +87,7 @@ impl Loader {
     }
 
     /// The feed's high-water mark, which is begun if there is none: else a feed that an aggregator begins anew, by
-    /// deleting the mark, would look like one that has not begun yet. One of an older feed generation is begun
+    /// deleting the mark, would look like one that has not begun yet. A mark of an older feed generation is begun
     /// anew: a client that comes from there must not resume as if nothing had been lost since.
     async fn begin_high_water_mark(&self) -> Result<Position, RedisError> {
         let mut redis: Connection = self.source.redis.clone();
@@ -104,8 +104,8 @@ impl Loader {
         Ok(Position { epoch, seq })
     }
 
-    /// Like [`Self::begin_high_water_mark`], but never behind where we have been: a Redis that lost its last messages gives
-    /// their numbers to others, and who saw the first must not resume as if they were the second.
+    /// Like [`Self::begin_high_water_mark`], but never behind our own position: a Redis that lost its last messages
+    /// gives their numbers to others, and a client that saw the first must not resume as if they were the second.
     async fn begin_where_we_are(&self, ours: &Position) -> Result<Position, RedisError> {
         let mark = self.begin_high_water_mark().await?;
         if mark.epoch != ours.epoch || mark.seq >= ours.seq {

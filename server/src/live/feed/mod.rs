@@ -7,9 +7,9 @@
 //! long that takes, what is published is shown meanwhile.
 //!
 //! - [`subscriber`]: what is heard from Redis, for all feeds
-//! - [`follower`]: the task that keeps the state up to date; [`resync`]: when it reads the database again;
+//! - [`follower`]: the task that keeps the state up to date; [`resync`]: its decision to read the database again;
 //!   [`load`]: one such reading
-//! - [`cells`]: the recent cells, and the views computed from them; [`rates`]: how fast clicks come
+//! - [`cells`]: the recent cells, and the views computed from them; [`rates`]: a view's clicks per second
 //! - [`progress`]: up to when the deployment is counted
 //! - [`view`]: what one kind of dashboard shows, computed once for all that show it
 //! - [`watched`]: a view that is watched
@@ -58,20 +58,20 @@ use crate::{
     store::database::Tenants,
 };
 
-/// How long a load that failed waits, at most: less than screens may be behind.
+/// The longest wait after a failed load: less than screens may be behind.
 pub(in crate::live) const RETRY_WITHIN: Duration = Duration::from_secs(1);
 
-/// One advertiser's state; lives as long as somebody watches.
+/// One advertiser's state; lives as long as it has a watcher.
 pub(crate) struct Feed {
     cells: Mutex<Cells>,
     subscribers: Subscribers,
     in_flight: InFlight,
-    /// Set when the database must be read again.
+    /// The mark that the database must be read again.
     needs_resync: Arc<AtomicBool>,
     _stop: DropGuard,
 }
 
-/// What the connection to Redis tells a feed.
+/// News of the connection to Redis for a feed.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A message of the channel.
@@ -80,7 +80,7 @@ pub(crate) enum Event {
     Subscribed,
 }
 
-/// What a feed reads from.
+/// The sources and settings of a feed.
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) tenants: Tenants,
@@ -88,9 +88,9 @@ pub(crate) struct Source {
     pub(crate) prefix: Arc<str>,
     pub(crate) tick: Duration,
     pub(crate) cells_max: usize,
-    /// Of the deployment.
+    /// The watermark of the deployment.
     pub(in crate::live) watermark: Watermark,
-    /// Of the server.
+    /// The bytes that the server holds for its sessions.
     pub(crate) in_flight: InFlight,
 }
 
@@ -139,38 +139,38 @@ impl Feed {
         (feed, ended)
     }
 
-    /// The state of `view`, shared with every other session that watches an equal one; `None` if the
-    /// advertiser is watched in too many different ways.
+    /// The state of `view`, shared with every other session that watches an equal one; `None` if the advertiser is
+    /// watched in too many different ways.
     pub(crate) fn view(&self, view: View, holder: Holder) -> Option<SharedView> {
         self.cells().view(view, holder, now_minute())
     }
 
-    /// Whether the database has been read.
+    /// Returns whether the database has been read.
     pub(in crate::live) fn is_loaded(&self) -> bool {
         self.cells().is_loaded()
     }
 
-    /// Where the feed is before the database is read; what comes from now on is kept beside what is read.
+    /// Begins a reading of the database; returns the feed's position. Later messages are kept beside what is read.
     pub(in crate::live) fn begin_load(&self) -> Position {
         self.cells().begin_load()
     }
 
-    /// Those that are told as soon as there is something to tell.
+    /// The sessions that are told as soon as there is something to tell.
     pub(in crate::live) fn subscribers(&self) -> &Subscribers {
         &self.subscribers
     }
 
-    /// What is encoded for its sessions.
+    /// The bytes that are encoded for its sessions.
     pub(in crate::live) fn in_flight(&self) -> &InFlight {
         &self.in_flight
     }
 
-    /// Has the database read again: messages may have been lost.
+    /// Marks the feed for another reading of the database: messages may have been lost.
     pub(in crate::live) fn invalidate(&self) {
         self.needs_resync.store(true, Ordering::Relaxed);
     }
 
-    /// The views and who watches each, over how many connections.
+    /// The views, and the connections of each viewer.
     pub(crate) fn watchers(&self) -> Vec<(View, BTreeMap<Arc<str>, usize>)> {
         self.cells().watchers()
     }

@@ -1,4 +1,4 @@
-//! How far the deployment is counted, as the aggregators tell Redis. Whoever is silent on the way (an aggregator, the
+//! The deployment's watermark, as the aggregators tell Redis. If any part on the way is silent (an aggregator, the
 //! database, the broker, Redis), the watermark stands still, and every screen says so.
 
 use std::{
@@ -14,10 +14,10 @@ use clickwire_protocol::times::UnixMs;
 use redis::AsyncCommands as _;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often Redis is asked.
+/// Time between two requests to Redis.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// No watermark is known.
+/// The value while no watermark is known.
 const UNKNOWN: i64 = i64::MIN;
 
 /// The deployment's watermark, as Redis told it last; cheap to clone.
@@ -31,12 +31,12 @@ impl Default for Watermark {
 }
 
 impl Watermark {
-    /// The time up to which all is counted; `None` before it is known.
+    /// The time up to which all clicks are counted; `None` before it is known.
     pub(in crate::live) fn read(&self) -> Option<UnixMs> {
         Some(self.0.load(Ordering::Relaxed)).filter(|known| *known != UNKNOWN).map(UnixMs)
     }
 
-    /// Keeps it up to date, without end. While Redis is away, or empty, it stands still.
+    /// Keeps the watermark up to date, without end. While Redis is away, or empty, it stands still.
     pub(in crate::live) async fn follow(self, mut redis: Connection, key: String) {
         let mut every = interval(EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -49,21 +49,21 @@ impl Watermark {
     }
 }
 
-/// The watermark that a feed may tell of. Whatever was counted before it is in the feed: published before, it has come
+/// The watermark that a feed may tell. All that was counted before it is in the feed: published before, it has come
 /// within a tick; else it is in what is read from the database when something is missing.
 pub(super) struct Contained {
     told: Option<UnixMs>,
-    /// Read at the tick before.
+    /// The watermark that was read at the tick before.
     next: Option<UnixMs>,
 }
 
 impl Contained {
-    /// Of a feed that begins to subscribe and to read after this watermark was read.
+    /// The state of a feed that begins to subscribe and to read after this watermark was read.
     pub(super) fn new(read: Option<UnixMs>) -> Self {
         Self { told: None, next: read }
     }
 
-    /// What may be told of at a tick; `is_complete`: nothing is known to be missing, and nothing is being read.
+    /// The watermark to tell at a tick; `is_complete`: nothing is known to be missing, and nothing is being read.
     pub(super) fn at_tick(&mut self, read: Option<UnixMs>, is_complete: bool) -> Option<UnixMs> {
         let next = std::mem::replace(&mut self.next, read);
         if is_complete {

@@ -1,4 +1,4 @@
-//! How fast a view's clicks come: how many were counted in each of the last seconds.
+//! The rate of a view's clicks: how many were counted in each of the last seconds.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ struct Second {
 }
 
 impl Rates {
-    /// Adds clicks, of which the next version of the view tells. Fewer than none are some that were judged anew.
+    /// Adds clicks, which the next version of the view tells. A negative number is of clicks that were judged anew.
     pub(in crate::live) fn count(&mut self, second: i64, clicks: i64, version: u64) {
         let counted = self.0.entry(second).or_insert(Second { clicks: 0, version });
         counted.clicks += clicks;
@@ -27,7 +27,7 @@ impl Rates {
         }
     }
 
-    /// What changed after a version of the view.
+    /// The seconds that changed after a version of the view.
     pub(in crate::live) fn after(&self, version: u64) -> Vec<Rate> {
         let changed = self.0.iter().filter(|(_, counted)| counted.version > version);
         changed.map(|(&second, counted)| Rate { second, clicks: counted.clicks.max(0) }).collect()

@@ -1,5 +1,5 @@
-//! When a feed reads the database again. A pure state machine: [`Follower`](super::follower::Follower) tells it
-//! what has happened, and begins to read when it says so.
+//! The decision to read a feed's database again. A pure state machine: [`Follower`](super::follower::Follower) tells
+//! it what has happened, and begins to read when it says so.
 //!
 //! Whatever may have been missed leads to a reading: a message that does not follow the last one, one that the
 //! high-water mark in Redis counts and that does not come, or a mark from outside (a new connection, dropped events).
@@ -8,18 +8,18 @@
 
 use clickwire_protocol::feed::Position;
 
-/// What is known of messages that were missed.
+/// The knowledge of messages that were missed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Resync {
-    /// Something was missed since the last reading began.
+    /// Messages were missed since the last reading began.
     is_needed: bool,
     is_loading: bool,
-    /// The high-water mark was ahead of us; what was on its way must have come when it is looked at again.
+    /// The high-water mark that was ahead of us; messages on their way must have come at the next look.
     expected: Option<Position>,
 }
 
 impl Resync {
-    /// Whether a reading is to begin now; it has begun then.
+    /// Returns whether a reading is to begin now; it has begun then.
     pub(super) fn begins(&mut self, is_marked: bool) -> bool {
         let begins = !self.is_loading && (self.is_needed || is_marked);
         if begins {
@@ -28,32 +28,32 @@ impl Resync {
         begins
     }
 
-    /// Whether nothing is known to be missing.
+    /// Returns whether no messages are known to be missing.
     pub(super) fn is_complete(&self) -> bool {
         !self.is_needed && self.expected.is_none()
     }
 
-    /// A message has come; whether there is a gap before it.
+    /// Takes note of a message; returns whether there is a gap before it.
     pub(super) fn message(&mut self, follows: bool) -> bool {
         let is_gap = !follows && !self.is_loading;
         self.is_needed |= is_gap;
         is_gap
     }
 
-    /// The database has been read; whether messages are missing between it and those that have come.
+    /// Takes note of the end of a reading; returns whether messages are missing between it and those that have come.
     pub(super) fn loaded(&mut self, fits: bool) -> bool {
         self.is_loading = false;
         self.is_needed |= !fits;
         !fits
     }
 
-    /// Whether the next look compares with what was on its way, not with a new mark.
+    /// Returns whether the next look compares with the mark that is expected, not with a new one.
     pub(super) fn expects(&self) -> bool {
         self.expected.is_some()
     }
 
-    /// The position was compared with the high-water mark, if Redis has told one; whether messages are missing. A
-    /// mark that is ahead is only believed when what was on its way has had time to come.
+    /// Compares the position with the high-water mark, if Redis has told one; returns whether messages are missing. A
+    /// mark that is ahead is only believed when messages on their way have had time to come.
     pub(super) fn checked(&mut self, mark: Option<Position>, ours: &Position) -> bool {
         let is_ahead = |mark: &Position| mark.epoch != ours.epoch || mark.seq > ours.seq;
         match self.expected.take() {

@@ -27,16 +27,16 @@ use tokio::{
 
 use crate::live::feed::Event;
 
-/// Waiting between attempts to connect or subscribe: less than screens may be behind.
+/// The longest wait between attempts to connect or subscribe: less than screens may be behind.
 const RETRY_WITHIN: Duration = Duration::from_secs(1);
 
-/// A connection that was cut without a word is noticed so soon.
+/// Time between two pings; by them a connection that was cut without a word is noticed.
 const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// Channels subscribed to at the same time: Redis must answer each before its time is out.
 const TURNS: usize = 256;
 
-/// What the subscriber is asked for.
+/// Requests to the subscriber.
 pub(in crate::live) enum Request {
     /// A channel is to be followed.
     Follow { channel: String, events: mpsc::Sender<Event>, needs_resync: Arc<AtomicBool> },
@@ -59,7 +59,7 @@ struct Channel {
 }
 
 impl Channel {
-    /// Never waits: a feed that does not keep up reads the database again.
+    /// Passes an event on, without waiting: a feed that does not keep up reads the database again.
     fn tell(&self, event: Event) {
         if self.events.try_send(event).is_err() {
             self.needs_resync.store(true, Ordering::Relaxed);
@@ -67,17 +67,17 @@ impl Channel {
     }
 }
 
-/// What came of a command.
+/// The outcome of a command.
 enum Answer {
     Subscribed(String),
-    /// Redis says so by a push, too.
+    /// The channel was left; Redis says so by a push, too.
     Left,
     /// The channel could not be left.
     Kept(String),
     Pong,
 }
 
-/// A connection, while it lasts.
+/// A connection and its commands, while it lasts.
 struct SubscriberGuard {
     link: Link,
     turns: Arc<Semaphore>,
@@ -111,7 +111,7 @@ impl Subscriber {
         }
     }
 
-    /// Takes a request into the books; returns the channel that Redis must hear of.
+    /// Takes a request into the books; returns the channel that Redis must be told of.
     fn note(&mut self, request: Request) -> Option<String> {
         match request {
             Request::Follow { channel, events, needs_resync } => {
@@ -166,7 +166,7 @@ impl Subscriber {
         }
     }
 
-    /// Has Redis know whether we follow a channel.
+    /// Tells Redis whether we follow a channel.
     fn follow_or_leave(&mut self, redis: &SubscriberGuard, channel: String) {
         if self.channels.contains_key(&channel) {
             redis.subscribe(&channel);
@@ -240,8 +240,8 @@ impl SubscriberGuard {
         }));
     }
 
-    /// Only no answer is an error: a connection that breaks says so itself, and of a cluster one node may be
-    /// away.
+    /// Sends a ping. Only a timeout is an error: a connection that breaks says so itself, and of a cluster one node may
+    /// be away.
     fn ping(&self) {
         let mut link = self.link.clone();
         self.answers.push(Box::pin(async move {

@@ -1,5 +1,4 @@
-//! One watcher of a view of clicks, whatever carries its messages: how far it was told, and what it is to
-//! be told now.
+//! One watcher of a view of clicks, whatever carries its messages: its cursor, and what it is to be told now.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,20 +15,20 @@ use crate::live::{
     wire::frame::Frame,
 };
 
-/// A watched view, and how far its watcher was told; `None` before the first message.
+/// A watched view, and its watcher's cursor; `None` before the first message.
 pub(in crate::live) struct ViewSubscription {
     watched: Watched,
-    /// Under this name it is present.
+    /// The name under which the watcher is present.
     who: Arc<str>,
     told: Option<Cursor>,
     since: Option<Position>,
     min_interval_ms: Option<i64>,
-    /// Nothing is told before: Unix time in milliseconds.
+    /// The earliest time of the next message: Unix time in milliseconds.
     not_before_ms: i64,
 }
 
 impl ViewSubscription {
-    /// A watcher whose state ends at `since`, what it is called in records, and how often it wants to be told.
+    /// A watcher whose state ends at `since`, with its name in records and the shortest time between two messages.
     pub(in crate::live) fn new(
         watched: Watched,
         since: Option<Position>,
@@ -42,22 +41,22 @@ impl ViewSubscription {
         Self { watched, who, told: None, since, min_interval_ms, not_before_ms: 0 }
     }
 
-    /// Wakes when there is something to tell; 0 until the state is loaded.
+    /// Subscribes to the view's version, announced when there is something to tell; 0 until the state is loaded.
     pub(in crate::live) fn subscribe(&self) -> watch::Receiver<u64> {
         lock(&self.watched.view).subscribe()
     }
 
-    /// Whether there is something to tell whose time has not come.
+    /// Returns whether there is something to tell whose time has not come.
     pub(in crate::live) fn waits(&self, now_ms: i64) -> bool {
         now_ms < self.not_before_ms && lock(&self.watched.view).has_news(self.told.as_ref())
     }
 
-    /// How long it is until the time comes to tell something.
+    /// Time until the watcher may be told something.
     pub(in crate::live) fn time_left(&self, now_ms: i64) -> Duration {
         Duration::from_millis(u64::try_from(self.not_before_ms - now_ms).unwrap_or(0))
     }
 
-    /// Adds what there is to tell now.
+    /// Adds the frames that are due now.
     pub(in crate::live) fn add_frames(&mut self, id: u32, now_ms: i64, frames: &mut Vec<Frame>) {
         let mut view = lock(&self.watched.view);
         if !view.has_news(self.told.as_ref()) {
@@ -94,7 +93,7 @@ impl ViewSubscription {
         }
     }
 
-    /// How far the watcher was told.
+    /// The position up to which the watcher was told.
     pub(in crate::live) fn told(&self) -> Option<Position> {
         self.told.as_ref().map(Cursor::position)
     }

@@ -25,7 +25,7 @@ use crate::live::{
 /// Deltas kept for sessions that are at the same place.
 const KEPT_DELTAS: usize = 8;
 
-/// With other news it is told how far the view is counted when the last time was so long ago, in milliseconds.
+/// Milliseconds after which the view's progress is told again, together with other news.
 const PROGRESS_WITH_NEWS_MS: i64 = 1_000;
 
 /// A view shared by the sessions that watch it.
@@ -36,14 +36,14 @@ pub(crate) fn lock(view: &SharedView) -> MutexGuard<'_, ViewState> {
     view.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What an equal view's sessions share.
+/// The state that the sessions of equal views share.
 pub(crate) struct ViewState {
     view: View,
     cells: BTreeMap<(Minute, Vec<String>), Cell>,
     rates: Rates,
-    /// How far it is counted, and the version since which that is told.
+    /// The time up to which the view is counted, and the version since which that is told.
     progress: Option<(Progress, u64)>,
-    /// What is before has left the window.
+    /// The first minute of the window.
     first_minute: Minute,
     /// The state contains everything up to here.
     position: Position,
@@ -57,22 +57,22 @@ pub(crate) struct ViewState {
     /// A session is ahead of us, at this sequence number or later.
     awaited: u64,
     announce: watch::Sender<u64>,
-    /// The viewers, and over how many connections each watches.
+    /// The viewers, and the number of connections of each.
     present: BTreeMap<Arc<str>, usize>,
     /// Deltas that were encoded since the last tick.
     deltas: Vec<(From, Step)>,
     /// The snapshot that was encoded since the last tick.
     snapshot: Option<Step>,
-    /// What is encoded counts here.
+    /// The count of bytes that are encoded.
     in_flight: InFlight,
     /// A session could not be told for want of room; it is told at the next tick.
     is_waited_for: bool,
 }
 
-/// Where a delta begins.
+/// The beginning of a delta.
 #[derive(PartialEq, Eq)]
 enum From {
-    /// Where a session of this gateway was told up to.
+    /// The end of what a session of this gateway was told.
     Cursor(Cursor),
     /// A sequence number of the present epoch, with which a client has come back.
     Seq(u64),
@@ -83,7 +83,7 @@ enum From {
 pub(crate) struct Step {
     /// The message.
     pub(crate) body: Body,
-    /// How far a session has been told then.
+    /// The cursor of a session after this message.
     pub(crate) to: Cursor,
     /// A delta, not a snapshot.
     pub(crate) is_delta: bool,
@@ -97,7 +97,7 @@ struct Cell {
     version: u64,
 }
 
-/// How far a session has been told.
+/// The end of what a session has been told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     epoch: Arc<str>,
@@ -106,12 +106,12 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Ticks with changes between an earlier place and this one that were told of as one.
+    /// Ticks with changes between an earlier cursor and this one that were told as one.
     pub(crate) fn conflated_since(&self, earlier: &Self) -> u64 {
         (self.version - earlier.version).saturating_sub(1)
     }
 
-    /// Where the session's state ends.
+    /// The end of the session's state.
     pub(crate) fn position(&self) -> Position {
         Position { epoch: self.epoch.to_string(), seq: self.seq }
     }
@@ -140,22 +140,22 @@ impl ViewState {
         }
     }
 
-    /// Wakes when there is something to tell; 0 until the state is loaded.
+    /// Subscribes to the view's version, announced when there is something to tell; 0 until the state is loaded.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.announce.subscribe()
     }
 
-    /// The viewers, and over how many connections each watches.
+    /// The viewers, and the number of connections of each.
     pub(crate) fn present(&self) -> &BTreeMap<Arc<str>, usize> {
         &self.present
     }
 
-    /// A viewer begins to watch.
+    /// Notes that a viewer begins to watch.
     pub(crate) fn viewer_joined(&mut self, who: &Arc<str>) {
         *self.present.entry(Arc::clone(who)).or_default() += 1;
     }
 
-    /// A viewer that has joined leaves.
+    /// Notes that a viewer that has joined leaves.
     pub(crate) fn viewer_left(&mut self, who: &str) {
         if let Some(connections) = self.present.get_mut(who) {
             *connections -= 1;
@@ -165,7 +165,7 @@ impl ViewState {
         }
     }
 
-    /// Adds the difference that a cell of the feed made, if the view admits it; whether it does.
+    /// Adds the difference that a cell of the feed made, if the view admits it; returns whether it does.
     pub(crate) fn add(
         &mut self,
         minute: Minute,
@@ -188,12 +188,12 @@ impl ViewState {
         true
     }
 
-    /// Clicks were counted in this second since the Unix epoch.
+    /// Adds clicks that were counted in this second since the Unix epoch.
     pub(crate) fn count(&mut self, second: i64, clicks: i64) {
         self.rates.count(second, clicks, self.version + 1);
     }
 
-    /// Everything up to `position` is contained.
+    /// Notes that the state contains everything up to `position`.
     pub(crate) fn advance(&mut self, position: &Position) {
         // Sessions are told of cells; a position alone waits for the next one that changes. A new epoch
         // they must hear of, for what they have can't be followed on.
@@ -208,14 +208,14 @@ impl ViewState {
         self.position.clone_from(position);
     }
 
-    /// Which message changed what is not known before `position`: older positions can't be resumed
-    /// from.
+    /// Begins the history at `position`: which message changed what is not known before, so older positions can't be
+    /// resumed from.
     pub(crate) fn start_history(&mut self, position: &Position) {
         self.resumable_from = position.seq;
     }
 
-    /// Forgets what has left the window; whether there is something to tell since the last tick. How far the view is
-    /// counted is news, too, now and then: on a screen where nothing moves it tells that nothing happens.
+    /// Forgets what has left the window; returns whether there is something to tell since the last tick. The view's
+    /// progress is news, too, now and then: on a screen where nothing moves it tells that nothing happens.
     pub(crate) fn tick(
         &mut self,
         now_minute: Minute,
@@ -244,14 +244,14 @@ impl ViewState {
         changed || is_waited_for
     }
 
-    /// Whether there is something to tell who was told up to there; nothing is until the state is loaded.
+    /// Returns whether there is something to tell a session at this cursor; there is not until the state is loaded.
     pub(crate) fn has_news(&self, told: Option<&Cursor>) -> bool {
         self.version > told.map_or(0, |told| told.version)
     }
 
-    /// What brings a session that is at `since` up to date: what changed, where that can be told, else
-    /// everything. `None` for a session that comes from a gateway that is ahead of this one (what we have would
-    /// take it back), and while too much is in flight; a tick announces when it is worth another try.
+    /// The step that brings a session that is at `since` up to date: a delta, where that is possible, else a snapshot.
+    /// `None` for a session that comes from a gateway that is ahead of this one (what we have would take it back), and
+    /// while too much is in flight; a tick announces when it is worth another try.
     pub(crate) fn start(&mut self, since: Option<&Position>) -> Option<Step> {
         let since = since.filter(|since| since.epoch == self.position.epoch && !since.epoch.is_empty());
         match since.map(|since| since.seq) {
@@ -266,7 +266,7 @@ impl ViewState {
         }
     }
 
-    /// What brings a session from `told` to the present, encoded once for all that are at the same place; `None` in
+    /// The step that brings a session from `told` to the present, encoded once for all at the same cursor; `None` in
     /// another epoch, which takes a reset and a new start, and while too much is in flight.
     pub(crate) fn next(&mut self, told: &Cursor) -> Option<Step> {
         let is_followed = told.epoch == self.epoch;
@@ -279,7 +279,7 @@ impl ViewState {
         })?
     }
 
-    /// Whether a session that was told up to there can't be told what follows.
+    /// Returns whether a session at this cursor can't be told what follows.
     pub(crate) fn has_begun_anew_since(&self, told: &Cursor) -> bool {
         told.epoch != self.epoch
     }
@@ -309,7 +309,7 @@ impl ViewState {
         Some(step)
     }
 
-    /// Everything.
+    /// The snapshot: all cells of the view.
     fn snapshot(&mut self) -> Option<Step> {
         // Between two ticks sessions are told the same, unless the feed has begun anew.
         let kept = self.snapshot.take().filter(|kept| kept.to.epoch == self.epoch);
@@ -323,14 +323,14 @@ impl ViewState {
         self.snapshot.clone()
     }
 
-    /// Whether one more large message may be held; if not, the next tick announces another try.
+    /// Returns whether one more large message may be held; if not, the next tick announces another try.
     fn has_room(&mut self) -> bool {
         let has_room = !self.in_flight.is_exceeded();
         self.is_waited_for |= !has_room;
         has_room
     }
 
-    /// How far the view is counted, for a session that was told up to a version.
+    /// The view's progress, for a session that was told up to a version.
     fn progress_after(&self, version: u64) -> Option<Progress> {
         self.progress.filter(|(_, since)| *since > version).map(|(progress, _)| progress)
     }

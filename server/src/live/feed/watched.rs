@@ -17,12 +17,12 @@ impl Watched {
         Self { view, feed }
     }
 
-    /// Those that are told as soon as the feed has something to tell.
+    /// The sessions that are told as soon as the feed has something to tell.
     pub(in crate::live) fn subscribers(&self) -> &Subscribers {
         self.feed.subscribers()
     }
 
-    /// What is encoded for the feed's sessions.
+    /// The bytes that are encoded for the feed's sessions.
     pub(in crate::live) fn in_flight(&self) -> &InFlight {
         self.feed.in_flight()
     }

@@ -1,4 +1,4 @@
-//! What a session's task shares with those who have news for it: the socket, and what it is to be told.
+//! The part of a session that its task shares with the sources of its news: the socket, and its subscriptions.
 //!
 //! The task that has news writes it straight into the sockets of all subscribers, one after the other: to wake a
 //! task for each would cost more than the write does. Only where a socket is full the session's own task goes
@@ -32,7 +32,7 @@ const QUEUED_BYTES: usize = 64 * 1_024;
 /// A session that has taken nothing for this long is closed when too much of its feed is in flight.
 const STALLED_MS: i64 = 2_000;
 
-/// Until the session ends.
+/// A session's connection, with its state until the session ends.
 pub(in crate::live) struct Connection(Mutex<Option<State>>);
 
 struct State {
@@ -42,7 +42,7 @@ struct State {
     first: u32,
     /// Heartbeats since the other side was heard, or took what it had not taken.
     unanswered: u8,
-    /// The session has to end, as was seen when it was told something.
+    /// The end that the session has to come to, as was seen when it was told something.
     end: Option<End>,
     /// The session's task.
     task: Option<Waker>,
@@ -68,8 +68,8 @@ impl Connection {
         })))
     }
 
-    /// The next message of the client; until it comes, what could not be written at once is. What is lost when
-    /// this is given up halfway comes with the next call.
+    /// The next message of the client; until it comes, what could not be written at once is written. The message of
+    /// a call that is given up halfway comes with the next call.
     pub(in crate::live) async fn receive(&self) -> Result<Message, End> {
         poll_fn(|context| match &mut *self.lock() {
             Some(state) => state.poll_receive(context),
@@ -78,7 +78,7 @@ impl Connection {
         .await
     }
 
-    /// Tells what there is to tell at this time; whether there is something else that waits for its own.
+    /// Tells what is due at this time; returns whether there is something else whose time has not come.
     pub(in crate::live) fn tell(&self, now_ms: i64) -> bool {
         let mut connection = self.lock();
         let Some(state) = &mut *connection else { return false };
@@ -103,7 +103,7 @@ impl Connection {
         })
     }
 
-    /// Tells of a source from now on, as `id`, instead of what was told of under it.
+    /// Tells a source's news from now on, as `id`, instead of those of the source that had this id.
     pub(in crate::live) fn subscribe(self: &Arc<Self>, id: u32, source: Box<dyn Source>) -> Result<(), End> {
         let _guard = source.subscribers().add(self);
         self.with(|state| {
@@ -119,12 +119,12 @@ impl Connection {
         })
     }
 
-    /// How many subscriptions there are beside `id`.
+    /// The number of subscriptions beside `id`.
     pub(in crate::live) fn others(&self, id: u32) -> usize {
         self.lock().iter().flat_map(|state| state.subscriptions.keys()).filter(|key| **key != id).count()
     }
 
-    /// Asks whether somebody is still there; an error if nobody has been for too long.
+    /// Asks whether the client is still there; an error if it has not answered for too long.
     pub(in crate::live) fn heartbeat(&self) -> Result<(), End> {
         self.with(|state| {
             // Who takes what was written to it before, slowly, is there.
@@ -143,7 +143,7 @@ impl Connection {
         })
     }
 
-    /// Ends it: nobody tells it anything any more. Then says farewell.
+    /// Ends the session: it is told nothing more. Then says farewell.
     pub(in crate::live) async fn close(&self, farewell: Option<CloseFrame>) {
         let state = self.lock().take();
         if let (Some(State { socket, subscriptions, .. }), Some(farewell)) = (state, farewell) {
@@ -153,7 +153,7 @@ impl Connection {
         }
     }
 
-    /// Ends it as the client wants it: its farewell is answered.
+    /// Ends the session as the client wants it: its farewell is answered.
     pub(in crate::live) async fn leave(&self) {
         let state = self.lock().take();
         if let Some(State { socket, subscriptions, .. }) = state {
@@ -189,8 +189,8 @@ impl State {
         Poll::Ready(Ok(message))
     }
 
-    /// Tells what there is to tell, unless what was told before is not written yet; whether there is
-    /// something else that waits for its time.
+    /// Tells what is due, unless what was told before is not written yet; returns whether there is something else whose
+    /// time has not come.
     fn tell(&mut self, now_ms: i64) -> Result<bool, End> {
         if let Some(since_ms) = self.socket.stalled_since_ms() {
             let is_exceeded = || self.subscriptions.values().any(|one| one.source.is_exceeded());
@@ -220,7 +220,7 @@ impl State {
         Ok(later)
     }
 
-    /// Queues what there is to tell of one subscription; whether it has something else that waits for its time.
+    /// Queues what is due of one subscription; returns whether it has something else whose time has not come.
     fn tell_of(&mut self, id: u32, now_ms: i64) -> Result<bool, End> {
         let Some(Subscription { source, .. }) = self.subscriptions.get_mut(&id) else { return Ok(false) };
         let frames = self.socket.queue();

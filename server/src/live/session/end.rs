@@ -1,4 +1,4 @@
-//! Why a session ends, and what its client is told then.
+//! The ends of a session, and what its client is told then.
 
 use std::borrow::Cow;
 
@@ -8,9 +8,9 @@ use clickwire_protocol::{
 };
 use tokio_tungstenite::tungstenite;
 
-/// Why a session ends.
+/// The reason why a session ends.
 pub(in crate::live) enum End {
-    /// Closed by us, with this code and reason.
+    /// The server closes the session, with this code and reason.
     Close(u16, Cow<'static, str>),
     /// The server goes away.
     Reconnect,
@@ -32,7 +32,7 @@ impl End {
         Self::Close(code, reason.into())
     }
 
-    /// Closed for a message that the protocol does not have.
+    /// The end for a message that the protocol does not have.
     pub(in crate::live) fn unreadable(
         Unreadable { fault: Fault { field, message }, .. }: Unreadable,
     ) -> Self {

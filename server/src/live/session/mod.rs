@@ -1,8 +1,8 @@
-//! Sessions, whatever they are told of; knows no feed.
+//! Sessions, independent of what they are told; knows no feed.
 //!
-//! - [`connection`]: what a session's task shares with those who have news for it
+//! - [`connection`]: what a session's task shares with the sources of its news
 //! - [`subscribers`]: the sessions that are told by one of them
-//! - [`source`]: what a session is told from
+//! - [`source`]: a source of news for a session
 //! - [`sessions`]: all sessions of a server, [`permit`]: what one takes and gives back, [`end`]: why it ends
 
 pub(in crate::live) mod connection;

@@ -13,7 +13,7 @@ use crate::{
     live::{error::LiveError, session::sessions::Sessions},
 };
 
-/// When somebody with too many sessions may try again.
+/// Time after which a client with too many sessions may try again.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// One of the places that a server has.

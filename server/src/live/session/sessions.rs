@@ -14,21 +14,21 @@ use crate::{config::Config, http::quota::Quota};
 pub(crate) struct Sessions {
     pub(crate) tracker: TaskTracker,
     pub(crate) permits: Arc<Semaphore>,
-    /// How many permits there are.
+    /// Number of permits.
     pub(crate) max: usize,
     pub(crate) by_address: Quota<IpAddr>,
     pub(crate) by_account: Quota<Uuid>,
-    /// The server is about to go away: nobody new is let in.
+    /// The server is about to go away: no new session is let in.
     pub(crate) stop: CancellationToken,
     pub(crate) heartbeat: Duration,
-    /// Over which the sessions are sent away.
+    /// Time over which the sessions are sent away.
     pub(crate) drain: Duration,
     /// Frames written.
     pub(crate) deliveries: metrics::Counter,
 }
 
 impl Sessions {
-    /// None yet; they are sent away after `stop`.
+    /// The state without any session; sessions are sent away after `stop`.
     pub(crate) fn new(config: &Config, stop: CancellationToken) -> Self {
         Self {
             tracker: TaskTracker::new(),
@@ -43,7 +43,7 @@ impl Sessions {
         }
     }
 
-    /// Ends when a session is to go: some time after the server has been told to stop, each at its own.
+    /// Ends when a session is to go: each at its own random time after the server has been told to stop.
     pub(crate) async fn leave(&self) {
         let after = self.drain.mul_f64(rand::rng().random());
         self.stop.cancelled().await;

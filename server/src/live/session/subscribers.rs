@@ -1,4 +1,4 @@
-//! Sessions that are told by whoever has news for them.
+//! Sessions that are told by a source of news.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use crate::live::session::connection::Connection;
 /// Sessions that are told in a row, before others on this thread have their turn.
 const AT_A_TIME: usize = 64;
 
-/// Those that listen to one feed, or to the news about incidents.
+/// The sessions that listen to one feed, or to the news about incidents.
 #[derive(Clone, Default)]
 pub(in crate::live) struct Subscribers(Arc<Mutex<HashMap<usize, Subscriber>>>);
 
@@ -22,14 +22,14 @@ struct Subscriber {
     subscriptions: usize,
 }
 
-/// Held for as long as a subscription listens.
+/// A guard that is held for as long as a subscription listens.
 pub(in crate::live) struct SubscriberGuard {
     subscribers: Subscribers,
     key: usize,
 }
 
 impl Subscribers {
-    /// One more subscription of a session.
+    /// Adds one more subscription of a session.
     pub(in crate::live) fn add(&self, connection: &Arc<Connection>) -> SubscriberGuard {
         // No other has this address for as long as there is a weak reference to it.
         let key = Arc::as_ptr(connection).addr();
@@ -38,7 +38,7 @@ impl Subscribers {
         SubscriberGuard { subscribers: self.clone(), key }
     }
 
-    /// Has every session told what it has not been told; whether one wants to be told later.
+    /// Tells every session what it has not been told; returns whether one wants to be told later.
     pub(in crate::live) async fn tell(&self) -> bool {
         let connections: Vec<_> =
             self.lock().values().filter_map(|subscriber| subscriber.connection.upgrade()).collect();

@@ -21,13 +21,13 @@ use clickwire_protocol::live::ServerMessage;
 /// Bytes of bodies of one feed that may be held; with more, sessions that take nothing are closed.
 const FEED_BYTES: usize = 64 * 1_024 * 1_024;
 
-/// The same of all feeds of a server.
+/// Bytes of bodies of all feeds of a server that may be held.
 const ALL_BYTES: usize = 256 * 1_024 * 1_024;
 
 /// The longest head: ten bytes of the frame's, `{"type":"snapshot","id":`, ten digits and a comma fit.
 const HEAD_BYTES: usize = 62;
 
-/// Where a message has its subscription's id.
+/// The place of a subscription's id in a message.
 const ID: &str = r#""id":0,"#;
 
 /// Bytes of bodies that are held, of one feed and of all; cheap to clone.
@@ -56,7 +56,7 @@ impl InFlight {
         Self { feed: Arc::default(), all: Arc::clone(&self.all), ..*self }
     }
 
-    /// Whether no more should be encoded before something was taken.
+    /// Returns whether no more should be encoded before some of the bytes were taken.
     pub(crate) fn is_exceeded(&self) -> bool {
         self.feed.load(Ordering::Relaxed) > self.feed_max || self.all.load(Ordering::Relaxed) > self.all_max
     }
@@ -65,9 +65,9 @@ impl InFlight {
 /// A message about a subscription without the subscription's id; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Body {
-    /// Up to the id.
+    /// The text up to the id.
     start: Bytes,
-    /// From behind the id.
+    /// The text from behind the id.
     rest: Bytes,
 }
 
@@ -125,7 +125,7 @@ impl Body {
 #[derive(Clone, Debug)]
 struct Head {
     bytes: [u8; HEAD_BYTES],
-    /// How many of them are written already.
+    /// Number of bytes that are written already.
     start: u8,
     end: u8,
 }
@@ -207,7 +207,7 @@ impl Frame {
         self.body.advance(written - of_head);
     }
 
-    /// The text of a frame of which nothing is written: what is the session's own, and what is shared.
+    /// The text of a frame of which nothing is written: the session's own part, and the shared part.
     pub(crate) fn payload(&self) -> (&[u8], Bytes) {
         let own = match self.head.bytes[1] {
             127 => 10,

@@ -1,10 +1,10 @@
 //! A WebSocket on its connection: messages come in through tungstenite, frames that many sessions
 //! share go out as they are.
 //!
-//! A frame's body is encoded once for all who are told the same ([`frame`](crate::live::wire::frame)); each session's part is
-//! one write to its socket, of everything that there is for it. Control frames, and everything that is read, are tungstenite's business. The two take turns:
-//! nothing of ours is written while tungstenite has something half written, and nothing is read, which
-//! could be answered, while something of ours is.
+//! A frame's body is encoded once for all sessions that are told the same ([`frame`](crate::live::wire::frame));
+//! each session's part is one write to its socket, of everything that there is for it. Control frames, and everything
+//! that is read, are tungstenite's business. The two take turns: nothing of ours is written while tungstenite has
+//! something half written, and nothing is read, which could be answered, while something of ours is.
 
 use std::{
     future::poll_fn,
@@ -37,7 +37,7 @@ use crate::{
     },
 };
 
-/// Bytes read from a socket at once; what is kept for each connection. Clients say little.
+/// Bytes read from a socket at once; the buffer is kept for each connection. Clients say little.
 const READ_BUFFER_BYTES: usize = 1_024;
 
 /// Answers to pings that wait for a client that reads none; of more, the last alone is kept.
@@ -71,7 +71,7 @@ impl Upgrade {
         Ok((response, Self(upgrade)))
     }
 
-    /// The socket, when the answer has gone out; `None` if the client has.
+    /// The socket, when the answer has gone out; `None` if the client has gone.
     pub(crate) async fn socket(self) -> Option<Socket> {
         let upgraded = self.0.await.ok()?;
         let parts = upgrade::downcast::<TokioIo<Stream>>(upgraded).ok()?;
@@ -102,13 +102,13 @@ pub(in crate::live) fn protocol(already_read: &[u8]) -> WebSocketContext {
 pub(crate) struct Socket {
     transport: Transport,
     protocol: WebSocketContext,
-    /// What is not written yet; of the first frame the rest.
+    /// Frames that are not written yet; of the first frame the rest.
     queue: Vec<Frame>,
-    /// Until all that was queued is written.
+    /// The bytes that were queued when the socket blocked, until all is written.
     blocked: Option<Queued>,
-    /// Something of it was taken since this was asked for.
+    /// Bytes of what is blocked were taken since this was last asked.
     has_taken: bool,
-    /// When something was taken last of what is blocked, or it became blocked: Unix time in milliseconds.
+    /// Time at which bytes of what is blocked were last taken, or it became blocked: Unix time in milliseconds.
     taken_at_ms: i64,
 }
 
@@ -139,22 +139,22 @@ impl Socket {
         }
     }
 
-    /// What is to be written next.
+    /// The frames to be written next.
     pub(crate) fn queue(&mut self) -> &mut Vec<Frame> {
         &mut self.queue
     }
 
-    /// Something was not taken that was written.
+    /// Returns whether not everything that was written has been taken.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.is_some()
     }
 
-    /// Whether something has been taken of what is blocked, since it was asked for the last time.
+    /// Returns whether bytes were taken, of what is blocked, since the last call.
     pub(crate) fn has_taken(&mut self) -> bool {
         std::mem::take(&mut self.has_taken)
     }
 
-    /// Since when nothing was taken of what is blocked: Unix time in milliseconds; `None` if nothing is.
+    /// Time since which nothing was taken of what is blocked: Unix time in milliseconds; `None` if nothing is blocked.
     pub(crate) fn stalled_since_ms(&self) -> Option<i64> {
         self.is_blocked().then_some(self.taken_at_ms)
     }
@@ -223,7 +223,7 @@ impl Socket {
         Ok(self.transport.flush()?)
     }
 
-    /// Asks whether somebody is still there.
+    /// Asks whether the client is still there.
     pub(crate) fn ping(&mut self) -> Result<(), Error> {
         self.control(Message::Ping(Bytes::new()))
     }

@@ -1,6 +1,5 @@
-//! What is below a WebSocket: TCP, or TLS on TCP, read and written without waiting. What can't be done at
-//! once is [`io::ErrorKind::WouldBlock`]; when it can be, [`Transport::poll_readable`] and
-//! [`Transport::poll_writable`] tell.
+//! The layer below a WebSocket: TCP, or TLS on TCP, read and written without waiting. What can't be done at once is
+//! [`io::ErrorKind::WouldBlock`]; when it can be, [`Transport::poll_readable`] and [`Transport::poll_writable`] tell.
 
 use std::{
     io::{self, ErrorKind, IoSlice, Read, Write},
@@ -40,7 +39,7 @@ impl Transport {
         SockRef::from(self.stream())
     }
 
-    /// Ready when there may be something to read.
+    /// Polls for something to read; ready when there may be some.
     pub(in crate::live) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Its own messages may be waiting to go out.
         if let Self::Tls(stream, session) = self
@@ -52,12 +51,12 @@ impl Transport {
         self.stream().poll_read_ready(context)
     }
 
-    /// Ready when there may be room to write.
+    /// Polls for room to write; ready when there may be some.
     pub(in crate::live) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_write_ready(context)
     }
 
-    /// Nothing more will be written; waits until the other side has gone.
+    /// Ends the connection's writing side; waits until the other side has gone.
     pub(in crate::live) async fn shutdown(&mut self) -> io::Result<()> {
         if let Self::Tls(_, session) = self {
             session.send_close_notify();

@@ -44,8 +44,8 @@ pub(super) async fn fill(
     Ok(())
 }
 
-/// Users by bucket and campaign, as the answer's rows name them, and everybody's union. `None`: there
-/// are too many sketches.
+/// Users by bucket and campaign, as the answer's rows name them, and the union of all. `None`: there are too many
+/// sketches.
 async fn merged(
     question: &AggregateQuery,
     advertiser_id: Option<&AdvertiserId>,
@@ -81,7 +81,7 @@ async fn merged(
 }
 
 impl AggregateQuery {
-    /// Whether it is about nothing finer than campaigns.
+    /// Returns whether the question filters and groups by nothing finer than campaigns.
     fn is_by_campaign(&self) -> bool {
         let mut asked = self.filters.iter().map(|(dimension, _)| dimension).chain(&self.group_by);
         asked.all(|dimension| *dimension == Dimension::CampaignId)

@@ -1,4 +1,4 @@
-//! An export, whoever waits for it: checked, and made as a body.
+//! An export: checked, and made as a body.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::{
     store::{database::answer, error::of_question},
 };
 
-/// What is exported.
+/// The subject of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Breakdown,
@@ -65,7 +65,7 @@ impl Subject {
 }
 
 impl Export {
-    /// What parameters ask for.
+    /// Reads an export from its parameters.
     pub(super) fn read(subject: Subject, mut given: Parameters) -> Result<Self, Error> {
         let format = given.take("format", Format::named).unwrap_or(Format::Csv);
         let bom = given.take("bom", |text| text.parse::<bool>().map_err(|_| "Expected true or false."));
@@ -78,7 +78,7 @@ impl Export {
         Ok(Self { format, bom: bom.unwrap_or(false), content })
     }
 
-    /// The advertiser that it names.
+    /// The advertiser that the export names.
     pub(super) fn advertiser_id(&self) -> Option<&AdvertiserId> {
         match &self.content {
             Content::Breakdown(question) | Content::Timeseries(question) => question.advertiser_id.as_ref(),
@@ -86,7 +86,7 @@ impl Export {
         }
     }
 
-    /// Its bytes: of clicks in any number, as they are taken.
+    /// The bytes of the export; of clicks, of which there may be any number, as the client takes them.
     pub(super) async fn body(&self, state: &Arc<QueryState>, caller: &Caller) -> Result<Body, Error> {
         match &self.content {
             Content::Breakdown(question) => {
@@ -123,7 +123,7 @@ impl Export {
         answer(clicks::body(tenants, wanted, advertiser_id, encoder)).await.map_err(of_question)
     }
 
-    /// Rows that are in memory anyway.
+    /// Encodes rows that are in memory anyway.
     fn whole(&self, columns: Vec<Column>, rows: &[Row]) -> Result<Body, Error> {
         let encoded = self.format.encoder(columns, self.bom).and_then(|mut encoder| {
             let mut bytes = encoder.encode(rows)?;

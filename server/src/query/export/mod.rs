@@ -1,8 +1,8 @@
 //! `GET /api/v1/exports/…`: any report, and clicks one by one, as files.
 //!
-//! - [`make`]: an export, checked and made; [`jobs`]: those that nobody waits for
-//! - [`schedules`]: those that are made again and again
-//! - [`sheet`]: what is exported; [`mod@format`]: as what ([`text`], [`columnar`], [`workbook`])
+//! - [`make`]: an export, checked and made; [`jobs`]: exports in the background
+//! - [`schedules`]: exports that are made again and again
+//! - [`sheet`]: the rows of an export; [`mod@format`]: its formats ([`text`], [`columnar`], [`workbook`])
 //! - [`mod@clicks`]: clicks in any number, in the memory of a batch
 
 mod clicks;
@@ -44,14 +44,14 @@ use crate::{
     query::state::QueryState,
 };
 
-/// What every export takes.
+/// The parameters of every export.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "described, and read as `Parameters`")]
 pub(crate) struct File {
     /// `csv`, `ndjson`, `parquet`, `arrow` (an IPC stream) or `xlsx`; by default `csv`.
     format: Option<String>,
-    /// Whether a CSV file begins with a byte order mark, by which Excel knows UTF-8.
+    /// A CSV file begins with a byte order mark, by which Excel knows UTF-8.
     bom: Option<bool>,
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn timeseries(
 
 /// Clicks of a range as a file, the earliest first.
 ///
-/// Of any number, but for workbooks. With `as_of` those that were received until then, with the verdicts of then.
+/// Any number of clicks, but for workbooks. With `as_of` those received until then, with the verdicts of then.
 #[utoipa::path(get, path = "/api/v1/exports/clicks", operation_id = "export_clicks", tag = "viewer",
     params(File, Search),
     responses((status = 200, description = "The clicks, in the format that is asked for.", content(
@@ -116,7 +116,7 @@ fn failed(error: &anyhow::Error) -> Error {
     Error::Panicked
 }
 
-/// What a file is called: what it has, and the day on which it was made.
+/// The name of a file: its subject, and the day on which it was made.
 fn file_name(format: Format, subject: &str, made_at: OffsetDateTime) -> String {
     format!("clickwire-{subject}-{}.{}", made_at.date(), format.extension())
 }

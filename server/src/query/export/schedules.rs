@@ -1,7 +1,7 @@
-//! Exports that are made again and again: about each day, or each week from Monday, of a time zone.
+//! Exports that are made again and again: of each day, or of each week from Monday, of a time zone.
 //!
-//! When its hour has come, whichever server sees it first queues the export and moves the schedule on, in one
-//! transaction. What was missed while no server ran is made up for, one export after the other.
+//! When a schedule's hour has come, the first server that sees it queues the export and moves the schedule on, in one
+//! transaction. Exports that were missed while no server ran are made up for, one after the other.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +18,10 @@ use crate::http::{error::Error, parameters::Parameters};
 /// Longest address, in bytes.
 const MAX_URL_BYTES: usize = 2_000;
 
-/// What a schedule has made is kept for so long.
+/// Time for which the export of a schedule is kept.
 const KEPT: Duration = Duration::days(8);
 
-/// How often, and at which hour of which clock.
+/// The turns of a schedule: daily or weekly, at an hour of a time zone.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns {
     is_weekly: bool,
@@ -45,7 +45,7 @@ struct Due {
 }
 
 impl Turns {
-    /// Turns by their names in the API; or what is wrong, by field.
+    /// Turns by their names in the API; or the errors, by field.
     pub(crate) fn new(every: &str, time_zone: &str, hour: i16) -> Result<Self, Error> {
         let zone =
             jiff::tz::db().get(time_zone).ok().filter(|zone| time_zone.len() <= 64 && !zone.is_unknown());
@@ -62,7 +62,7 @@ impl Turns {
         Ok(Self { is_weekly: every == "week", zone, hour: known_hour.unwrap_or_default() })
     }
 
-    /// The first turn after a moment. Where the clock leaves the hour out, it is the one after.
+    /// The first turn after a moment. Where the clock leaves the hour out, the turn is at the hour after.
     pub(crate) fn next(&self, after: OffsetDateTime) -> Option<OffsetDateTime> {
         let after = Timestamp::from_second(after.unix_timestamp()).ok()?;
         let mut date = self.zone.to_datetime(after).date();
@@ -121,7 +121,7 @@ pub(crate) fn check_webhook(url: &str) -> Result<(), Error> {
     Error::fields([("webhook_url", wrong)])
 }
 
-/// Queues the export of a schedule whose hour has come; whether there was one.
+/// Queues the export of a schedule whose hour has come; returns whether there was one.
 pub(super) async fn queue_due(jobs: &PgPool) -> Result<bool, sqlx::Error> {
     let mut transaction = jobs.begin().await?;
     let due: Option<Due> = sqlx::query_as(

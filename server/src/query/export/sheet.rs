@@ -1,4 +1,4 @@
-//! What is exported: rows of columns, each of one kind.
+//! The content of an export: rows of columns, each of one kind.
 
 use clickwire_protocol::report::{
     Breakdown, BreakdownRow, Dimension, Group, Metric, Numbers, Timeseries, TimeseriesRow,

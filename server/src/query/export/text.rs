@@ -15,7 +15,7 @@ const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// Encodes CSV.
 pub(super) struct Csv {
-    /// What stands before the first row.
+    /// The bytes before the first row.
     head: Vec<u8>,
 }
 
@@ -57,7 +57,7 @@ fn field(cell: &Cell) -> String {
     }
 }
 
-/// RFC 3339 in UTC.
+/// Formats Unix milliseconds as RFC 3339 in UTC.
 pub(super) fn rfc3339(ms: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
     at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()

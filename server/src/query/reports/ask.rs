@@ -37,7 +37,7 @@ use crate::{
 const LEDGER_FROM: &str = "SELECT min(range_start) FROM timescaledb_information.chunks \
      WHERE hypertable_schema = 'public' AND hypertable_name = 'clicks'";
 
-/// What a question is answered from: one snapshot of what the caller may see.
+/// The source of answers to a question: one snapshot of what the caller may see.
 pub(crate) struct Asker {
     tenants: TenantTransaction,
     advertiser_id: Option<AdvertiserId>,
@@ -46,19 +46,19 @@ pub(crate) struct Asker {
     started: Instant,
 }
 
-/// How far there is what, and whether an hour that is asked about has changed since it was stored: `$1` and `$2` the
-/// range, `$3` the advertiser.
+/// The times of [`Progress`], and whether an hour that is asked about has changed since it was stored: `$1` and `$2`
+/// are the range, `$3` the advertiser.
 const KEPT: &str = "SELECT hours_before, days_before, minutes_from, \
             EXISTS (SELECT FROM stale_hours WHERE bucket >= $1 AND bucket < $2 \
                        AND ($3::text IS NULL OR advertiser_id = $3)) AS is_stale FROM kept";
 
-/// What is not stored for longer is added up by the views: so many minutes are not for one statement to read.
+/// The lag of stored hours from which on the views are read: that many minutes are too many for one statement.
 const LONGEST_LAG: time::Duration = time::Duration::DAY;
 
-/// No click is counted an hour ahead of time, whatever clocks say.
+/// Margin for clicks ahead of time: none is counted an hour ahead, whatever clocks say.
 const AHEAD: time::Duration = time::Duration::hours(2);
 
-/// From when on there is what.
+/// The times from which on, or before which, counts are kept and stored.
 #[derive(Debug, FromRow)]
 struct Progress {
     /// Hours and days before it are stored.
@@ -84,12 +84,12 @@ impl Progress {
         kept.fetch_one(&mut **tenants).await
     }
 
-    /// What the views show.
+    /// The times that the views show.
     fn shown(&self) -> Kept {
         Kept { minutes_from: self.minutes_from.unix_timestamp(), stored: None }
     }
 
-    /// What the tables hold, if that is right.
+    /// The times that the tables hold, if these are right; else those of the views.
     fn kept(&self) -> Kept {
         let now = OffsetDateTime::now_utc();
         let is_right = !self.is_stale && now - self.hours_before < LONGEST_LAG;
@@ -296,7 +296,7 @@ impl Asker {
         Ok(users.and_then(|users| users.by_row.get(&Key { bucket: None, group: Group::others() }).copied()))
     }
 
-    /// All clicks of the range, as far as buckets can tell them apart.
+    /// The number of clicks of the range, as far as buckets can filter them.
     async fn estimate(&mut self, question: &Question, range: Range) -> Result<i64, Error> {
         let question = question.estimate();
         let plan = plan(&question, range, self.progress.kept())?;
@@ -307,7 +307,7 @@ impl Asker {
         Ok(rows.map_or(i64::MAX, |rows| rows.totals.received))
     }
 
-    /// When the ledger begins, if retention has dropped clicks of the range.
+    /// The start of the ledger, if retention has dropped clicks of the range.
     async fn missing_before(&mut self, question: &Question, range: Range) -> Result<Option<String>, Error> {
         let from = sqlx::query_scalar::<_, Option<OffsetDateTime>>(LEDGER_FROM);
         let from = answer(from.fetch_one(&mut *self.tenants)).await?;
@@ -386,7 +386,7 @@ fn filled(
     Ok(rows)
 }
 
-/// The order that is asked for; groups alike in it are in the order of their values.
+/// The order that is asked for; groups that are equal in it are in the order of their values.
 fn compare(a: (&Group, &Numbers), b: (&Group, &Numbers), question: &Question) -> Ordering {
     let ordering = match question.order.by {
         OrderBy::Metric(metric) => metric.of(a.1).cmp(&metric.of(b.1)),
@@ -396,7 +396,7 @@ fn compare(a: (&Group, &Numbers), b: (&Group, &Numbers), question: &Question) ->
     ordering.then_with(|| a.0.cmp(b.0))
 }
 
-/// The sum of rows, without users, which are no sum.
+/// The sum of rows, without users, which can't be added up.
 fn added<'a>(rows: impl Iterator<Item = &'a Numbers>) -> Numbers {
     rows.fold(Numbers::default(), |sum, row| Numbers {
         clicks: sum.clicks + row.clicks,

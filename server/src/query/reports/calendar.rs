@@ -1,4 +1,4 @@
-//! The calendar of a report: where minutes, hours, days, weeks and months begin in an IANA time zone.
+//! The calendar of a report: the starts of minutes, hours, days, weeks and months in an IANA time zone.
 //!
 //! Times are Unix seconds. The time zone database is compiled in, so all servers and both licences of the
 //! database agree. Days have 23 to 25 hours where summer time begins or ends; an hour that the clock shows
@@ -37,7 +37,7 @@ pub(super) fn floor(at: i64, seconds: i64) -> i64 {
     at - at.rem_euclid(seconds)
 }
 
-/// RFC 3339 in UTC.
+/// Formats Unix milliseconds as RFC 3339 in UTC.
 pub(super) fn rfc3339_ms(at_ms: i64) -> String {
     Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
@@ -53,7 +53,7 @@ impl Calendar {
         Self { zone: TimeZone::UTC }
     }
 
-    /// The calendar of an IANA time zone, whatever the case of its name; or what is wrong with the name.
+    /// The calendar of an IANA time zone, whatever the case of its name; or the error of the name.
     pub(super) fn named(name: &str) -> Result<Self, String> {
         let zone = (name.len() <= MAX_NAME_BYTES).then(|| jiff::tz::db().get(name).ok()).flatten();
         let zone = zone.filter(|zone| !zone.is_unknown());
@@ -66,7 +66,7 @@ impl Calendar {
         self.zone.iana_name().unwrap_or("UTC")
     }
 
-    /// RFC 3339 with the zone's offset at that time.
+    /// Formats a time as RFC 3339 with the zone's offset at that time.
     pub(super) fn rfc3339(&self, at: i64) -> String {
         let at = instant(at);
         if self.zone == TimeZone::UTC {
@@ -164,7 +164,7 @@ impl Calendar {
         self.zone.to_datetime(instant(at)).date()
     }
 
-    /// When a date begins: where midnight is left out, the first moment behind it.
+    /// The start of a date: where midnight is left out, the first moment behind it.
     fn begin(&self, date: Date) -> i64 {
         let begin = date.to_zoned_datetime(self.zone.clone());
         let begin = begin.map_or_else(|_| edge(date), |begin| begin.timestamp().as_second());

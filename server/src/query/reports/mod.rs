@@ -1,12 +1,12 @@
 //! `GET /api/v1/analytics/timeseries`, `breakdown` and `summary`: any question about any range.
 //!
 //! A report is about whole minutes and says which; its totals are the same for every granularity, because each
-//! piece of the range is read from the widest buckets that lie in it whole. What buckets are not kept by
-//! (operating systems, browsers, what was known at a moment) the ledger answers, as far as it reaches back.
+//! piece of the range is read from the widest buckets that lie in it whole. The ledger answers what is not kept in
+//! buckets (operating systems, browsers, the knowledge of a moment), as far as it reaches back.
 //!
-//! - [`question`]: what is asked, checked; [`calendar`]: the time zone's buckets
-//! - [`plan`]: which tables are read; [`statements`]: how
-//! - [`rows`], [`uniques`]: what they hold; [`ask`]: the reports made of it
+//! - [`question`]: a question, checked; [`calendar`]: the time zone's buckets
+//! - [`plan`]: the tables to read; [`statements`]: the SQL
+//! - [`rows`], [`uniques`]: what the tables hold; [`ask`]: the reports made of it
 
 pub(super) mod ask;
 mod calendar;
@@ -49,7 +49,7 @@ const MAX_CLICKS: i64 = 2_000_000;
 /// Clicks whose users are counted one by one, at most.
 const MAX_COUNTED_USERS: i64 = 200_000;
 
-/// What the ledger has for a dimension that is a column, of a row named `c`.
+/// The ledger's expression for a dimension that is a column, of a row named `c`.
 pub(super) fn of_click(dimension: Dimension) -> String {
     if dimension.is_of_the_ledger() {
         format!("coalesce(c.{dimension}, '{UNKNOWN}')")
@@ -58,27 +58,27 @@ pub(super) fn of_click(dimension: Dimension) -> String {
     }
 }
 
-/// What every report takes.
+/// The parameters of every report.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for the document alone: parameters are read by `Question`")]
 pub(crate) struct Common {
-    /// By default as many whole buckets before the end as make a chart.
+    /// Start of the range; by default as many whole buckets before the end as make a chart.
     start_time: Option<OffsetDateTime>,
-    /// Exclusive; by default now.
+    /// End of the range, exclusive; by default now.
     end_time: Option<OffsetDateTime>,
     /// IANA time zone of buckets, hours of the day and weekdays; by default `UTC`.
     time_zone: Option<String>,
-    /// Without it a caller that sees all advertisers asks about all.
+    /// The advertiser; without it a caller that sees all advertisers asks about all.
     advertiser_id: Option<String>,
     /// One value or several, separated by commas, as with all filters.
     campaign_id: Option<String>,
     ad_id: Option<String>,
     country: Option<String>,
     device_type: Option<String>,
-    /// From the ledger, as far as it reaches back.
+    /// The operating system; from the ledger, as far as it reaches back.
     os: Option<String>,
-    /// From the ledger, as far as it reaches back.
+    /// The browser; from the ledger, as far as it reaches back.
     browser: Option<String>,
     /// All values but these, as with all exclusions.
     exclude_campaign_id: Option<String>,
@@ -90,13 +90,13 @@ pub(crate) struct Common {
     /// The period to compare with.
     #[param(inline)]
     compare: Option<Compare>,
-    /// What was known at that moment: clicks received until then, with the verdicts of then. From the ledger.
+    /// Moment whose knowledge is asked for: clicks received until then, with the verdicts of then. From the ledger.
     as_of: Option<OffsetDateTime>,
-    /// Whether to count distinct users, too.
+    /// Distinct users are counted, too.
     unique_users: Option<bool>,
 }
 
-/// What reports in groups take.
+/// The parameters of reports in groups.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for the document alone: parameters are read by `Question`")]

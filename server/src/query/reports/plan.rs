@@ -1,7 +1,6 @@
-//! Where the numbers of a report come from: the range is cut where its rows are, and each piece is taken from
-//! the widest buckets that lie in it whole: days of UTC, else hours, else minutes. So a local day is built
-//! from hours, or from minutes where its zone is half an hour off, and totals are the same for every
-//! granularity.
+//! The plan of a report: the range is cut at the bounds of the report's rows, and each piece is taken from the widest
+//! buckets that lie in it whole: days of UTC, else hours, else minutes. So a local day is built from hours, or from
+//! minutes where its zone is half an hour off, and totals are the same for every granularity.
 
 use std::collections::HashMap;
 
@@ -16,13 +15,13 @@ use super::{
 /// Hours of a range that is grouped by the hour of the day, at most: some 400 days.
 const MAX_SEGMENTS: usize = 10_080;
 
-/// Minutes that are read one by one, at most: a week. So many rows of minutes take about a second.
+/// Minutes that are read one by one, at most: a week. That many rows of minutes take about a second.
 const MAX_MINUTES: i64 = 7 * DAY / MINUTE;
 
 /// Hours that are read one by one, at most: some three years.
 const MAX_HOURS: i64 = 26_280;
 
-/// What a row's time says: the bucket, the hour of the day, the day of the week; each if it is asked for.
+/// The parts of a row that its time decides: bucket, hour of the day, day of the week; each if it is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Label {
     /// The start of the bucket.
@@ -31,26 +30,26 @@ pub(super) struct Label {
     pub(super) weekday: Option<i32>,
 }
 
-/// From when on there is what, in Unix seconds.
+/// The times from which on minutes are kept and before which hours and days are stored, in Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) minutes_from: i64,
     pub(super) stored: Option<Stored>,
 }
 
-/// How far hours and days are stored, in Unix seconds, where none of those that are asked about is stale: the
-/// tables themselves are read then. The views, which are right everywhere, look into every chunk of the minutes for
-/// what is not stored, and to plan that takes longer than to answer.
+/// The times before which hours and days are stored, in Unix seconds, where none of those that are asked about is
+/// stale: the tables themselves are read then. The views, which are right everywhere, look into every chunk of the
+/// minutes for what is not stored, and to plan that takes longer than to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) hours_before: i64,
     pub(super) days_before: i64,
-    /// Nothing has happened yet from then on, and nothing is read.
+    /// The time from which on nothing has happened yet, and nothing is read.
     pub(super) empty_from: i64,
 }
 
 impl Stored {
-    /// Where what is stored of a width ends.
+    /// The end of what is stored of a width.
     fn end(self, source: Source) -> i64 {
         match source {
             Source::Days => self.days_before,
@@ -64,9 +63,9 @@ impl Stored {
 #[derive(Debug, PartialEq)]
 pub(super) struct Plan {
     pub(super) range: Range,
-    /// How far the tables themselves are read; `None`: the views are.
+    /// The times before which the tables themselves are read; `None`: the views are read.
     pub(super) stored: Option<Stored>,
-    /// Where the segments begin, in order.
+    /// The starts of the segments, in order.
     pub(super) bounds: Vec<i64>,
     /// The label of each segment: a place in `labels`.
     pub(super) label_of: Vec<i32>,
@@ -78,12 +77,12 @@ pub(super) struct Plan {
 #[derive(Debug, PartialEq)]
 pub(super) struct Piece {
     pub(super) source: Source,
-    /// In order, none touching the next.
+    /// Ranges in order, none touching the next.
     pub(super) ranges: Vec<Range>,
 }
 
 impl Piece {
-    /// The range that all of its ranges are in.
+    /// The range that contains all of its ranges.
     pub(super) fn hull(&self) -> Range {
         let start = self.ranges.first().map_or(0, |range| range.start);
         let end = self.ranges.last().map_or(0, |range| range.end);
@@ -101,7 +100,7 @@ impl Piece {
     }
 }
 
-/// Why a question has no plan, under the name of the parameter.
+/// The parameter because of which a question has no plan, and the reason.
 #[derive(Debug, PartialEq)]
 pub(super) struct TooLarge(pub(super) &'static str, pub(super) String);
 
@@ -170,13 +169,13 @@ impl Plan {
         sources
     }
 
-    /// Whether a bucket reaches beyond the range.
+    /// Returns whether a bucket reaches beyond the range.
     pub(super) fn is_partial(&self, calendar: &Calendar, bucket: i64, granularity: Granularity) -> bool {
         bucket < self.range.start || calendar.next(bucket, granularity) > self.range.end
     }
 }
 
-/// The range for which there is something: minutes before `minutes_from` are in hours alone.
+/// The range as it is kept: minutes before `minutes_from` are in hours alone.
 fn widened(range: Range, minutes_from: i64) -> Range {
     let hours = range.widened(HOUR);
     Range {
@@ -185,7 +184,7 @@ fn widened(range: Range, minutes_from: i64) -> Range {
     }
 }
 
-/// The finest unit of time that rows tell apart.
+/// The finest unit of time by which rows differ.
 fn finest(question: &Question) -> Option<Granularity> {
     let parts = question.group_by.iter().filter_map(|dimension| match dimension {
         Dimension::HourOfDay => Some(Granularity::Hour),
@@ -262,7 +261,7 @@ fn pieces(bounds: &[i64], end: i64, Kept { minutes_from, stored }: Kept) -> Resu
     Ok(read)
 }
 
-/// Takes the whole buckets before `before` out of a range; what is left before and behind them is returned.
+/// Takes the whole buckets before `before` out of a range; returns what is left before and behind them.
 fn take(range: Range, width: i64, before: i64, taken: &mut Vec<Range>) -> Vec<Range> {
     let (start, end) = (floor(range.start + width - 1, width), floor(range.end.min(before), width));
     if start >= end {
@@ -325,7 +324,7 @@ mod tests {
         Plan::new(&question(zone, granularity, group_by, range), range, kept(0)).unwrap()
     }
 
-    /// Everything is kept from then on, and views show it.
+    /// The state in which all is kept from a time on, and views show it.
     fn kept(minutes_from: i64) -> Kept {
         Kept { minutes_from, stored: None }
     }

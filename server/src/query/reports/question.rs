@@ -1,4 +1,4 @@
-//! What a report is asked for, checked.
+//! A question: the parameters of a report, checked.
 
 use clickwire_protocol::{
     ids::AdvertiserId,
@@ -28,10 +28,10 @@ const MAX_LIMIT: usize = 1_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     pub(crate) advertiser_id: Option<AdvertiserId>,
-    /// Whole minutes.
+    /// Range of whole minutes.
     pub(super) range: Range,
     pub(super) calendar: Calendar,
-    /// Of a time series alone.
+    /// Granularity of a time series; `None` for other reports.
     pub(super) granularity: Option<Granularity>,
     pub(super) filters: Vec<Filter>,
     pub(crate) group_by: Vec<Dimension>,
@@ -39,7 +39,7 @@ pub(crate) struct Question {
     /// Groups that are told apart; the others are one.
     pub(super) limit: Option<usize>,
     pub(in crate::query) compare: Option<Compare>,
-    /// Unix milliseconds.
+    /// Moment whose knowledge is asked for, in Unix milliseconds.
     pub(super) as_of_ms: Option<i64>,
     pub(crate) unique_users: bool,
 }
@@ -154,12 +154,12 @@ impl Question {
         })
     }
 
-    /// The dimensions that it takes: groups and filters.
+    /// The dimensions of the question: groups and filters.
     pub(super) fn dimensions(&self) -> impl Iterator<Item = Dimension> {
         self.group_by.iter().copied().chain(self.filters.iter().map(|filter| filter.dimension))
     }
 
-    /// Whether clicks themselves must answer: buckets are not kept by what it asks for.
+    /// Returns whether clicks themselves must answer: buckets don't have what the question asks for.
     pub(super) fn is_of_the_ledger(&self) -> bool {
         self.as_of_ms.is_some() || self.dimensions().any(Dimension::is_of_the_ledger)
     }
@@ -175,7 +175,7 @@ impl Question {
         Self { granularity: None, group_by: self.columns().collect(), unique_users, ..self.clone() }
     }
 
-    /// The summary of what buckets know of it: all that a question to the ledger reads, and more.
+    /// The summary of what buckets know of the question: all that a question to the ledger reads, and more.
     pub(super) fn estimate(&self) -> Self {
         let filters = self.filters.iter().filter(|filter| !filter.dimension.is_of_the_ledger()).cloned();
         Self { filters: filters.collect(), as_of_ms: None, ..self.summary() }
@@ -244,7 +244,7 @@ fn listed<const N: usize>(names: [&str; N]) -> String {
     names.join(", ")
 }
 
-/// `None`: the server chooses.
+/// Reads a granularity; `None`: the server chooses.
 fn granularity(text: &str) -> Result<Option<Granularity>, String> {
     if text == "auto" {
         return Ok(None);
@@ -265,7 +265,7 @@ fn flag(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "Expected true or false.".to_owned())
 }
 
-/// As many buckets as make a readable chart: 60 to 500.
+/// The granularity that makes a readable chart of a range.
 fn automatic(range: Range) -> Granularity {
     let widths = [
         (8 * HOUR, Granularity::Minute),

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use super::{MAX_ROWS, statements::Statement, uniques::Users};
 
-/// Names a row.
+/// The name of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     /// The start of the bucket, of a time series.
@@ -86,7 +86,7 @@ pub(super) fn key_of(statement: &Statement<'_>, row: &PgRow) -> Result<(Key, usi
     Ok((key(statement, label, &columns), next))
 }
 
-/// The key of a label and the values of columns: the others' if it is not one of the top.
+/// The key of a label and the values of columns: that of the others if the group is not one of the top.
 pub(super) fn key(statement: &Statement<'_>, label: i32, columns: &Group) -> Key {
     let labels = &statement.plan.labels;
     let label = usize::try_from(label).ok().and_then(|label| labels.get(label)).copied().unwrap_or_default();

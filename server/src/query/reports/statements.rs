@@ -16,20 +16,20 @@ use super::{
     question::Question,
 };
 
-/// A statement and what it is about.
+/// A statement, its question and its plan.
 pub(super) struct Statement<'a> {
     pub(super) question: &'a Question,
     pub(super) plan: &'a Plan,
-    /// `None`: all that the transaction shows.
+    /// The advertiser; `None`: all that the transaction shows.
     pub(super) advertiser_id: Option<&'a AdvertiserId>,
-    /// The groups that are told apart; the others are one. `None`: all are.
+    /// The groups that are told apart; the others are one. `None`: all are told apart.
     pub(super) top: Option<&'a Top>,
 }
 
 /// The groups that a report tells apart.
 #[derive(Debug, Default)]
 pub(super) struct Top {
-    /// In their order.
+    /// The groups in their order.
     pub(super) groups: Vec<Group>,
     pub(super) places: HashMap<Group, usize>,
 }
@@ -60,8 +60,8 @@ impl Statement<'_> {
         self.grouped("count(DISTINCT user_id) AS users", |sql| self.push_clicks(sql, ", user_id"))
     }
 
-    /// Whether the database adds up the groups that are not told apart. Where groups are parts of the time, too, the
-    /// server does it.
+    /// Returns whether the database adds up the groups that are not told apart. Where groups are parts of the time,
+    /// too, the server does it.
     pub(super) fn is_cut_by_database(&self) -> bool {
         let is_by_time = self.question.group_by.iter().any(|dimension| dimension.is_time());
         self.top.is_some()
@@ -98,7 +98,7 @@ impl Statement<'_> {
         sql
     }
 
-    /// The place of the row's label: of the segment that its time is in.
+    /// Adds the place of the row's label: of the segment that its time is in.
     pub(super) fn push_label(&self, sql: &mut QueryBuilder<Postgres>) {
         if let [_] = self.plan.labels[..] {
             sql.push("0");
@@ -140,7 +140,7 @@ impl Statement<'_> {
         self.push_filters(sql);
     }
 
-    /// Clicks as buckets of one click each, with the disposition that they had when the report is as of.
+    /// Adds clicks as buckets of one click each, with the disposition that they had at the report's `as_of`.
     fn push_clicks(&self, sql: &mut QueryBuilder<Postgres>, more: &str) {
         let columns: String =
             self.question.columns().map(|column| format!(", {} AS {column}", of_click(column))).collect();
@@ -171,7 +171,7 @@ impl Statement<'_> {
         }
     }
 
-    /// The advertiser, and filters by columns.
+    /// Adds conditions: the advertiser, and filters by columns.
     pub(super) fn push_filters(&self, sql: &mut QueryBuilder<Postgres>) {
         self.push_advertiser(sql, "advertiser_id");
         for filter in &self.question.filters {
@@ -201,8 +201,8 @@ const MINUTES: &str = "click_minutes";
 const CAMPAIGN_MINUTES: &str = "minute_counts_by_campaign";
 const ADVERTISER_MINUTES: &str = "minute_counts_by_advertiser";
 
-/// The table of a width at the coarsest grain that has what is asked for: what is stored, or the view of it. All of
-/// them are by advertiser.
+/// The table of a width at the coarsest grain that answers the question: a stored one, or the view of it. All are by
+/// advertiser.
 fn table(question: &Question, source: Source, is_stored: bool) -> String {
     let has_only = |some: &[Dimension]| {
         question

@@ -1,8 +1,8 @@
 //! Unique users of a report: sketches of minutes, hours or days, merged into its rows; else an exact count from the
 //! ledger, where there are few clicks.
 //!
-//! Sketches are kept by advertiser and campaign. They come in the order of the rows, so that few are in memory at a time: the
-//! group's, that of its bucket's others, and the whole report's.
+//! Sketches are kept by advertiser and campaign. They come in the order of the rows, so that few are in memory at a
+//! time: the group's, that of its bucket's others, and the whole report's.
 
 use clickwire_protocol::report::{Dimension, Group, Source};
 use clickwire_uniques::{MINUTES_KEPT, Union};
@@ -23,9 +23,9 @@ const MAX_SKETCHES: usize = 20_000;
 /// Distinct users.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    /// Of each row. Where clicks are and no number, nothing can tell.
+    /// Users of each row. A row that has clicks and no number can't be told.
     pub(super) by_row: HashMap<Key, i64>,
-    /// Of the whole range and all groups, each once.
+    /// Users of the whole range and all groups, each once.
     pub(super) all: i64,
 }
 

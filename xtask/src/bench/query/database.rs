@@ -17,11 +17,11 @@ use crate::interrupt::Interrupt;
 /// The database's name on a given server.
 const NAME: &str = "clickwire_bench_query";
 
-/// How statements get to a database.
+/// A database, and the `psql` that sends it statements.
 pub(in crate::bench) struct Database {
     psql: PathBuf,
     pub(in crate::bench) url: String,
-    /// Where it was made; dropped with this.
+    /// URL of the server on which it was made; it is dropped with this.
     made_on: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl Database {
         Ok(database)
     }
 
-    /// What a statement returns: a row a line, columns separated by `|`.
+    /// Returns the result of a statement: a row a line, columns separated by `|`.
     pub(in crate::bench) fn value(&self, sql: &str) -> Result<String> {
         let output = self.psql().args(["--command", sql]).output().context("cannot run psql")?;
         if !output.status.success() {

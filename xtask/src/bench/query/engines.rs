@@ -25,7 +25,7 @@ const SCRIPT: &str = include_str!("engines.py");
 /// Engines as the script names them, and as people do.
 pub(super) const ENGINES: [(&str, &str); 2] = [("duckdb", "DuckDB"), ("clickhouse", "ClickHouse")];
 
-/// Where their packages are.
+/// The engines, by the folder of their packages.
 pub(super) struct Engines(PathBuf);
 
 impl Engines {

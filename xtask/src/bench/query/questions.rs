@@ -1,4 +1,4 @@
-//! What is asked, as data: for each question its path in the API and its SQL for other engines.
+//! Questions as data: for each its path in the API and its SQL for other engines.
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -28,7 +28,7 @@ pub(super) struct Question {
     /// The groups with the most clicks.
     limit: Option<u32>,
     unique_users: bool,
-    /// With the time before, which is as long.
+    /// The period before, which is as long, is asked for too.
     compare: bool,
 }
 

@@ -9,7 +9,7 @@ use sqlx::Executor as _;
 
 use super::{Browser, live};
 
-/// What has happened: of one advertiser, of another, and of nobody's own. It is over, so nobody ends it meanwhile.
+/// The events before the test: of one advertiser, of another, and of nobody's own. All are over, so nobody ends them.
 const HAPPENED: [&str; 2] = [
     "INSERT INTO alerts (kind, subject, advertiser_id, campaign_id, severity, opened_at, resolved_at, details) VALUES \
         ('lag', 'CLICKS', NULL, NULL, 'critical', now() - INTERVAL '50 min', now() - INTERVAL '40 min', '{}'), \

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{Browser, live};
 
-/// How soon a page that is opened while the server stands still shows what was kept: twice the worker's patience, for
-/// the page and for who is signed in.
+/// The time within which a page that is opened while the server stands still shows what was kept: twice the worker's
+/// patience, for the page and for who is signed in.
 const FROZEN_SHOWS_WITHIN: Duration = Duration::from_secs(20);
 
 async fn sign_in(browser: &Browser, stack: &Stack, login: &str, password: &str) -> Result<()> {
@@ -20,7 +20,7 @@ async fn sign_in(browser: &Browser, stack: &Stack, login: &str, password: &str) 
     browser.becomes("live", Duration::from_secs(20)).await.map(drop)
 }
 
-/// What the browser keeps: caches, and the paths in them. A program is there with its index, which comes last.
+/// Returns the browser's caches, and the paths in them. A program is there with its index, which comes last.
 async fn kept(browser: &Browser) -> Result<Vec<String>> {
     let script = "const done = arguments[0]; (async () => { \
         const names = await caches.keys(), all = [...names]; \

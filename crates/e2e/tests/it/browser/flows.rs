@@ -1,4 +1,4 @@
-//! What people do on the pages, from the first step of an empty deployment on.
+//! Work of people on the pages, from the first step of an empty deployment on.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Browser, live};
 use crate::{alerts, fraud::PERSON};
 
-/// What is promised, from a click's acceptance to a page that waits for it.
+/// The promised time from a click's acceptance to a page that waits for it.
 const SOON: Duration = Duration::from_secs(5);
 
 fn click() -> Vec<u8> {

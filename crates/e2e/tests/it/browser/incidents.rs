@@ -9,7 +9,7 @@ use fantoccini::Locator;
 use super::{Browser, dead_letters::signed_in};
 use crate::incidents::open;
 
-/// What is promised, from a change to every page.
+/// The promised time from a change to every page.
 const SOON: Duration = Duration::from_secs(5);
 
 async fn button(browser: &Browser, testid: &str) -> Result<()> {

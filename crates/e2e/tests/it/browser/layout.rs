@@ -46,7 +46,7 @@ async fn page(stack: &Stack) -> Result<Browser> {
     Ok(browser)
 }
 
-/// What sticks out of the page, or out of its box.
+/// Script that lists the elements which stick out of the page, or out of their box.
 const OVERFLOW: &str = "
     const out = [], wide = document.documentElement.clientWidth;
     if (document.documentElement.scrollWidth > wide) out.push('page ' + document.documentElement.scrollWidth);
@@ -163,7 +163,7 @@ const CONTRAST: &str = "
     }
     return poor";
 
-/// Nothing moves by itself once it is there.
+/// The page's elements don't move by themselves once they are there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_shifts_while_the_page_loads() -> Result<()> {
     let mut stack = Stack::new().await?;

@@ -20,10 +20,10 @@ const SECONDS_VARIABLE: &str = "CLICKWIRE_MEMORY_SECONDS";
 /// Clicks come in tens, so often.
 const TEN_EVERY: Duration = Duration::from_millis(100);
 
-/// How many times it is measured.
+/// The number of measurements.
 const READINGS: u32 = 12;
 
-/// What a page holds on to, after its garbage has been collected.
+/// The resources that a page holds, after its garbage has been collected.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     /// JavaScript's heap, in bytes.
@@ -32,7 +32,7 @@ struct Reading {
     nodes: f64,
     /// Listeners of events.
     listeners: f64,
-    /// What the page's process has in memory, in bytes: the module's own memory is in it.
+    /// The memory of the page's process, in bytes: the module's own memory is in it.
     process: f64,
 }
 
@@ -55,7 +55,7 @@ impl Reading {
     }
 }
 
-/// What the processes that draw pages have in memory, in bytes.
+/// Returns the memory of the processes that draw pages, in bytes.
 fn renderers(browser: &Browser) -> Result<f64> {
     let group = browser.driver_process().context("the driver has ended")?.to_string();
     let mut kib = 0.0;

@@ -13,14 +13,14 @@ use tokio::{
 
 use super::{Browser, live};
 
-/// What a [`Narrow`] proxy lets through.
+/// The connections that a [`Narrow`] proxy lets through.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lets {
     /// Requests with an answer that ends.
     Answers,
     /// Streams of events, too.
     Streams,
-    /// Everything.
+    /// All connections: WebSockets, too.
     Sockets,
 }
 

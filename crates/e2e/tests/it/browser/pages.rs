@@ -195,7 +195,7 @@ async fn every_page_is_accessible_and_fits_every_screen() -> Result<()> {
     every_page_is_in_reach_on_a_phone(&phone).await
 }
 
-/// By the links that are seen at the bottom, and by the menu beside them.
+/// The ways to a page are the links that are seen at the bottom, and the menu beside them.
 async fn every_page_is_in_reach_on_a_phone(phone: &Browser) -> Result<()> {
     let seen = "return [...document.querySelectorAll('.rail a')].filter(link => link.getBoundingClientRect().width > 0).map(link => link.pathname)";
     let mut seen: Vec<String> = serde_json::from_value(phone.run(seen).await?)?;

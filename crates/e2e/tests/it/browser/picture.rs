@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Browser, files::saved, live};
 
-/// What a picture has: how large it is, the brightness of its corner, and the number of its colours.
+/// Script that measures a picture: its size, the brightness of its corner, and the number of its colours.
 const LOOKED_AT: &str = "const done = arguments[1]; const image = new Image(); image.onerror = () => done(null); \
     image.onload = () => { const canvas = document.createElement('canvas'); canvas.width = image.width; \
     canvas.height = image.height; const context = canvas.getContext('2d'); context.drawImage(image, 0, 0); \

@@ -32,7 +32,7 @@ async fn becomes(admin: &Server, what: &str, is_so: impl Fn(&Value) -> bool) -> 
     outcome.with_context(|| last.to_string())
 }
 
-/// What a tile says of its state.
+/// Returns the state that a tile shows.
 async fn state(browser: &Browser, stage: &str) -> Result<String> {
     let css = format!("[data-testid=stage-{stage}] .badge");
     Ok(browser.client.wait().for_element(Locator::Css(&css)).await?.text().await?)

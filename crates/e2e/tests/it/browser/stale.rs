@@ -1,4 +1,4 @@
-//! What the screen says when somebody on the way of a click stands still, or is gone.
+//! The screen's statements while a program on the way of a click stands still, or is gone.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// Looking at a page takes the driver a moment, on a busy machine.
 const MACHINE: Duration = Duration::from_millis(1_500);
 
-/// How long a screen that stands still is watched.
+/// The time for which a screen that stands still is watched.
 const WATCHED_FOR: Duration = Duration::from_secs(4);
 
 /// A page that is live and has clicks of the last minutes.

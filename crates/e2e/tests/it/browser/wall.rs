@@ -19,7 +19,7 @@ async fn becomes(browser: &Browser, state: &str) -> Result<()> {
     .await
 }
 
-/// Nothing is cut off, and nothing has to be scrolled to.
+/// Checks that no part of the page is cut off, and that there is no need to scroll.
 async fn fits(browser: &Browser, name: &str, width: u32, height: u32) -> Result<()> {
     browser.appears(width, height, "light").await?;
     let size = browser

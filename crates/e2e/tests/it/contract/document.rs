@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clickwire_e2e::raw;
 use serde_json::{Value, json};
 
-/// What a server serves.
+/// The document that a server serves.
 pub(super) struct Document(Value);
 
 /// One operation of it.
@@ -16,13 +16,13 @@ pub(super) struct Operation {
     pub(super) path: String,
     /// In capital letters.
     pub(super) method: String,
-    /// Who may do it.
+    /// The role that may do it.
     pub(super) role: String,
     described: Value,
 }
 
 impl Operation {
-    /// Whether it has a parameter of this name in its query.
+    /// Returns whether the operation has a parameter of this name in its query.
     pub(super) fn takes(&self, name: &str) -> bool {
         let parameters = self.described["parameters"].as_array().into_iter().flatten();
         parameters.into_iter().any(|parameter| parameter["name"] == name && parameter["in"] == "query")
@@ -105,7 +105,7 @@ impl Document {
         found.cloned().with_context(|| format!("{request} is not in the document"))
     }
 
-    /// Whether an answer is what is said of the operation.
+    /// Checks that an answer is as the operation describes it.
     pub(super) fn judge(&self, operation: &Operation, answer: &raw::Answer) -> Result<()> {
         let response = &operation.described["responses"][answer.status.to_string()];
         ensure!(response.is_object(), "the status {} is not in the document", answer.status);
@@ -125,7 +125,7 @@ impl Document {
         if content_type == "application/json" { self.check(&content["schema"], &answer.body) } else { Ok(()) }
     }
 
-    /// Whether a body that was taken is what is said of the operation.
+    /// Checks that a body that was taken is as the operation describes it.
     pub(super) fn judge_body(&self, operation: &Operation, body: &Value) -> Result<()> {
         let schema = operation.described.pointer("/requestBody/content/application~1json/schema");
         self.check(schema.context("no body is in the document")?, body)

@@ -1,5 +1,5 @@
-//! Whatever stands in a parameter or a body, it is answered as the document says, and never as if the server
-//! or the database were at fault. Made from the document, so that a new operation is tried, too.
+//! Answers to any input: a parameter or body is answered as the document says, and never as if the server
+//! or the database were at fault. The inputs are made from the document, so that a new operation is tried, too.
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually, people::Person, raw};
@@ -130,7 +130,7 @@ async fn no_parameter_is_the_servers_fault() -> Result<()> {
     Ok(())
 }
 
-/// What stands in place of an object, and of each of its fields.
+/// Returns values in place of an object, and of each of its fields.
 fn bodies(fields: &[String]) -> Vec<Value> {
     let whole = [json!([]), json!([1, 2]), json!(["a", "b", "c", "d"]), json!(null), json!("{}"), json!(1)];
     let fields = fields.iter().flat_map(|field| {

@@ -1,5 +1,5 @@
-//! Who may do what: every operation of the document by every kind of caller, and every operation about an
-//! advertiser by those who may see another one. Made from the document, so that a route without a rule
+//! Permissions: every operation of the document by every kind of caller, and every operation about an
+//! advertiser by those who may see another one. The matrix is made from the document, so that a route without a rule
 //! fails.
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -13,15 +13,15 @@ use super::{
     document::{Document, Operation},
 };
 
-/// Whoever may come.
+/// A kind of caller.
 struct Caller {
     name: &'static str,
     headers: String,
-    /// What it is let in to: roles of the document.
+    /// The permitted operations: roles of the document.
     may: &'static [&'static str],
-    /// What it is told about the others: nobody knows it, or it may not do that.
+    /// The status for all others: the caller is unknown, or it may not do that.
     refused: u16,
-    /// It may see `adv_001` alone.
+    /// The caller may see `adv_001` alone.
     is_tenant: bool,
 }
 

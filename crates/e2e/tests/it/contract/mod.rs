@@ -32,7 +32,7 @@ fn bearer(token: &str) -> String {
 struct Caller<'a> {
     url: &'a str,
     document: &'a Document,
-    /// What was answered with success.
+    /// The operations that were answered with success.
     done: BTreeSet<String>,
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn verdicts(caller: &mut Caller<'_>, admin: &str, stack: &Stack
     caller.all(admin, &calls).await
 }
 
-/// What can't be read is set aside, which opens an incident.
+/// Messages that can't be read are set aside, which opens an incident.
 pub(super) async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Result<()> {
     let (broker, subject) = (stack.broker().await?, stack.names().subject(0));
     for message in [&b"nonsense"[..], b"\xff", b"{}"] {
@@ -103,7 +103,7 @@ pub(super) async fn dead_letters(caller: &mut Caller<'_>, admin: &str, stack: &S
     Ok(())
 }
 
-/// What is told of the incident can be sent again once it has been sent.
+/// News about the incident can be sent again once it has been sent.
 pub(super) async fn deliveries(caller: &mut Caller<'_>, admin: &str, stack: &Stack) -> Result<()> {
     let listed = "/api/v1/admin/webhook-deliveries";
     let page = caller.json(&format!("GET {listed}"), admin, &Value::Null, 200).await?;

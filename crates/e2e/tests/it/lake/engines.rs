@@ -28,7 +28,7 @@ const SAIL: &[&str] = &["pyarrow==26.0.1", "pysail==0.7.2"];
 /// Sums by two names.
 type Counts = BTreeMap<(String, String), i64>;
 
-/// What a program finds in the tables.
+/// The data that a program finds in the tables.
 #[derive(Debug, PartialEq)]
 struct Found {
     /// Clicks by advertiser and disposition.
@@ -45,7 +45,7 @@ fn summed(rows: Vec<(String, String, i64)>) -> Counts {
     rows.map(|(one, other, count)| ((one, other), count)).collect()
 }
 
-/// What a program in Python prints: three lists of sums.
+/// Runs a program in Python and returns what it prints: three lists of sums.
 async fn found(packages: &'static [&'static str], script: &str, arguments: &[&str]) -> Result<Found> {
     let path = installed(packages).await?;
     let python = Command::new("python3")
@@ -207,7 +207,7 @@ async fn sail(url: &str, token: &str) -> Result<Found> {
     found
 }
 
-/// What the scripts ask for, and how they print it.
+/// Common part of the scripts: their queries, and the output.
 const COMMON: &str = r#"
 import json, sys
 NAMES = ("valid", "duplicate", "givt", "sivt", "test", "defective")

@@ -28,7 +28,7 @@ async fn order(stack: &Stack) -> Result<Value> {
     Ok(serde_json::from_slice(&body)?)
 }
 
-/// What the server says of all erasures.
+/// Returns the server's list of all erasures.
 async fn list(stack: &Stack) -> Result<Vec<Value>> {
     let (_, body) = stack.as_admin()?.connection().get("/api/v1/admin/erasures").await?;
     let page: Value = serde_json::from_slice(&body)?;

@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use super::{PATIENCE, click, kept};
 
-/// What may happen to an object store, or to the lake.
+/// A fault of an object store, or of the lake.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     /// The folder is gone.
     Away,
-    /// Nothing more can be put for a while, though files can be read.
+    /// The store takes no more files for a while, though files can be read.
     Full,
-    /// What is put takes seconds.
+    /// The store takes seconds for each file that is put.
     Slow,
     /// There is a store, and no lake.
     Dead,
@@ -33,7 +33,7 @@ impl Fault {
         }
     }
 
-    /// What the incident says that is waited for.
+    /// Returns the service that the incident must name as waited for.
     fn service(self) -> Value {
         match self {
             Self::Away | Self::Full => "object_store".into(),

@@ -126,7 +126,7 @@ impl Store {
         Ok(kill_process(pid, if is_frozen { Signal::STOP } else { Signal::CONT })?)
     }
 
-    /// As the lake opens it.
+    /// Opens the store as the lake does.
     fn open(&self) -> Result<(Box<dyn ObjectStore>, object_store::path::Path)> {
         let options = self.variables.iter().map(|(name, value)| (name.to_lowercase(), value.clone()));
         Ok(parse_url_opts(&Url::parse(self.url)?, options)?)

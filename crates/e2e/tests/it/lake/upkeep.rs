@@ -27,7 +27,7 @@ pub(super) fn files(folder: &Path) -> io::Result<Vec<Vec<u8>>> {
     Ok(found)
 }
 
-/// Whether a text is in the bytes of an object.
+/// Returns whether a text is in the bytes of an object.
 pub(super) fn has(content: &[u8], text: &[u8]) -> bool {
     content.windows(text.len()).any(|window| window == text)
 }
@@ -133,7 +133,7 @@ async fn an_erased_user_is_in_no_object_after_the_grace() -> Result<()> {
 /// SIGABRT: what dies at a point dies by this, and nothing else does.
 const ABORTED: i32 = 6;
 
-/// Where a lake dies that follows the ledger and looks after its tables.
+/// Points at which a lake dies that follows the ledger and looks after its tables.
 const POINTS: [&str; 12] = [
     "lake_adjustments_written",
     "lake_adjustments_committed",

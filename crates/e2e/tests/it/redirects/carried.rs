@@ -1,4 +1,4 @@
-//! What a link carries on to the advertiser, and what of it stays with the click.
+//! Parameters that a link carries on to the advertiser, and those that stay with the click.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,7 @@ async fn a_query_goes_on_and_what_names_the_click_stays_with_it() -> Result<()> 
     Ok(())
 }
 
-/// As many as the ledger copies.
+/// Posted clicks keep both, too: here enough of them for the ledger to store them by COPY.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn posted_clicks_keep_where_they_came_from() -> Result<()> {
     let mut stack = Stack::new().await?;

@@ -145,7 +145,7 @@ async fn forged_ids_are_sophisticated_and_expired_ones_defective() -> Result<()>
     Ok(())
 }
 
-/// Who only fetches is sent on like everybody, and nobody pays for it.
+/// A request that only fetches is sent on like every other, and nobody pays for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prefetches_previews_and_head_are_sent_on_and_not_billed() -> Result<()> {
     let mut stack = Stack::new().await?;
@@ -172,8 +172,8 @@ async fn prefetches_previews_and_head_are_sent_on_and_not_billed() -> Result<()>
     Ok(())
 }
 
-/// Nobody is kept from the advertiser, but what one address clicks beyond its allowance is no load for
-/// anybody, nor is it billed.
+/// No visitor is kept from the advertiser, but clicks of one address beyond its allowance are no load for
+/// anybody, nor are they billed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_its_allowance_an_address_is_sent_on_and_not_counted() -> Result<()> {
     let mut stack = Stack::new().await?;

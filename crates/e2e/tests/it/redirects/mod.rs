@@ -31,7 +31,7 @@ use super::fraud::PERSON;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What click ids are signed with.
+/// The key that click ids are signed with.
 const KEY: &str = "click-id-key-of-the-tests";
 
 struct Answer {
@@ -55,7 +55,7 @@ impl Answer {
         self.headers.get(name).map(String::as_str).unwrap_or_default()
     }
 
-    /// Where it leads, and the click id in there.
+    /// Returns the location up to the click id, and the click id in it.
     fn target(&self) -> Result<(&str, &str)> {
         let shown = || format!("{} {:?} {}", self.status, self.headers, self.body);
         let location = self.headers.get("location").with_context(shown)?;
@@ -108,7 +108,7 @@ async fn post(stack: &Stack, click_id: &str, ad_id: &str, more: &Value) -> Resul
     Ok(serde_json::from_slice(&answer)?)
 }
 
-/// What a click was judged as, and by which rule.
+/// Returns a click's disposition, and the rule that gave it.
 async fn verdict(stack: &Stack, click_id: Uuid) -> Result<(String, Option<String>)> {
     eventually(&format!("{click_id} is counted"), PATIENCE, async || {
         sqlx::query_as("SELECT disposition::text, rule FROM clicks WHERE click_id = $1")

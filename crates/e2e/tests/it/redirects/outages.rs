@@ -1,4 +1,4 @@
-//! What redirects do without the services, and when many ask at once.
+//! Redirects without the services, and when many ask at once.
 
 use std::time::Duration;
 

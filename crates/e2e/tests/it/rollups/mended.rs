@@ -1,5 +1,5 @@
-//! What is wrong in stored hours and days, or too old, whoever made it so: found, mended, deleted; and every grain the
-//! sum of the finest.
+//! Stored hours and days that are wrong or too old, whatever made them so: found, mended, deleted; and every grain is
+//! the sum of the finest.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{GRAINS, HOUR_MS, STORED, WIDTHS, assert_equal, click, counted, rolled_up};
 
-/// Whatever makes stored hours or days wrong, as overlapping refreshes of continuous aggregates did, is seen
+/// Differences in stored hours or days, such as overlapping refreshes of continuous aggregates made, are seen
 /// by whoever looks, and mended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<()> {

@@ -38,8 +38,8 @@ const GRAINS: [(&str, &str); 3] = [
 
 const WIDTHS: [(&str, &str); 2] = [("click_hours", "1 hour"), ("click_days", "1 day")];
 
-/// By view the rows in which hours and days of each grain differ from what minutes add up to, in one snapshot;
-/// then how many minutes there are.
+/// Query for the number of rows, by view, in which hours and days of each grain differ from what minutes add up to,
+/// in one snapshot; then for the number of minutes.
 static DIFFERENCES: LazyLock<String> = LazyLock::new(|| {
     let of_view = |(view, width): (&str, &str), (grain, columns): (&str, &str)| {
         let sums = format!(
@@ -127,7 +127,7 @@ async fn counted(stack: &Stack, clicks: i64) -> Result<()> {
     .await
 }
 
-/// As if nothing had been rolled up for some hours: they are stored again, under whatever goes on.
+/// Sets the roll-up back by some hours, which are then stored again, under whatever goes on.
 async fn rewind(connection: &mut PgConnection, hours: i32) -> Result<()> {
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql("LOCK TABLE rollup_progress IN SHARE ROW EXCLUSIVE MODE")
@@ -266,7 +266,7 @@ async fn an_aggregator_that_dies_while_it_rolls_up_changes_nothing() -> Result<(
     Ok(())
 }
 
-/// Where hours and days are stored.
+/// Tables of stored roll-ups: hours, days, and minutes of coarser grains.
 pub(crate) const STORED: [&str; 10] = [
     "hour_counts",
     "hour_counts_by_ad",

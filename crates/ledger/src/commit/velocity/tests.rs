@@ -6,7 +6,7 @@ fn unix_ms(times: &[i64]) -> Vec<UnixMs> {
     times.iter().copied().map(UnixMs).collect()
 }
 
-/// As the rule is written: try every window that begins at a click.
+/// Applies the rule as it is written: tries every window that begins at a click.
 fn by_definition(times: &[i64], of: usize, threshold: usize, window_ms: i64) -> bool {
     times.iter().any(|&start| {
         let holds = |time: i64| (start..start + window_ms).contains(&time);

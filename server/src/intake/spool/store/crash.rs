@@ -14,7 +14,7 @@ use super::{
     tests::{contents, waiting},
 };
 
-/// What a disk writes at once.
+/// Bytes that a disk writes at once.
 const SECTOR_BYTES: usize = 512;
 
 #[derive(Clone, Debug, Default)]
@@ -22,9 +22,9 @@ pub(in crate::intake::spool) struct Disk(Arc<Mutex<Platter>>);
 
 #[derive(Debug, Default)]
 struct Platter {
-    /// What is read.
+    /// Contents as they are read.
     current: Vec<u8>,
-    /// What is certain to outlive a power cut, and what was done since.
+    /// Contents that are certain to outlive a power cut, and the changes since.
     synced: Vec<u8>,
     unsynced: Vec<Change>,
     /// Changes and syncs until the power goes; `None`: it stays.
@@ -43,7 +43,7 @@ impl Disk {
         Self(Arc::new(Mutex::new(platter)))
     }
 
-    /// From now on there is power for so many changes and syncs; `None`: for ever.
+    /// Gives power for so many changes and syncs from now on; `None`: for ever.
     pub(in crate::intake::spool) fn power(&self, powered_for: Option<u32>) {
         self.platter().powered_for = powered_for;
     }
@@ -60,8 +60,7 @@ impl Disk {
         Ok(())
     }
 
-    /// What may be on it after the power went: of what was not synced any sectors, and a length that it
-    /// has had since.
+    /// Returns possible contents after a power cut: any sectors of unsynced writes, and a length that it has had since.
     fn after_the_cut(&self, random: &mut StdRng) -> Vec<u8> {
         let platter = self.platter();
         let mut bytes = platter.synced.clone();
@@ -137,8 +136,8 @@ impl StorageBackend for Disk {
 }
 
 proptest! {
-    /// What was taken is there after a power cut at any moment; what was being taken is there whole or
-    /// not at all; and the queue works on.
+    /// Clicks that were taken are there after a power cut at any moment; what was being taken is there whole or not at
+    /// all; and the queue works on.
     #[test]
     fn a_power_cut_loses_nothing_that_was_taken(
         steps in prop::collection::vec((0_usize..12, 0_usize..12), 1..20),

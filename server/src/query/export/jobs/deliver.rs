@@ -25,20 +25,20 @@ use crate::{
     store::database::answer,
 };
 
-/// How often it is looked whether a file is due.
+/// Time between two looks for files that are due.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Files that one server sends at once: a slow receiver must not hold up the others.
 const AT_ONCE: usize = 16;
 
-/// A file that no receiver has taken by then is given up; it can still be fetched.
+/// Time after which a file that no receiver has taken is given up; it can still be fetched.
 const RETRY_FOR: time::Duration = time::Duration::DAY;
 
-/// A receiver may take so long for a small file, and so much longer for each MiB.
+/// Time that a receiver may take for a small file, and for each MiB in addition.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE_FOR_A_MIB: Duration = Duration::from_secs(4);
 
-/// Beyond that, until another server tries.
+/// Time beyond that, until another server tries.
 const SLACK: Duration = Duration::from_secs(30);
 
 /// Sends files, and signs them.
@@ -57,7 +57,7 @@ struct Due {
     extension: String,
     bytes: i64,
     webhook_url: String,
-    /// This attempt among them.
+    /// Number of attempts, with this one.
     delivery_tries: i32,
 }
 
@@ -66,7 +66,7 @@ impl Webhooks {
         Ok(Self { sender: Sender::new()?, secret: secret.into() })
     }
 
-    /// Sends what is due until `stop`. What is under way then is sent again.
+    /// Sends what is due until `stop`. Files under way then are sent again.
     pub(crate) async fn deliver(self, jobs: PgPool, stop: CancellationToken) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -101,7 +101,7 @@ impl Webhooks {
         }
     }
 
-    /// Reads the file twice, a piece at a time: the signature goes before it.
+    /// Sends the file, which is read twice, a piece at a time: the signature goes before it.
     async fn send(&self, jobs: &PgPool, due: &Due) -> anyhow::Result<()> {
         let format = Format::named(&due.extension).map_err(anyhow::Error::msg)?;
         let url: Uri = due.webhook_url.parse()?;
@@ -124,7 +124,7 @@ impl Webhooks {
 }
 
 impl Due {
-    /// The one that has been due for longest, for this attempt.
+    /// The file that has been due for longest, for this attempt.
     async fn claim(jobs: &PgPool) -> Result<Option<Self>, sqlx::Error> {
         let due = sqlx::query_as(
             "UPDATE export_jobs SET delivery_tries = delivery_tries + 1, \
@@ -145,7 +145,7 @@ impl Due {
         PATIENCE + PATIENCE_FOR_A_MIB * mib
     }
 
-    /// Says how this attempt has ended, unless another was begun since.
+    /// Records the end of this attempt, unless another was begun since.
     async fn settle(&self, jobs: &PgPool, is_delivered: bool) -> Result<(), sqlx::Error> {
         let is_over = OffsetDateTime::now_utc() - self.created_at > RETRY_FOR;
         let (delivery, wait) = match (is_delivered, is_over) {

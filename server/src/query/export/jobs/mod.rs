@@ -1,6 +1,6 @@
-//! `/api/v1/exports/jobs`: exports that are made while nobody waits, and kept for a day.
+//! `/api/v1/exports/jobs`: exports that are made in the background, and kept for a day.
 //!
-//! - [`store`]: jobs and their files in the database; [`mod@work`]: who makes them; [`deliver`]: who sends them
+//! - [`store`]: jobs and their files in the database; [`mod@work`]: their maker; [`deliver`]: the sender of files
 
 mod deliver;
 mod store;
@@ -42,16 +42,16 @@ use crate::{
 /// Jobs that are kept for one owner, at most.
 const MAX_JOBS: i64 = 5;
 
-/// A file has so many bytes, at most.
+/// Bytes of a file, at most.
 const MAX_BYTES: i64 = 1 << 30;
 
-/// An export that nobody waits for.
+/// A request for an export in the background.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExportWanted {
     /// `breakdown`, `timeseries` or `clicks`.
     kind: String,
-    /// What `GET /api/v1/exports/…` takes of that kind, by name.
+    /// Parameters of `GET /api/v1/exports/…` of that kind, by name.
     #[serde(default)]
     parameters: BTreeMap<String, String>,
 }
@@ -66,18 +66,18 @@ pub(crate) struct ExportJob {
     parameters: BTreeMap<String, String>,
     /// Bytes of the file that are there.
     bytes: i64,
-    /// Where the file is, when it is done.
+    /// Path of the file, when the export is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
-    /// The code of why it has failed.
+    /// The code of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Whether the schedule's receiver has it: `waiting`, `delivered` or `given_up`; left out without a receiver.
+    /// State of delivery to the schedule's receiver: `waiting`, `delivered` or `given_up`; left out without a receiver.
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
-    /// The job and its file are deleted then.
+    /// Time at which the job and its file are deleted.
     #[schema(format = DateTime)]
     expires_at: String,
 }
@@ -88,7 +88,7 @@ pub(crate) struct ExportJobs {
     data: Vec<ExportJob>,
 }
 
-/// Has an export made while nobody waits.
+/// Begins an export that is made in the background.
 ///
 /// Large ones are made this way: the file is kept for a day and can be fetched again and again.
 #[utoipa::path(post, path = "/api/v1/exports/jobs", operation_id = "begin_export", tag = "viewer", request_body = ExportWanted,
@@ -111,7 +111,7 @@ pub(crate) async fn begin(
     if is_queued { Ok((StatusCode::ACCEPTED, Json(job.into()))) } else { Err(QueryError::TooManyJobs.into()) }
 }
 
-/// Exports that the caller has had made, and what schedules have made of what it may see.
+/// Exports of the caller, and those that schedules have made of what it may see.
 #[utoipa::path(get, path = "/api/v1/exports/jobs", operation_id = "list_exports", tag = "viewer",
     responses((status = 200, body = ExportJobs), Refused<(crate::identity::error::Viewer, crate::store::error::Database)>))]
 pub(crate) async fn list(
@@ -122,7 +122,7 @@ pub(crate) async fn list(
     Ok(Json(ExportJobs { data: jobs.into_iter().map(ExportJob::from).collect() }))
 }
 
-/// One export, to see how far it is.
+/// One export, with its status.
 #[utoipa::path(get, path = "/api/v1/exports/jobs/{job_id}", operation_id = "show_export", tag = "viewer",
     params(("job_id" = Uuid, Path)),
     responses((status = 200, body = ExportJob),
@@ -196,7 +196,7 @@ async fn find(
     answer(Job::find(&state.jobs, job_id, caller)).await?.ok_or(Error::NotFound)
 }
 
-/// Whose share a job uses up, as it is stored.
+/// The owner whose share a job uses up, as it is stored.
 fn owner(caller: &Caller) -> String {
     match caller.holder() {
         Holder::Operators => "operators".to_owned(),

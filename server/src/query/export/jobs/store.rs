@@ -1,4 +1,4 @@
-//! Jobs and their files in the database: any server can make one, and any can send it.
+//! Jobs and their files in the database: any server can make a file, and any can send it.
 
 use std::collections::BTreeMap;
 
@@ -20,16 +20,16 @@ use crate::{
     store::database::answer,
 };
 
-/// A job and its file are kept for so long.
+/// Time for which a job and its file are kept.
 const KEPT: Duration = Duration::DAY;
 
 /// Bytes of a piece of a file.
 pub(super) const PIECE: usize = 1 << 20;
 
-/// A job whose server has not been heard of for so long is another's.
+/// Silence of a job's server after which the job is another's.
 const DEAD_AFTER: &str = "30 seconds";
 
-/// So often a job is begun, at most: what makes servers fail shall not make them all fail, again and again.
+/// Attempts at a job, at most: an export that makes servers fail must not make them all fail, again and again.
 const MAX_ATTEMPTS: i32 = 3;
 
 /// A job.
@@ -48,14 +48,14 @@ pub(super) struct Job {
     pub(super) status: String,
     pub(super) bytes: i64,
     pub(super) error: Option<String>,
-    /// Whether its receiver has it; `None` without one.
+    /// State of the delivery to its receiver; `None` without a receiver.
     pub(super) delivery: Option<String>,
 }
 
 const COLUMNS: &str = "job_id, created_at, expires_at, owner, owner_name, account_id, advertisers, kind, parameters, \
      extension, status, bytes, error, delivery";
 
-/// Made by a schedule, of what a caller may see: `$2`, `NULL` for all.
+/// Condition: made by a schedule, of what a caller may see (`$2`, `NULL` for all).
 const SCHEDULED: &str = "owner LIKE 'schedule:%' AND ($2::text[] IS NULL OR advertisers <@ $2)";
 
 /// The advertisers that a caller may see; `None`: all.
@@ -91,7 +91,7 @@ impl Job {
         }
     }
 
-    /// Queues it, unless its owner has `max` already.
+    /// Queues the job, unless its owner has `max` already; returns whether it did.
     pub(super) async fn queue(&self, jobs: &PgPool, max: i64) -> Result<bool, sqlx::Error> {
         let queued = sqlx::query(
             "INSERT INTO export_jobs (job_id, created_at, expires_at, owner, owner_name, account_id, advertisers, kind, parameters, extension) \
@@ -114,7 +114,7 @@ impl Job {
         Ok(queued.rows_affected() == 1)
     }
 
-    /// A caller's own, and what schedules have made of what it may see, the latest first.
+    /// Jobs of a caller, and those of schedules about what it may see, the latest first.
     pub(super) async fn all(jobs: &PgPool, caller: &Caller) -> Result<Vec<Self>, sqlx::Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM export_jobs WHERE (owner = $1 OR {SCHEDULED}) AND expires_at > now() \
@@ -123,7 +123,7 @@ impl Job {
         sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(owner(caller)).bind(seen(caller)).fetch_all(jobs).await
     }
 
-    /// One of those; of operators' any.
+    /// One of those jobs; operators may see any.
     pub(super) async fn find(
         jobs: &PgPool,
         job_id: Uuid,
@@ -141,7 +141,7 @@ impl Job {
             .await
     }
 
-    /// Whether the caller has asked for it.
+    /// Returns whether the caller has asked for it.
     pub(super) fn is_of(&self, caller: &Caller) -> bool {
         self.owner == owner(caller)
     }
@@ -151,7 +151,7 @@ impl Job {
         Ok(())
     }
 
-    /// The caller that asked for it, as far as an export asks.
+    /// The caller that asked for the job, with what an export needs to know of it.
     pub(super) fn caller(&self) -> Caller {
         Caller {
             name: self.owner_name.as_str().into(),
@@ -168,8 +168,8 @@ impl Job {
         Some(ids.iter().map(|id| AdvertiserId::unchecked(id.as_str())).collect())
     }
 
-    /// The one whose turn it is, for this attempt: owners take turns, and none has two made at once. What an attempt
-    /// before has written is deleted.
+    /// Claims the next job for this attempt: owners take turns, and none has two made at once. Pieces of an earlier
+    /// attempt are deleted.
     pub(super) async fn claim(jobs: &PgPool, claim: Uuid) -> Result<Option<Self>, sqlx::Error> {
         let mut transaction = jobs.begin().await?;
         let sql = format!(
@@ -194,7 +194,7 @@ impl Job {
         Ok(job)
     }
 
-    /// Adds a piece to the file; whether this attempt may go on.
+    /// Adds a piece to the file; returns whether this attempt may go on.
     pub(super) async fn add(
         &self,
         jobs: &PgPool,
@@ -216,7 +216,7 @@ impl Job {
         Ok(added.rows_affected() == 1)
     }
 
-    /// Ends this attempt: with an error's code, or well.
+    /// Ends this attempt: with an error's code, or well without one.
     pub(super) async fn end(
         &self,
         jobs: &PgPool,
@@ -236,7 +236,7 @@ impl Job {
         Ok(())
     }
 
-    /// Gives it up for now, as if it had not been begun.
+    /// Returns the job to the queue, as if it had not been begun.
     pub(super) async fn release(&self, jobs: &PgPool, claim: Uuid) -> Result<(), sqlx::Error> {
         sqlx::query(
             "UPDATE export_jobs SET status = 'queued', attempts = attempts - 1 \
@@ -250,12 +250,12 @@ impl Job {
     }
 }
 
-/// Pieces of a file of so many bytes; the last one may be empty.
+/// Number of pieces of a file with this number of bytes; the last one may be empty.
 pub(super) fn pieces_of(bytes: i64) -> i32 {
     i32::try_from(bytes.div_euclid(PIECE as i64) + 1).unwrap_or(i32::MAX)
 }
 
-/// A file, one piece at a time as they are taken; no connection is held meanwhile.
+/// The body of a file, read piece by piece as the client takes it; no connection is held meanwhile.
 pub(super) fn file(jobs: PgPool, job_id: Uuid, bytes: i64) -> Body {
     let pieces = stream::unfold((0, jobs, pieces_of(bytes)), move |(number, jobs, pieces)| async move {
         if number >= pieces {
@@ -281,7 +281,7 @@ pub(super) async fn piece(jobs: &PgPool, job_id: Uuid, number: i32) -> Result<Op
     Ok(piece.map(Bytes::from))
 }
 
-/// Deletes the exports that a user of an advertiser may be in, those that are being made among them.
+/// Deletes the exports that may contain a user of an advertiser, those that are being made among them.
 pub(crate) async fn forget(
     database: &mut PgConnection,
     advertiser_id: &AdvertiserId,
@@ -294,7 +294,7 @@ pub(crate) async fn forget(
     Ok(deleted.bind(advertiser_id).bind(user_id).execute(database).await?.rows_affected())
 }
 
-/// Deletes what has expired, and gives up what has failed too often.
+/// Deletes jobs that have expired, and fails those that were begun too often.
 pub(super) async fn sweep(jobs: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM export_jobs WHERE expires_at <= now()").execute(jobs).await?;
     let sql = format!(

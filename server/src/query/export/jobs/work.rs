@@ -1,4 +1,4 @@
-//! The maker of exports that nobody waits for: one at a time on each server.
+//! The maker of exports in the background: one at a time on each server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,10 +24,10 @@ use crate::{
     store::database::answer,
 };
 
-/// How often it is looked whether there is something to do.
+/// Time between two looks for exports to make.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// An export may take so long.
+/// The longest time that an export may take.
 const MADE_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// Makes exports until `stop`.
@@ -76,7 +76,7 @@ async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(
     Ok(())
 }
 
-/// Writes a job's file; whether it was this attempt's to the end.
+/// Writes a job's file; returns whether it was this attempt's to the end.
 async fn make(state: &Arc<QueryState>, job: &Job, claim: Uuid) -> Result<bool, Error> {
     let subject = Subject::named(&job.kind).ok_or(Error::NotFound)?;
     let export = Export::read(subject, given(&job.parameters))?;
