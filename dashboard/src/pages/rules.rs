@@ -4,6 +4,7 @@
 mod change;
 mod difference;
 mod draft;
+mod preview;
 mod versions;
 
 use std::rc::Rc;

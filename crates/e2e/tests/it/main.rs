@@ -40,6 +40,7 @@ mod life_cycle;
 mod live;
 mod neighbours;
 mod outages;
+mod previews;
 mod receiver;
 mod reconcile;
 mod redirects;

@@ -9,6 +9,7 @@ use super::{
     super::{beside, on_submit, wrong},
     difference::{self, Setting, changes},
     draft::{Draft, judges, modes, named_in},
+    preview::Preview,
 };
 use crate::{
     api::Rule,
@@ -134,6 +135,9 @@ pub(super) fn ChangeForm(props: &Props) -> Html {
                     <p class="soft">{ words::NOTHING_DIFFERS }</p>
                 }
             </div>
+            if judges(&rule) && is_any {
+                <Preview rule={rule.clone()} wanted={wanted.clone()} zone={props.view.zone.clone()} />
+            }
             if !is_stale {
                 { beside(&mutation, shown) }
             }

@@ -74,6 +74,9 @@ async fn an_administrator_sees_what_differs_before_a_rule_is_changed() -> Result
         difference(&browser, "[data-testid=rule-difference]").await?
             == json!([["Mode", "Flag", "Report only"], ["Clicks at most", "100", "1,000"]])
     );
+    // No click has come yet.
+    browser.click(".rule-preview button").await?;
+    browser.sees("0 clicks, ").await?;
     // What the page can't know is said by the server, at its field.
     browser.fill("#rule-reason", &"r".repeat(501)).await?;
     browser.click(".rule-form .primary").await?;

@@ -312,6 +312,9 @@ async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
             json!({"mode": "off", "reason": "a test", "if_version": 1}),
             409,
         ),
+        ("POST /api/v1/admin/rules/duplicate/preview", json!({"mode": "off"}), 200),
+        ("POST /api/v1/admin/rules/duplicate/preview", json!({"mode": "off", "hours": 0}), 400),
+        ("POST /api/v1/admin/rules/nonsense/preview", json!({"mode": "off"}), 404),
         ("GET /api/v1/admin/report-schedules", Value::Null, 200),
         (
             "POST /api/v1/admin/report-schedules",

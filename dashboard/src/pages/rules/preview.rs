@@ -1,0 +1,177 @@
+//! A preview of a draft: verdicts on the last clicks, as they are counted and as the draft would have given them.
+
+use clickwire_protocol::rules::preview::{RulePreview, Verdicts};
+use serde_json::json;
+use yew::prelude::*;
+
+use super::{
+    super::{beside, name},
+    difference::Setting,
+};
+use crate::{
+    access::{Access, use_access},
+    ask::use_mutation,
+    format,
+    http::{Method, Request},
+    words,
+    zone::Zone,
+};
+
+/// Properties of the preview.
+#[derive(Clone, PartialEq, Properties)]
+pub(super) struct Props {
+    /// The rule.
+    pub(super) rule: AttrValue,
+    /// The draft, if the rule takes it.
+    pub(super) wanted: Option<Setting>,
+    /// The zone of times.
+    pub(super) zone: Zone,
+}
+
+/// The button, and the preview of the draft that it was pressed for.
+#[component]
+pub(super) fn Preview(props: &Props) -> Html {
+    let (access, mutation) = (use_access(), use_mutation());
+    let last = use_state(|| None::<(Setting, RulePreview)>);
+    let onclick = {
+        let (mutation, last, wanted) = (mutation.clone(), last.setter(), props.wanted.clone());
+        let url = format!("/api/v1/admin/rules/{}/preview", props.rule);
+        Callback::from(move |_: MouseEvent| {
+            let Some(wanted) = wanted.clone() else { return };
+            let body = json!({"mode": wanted.mode, "parameters": wanted.parameters});
+            let last = last.clone();
+            let then = Callback::from(move |preview| last.set(Some((wanted.clone(), preview))));
+            mutation.run(Request::with(Method::Post, &url, &body), then);
+        })
+    };
+    // A preview of another draft would be read as this one's.
+    let shown = last.as_ref().filter(|(of, _)| props.wanted.as_ref() == Some(of)).map(|(_, preview)| preview);
+    html! {
+        <div class="rule-preview" data-testid="rule-preview" aria-busy={mutation.is_busy.then_some("true")}>
+            <button type="button" class="quiet" {onclick} disabled={mutation.is_busy || props.wanted.is_none()}>
+                { if mutation.is_busy { words::PREVIEW_BUSY } else { words::PREVIEW } }
+            </button>
+            { beside(&mutation, &[]) }
+            <div aria-live="polite">
+                if let Some(preview) = shown {
+                    { answer(preview, &props.zone, &access) }
+                }
+            </div>
+        </div>
+    }
+}
+
+/// The numbers of a preview.
+fn answer(preview: &RulePreview, zone: &Zone, access: &Access) -> Html {
+    let range = words::preview_range(
+        preview.counted.clicks(),
+        &zone.stamp_ms(preview.start_ms),
+        &zone.stamp_ms(preview.end_ms),
+        preview.is_cut,
+    );
+    if preview.counted.clicks() == 0 {
+        return html! { <p class="soft">{ range }</p> };
+    }
+    let line = |verdict: &str, number: fn(&Verdicts) -> i64| {
+        let (counted, previewed) = (number(&preview.counted), number(&preview.previewed));
+        html! {
+            <tr class={(counted != previewed).then_some("differs")} data-verdict={verdict.to_owned()}>
+                <th scope="row">{ words::verdict(verdict) }</th>
+                <td>{ format::count(counted) }</td>
+                <td>{ format::count(previewed) }</td>
+            </tr>
+        }
+    };
+    html! {
+        <>
+            <p>{ words::preview_sum(preview.to_invalid, preview.to_valid) }</p>
+            <table class="difference">
+                <caption class="hidden">{ words::PREVIEW_CAPTION }</caption>
+                <thead><tr>
+                    <th scope="col">{ words::VERDICT }</th>
+                    <th scope="col">{ words::AS_COUNTED }</th>
+                    <th scope="col">{ words::AS_PREVIEWED }</th>
+                </tr></thead>
+                <tbody>
+                    { line("valid", |verdicts| verdicts.valid) }
+                    { line("duplicate", |verdicts| verdicts.duplicate) }
+                    { line("givt", |verdicts| verdicts.givt) }
+                    { line("sivt", |verdicts| verdicts.sivt) }
+                </tbody>
+            </table>
+            if !preview.advertisers.is_empty() {
+                <table class="difference">
+                    <caption class="hidden">{ words::PREVIEW_ADVERTISERS }</caption>
+                    <thead><tr>
+                        <th scope="col">{ words::ADVERTISER }</th>
+                        <th scope="col">{ words::TO_INVALID }</th>
+                        <th scope="col">{ words::TO_VALID }</th>
+                    </tr></thead>
+                    <tbody>
+                        { for preview.advertisers.iter().map(|one| html! {
+                            <tr key={one.advertiser_id.to_string()}>
+                                <th scope="row">{ name(&access.advertiser_name(one.advertiser_id.as_str())) }</th>
+                                <td>{ words::of_all_clicks(one.to_invalid, one.clicks) }</td>
+                                <td>{ words::of_all_clicks(one.to_valid, one.clicks) }</td>
+                            </tr>
+                        }) }
+                    </tbody>
+                </table>
+            }
+            <p class="soft">{ range }</p>
+        </>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clickwire_protocol::{ids::AdvertiserId, rules::preview::PreviewedAdvertiser};
+
+    use super::*;
+    use crate::{account::Credential, kit::render};
+
+    #[derive(Clone, PartialEq, Properties)]
+    struct ShownProps {
+        preview: RulePreview,
+    }
+
+    #[component]
+    fn Shown(props: &ShownProps) -> Html {
+        answer(&props.preview, &Zone::utc(), &Access::new(Credential::Cookie))
+    }
+
+    fn preview(valid: i64, sivt: i64) -> RulePreview {
+        RulePreview {
+            start_ms: 1_795_900_000_000,
+            end_ms: 1_795_986_400_000,
+            is_cut: true,
+            counted: Verdicts { valid: 1_200, ..Verdicts::default() },
+            previewed: Verdicts { valid, sivt, ..Verdicts::default() },
+            to_invalid: 1_200 - valid,
+            to_valid: 0,
+            advertisers: vec![PreviewedAdvertiser {
+                advertiser_id: AdvertiserId::new("adv_001").unwrap(),
+                clicks: 1_200,
+                to_invalid: 1_200 - valid,
+                to_valid: 0,
+            }],
+        }
+    }
+
+    #[tokio::test]
+    async fn both_verdicts_stand_beside_each_other() {
+        let shown = render::<Shown>(ShownProps { preview: preview(1_000, 200) }).await;
+        for expected in ["1,200", "1,000", "200 valid clicks would be invalid", "adv_001", "there are more"] {
+            assert!(shown.contains(expected), "{expected}: {shown}");
+        }
+        assert_eq!(shown.matches("differs").count(), 2, "{shown}");
+    }
+
+    #[tokio::test]
+    async fn no_clicks_are_said_to_be_none() {
+        let mut preview = preview(0, 0);
+        preview.counted = Verdicts::default();
+        let shown = render::<Shown>(ShownProps { preview }).await;
+        assert!(!shown.contains("<table"), "{shown}");
+    }
+}

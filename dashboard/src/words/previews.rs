@@ -1,0 +1,45 @@
+//! Texts about the preview of a rule's change.
+
+use crate::format;
+
+texts! {
+    PREVIEW = "Preview on the last 24 hours";
+    PREVIEW_BUSY = "Looking at clicks…";
+    PREVIEW_CAPTION = "Verdicts as counted, and with the change";
+    PREVIEW_ADVERTISERS = "Advertisers with other verdicts";
+    AS_COUNTED = "As counted";
+    AS_PREVIEWED = "With the change";
+    TO_INVALID = "Would be invalid";
+    TO_VALID = "Would be valid";
+}
+
+/// The clicks that a preview has looked at.
+pub fn preview_range(clicks: i64, start: &str, end: &str, is_cut: bool) -> String {
+    let clicks = format::count(clicks);
+    if is_cut {
+        say!("The last {clicks} clicks, {start} – {end}; there are more in 24 hours.", clicks, start, end)
+    } else {
+        say!("{clicks} clicks, {start} – {end}.", clicks, start, end)
+    }
+}
+
+/// The clicks whose verdict would be the opposite.
+pub fn preview_sum(to_invalid: i64, to_valid: i64) -> String {
+    match (to_invalid, to_valid) {
+        (0, 0) => say!("No valid click would be invalid, and no invalid one valid.").to_owned(),
+        (1, 0) => say!("1 valid click would be invalid.").to_owned(),
+        (0, 1) => say!("1 invalid click would be valid.").to_owned(),
+        (count, 0) => say!("{count} valid clicks would be invalid.", count = format::count(count)),
+        (0, count) => say!("{count} invalid clicks would be valid.", count = format::count(count)),
+        (to_invalid, to_valid) => say!(
+            "Valid clicks that would be invalid: {to_invalid}. Invalid clicks that would be valid: {to_valid}.",
+            to_invalid = format::count(to_invalid),
+            to_valid = format::count(to_valid)
+        ),
+    }
+}
+
+/// A number of an advertiser's clicks.
+pub fn of_all_clicks(some: i64, all: i64) -> String {
+    say!("{some} of {all}", some = format::count(some), all = format::count(all))
+}
