@@ -1,12 +1,12 @@
 //! `/accounts`: people, their roles, and the advertisers that they see. An issued password is shown once.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use yew::prelude::*;
 
 use super::{NEW, Sheet, beside, done, name, on_submit, sets, shown_once::ShownOnce, wrong};
 use crate::{
     access::use_access,
-    api::{Account, IssuedAccount, Page, Role},
+    api::{Account, Advertiser, IssuedAccount, Page, Role},
     ask::{use_mutation, use_pages},
     frame::View,
     http::{Method, Request},
@@ -130,6 +130,12 @@ enum Asks {
     SignOut,
 }
 
+/// Returns the body that enables or disables an account: the rest of it stays as it is stored.
+fn switched(account: &Account) -> Value {
+    let Account { name, role, advertisers, disabled_at, .. } = account;
+    json!({ "name": name, "role": role, "advertisers": advertisers, "is_disabled": disabled_at.is_none() })
+}
+
 #[component]
 fn Form(props: &FormProps) -> Html {
     let (access, mutation, toast) = (use_access(), use_mutation(), use_toast());
@@ -145,18 +151,15 @@ fn Form(props: &FormProps) -> Html {
     let advertisers = if is_advertiser { (*sees).clone() } else { Vec::new() };
     let profile = json!({ "name": label, "role": role.as_str(), "advertisers": advertisers });
     let change = {
-        let (mutation, url, profile) = (mutation.clone(), url.clone(), profile.clone());
+        let (mutation, url) = (mutation.clone(), url.clone());
         let then = done(&toast, words::SAVED, &props.onchanged);
-        move |is_disabled: bool| {
-            let mut body = profile.clone();
-            body["is_disabled"] = json!(is_disabled);
-            mutation.send(Request::with(Method::Put, &url, &body), then.clone());
-        }
+        move |body: &Value| mutation.send(Request::with(Method::Put, &url, body), then.clone())
     };
     let onsubmit = match known {
         Some(_) => {
-            let change = change.clone();
-            on_submit(move || change(is_disabled))
+            let (change, mut body) = (change.clone(), profile);
+            body["is_disabled"] = json!(is_disabled);
+            on_submit(move || change(&body))
         }
         None => {
             let (mutation, onissued, mut body) = (mutation.clone(), props.onissued.clone(), profile);
@@ -164,6 +167,10 @@ fn Form(props: &FormProps) -> Html {
             on_submit(move || mutation.run(Request::with(Method::Post, ACCOUNTS, &body), onissued.clone()))
         }
     };
+    let onswitch = known.map(|known| {
+        let body = switched(known);
+        Callback::from(move |_: MouseEvent| change(&body))
+    });
     let onreset = {
         let (mutation, onissued, url, asks) =
             (mutation.clone(), props.onissued.clone(), url.clone(), asks.clone());
@@ -209,7 +216,7 @@ fn Form(props: &FormProps) -> Html {
                 <div class="form-end apart">
                     <button type="button" class="quiet" onclick={sets(&asks, Asks::Reset).reform(|_: MouseEvent| ())}>{ words::RESET_MORE }</button>
                     <button type="button" class="quiet" onclick={sets(&asks, Asks::SignOut).reform(|_: MouseEvent| ())}>{ words::SIGN_OUT_EVERYWHERE_MORE }</button>
-                    <button type="button" class={classes!("quiet", (!is_disabled).then_some("danger"))} onclick={Callback::from(move |_: MouseEvent| change(!is_disabled))}>
+                    <button type="button" class={classes!("quiet", (!is_disabled).then_some("danger"))} onclick={onswitch}>
                         { if is_disabled { words::ENABLE } else { words::DISABLE } }
                     </button>
                 </div>
@@ -248,5 +255,33 @@ fn choice(all: &[crate::api::Advertiser], sees: &UseStateHandle<Vec<String>>) ->
                 }
             }) }
         </fieldset>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Account {
+        Account {
+            account_id: uuid::Uuid::nil(),
+            login: "anna@shop.example".into(),
+            name: "Anna".into(),
+            role: Role::Advertiser,
+            advertisers: vec!["adv_001".into(), "adv_gone".into()],
+            created_at: "2026-11-28T10:00:00Z".into(),
+            disabled_at: None,
+        }
+    }
+
+    #[test]
+    fn an_account_is_switched_as_it_is_stored() {
+        let body = |is_disabled: bool| {
+            let advertisers = ["adv_001", "adv_gone"];
+            json!({ "name": "Anna", "role": "advertiser", "advertisers": advertisers, "is_disabled": is_disabled })
+        };
+        assert_eq!(switched(&account()), body(true));
+        let disabled = Account { disabled_at: Some("2026-11-29T10:00:00Z".into()), ..account() };
+        assert_eq!(switched(&disabled), body(false));
     }
 }
