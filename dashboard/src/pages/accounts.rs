@@ -202,7 +202,7 @@ fn Form(props: &FormProps) -> Html {
                 <Segments label={words::ROLE} options={roles} value={(*role).clone()} onchoose={onrole} />
                 <p class="field-hint">{ words::role_hint(&role) }</p>
                 if is_advertiser {
-                    { choice(&access.advertisers.clone().unwrap_or_default(), &sees) }
+                    { choice(&choices(access.advertisers.as_deref().unwrap_or_default(), known), &sees) }
                     if let Some(error) = wrong(&mutation, "advertisers") {
                         <p class="field-error">{ error }</p>
                     }
@@ -230,13 +230,22 @@ fn Form(props: &FormProps) -> Html {
     }
 }
 
+/// Returns the advertisers to choose from, by id, with their names. Those that the account sees and that are registered
+/// no more are among them, so that they can be taken away.
+fn choices(all: &[Advertiser], account: Option<&Account>) -> Vec<(String, String)> {
+    let is_known = |id: &&String| all.iter().any(|known| known.advertiser_id == **id);
+    let seen = account.into_iter().flat_map(|account| &account.advertisers);
+    let others = seen.filter(|id| !is_known(id)).map(|id| (id.clone(), id.clone()));
+    all.iter().map(|known| (known.advertiser_id.clone(), known.name.clone())).chain(others).collect()
+}
+
 /// The field of the advertisers that an account sees.
-fn choice(all: &[crate::api::Advertiser], sees: &UseStateHandle<Vec<String>>) -> Html {
+fn choice(all: &[(String, String)], sees: &UseStateHandle<Vec<String>>) -> Html {
     html! {
         <fieldset class="choice">
             <legend>{ words::SEES }</legend>
-            { for all.iter().map(|advertiser| {
-                let (id, sees) = (advertiser.advertiser_id.clone(), sees.clone());
+            { for all.iter().map(|(key, name)| {
+                let (id, sees) = (key.clone(), sees.clone());
                 let is_chosen = sees.contains(&id);
                 let onchange = Callback::from(move |_: Event| {
                     let mut chosen = (*sees).clone();
@@ -248,9 +257,9 @@ fn choice(all: &[crate::api::Advertiser], sees: &UseStateHandle<Vec<String>>) ->
                     sees.set(chosen);
                 });
                 html! {
-                    <label key={advertiser.advertiser_id.clone()}>
-                        <input type="checkbox" name={advertiser.advertiser_id.clone()} checked={is_chosen} {onchange} />
-                        <bdi>{ &advertiser.name }</bdi>
+                    <label key={key.clone()}>
+                        <input type="checkbox" name={key.clone()} checked={is_chosen} {onchange} />
+                        <bdi>{ name }</bdi>
                     </label>
                 }
             }) }
@@ -272,6 +281,16 @@ mod tests {
             created_at: "2026-11-28T10:00:00Z".into(),
             disabled_at: None,
         }
+    }
+
+    #[test]
+    fn an_advertiser_that_is_registered_no_more_can_be_taken_away() {
+        let all = [Advertiser { advertiser_id: "adv_001".into(), name: "Northwind".into() }];
+        let ids = |account: Option<&Account>| -> Vec<String> {
+            choices(&all, account).into_iter().map(|(id, _)| id).collect()
+        };
+        assert_eq!(ids(None), ["adv_001"]);
+        assert_eq!(ids(Some(&account())), ["adv_001", "adv_gone"]);
     }
 
     #[test]
