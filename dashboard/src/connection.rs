@@ -323,7 +323,7 @@ impl Connection {
 }
 
 /// Returns the gateway's address, which is on the page's own host.
-fn address() -> Option<String> {
+pub(crate) fn address() -> Option<String> {
     let location = web_sys::window()?.location();
     let scheme = if location.protocol().ok()? == "https:" { "wss" } else { "ws" };
     Some(format!("{scheme}://{}/api/v1/live", location.host().ok()?))

@@ -24,6 +24,7 @@ use crate::{
     access::Access,
     account::Credential,
     clock,
+    connection::address,
     http::{self, Asking, Failure, Request},
     zone,
 };
@@ -317,12 +318,6 @@ impl Follower {
         let asking = http::ask(Request::fresh(url), &self.credential, then);
         self.asking.replace(Some(asking));
     }
-}
-
-fn address() -> Option<String> {
-    let location = web_sys::window()?.location();
-    let scheme = if location.protocol().ok()? == "https:" { "wss" } else { "ws" };
-    Some(format!("{scheme}://{}/api/v1/live", location.host().ok()?))
 }
 
 /// The open incidents, up to date, if the viewer looks after them.
