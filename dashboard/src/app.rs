@@ -1,6 +1,6 @@
 //! The root: who is there, then the page, kept up to date by a [`Connection`].
 
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc};
 
 use clickwire_protocol::{ids::AdvertiserId, live::close};
 use gloo_events::EventListener;
@@ -48,19 +48,40 @@ impl Viewer {
     }
 }
 
+/// Numbers of searches for the viewer: the latest search alone goes on.
+#[derive(Clone, Default)]
+struct Searches(Rc<Cell<u32>>);
+
+impl Searches {
+    /// Begins a search. Returns a function that tells whether it is still the latest.
+    fn begin(&self) -> impl Fn() -> bool + use<> {
+        let (latest, own) = (self.0.clone(), self.0.get().wrapping_add(1));
+        latest.set(own);
+        move || latest.get() == own
+    }
+}
+
 /// Finds the viewer: by a token in the address or in this tab's memory, or else by the browser's session. A server that
 /// is away or busy does not say who it is: a screen on a wall, where nobody signs in, waits for it.
-fn find(viewer: UseStateHandle<Viewer>) {
+fn find(viewer: UseStateHandle<Viewer>, searches: &Searches) {
+    let is_latest = searches.begin();
     match token::find() {
         Some(token) => viewer.set(Viewer::Somebody(Credential::Token(token))),
         None => spawn_local(async move {
             loop {
-                match account::show().await {
+                let answer = account::show().await;
+                if !is_latest() {
+                    return;
+                }
+                match answer {
                     account::Answer::Somebody => return viewer.set(Viewer::Somebody(Credential::Cookie)),
                     account::Answer::Away | account::Answer::TooOften => viewer.set(Viewer::Waiting),
                     other => return viewer.set(Viewer::nobody(other.message())),
                 }
                 TimeoutFuture::new(ASK_AGAIN_MS + backoff::delay_ms(2, js_sys::Math::random())).await;
+                if !is_latest() {
+                    return;
+                }
                 if let Some(token) = token::find() {
                     // A link was opened meanwhile.
                     return viewer.set(Viewer::Somebody(Credential::Token(token)));
@@ -107,10 +128,12 @@ pub fn App(props: &AppProps) -> Html {
     {
         let viewer = viewer.clone();
         use_effect_with((), move |()| {
-            find(viewer.clone());
+            let searches = Searches::default();
+            find(viewer.clone(), &searches);
             // Another link, opened in this same tab.
-            let listener = web_sys::window()
-                .map(|window| EventListener::new(&window, "hashchange", move |_| find(viewer.clone())));
+            let listener = web_sys::window().map(|window| {
+                EventListener::new(&window, "hashchange", move |_| find(viewer.clone(), &searches))
+            });
             move || drop(listener)
         });
     }
@@ -259,5 +282,19 @@ pub fn Live(props: &LiveProps) -> Html {
                 campaigns={model.campaigns.clone()} window_minutes={model.session.window_minutes}
                 notice={notice.map(AttrValue::from)} colours={props.colours} {onreconnect} />
         </>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_for_the_viewer_ends_with_the_next_one() {
+        let searches = Searches::default();
+        let first = searches.begin();
+        assert!(first());
+        let second = searches.begin();
+        assert!(!first() && second());
     }
 }

@@ -59,6 +59,7 @@ pub struct Connection {
     stream: RefCell<Option<Asking>>,
     timers: RefCell<HashMap<Timer, Timeout>>,
     list_again: RefCell<Option<Timeout>>,
+    campaigns_again: RefCell<Option<Timeout>>,
     frame: RefCell<Option<AnimationFrame>>,
     version: Cell<u64>,
     /// Status of the numbers as it is on the screen.
@@ -76,6 +77,7 @@ impl Connection {
             stream: RefCell::default(),
             timers: RefCell::default(),
             list_again: RefCell::default(),
+            campaigns_again: RefCell::default(),
             frame: RefCell::default(),
             version: Cell::new(0),
             shown: Cell::new(Status::Connecting),
@@ -100,6 +102,7 @@ impl Connection {
         self.stream.take();
         self.timers.take();
         self.list_again.take();
+        self.campaigns_again.take();
         self.frame.take();
     }
 
@@ -223,12 +226,18 @@ impl Connection {
 
     fn list_campaigns(self: &Rc<Self>, advertiser_id: AdvertiserId) {
         let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
+        // An older question's second attempt would be about the same, or about nothing that is watched.
+        self.campaigns_again.take();
         spawn_local(async move {
-            if let Some(answer) = directory::campaigns(&advertiser_id, &credential).await {
-                let mut model = this.model.borrow_mut();
-                if model.session.advertiser_id.as_ref() == Some(&advertiser_id) {
-                    model.campaigns = Rc::new(answer.names);
-                }
+            let answer = directory::campaigns(&advertiser_id, &credential).await;
+            if this.watches.borrow().is_none() {
+                return; // stopped meanwhile
+            }
+            let names = answer.map(|answer| answer.names);
+            if this.model.borrow_mut().learn_campaigns(&advertiser_id, names) {
+                let again = this.clone();
+                let timeout = Timeout::new(LIST_AGAIN_MS, move || again.list_campaigns(advertiser_id));
+                this.campaigns_again.replace(Some(timeout));
             }
             this.touch();
         });
@@ -250,6 +259,9 @@ impl Connection {
 
     /// Reports in the next frame that the model changed. A hidden page has no frames, and needs none.
     fn touch(self: &Rc<Self>) {
+        if self.watches.borrow().is_none() {
+            return; // stopped meanwhile
+        }
         self.version.set(self.version.get() + 1);
         if self.frame.borrow().is_none() {
             let this = self.clone();
@@ -311,7 +323,7 @@ impl Connection {
 }
 
 /// Returns the gateway's address, which is on the page's own host.
-fn address() -> Option<String> {
+pub(crate) fn address() -> Option<String> {
     let location = web_sys::window()?.location();
     let scheme = if location.protocol().ok()? == "https:" { "wss" } else { "ws" };
     Some(format!("{scheme}://{}/api/v1/live", location.host().ok()?))

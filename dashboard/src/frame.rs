@@ -123,7 +123,7 @@ fn Inside(props: &KnownProps) -> Html {
     let access = &props.access;
     let colours = use_state_eq(|| 0_u32);
     let sees_incidents = Route::Incidents(None).is_open_to(access.role());
-    let open = use_open(&access.credential, sees_incidents);
+    let open = use_open(access, sees_incidents);
     let ontheme = {
         let colours = colours.clone();
         Callback::from(move |()| colours.set(*colours + 1))

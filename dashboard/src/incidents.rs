@@ -11,18 +11,20 @@ use std::{
 
 use clickwire_protocol::{
     alerts::{Alert, News, Page, Severity},
-    live::{ClientMessage, SUBPROTOCOL, ServerMessage, Topic, close},
+    live::{ClientMessage, SUBPROTOCOL, ServerMessage, Topic},
 };
 use gloo_events::EventListener;
 use gloo_timers::callback::Timeout;
 use uuid::Uuid;
 use wasm_bindgen::JsCast as _;
-use web_sys::{CloseEvent, MessageEvent, WebSocket};
+use web_sys::{MessageEvent, WebSocket};
 use yew::prelude::*;
 
 use crate::{
+    access::Access,
     account::Credential,
     clock,
+    connection::address,
     http::{self, Asking, Failure, Request},
     zone,
 };
@@ -32,6 +34,12 @@ const ASK_EVERY_MS: u32 = 10_000;
 
 /// The longest time that a socket may take to begin, in milliseconds.
 const WITHIN_MS: u32 = 5_000;
+
+/// Path of the open incidents, in pages as large as the server gives them.
+const OPEN_URL: &str = "/api/v1/alerts?limit=200";
+
+/// Incidents that are asked for over HTTP; of more, this many are counted.
+const ASKED_MAX: usize = 2_000;
 
 /// The interval between pings of a socket, in milliseconds: less than the gateway's heartbeat.
 const PING_EVERY_MS: u32 = 10_000;
@@ -131,11 +139,41 @@ fn is_silenced(alert: &Alert, now_ms: i64) -> bool {
     until.is_some_and(|until| until > now_ms)
 }
 
+/// The consequence of an answer over HTTP.
+#[derive(Debug, PartialEq)]
+enum Told {
+    /// The next page is asked for, at this URL.
+    Next(String),
+    /// All open incidents are known.
+    All(Vec<Alert>),
+    /// The viewer is not signed in any more.
+    SignedOut,
+    /// The answer tells nothing.
+    Nothing,
+}
+
+/// Reads a page after those that hold `before`. Returns the incidents so far, and the consequence.
+fn read(mut before: Vec<Alert>, answer: Result<String, Failure>) -> (Vec<Alert>, Told) {
+    match answer.and_then(|text| http::read::<Page>(&text)) {
+        Ok(Page { data, next }) => {
+            before.extend(data);
+            match next.filter(|_| before.len() < ASKED_MAX) {
+                Some(next) => (before, Told::Next(format!("{OPEN_URL}&before={next}"))),
+                None => (Vec::new(), Told::All(before)),
+            }
+        }
+        Err(Failure::SignedOut) => (Vec::new(), Told::SignedOut),
+        Err(_) => (Vec::new(), Told::Nothing),
+    }
+}
+
 /// The connection that keeps them up to date. Its component ends it with [`Follower::stop`].
 struct Follower {
     open: RefCell<Open>,
     credential: Credential,
     changed: Callback<Open>,
+    /// Hears that the viewer is not signed in any more.
+    refused: Callback<()>,
     socket: RefCell<Option<(WebSocket, [EventListener; 3])>>,
     asking: RefCell<Option<Asking>>,
     /// The next attempt, or the next ping.
@@ -147,11 +185,12 @@ struct Follower {
 }
 
 impl Follower {
-    fn start(credential: Credential, changed: Callback<Open>) -> Rc<Self> {
+    fn start(credential: Credential, changed: Callback<Open>, refused: Callback<()>) -> Rc<Self> {
         let follower = Rc::new(Self {
             open: RefCell::default(),
             credential,
             changed,
+            refused,
             socket: RefCell::default(),
             asking: RefCell::default(),
             next: RefCell::default(),
@@ -175,7 +214,7 @@ impl Follower {
 
     fn connect(self: &Rc<Self>) {
         let socket = address().and_then(|url| WebSocket::new_with_str(&url, SUBPROTOCOL).ok());
-        let Some(socket) = socket else { return self.lost(0) };
+        let Some(socket) = socket else { return self.lost() };
         let this = self.clone();
         let opened = EventListener::new(&socket, "open", move |_| {
             let token = this.credential.token().map(str::to_owned);
@@ -196,13 +235,11 @@ impl Follower {
             }
         });
         let this = self.clone();
-        let closed = EventListener::new(&socket, "close", move |event| {
-            this.lost(event.dyn_ref::<CloseEvent>().map_or(0, CloseEvent::code));
-        });
+        let closed = EventListener::new(&socket, "close", move |_| this.lost());
         self.socket.replace(Some((socket, [opened, received, closed])));
         let this = self.clone();
         // A socket that a policy blocks gives no event at all.
-        self.next.replace(Some(Timeout::new(WITHIN_MS, move || this.lost(0))));
+        self.next.replace(Some(Timeout::new(WITHIN_MS, move || this.lost())));
     }
 
     fn say(&self, message: &ClientMessage) {
@@ -235,14 +272,15 @@ impl Follower {
         let this = self.clone();
         self.next.replace(Some(Timeout::new(PING_EVERY_MS, move || {
             if !this.is_heard.replace(false) {
-                return this.lost(0);
+                return this.lost();
             }
             this.say(&ClientMessage::Ping {});
             this.ping_later();
         })));
     }
 
-    fn lost(self: &Rc<Self>, code: u16) {
+    /// Asks over HTTP, which also tells whether the viewer is still signed in, and connects again later.
+    fn lost(self: &Rc<Self>) {
         if self.is_over.get() {
             return;
         }
@@ -251,10 +289,7 @@ impl Follower {
         }
         self.open.borrow_mut().is_live = false;
         self.tell();
-        self.ask();
-        if code == close::UNAUTHORIZED {
-            return;
-        }
+        self.ask(OPEN_URL, Vec::new());
         let attempt = self.attempts.get();
         self.attempts.set(attempt.saturating_add(1));
         let longest = f64::from((1_000_u32 << attempt.min(3)).min(ASK_EVERY_MS));
@@ -263,38 +298,37 @@ impl Follower {
         self.next.replace(Some(Timeout::new(after_ms, move || this.connect())));
     }
 
-    fn ask(self: &Rc<Self>) {
+    fn ask(self: &Rc<Self>, url: &str, before: Vec<Alert>) {
         let this = self.clone();
         let then = Callback::from(move |answer: Result<String, Failure>| {
-            let told = answer.and_then(|text| http::read::<Page>(&text));
-            if let Ok(Page { data, .. }) = told
-                && !this.open.borrow().is_live
-            {
-                let total = data.len() as i64;
-                this.open.borrow_mut().replace(data, total);
-                this.tell();
+            let (so_far, told) = read(before.clone(), answer);
+            match told {
+                Told::SignedOut => this.refused.emit(()),
+                Told::Nothing => {}
+                // What is pushed is newer.
+                Told::Next(_) | Told::All(_) if this.open.borrow().is_live => {}
+                Told::Next(url) => this.ask(&url, so_far),
+                Told::All(open) => {
+                    let total = open.len() as i64;
+                    this.open.borrow_mut().replace(open, total);
+                    this.tell();
+                }
             }
         });
-        let asking = http::ask(Request::fresh("/api/v1/alerts?limit=200"), &self.credential, then);
+        let asking = http::ask(Request::fresh(url), &self.credential, then);
         self.asking.replace(Some(asking));
     }
 }
 
-fn address() -> Option<String> {
-    let location = web_sys::window()?.location();
-    let scheme = if location.protocol().ok()? == "https:" { "wss" } else { "ws" };
-    Some(format!("{scheme}://{}/api/v1/live", location.host().ok()?))
-}
-
 /// The open incidents, up to date, if the viewer looks after them.
 #[hook]
-pub fn use_open(credential: &Credential, is_wanted: bool) -> Open {
+pub fn use_open(access: &Access, is_wanted: bool) -> Open {
     let open = use_state_eq(Open::default);
     {
-        let open = open.setter();
-        use_effect_with((credential.clone(), is_wanted), move |(credential, is_wanted)| {
+        let (open, refused) = (open.setter(), access.onrefused.clone());
+        use_effect_with((access.credential.clone(), is_wanted), move |(credential, is_wanted)| {
             let changed = Callback::from(move |now| open.set(now));
-            let follower = is_wanted.then(|| Follower::start(credential.clone(), changed));
+            let follower = is_wanted.then(|| Follower::start(credential.clone(), changed, refused));
             move || {
                 if let Some(follower) = follower {
                     follower.stop();
@@ -353,6 +387,23 @@ pub(crate) mod tests {
         assert_eq!((open.total(), open.worst()), (3, Some(Severity::Warning)));
         open.take(news(News::Resolved, over(9)));
         assert_eq!(open.total(), 2, "one of those that were not told");
+    }
+
+    #[test]
+    fn all_pages_of_open_incidents_are_counted_and_a_refusal_is_told() {
+        let page = |numbers: std::ops::Range<u128>, next: Option<u128>| {
+            let data = numbers.map(|number| alert(number, Severity::Warning)).collect();
+            Ok(serde_json::to_string(&Page { data, next: next.map(Uuid::from_u128) }).unwrap())
+        };
+        let (first, told) = read(Vec::new(), page(0..200, Some(199)));
+        assert_eq!(told, Told::Next(format!("{OPEN_URL}&before={}", Uuid::from_u128(199))));
+        let (_, told) = read(first.clone(), page(200..230, None));
+        assert!(matches!(told, Told::All(all) if all.len() == 230));
+        let many = vec![alert(1, Severity::Warning); ASKED_MAX - 200];
+        let (_, told) = read(many, page(0..200, Some(199)));
+        assert!(matches!(told, Told::All(all) if all.len() == ASKED_MAX), "not for ever");
+        assert_eq!(read(first.clone(), Err(Failure::SignedOut)).1, Told::SignedOut);
+        assert_eq!(read(first, Err(Failure::Away)).1, Told::Nothing, "a part is not all");
     }
 
     #[test]

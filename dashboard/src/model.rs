@@ -45,6 +45,19 @@ impl Model {
         }
     }
 
+    /// Takes the names of an advertiser's campaigns; `None`: they could not be had. Returns whether they are to be asked
+    /// for again.
+    pub fn learn_campaigns(&mut self, advertiser_id: &AdvertiserId, names: Option<Names>) -> bool {
+        if self.session.advertiser_id.as_ref() != Some(advertiser_id) {
+            return false;
+        }
+        let is_missing = names.is_none();
+        if let Some(names) = names {
+            self.campaigns = Rc::new(names);
+        }
+        is_missing
+    }
+
     /// Returns the overview at `now_ms`, by this machine's clock. While numbers are not up to date it stays at the time
     /// up to which they are known.
     pub fn overview(&self, now_ms: i64) -> Overview {
@@ -265,6 +278,20 @@ mod tests {
             assert_eq!((overview.edge_ms, overview.total.clicks()), (AT - 500, 60), "{now_ms}");
             assert_eq!(overview.per_second(), None);
         }
+    }
+
+    #[test]
+    fn names_of_campaigns_are_asked_for_until_they_are_there_or_nobody_watches() {
+        let mut model = Model::new(Credential::Token("secret".into()));
+        let [watched, other] = ["adv_001", "adv_002"].map(AdvertiserId::unchecked);
+        model.session.advertiser_id = Some(watched.clone());
+        let names = Names::from([("camp_001".into(), "Spring sale".into())]);
+        assert!(model.learn_campaigns(&watched, None));
+        assert!(!model.learn_campaigns(&other, None) && !model.learn_campaigns(&other, Some(names.clone())));
+        assert!(model.campaigns.is_empty(), "they are another advertiser's");
+        assert!(!model.learn_campaigns(&watched, Some(names.clone())));
+        assert_eq!(*model.campaigns, names);
+        assert!(model.learn_campaigns(&watched, None) && *model.campaigns == names, "names stay");
     }
 
     #[test]

@@ -80,29 +80,20 @@ impl Theme {
     }
 }
 
-/// Properties of the button.
-#[derive(Clone, PartialEq, Properties)]
-pub struct Props {
-    /// Hears the choice, for what is not styled by the sheet alone.
-    #[prop_or_default]
-    pub onchange: Callback<Theme>,
-}
-
 /// The button that goes through the choices.
 #[component]
-pub fn Toggle(props: &Props) -> Html {
+pub fn Toggle() -> Html {
     let theme = use_state_eq(Theme::default);
     {
         let theme = theme.clone();
         use_effect_with((), move |()| theme.set(Theme::stored()));
     }
     let onclick = {
-        let (theme, onchange) = (theme.clone(), props.onchange.clone());
+        let theme = theme.clone();
         Callback::from(move |_| {
             let next = theme.next();
             next.apply();
             theme.set(next);
-            onchange.emit(next);
         })
     };
     html! {

@@ -1,12 +1,12 @@
 //! `/accounts`: people, their roles, and the advertisers that they see. An issued password is shown once.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use yew::prelude::*;
 
 use super::{NEW, Sheet, beside, done, name, on_submit, sets, shown_once::ShownOnce, wrong};
 use crate::{
     access::use_access,
-    api::{Account, IssuedAccount, Page, Role},
+    api::{Account, Advertiser, IssuedAccount, Page, Role},
     ask::{use_mutation, use_pages},
     frame::View,
     http::{Method, Request},
@@ -130,6 +130,12 @@ enum Asks {
     SignOut,
 }
 
+/// Returns the body that enables or disables an account: the rest of it stays as it is stored.
+fn switched(account: &Account) -> Value {
+    let Account { name, role, advertisers, disabled_at, .. } = account;
+    json!({ "name": name, "role": role, "advertisers": advertisers, "is_disabled": disabled_at.is_none() })
+}
+
 #[component]
 fn Form(props: &FormProps) -> Html {
     let (access, mutation, toast) = (use_access(), use_mutation(), use_toast());
@@ -145,18 +151,15 @@ fn Form(props: &FormProps) -> Html {
     let advertisers = if is_advertiser { (*sees).clone() } else { Vec::new() };
     let profile = json!({ "name": label, "role": role.as_str(), "advertisers": advertisers });
     let change = {
-        let (mutation, url, profile) = (mutation.clone(), url.clone(), profile.clone());
+        let (mutation, url) = (mutation.clone(), url.clone());
         let then = done(&toast, words::SAVED, &props.onchanged);
-        move |is_disabled: bool| {
-            let mut body = profile.clone();
-            body["is_disabled"] = json!(is_disabled);
-            mutation.send(Request::with(Method::Put, &url, &body), then.clone());
-        }
+        move |body: &Value| mutation.send(Request::with(Method::Put, &url, body), then.clone())
     };
     let onsubmit = match known {
         Some(_) => {
-            let change = change.clone();
-            on_submit(move || change(is_disabled))
+            let (change, mut body) = (change.clone(), profile);
+            body["is_disabled"] = json!(is_disabled);
+            on_submit(move || change(&body))
         }
         None => {
             let (mutation, onissued, mut body) = (mutation.clone(), props.onissued.clone(), profile);
@@ -164,6 +167,10 @@ fn Form(props: &FormProps) -> Html {
             on_submit(move || mutation.run(Request::with(Method::Post, ACCOUNTS, &body), onissued.clone()))
         }
     };
+    let onswitch = known.map(|known| {
+        let body = switched(known);
+        Callback::from(move |_: MouseEvent| change(&body))
+    });
     let onreset = {
         let (mutation, onissued, url, asks) =
             (mutation.clone(), props.onissued.clone(), url.clone(), asks.clone());
@@ -195,7 +202,7 @@ fn Form(props: &FormProps) -> Html {
                 <Segments label={words::ROLE} options={roles} value={(*role).clone()} onchoose={onrole} />
                 <p class="field-hint">{ words::role_hint(&role) }</p>
                 if is_advertiser {
-                    { choice(&access.advertisers.clone().unwrap_or_default(), &sees) }
+                    { choice(&choices(access.advertisers.as_deref().unwrap_or_default(), known), &sees) }
                     if let Some(error) = wrong(&mutation, "advertisers") {
                         <p class="field-error">{ error }</p>
                     }
@@ -209,7 +216,7 @@ fn Form(props: &FormProps) -> Html {
                 <div class="form-end apart">
                     <button type="button" class="quiet" onclick={sets(&asks, Asks::Reset).reform(|_: MouseEvent| ())}>{ words::RESET_MORE }</button>
                     <button type="button" class="quiet" onclick={sets(&asks, Asks::SignOut).reform(|_: MouseEvent| ())}>{ words::SIGN_OUT_EVERYWHERE_MORE }</button>
-                    <button type="button" class={classes!("quiet", (!is_disabled).then_some("danger"))} onclick={Callback::from(move |_: MouseEvent| change(!is_disabled))}>
+                    <button type="button" class={classes!("quiet", (!is_disabled).then_some("danger"))} onclick={onswitch}>
                         { if is_disabled { words::ENABLE } else { words::DISABLE } }
                     </button>
                 </div>
@@ -223,13 +230,22 @@ fn Form(props: &FormProps) -> Html {
     }
 }
 
+/// Returns the advertisers to choose from, by id, with their names. Those that the account sees and that are registered
+/// no more are among them, so that they can be taken away.
+fn choices(all: &[Advertiser], account: Option<&Account>) -> Vec<(String, String)> {
+    let is_known = |id: &&String| all.iter().any(|known| known.advertiser_id == **id);
+    let seen = account.into_iter().flat_map(|account| &account.advertisers);
+    let others = seen.filter(|id| !is_known(id)).map(|id| (id.clone(), id.clone()));
+    all.iter().map(|known| (known.advertiser_id.clone(), known.name.clone())).chain(others).collect()
+}
+
 /// The field of the advertisers that an account sees.
-fn choice(all: &[crate::api::Advertiser], sees: &UseStateHandle<Vec<String>>) -> Html {
+fn choice(all: &[(String, String)], sees: &UseStateHandle<Vec<String>>) -> Html {
     html! {
         <fieldset class="choice">
             <legend>{ words::SEES }</legend>
-            { for all.iter().map(|advertiser| {
-                let (id, sees) = (advertiser.advertiser_id.clone(), sees.clone());
+            { for all.iter().map(|(key, name)| {
+                let (id, sees) = (key.clone(), sees.clone());
                 let is_chosen = sees.contains(&id);
                 let onchange = Callback::from(move |_: Event| {
                     let mut chosen = (*sees).clone();
@@ -241,12 +257,50 @@ fn choice(all: &[crate::api::Advertiser], sees: &UseStateHandle<Vec<String>>) ->
                     sees.set(chosen);
                 });
                 html! {
-                    <label key={advertiser.advertiser_id.clone()}>
-                        <input type="checkbox" name={advertiser.advertiser_id.clone()} checked={is_chosen} {onchange} />
-                        <bdi>{ &advertiser.name }</bdi>
+                    <label key={key.clone()}>
+                        <input type="checkbox" name={key.clone()} checked={is_chosen} {onchange} />
+                        <bdi>{ name }</bdi>
                     </label>
                 }
             }) }
         </fieldset>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Account {
+        Account {
+            account_id: uuid::Uuid::nil(),
+            login: "anna@shop.example".into(),
+            name: "Anna".into(),
+            role: Role::Advertiser,
+            advertisers: vec!["adv_001".into(), "adv_gone".into()],
+            created_at: "2026-11-28T10:00:00Z".into(),
+            disabled_at: None,
+        }
+    }
+
+    #[test]
+    fn an_advertiser_that_is_registered_no_more_can_be_taken_away() {
+        let all = [Advertiser { advertiser_id: "adv_001".into(), name: "Northwind".into() }];
+        let ids = |account: Option<&Account>| -> Vec<String> {
+            choices(&all, account).into_iter().map(|(id, _)| id).collect()
+        };
+        assert_eq!(ids(None), ["adv_001"]);
+        assert_eq!(ids(Some(&account())), ["adv_001", "adv_gone"]);
+    }
+
+    #[test]
+    fn an_account_is_switched_as_it_is_stored() {
+        let body = |is_disabled: bool| {
+            let advertisers = ["adv_001", "adv_gone"];
+            json!({ "name": "Anna", "role": "advertiser", "advertisers": advertisers, "is_disabled": is_disabled })
+        };
+        assert_eq!(switched(&account()), body(true));
+        let disabled = Account { disabled_at: Some("2026-11-29T10:00:00Z".into()), ..account() };
+        assert_eq!(switched(&disabled), body(false));
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Kinds of subjects of the log.
-const SUBJECTS: [&str; 10] = [
+const SUBJECTS: [&str; 12] = [
     "accounts",
     "account_tokens",
     "api_keys",
@@ -29,6 +29,8 @@ const SUBJECTS: [&str; 10] = [
     "fraud_rules",
     "alerts",
     "adjustments",
+    "erasures",
+    "report_schedules",
     "webhook_deliveries",
 ];
 
@@ -239,6 +241,21 @@ mod tests {
             assert_eq!(search.url(), url);
         }
         assert_eq!(Search::read("colour:red x"), Search::default());
+    }
+
+    #[test]
+    fn every_table_that_is_audited_can_be_chosen_by_its_name() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+        let files = std::fs::read_dir(folder).unwrap();
+        let all: String = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+        let triggers = all.lines().filter(|line| line.starts_with("CREATE TRIGGER audited AFTER "));
+        let audited: BTreeSet<&str> = triggers.filter_map(|line| line.rsplit(' ').next()).collect();
+        assert!(audited.contains("accounts"), "{audited:?}");
+        let missing: Vec<_> = audited.iter().filter(|table| !SUBJECTS.contains(table)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        for subject in SUBJECTS {
+            assert_ne!(words::subject(subject), subject.replace('_', " "), "it has no word");
+        }
     }
 
     #[test]

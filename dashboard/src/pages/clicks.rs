@@ -242,7 +242,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(super) fn click() -> FoundClick {
+    pub(in super::super) fn click() -> FoundClick {
         let click = serde_json::json!({
             "click_id": "018f6f0e-7c1a-7e2b-9d3c-4b5a69788796", "clicked_at": "2026-11-28T10:00:00.123Z",
             "received_at": "2026-11-28T10:00:01.000Z", "advertiser_id": "adv_001", "campaign_id": "camp_001",

@@ -68,6 +68,23 @@ struct Releases {
     left: i64,
 }
 
+/// The progress of a release of all clicks, of which an order releases some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Progress {
+    released: i64,
+    left: i64,
+    /// The last order released nothing: the next one is the viewer's to send.
+    stands: bool,
+}
+
+impl Progress {
+    /// Returns the progress after an answer; `None`: nothing is left.
+    fn after(before: i64, told: Releases) -> Option<Self> {
+        let Releases { released, left } = told;
+        (left > 0).then_some(Self { released: before + released, left, stands: released == 0 })
+    }
+}
+
 /// Properties of the question about all clicks.
 #[derive(Clone, PartialEq, Properties)]
 pub(super) struct AllProps {
@@ -98,7 +115,7 @@ pub(super) fn ReleaseAll(props: &AllProps) -> Html {
     let search = use_memo((), |()| until_now(&props.search, clock::now_ms()));
     let url = format!("/api/v1/admin/clicks/release{search}");
     let counted = use_query::<Releases>(Some(url.clone()));
-    let so_far = use_state_eq(|| None::<Releases>);
+    let so_far = use_state_eq(|| None::<Progress>);
     let send = {
         let (mutation, so_far, toast) = (mutation.clone(), so_far.setter(), toast.clone());
         let (onclose, onreleased) = (props.onclose.clone(), props.onreleased.clone());
@@ -107,11 +124,10 @@ pub(super) fn ReleaseAll(props: &AllProps) -> Html {
             let (so_far, toast) = (so_far.clone(), toast.clone());
             let (onclose, onreleased) = (onclose.clone(), onreleased.clone());
             let then = Callback::from(move |told: Releases| {
-                let released = before + told.released;
-                if told.left > 0 && told.released > 0 {
-                    return so_far.set(Some(Releases { released, left: told.left }));
+                if let Some(progress) = Progress::after(before, told) {
+                    return so_far.set(Some(progress));
                 }
-                toast.emit(words::released(released).into());
+                toast.emit(words::released(before + told.released).into());
                 onclose.emit(());
                 onreleased.emit(());
             });
@@ -119,7 +135,8 @@ pub(super) fn ReleaseAll(props: &AllProps) -> Html {
         })
     };
     // Each answer that leaves something has the next order sent.
-    use_effect_with(((*so_far).map(|so_far| so_far.released), mutation.is_busy), {
+    let goes_on = (*so_far).filter(|so_far| !so_far.stands);
+    use_effect_with((goes_on.map(|so_far| so_far.released), mutation.is_busy), {
         let (send, has_failed) = (send.clone(), mutation.failure.is_some());
         move |&(released, is_busy)| {
             if let Some(released) = released.filter(|_| !is_busy && !has_failed) {
@@ -131,8 +148,9 @@ pub(super) fn ReleaseAll(props: &AllProps) -> Html {
         let so_far = so_far.clone();
         Callback::from(move |()| send.emit((*so_far).map_or(0, |so_far| so_far.released)))
     };
-    let is_under_way = mutation.is_busy || so_far.is_some() && mutation.failure.is_none();
+    let is_under_way = mutation.is_busy || goes_on.is_some() && mutation.failure.is_none();
     let text = match (&counted.data, &*so_far) {
+        (_, Some(so_far)) if so_far.stands => words::release_stands(so_far.released, so_far.left),
         (_, Some(so_far)) => words::release_progress(so_far.released, so_far.left),
         (Some(counted), None) => words::release_all_why(counted.left),
         (None, None) => String::new(),
@@ -170,5 +188,15 @@ mod tests {
         let ended = until_now("?a=1", now_ms);
         assert_eq!(ended, "?a=1&end_time=2026-11-29T08:01:00Z", "the present minute is whole");
         assert!(until_now("", now_ms).starts_with("?end_time="));
+    }
+
+    #[test]
+    fn a_release_is_done_when_nothing_is_left_and_stands_when_an_order_releases_nothing() {
+        let after = |released, left| Progress::after(500, Releases { released, left });
+        assert_eq!(after(500, 20), Some(Progress { released: 1_000, left: 20, stands: false }));
+        assert_eq!(after(0, 20), Some(Progress { released: 500, left: 20, stands: true }));
+        assert_eq!([after(20, 0), after(0, 0)], [None, None]);
+        let said = words::release_stands(500, 1);
+        assert!(said.starts_with("500 clicks released, 1 click left"), "{said}");
     }
 }

@@ -9,8 +9,8 @@ use super::{Sheet, ads::link_of, beside, on_submit, registered, wrong};
 use crate::{
     access::use_access,
     api::{Ad, Campaign, Issued, Page},
-    ask::{use_interval, use_mutation, use_query},
-    http::{self, Method, Request},
+    ask::{Answer, use_interval, use_mutation, use_query},
+    http::{self, Failure, Method, Request},
     kit::{Empty, Field, Problem, Secret, icon, use_field},
     query::Query,
     route::Route,
@@ -74,6 +74,12 @@ fn command(origin: &str, key: &str, advertiser: &str, campaign: &str, ad: &str) 
     )
 }
 
+/// Returns the failure of the first list that failed, with the callback that asks for that list again.
+fn failed<T, U>(campaigns: &Answer<T>, ads: &Answer<U>) -> Option<(Failure, Callback<()>)> {
+    let of_campaigns = campaigns.failure.clone().zip(Some(campaigns.reload.clone()));
+    of_campaigns.or_else(|| ads.failure.clone().zip(Some(ads.reload.clone())))
+}
+
 /// The page.
 #[component]
 pub fn Setup() -> Html {
@@ -87,7 +93,6 @@ pub fn Setup() -> Html {
     let ads = use_query::<Page<Ad>>(campaign_id.as_ref().map(|id| registered("campaigns", id) + "/ads"));
     let ad = ads.data.as_ref().and_then(|page| page.data.first().cloned());
     let key = use_state(|| None::<Issued>);
-    let failure = campaigns.failure.clone().or(ads.failure.clone());
     if access.advertisers.is_none() {
         return html! { <Sheet title={words::SETUP}><span class="skeleton line" /></Sheet> };
     }
@@ -112,8 +117,8 @@ pub fn Setup() -> Html {
     html! {
         <Sheet title={words::SETUP}>
             <p class="soft lead">{ words::SETUP_LEAD }</p>
-            if let Some(failure) = failure {
-                <Problem {failure} onretry={campaigns.reload.clone()} />
+            if let Some((failure, onretry)) = failed(&campaigns, &ads) {
+                <Problem {failure} {onretry} />
             }
             <ol class="steps">
                 { step(Kind::Advertiser, words::STEP_ADVERTISER, first.as_ref().and_then(|known| named(&known.name, &known.advertiser_id)), None, access.onadvertisers.clone()) }
@@ -287,7 +292,26 @@ fn FirstClick(props: &FirstClickProps) -> Html {
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::RefCell, rc::Rc};
+
     use super::*;
+
+    #[test]
+    fn what_failed_is_what_is_asked_for_again() {
+        let asked = Rc::new(RefCell::new(Vec::new()));
+        let list = |name: &'static str, has_failed: bool| {
+            let asked = asked.clone();
+            let reload = Callback::from(move |()| asked.borrow_mut().push(name));
+            let failure = has_failed.then_some(Failure::Away);
+            Answer::<()> { data: None, stale: None, failure, is_loading: false, reload }
+        };
+        for failing in [[false, false], [true, false], [false, true], [true, true]] {
+            let failed = failed(&list("campaigns", failing[0]), &list("ads", failing[1]));
+            assert_eq!(failed.is_some(), failing != [false, false]);
+            failed.iter().for_each(|(_, reload)| reload.emit(()));
+        }
+        assert_eq!(*asked.borrow(), ["campaigns", "ads", "campaigns"]);
+    }
 
     #[test]
     fn an_id_goes_with_its_name() {

@@ -202,6 +202,15 @@ pub fn release_progress(released: i64, left: i64) -> String {
     )
 }
 
+/// Progress of a release of all clicks that match, where the last order released nothing.
+pub fn release_stands(released: i64, left: i64) -> String {
+    say!(
+        "{released} released, {left} left. They can’t be released now: try again in a moment.",
+        released = many_clicks(released),
+        left = many_clicks(left)
+    )
+}
+
 /// Result of a release of all clicks that match.
 pub fn released(clicks: i64) -> String {
     match clicks {

@@ -190,6 +190,9 @@ pub fn subject(name: &str) -> String {
         "fraud_rules" => say!("Rule").to_owned(),
         "alerts" => say!("Incident").to_owned(),
         "adjustments" => say!("Released clicks").to_owned(),
+        "erasures" => say!("Erasure").to_owned(),
+        "report_schedules" => say!("Schedule").to_owned(),
+        "webhook_deliveries" => say!("Webhook delivery").to_owned(),
         other => other.replace('_', " "),
     }
 }

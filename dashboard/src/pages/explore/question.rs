@@ -79,8 +79,9 @@ impl Question {
         }
         let by_number = Sort { by: metric.as_str().to_owned(), descends: true };
         let orders = |sort: &Sort| {
-            let is_number =
-                Metric::ALL.iter().any(|known| known.as_str() == sort.by && *known != Metric::UniqueUsers);
+            // Users are counted only where they are drawn.
+            let is_counted = |known: Metric| known != Metric::UniqueUsers || known == metric;
+            let is_number = Metric::ALL.iter().any(|known| known.as_str() == sort.by && is_counted(*known));
             is_number || group.iter().any(|dimension| dimension.as_str() == sort.by)
         };
         let sort = query.sort.clone().filter(orders).unwrap_or(by_number);
@@ -199,6 +200,16 @@ pub(super) mod tests {
                 "s=browser&m=unique_users&v=stack",
                 format!("{day}&unique_users=true&granularity=auto&group_by=campaign_id&order_by=-unique_users&limit=5"),
                 format!("{day}&unique_users=true&group_by=campaign_id&order_by=-unique_users&limit=1000"),
+            ),
+            (
+                "s=unique_users&m=unique_users",
+                format!("{day}&unique_users=true&granularity=auto&group_by=campaign_id&order_by=-unique_users&limit=5"),
+                format!("{day}&unique_users=true&group_by=campaign_id&order_by=unique_users&limit=1000"),
+            ),
+            (
+                "s=unique_users",
+                format!("{day}&granularity=auto&group_by=campaign_id&order_by=-clicks&limit=5"),
+                format!("{day}&group_by=campaign_id&order_by=-clicks&limit=1000"),
             ),
         ] {
             assert_eq!(asked(query), (series, table), "{query}");

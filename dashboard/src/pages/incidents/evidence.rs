@@ -130,6 +130,13 @@ fn parameters(value: &Value) -> Html {
     }
 }
 
+/// Returns a click's verdict and the rules that apply to it, in words.
+fn judged(click: &FoundClick) -> (String, String) {
+    let verdict = if click.released { words::RELEASED.get() } else { words::verdict(&click.disposition) };
+    let evidence: Vec<&str> = click.evidence.iter().flatten().map(|name| words::rule(name)).collect();
+    (verdict.to_owned(), evidence.join(", "))
+}
+
 #[derive(Clone, PartialEq, Properties)]
 struct SampleProps {
     search: String,
@@ -155,9 +162,7 @@ fn Sample(props: &SampleProps) -> Html {
             let click = rows[index].clone();
             let is_convicted = is_convicted(&click);
             let tone = if is_convicted { Tone::Critical } else { Tone::Neutral };
-            let verdict =
-                if click.released { words::RELEASED.to_string() } else { click.disposition.clone() };
-            let evidence = click.evidence.clone().unwrap_or_default().join(", ");
+            let (verdict, evidence) = judged(&click);
             let (releases, chosen) = (releases.clone(), click.clone());
             let onclick = Callback::from(move |_: MouseEvent| releases.set(Some(chosen.clone())));
             vec![
@@ -202,7 +207,21 @@ mod tests {
     use clickwire_protocol::alerts::Severity;
 
     use super::*;
-    use crate::incidents::tests::alert;
+    use crate::{incidents::tests::alert, pages::clicks::tests::click};
+
+    #[test]
+    fn a_click_of_the_sample_is_judged_in_words() {
+        let convicted = FoundClick {
+            disposition: "sivt".into(),
+            evidence: Some(vec!["ip_velocity".into(), "duplicate".into()]),
+            ..click()
+        };
+        let rules = "Too many clicks of one address, Repeat";
+        assert_eq!(judged(&convicted), ("Sophisticated invalid traffic".into(), rules.into()));
+        let released = FoundClick { released: true, ..convicted };
+        assert_eq!(judged(&released), ("released".into(), rules.into()));
+        assert_eq!(judged(&click()), ("Valid".into(), String::new()));
+    }
 
     #[test]
     fn an_incident_about_clicks_has_a_sample_around_its_time() {

@@ -34,9 +34,15 @@ pub(super) struct Props {
     pub(super) oncreated: Callback<()>,
 }
 
+/// Returns the group that is asked for: a breakdown has one in every case.
+fn group_of<'a>(kind: &str, chosen: &'a str) -> &'a str {
+    if kind == "breakdown" && chosen.is_empty() { Dimension::CampaignId.as_str() } else { chosen }
+}
+
 /// Returns the parameters of `GET /api/v1/exports/…`, by name.
 fn parameters(kind: &str, group: &str, width: &str, format: &str) -> BTreeMap<&'static str, String> {
     let mut parameters = BTreeMap::from([("format", format.to_owned())]);
+    let group = group_of(kind, group);
     if kind != "clicks" && !group.is_empty() {
         parameters.insert("group_by", group.to_owned());
     }
@@ -102,7 +108,7 @@ pub(super) fn New(props: &Props) -> Html {
             <p class="field-hint">{ words::SCHEDULE_WHOSE_HINT }</p>
             <Segments label={words::CONTENT} options={kinds.to_vec()} value={(*kind).clone()} onchoose={chooses(&kind)} />
             if *kind != "clicks" {
-                <Select id="schedule-group" label={words::BY_DIMENSION} options={groups} value={(*group).clone()} onchoose={chooses(&group)} />
+                <Select id="schedule-group" label={words::BY_DIMENSION} options={groups} value={group_of(&kind, &group).to_owned()} onchoose={chooses(&group)} />
             }
             if *kind == "timeseries" {
                 <Select id="schedule-width" label={words::WIDTH} options={widths.to_vec()} value={(*width).clone()} onchoose={chooses(&width)} />
@@ -126,6 +132,7 @@ mod tests {
     fn a_kind_has_its_own_parameters() {
         for (kind, group, expected) in [
             ("breakdown", "country", r#"{"format":"csv","group_by":"country"}"#),
+            ("breakdown", "", r#"{"format":"csv","group_by":"campaign_id"}"#),
             ("timeseries", "", r#"{"format":"csv","granularity":"hour"}"#),
             ("timeseries", "ad_id", r#"{"format":"csv","granularity":"hour","group_by":"ad_id"}"#),
             ("clicks", "country", r#"{"format":"csv"}"#),

@@ -189,9 +189,11 @@ impl Known {
         }
     }
 
-    /// Returns the time of the last answer, by this machine's clock; `None`: never.
+    /// Returns the time from which all shown numbers are, by this machine's clock; `None`: none are shown.
     pub(super) fn as_of_ms(&self) -> Option<i64> {
-        self.is_heard.then_some(self.heard_ms)
+        let reported = self.reports.iter().zip(self.reported_ms).filter(|(report, _)| report.is_some());
+        let measured = self.pipeline.is_some().then_some(self.measured_ms);
+        reported.map(|(_, at_ms)| at_ms).chain(measured).min()
     }
 }
 
@@ -281,6 +283,15 @@ pub(super) mod tests {
         assert_eq!(known.worth(62_000), Worth::Stands(0), "the third is as old as before");
         known.take(Told::Report(Report::Campaigns, report(2)), 62_000);
         assert_eq!(known.worth(62_000), Worth::Live);
+    }
+
+    #[test]
+    fn numbers_are_as_old_as_the_oldest_that_is_shown() {
+        let mut known = known(pipeline(|_| ()), 0);
+        known.take(Told::Pipeline(pipeline(|all| all["at_ms"] = json!(2))), 50_000);
+        assert_eq!((known.worth(60_000), known.as_of_ms()), (Worth::Away(50_000), Some(0)));
+        Report::ALL.into_iter().for_each(|which| known.take(Told::Report(which, report(2)), 55_000));
+        assert_eq!((known.worth(64_000), known.as_of_ms()), (Worth::Away(55_000), Some(50_000)));
     }
 
     #[test]
