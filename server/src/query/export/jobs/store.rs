@@ -93,6 +93,9 @@ impl Job {
 
     /// Queues the job, unless its owner has `max` already; returns whether it did.
     pub(super) async fn queue(&self, jobs: &PgPool, max: i64) -> Result<bool, sqlx::Error> {
+        let mut transaction = jobs.begin().await?;
+        // Before the statement that counts: it sees what was queued until then.
+        lock(&mut transaction, &format!("exports of {}", self.owner)).await?;
         let queued = sqlx::query(
             "INSERT INTO export_jobs (job_id, created_at, expires_at, owner, owner_name, account_id, advertisers, kind, parameters, extension) \
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 \
@@ -109,8 +112,9 @@ impl Job {
         .bind(&self.parameters)
         .bind(&self.extension)
         .bind(max)
-        .execute(jobs)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(queued.rows_affected() == 1)
     }
 
@@ -172,6 +176,8 @@ impl Job {
     /// attempt are deleted.
     pub(super) async fn claim(jobs: &PgPool, claim: Uuid) -> Result<Option<Self>, sqlx::Error> {
         let mut transaction = jobs.begin().await?;
+        // Two servers would not see each other's claim.
+        lock(&mut transaction, "claims of exports").await?;
         let sql = format!(
             "UPDATE export_jobs SET status = 'running', claim = $1, beat_at = now(), attempts = attempts + 1, bytes = 0 \
               WHERE job_id = (SELECT job_id FROM export_jobs AS j \
@@ -248,6 +254,12 @@ impl Job {
         .await?;
         Ok(())
     }
+}
+
+/// Waits for its turn under a name, and keeps it until the transaction ends.
+async fn lock(transaction: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {
+    let turn = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(name);
+    turn.execute(transaction).await.map(drop)
 }
 
 /// Number of pieces of a file with this number of bytes; the last one may be empty.
