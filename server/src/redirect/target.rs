@@ -115,6 +115,11 @@ impl Target {
         (&self.host, self.port)
     }
 
+    /// The port, named or not.
+    pub(super) fn port(&self) -> u16 {
+        self.port.unwrap_or(if self.base.starts_with("https:") { 443 } else { 80 })
+    }
+
     /// Returns whether the target's own query has this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.names.iter().any(|known| known == name)
