@@ -121,7 +121,7 @@ impl Watch {
                 Ok(None) => {}
                 Err(error) if error.is_passing() => {
                     self.socket = None;
-                    self.pause(error.retry_after()).await;
+                    self.pause(error.wait()).await;
                 }
                 Err(error) => {
                     self.socket = None;
@@ -226,7 +226,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits before connecting again: as long as the server asks, or longer and longer, with jitter.
+    /// Waits before connecting again: as long as is asked for, or longer and longer, with jitter.
     async fn pause(&mut self, asked: Option<Duration>) {
         if let Some(asked) = asked {
             return sleep(asked).await;
