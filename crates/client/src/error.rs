@@ -7,6 +7,7 @@ use clickwire_protocol::{
     click::Rejection,
 };
 use hyper::{StatusCode, header::RETRY_AFTER, http::response::Parts};
+use rand::RngExt as _;
 use uuid::Uuid;
 
 /// The reason why something was not done.
@@ -104,6 +105,12 @@ impl Error {
         if let Self::Refused { retry_after, .. } = self { *retry_after } else { None }
     }
 
+    /// The wait that the server asks for, and up to half as long again: it asks everybody for the same.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        let asked = self.retry_after()?;
+        Some(asked.saturating_add((asked / 2).mul_f64(rand::rng().random_range(0.0..1.0))))
+    }
+
     /// The error that an answer's head and body tell of.
     pub(crate) fn told(head: &Parts, body: &[u8]) -> Self {
         let status = head.status;
@@ -145,6 +152,20 @@ mod tests {
             response = response.header(RETRY_AFTER, seconds);
         }
         Error::told(&response.body(()).unwrap().into_parts().0, body.as_bytes())
+    }
+
+    #[test]
+    fn who_is_told_to_wait_as_long_as_others_does_not_come_back_with_them() {
+        let body = r#"{"error":{"code":"too_many_at_once","message":"Come again."}}"#;
+        let waits: Vec<_> = (0..32).map(|_| told(503, Some("4"), body).wait().unwrap()).collect();
+        let asked = Duration::from_secs(4);
+        assert!(waits.iter().all(|wait| (asked..=asked * 3 / 2).contains(wait)), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait != waits[0]), "{waits:?}");
+        assert_eq!(told(503, None, body).wait(), None);
+        assert_eq!(
+            told(503, Some(&u64::MAX.to_string()), body).wait().map(|wait| wait.as_secs()),
+            Some(u64::MAX)
+        );
     }
 
     #[test]

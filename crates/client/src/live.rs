@@ -121,7 +121,7 @@ impl Watch {
                 Ok(None) => {}
                 Err(error) if error.is_passing() => {
                     self.socket = None;
-                    self.pause(error.retry_after()).await;
+                    self.pause(error.wait()).await;
                 }
                 Err(error) => {
                     self.socket = None;
@@ -169,11 +169,15 @@ impl Watch {
                 Ok(Some(cells))
             }
             ServerMessage::Delta { epoch, from, seq, cells, rates, progress, .. } => {
+                self.state.note(&rates, progress);
+                // It was on its way when a gap was found; the snapshot that was asked for then comes behind it.
+                if self.state.position.is_none() {
+                    return Ok(None);
+                }
                 // What comes without cells and unasked tells how far the view is counted.
                 let is_change = !cells.is_empty() || self.is_asked;
                 self.is_asked = false;
                 self.counters.deltas += u64::from(is_change);
-                self.state.note(&rates, progress);
                 match self.state.apply(&epoch, from, seq, cells.clone()) {
                     Applied::Yes => Ok(is_change.then_some(cells)),
                     Applied::Gap => {
@@ -226,7 +230,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits before connecting again: as long as the server asks, or longer and longer, with jitter.
+    /// Waits before connecting again: as long as is asked for, or longer and longer, with jitter.
     async fn pause(&mut self, asked: Option<Duration>) {
         if let Some(asked) = asked {
             return sleep(asked).await;
@@ -279,7 +283,44 @@ fn now() -> Minute {
 
 #[cfg(test)]
 mod tests {
+    use clickwire_protocol::{ids::AdvertiserId, live::Filters};
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    #[test]
+    fn deltas_behind_a_gap_are_no_gaps_of_their_own() {
+        let view = View {
+            advertiser_id: AdvertiserId::new("adv_001").unwrap(),
+            filters: Filters::default(),
+            group_by: Vec::new(),
+            window_minutes: 60,
+        };
+        let mut watch = Watch::new(Server::new("http://localhost", "token").unwrap(), view);
+        let epoch = || "one".to_owned();
+        let snapshot = |seq| ServerMessage::Snapshot {
+            id: SUBSCRIPTION,
+            epoch: epoch(),
+            seq,
+            cells: Vec::new(),
+            rates: Vec::new(),
+            progress: None,
+        };
+        let delta = |from| ServerMessage::Delta {
+            id: SUBSCRIPTION,
+            epoch: epoch(),
+            from,
+            seq: from + 1,
+            cells: Vec::new(),
+            rates: Vec::new(),
+            progress: None,
+        };
+        for message in [snapshot(1), delta(1), delta(5), delta(6), delta(7), snapshot(8), delta(8)] {
+            watch.take(message).now_or_never().unwrap().unwrap();
+        }
+        assert_eq!(watch.state.position.as_ref().map(|position| position.seq), Some(9));
+        assert_eq!((watch.counters.snapshots, watch.counters.gaps), (2, 1));
+    }
 
     fn frame(code: u16, reason: &str) -> CloseFrame {
         CloseFrame { code: code.into(), reason: reason.to_owned().into() }

@@ -121,9 +121,8 @@ impl Connection {
                 answer => return answer,
             };
             // With jitter, so that not everybody comes back at once.
-            let pause = longest
-                .mul_f64(rand::rng().random_range(0.5..1.0))
-                .max(error.retry_after().unwrap_or_default());
+            let pause =
+                longest.mul_f64(rand::rng().random_range(0.5..1.0)).max(error.wait().unwrap_or_default());
             if Instant::now() + pause >= deadline {
                 return Err(error);
             }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 pub use self::handling::{Error, acknowledge, assign, note, resolve_by_hand, silence, unsilence};
+use crate::retention::interval_days;
 
 /// Incidents in one statement, at most.
 const ROWS: usize = 1_000;
@@ -112,7 +113,7 @@ pub async fn forget(connection: &mut PgConnection, kept: Kept) -> Result<(), sql
             kept.incidents_days,
         ),
     ] {
-        sqlx::query(sql).bind(days as i32).execute(&mut *connection).await?;
+        sqlx::query(sql).bind(interval_days(days)).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::{
     counts::each,
     locks::lock,
     minutes::{self, CellKey, unix_ms},
+    retention::interval_days,
 };
 
 /// Differences that one comparison returns, at most; it counts all of them.
@@ -128,7 +129,7 @@ pub async fn kept_from(
            (SELECT max(oldest) FROM (SELECT min(range_start) AS oldest FROM timescaledb_information.chunks \
              WHERE hypertable_name IN ('clicks', 'click_minutes') GROUP BY hypertable_name) AS tables))",
     )
-    .bind(i32::try_from(retention_days.saturating_sub(1)).unwrap_or(i32::MAX))
+    .bind(interval_days(retention_days.saturating_sub(1)))
     .fetch_one(connection)
     .await
 }

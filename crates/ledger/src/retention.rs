@@ -15,6 +15,14 @@ const LOCK: i64 = 0x636c_6b68;
 /// counted into them.
 pub const UNIQUE_MINUTES_MIN_DAYS: u32 = 3;
 
+/// The longest time that the database can subtract from now, in days: its calendar begins in 4713 BC.
+const LONGEST_DAYS: i32 = 2_000_000;
+
+/// The days of a retention as the database takes them. More than it can subtract from now is as good as for ever.
+pub(crate) fn interval_days(days: u32) -> i32 {
+    i32::try_from(days).unwrap_or(i32::MAX).min(LONGEST_DAYS)
+}
+
 /// The retention of what is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
@@ -114,11 +122,25 @@ pub async fn fold_uniques(database: &PgPool, names: &Names, kept: Kept) -> Resul
 async fn drop_older(database: &PgPool, hypertable: &str, days: u32) -> Result<(), sqlx::Error> {
     let dropped = sqlx::query("SELECT drop_chunks($1::regclass, make_interval(days => $2))")
         .bind(hypertable)
-        .bind(days as i32)
+        .bind(interval_days(days))
         .fetch_all(database)
         .await?;
     if !dropped.is_empty() {
         tracing::info!(hypertable, chunks = dropped.len(), "retention dropped chunks");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retention_is_never_negative_and_never_longer_than_the_calendar() {
+        for (days, expected) in
+            [(0, 0), (30, 30), (i32::MAX as u32 + 1, LONGEST_DAYS), (u32::MAX, LONGEST_DAYS)]
+        {
+            assert_eq!(interval_days(days), expected, "{days}");
+        }
+    }
 }

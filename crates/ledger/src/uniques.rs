@@ -15,7 +15,7 @@ use clickwire_uniques::{MINUTES_KEPT, Sketch, Union, Unreadable};
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
-use crate::{ROWS, at, commit::Entry, locks::lock};
+use crate::{ROWS, at, commit::Entry, locks::lock, retention::interval_days};
 
 /// Sketches folded in one transaction. Nothing is counted meanwhile, and what they are folded into takes a third
 /// of a millisecond each.
@@ -180,7 +180,7 @@ pub(crate) async fn delete_days(connection: &mut PgConnection, days: u32) -> Res
     sqlx::query(
         "DELETE FROM unique_days WHERE bucket < date_trunc('day', now() - make_interval(days => $1), 'UTC')",
     )
-    .bind(i32::try_from(days).unwrap_or(i32::MAX))
+    .bind(interval_days(days))
     .execute(connection)
     .await?;
     Ok(())

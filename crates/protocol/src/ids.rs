@@ -47,10 +47,11 @@ pub fn check(text: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
     if text.is_empty() {
         Err("Must not be empty.".to_owned())
-    } else if text.len() > MAX_ID_BYTES {
-        Err(format!("At most {MAX_ID_BYTES} characters."))
     } else if !text.bytes().all(allowed) {
         Err("Only letters, digits and _ - . : are allowed.".to_owned())
+    } else if text.len() > MAX_ID_BYTES {
+        // Of what is allowed each has one byte.
+        Err(format!("At most {MAX_ID_BYTES} characters."))
     } else {
         Ok(())
     }
@@ -141,5 +142,9 @@ mod tests {
         for text in ["", "a b", "a,b", "ä", "a\0", &"a".repeat(MAX_ID_BYTES + 1)] {
             assert!(AdId::new(text).is_err(), "{text}");
         }
+        assert!(
+            AdId::new(&"ä".repeat(MAX_ID_BYTES - 1)).unwrap_err().starts_with("Only letters"),
+            "not too long"
+        );
     }
 }

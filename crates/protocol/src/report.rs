@@ -9,9 +9,6 @@ use crate::{analytics, click, counts::Counts};
 /// Label of an operating system or a browser that the user agent doesn't tell.
 pub const UNKNOWN: &str = "unknown";
 
-/// Longest name of an operating system or a browser in a filter, in bytes.
-const MAX_NAME_BYTES: usize = 64;
-
 /// Width of a bucket; all but `minute` follow the report's time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -123,7 +120,7 @@ impl Dimension {
             Self::AdId => analytics::Dimension::AdId.value(text),
             Self::Country => analytics::Dimension::Country.value(text),
             Self::DeviceType => analytics::Dimension::DeviceType.value(text),
-            Self::Os | Self::Browser => click::plain(text, MAX_NAME_BYTES),
+            Self::Os | Self::Browser => click::plain(text, click::MAX_BROWSER_BYTES),
             Self::AdvertiserId | Self::HourOfDay | Self::Weekday => Err("Is no filter.".to_owned()),
         }
     }

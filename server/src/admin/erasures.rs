@@ -68,11 +68,11 @@ pub(crate) struct Erased {
     finished: bool,
     /// Clicks that have lost their user, address, browser, parameters and referrer.
     clicks: i64,
-    /// Incidents that named the user.
+    /// Incidents that named the user; they are erased at the end: 0 until it is finished.
     incidents: i64,
-    /// Recorded dead letters that had the user in them.
+    /// Recorded dead letters that had the user in them; 0 until it is finished.
     dead_letters: i64,
-    /// Kept exports of clicks that the user may have been in: they are deleted.
+    /// Kept exports of clicks that the user may have been in: they are deleted; 0 until it is finished.
     exports: i64,
     /// State of the lake; `null` if none was ever in use, or while clicks are left. The list of erasures shows its
     /// progress.

@@ -70,7 +70,10 @@ impl Query {
         &self,
         context: &Context<'_>,
         #[graphql(default)] report: ReportInput,
-        #[graphql(desc = "By default one that makes 60 to 500 buckets.")] granularity: Option<Granularity>,
+        #[graphql(
+            desc = "By default minutes for up to 8 hours, hours for up to 10 days, days for up to 180, weeks for up to 1,095, else months."
+        )]
+        granularity: Option<Granularity>,
         #[graphql(default)] group: Grouping,
     ) -> Result<Timeseries, Refused> {
         let (state, caller) = asked(context)?;

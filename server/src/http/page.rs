@@ -124,7 +124,7 @@ fn etag(file: &EmbeddedFile) -> String {
 }
 
 /// RFC 9110, section 13.1.2: the comparison is weak.
-fn is_known(request: &HeaderMap, etag: &str) -> bool {
+pub(crate) fn is_known(request: &HeaderMap, etag: &str) -> bool {
     request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
         value.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == etag)
     })

@@ -42,6 +42,7 @@ use crate::{
     http::{
         error::Error,
         openapi::{self, Refused},
+        page,
         parameters::Parameters,
         quota::{Holder, Quota, QuotaGuard},
         visitor::Visitor,
@@ -205,10 +206,7 @@ pub(crate) async fn poll(
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Response, Error> {
-    let ViewQuery { view, since, min_interval_ms } = asked(parameters, &caller.scope)?;
-    if min_interval_ms.is_some() {
-        return Err(Error::field("min_interval_ms", "Only for events; ask as often as you like."));
-    }
+    let ViewQuery { view, since, .. } = polled(parameters, &caller.scope)?;
     let _permit = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
     let watched =
         state.polled.watch(view, &caller, |view| state.hub.watch(view, &caller)).ok_or(LiveError::Full)?;
@@ -226,8 +224,7 @@ pub(crate) async fn poll(
     let Step { body, to, .. } = start.ok_or(StoreError::Database(sqlx::Error::PoolTimedOut))?;
     let Position { epoch, seq } = to.position();
     let tag = format!("\"{epoch}:{seq}\"");
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
-    let mut response = if known {
+    let mut response = if page::is_known(&headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let frame = body.frame(SUBSCRIPTION);
@@ -334,6 +331,16 @@ fn asked(mut parameters: Parameters, scope: &Scope) -> Result<ViewQuery, Error> 
     Ok(ViewQuery { view, since, min_interval_ms })
 }
 
+/// The same for a client that asks now and then: it has no interval.
+fn polled(mut parameters: Parameters, scope: &Scope) -> Result<ViewQuery, Error> {
+    for name in ["min_interval_ms", "every_ms"] {
+        if parameters.text(name).is_some() {
+            parameters.reject(name, "Only for events; ask as often as you like.");
+        }
+    }
+    asked(parameters, scope)
+}
+
 fn position(text: &str) -> Option<Position> {
     let (epoch, seq) = text.rsplit_once(':')?;
     Some(Position { epoch: epoch.to_owned(), seq: seq.parse().ok()? })
@@ -345,10 +352,28 @@ mod tests {
 
     use super::*;
 
-    fn question(query: &str) -> Result<ViewQuery, Error> {
+    fn read(
+        query: &str,
+        by: impl Fn(Parameters, &Scope) -> Result<ViewQuery, Error>,
+    ) -> Result<ViewQuery, Error> {
         let uri = format!("http://localhost/?{query}").parse().unwrap();
         let Query(given) = Query::try_from_uri(&uri).unwrap();
-        asked(Parameters::new(given), &Scope::Advertisers(vec![AdvertiserId::unchecked("adv_001")]))
+        by(Parameters::new(given), &Scope::Advertisers(vec![AdvertiserId::unchecked("adv_001")]))
+    }
+
+    fn question(query: &str) -> Result<ViewQuery, Error> {
+        read(query, asked)
+    }
+
+    #[test]
+    fn an_interval_of_a_poll_is_refused_under_the_name_that_was_sent() {
+        assert!(read("window_minutes=5", polled).is_ok());
+        for name in ["min_interval_ms", "every_ms"] {
+            let Err(Error::Invalid(rejection)) = read(&format!("{name}=900"), polled) else {
+                panic!("{name}")
+            };
+            assert_eq!(rejection.field_errors.into_keys().collect::<Vec<_>>(), [name]);
+        }
     }
 
     #[test]

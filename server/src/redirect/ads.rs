@@ -53,7 +53,8 @@ const RETRY_UNKNOWN: Duration = Duration::from_secs(1);
 /// The longest time that the database may take. Less than [`shared::HELD_SECONDS`](super::shared).
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Look-ups in the database at the same time, at most: as many as there are connections for it.
+/// Look-ups in the database at the same time, at most: half of the connections; with the others the intake asks who owns
+/// what a click names.
 const QUERIES: usize = 2;
 
 const QUERY: &str = "SELECT a.campaign_id, c.advertiser_id, a.target_url, a.landing_hosts, v.click_id_template, \

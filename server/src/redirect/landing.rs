@@ -22,7 +22,7 @@ const MAX_BYTES: usize = 255 + 6;
 pub(crate) enum LandingHost {
     /// The target's.
     Own,
-    /// Another, as URLs have it, with the port if it is not the usual one.
+    /// Another, as URLs have it, with the port if one is named; without it the scheme's usual one.
     Named(String, Option<u16>),
 }
 
@@ -37,10 +37,12 @@ impl LandingHost {
         hosts.iter().filter_map(|host| host.parse().ok()).collect()
     }
 
-    fn allows(&self, own: &Target, (host, port): (&str, Option<u16>)) -> bool {
+    fn allows(&self, own: &Target, page: &Target) -> bool {
+        let (host, port) = page.host();
         match self {
             Self::Own => own.host() == (host, port),
-            Self::Named(named, its_port) => named == host && *its_port == port,
+            Self::Named(named, None) => named == host && port.is_none(),
+            Self::Named(named, Some(its_port)) => named == host && *its_port == page.port(),
         }
     }
 }
@@ -48,7 +50,7 @@ impl LandingHost {
 /// The page that a query names, if an ad with this target and these hosts may lead to it.
 pub(super) fn page(text: &str, own: &Target, hosts: &[LandingHost]) -> Option<Target> {
     let page = Target::plain(text).ok()?;
-    hosts.iter().any(|host| host.allows(own, page.host())).then_some(page)
+    hosts.iter().any(|host| host.allows(own, &page)).then_some(page)
 }
 
 impl FromStr for LandingHost {
@@ -64,7 +66,9 @@ impl FromStr for LandingHost {
         }
         let url = Url::parse(&format!("https://{text}/")).map_err(|_| NoHost)?;
         let host = url.host_str().ok_or(NoHost)?;
-        Ok(Self::Named(host.to_owned(), url.port()))
+        // A port that is the usual one of either scheme is named all the same.
+        let port = url.port().or_else(|| Url::parse(&format!("http://{text}/")).ok()?.port());
+        Ok(Self::Named(host.to_owned(), port))
     }
 }
 
@@ -102,6 +106,11 @@ mod tests {
             ("https://bücher.example/", &["BÜCHER.example"], Some("https://xn--bcher-kva.example/")),
             ("https://b.example:8443/", &["b.example"], None),
             ("https://b.example:8443/", &["b.example:8443"], Some("https://b.example:8443/")),
+            ("https://b.example/", &["b.example:443"], Some("https://b.example/")),
+            ("http://b.example/", &["b.example:443"], None),
+            ("http://b.example/", &["b.example:80"], Some("http://b.example/")),
+            ("https://b.example/", &["b.example:80"], None),
+            ("http://b.example:443/", &["b.example:443"], Some("http://b.example:443/")),
             // Nothing that only looks like it.
             ("https://shop.example.evil.example/", &["self"], None),
             ("https://evil.example/shop.example", &["self"], None),
@@ -124,7 +133,14 @@ mod tests {
         for text in ["", "a b", "a/b", "a@b", "https://a", "a:b", "a?b", "a#b", "*.example", "a:99999"] {
             assert_eq!(text.parse::<LandingHost>(), Err(NoHost), "{text}");
         }
-        for text in ["self", "shop.example", "shop.example:8443", "[2001:db8::1]", "192.0.2.1"] {
+        for text in [
+            "self",
+            "shop.example",
+            "shop.example:8443",
+            "shop.example:443",
+            "shop.example:80",
+            "[2001:db8::1]",
+        ] {
             assert_eq!(text.parse::<LandingHost>().unwrap().to_string(), text);
         }
     }

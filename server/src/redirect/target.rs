@@ -115,6 +115,11 @@ impl Target {
         (&self.host, self.port)
     }
 
+    /// The port, named or not.
+    pub(super) fn port(&self) -> u16 {
+        self.port.unwrap_or(if self.base.starts_with("https:") { 443 } else { 80 })
+    }
+
     /// Returns whether the target's own query has this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.names.iter().any(|known| known == name)
@@ -128,8 +133,12 @@ impl Target {
         click: &ClickMacros<'_>,
         handed_on: &[&str],
     ) -> String {
-        let mut url = self.base.clone();
-        self.path.fill(Part::Path, click, &mut url);
+        let (mut url, mut path) = (self.base.clone(), String::new());
+        self.path.fill(Part::Path, click, &mut path);
+        // What stands around an empty value may be dots alone, which the target itself can't have.
+        let segments: Vec<&str> =
+            path.split('/').map(|segment| if is_step(segment) { "" } else { segment }).collect();
+        url.push_str(&segments.join("/"));
         let mut query = String::new();
         if let Some(own) = &self.query {
             own.fill(Part::QueryOrFragment, click, &mut query);
@@ -184,6 +193,11 @@ fn with_braces(path: &str) -> String {
 
 fn without_braces(path: &str) -> String {
     BRACES.iter().fold(path.to_owned(), |path, (brace, encoded)| path.replace(brace, encoded))
+}
+
+/// Returns whether browsers read a segment of a path as a step (<https://url.spec.whatwg.org/#single-dot-path-segment>).
+fn is_step(segment: &str) -> bool {
+    matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..")
 }
 
 fn names(query: &str) -> Vec<String> {
@@ -301,6 +315,7 @@ mod tests {
             ),
             // Dots alone would be steps in the path.
             ("https://a.example/a/{sub2}/{sub2}{sub3}?{sub2}", "https://a.example/a//?.."),
+            ("https://a.example/a/.{sub2}./.{gclid}%2E/%2e{gclid}/b", "https://a.example/a////b"),
             ("https://a.example/%7Bad_id%7D/%7B%22%7D", "https://a.example/ad%3A1/%7B%22%7D"),
         ] {
             let query = "sub1=a%2F%3F%23%26+%C3%A4&sub2=..&sub3=.";

@@ -14,8 +14,8 @@ const INDEX: &str = "docs/index.md";
 
 /// Folders with files whose comments may name a page. Migrations are not among them: what was released is not
 /// edited, so what they name may be gone.
-const COMMENTED: [&str; 8] =
-    ["server", "aggregator", "dashboard/src", "crates", "xtask", "examples", "deploy", ".ci"];
+const COMMENTED: [&str; 9] =
+    ["server", "aggregator", "lake", "dashboard/src", "crates", "xtask", "examples", "deploy", ".ci"];
 
 /// Returns the faults of links.
 pub(super) fn faults(root: &Path) -> Result<Vec<String>> {
@@ -217,6 +217,15 @@ mod tests {
         let pages = [page(INDEX), page("a.md"), page("b.md")].into();
         let links = [(Path::new(INDEX), [PathBuf::from("a.md")].into())].into();
         assert_eq!(unreached(&pages, &links), ["b.md: no link from docs/index.md reaches it"]);
+    }
+
+    #[test]
+    fn the_comments_of_all_programs_are_looked_through() {
+        let root = crate::workspace::root();
+        for program in sorted(root).unwrap().iter().filter(|folder| folder.join("Cargo.toml").exists()) {
+            let name = program.strip_prefix(root).unwrap();
+            assert!(COMMENTED.iter().any(|folder| Path::new(folder).starts_with(name)), "{}", name.display());
+        }
     }
 
     #[test]

@@ -49,6 +49,7 @@ fn collect(Source { part, tokens }: &Source, metrics: &mut BTreeMap<String, Metr
         Part::Server => &["server"],
         Part::Aggregator => &["aggregator"],
         Part::Lake => &["lake"],
+        Part::Process => &["aggregator", "lake", "server"],
         Part::Shared | Part::Tool => &["aggregator", "server"],
     };
     for (at, kind) in tokens.iter().enumerate().filter_map(|(at, token)| Some((at, token.word()?))) {
@@ -92,6 +93,7 @@ fn labels(tokens: &[Token]) -> Vec<String> {
 mod tests {
     use super::super::source;
     use super::*;
+    use crate::workspace;
 
     fn found(text: &str) -> Result<BTreeMap<String, Metric>> {
         let mut metrics = BTreeMap::new();
@@ -109,6 +111,13 @@ mod tests {
         assert_eq!(metric.kinds, ["counter".to_owned()].into());
         assert_eq!(metric.labels, ["by".to_owned(), "to".to_owned()].into());
         assert_eq!(metric.programs, ["server"].into());
+    }
+
+    #[test]
+    fn what_every_program_starts_with_is_told_by_the_lake_too() {
+        let sources = Sources::read(workspace::root()).unwrap();
+        let programs = names(&sources).unwrap().remove("clickwire_panics_total").unwrap();
+        assert_eq!(programs, ["aggregator", "lake", "server"].into());
     }
 
     #[test]

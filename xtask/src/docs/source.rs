@@ -32,7 +32,9 @@ pub(super) enum Part {
     Server,
     Aggregator,
     Lake,
-    /// A crate of which both programs consist.
+    /// The crate that every program starts with.
+    Process,
+    /// Another crate of which server and aggregator consist.
     Shared,
     /// A tool or a test.
     Tool,
@@ -73,7 +75,11 @@ impl Sources {
         folders.push((root.join("lake/src"), Part::Lake));
         for folder in sorted(&root.join("crates"))? {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let part = if TOOLS.contains(&&*name) { Part::Tool } else { Part::Shared };
+            let part = match &*name {
+                "process" => Part::Process,
+                name if TOOLS.contains(&name) => Part::Tool,
+                _ => Part::Shared,
+            };
             folders.push((folder.join("src"), part));
         }
         folders.push((root.join("crates/e2e/tests"), Part::Tool));

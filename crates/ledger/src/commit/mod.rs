@@ -95,7 +95,7 @@ pub struct Ledger {
 pub struct Committed {
     /// Clicks that were new.
     pub counted: usize,
-    /// Clicks that the ledger knew.
+    /// The others: clicks that the ledger knew, or that stand in the batch more than once.
     pub known: usize,
     /// Earlier clicks whose disposition changed.
     pub adjusted: usize,

@@ -15,9 +15,9 @@ use crate::counts::{COLUMNS, SUMS};
 /// The number of rows in a range that differed, and of those that still do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// Rows that differed.
+    /// Rows that differed; minutes of one group count once an hour.
     pub differences: usize,
-    /// Rows that still do.
+    /// Those that still do, counted likewise.
     pub left: usize,
 }
 
@@ -111,7 +111,7 @@ pub async fn check(
 }
 
 impl Level {
-    /// The advertiser of each row of a bucket that differs, and the bucket.
+    /// The advertiser of each group with a row that differs, and such a row's bucket.
     async fn compare(
         &self,
         connection: &mut PgConnection,

@@ -4,6 +4,7 @@
 use sqlx::PgConnection;
 
 use super::begin;
+use crate::retention::interval_days;
 
 /// Drops the chunks of minutes that are older than `days`, whole ones. Returns how many.
 pub(crate) async fn drop_minutes(connection: &mut PgConnection, days: u32) -> Result<usize, sqlx::Error> {
@@ -14,7 +15,7 @@ pub(crate) async fn drop_minutes(connection: &mut PgConnection, days: u32) -> Re
         "UPDATE rollup_progress SET minutes_from = greatest(minutes_from, least(days_before, \
            date_trunc('day', now() - make_interval(days => $1), 'UTC'), (SELECT min(day) FROM stale_hours)))",
     )
-    .bind(i32::try_from(days).unwrap_or(i32::MAX))
+    .bind(interval_days(days))
     .execute(&mut *transaction)
     .await?;
     let dropped =
@@ -54,7 +55,7 @@ pub(crate) async fn delete_rollups(connection: &mut PgConnection, days: u32) -> 
 async fn delete_all(connection: &mut PgConnection, sql: &'static str, days: u32) -> Result<(), sqlx::Error> {
     loop {
         let deleted = sqlx::query(sql)
-            .bind(i32::try_from(days).unwrap_or(i32::MAX))
+            .bind(interval_days(days))
             .bind(DELETED_AT_ONCE as i64)
             .execute(&mut *connection)
             .await?;

@@ -139,7 +139,7 @@ pub(crate) async fn breakdown(
 /// asked for.
 #[utoipa::path(get, path = "/api/v1/analytics/timeseries", tag = "viewer",
     params(
-        ("granularity" = Option<String>, Query, description = "`minute`, `hour`, `day`, `week`, `month`, or, by default, `auto`: 60 to 500 buckets."),
+        ("granularity" = Option<String>, Query, description = "`minute`, `hour`, `day`, `week`, `month`, or, by default, `auto`: minutes for up to 8 hours, hours for up to 10 days, days for up to 180, weeks for up to 1,095, else months."),
         Common, Grouped,
     ),
     responses((status = 200, body = Timeseries), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Shared)>))]

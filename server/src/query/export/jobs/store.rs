@@ -38,7 +38,7 @@ pub(super) struct Job {
     pub(super) job_id: Uuid,
     pub(super) created_at: OffsetDateTime,
     pub(super) expires_at: OffsetDateTime,
-    owner: String,
+    pub(super) owner: String,
     owner_name: String,
     account_id: Option<Uuid>,
     advertisers: Option<Vec<String>>,
@@ -93,6 +93,9 @@ impl Job {
 
     /// Queues the job, unless its owner has `max` already; returns whether it did.
     pub(super) async fn queue(&self, jobs: &PgPool, max: i64) -> Result<bool, sqlx::Error> {
+        let mut transaction = jobs.begin().await?;
+        // Before the statement that counts: it sees what was queued until then.
+        lock(&mut transaction, &format!("exports of {}", self.owner)).await?;
         let queued = sqlx::query(
             "INSERT INTO export_jobs (job_id, created_at, expires_at, owner, owner_name, account_id, advertisers, kind, parameters, extension) \
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 \
@@ -109,8 +112,9 @@ impl Job {
         .bind(&self.parameters)
         .bind(&self.extension)
         .bind(max)
-        .execute(jobs)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(queued.rows_affected() == 1)
     }
 
@@ -168,14 +172,20 @@ impl Job {
         Some(ids.iter().map(|id| AdvertiserId::unchecked(id.as_str())).collect())
     }
 
-    /// Claims the next job for this attempt: owners take turns, and none has two made at once. Pieces of an earlier
-    /// attempt are deleted.
-    pub(super) async fn claim(jobs: &PgPool, claim: Uuid) -> Result<Option<Self>, sqlx::Error> {
+    /// Claims the next job for this attempt: owners take turns but for those that are `busy`, and none has two made at
+    /// once. Pieces of an earlier attempt are deleted.
+    pub(super) async fn claim(
+        jobs: &PgPool,
+        claim: Uuid,
+        busy: &[String],
+    ) -> Result<Option<Self>, sqlx::Error> {
         let mut transaction = jobs.begin().await?;
+        // Two servers would not see each other's claim.
+        lock(&mut transaction, "claims of exports").await?;
         let sql = format!(
             "UPDATE export_jobs SET status = 'running', claim = $1, beat_at = now(), attempts = attempts + 1, bytes = 0 \
               WHERE job_id = (SELECT job_id FROM export_jobs AS j \
-                    WHERE expires_at > now() AND attempts < {MAX_ATTEMPTS} \
+                    WHERE expires_at > now() AND attempts < {MAX_ATTEMPTS} AND owner <> ALL($2) \
                       AND (status = 'queued' OR status = 'running' AND beat_at < now() - INTERVAL '{DEAD_AFTER}') \
                       AND NOT EXISTS (SELECT FROM export_jobs AS o WHERE o.owner = j.owner AND o.job_id <> j.job_id \
                                          AND o.status = 'running' AND o.beat_at >= now() - INTERVAL '{DEAD_AFTER}') \
@@ -184,8 +194,8 @@ impl Job {
                     FOR UPDATE SKIP LOCKED LIMIT 1) \
              RETURNING {COLUMNS}"
         );
-        let job: Option<Self> =
-            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(claim).fetch_optional(&mut *transaction).await?;
+        let claimed = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(claim).bind(busy);
+        let job: Option<Self> = claimed.fetch_optional(&mut *transaction).await?;
         if let Some(job) = &job {
             let pieces = sqlx::query("DELETE FROM export_pieces WHERE job_id = $1").bind(job.job_id);
             pieces.execute(&mut *transaction).await?;
@@ -248,6 +258,12 @@ impl Job {
         .await?;
         Ok(())
     }
+}
+
+/// Waits for its turn under a name, and keeps it until the transaction ends.
+async fn lock(transaction: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {
+    let turn = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(name);
+    turn.execute(transaction).await.map(drop)
 }
 
 /// Number of pieces of a file with this number of bytes; the last one may be empty.

@@ -48,9 +48,11 @@ pub(crate) async fn work(state: Arc<QueryState>, stop: CancellationToken) {
 async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(), sqlx::Error> {
     answer(store::sweep(&state.jobs)).await?;
     while answer(schedules::queue_due(&state.jobs)).await? {}
+    // Owners whose share is used up: others' exports don't wait for them.
+    let mut busy: Vec<String> = Vec::new();
     while !stop.is_cancelled() {
         let claim = Uuid::now_v7();
-        let Some(job) = answer(Job::claim(&state.jobs, claim)).await? else { return Ok(()) };
+        let Some(job) = answer(Job::claim(&state.jobs, claim, &busy)).await? else { return Ok(()) };
         let made = tokio::select! {
             made = timeout(MADE_WITHIN, make(state, &job, claim)) => made,
             () = stop.cancelled() => return answer(job.release(&state.jobs, claim)).await,
@@ -59,8 +61,11 @@ async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(
             // It has another owner, or none.
             Ok(Ok(false)) => continue,
             Ok(Ok(true)) => None,
-            // A turn later its share is free.
-            Ok(Err(Error::TooManyAtOnce)) => return answer(job.release(&state.jobs, claim)).await,
+            Ok(Err(Error::TooManyAtOnce)) => {
+                answer(job.release(&state.jobs, claim)).await?;
+                busy.push(job.owner);
+                continue;
+            }
             Ok(Err(error)) => {
                 error.record();
                 // Nothing is wrong with the export: it is begun anew when this attempt counts as dead.
@@ -72,6 +77,8 @@ async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(
             Err(_) => Some("too_slow"),
         };
         answer(job.end(&state.jobs, claim, error)).await?;
+        // Shares may be free by now.
+        busy.clear();
     }
     Ok(())
 }
