@@ -136,7 +136,7 @@ async fn a_preview_is_what_would_have_been_counted() -> Result<()> {
     ] {
         let (status, answer) = preview(&server, rule, &body).await?;
         ensure!(status == expected, "{rule} {body}: {status} {answer}");
-        let fields = answer["error"]["field_errors"].as_object();
+        let fields = answer["error"]["fieldErrors"].as_object();
         let named = fields.and_then(|fields| fields.keys().next()).map(String::as_str);
         ensure!(named == field, "{rule} {body}: {answer}");
     }
