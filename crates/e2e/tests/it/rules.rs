@@ -22,7 +22,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Returns a number of clicks of one address within two seconds, each by a user of its own.
-fn burst(address: u32, clicks: u32) -> Vec<Click> {
+pub(crate) fn burst(address: u32, clicks: u32) -> Vec<Click> {
     let now = now_ms();
     let click = |number: u32| Click {
         advertiser_id: AdvertiserId::unchecked("adv_001"),

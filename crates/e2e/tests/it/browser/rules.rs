@@ -8,6 +8,7 @@ use fantoccini::Locator;
 use serde_json::{Value, json};
 
 use super::{Browser, dead_letters::signed_in};
+use crate::rules;
 
 /// Longer than the page waits between two questions, and than a new version waits for being in force.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -42,6 +43,7 @@ async fn an_administrator_sees_what_differs_before_a_rule_is_changed() -> Result
     let mut stack = Stack::new().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
+    stack.publish(&rules::burst(1, 30)).await?;
     let browser = signed_in(&stack, "anna@clickwire.example", "admin", "/rules?z=UTC").await?;
     browser.sees("more than 100 clicks in 60 s").await?;
     let rows = browser.client.find_all(Locator::Css(".sheet-main tbody th")).await?.len();
@@ -74,9 +76,24 @@ async fn an_administrator_sees_what_differs_before_a_rule_is_changed() -> Result
         difference(&browser, "[data-testid=rule-difference]").await?
             == json!([["Mode", "Flag", "Report only"], ["Clicks at most", "100", "1,000"]])
     );
-    // No click has come yet.
     browser.click(".rule-preview button").await?;
-    browser.sees("0 clicks, ").await?;
+    browser.sees("No valid click would be invalid").await?;
+    browser.click(".rule-form [data-key=flag]").await?;
+    let text = browser.run("return document.querySelector('.rule-preview').innerText").await?;
+    ensure!(text == "Preview on the last 24 hours", "a preview of another draft is shown: {text}");
+    browser.fill("#rule-threshold", "1").await?;
+    browser.click(".rule-preview button").await?;
+    browser.sees(" valid clicks would be invalid.").await?;
+    browser.is_accessible("a preview").await?;
+    browser
+        .looks(&[
+            ("rule-preview-light.png", 1440, 1200, "light"),
+            ("rule-preview-dark.png", 1440, 1200, "dark"),
+            ("rule-preview-phone.png", 360, 1600, "light"),
+        ])
+        .await?;
+    browser.fill("#rule-threshold", "1000").await?;
+    browser.click(".rule-form [data-key=report_only]").await?;
     // What the page can't know is said by the server, at its field.
     browser.fill("#rule-reason", &"r".repeat(501)).await?;
     browser.click(".rule-form .primary").await?;
