@@ -80,7 +80,7 @@ struct Click {
 /// [`MAX_CLICKS`], the range begins later.
 ///
 /// # Errors
-/// [`Error`]; the connection is to be in a transaction of one snapshot.
+/// An [`enum@Error`]; the connection is to be in a transaction of one snapshot.
 pub async fn preview(
     connection: &mut PgConnection,
     rule: Rule,

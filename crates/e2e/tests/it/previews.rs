@@ -31,10 +31,10 @@ fn clicks() -> Vec<Click> {
         let advertiser = random.random_range(1..=3);
         let at = now - random.random_range(0..120_000);
         Click {
-            advertiser_id: AdvertiserId::unchecked(&format!("adv_00{advertiser}")),
+            advertiser_id: AdvertiserId::unchecked(format!("adv_00{advertiser}")),
             dimensions: Dimensions {
-                campaign_id: CampaignId::unchecked(&format!("camp_00{advertiser}")),
-                ad_id: AdId::unchecked(&format!("ad_00{advertiser}_{}", random.random_range(0..2))),
+                campaign_id: CampaignId::unchecked(format!("camp_00{advertiser}")),
+                ad_id: AdId::unchecked(format!("ad_00{advertiser}_{}", random.random_range(0..2))),
                 country: "DE".into(),
                 device_type: DeviceType::Mobile,
             },

@@ -22,8 +22,8 @@ fn click(at_ms: i64, advertiser: &str, user: &str, address: u8, is_bound: bool) 
     }
 }
 
-fn setting(rule: Rule, parameters: serde_json::Value) -> Setting {
-    Setting::new(rule, Mode::Flag, &parameters).unwrap()
+fn setting(rule: Rule, parameters: &serde_json::Value) -> Setting {
+    Setting::new(rule, Mode::Flag, parameters).unwrap()
 }
 
 #[test]
@@ -37,13 +37,13 @@ fn a_duplicate_follows_a_click_of_the_same_user_on_the_same_ad() {
         click(20_001, "adv_001", "a", 0, false),
     ];
     clicks[5].ad_id = AdId::unchecked("ad_002");
-    let setting = setting(Rule::Duplicate, json!({"window_seconds": 10}));
+    let setting = setting(Rule::Duplicate, &json!({"window_seconds": 10}));
     assert_eq!(apply(Rule::Duplicate, setting, &clicks), [false, false, true, false, false, false]);
 }
 
 #[test]
 fn addresses_are_judged_in_pools() {
-    let setting = setting(Rule::IpVelocity, json!({"threshold": 2, "window_seconds": 10}));
+    let setting = setting(Rule::IpVelocity, &json!({"threshold": 2, "window_seconds": 10}));
     let owners = |clicks: &[(&str, bool)]| {
         let clicks: Vec<Click> = (0..)
             .zip(clicks)
@@ -61,7 +61,7 @@ fn addresses_are_judged_in_pools() {
 
 #[test]
 fn users_belong_to_an_advertiser() {
-    let setting = setting(Rule::UserVelocity, json!({"threshold": 1, "window_seconds": 10}));
+    let setting = setting(Rule::UserVelocity, &json!({"threshold": 1, "window_seconds": 10}));
     let clicks = [
         click(0, "a", "u", 0, false),
         click(1, "b", "u", 0, false),
@@ -103,10 +103,10 @@ fn what_was_not_kept_is_not_guessed() {
     let clicks = [click(0, "a", "u", 0, false)];
     let off = Setting { mode: Mode::Off, threshold: 0, window_seconds: 0, list: 0 };
     let was_off = defaults().with(Rule::Prefetch, off);
-    let prefetch = setting(Rule::Prefetch, json!({}));
+    let prefetch = setting(Rule::Prefetch, &json!({}));
     assert!(matches!(check(&was_off, Rule::Prefetch, prefetch, &clicks), Err(Error::WasOff)));
     assert!(check(&was_off, Rule::Prefetch, off, &clicks).is_ok());
     assert!(check(&defaults(), Rule::Prefetch, prefetch, &clicks).is_ok());
-    let other_list = setting(Rule::UserAgent, json!({"list": 1}));
+    let other_list = setting(Rule::UserAgent, &json!({"list": 1}));
     assert!(matches!(check(&defaults(), Rule::UserAgent, other_list, &clicks), Err(Error::NotKept)));
 }
