@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually, people::Person, raw};
 use clickwire_load::http::Server;
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -113,6 +114,19 @@ async fn a_file_is_what_the_same_export_is_at_once() -> Result<()> {
     begun(&stack, &viewer, "clicks", &json!({})).await?;
     // Other tenants have their own.
     begun(&stack, &bearer(&Stack::viewer_token("adv_002")), "clicks", &json!({})).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_exports_that_are_asked_for_at_once_no_more_are_kept_than_one_after_the_other() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let viewer = bearer(&Stack::viewer_token("adv_001"));
+    let parameters = json!({});
+    let asked = (0..16).map(|_| begin(&stack, &viewer, "clicks", &parameters));
+    let statuses: Vec<u16> = try_join_all(asked).await?.into_iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status < 300).count(), 5, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 11, "{statuses:?}");
     Ok(())
 }
 

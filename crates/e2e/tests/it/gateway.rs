@@ -261,8 +261,11 @@ async fn asking_tells_what_changed_and_costs_nothing_when_nothing_has() -> Resul
     let place = state.position.clone().context("no position")?;
     let tag = format!("\"{}:{}\"", place.epoch, place.seq);
     let path = format!("/api/v1/live/poll?since={}:{}", place.epoch, place.seq);
-    let (status, body) = viewer.connection().get_unless(&path, &tag).await?;
-    assert_eq!((status.as_u16(), body.len()), (304, 0));
+    for known in [tag.clone(), format!("W/{tag}"), format!("\"of another view\", {tag}"), "*".to_owned()] {
+        let (status, body) = viewer.connection().get_unless(&path, &known).await?;
+        assert_eq!((status.as_u16(), body.len()), (304, 0), "{known}");
+    }
+    assert_eq!(viewer.connection().get_unless(&path, "\"of another view\"").await?.0.as_u16(), 200);
     assert_eq!(
         server.metric("clickwire_live_loads_total").await?,
         1.0,

@@ -25,7 +25,7 @@ async fn post(stack: &Stack, campaign_id: &str, ad_id: &str, clicks: usize) -> R
 /// Rows of a table: the id or the head, and the number of clicks.
 async fn rows(browser: &Browser, caption: &str) -> Option<Vec<(String, i64)>> {
     let script = format!(
-        "if (document.querySelector('main .skeleton, main [aria-busy=true]')) return null; \
+        "if (document.querySelector('main .skeleton, main [aria-busy=true]') || !document.querySelector('[aria-label=\"{caption}\"]')) return null; \
          return [...document.querySelectorAll('[aria-label=\"{caption}\"] tbody tr')].filter(row => row.querySelector('[data-label=Clicks]')).map(row => \
            [(row.querySelector('th .id') ?? row.querySelector('th')).innerText.trim(), Number(row.querySelector('[data-label=Clicks]').innerText.replaceAll(',', ''))])"
     );

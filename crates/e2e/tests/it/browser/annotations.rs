@@ -57,7 +57,7 @@ async fn what_happened_is_marked_read_listed_and_hidden() -> Result<()> {
     // By keys: from one mark to the next, and back.
     let chart = browser.client.find(Locator::Css("[data-testid=explore-chart]")).await?;
     let label = chart.attr("aria-label").await?.unwrap_or_default();
-    ensure!(label.contains("Page keys"), "{label}");
+    ensure!(label.contains("Page Up and Page Down"), "{label}");
     let (page_down, page_up) = ("\u{E00F}", "\u{E00E}");
     browser.run("document.querySelector('[data-testid=explore-chart]').focus()").await?;
     chart.send_keys(page_down).await?;

@@ -155,8 +155,10 @@ async fn a_closed_month_says_what_was_corrected_and_why() -> Result<()> {
     // One was invalid at closing and was released since, one was valid and is so again: the second is no difference.
     for (id, from, to) in [(ids[0], "givt", "valid"), (ids[3], "valid", "sivt"), (ids[3], "sivt", "valid")] {
         sqlx::query(
-            "INSERT INTO adjustments (click_id, clicked_at, advertiser_id, from_disposition, to_disposition, actor, reason) \
-             SELECT click_id, clicked_at, advertiser_id, $2::disposition, $3::disposition, 'Olga Ops', 'our own <office>' \
+            "INSERT INTO adjustments (click_id, clicked_at, adjusted_at, advertiser_id, from_disposition, to_disposition, actor, \
+               reason) \
+             SELECT click_id, clicked_at, least(now(), clicked_at + INTERVAL '8 days'), advertiser_id, $2::disposition, \
+                    $3::disposition, 'Olga Ops', 'our own <office>' \
                FROM clicks WHERE click_id = $1",
         )
         .bind(id)
