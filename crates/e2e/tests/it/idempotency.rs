@@ -16,8 +16,9 @@ use tokio::{io::AsyncWriteExt as _, task::JoinSet};
 const CLICKS: &str = "/api/v1/clicks";
 pub(super) const BODY: &str = r#"{"advertiser_id":"adv_001","campaign_id":"camp_001","ad_id":"ad_001"}"#;
 
-/// A wire so slow that posts meet in flight on a busy machine, and no slower than the server waits.
-const SLOW: Wire = Wire::Slow(Duration::from_secs(2));
+/// A wire so slow that posts meet in flight on a busy machine. There and back it is far from the five seconds after which
+/// a post in flight counts as dead: the next one would then be the first.
+const SLOW: Wire = Wire::Slow(Duration::from_millis(1_200));
 
 fn headers(api_key: &str, key: &str) -> String {
     format!("x-api-key: {api_key}\r\ncontent-type: application/json\r\nidempotency-key: {key}\r\n")
