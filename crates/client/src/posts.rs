@@ -123,7 +123,7 @@ impl Connection {
             // With jitter, so that not everybody comes back at once.
             let pause =
                 longest.mul_f64(rand::rng().random_range(0.5..1.0)).max(error.wait().unwrap_or_default());
-            if Instant::now() + pause >= deadline {
+            if pause >= deadline.saturating_duration_since(Instant::now()) {
                 return Err(error);
             }
             sleep(pause).await;

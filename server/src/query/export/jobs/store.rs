@@ -177,7 +177,7 @@ impl Job {
     pub(super) async fn claim(
         jobs: &PgPool,
         claim: Uuid,
-        busy: &[String],
+        busy: &[&str],
     ) -> Result<Option<Self>, sqlx::Error> {
         let mut transaction = jobs.begin().await?;
         // Two servers would not see each other's claim.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -30,6 +30,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// The longest time that an export may take.
 const MADE_WITHIN: Duration = Duration::from_secs(15 * 60);
 
+/// Time for which an owner whose share is used up is passed over: asking for it costs two seconds each time.
+const BUSY_FOR: Duration = Duration::from_secs(10);
+
 /// Makes exports until `stop`.
 pub(crate) async fn work(state: Arc<QueryState>, stop: CancellationToken) {
     let mut ticks = interval(EVERY);
@@ -48,11 +51,13 @@ pub(crate) async fn work(state: Arc<QueryState>, stop: CancellationToken) {
 async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(), sqlx::Error> {
     answer(store::sweep(&state.jobs)).await?;
     while answer(schedules::queue_due(&state.jobs)).await? {}
-    // Owners whose share is used up: others' exports don't wait for them.
-    let mut busy: Vec<String> = Vec::new();
+    // Owners whose share is used up, and since when that is known: others' exports don't wait for them.
+    let mut busy: Vec<(String, Instant)> = Vec::new();
     while !stop.is_cancelled() {
         let claim = Uuid::now_v7();
-        let Some(job) = answer(Job::claim(&state.jobs, claim, &busy)).await? else { return Ok(()) };
+        busy.retain(|(_, since)| since.elapsed() < BUSY_FOR);
+        let owners: Vec<&str> = busy.iter().map(|(owner, _)| owner.as_str()).collect();
+        let Some(job) = answer(Job::claim(&state.jobs, claim, &owners)).await? else { return Ok(()) };
         let made = tokio::select! {
             made = timeout(MADE_WITHIN, make(state, &job, claim)) => made,
             () = stop.cancelled() => return answer(job.release(&state.jobs, claim)).await,
@@ -63,7 +68,7 @@ async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(
             Ok(Ok(true)) => None,
             Ok(Err(Error::TooManyAtOnce)) => {
                 answer(job.release(&state.jobs, claim)).await?;
-                busy.push(job.owner);
+                busy.push((job.owner, Instant::now()));
                 continue;
             }
             Ok(Err(error)) => {
@@ -77,8 +82,6 @@ async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(
             Err(_) => Some("too_slow"),
         };
         answer(job.end(&state.jobs, claim, error)).await?;
-        // Shares may be free by now.
-        busy.clear();
     }
     Ok(())
 }
