@@ -77,10 +77,11 @@ struct Code {
 pub async fn sign_in(login: &str, password: &str) -> Answer {
     match Request::post(SESSION).json(&SignIn { login, password }) {
         Ok(request) => {
+            // Before it: what is asked after the answer is this person's, and is kept.
+            kept::forget();
             let answer = answer(request.send().await).await;
             if answer == Answer::Somebody {
                 note(true);
-                kept::forget();
             }
             answer
         }
@@ -112,7 +113,7 @@ pub async fn show() -> Answer {
     }
     let answer = answer(Request::get(SESSION).send().await).await;
     if answer == Answer::Nobody {
-        note(false);
+        forget();
     }
     answer
 }

@@ -48,15 +48,20 @@ impl Viewer {
     }
 }
 
-/// Numbers of searches for the viewer: the latest search alone goes on.
+/// Numbers of searches for the viewer, sign-ins and sign-outs among them: the latest alone has an effect.
 #[derive(Clone, Default)]
 struct Searches(Rc<Cell<u32>>);
 
 impl Searches {
+    /// Ends the search that is under way, if any.
+    fn end(&self) {
+        self.0.set(self.0.get().wrapping_add(1));
+    }
+
     /// Begins a search. Returns a function that tells whether it is still the latest.
     fn begin(&self) -> impl Fn() -> bool + use<> {
-        let (latest, own) = (self.0.clone(), self.0.get().wrapping_add(1));
-        latest.set(own);
+        self.end();
+        let (latest, own) = (self.0.clone(), self.0.get());
         move || latest.get() == own
     }
 }
@@ -81,10 +86,6 @@ fn find(viewer: UseStateHandle<Viewer>, searches: &Searches) {
                 TimeoutFuture::new(ASK_AGAIN_MS + backoff::delay_ms(2, js_sys::Math::random())).await;
                 if !is_latest() {
                     return;
-                }
-                if let Some(token) = token::find() {
-                    // A link was opened meanwhile.
-                    return viewer.set(Viewer::Somebody(Credential::Token(token)));
                 }
             }
         }),
@@ -125,21 +126,26 @@ pub struct AppProps {
 #[component]
 pub fn App(props: &AppProps) -> Html {
     let viewer = use_state_eq(|| Viewer::Unknown);
+    let searches = use_memo((), |()| Searches::default());
     {
-        let viewer = viewer.clone();
+        let (viewer, searches) = (viewer.clone(), searches.clone());
         use_effect_with((), move |()| {
-            let searches = Searches::default();
             find(viewer.clone(), &searches);
-            // Another link, opened in this same tab.
+            // Another link, opened in this same tab. The page's own anchors change the fragment, too.
             let listener = web_sys::window().map(|window| {
-                EventListener::new(&window, "hashchange", move |_| find(viewer.clone(), &searches))
+                EventListener::new(&window, "hashchange", move |_| {
+                    if token::is_in_address() {
+                        find(viewer.clone(), &searches);
+                    }
+                })
             });
             move || drop(listener)
         });
     }
     let onleave = {
-        let viewer = viewer.clone();
+        let (viewer, searches) = (viewer.clone(), searches.clone());
         Callback::from(move |(credential, is_refused): (Credential, bool)| {
+            searches.end();
             token::forget();
             let message = match (&credential, is_refused) {
                 (_, false) => None,
@@ -158,14 +164,19 @@ pub fn App(props: &AppProps) -> Html {
         let viewer = viewer.clone();
         Callback::from(move |attempt: Attempt| match attempt {
             Attempt::Token(token) => {
+                searches.end();
                 token::keep(&token);
                 viewer.set(Viewer::Somebody(Credential::Token(token)));
             }
             Attempt::Password { login, password } => {
                 viewer.set(Viewer::Nobody { message: None, busy: true });
-                let viewer = viewer.clone();
+                let (viewer, is_latest) = (viewer.clone(), searches.begin());
                 spawn_local(async move {
-                    viewer.set(match account::sign_in(&login, &password).await {
+                    let answer = account::sign_in(&login, &password).await;
+                    if !is_latest() {
+                        return;
+                    }
+                    viewer.set(match answer {
                         account::Answer::Somebody => Viewer::Somebody(Credential::Cookie),
                         other => Viewer::nobody(other.message()),
                     });
@@ -296,5 +307,7 @@ mod tests {
         assert!(first());
         let second = searches.begin();
         assert!(!first() && second());
+        searches.end();
+        assert!(!second());
     }
 }

@@ -226,7 +226,7 @@ impl Connection {
 
     fn list_campaigns(self: &Rc<Self>, advertiser_id: AdvertiserId) {
         let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
-        // An older question's second attempt would be about the same, or about nothing that is watched.
+        // A retry of an older question is not needed any more.
         self.campaigns_again.take();
         spawn_local(async move {
             let answer = directory::campaigns(&advertiser_id, &credential).await;

@@ -15,7 +15,7 @@ use yew::prelude::*;
 
 use crate::{
     access::Access,
-    account::{Credential, RENEW_EVERY_MS},
+    account::{Credential, RENEW_EVERY_MS, SESSION},
     api::{Advertiser, Page, Session},
     app::Program,
     ask::{use_interval, use_query},
@@ -81,7 +81,7 @@ struct KnownProps {
 /// Finds out who the viewer is.
 #[component]
 fn Known(props: &KnownProps) -> Html {
-    let session = use_query::<Session>(Some("/api/v1/session".to_owned()));
+    let session = use_query::<Session>(Some(SESSION.to_owned()));
     let is_known = session.data.is_some();
     let advertisers = use_query::<Page<Advertiser>>(is_known.then(|| ADVERTISERS_URL.to_owned()));
     let kept = use_kept();

@@ -78,14 +78,6 @@ pub fn use_kept() -> Kept {
 
 /// Keeps an answer as the one to a question. A browser without a service worker keeps none.
 pub fn keep(url: &str, text: &str) {
-    let object = |entries: &[(&str, JsValue)]| {
-        let object = js_sys::Object::new();
-        for (name, value) in entries {
-            // It fails only on objects that are frozen.
-            js_sys::Reflect::set(&object, &JsValue::from_str(name), value).ok();
-        }
-        JsValue::from(object)
-    };
     let answer = object(&[("url", url.into()), ("text", text.into())]);
     tell(&object(&[("answer", answer)]));
 }
@@ -99,9 +91,17 @@ pub fn forget() {
         // It ends by itself.
         drop(caches.delete(ANSWERS));
     }
-    let message = js_sys::Object::new();
-    js_sys::Reflect::set(&message, &"forgets".into(), &JsValue::TRUE).ok();
-    tell(&message.into());
+    tell(&object(&[("forgets", JsValue::TRUE)]));
+}
+
+/// A JavaScript object.
+fn object(entries: &[(&str, JsValue)]) -> JsValue {
+    let object = js_sys::Object::new();
+    for (name, value) in entries {
+        // It fails only on objects that are frozen.
+        js_sys::Reflect::set(&object, &JsValue::from_str(name), value).ok();
+    }
+    object.into()
 }
 
 /// Sends the service worker a message, if there is one.

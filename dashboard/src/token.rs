@@ -14,6 +14,12 @@ pub fn in_fragment(fragment: &str) -> Option<&str> {
         .filter(|token| !token.is_empty())
 }
 
+/// Returns whether the address has a token.
+pub fn is_in_address() -> bool {
+    let hash = window().and_then(|window| window.location().hash().ok());
+    hash.is_some_and(|hash| in_fragment(&hash).is_some())
+}
+
 /// The token of this tab. One in the address is kept, and removed from there.
 pub fn find() -> Option<String> {
     let window = window()?;

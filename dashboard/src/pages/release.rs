@@ -73,7 +73,7 @@ struct Releases {
 struct Progress {
     released: i64,
     left: i64,
-    /// The last order released nothing: the next one is the viewer's to send.
+    /// The last order released nothing: the next one is sent only when the viewer presses the button again.
     stands: bool,
 }
 
