@@ -20,11 +20,7 @@ use crate::{
         store::canonical,
     },
     live::heard,
-    redirect::{
-        macros::ClickMacros,
-        query::Query,
-        target::{Target, Template},
-    },
+    redirect::{macros::ClickMacros, query::Query, target::Target, template::Template},
 };
 
 /// Any time will do.

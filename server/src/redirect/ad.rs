@@ -7,7 +7,8 @@ use super::{
     landing::{self, LandingHost},
     macros::ClickMacros,
     query::Forwarded,
-    target::{Target, Template},
+    target::Target,
+    template::Template,
 };
 
 /// An ad: its target and its owner.

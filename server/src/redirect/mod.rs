@@ -3,7 +3,7 @@
 //!
 //! - [`ads`]: the ads, from memory, Redis or the database; [`ad`] is one, [`shared`] is the part in Redis
 //! - [`address`]: the ad that an address means, however it was copied
-//! - [`target`]: the target of an ad; [`macros`]: the values that are filled in; [`query`]: the query of a link;
+//! - [`target`]: the target of an ad; [`template`]: what is appended to its query; [`macros`]: the values that are filled in; [`query`]: the query of a link;
 //!   [`landing`]: other pages that an ad may lead to
 //! - [`purpose`]: requests without a click
 //! - [`test_click`]: one test click on an ad's link, by a signed-in caller
@@ -24,6 +24,7 @@ pub(crate) mod query;
 mod shared;
 pub(crate) mod state;
 pub(crate) mod target;
+pub(crate) mod template;
 mod test_click;
 
 use axum::extract::FromRef;

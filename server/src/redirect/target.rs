@@ -9,13 +9,13 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use thiserror::Error;
 use url::{ParseError, Position, Url, form_urlencoded};
 
-use super::macros::{ClickMacros, NoPattern, Part, Pattern};
+use super::{
+    macros::{ClickMacros, NoPattern, Part, Pattern},
+    template::Template,
+};
 
 /// Longest target, in bytes.
 const MAX_TARGET_BYTES: usize = 2_048;
-
-/// Longest template, in bytes.
-const MAX_TEMPLATE_BYTES: usize = 512;
 
 /// Characters to encode in a query (<https://url.spec.whatwg.org/#special-query-percent-encode-set>).
 const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'\'');
@@ -148,7 +148,7 @@ impl Target {
                 query.push('&');
             }
         };
-        for (name, value) in template.into_iter().flat_map(|template| &template.0) {
+        for (name, value) in template.into_iter().flat_map(Template::pairs) {
             separate(&mut query);
             name.fill(Part::QueryOrFragment, click, &mut query);
             query.push('=');
@@ -197,74 +197,12 @@ fn without_braces(path: &str) -> String {
 
 /// Returns whether browsers read a segment of a path as a step (<https://url.spec.whatwg.org/#single-dot-path-segment>).
 fn is_step(segment: &str) -> bool {
-    matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..")
+    segment.len() <= "%2e%2e".len()
+        && matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..")
 }
 
 fn names(query: &str) -> Vec<String> {
     form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned()).collect()
-}
-
-/// The template of the message to an advertiser: pairs `name=value` joined by `&`, in which [macros](super::macros)
-/// are replaced. Nothing else in it needs to be encoded. Empty: nothing is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Template(Vec<(Pattern, Pattern)>);
-
-/// The reason why a text is no template, as a message for its author.
-#[derive(Debug, PartialEq, Eq, Error)]
-pub(crate) enum NoTemplate {
-    #[error("At most {MAX_TEMPLATE_BYTES} bytes.")]
-    Long,
-    #[error("Expected pairs name=value, joined by &.")]
-    Pair,
-    #[error("Beside macros, only letters, digits and - . _ ~ are allowed.")]
-    Characters,
-    #[error("{0}")]
-    Pattern(#[from] NoPattern),
-}
-
-impl Template {
-    /// Returns whether one of its pairs has this name.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(known, _)| known.to_string() == name)
-    }
-}
-
-impl FromStr for Template {
-    type Err = NoTemplate;
-
-    fn from_str(text: &str) -> Result<Self, NoTemplate> {
-        if text.len() > MAX_TEMPLATE_BYTES {
-            return Err(NoTemplate::Long);
-        }
-        if text.is_empty() {
-            return Ok(Self(Vec::new()));
-        }
-        text.split('&').map(pair).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-fn pair(text: &str) -> Result<(Pattern, Pattern), NoTemplate> {
-    let (name, value) = text.split_once('=').ok_or(NoTemplate::Pair)?;
-    if name.is_empty() {
-        return Err(NoTemplate::Pair);
-    }
-    // RFC 3986, section 2.3: what means the same wherever it stands.
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-    let (name, value) = (Pattern::parse(name)?, Pattern::parse(value)?);
-    if [&name, &value].into_iter().flat_map(Pattern::texts).all(|text| text.chars().all(is_plain)) {
-        Ok((name, value))
-    } else {
-        Err(NoTemplate::Characters)
-    }
-}
-
-impl fmt::Display for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, (name, value)) in self.0.iter().enumerate() {
-            write!(f, "{}{name}={value}", if number == 0 { "" } else { "&" })?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -416,34 +354,6 @@ mod tests {
         assert_eq!(long.parse::<Target>(), Err(NoTarget::Long), "counted as it is kept");
     }
 
-    #[test]
-    fn templates_are_pairs_of_plain_text() {
-        for text in ["", "a=", "cw_click_id={click_id}", "sub{ad_id}=x-{campaign_id}.{click_id}~&b=c_d"] {
-            assert_eq!(text.parse::<Template>().unwrap().to_string(), text);
-        }
-        for text in [
-            "a",
-            "=b",
-            "a=b&",
-            "&",
-            "a=b c",
-            "a=%20",
-            "a=b#c",
-            "a=b=c",
-            "a={price}",
-            "a={click_id",
-            "a=}",
-            "a=\r\n",
-            "ä=b",
-        ] {
-            assert!(text.parse::<Template>().is_err(), "{text}");
-        }
-        assert_eq!(
-            format!("a={}", "b".repeat(MAX_TEMPLATE_BYTES)).parse::<Template>(),
-            Err(NoTemplate::Long)
-        );
-    }
-
     proptest! {
         #[test]
         fn nothing_but_the_end_of_the_query_changes(
@@ -469,7 +379,7 @@ mod tests {
             let (before, after) = (registered.query().unwrap_or_default(), seen.query().unwrap_or_default());
             prop_assert!(after.starts_with(before));
             let added: Vec<_> = seen.query_pairs().skip(registered.query_pairs().count()).collect();
-            prop_assert_eq!(added.len(), template.0.len() + 1);
+            prop_assert_eq!(added.len(), template.pairs().len() + 1);
         }
 
         /// A stranger's query fills in no more than its place.
