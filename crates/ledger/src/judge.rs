@@ -17,7 +17,7 @@ use clickwire_protocol::{
 use crate::rules::Rules;
 
 /// The longest time that a client's clock may be ahead.
-const AHEAD: Duration = Duration::from_secs(5 * 60);
+pub(crate) const AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// User agents remembered; the most frequent ones are few.
 const REMEMBERED_AGENTS: usize = 4_096;

@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::{
     at,
     commit::velocity::{Limit, convicted},
-    judge::{Evidence, Verdict},
+    judge::{AHEAD, Evidence, Verdict},
     minutes::unix_ms,
     rules::Rules,
 };
@@ -34,11 +34,14 @@ use crate::{
 /// Clicks that are read at most; about 150 bytes each.
 pub const MAX_CLICKS: usize = 200_000;
 
-/// Clicks that one statement reads, about.
-const STEP_CLICKS: i64 = 20_000;
+/// Clicks that one statement reads, about, and at most.
+const STEP_CLICKS: usize = 20_000;
+const STEP_MAX: usize = 4 * STEP_CLICKS;
 
-/// Shortest and longest time that one statement reads, in milliseconds.
-const STEP_MS: (i64, i64) = (5_000, 3_600_000);
+/// Shortest, first and longest time that one statement reads, in milliseconds.
+const SHORTEST_MS: i64 = 1_000;
+const FIRST_MS: i64 = 5_000;
+const LONGEST_MS: i64 = 3_600_000;
 
 /// Advertisers that are listed at most.
 const ADVERTISERS: usize = 10;
@@ -76,66 +79,94 @@ struct Click {
     is_released: bool,
 }
 
-/// Returns the verdicts on the clicks from `start` up to `end`, counted and previewed. If there are more than
-/// [`MAX_CLICKS`], the range begins later.
-///
-/// # Errors
-/// An [`enum@Error`]; the connection is to be in a transaction of one snapshot.
-pub async fn preview(
-    connection: &mut PgConnection,
+/// Clicks of the ledger, and the changed rule that they are to be judged by.
+pub struct Preview {
     rule: Rule,
     setting: Setting,
+    /// All rules, with the changed one.
+    rules: Rules,
+    /// Clicks in the order of time and id, those beside the range included.
+    clicks: Vec<Click>,
+    /// The range; it begins later than was asked for if there are more than [`MAX_CLICKS`].
     start: UnixMs,
     end: UnixMs,
-) -> Result<RulePreview, Error> {
-    let rules = Rules::load(connection).await?;
-    let is_computed = is_computed(rule);
-    let window_ms = if is_computed { setting.window_ms() } else { 0 };
-    let (clicks, read_from) = read(connection, start - window_ms, end).await?;
-    let first = start.max(read_from + window_ms);
-    if first >= end {
-        return Err(Error::TooMany);
+    is_cut: bool,
+}
+
+impl Preview {
+    /// Reads the clicks from `start` up to `end`, in a transaction of one snapshot.
+    ///
+    /// # Errors
+    /// An [`enum@Error`].
+    pub async fn read(
+        connection: &mut PgConnection,
+        rule: Rule,
+        setting: Setting,
+        start: UnixMs,
+        end: UnixMs,
+    ) -> Result<Self, Error> {
+        let rules = Rules::load(connection).await?;
+        let is_computed = is_computed(rule);
+        let window_ms = if is_computed { setting.window_ms() } else { 0 };
+        // Clients' clocks may be ahead: such clicks speak against those within a window before them.
+        let until = end + window_ms.min(AHEAD.as_millis() as i64);
+        let (clicks, read_from) = read(connection, start - window_ms, until).await?;
+        let first = start.max(read_from + window_ms);
+        if first >= end {
+            return Err(Error::TooMany);
+        }
+        if !is_computed {
+            check(&rules, rule, setting, &clicks)?;
+        }
+        let rules = rules.with(rule, setting);
+        Ok(Self { rule, setting, rules, clicks, start: first, end, is_cut: first > start })
     }
-    if !is_computed {
-        check(&rules, rule, setting, &clicks)?;
-    }
-    let found =
-        if setting.mode == Mode::Off { vec![false; clicks.len()] } else { apply(rule, setting, &clicks) };
-    let rules = rules.with(rule, setting);
-    let mut preview = RulePreview {
-        start_ms: first.0,
-        end_ms: end.0,
-        is_cut: first > start,
-        counted: Verdicts::default(),
-        previewed: Verdicts::default(),
-        to_invalid: 0,
-        to_valid: 0,
-        advertisers: Vec::new(),
-    };
-    let mut advertisers: BTreeMap<&AdvertiserId, PreviewedAdvertiser> = BTreeMap::new();
-    for (click, found) in clicks.iter().zip(found).filter(|(click, _)| click.clicked_at_ms >= first) {
-        let previewed = click.verdict(rule, found, &rules);
-        let (was_valid, is_valid) =
-            (click.disposition == Disposition::Valid, previewed == Disposition::Valid);
-        let (to_invalid, to_valid) = (i64::from(was_valid && !is_valid), i64::from(!was_valid && is_valid));
-        preview.counted.add(click.disposition);
-        preview.previewed.add(previewed);
-        preview.to_invalid += to_invalid;
-        preview.to_valid += to_valid;
-        let advertiser = advertisers.entry(&click.advertiser_id).or_insert_with(|| PreviewedAdvertiser {
-            advertiser_id: click.advertiser_id.clone(),
-            clicks: 0,
+
+    /// Judges the clicks. This takes a core for up to some seconds.
+    pub fn verdicts(&self) -> RulePreview {
+        let found = if self.setting.mode == Mode::Off {
+            vec![false; self.clicks.len()]
+        } else {
+            apply(self.rule, self.setting, &self.clicks)
+        };
+        let mut preview = RulePreview {
+            start_ms: self.start.0,
+            end_ms: self.end.0,
+            is_cut: self.is_cut,
+            counted: Verdicts::default(),
+            previewed: Verdicts::default(),
             to_invalid: 0,
             to_valid: 0,
-        });
-        advertiser.clicks += 1;
-        advertiser.to_invalid += to_invalid;
-        advertiser.to_valid += to_valid;
+            advertisers: Vec::new(),
+        };
+        let mut advertisers: BTreeMap<&AdvertiserId, PreviewedAdvertiser> = BTreeMap::new();
+        let is_inside = |click: &Click| click.clicked_at_ms >= self.start && click.clicked_at_ms < self.end;
+        for (click, found) in self.clicks.iter().zip(found).filter(|(click, _)| is_inside(click)) {
+            let previewed = click.verdict(self.rule, found, &self.rules);
+            let (was_valid, is_valid) =
+                (click.disposition == Disposition::Valid, previewed == Disposition::Valid);
+            let (to_invalid, to_valid) =
+                (i64::from(was_valid && !is_valid), i64::from(!was_valid && is_valid));
+            preview.counted.add(click.disposition);
+            preview.previewed.add(previewed);
+            preview.to_invalid += to_invalid;
+            preview.to_valid += to_valid;
+            let advertiser = advertisers.entry(&click.advertiser_id).or_insert_with(|| PreviewedAdvertiser {
+                advertiser_id: click.advertiser_id.clone(),
+                clicks: 0,
+                to_invalid: 0,
+                to_valid: 0,
+            });
+            advertiser.clicks += 1;
+            advertiser.to_invalid += to_invalid;
+            advertiser.to_valid += to_valid;
+        }
+        preview.advertisers =
+            advertisers.into_values().filter(|one| one.to_invalid + one.to_valid > 0).collect();
+        preview.advertisers.sort_by_key(|one| Reverse(one.to_invalid + one.to_valid));
+        preview.advertisers.truncate(ADVERTISERS);
+        preview
     }
-    preview.advertisers = advertisers.into_values().filter(|one| one.to_invalid + one.to_valid > 0).collect();
-    preview.advertisers.sort_by_key(|one| Reverse(one.to_invalid + one.to_valid));
-    preview.advertisers.truncate(ADVERTISERS);
-    Ok(preview)
 }
 
 /// Returns whether a rule is applied to the clicks anew; of the others the ledger's evidence is taken.
@@ -196,10 +227,10 @@ async fn read(
     start: UnixMs,
     end: UnixMs,
 ) -> Result<(Vec<Click>, UnixMs), sqlx::Error> {
-    let (mut clicks, mut from, mut step_ms) = (Vec::new(), end, STEP_MS.0);
+    let (mut clicks, mut from, mut step_ms) = (Vec::new(), end, FIRST_MS);
     while from > start {
         let earlier = start.max(from - step_ms);
-        let room = MAX_CLICKS - clicks.len();
+        let most = STEP_MAX.min(MAX_CLICKS - clicks.len());
         let rows = sqlx::query(
             "SELECT click_id, clicked_at, received_at, advertiser_id, ad_id, user_id, ip_hash, bound, disposition, \
                     evidence, released FROM clicks \
@@ -207,21 +238,33 @@ async fn read(
         )
         .bind(at(earlier))
         .bind(at(from))
-        .bind(room as i64 + 1)
+        .bind(most as i64 + 1)
         .fetch_all(&mut *connection)
         .await?;
-        if rows.len() > room {
-            break;
+        let is_whole = rows.len() <= most;
+        if is_whole {
+            for row in &rows {
+                clicks.push(Click::read(row)?);
+            }
+            from = earlier;
         }
-        for row in &rows {
-            clicks.push(Click::read(row)?);
-        }
-        from = earlier;
-        let per_step = (rows.len() as i64).max(1);
-        step_ms = (step_ms.saturating_mul(STEP_CLICKS) / per_step).clamp(STEP_MS.0, STEP_MS.1);
+        let Some(next_ms) = next_step(step_ms, is_whole.then_some(rows.len())) else { break };
+        step_ms = next_ms;
     }
     clicks.sort_unstable_by_key(|click| (click.clicked_at_ms, click.click_id));
     Ok((clicks, from))
+}
+
+/// Returns the time that the next statement reads, after one that found a number of clicks, or more than it reads:
+/// `None`. It grows slowly, for what comes may be busier. `None`: no shorter step is left.
+fn next_step(step_ms: i64, found: Option<usize>) -> Option<i64> {
+    match found {
+        Some(found) => {
+            let wanted = step_ms.saturating_mul(STEP_CLICKS as i64) / (found as i64).max(1);
+            Some(wanted.min(step_ms * 4).clamp(SHORTEST_MS, LONGEST_MS))
+        }
+        None => (step_ms > SHORTEST_MS).then(|| (step_ms / 8).max(SHORTEST_MS)),
+    }
 }
 
 /// Returns for each of the clicks, which are in the order of time and id, whether the rule applies.
@@ -248,26 +291,23 @@ fn apply(rule: Rule, setting: Setting, clicks: &[Click]) -> Vec<bool> {
         }
         Rule::IpVelocity => {
             for places in grouped(clicks, |click| click.ip_hash.clone()).into_values() {
-                let vouched: Vec<usize> =
-                    places.iter().copied().filter(|&place| !clicks[place].is_bound).collect();
+                let (bound, vouched): (Vec<usize>, Vec<usize>) =
+                    places.into_iter().partition(|&place| clicks[place].is_bound);
                 judge(clicks, &vouched, |_| Some(limit), &mut found);
-                let mut owners: Vec<&AdvertiserId> = places
-                    .iter()
-                    .map(|&place| &clicks[place])
-                    .filter(|click| click.is_bound)
-                    .map(|click| &click.advertiser_id)
-                    .collect();
-                owners.sort_unstable();
-                owners.dedup();
+                let mut owners: BTreeMap<&AdvertiserId, Vec<usize>> = BTreeMap::new();
+                for place in bound {
+                    owners.entry(&clicks[place].advertiser_id).or_default().push(place);
+                }
                 // An advertiser's own pool: its bound clicks beside all that are vouched for. Others' are not judged in it.
-                for owner in owners {
-                    let is_own = |place: &usize| clicks[*place].advertiser_id == *owner;
-                    let pool: Vec<usize> = places
-                        .iter()
-                        .copied()
-                        .filter(|place| !clicks[*place].is_bound || is_own(place))
-                        .collect();
-                    judge(clicks, &pool, |place| is_own(&place).then_some(limit), &mut found);
+                for (owner, mut pool) in owners {
+                    pool.extend(&vouched);
+                    pool.sort_unstable();
+                    judge(
+                        clicks,
+                        &pool,
+                        |place| (clicks[place].advertiser_id == *owner).then_some(limit),
+                        &mut found,
+                    );
                 }
             }
         }

@@ -17,7 +17,12 @@ texts! {
 pub fn preview_range(clicks: i64, start: &str, end: &str, is_cut: bool) -> String {
     let clicks = format::count(clicks);
     if is_cut {
-        say!("The last {clicks} clicks, {start} – {end}; there are more in 24 hours.", clicks, start, end)
+        say!(
+            "The last {clicks} clicks, {start} – {end}; earlier clicks of the 24 hours are not looked at.",
+            clicks,
+            start,
+            end
+        )
     } else {
         say!("{clicks} clicks, {start} – {end}.", clicks, start, end)
     }

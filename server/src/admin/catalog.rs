@@ -26,11 +26,7 @@ use crate::{
         parameters::Parameters,
     },
     identity::access::{Admin, Operator},
-    redirect::{
-        landing::LandingHost,
-        query::Name,
-        target::{Target, Template},
-    },
+    redirect::{landing::LandingHost, query::Name, target::Target, template::Template},
     store::database::answer,
 };
 

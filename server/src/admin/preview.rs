@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
 };
-use clickwire_ledger::preview;
+use clickwire_ledger::preview::{self, Preview};
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     rules::{Mode, Rule, Setting, preview::RulePreview},
@@ -14,7 +14,7 @@ use clickwire_protocol::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 use utoipa::ToSchema;
 
 use crate::{
@@ -28,14 +28,17 @@ use crate::{
         openapi::{self, Refused},
     },
     identity::access::Admin,
-    store::{database::SNAPSHOT, error::of_question},
+    store::{
+        database::SNAPSHOT,
+        error::{StoreError, of_question},
+    },
 };
 
 /// Hours of clicks that are looked at unless the question names a number, and at most.
 const HOURS: u32 = 24;
 
-/// Longest time that a preview may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest time until the clicks are read, the wait for other previews included.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A change of a rule to preview. Parameters that are not given stay as they are.
 #[derive(Deserialize, ToSchema)]
@@ -51,12 +54,13 @@ pub(super) struct Question {
 /// Shows what a change of a rule would have made of the last clicks.
 ///
 /// Nothing is changed. At most 200,000 clicks are looked at, the last ones: `is_cut` says that there were more. The
-/// other rules judge as they did. 400 where it can't be told: for a rule that judges no click, another list of robots
-/// (user agents are not kept), a rule that was off, or a window with more clicks than are looked at.
+/// other rules judge as they did. 400 where it can't be told: for a rule that judges no click; for another list of robots
+/// (user agents are not kept); for any rule but duplicate, ip_velocity and user_velocity that was off in these hours;
+/// and for a window with more clicks than are looked at.
 #[utoipa::path(post, path = "/{rule}/preview", operation_id = "preview_rule", tag = "admin", params(("rule" = String, Path)),
     request_body = Question,
     responses((status = 200, body = RulePreview), Refused<(
-        crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Database
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Searched
     )>))]
 pub(super) async fn show(
     State(state): State<Arc<AdminState>>,
@@ -79,28 +83,39 @@ pub(super) async fn show(
         .ok_or_else(|| Error::field("mode", "This rule judges no click: there is no preview."))?;
     let setting = Setting::new(rule, question.mode, &parameters)
         .map_err(|invalid| Error::field("parameters", &invalid.to_string()))?;
-    // Each holds some ten megabytes: they wait for each other.
-    let _one = state.preview.lock().await;
     let end = UnixMs(now_ms());
-    let found = async {
+    let start = end - i64::from(hours) * 3_600_000;
+    // Each holds about 30 MB: they wait for each other.
+    let read = async {
+        let turn = state.preview.clone().lock_owned().await;
         let mut snapshot = state.reading.begin_with(SNAPSHOT).await?;
-        preview::preview(&mut snapshot, rule, setting, end - i64::from(hours) * 3_600_000, end).await
+        Ok((turn, Preview::read(&mut snapshot, rule, setting, start, end).await?))
     };
-    match timeout(PATIENCE, found).await {
-        Ok(Ok(preview)) => Ok(Json(preview)),
-        Ok(Err(preview::Error::Database(error))) => Err(of_question(error)),
-        Ok(Err(preview::Error::NotKept)) => Err(Error::field(
-            "parameters",
-            "User agents are not kept: what another list finds can't be told.",
-        )),
-        Ok(Err(preview::Error::WasOff)) => Err(Error::field(
-            "mode",
-            "The rule was off in these hours: what it would have found is not kept.",
-        )),
-        Ok(Err(preview::Error::TooMany)) => Err(Error::field(
-            "parameters",
-            "Such a window holds more clicks than a preview looks at (200,000).",
-        )),
-        Err(_) => Err(of_question(sqlx::Error::PoolTimedOut)),
+    let (turn, preview) = match timeout(PATIENCE, read).await {
+        Ok(read) => read.map_err(refusal)?,
+        Err(_) => return Err(StoreError::TooSlow.into()),
+    };
+    // The turn ends with the work, also where the caller has gone.
+    let judged = spawn_blocking(move || {
+        let verdicts = preview.verdicts();
+        drop(turn);
+        verdicts
+    });
+    judged.await.map(Json).map_err(|_| StoreError::TooSlow.into())
+}
+
+/// The reason why there is no preview, at the field that it is about.
+fn refusal(error: preview::Error) -> Error {
+    match error {
+        preview::Error::Database(error) => of_question(error),
+        preview::Error::NotKept => {
+            Error::field("parameters", "User agents are not kept: what another list finds can't be told.")
+        }
+        preview::Error::WasOff => {
+            Error::field("mode", "The rule was off in these hours: what it would have found is not kept.")
+        }
+        preview::Error::TooMany => {
+            Error::field("parameters", "Such a window holds more clicks than a preview looks at (200,000).")
+        }
     }
 }

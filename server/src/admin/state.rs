@@ -39,5 +39,5 @@ pub(crate) struct AdminState {
     pub(crate) pipeline: Pipeline,
     pub(crate) storage: Measurements,
     /// Held by the preview of a rule that is being made.
-    pub(crate) preview: Mutex<()>,
+    pub(crate) preview: Arc<Mutex<()>>,
 }

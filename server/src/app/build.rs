@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clickwire_dead_letters::DeadLetters;
 use clickwire_process::redis::Connection;
 use clickwire_protocol::stream::Names;
-use tokio::{sync::Mutex, time::timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, AppState, GRACE, States, routes};
@@ -210,7 +210,7 @@ impl Parts {
                 sessions: sessions.clone(),
                 pipeline: Pipeline::default(),
                 storage: Measurements::new(config, intake.clone()),
-                preview: Mutex::default(),
+                preview: Arc::default(),
             }),
             redirect: Arc::new(RedirectState {
                 ads,

@@ -99,6 +99,22 @@ fn other_evidence_and_releases_stay() {
 }
 
 #[test]
+fn a_step_shrinks_where_it_is_busy_and_grows_slowly_where_it_is_quiet() {
+    for (step_ms, found, expected) in [
+        (FIRST_MS, Some(0), Some(4 * FIRST_MS)),
+        (FIRST_MS, Some(STEP_CLICKS), Some(FIRST_MS)),
+        (FIRST_MS, Some(2 * STEP_CLICKS), Some(FIRST_MS / 2)),
+        (LONGEST_MS, Some(1), Some(LONGEST_MS)),
+        (LONGEST_MS, None, Some(LONGEST_MS / 8)),
+        (2_000, None, Some(SHORTEST_MS)),
+        (SHORTEST_MS, None, None),
+        (SHORTEST_MS, Some(STEP_MAX), Some(SHORTEST_MS)),
+    ] {
+        assert_eq!(next_step(step_ms, found), expected, "{step_ms} {found:?}");
+    }
+}
+
+#[test]
 fn what_was_not_kept_is_not_guessed() {
     let clicks = [click(0, "a", "u", 0, false)];
     let off = Setting { mode: Mode::Off, threshold: 0, window_seconds: 0, list: 0 };

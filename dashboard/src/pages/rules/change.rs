@@ -135,8 +135,8 @@ pub(super) fn ChangeForm(props: &Props) -> Html {
                     <p class="soft">{ words::NOTHING_DIFFERS }</p>
                 }
             </div>
-            if judges(&rule) && is_any {
-                <Preview rule={rule.clone()} wanted={wanted.clone()} zone={props.view.zone.clone()} />
+            if let Some(wanted) = wanted.filter(|_| judges(&rule) && is_any) {
+                <Preview key={format!("{} {}", wanted.mode, wanted.parameters)} rule={rule.clone()} wanted={wanted.clone()} zone={props.view.zone.clone()} />
             }
             if !is_stale {
                 { beside(&mutation, shown) }

@@ -22,8 +22,8 @@ use crate::{
 pub(super) struct Props {
     /// The rule.
     pub(super) rule: AttrValue,
-    /// The draft, if the rule takes it.
-    pub(super) wanted: Option<Setting>,
+    /// The draft. It is the component's key, too: of another draft nothing is shown, neither numbers nor a failure.
+    pub(super) wanted: Setting,
     /// The zone of times.
     pub(super) zone: Zone,
 }
@@ -32,45 +32,54 @@ pub(super) struct Props {
 #[component]
 pub(super) fn Preview(props: &Props) -> Html {
     let (access, mutation) = (use_access(), use_mutation());
-    let last = use_state(|| None::<(Setting, RulePreview)>);
+    let last = use_state(|| None::<RulePreview>);
     let onclick = {
         let (mutation, last, wanted) = (mutation.clone(), last.setter(), props.wanted.clone());
         let url = format!("/api/v1/admin/rules/{}/preview", props.rule);
         Callback::from(move |_: MouseEvent| {
-            let Some(wanted) = wanted.clone() else { return };
             let body = json!({"mode": wanted.mode, "parameters": wanted.parameters});
             let last = last.clone();
-            let then = Callback::from(move |preview| last.set(Some((wanted.clone(), preview))));
+            let then = Callback::from(move |preview| last.set(Some(preview)));
             mutation.run(Request::with(Method::Post, &url, &body), then);
         })
     };
-    // A preview of another draft would be read as this one's.
-    let shown = last.as_ref().filter(|(of, _)| props.wanted.as_ref() == Some(of)).map(|(_, preview)| preview);
+    let sum = last.as_ref().map(|preview| sum(preview, &props.zone));
     html! {
         <div class="rule-preview" data-testid="rule-preview" aria-busy={mutation.is_busy.then_some("true")}>
-            <button type="button" class="quiet" {onclick} disabled={mutation.is_busy || props.wanted.is_none()}>
+            <button type="button" class="quiet" {onclick} disabled={mutation.is_busy}>
                 { if mutation.is_busy { words::PREVIEW_BUSY } else { words::PREVIEW } }
             </button>
             { beside(&mutation, &[]) }
-            <div aria-live="polite">
-                if let Some(preview) = shown {
-                    { answer(preview, &props.zone, &access) }
-                }
-            </div>
+            <p aria-live="polite" hidden={sum.is_none()}>{ sum }</p>
+            if let Some(preview) = &*last {
+                { tables(preview, &props.zone, &access) }
+            }
         </div>
     }
 }
 
-/// The numbers of a preview.
-fn answer(preview: &RulePreview, zone: &Zone, access: &Access) -> Html {
-    let range = words::preview_range(
+/// The range of a preview.
+fn range(preview: &RulePreview, zone: &Zone) -> String {
+    words::preview_range(
         preview.counted.clicks(),
         &zone.stamp_ms(preview.start_ms),
         &zone.stamp_ms(preview.end_ms),
         preview.is_cut,
-    );
+    )
+}
+
+/// A preview in one sentence.
+fn sum(preview: &RulePreview, zone: &Zone) -> String {
+    match preview.counted.clicks() {
+        0 => range(preview, zone),
+        _ => words::preview_sum(preview.to_invalid, preview.to_valid),
+    }
+}
+
+/// The numbers of a preview.
+fn tables(preview: &RulePreview, zone: &Zone, access: &Access) -> Html {
     if preview.counted.clicks() == 0 {
-        return html! { <p class="soft">{ range }</p> };
+        return html! {};
     }
     let line = |verdict: &str, number: fn(&Verdicts) -> i64| {
         let (counted, previewed) = (number(&preview.counted), number(&preview.previewed));
@@ -84,7 +93,6 @@ fn answer(preview: &RulePreview, zone: &Zone, access: &Access) -> Html {
     };
     html! {
         <>
-            <p>{ words::preview_sum(preview.to_invalid, preview.to_valid) }</p>
             <table class="difference">
                 <caption class="hidden">{ words::PREVIEW_CAPTION }</caption>
                 <thead><tr>
@@ -118,7 +126,7 @@ fn answer(preview: &RulePreview, zone: &Zone, access: &Access) -> Html {
                     </tbody>
                 </table>
             }
-            <p class="soft">{ range }</p>
+            <p class="soft">{ range(preview, zone) }</p>
         </>
     }
 }
@@ -137,7 +145,8 @@ mod tests {
 
     #[component]
     fn Shown(props: &ShownProps) -> Html {
-        answer(&props.preview, &Zone::utc(), &Access::new(Credential::Cookie))
+        let (preview, zone) = (&props.preview, Zone::utc());
+        html! { <>{ sum(preview, &zone) }{ tables(preview, &zone, &Access::new(Credential::Cookie)) }</> }
     }
 
     fn preview(valid: i64, sivt: i64) -> RulePreview {
@@ -161,7 +170,13 @@ mod tests {
     #[tokio::test]
     async fn both_verdicts_stand_beside_each_other() {
         let shown = render::<Shown>(ShownProps { preview: preview(1_000, 200) }).await;
-        for expected in ["1,200", "1,000", "200 valid clicks would be invalid", "adv_001", "there are more"] {
+        for expected in [
+            "1,200",
+            "1,000",
+            "200 valid clicks would be invalid",
+            "adv_001",
+            "earlier clicks of the 24 hours",
+        ] {
             assert!(shown.contains(expected), "{expected}: {shown}");
         }
         assert_eq!(shown.matches("differs").count(), 2, "{shown}");
@@ -170,8 +185,8 @@ mod tests {
     #[tokio::test]
     async fn no_clicks_are_said_to_be_none() {
         let mut preview = preview(0, 0);
-        preview.counted = Verdicts::default();
+        (preview.counted, preview.is_cut) = (Verdicts::default(), false);
         let shown = render::<Shown>(ShownProps { preview }).await;
-        assert!(!shown.contains("<table"), "{shown}");
+        assert!(shown.contains("0 clicks") && !shown.contains("<table"), "{shown}");
     }
 }

@@ -137,7 +137,7 @@ pub(super) struct Row {
     clicks: i64,
 }
 
-/// Returns the rows of a report without that of others; `None`: the report is not known.
+/// Returns the rows of a report without the row of all other groups; `None`: the report is not known.
 pub(super) fn rows(
     report: Option<&Rc<Listed>>,
     named: impl Fn(&BreakdownRow) -> (String, Option<String>),

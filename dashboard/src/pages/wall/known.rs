@@ -189,7 +189,7 @@ impl Known {
         }
     }
 
-    /// Returns the time from which all shown numbers are, by this machine's clock; `None`: none are shown.
+    /// Returns the time of the oldest number shown, by this machine's clock; `None`: none are shown.
     pub(super) fn as_of_ms(&self) -> Option<i64> {
         let reported = self.reports.iter().zip(self.reported_ms).filter(|(report, _)| report.is_some());
         let measured = self.pipeline.is_some().then_some(self.measured_ms);

@@ -32,6 +32,18 @@ async fn difference(browser: &Browser, within: &str) -> Result<Value> {
     browser.run(&script).await
 }
 
+/// Waits until the difference to be saved is this one.
+async fn will_save(browser: &Browser, expected: &Value) -> Result<()> {
+    let within = "[data-testid=rule-difference]";
+    let is = eventually("the difference", PATIENCE, async || {
+        (difference(browser, within).await.ok()? == *expected).then_some(())
+    });
+    if is.await.is_err() {
+        anyhow::bail!("{} is to be saved, not {expected}", difference(browser, within).await?);
+    }
+    Ok(())
+}
+
 /// The button that saves can be pressed.
 async fn may_save(browser: &Browser) -> Result<bool> {
     let button = browser.client.wait().for_element(Locator::Css(".rule-form .primary")).await?;
@@ -44,6 +56,8 @@ async fn an_administrator_sees_what_differs_before_a_rule_is_changed() -> Result
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
     stack.publish(&rules::burst(1, 30)).await?;
+    eventually("the clicks are counted", PATIENCE, async || (stack.ledger().await.ok()? == 30).then_some(()))
+        .await?;
     let browser = signed_in(&stack, "anna@clickwire.example", "admin", "/rules?z=UTC").await?;
     browser.sees("more than 100 clicks in 60 s").await?;
     let rows = browser.client.find_all(Locator::Css(".sheet-main tbody th")).await?.len();
@@ -72,16 +86,16 @@ async fn an_administrator_sees_what_differs_before_a_rule_is_changed() -> Result
     browser.is_accessible("a number that is refused").await?;
     browser.fill("#rule-threshold", "1000").await?;
     browser.click(".rule-form [data-key=report_only]").await?;
-    ensure!(
-        difference(&browser, "[data-testid=rule-difference]").await?
-            == json!([["Mode", "Flag", "Report only"], ["Clicks at most", "100", "1,000"]])
-    );
+    will_save(&browser, &json!([["Mode", "Flag", "Report only"], ["Clicks at most", "100", "1,000"]]))
+        .await?;
     browser.click(".rule-preview button").await?;
     browser.sees("No valid click would be invalid").await?;
     browser.click(".rule-form [data-key=flag]").await?;
+    will_save(&browser, &json!([["Clicks at most", "100", "1,000"]])).await?;
     let text = browser.run("return document.querySelector('.rule-preview').innerText").await?;
     ensure!(text == "Preview on the last 24 hours", "a preview of another draft is shown: {text}");
     browser.fill("#rule-threshold", "1").await?;
+    will_save(&browser, &json!([["Clicks at most", "100", "1"]])).await?;
     browser.click(".rule-preview button").await?;
     browser.sees(" valid clicks would be invalid.").await?;
     browser.is_accessible("a preview").await?;
