@@ -112,7 +112,9 @@ impl Cells {
         if self.loaded {
             computed.advance(&self.position);
             computed.start_history(&self.position);
-            computed.tick(now_minute, self.floor_minute, self.progress);
+            // Before the first tick after the reading nothing is known; that is no "nothing is counted".
+            let known = self.progress.filter(|progress| progress.counted_until_ms.is_some());
+            computed.tick(now_minute, self.floor_minute, known);
         }
         let shared = Arc::new(Mutex::new(computed));
         self.views.insert(view, Viewed { shared: Arc::clone(&shared), holder });

@@ -231,8 +231,11 @@ impl ViewState {
         let mut changed = std::mem::take(&mut self.changed);
         if let Some(progress) = progress {
             let age_ms = self.progress.map_or(i64::MAX, |(told, _)| progress.at_ms - told.at_ms);
+            // "Nothing is counted yet" is wrong as soon as something is.
+            let is_first = progress.counted_until_ms.is_some()
+                && self.progress.is_some_and(|(told, _)| told.counted_until_ms.is_none());
             // A clock that was set back is not waited for.
-            if age_ms < 0 || age_ms >= if changed { PROGRESS_WITH_NEWS_MS } else { PROGRESS_MS } {
+            if is_first || age_ms < 0 || age_ms >= if changed { PROGRESS_WITH_NEWS_MS } else { PROGRESS_MS } {
                 self.progress = Some((progress, self.version + 1));
                 changed = true;
             }

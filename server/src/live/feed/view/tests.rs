@@ -106,6 +106,16 @@ fn a_session_that_was_busy_gets_the_present_once() {
 }
 
 #[test]
+fn a_watermark_is_news_at_once_when_there_was_none() {
+    let mut state = view(vec![]);
+    state.advance(&position("e", 0));
+    let at = |at_ms, watermark: Option<i64>| Some(Progress::new(UnixMs(at_ms), watermark.map(UnixMs)));
+    assert!(state.tick(Minute(100), Minute(0), at(1_000, None)));
+    assert!(state.tick(Minute(100), Minute(0), at(1_100, Some(900))), "no time to wait has passed");
+    assert!(!state.tick(Minute(100), Minute(0), at(1_200, Some(1_000))), "the next one is no such news");
+}
+
+#[test]
 fn a_frame_that_was_encoded_before_says_where_it_ends() {
     let mut state = view(vec![]);
     state.advance(&position("e", 0));
