@@ -251,6 +251,15 @@ impl Which {
     }
 }
 
+impl FromStr for Kind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        named.ok_or("Expected a kind of incident, such as fraud_rate.")
+    }
+}
+
 impl FromStr for Which {
     type Err = &'static str;
 

@@ -8,7 +8,7 @@ use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
 };
-use clickwire_protocol::alerts::{Assignees, Page, Which, WithNotes};
+use clickwire_protocol::alerts::{Assignees, Kind, Page, Which, WithNotes};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -20,18 +20,27 @@ use crate::{
         parameters::Parameters,
     },
     identity::access::Operator,
-    query::incidents,
+    query::incidents::{self, Listing},
 };
 
 /// Incidents in one answer, unless asked otherwise, and at most.
 const LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 200;
 
+/// Bytes of a subject, at most: two names and what stands between them.
+const SUBJECT_BYTES: usize = 512;
+
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 struct IncidentQuery {
     #[param(inline, required = false)]
     state: Which,
+    /// Incidents of this kind only.
+    #[param(inline)]
+    kind: Option<Kind>,
+    /// Incidents about this subject only.
+    #[param(max_length = 512)]
+    subject: Option<String>,
     /// 50 unless asked otherwise.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -49,13 +58,24 @@ pub(super) async fn list(
 ) -> Result<Json<Page>, Error> {
     let question = IncidentQuery {
         state: given.take("state", str::parse).unwrap_or_default(),
+        kind: given.take("kind", str::parse),
+        subject: given.take("subject", |text| {
+            let fits = text.len() <= SUBJECT_BYTES;
+            fits.then(|| text.to_owned()).ok_or("Expected the subject of an incident.")
+        }),
         limit: given.number("limit", 1..=MAX_LIMIT),
         before: given
             .take("before", |text| Uuid::try_parse(text).map_err(|_| "Expected the `next` of a page.")),
     };
     let question = given.finish(question)?;
     let limit = question.limit.unwrap_or(LIMIT);
-    let mut data = incidents::latest(&state.reading, question.state, question.before, limit + 1).await?;
+    let listing = Listing {
+        which: question.state,
+        kind: question.kind,
+        subject: question.subject.as_deref(),
+        before: question.before,
+    };
+    let mut data = incidents::latest(&state.reading, &listing, limit + 1).await?;
     let is_last = data.len() as i64 <= limit;
     data.truncate(limit as usize);
     let next = if is_last { None } else { data.last().map(|alert| alert.alert_id) };

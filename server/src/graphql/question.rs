@@ -15,8 +15,13 @@ use super::{
 };
 use crate::{
     http::error::Error,
-    identity::{Role, access::Caller},
-    query::{clicks, entities, incidents, reports, state::QueryState},
+    identity::access::Caller,
+    query::{
+        clicks, entities,
+        incidents::{self, Listing},
+        reports,
+        state::QueryState,
+    },
     store::database::answer,
 };
 
@@ -140,7 +145,7 @@ impl Query {
         #[graphql(desc = "1 to 200; by default 50.", default_with = "Long(50)")] limit: Long,
     ) -> Result<IncidentPage, Refused> {
         let (query, caller) = asked(context)?;
-        if ![Role::Ops, Role::Admin].contains(&caller.role) {
+        if !caller.role.is_operators() {
             return Err(Error::Forbidden.into());
         }
         let mut given = Given::default();
@@ -151,7 +156,8 @@ impl Query {
             given.take("before", |text| Uuid::try_parse(text).map_err(|_| "Expected the `next` of a page."));
         let limit = given.number("limit", 1..=MAX_INCIDENTS);
         let (before, limit) = given.finish((before, limit.unwrap_or(MAX_INCIDENTS)))?;
-        let found = incidents::latest(&query.database, state.into(), before, limit + 1);
+        let listing = Listing { which: state.into(), before, ..Listing::default() };
+        let found = incidents::latest(&query.database, &listing, limit + 1);
         let found = answer(found).await?;
         Ok(IncidentPage::of(found, usize::try_from(limit).unwrap_or_default()))
     }

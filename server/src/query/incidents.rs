@@ -1,27 +1,41 @@
 //! Incidents as the database tells them.
 
-use clickwire_protocol::alerts::{Alert, MAX_NOTES, Which, Written};
+use clickwire_protocol::alerts::{Alert, Kind, MAX_NOTES, Which, Written};
 use sqlx::PgPool;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
+/// The incidents that are listed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Listing<'a> {
+    pub(crate) which: Which,
+    /// Of one kind, if it is named.
+    pub(crate) kind: Option<Kind>,
+    /// About one subject, if it is named.
+    pub(crate) subject: Option<&'a str>,
+    /// The last incident of the page before.
+    pub(crate) before: Option<Uuid>,
+}
+
 /// Incidents, the latest opened first, from the one after `before` on.
 pub(crate) async fn latest(
     database: &PgPool,
-    which: Which,
-    before: Option<Uuid>,
+    listing: &Listing<'_>,
     limit: i64,
 ) -> Result<Vec<Alert>, sqlx::Error> {
     let documents: Vec<String> = sqlx::query_scalar(
         "SELECT alert_document(a)::text FROM alerts a \
           WHERE CASE $1 WHEN 'open' THEN resolved_at IS NULL WHEN 'resolved' THEN resolved_at IS NOT NULL \
                         WHEN 'silenced' THEN alert_is_silenced(a) ELSE true END \
+            AND ($4::text IS NULL OR kind = $4) AND ($5::text IS NULL OR subject = $5) \
             AND ($2::uuid IS NULL OR (opened_at, alert_id) < (SELECT opened_at, alert_id FROM alerts WHERE alert_id = $2)) \
           ORDER BY opened_at DESC, alert_id DESC LIMIT $3",
     )
-    .bind(which.as_str())
-    .bind(before)
+    .bind(listing.which.as_str())
+    .bind(listing.before)
     .bind(limit)
+    .bind(listing.kind.map(Kind::as_str))
+    .bind(listing.subject)
     .fetch_all(database)
     .await?;
     documents.iter().map(|text| read(text)).collect()
