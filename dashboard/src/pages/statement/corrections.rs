@@ -11,6 +11,7 @@ use super::{
     month::Month,
 };
 use crate::{
+    access::use_access,
     api::Page,
     ask::{use_pages, use_query},
     format,
@@ -163,6 +164,9 @@ pub(super) fn Corrections(props: &Props) -> Html {
             if let Some(failure) = failure {
                 { not_told(&failure, onretry) }
             } else {
+                if let Some(late) = found.as_ref().map(Found::received_late) {
+                    <p class="soft" data-testid="received-late" data-value={late.to_string()}>{ words::received_late(late) }</p>
+                }
                 <Difference {found} now={props.now.clone()} names={props.names.clone()} query={props.query.clone()} />
             }
             <h3>{ words::CHANGED_VERDICTS }</h3>
@@ -192,6 +196,13 @@ struct Found {
     then: Rc<Listed>,
     /// The report now.
     last: Rc<Listed>,
+}
+
+impl Found {
+    /// Clicks that were received after closing, whatever became of them.
+    fn received_late(&self) -> i64 {
+        self.last.totals.received - self.then.totals.received
+    }
 }
 
 #[derive(Clone, PartialEq, Properties)]
@@ -265,6 +276,7 @@ struct ChangesProps {
 /// Verdicts that were changed after closing, with rule, actor, reason and time.
 #[component]
 fn Changes(props: &ChangesProps) -> Html {
+    let reads_clicks = Route::Clicks.is_open_to(use_access().role());
     let count = props.rows.len();
     let row = {
         let ChangesProps { rows, view, query, .. } = props.clone();
@@ -272,7 +284,11 @@ fn Changes(props: &ChangesProps) -> Html {
             let change = &rows[index];
             let campaign = change.campaign_id.as_deref();
             vec![
-                html! { <Link to={passport(change, &query)}>{ view.zone.stamp(&change.adjusted_at) }</Link> },
+                if reads_clicks {
+                    html! { <Link to={passport(change, &query)}>{ view.zone.stamp(&change.adjusted_at) }</Link> }
+                } else {
+                    html! { view.zone.stamp(&change.adjusted_at) }
+                },
                 html! { words::from_to(words::verdict(&change.from_disposition), words::verdict(&change.to_disposition)) },
                 html! { change.rule.as_deref().map_or_else(|| "–".to_owned(), |rule| words::rule_in(rule, change.rule_version)) },
                 campaign

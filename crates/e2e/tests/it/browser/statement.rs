@@ -193,6 +193,15 @@ async fn a_closed_month_says_what_was_corrected_and_why() -> Result<()> {
     browser.click("[data-testid=corrections] th a[href^='/clicks']").await?;
     browser.client.wait().for_element(Locator::Css("[data-testid=passport]")).await?;
 
+    // One of those that changed nothing came late.
+    ensure!(browser.number("received-late").await.is_none(), "another page");
+    sqlx::query("UPDATE clicks SET received_at = received_at + INTERVAL '2 days' WHERE click_id = $1")
+        .bind(ids[2])
+        .execute(stack.database())
+        .await?;
+    shows(2.0, 4.0).await?;
+    ensure!(browser.number("received-late").await == Some(1.0), "one click was late");
+
     // Another advertiser has neither.
     let other = Stack::viewer_token("adv_002");
     browser.visit(&stack, &address, &other).await?;
