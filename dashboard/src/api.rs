@@ -18,6 +18,8 @@ pub use self::{operations::*, pipeline::*};
 pub enum Role {
     /// Sees its own advertisers' clicks.
     Advertiser,
+    /// Sees everybody's numbers, no single clicks.
+    Finance,
     /// Looks after incidents, sees everybody's clicks.
     Ops,
     /// Sees and changes everything.
@@ -29,12 +31,13 @@ pub enum Role {
 
 impl Role {
     /// The roles that an account can be given.
-    pub const ALL: [Self; 3] = [Self::Advertiser, Self::Ops, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Advertiser, Self::Finance, Self::Ops, Self::Admin];
 
     /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Advertiser => "advertiser",
+            Self::Finance => "finance",
             Self::Ops => "ops",
             Self::Admin => "admin",
             Self::Other => "other",
@@ -51,6 +54,28 @@ pub struct Session {
     pub role: Role,
     /// The advertisers that it may see; `None`: all.
     pub advertisers: Option<Vec<String>>,
+}
+
+/// Counting as the operator's people see it: `GET /api/v1/admin/stats`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Stats {
+    /// The last comparison of counts with the ledger; `None` before the first.
+    pub reconciliation: Option<Reconciliation>,
+}
+
+/// A comparison of counts with the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Reconciliation {
+    /// End of the comparison; RFC 3339.
+    pub finished_at: String,
+    /// Start of the compared range; RFC 3339.
+    pub range_start: String,
+    /// End of the compared range; RFC 3339.
+    pub range_end: String,
+    /// Buckets that differed.
+    pub differences: i64,
+    /// Those of them that were mended.
+    pub repaired: i64,
 }
 
 /// A page of a list.

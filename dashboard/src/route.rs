@@ -252,14 +252,13 @@ impl Route {
         match self {
             Self::Overview
             | Self::Explore
-            | Self::Clicks
             | Self::Statement
             | Self::Reports
-            | Self::Links
             | Self::Campaign(_)
             | Self::Ad(_)
             | Self::Developers
             | Self::Account => true,
+            Self::Clicks | Self::Links => role != Role::Finance,
             Self::Deployment
             | Self::Wall
             | Self::Incidents(_)
@@ -381,6 +380,9 @@ mod tests {
     #[test]
     fn a_role_has_the_pages_that_the_api_answers_it() {
         let open = |role| Route::RAIL.iter().filter(|route| route.is_open_to(role)).count();
-        assert_eq!([Role::Advertiser, Role::Ops, Role::Admin, Role::Other].map(open), [7, 16, 20, 7]);
+        assert_eq!(
+            [Role::Advertiser, Role::Finance, Role::Ops, Role::Admin, Role::Other].map(open),
+            [7, 5, 16, 20, 7]
+        );
     }
 }

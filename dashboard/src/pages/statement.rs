@@ -3,13 +3,14 @@
 
 mod corrections;
 mod month;
+mod reconciled;
 
 use std::{collections::BTreeMap, rc::Rc};
 
 use clickwire_protocol::report::{Basis, BreakdownRow, Dimension, Metric, Numbers, TimeseriesRow};
 use yew::prelude::*;
 
-use self::{corrections::Corrections, month::Month};
+use self::{corrections::Corrections, month::Month, reconciled::Reconciled};
 use super::{
     Sheet,
     campaign::to_campaign,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     access::use_access,
-    api::{Campaign, Page},
+    api::{Campaign, Page, Role},
     ask::use_query,
     clock, format,
     frame::{DataStatus, View},
@@ -129,6 +130,9 @@ pub fn Statement(props: &Props) -> Html {
             if let Some(known) = &known {
                 <p class="soft">{ state(month, present, &known.basis, view) }{ " " }{ words::statement_basis(&view.zone.name, &scope) }</p>
                 <DataStatus><span class="freshness">{ final_to(&known.basis, view) }</span></DataStatus>
+            }
+            if matches!(access.role(), Role::Finance | Role::Ops | Role::Admin) {
+                <Reconciled view={view.clone()} />
             }
             <div class="statement">
                 <Campaigns table={known} loaded={table.loaded()} names={names.clone()} {month} query={within(month, present, &view.place.query)} />

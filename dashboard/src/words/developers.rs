@@ -43,7 +43,9 @@ texts! {
 /// Operations by the tag of the document, which names their callers.
 pub fn operations_of(tag: &str) -> String {
     match tag {
-        "viewer" => say!("Reports and clicks").to_owned(),
+        "viewer" => say!("Reports").to_owned(),
+        "clicks" => say!("Single clicks").to_owned(),
+        "staff" => say!("Reconciliation").to_owned(),
         "poster" => say!("Posting clicks").to_owned(),
         "operator" => say!("Operations").to_owned(),
         "admin" => say!("Administration").to_owned(),
@@ -57,6 +59,8 @@ pub fn operations_of(tag: &str) -> String {
 pub fn opened_by(tag: &str) -> &'static str {
     match tag {
         "viewer" => say!("Takes an access token. It sees what your account sees."),
+        "clicks" => say!("Takes an access token. Finance sees no single clicks."),
+        "staff" => say!("Takes an access token of finance, an operator or administrator."),
         "poster" => say!("Takes a key that clicks are posted with."),
         "operator" => say!("Takes an access token of an operator or administrator."),
         "admin" => say!("Takes an access token of an administrator."),

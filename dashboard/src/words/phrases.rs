@@ -11,6 +11,7 @@ pub fn document_title(page: &str) -> String {
 pub fn role(role: Role) -> &'static str {
     match role {
         Role::Advertiser => say!("Advertiser"),
+        Role::Finance => say!("Finance"),
         Role::Ops => say!("Operator"),
         Role::Admin => say!("Administrator"),
         Role::Other => say!("Another role"),

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::{
     admin::state::AdminState,
     http::{error::Error, openapi::Refused},
-    identity::access::Operator,
+    identity::access::Staff,
     query::watermark::Watermark,
 };
 
@@ -57,12 +57,9 @@ struct Today {
 }
 
 /// Returns the state of counting: watermark, clicks of today, last reconciliation.
-#[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "operator",
+#[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "staff",
     responses((status = 200, body = Stats), Refused<(crate::identity::error::Scoped, crate::store::error::Database)>))]
-pub(super) async fn stats(
-    State(state): State<Arc<AdminState>>,
-    _operator: Operator,
-) -> Result<Json<Stats>, Error> {
+pub(super) async fn stats(State(state): State<Arc<AdminState>>, _staff: Staff) -> Result<Json<Stats>, Error> {
     let watermark = Watermark::read(&state.reading, state.partitions).await?;
     let reconciliation = sqlx::query_as(
         "SELECT finished_at, started_by, range_start, range_end, differences, repaired FROM reconciliations \

@@ -1,6 +1,7 @@
 //! The caller of a request, and what it may do. Every handler that answers with data asks [`Scope`]; there is no
-//! other way to an advertiser's id. What looks after the whole is guarded by [`Operator`]; what changes
-//! anything but clicks, by [`Admin`].
+//! other way to an advertiser's id. Single clicks are guarded by [`Caller::sees_clicks`]; what the operator's people see of
+//! the whole, by [`Staff`]; what looks after the whole, by [`Operator`]; what changes anything but clicks, by
+//! [`Admin`].
 //!
 //! A caller shows a token as `Authorization: Bearer …` (RFC 6750): one from the configuration, or one of an
 //! account's programs; or it has signed in, and its browser sends a cookie ([`crate::identity::session`]).
@@ -75,6 +76,10 @@ pub(crate) enum Credential {
     /// The token of an account's program.
     Token(Hash),
 }
+
+/// A caller that works for the operator of the deployment, finance included.
+#[derive(Debug)]
+pub(crate) struct Staff;
 
 /// A caller that looks after the whole: sees everything, deals with incidents and dead letters.
 #[derive(Debug)]
@@ -194,6 +199,16 @@ impl Access {
 }
 
 impl Caller {
+    /// Refuses a caller that may not see single clicks, their users among them: finance bills from numbers.
+    pub(crate) fn sees_clicks(&self) -> Result<(), Error> {
+        if self.role == Role::Finance { Err(Error::Forbidden) } else { Ok(()) }
+    }
+
+    /// Returns whether it may see which person has changed a verdict.
+    pub(crate) fn sees_people(&self) -> bool {
+        self.role.is_operators()
+    }
+
     fn configured(name: &str, role: Role, scope: Scope) -> Self {
         Self { name: name.into(), role, scope, account_id: None, credential: Credential::Configured }
     }
@@ -231,6 +246,19 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         Arc::<IdentityState>::from_ref(state).access.caller(parts)
+    }
+}
+
+impl<S> FromRequestParts<S> for Staff
+where
+    S: Send + Sync,
+    Arc<IdentityState>: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        if caller.role == Role::Advertiser { Err(Error::Forbidden) } else { Ok(Self) }
     }
 }
 

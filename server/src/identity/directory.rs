@@ -85,8 +85,7 @@ impl Directory {
     /// The names of those who may look after incidents, in alphabetical order.
     pub(crate) fn operators(&self) -> Vec<Arc<str>> {
         let held = self.held();
-        let operators =
-            held.accounts.values().filter(|account| matches!(account.role, Role::Ops | Role::Admin));
+        let operators = held.accounts.values().filter(|account| account.role.is_operators());
         let mut names: Vec<_> = operators.map(|account| Arc::clone(&account.name)).collect();
         names.sort_unstable();
         names
@@ -115,7 +114,7 @@ impl Directory {
             let role = Role::named(&valid.role)?;
             let scope = match role {
                 Role::Advertiser => Scope::Advertisers(valid.advertisers),
-                Role::Ops | Role::Admin => Scope::All,
+                Role::Finance | Role::Ops | Role::Admin => Scope::All,
             };
             let name = format!("account:{}", valid.login).into();
             Some((valid.account_id, Account { name, role, scope, generation: valid.generation }))

@@ -37,6 +37,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub enum Role {
     /// Sees its own advertisers' data.
     Advertiser,
+    /// Sees every advertiser's numbers, statements and corrections; no single clicks and nothing of operations.
+    Finance,
     /// Sees every advertiser's data, and looks after incidents and dead letters.
     Ops,
     /// Sees and changes everything.
@@ -47,6 +49,7 @@ impl Role {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Advertiser => "advertiser",
+            Self::Finance => "finance",
             Self::Ops => "ops",
             Self::Admin => "admin",
         }
@@ -54,7 +57,12 @@ impl Role {
 
     /// Returns the role of this name in the database.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::Advertiser, Self::Ops, Self::Admin].into_iter().find(|role| role.as_str() == name)
+        Self::value_variants().iter().copied().find(|role| role.as_str() == name)
+    }
+
+    /// Returns whether it looks after the whole: incidents, dead letters, what people do.
+    pub(crate) fn is_operators(self) -> bool {
+        matches!(self, Self::Ops | Self::Admin)
     }
 }
 

@@ -146,8 +146,10 @@ impl Profile {
                 self.advertisers.iter().find_map(|named| ids::check(named.as_str()).err())
             }
             (Role::Advertiser, _) => Some(format!("Expected 1 to {ADVERTISERS_MAX}.")),
-            (Role::Ops | Role::Admin, 0) => None,
-            (Role::Ops | Role::Admin, _) => Some("This role sees every advertiser.".to_owned()),
+            (Role::Finance | Role::Ops | Role::Admin, 0) => None,
+            (Role::Finance | Role::Ops | Role::Admin, _) => {
+                Some("This role sees every advertiser.".to_owned())
+            }
         };
         [("name", label::fault(&self.name)), ("advertisers", advertisers)]
     }

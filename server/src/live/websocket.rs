@@ -22,7 +22,7 @@ use crate::{
         rate_limit::{Allowance, Rate},
     },
     identity::{
-        access::{Access, Caller, Ended, Ending, Scope},
+        access::{Access, Caller, Ended, Ending},
         error::IdentityError,
     },
     live::{
@@ -243,7 +243,7 @@ impl Session {
                 })?;
                 Ok(Box::new(ViewSubscription::new(watched, since, Arc::clone(&caller.name), min_interval_ms)))
             }
-            Topic::Alerts {} if caller.scope != Scope::All => {
+            Topic::Alerts {} if !caller.role.is_operators() => {
                 Err(Refused::new("forbidden", "Only operators watch incidents."))
             }
             Topic::Alerts {} => Ok(Box::new(Watcher::new(self.hub.alerts()))),

@@ -94,7 +94,7 @@ pub(crate) async fn list(
     let since = parameters.take("since", instant);
     let asked = parameters.finish(asked)?;
     let advertiser_id = caller.scope.advertiser(advertiser_id.as_ref())?;
-    let sees_people = caller.scope.advertisers().is_none();
+    let sees_people = caller.sees_people();
     let actor = if sees_people { "actor" } else { "CASE actor WHEN 'rules' THEN actor ELSE 'operator' END" };
     // The bounds of the time of change alone are what an index answers: no other order comes out of the reader's view.
     let sql = format!(

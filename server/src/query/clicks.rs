@@ -135,7 +135,7 @@ pub(crate) struct Wanted {
 type Cursor = (i64, Uuid, AdvertiserId);
 
 /// Clicks, the latest first.
-#[utoipa::path(get, path = "/api/v1/clicks", operation_id = "find_clicks", tag = "viewer", params(Search, InPages),
+#[utoipa::path(get, path = "/api/v1/clicks", operation_id = "find_clicks", tag = "clicks", params(Search, InPages),
     responses((status = 200, body = Page<FoundClick>), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Shared)>))]
 pub(crate) async fn find(
     State(state): State<Arc<QueryState>>,
@@ -151,6 +151,7 @@ pub(crate) async fn search(
     caller: &Caller,
     mut parameters: Parameters,
 ) -> Result<Page<FoundClick>, Error> {
+    caller.sees_clicks()?;
     let asked: Asked<Cursor> = Asked::read(&mut parameters);
     let wanted = Wanted::read(parameters, OffsetDateTime::now_utc())?;
     let advertiser_id = caller.scope.advertiser_or_all(wanted.advertiser_id.as_ref())?;
@@ -159,8 +160,7 @@ pub(crate) async fn search(
     let mut sql = wanted.page(advertiser_id, &asked);
     let found = answer(sql.build_query_as().fetch_all(&mut *tenants)).await.map_err(of_question)?;
     let mut found: Vec<FoundClick> = found;
-    let sees_people = caller.scope.advertisers().is_none();
-    answer(add_changes(&mut found, sees_people, &mut tenants)).await.map_err(of_question)?;
+    answer(add_changes(&mut found, caller.sees_people(), &mut tenants)).await.map_err(of_question)?;
     metrics::histogram!("clickwire_query_seconds", "query" => "clicks").record(started.elapsed());
     Ok(asked.page(found, |click| (micros(click.at), click.click_id, click.advertiser_id.clone())))
 }

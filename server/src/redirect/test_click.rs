@@ -27,7 +27,7 @@ use crate::{
 ///
 /// The click is counted as `test`. An ad of an advertiser that the caller may not see is not found, as one that is not
 /// registered.
-#[utoipa::path(post, path = "/api/v1/ads/{ad_id}/test-click", operation_id = "make_test_click", tag = "viewer",
+#[utoipa::path(post, path = "/api/v1/ads/{ad_id}/test-click", operation_id = "make_test_click", tag = "clicks",
     params(("ad_id" = String, Path)),
     responses((status = 202, body = TestClick, description = "The click can't be lost any more."), Refused<(
         crate::identity::error::Scoped, openapi::Missing, crate::redirect::error::LookUp, crate::intake::error::Click
@@ -38,6 +38,7 @@ pub(crate) async fn make(
     ad_id: Result<Path<String>, PathRejection>,
     visitor: Visitor,
 ) -> Result<(StatusCode, Json<TestClick>), Error> {
+    caller.sees_clicks()?;
     // Before anything is looked up: what is no ad of the caller's costs as much as one that is.
     state.testers.spend(&caller.holder())?;
     let Path(text) = ad_id.map_err(|_| Error::NotFound)?;

@@ -25,6 +25,7 @@ mod examples;
 mod export_jobs;
 mod exports;
 mod failpoints;
+mod finance;
 mod fraud;
 mod frozen;
 mod gateway;

@@ -49,12 +49,14 @@ pub(super) struct Group {
 }
 
 /// Tags in the order of the page; those of a later server come after them.
-const TAGS: [&str; 6] = ["viewer", "poster", "operator", "admin", "account", "anybody"];
+const TAGS: [&str; 8] = ["viewer", "clicks", "poster", "staff", "operator", "admin", "account", "anybody"];
 
 /// Returns whether a role may call the operations of a tag; administrators see those of an unknown tag.
 fn may_call(role: Role, tag: &str) -> bool {
     match tag {
         "viewer" | "poster" | "account" | "anybody" => true,
+        "clicks" => role != Role::Finance,
+        "staff" => matches!(role, Role::Finance | Role::Ops | Role::Admin),
         "operator" => matches!(role, Role::Ops | Role::Admin),
         _ => role == Role::Admin,
     }

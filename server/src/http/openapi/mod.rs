@@ -29,9 +29,11 @@ use utoipa::{
 pub(crate) use self::refused::*;
 
 /// Tags, which say who may do an operation, and the security schemes of which each takes one.
-pub(crate) const ROLES: [(&str, &[&str]); 6] = [
+pub(crate) const ROLES: [(&str, &[&str]); 8] = [
     ("poster", &["key", "key_as_token"]),
     ("viewer", &["token", "session", "secure_session"]),
+    ("clicks", &["token", "session", "secure_session"]),
+    ("staff", &["token", "session", "secure_session"]),
     ("operator", &["token", "session", "secure_session"]),
     ("admin", &["token", "session", "secure_session"]),
     ("account", &["session", "secure_session"]),
@@ -50,6 +52,8 @@ pub(crate) const ROLES: [(&str, &[&str]); 6] = [
     tags(
         (name = "poster", description = "Takes a key that clicks are posted with."),
         (name = "viewer", description = "For everybody who may see some advertiser's data."),
+        (name = "clicks", description = "For everybody who may see single clicks: all roles but `finance`."),
+        (name = "staff", description = "For the roles `finance`, `ops` and `admin`."),
         (name = "operator", description = "For the roles `ops` and `admin`."),
         (name = "admin", description = "For the role `admin`."),
         (name = "account", description = "For people who have signed in."),

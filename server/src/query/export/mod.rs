@@ -94,7 +94,7 @@ pub(crate) async fn timeseries(
 /// Clicks of a range as a file, the earliest first.
 ///
 /// Any number of clicks, but for workbooks. With `as_of` those received until then, with the verdicts of then.
-#[utoipa::path(get, path = "/api/v1/exports/clicks", operation_id = "export_clicks", tag = "viewer",
+#[utoipa::path(get, path = "/api/v1/exports/clicks", operation_id = "export_clicks", tag = "clicks",
     params(File, Search),
     responses((status = 200, description = "The clicks, in the format that is asked for.", content(
             (Vec<u8> = "text/csv"), (Vec<u8> = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"),
@@ -106,6 +106,7 @@ pub(crate) async fn clicks(
     caller: Caller,
     parameters: Parameters,
 ) -> Result<Response, Error> {
+    caller.sees_clicks()?;
     let export = Export::read(Subject::Clicks, parameters)?;
     let body = export.body(&state, &caller).await?;
     Ok(download(export.format, Subject::Clicks.as_str(), body))

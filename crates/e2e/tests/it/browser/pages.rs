@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_e2e::{Buckets, Stack, eventually};
+use clickwire_e2e::{Buckets, Stack, eventually, people::Person};
 use clickwire_load::{demo, http::Server};
 use clickwire_protocol::pages::ADDRESSES;
 use fantoccini::Locator;
@@ -40,8 +40,34 @@ async fn a_page_opens_at_its_address_for_those_who_may_see_it() -> Result<()> {
     }
     let browser = Browser::start().await?;
     let admin = stack.as_admin()?;
+    let password = stack.account("fritz", "finance", &[]).await?;
+    let fritz = Person::sign_in(stack.server_url(), "fritz", &password).await?;
+    let issued = fritz.send("POST /api/v1/account/tokens", r#"{"name": "a browser"}"#).await?;
+    let finance = issued.body["token"].as_str().context("no token")?.to_owned();
     for (token, refused) in [
         (admin.token().to_owned(), Vec::new()),
+        (
+            finance,
+            vec![
+                "/clicks",
+                "/links",
+                "/deployment",
+                "/wall",
+                "/incidents",
+                "/dead-letters",
+                "/pipeline",
+                "/rules",
+                "/storage",
+                "/setup",
+                "/advertisers",
+                "/campaigns",
+                "/ads",
+                "/keys",
+                "/test-clicks",
+                "/accounts",
+                "/audit",
+            ],
+        ),
         (
             Stack::viewer_token("adv_001"),
             vec![
@@ -180,6 +206,7 @@ async fn every_page_is_accessible_and_fits_every_screen() -> Result<()> {
             browser.screenshot(&format!("{name}-{theme}.png"), 1440, 900, theme).await?;
         }
         browser.screenshot(&format!("{name}-4k.png"), 3840, 2160, "light").await?;
+        suits_everybody(&browser, name).await?;
         browser.client.set_window_size(1440, 900).await?;
         phone.is_accessible(&format!("{name} on a phone")).await?;
         let width = phone.run("return document.documentElement.scrollWidth").await?;
@@ -193,6 +220,37 @@ async fn every_page_is_accessible_and_fits_every_screen() -> Result<()> {
         phone.picture(&format!("{name}-phone.png")).await?;
     }
     every_page_is_in_reach_on_a_phone(&phone).await
+}
+
+/// The page has no error on the console, uses a large screen and fits a narrow one, can be read where the system
+/// replaces all colours, and stands still for those who want no motion.
+async fn suits_everybody(browser: &Browser, name: &str) -> Result<()> {
+    let errors = browser.errors().await?;
+    ensure!(errors.is_empty(), "{name}: {errors:?}");
+    browser.resize(3840, 2160).await?;
+    let used = "return document.querySelector('main').getBoundingClientRect().width / innerWidth";
+    let used = browser.run(used).await?.as_f64().unwrap_or_default();
+    ensure!(used > 0.8, "{name} uses {used} of the width of a 4K screen");
+    browser.resize(320, 800).await?;
+    let width = browser.run("return document.documentElement.scrollWidth").await?;
+    ensure!(
+        width.as_f64().is_some_and(|width| width <= 320.0),
+        "{name} is {width} px wide on a screen of 320"
+    );
+    browser.resize(1440, 900).await?;
+    let wishes = |colours: &str, motion: &str| {
+        json!({"features": [
+            {"name": "forced-colors", "value": colours}, {"name": "prefers-reduced-motion", "value": motion},
+        ]})
+    };
+    browser.devtools("Emulation.setEmulatedMedia", wishes("active", "reduce")).await?;
+    browser.is_accessible(&format!("{name} in forced colours")).await?;
+    let moving = "return document.getAnimations().filter(a => a.playState == 'running' && \
+        a.effect.getComputedTiming().activeDuration > 10).map(a => a.animationName ?? a.transitionProperty)";
+    let moving = browser.run(moving).await?;
+    ensure!(moving == json!([]), "{name}: {moving} moves");
+    browser.devtools("Emulation.setEmulatedMedia", wishes("none", "no-preference")).await?;
+    Ok(())
 }
 
 /// The ways to a page are the links that are seen at the bottom, and the menu beside them.

@@ -32,32 +32,52 @@ fn request(operation: &Operation, parameter: &str) -> String {
     format!("{} {}", operation.method, path.join("/"))
 }
 
+/// Returns whether an operation answers advertisers with their own data.
+fn is_viewers(operation: &Operation) -> bool {
+    ["viewer", "clicks"].contains(&operation.role.as_str())
+}
+
 async fn callers(stack: &Stack) -> Result<Vec<Caller>> {
     let url = stack.server_url();
     let anna = stack.account("anna", "advertiser", &["adv_001"]).await?;
+    let finance = stack.account("finance", "finance", &[]).await?;
     let ops = stack.account("ops", "ops", &[]).await?;
     let root = stack.account("root", "admin", &[]).await?;
     let anna = Person::sign_in(url, "anna", &anna).await?;
     let issued = anna.send("POST /api/v1/account/tokens", r#"{"name": "a program"}"#).await?;
     let token = issued.body["token"].as_str().context("no token")?;
+    let finance = Person::sign_in(url, "finance", &finance).await?;
     let ops = Person::sign_in(url, "ops", &ops).await?;
     let root = Person::sign_in(url, "root", &root).await?;
     let admin = bearer(stack.as_admin()?.token());
     let viewer = bearer(&Stack::viewer_token("adv_001"));
     let (tenant, everybody) = (true, false);
-    let all: [(&str, String, &[&str], u16, bool); 9] = [
+    let all: [(&str, String, &[&str], u16, bool); 10] = [
         ("nobody", String::new(), &["anybody"], 401, everybody),
         ("a wrong token", bearer("nobody's"), &["anybody"], 401, everybody),
         ("a key", bearer(Stack::ingest_key()), &["anybody", "poster"], 401, everybody),
-        ("a viewer's token", viewer, &["anybody", "viewer"], 403, tenant),
-        ("the administrator's token", admin, &["anybody", "viewer", "operator", "admin"], 403, everybody),
-        ("an advertiser's program", bearer(token), &["anybody", "viewer"], 403, tenant),
-        ("an advertiser", anna.headers(), &["anybody", "viewer", "account"], 403, tenant),
-        ("operations", ops.headers(), &["anybody", "viewer", "account", "operator"], 403, everybody),
+        ("a viewer's token", viewer, &["anybody", "viewer", "clicks"], 403, tenant),
+        (
+            "the administrator's token",
+            admin,
+            &["anybody", "viewer", "clicks", "staff", "operator", "admin"],
+            403,
+            everybody,
+        ),
+        ("an advertiser's program", bearer(token), &["anybody", "viewer", "clicks"], 403, tenant),
+        ("an advertiser", anna.headers(), &["anybody", "viewer", "clicks", "account"], 403, tenant),
+        ("finance", finance.headers(), &["anybody", "viewer", "account", "staff"], 403, everybody),
+        (
+            "operations",
+            ops.headers(),
+            &["anybody", "viewer", "clicks", "account", "staff", "operator"],
+            403,
+            everybody,
+        ),
         (
             "an administrator",
             root.headers(),
-            &["anybody", "viewer", "account", "operator", "admin"],
+            &["anybody", "viewer", "clicks", "account", "staff", "operator", "admin"],
             403,
             everybody,
         ),
@@ -136,30 +156,29 @@ async fn nobody_sees_another_advertisers_data() -> Result<()> {
     let callers = callers(&stack).await?;
     let operations = document.operations();
     // Operators see everybody's, whomever they name.
-    let is_about_one =
-        |operation: &&Operation| operation.role == "viewer" && operation.takes("advertiser_id");
+    let is_about_one = |operation: &&Operation| is_viewers(operation) && operation.takes("advertiser_id");
     let about_one: Vec<_> = operations.iter().filter(is_about_one).collect();
     ensure!(about_one.len() >= 4, "{about_one:?}");
     for operation in &operations {
         // A new way to ask for an advertiser's data is tried below, or says here why it need not be.
         let is_tried = operation.takes("advertiser_id");
-        match (operation.role.as_str(), operation.path.as_str()) {
-            ("viewer", "/api/v1/advertisers" | "/api/v1/session" | "/api/v1/settings") => {}
+        match (is_viewers(operation), operation.path.as_str()) {
+            (true, "/api/v1/advertisers" | "/api/v1/session" | "/api/v1/settings") => {}
             // Tried with each question of its own (`graphql`).
-            ("viewer", "/api/v1/graphql") => {}
+            (true, "/api/v1/graphql") => {}
             // The ad names one (`redirects::test_clicks`).
-            ("viewer", "/api/v1/ads/{ad_id}/test-click") => {}
+            (true, "/api/v1/ads/{ad_id}/test-click") => {}
             // The same for everybody.
-            ("viewer", "/api/v1/graphql/schema") => {}
+            (true, "/api/v1/graphql/schema") => {}
             // Its body names one, and a job is its owner's (`export_jobs`).
-            ("viewer", path) if path.starts_with("/api/v1/exports/jobs") => {}
-            ("viewer", path) if !is_tried => bail!("{path} does not say which advertiser it is about"),
+            (true, path) if path.starts_with("/api/v1/exports/jobs") => {}
+            (true, path) if !is_tried => bail!("{path} does not say which advertiser it is about"),
             _ => {}
         }
     }
     for operation in about_one {
         for Caller { name, headers, is_tenant, may, .. } in &callers {
-            if !may.contains(&"viewer") {
+            if !may.contains(&operation.role.as_str()) {
                 continue;
             }
             for (advertiser, is_own) in [("adv_001", true), ("adv_002", false), ("adv_404", false)] {

@@ -106,6 +106,9 @@ pub(crate) async fn begin(
     parameters.entry("end_time".to_owned()).or_insert(now);
     let export = Export::read(subject, given(&parameters))?;
     caller.scope.advertiser_or_all(export.advertiser_id())?;
+    if subject == Subject::Clicks {
+        caller.sees_clicks()?;
+    }
     let job = Job::new(&caller, subject, parameters, export.format);
     let is_queued = answer(job.queue(&state.jobs, MAX_JOBS)).await?;
     if is_queued { Ok((StatusCode::ACCEPTED, Json(job.into()))) } else { Err(QueryError::TooManyJobs.into()) }
@@ -156,6 +159,9 @@ pub(crate) async fn file(
     };
     if !may_see {
         return Err(Error::Forbidden);
+    }
+    if job.kind == Subject::Clicks.as_str() {
+        caller.sees_clicks()?;
     }
     if job.status != "done" {
         return Err(QueryError::NotReady.into());
