@@ -41,7 +41,7 @@ pub(in crate::pages) struct Chart {
     pub(in crate::pages) buckets: Vec<Bucket>,
     /// Lines; the first one is the lowest of a stack.
     pub(in crate::pages) lines: Vec<Line>,
-    /// Totals by bucket of the period that it is compared with.
+    /// Totals by bucket of the period that it is compared with, if there are any.
     pub(in crate::pages) before: Option<Vec<i64>>,
     /// The width of buckets.
     pub(in crate::pages) granularity: Granularity,
@@ -95,7 +95,7 @@ impl Chart {
             buckets.truncate(over);
             lines.iter_mut().for_each(|line| line.values.truncate(over));
         }
-        let before = report.comparison.as_ref().map(|comparison| sums(&comparison.rows, metric));
+        let before = report.comparison.as_ref().and_then(|comparison| sums(&comparison.rows, metric));
         Self { buckets, lines, before, granularity: report.granularity, end: report.basis.end_time.clone() }
     }
 
@@ -172,8 +172,11 @@ fn mark_final(buckets: &mut [Bucket], report: &Timeseries) {
     }
 }
 
-/// Returns the sum over all groups, bucket by bucket.
-fn sums(rows: &[TimeseriesRow], metric: Metric) -> Vec<i64> {
+/// Returns the sum over all groups, bucket by bucket; `None`: users of several groups, who may be the same ones.
+fn sums(rows: &[TimeseriesRow], metric: Metric) -> Option<Vec<i64>> {
+    if metric == Metric::UniqueUsers && rows.iter().any(|row| row.group != rows[0].group) {
+        return None;
+    }
     let mut sums: Vec<i64> = Vec::new();
     let mut last = None;
     for row in rows {
@@ -185,7 +188,7 @@ fn sums(rows: &[TimeseriesRow], metric: Metric) -> Vec<i64> {
             *sum += number(metric, &row.numbers);
         }
     }
-    sums
+    Some(sums)
 }
 
 fn number(metric: Metric, numbers: &Numbers) -> i64 {
@@ -275,6 +278,26 @@ pub(super) mod tests {
         assert_ne!(chart.lines[0].slot, chart.lines[1].slot);
         assert_eq!(chart.before, Some(vec![5, 5, 5]));
         assert_eq!((chart.total(2), chart.max(true), chart.max(false)), (Some(23), 23, 12));
+    }
+
+    #[test]
+    fn users_of_several_groups_are_not_summed_up() {
+        let users = |country, users| {
+            let mut row = row("2026-11-28T07:00:00+01:00", Some(country), 0);
+            row.numbers.unique_users = Some(users);
+            row
+        };
+        let mut report = report();
+        for (rows, metric, expected) in [
+            (vec![users("DE", 7), users("FR", 5)], Metric::UniqueUsers, None),
+            (vec![users("DE", 7)], Metric::UniqueUsers, Some(vec![7])),
+            (vec![users("DE", 7), users("FR", 5)], Metric::Clicks, Some(vec![0])),
+            (Vec::new(), Metric::UniqueUsers, Some(Vec::new())),
+        ] {
+            report.comparison.as_mut().unwrap().rows = rows;
+            let question = Question::new(&view(&format!("by=country&m={}", metric.as_str())), 0);
+            assert_eq!(Chart::new(&report, &question, &Names::default()).before, expected, "{metric:?}");
+        }
     }
 
     #[test]
