@@ -56,7 +56,7 @@ pub(super) fn Bar(props: &Props) -> Html {
                 if has(Route::compares) {
                     <Against query={place.query.clone()} />
                 }
-                if has(|route| route != Route::Setup && route != Route::Overview) {
+                if has(|route| route != Route::Setup) {
                     <ZoneChoice view={props.view.clone()} />
                 }
             </div>
