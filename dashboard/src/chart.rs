@@ -13,11 +13,13 @@ use yew::prelude::*;
 
 use crate::{directory::Names, palette::OTHER, scale::Scale, stack::Stack, words, zone::Zone};
 
+mod as_table;
 pub mod axes;
 pub mod cursor;
 pub mod marks;
 pub mod readout;
 
+use as_table::AsTable;
 use axes::Axes;
 use cursor::Cursor;
 use readout::Readout;
@@ -161,6 +163,7 @@ pub fn Chart(props: &Props) -> Html {
                 }
             </div>
             <p class="hidden" role="status">{ aloud }</p>
+            <AsTable stack={stack.clone()} names={props.names.clone()} zone={props.zone.clone()} loading={props.loading} />
         </>
     }
 }

@@ -79,16 +79,17 @@ pub fn aloud(stack: &Stack, names: &Names, zone: &Zone, point: usize) -> String 
     text
 }
 
-fn clicks(value: f64) -> String {
+/// A number of clicks, of a part of a minute too.
+pub(super) fn clicks(value: f64) -> String {
     format::count(value.round() as i64)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::stack::Layer;
 
-    fn stack() -> Stack {
+    pub(in super::super) fn stack() -> Stack {
         let layer = |slot, campaign: Option<&str>, clicks: [f64; 3]| Layer {
             slot,
             campaign_id: campaign.map(Rc::from),
