@@ -124,6 +124,7 @@ fn Scope(props: &ViewAndAccess) -> Html {
             // Campaigns and ads are an advertiser's.
             query.filters.clear();
             query.search.clear();
+            query.line = None;
             query.part = None;
         });
     });
