@@ -117,7 +117,7 @@ impl Traffic {
     }
 
     /// The numbers and the chart, with `tables` beside them.
-    pub(super) fn show(&self, view: &View, onzoom: Callback<Range>, tables: Html) -> Html {
+    pub(super) fn show(&self, view: &View, tables: Html) -> Html {
         let drawn = self.drawn();
         let drawn = drawn.as_deref();
         let is_asking = self.answer.is_loading;
@@ -130,7 +130,7 @@ impl Traffic {
                 <section class="card plot-card" aria-labelledby="traffic-chart">
                     <div class="plot-head"><h2 id="traffic-chart">{ words::over_time(self.question.metric) }</h2></div>
                     if let Some(chart) = chart {
-                        <chart::Chart {chart} shape={self.question.shape} {onzoom} />
+                        <chart::Chart {chart} shape={self.question.shape} />
                     } else if self.answer.loaded() == Loaded::Failed {
                         <div class="plot-area"><Empty title={words::NOT_LOADED} /></div>
                     } else {

@@ -1,5 +1,7 @@
 //! A report over time as lines to draw.
 
+use std::rc::Rc;
+
 use clickwire_protocol::report::{Dimension, Granularity, Group, Metric, Numbers, Timeseries, TimeseriesRow};
 
 use super::{question::Question, rows::Names};
@@ -23,9 +25,21 @@ pub(in crate::pages) struct Bucket {
     pub(in crate::pages) is_provisional: bool,
 }
 
+impl Bucket {
+    /// Its start, for people.
+    pub(super) fn time(&self) -> String {
+        self.at.get(..16).unwrap_or_default().replace('T', " ")
+    }
+}
+
+/// The key of the line of all groups that have none of their own.
+const OTHERS_KEY: &str = "*";
+
 /// A line.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::pages) struct Line {
+    /// Its group, as an address names it.
+    pub(in crate::pages) key: String,
     /// Its name, for people.
     pub(in crate::pages) name: String,
     /// Its colour.
@@ -83,7 +97,7 @@ impl Chart {
                 _ if group.other => words::OTHERS.to_string(),
                 _ => words::metric(metric).to_owned(),
             };
-            Line { name, slot, values }
+            Line { key: key.unwrap_or_else(|| OTHERS_KEY.to_owned()), name, slot, values }
         });
         let mut lines: Vec<Line> = lines.collect();
         if report.granularity == Granularity::Minute {
@@ -97,6 +111,16 @@ impl Chart {
         }
         let before = report.comparison.as_ref().and_then(|comparison| sums(&comparison.rows, metric));
         Self { buckets, lines, before, granularity: report.granularity, end: report.basis.end_time.clone() }
+    }
+
+    /// Returns the chart of one of several lines alone, or the same chart if there is no such line.
+    pub(in crate::pages) fn only(self: &Rc<Self>, key: Option<&str>) -> Rc<Self> {
+        let mut lines = self.lines.iter();
+        match lines.find(|line| self.lines.len() > 1 && Some(line.key.as_str()) == key) {
+            // The period before is known of all lines together.
+            Some(line) => Rc::new(Self { lines: vec![line.clone()], before: None, ..(**self).clone() }),
+            None => Rc::clone(self),
+        }
     }
 
     /// Returns the sum of all lines at a bucket; `None`: not known.
@@ -298,6 +322,20 @@ pub(super) mod tests {
             let question = Question::new(&view(&format!("by=country&m={}", metric.as_str())), 0);
             assert_eq!(Chart::new(&report, &question, &Names::default()).before, expected, "{metric:?}");
         }
+    }
+
+    #[test]
+    fn a_line_alone_has_its_own_height() {
+        let whole = Rc::new(chart());
+        let alone = whole.only(Some("FR"));
+        assert_eq!((alone.lines.len(), alone.max(true), alone.total(2)), (1, 12, Some(12)));
+        assert_eq!(alone.before, None, "it is of all lines");
+        assert_eq!(alone.buckets, whole.buckets);
+        assert_eq!(whole.only(Some(OTHERS_KEY)).lines[0].name, words::OTHERS.get());
+        for key in [None, Some("SE")] {
+            assert!(Rc::ptr_eq(&whole.only(key), &whole), "{key:?}");
+        }
+        assert!(Rc::ptr_eq(&alone.only(Some("FR")), &alone), "a single line is not told apart");
     }
 
     #[test]
