@@ -7,6 +7,7 @@ mod annotations;
 pub(super) mod answers;
 mod as_table;
 pub(super) mod chart;
+pub(super) mod columns;
 mod filters;
 mod heat;
 mod picture;
