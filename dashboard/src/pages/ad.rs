@@ -73,7 +73,7 @@ pub fn AdPage(props: &Props) -> Html {
             if let Some(ad) = ad.filter(|_| access.role() == Role::Admin) {
                 <Link class="quiet" to={edit(ad, query)}>{ words::EDIT }</Link>
             }
-            <Export url={traffic::file(view, &subject, Dimension::Country, traffic.now_ms)} name={format!("clickwire-{ad_id}")} />
+            <Export url={traffic::file(view, &subject, Dimension::Country, traffic.now_ms)} name={format!("clickwire-{ad_id}")} prints=true />
         </>
     };
     let table = |group: Dimension| {

@@ -88,7 +88,7 @@ pub fn CampaignPage(props: &Props) -> Html {
             if edits {
                 <Link class="quiet" to={edit}>{ words::EDIT }</Link>
             }
-            <Export url={traffic::file(view, &subject, Dimension::AdId, traffic.now_ms)} name={format!("clickwire-{campaign_id}")} />
+            <Export url={traffic::file(view, &subject, Dimension::AdId, traffic.now_ms)} name={format!("clickwire-{campaign_id}")} prints=true />
         </>
     };
     let head = {

@@ -132,7 +132,7 @@ pub fn Explore(props: &Props) -> Html {
         Callback::from(move |format: AttrValue| question.file(&format))
     };
     let page = view.scope.as_ref().and_then(|_| page_of(query));
-    let actions = html! { <>if let Some((to, text)) = page { <Link class="quiet" {to}>{ text }</Link> }<filters::Filters view={view.clone()} names={named.clone()} /><Export {url} {onpicture} /></> };
+    let actions = html! { <>if let Some((to, text)) = page { <Link class="quiet" {to}>{ text }</Link> }<filters::Filters view={view.clone()} names={named.clone()} /><Export {url} {onpicture} prints=true /></> };
     html! {
         <Sheet {title} {actions}>
             if let Some(failure) = failure {
