@@ -24,6 +24,7 @@ use crate::{
     sign_in::{Attempt, SignIn},
     status::Pill,
     token, words,
+    zone::Zone,
 };
 
 /// The shortest wait before a server that can't tell who is signed in is asked again, in milliseconds.
@@ -208,6 +209,8 @@ pub struct LiveProps {
     pub advertiser_id: Option<AdvertiserId>,
     /// The window.
     pub window_minutes: u32,
+    /// The time zone.
+    pub zone: Zone,
     /// Changes when colours do.
     pub colours: u32,
     /// Hears who leaves, and whether because the server wants it.
@@ -285,13 +288,13 @@ pub fn Live(props: &LiveProps) -> Html {
     let onreconnect = tell(&connection).reform(|()| Event::Start);
     html! {
         <>
-            <DataStatus><Pill {status} {edge_ms} onconnect={onreconnect.clone()} /></DataStatus>
+            <DataStatus><Pill {status} {edge_ms} zone={props.zone.clone()} onconnect={onreconnect.clone()} /></DataStatus>
             <Page overview={Rc::new(overview)} final_before={model.session.freshness.final_before()}
                 fraud_rate={model.settings.as_ref().and_then(|settings| settings.fraud_rate)}
                 {status} loading={!model.session.settled}
                 {advertisers} advertiser_id={model.session.advertiser_id.clone()}
                 campaigns={model.campaigns.clone()} window_minutes={model.session.window_minutes}
-                notice={notice.map(AttrValue::from)} colours={props.colours} {onreconnect} />
+                notice={notice.map(AttrValue::from)} zone={props.zone.clone()} colours={props.colours} {onreconnect} />
         </>
     }
 }

@@ -43,7 +43,7 @@ pub fn clicks(route: Route, given: &Given<'_>) -> Option<Html> {
         Route::Overview if is_empty => Some(html! { <Welcome role={access.role()} /> }),
         Route::Overview => Some(html! {
             <Live credential={access.credential.clone()} advertiser_id={view.scope.clone()} window_minutes={view.window_minutes()}
-                colours={*colours} onleave={(*onleave).clone()} />
+                zone={view.zone.clone()} colours={*colours} onleave={(*onleave).clone()} />
         }),
         _ => None,
     }

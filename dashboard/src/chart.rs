@@ -11,13 +11,15 @@ use wasm_bindgen::{JsCast as _, closure::Closure};
 use web_sys::{Element, HtmlCanvasElement, ResizeObserver};
 use yew::prelude::*;
 
-use crate::{directory::Names, format, palette::OTHER, scale::Scale, stack::Stack, words};
+use crate::{directory::Names, palette::OTHER, scale::Scale, stack::Stack, words, zone::Zone};
 
+mod as_table;
 pub mod axes;
 pub mod cursor;
 pub mod marks;
 pub mod readout;
 
+use as_table::AsTable;
 use axes::Axes;
 use cursor::Cursor;
 use readout::Readout;
@@ -63,6 +65,8 @@ pub struct Props {
     pub is_live: bool,
     /// Minutes that end at or before this are final; `None`: the server has not said.
     pub final_before: Option<UnixMs>,
+    /// The zone of times.
+    pub zone: Zone,
     /// There was no click in the window.
     pub empty: bool,
     /// There are no numbers yet.
@@ -129,22 +133,23 @@ pub fn Chart(props: &Props) -> Html {
             }
         })
     };
-    let aloud = point.filter(|_| *by_keys).map(|point| readout::aloud(stack, &props.names, point));
+    let aloud =
+        point.filter(|_| *by_keys).map(|point| readout::aloud(stack, &props.names, &props.zone, point));
     let shown = !props.loading && !props.empty;
 
     html! {
         <>
-            <Legend stack={stack.clone()} names={props.names.clone()} final_before={props.final_before} />
+            <Legend stack={stack.clone()} names={props.names.clone()} final_before={props.final_before} zone={props.zone.clone()} />
             <div class="plot" ref={plot} role="group" tabindex="0" aria-roledescription={words::CHART} {onkeydown}
                 onpointermove={read.clone()} onpointerdown={read} {onpointerleave} onblur={hide.reform(|_: FocusEvent| ())}
                 aria-label={words::minutes_in_last(&props.window)}>
                 if !props.loading {
-                    <Axes stack={stack.clone()} frame={*frame} />
+                    <Axes stack={stack.clone()} frame={*frame} zone={props.zone.clone()} />
                 }
                 <canvas ref={canvas} data-testid="chart" aria-hidden="true" />
                 if shown {
                     if let Some(point) = point {
-                        <Readout stack={stack.clone()} names={props.names.clone()} frame={*frame} {point} />
+                        <Readout stack={stack.clone()} names={props.names.clone()} frame={*frame} zone={props.zone.clone()} {point} />
                     }
                 } else if props.loading {
                     <div class="skeleton block" />
@@ -158,6 +163,7 @@ pub fn Chart(props: &Props) -> Html {
                 }
             </div>
             <p class="hidden" role="status">{ aloud }</p>
+            <AsTable stack={stack.clone()} names={props.names.clone()} zone={props.zone.clone()} loading={props.loading} />
         </>
     }
 }
@@ -194,6 +200,7 @@ struct LegendProps {
     stack: Rc<Stack>,
     names: Rc<Names>,
     final_before: Option<UnixMs>,
+    zone: Zone,
 }
 
 #[component]
@@ -205,7 +212,7 @@ fn Legend(props: &LegendProps) -> Html {
                 <li key={layer.slot}><span class="swatch" data-slot={layer.slot.to_string()} aria-hidden="true" /><bdi>{ name_of(layer.campaign_id.as_deref(), &props.names) }</bdi></li>
             }) }
             if let Some(UnixMs(from_ms)) = final_before {
-                <li class="provisional" title={words::PROVISIONAL_WHY}><span class="swatch" aria-hidden="true" />{ words::provisional_from(from_ms) }</li>
+                <li class="provisional" title={words::PROVISIONAL_WHY}><span class="swatch" aria-hidden="true" />{ words::provisional_from(&props.zone.time_of_day(from_ms)) }</li>
             }
         </ul>
     }
@@ -220,12 +227,12 @@ fn name_of(campaign_id: Option<&str>, names: &Names) -> String {
 }
 
 /// A point's time for people: the minute's, or that it's now.
-fn time_of(stack: &Stack, point: usize) -> String {
+fn time_of(stack: &Stack, zone: &Zone, point: usize) -> String {
     let at = stack.at.get(point).copied().unwrap_or_default();
     if point + 1 == stack.at.len() {
         words::LAST_SECONDS.into()
     } else {
-        format::time_of_day(at as i64 * MINUTE_MS)
+        zone.time_of_day(at as i64 * MINUTE_MS)
     }
 }
 
@@ -244,12 +251,13 @@ mod tests {
         let layer = Layer { slot: 0, campaign_id: Some("camp_001".into()), clicks: vec![1.0] };
         let stack = Rc::new(Stack { layers: vec![layer], at: vec![1.0], provisional_from: 0.0 });
         let legend = async |final_before, stack: &Rc<Stack>| {
-            let props = LegendProps { stack: stack.clone(), names: Rc::default(), final_before };
+            let props =
+                LegendProps { stack: stack.clone(), names: Rc::default(), final_before, zone: Zone::tokyo() };
             yew::LocalServerRenderer::<Legend>::with_props(props).hydratable(false).render().await
         };
         let from = Some(UnixMs(29_000_000 * MINUTE_MS));
         let shown = legend(from, &stack).await;
-        assert!(shown.contains("Provisional from 21:20") && shown.contains("<bdi>camp_001</bdi>"), "{shown}");
+        assert!(shown.contains("Provisional from 06:20") && shown.contains("<bdi>camp_001</bdi>"), "{shown}");
         assert!(!legend(None, &stack).await.contains("Provisional"));
         assert!(!legend(from, &Rc::default()).await.contains("Provisional"));
     }

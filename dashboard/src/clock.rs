@@ -1,18 +1,8 @@
-//! The browser's clock and zone.
+//! The browser's clock.
 
 /// Now, in milliseconds since the Unix epoch, as this machine believes.
 pub fn now_ms() -> i64 {
     js_sys::Date::now() as i64
-}
-
-/// The viewer's zone: minutes ahead of UTC at a moment, in milliseconds since the Unix epoch. Natively, where tests
-/// run, there is none.
-pub fn zone_offset_minutes(at_ms: i64) -> i64 {
-    if cfg!(target_arch = "wasm32") {
-        -js_sys::Date::new(&(at_ms as f64).into()).get_timezone_offset() as i64
-    } else {
-        0
-    }
 }
 
 /// A moment, in milliseconds since the Unix epoch, as the API reads it.

@@ -1,6 +1,6 @@
-//! Numbers, rates and times as the page writes them.
+//! Numbers and rates as the page writes them.
 
-use crate::locale::{self, Precision};
+use crate::locale;
 
 /// `1234567` → `1,234,567`.
 pub fn count(n: i64) -> String {
@@ -40,16 +40,6 @@ pub fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "–".to_owned(), |share| locale::percent(share, 1))
 }
 
-/// The time of day of a moment, in milliseconds since the Unix epoch: `20:03`, in the viewer's zone.
-pub fn time_of_day(at_ms: i64) -> String {
-    locale::time(at_ms, Precision::Minutes)
-}
-
-/// Time of day with seconds.
-pub fn precise_time_of_day(at_ms: i64) -> String {
-    locale::time(at_ms, Precision::Seconds)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,11 +59,5 @@ mod tests {
     fn shares_are_percentages() {
         assert_eq!(percent(Some(0.0316)), "3.2%");
         assert_eq!(percent(None), "–");
-    }
-
-    #[test]
-    fn times_are_of_the_viewers_zone() {
-        let at_ms = 29_000_003 * 60_000 + 59_999;
-        assert_eq!((time_of_day(at_ms).as_str(), precise_time_of_day(at_ms).as_str()), ("21:23", "21:23:59"));
     }
 }

@@ -147,7 +147,7 @@ fn Inside(props: &KnownProps) -> Html {
                     colours={*colours} ontheme={ontheme.clone()} {onsignout} />
                 <div id="content" class="content" tabindex="-1">
                     if let Some(at_ms) = props.kept_at {
-                        <p class="kept" role="status" data-testid="kept">{ words::kept_at(at_ms) }</p>
+                        <p class="kept" role="status" data-testid="kept">{ words::kept_at(&view.zone.precise_time_of_day(at_ms)) }</p>
                     }
                     { content }
                 </div>

@@ -8,6 +8,7 @@ pub mod dialog;
 pub mod drawer;
 pub mod empty;
 pub mod field;
+pub mod fold;
 mod labelled;
 pub mod menu;
 pub mod pager;
@@ -28,6 +29,7 @@ pub use self::{
     drawer::Drawer,
     empty::Empty,
     field::{Field, use_field},
+    fold::Fold,
     menu::{Item, Menu},
     pager::Pager,
     problem::Problem,

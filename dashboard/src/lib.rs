@@ -9,6 +9,7 @@
 //!   [`directory`] (names over HTTP), [`token`], [`clock`], [`locale`]
 //! - the address: [`router`], [`route`] (which page), [`query`] (what it shows)
 //! - the API: [`api`] (types), [`http`] (requests), [`ask`] (hooks), [`access`] (who asks), [`download`] (files)
+//! - paper: [`print`]
 //! - components: [`app`] and what it shows: [`frame`] around every page, [`pages`], made of [`kit`]
 //! - [`bundles`]: which pages are in which of the two programs
 //! - [`words`]: what people read, in English and by its English in other languages ([`language`])
@@ -50,6 +51,7 @@ pub mod overview;
 pub mod page;
 pub mod pages;
 pub mod palette;
+pub mod print;
 pub mod query;
 pub mod route;
 pub mod router;

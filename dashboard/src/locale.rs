@@ -1,30 +1,20 @@
-//! Numbers and times as the page's language and the viewer's region write them, in the viewer's zone (`Intl`).
-//! In native builds, where tests run, they are as in English and in UTC.
+//! Numbers as the page's language and the viewer's region write them (`Intl`). In native builds, where tests run, they
+//! are as in English.
 
 #[cfg(target_arch = "wasm32")]
-pub use browser::{country, language, number, percent, time, zone};
+pub use browser::{country, language, number, percent};
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{country, language, number, percent, time, zone};
-
-/// The precision of a time of day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// `20:03`
-    Minutes,
-    /// `20:03:17`
-    Seconds,
-}
+pub use native::{country, language, number, percent};
 
 #[cfg(target_arch = "wasm32")]
 mod browser {
     use js_sys::{
-        Array, Date, Function,
-        Intl::{DateTimeFormat, DisplayNames, NumberFormat},
+        Array, Function,
+        Intl::{DisplayNames, NumberFormat},
         Object, Reflect,
     };
     use wasm_bindgen::JsValue;
 
-    use super::Precision;
     use crate::language;
 
     /// The formats that the page needs; to make one takes far longer than to use it.
@@ -32,9 +22,6 @@ mod browser {
         /// Formats by the number of decimals.
         numbers: [Function; 3],
         percents: [Function; 2],
-        minutes: Function,
-        seconds: Function,
-        zone: String,
     }
 
     thread_local! {
@@ -84,22 +71,9 @@ mod browser {
                 ]);
                 NumberFormat::new(&locales(), &options).format()
             };
-            let of_times = |more: &[(&str, JsValue)]| {
-                let common =
-                    [("hour", "2-digit".into()), ("minute", "2-digit".into()), ("hourCycle", "h23".into())];
-                DateTimeFormat::new(&locales(), &options(&[&common, more].concat()))
-            };
-            let minutes = of_times(&[]);
-            let resolved = minutes.resolved_options();
             Self {
                 numbers: [0, 1, 2].map(|decimals| of_numbers("decimal", decimals)),
                 percents: [0, 1].map(|decimals| of_numbers("percent", decimals)),
-                zone: Reflect::get(&resolved, &"timeZone".into())
-                    .ok()
-                    .and_then(|zone| zone.as_string())
-                    .unwrap_or_default(),
-                minutes: minutes.format(),
-                seconds: of_times(&[("second", "2-digit".into())]).format(),
             }
         }
     }
@@ -120,26 +94,10 @@ mod browser {
     pub fn percent(share: f64, decimals: usize) -> String {
         formatted(|formats| &formats.percents[decimals.min(1)], &share.into())
     }
-
-    /// The time of day at a moment, in milliseconds since the Unix epoch.
-    pub fn time(at_ms: i64, precision: Precision) -> String {
-        let at = Date::new(&(at_ms as f64).into());
-        match precision {
-            Precision::Minutes => formatted(|formats| &formats.minutes, &at),
-            Precision::Seconds => formatted(|formats| &formats.seconds, &at),
-        }
-    }
-
-    /// The name of the viewer's zone.
-    pub fn zone() -> String {
-        FORMATS.with(|formats| formats.zone.clone())
-    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
-    use super::Precision;
-
     /// The name of a country: its code.
     pub fn country(code: &str) -> String {
         code.to_owned()
@@ -169,20 +127,5 @@ mod native {
     /// A share as a percentage with no decimal, or one.
     pub fn percent(share: f64, decimals: usize) -> String {
         format!("{:.*}%", decimals.min(1), share * 100.0)
-    }
-
-    /// The time of day at a moment, in milliseconds since the Unix epoch.
-    pub fn time(at_ms: i64, precision: Precision) -> String {
-        let second = at_ms.div_euclid(1_000).rem_euclid(24 * 3_600);
-        let (hour, minute) = (second / 3_600, second / 60 % 60);
-        match precision {
-            Precision::Minutes => format!("{hour:02}:{minute:02}"),
-            Precision::Seconds => format!("{hour:02}:{minute:02}:{:02}", second % 60),
-        }
-    }
-
-    /// The name of the viewer's zone.
-    pub fn zone() -> String {
-        "UTC".to_owned()
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     palette::{Palette, SHOWN},
     stack::Stack,
     words,
+    zone::Zone,
 };
 
 /// Properties of the numbers.
@@ -34,6 +35,8 @@ pub struct Props {
     pub campaigns: Rc<Names>,
     /// The window that was asked for.
     pub window_minutes: u32,
+    /// The time zone.
+    pub zone: Zone,
     /// Changes when colours do.
     pub colours: u32,
 }
@@ -54,7 +57,7 @@ pub fn Numbers(props: &Props) -> Html {
             <section class="card chart" aria-labelledby="chart-title">
                 <h2 id="chart-title">{ words::CLICKS_BY_MINUTE }</h2>
                 <Chart {stack} names={props.campaigns.clone()} window={window.clone()} is_live={props.is_live}
-                    final_before={props.final_before} empty={overview.is_empty()} loading={props.loading} colours={props.colours} />
+                    final_before={props.final_before} zone={props.zone.clone()} empty={overview.is_empty()} loading={props.loading} colours={props.colours} />
             </section>
             <section class="card table" aria-labelledby="table-title">
                 <div class="title"><h2 id="table-title">{ words::BY_CAMPAIGN }</h2><span class="soft">{ words::in_last(&window) }</span></div>
@@ -89,7 +92,7 @@ fn cards(props: &Props, window: &str) -> Html {
     let pace = match overview.per_second() {
         Some(rate) => words::now_per_second(rate),
         None if props.is_live => words::MEASURING_RATE.into(),
-        None => words::minute_up_to(overview.edge_ms),
+        None => words::minute_up_to(&props.zone.precise_time_of_day(overview.edge_ms)),
     };
     html! {
         <>
@@ -146,6 +149,7 @@ mod tests {
             loading: false,
             campaigns: Rc::default(),
             window_minutes: 4,
+            zone: Zone::tokyo(),
             colours: 0,
         };
         yew::LocalServerRenderer::<Numbers>::with_props(props).hydratable(false).render().await
@@ -166,7 +170,7 @@ mod tests {
         let begun = render(&board, true, None).await;
         assert!(begun.contains("measuring the rate") && !begun.contains("per second"), "{begun}");
         let stale = render(&board, false, None).await;
-        assert!(stale.contains("the minute up to 01:43:20") && stale.contains("Critical"), "{stale}");
+        assert!(stale.contains("the minute up to 10:43:20") && stale.contains("Critical"), "{stale}");
         for silent in ["per second", "than the 4 minutes before", "data-value=\"0\""] {
             assert!(!stale.contains(silent), "{silent}: {stale}");
         }

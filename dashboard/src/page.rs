@@ -5,7 +5,7 @@ use std::rc::Rc;
 use clickwire_protocol::{alerts::FraudRate, ids::AdvertiserId, times::UnixMs};
 use yew::prelude::*;
 
-use crate::{directory::Names, model::Status, numbers::Numbers, overview::Overview, words};
+use crate::{directory::Names, model::Status, numbers::Numbers, overview::Overview, words, zone::Zone};
 
 /// Properties of the page.
 #[derive(Clone, PartialEq, Properties)]
@@ -28,6 +28,8 @@ pub struct Props {
     pub campaigns: Rc<Names>,
     /// The window.
     pub window_minutes: u32,
+    /// The time zone.
+    pub zone: Zone,
     /// Notice for the viewer.
     pub notice: Option<AttrValue>,
     /// Changes when colours do.
@@ -54,7 +56,7 @@ pub fn Page(props: &Props) -> Html {
                 }
                 <Numbers overview={props.overview.clone()} final_before={props.final_before} fraud_rate={props.fraud_rate}
                     is_live={props.status.is_live()} loading={props.loading} campaigns={props.campaigns.clone()}
-                    window_minutes={props.window_minutes} colours={props.colours} />
+                    window_minutes={props.window_minutes} zone={props.zone.clone()} colours={props.colours} />
             </main>
         </>
     }

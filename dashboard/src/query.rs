@@ -87,6 +87,10 @@ pub struct Query {
     pub granularity: Option<Granularity>,
     /// Form in which numbers are drawn.
     pub shape: Shape,
+    /// The line of a chart that is shown alone, by its group; `None`: all are shown.
+    pub line: Option<String>,
+    /// Columns of numbers that a table does not show, by their names.
+    pub hidden: Vec<&'static str>,
     /// Charts show no marks of events.
     pub hides_happened: bool,
     /// Part of a list that is shown: open incidents, say.
@@ -112,6 +116,10 @@ const DIMENSIONS: [(Dimension, &str); 9] = [
     (Dimension::HourOfDay, "hour"),
     (Dimension::Weekday, "weekday"),
 ];
+
+/// Columns of numbers by name, in the order in which an address has them.
+const COLUMNS: [&str; 8] =
+    ["clicks", "billable", "fraud_count", "invalid_rate", "duplicates", "received", "unique_users", "change"];
 
 /// Choices of colours by name.
 const THEMES: [(Theme, &str); 3] = [(Theme::Auto, "auto"), (Theme::Light, "light"), (Theme::Dark, "dark")];
@@ -172,6 +180,11 @@ impl Query {
                 let known = Shape::ALL.into_iter().find(|shape| shape.as_str() == value);
                 self.shape = known.unwrap_or_default();
             }
+            "l" => self.line = Some(value).filter(|line| !line.is_empty()),
+            "h" => {
+                let is_named = |column: &&str| value.split(',').any(|name| name == *column);
+                self.hidden = COLUMNS.into_iter().filter(is_named).collect();
+            }
             "e" => self.hides_happened = value == HIDDEN,
             "p" => self.part = Some(value).filter(|part| !part.is_empty()),
             "q" => self.search = value,
@@ -221,6 +234,12 @@ impl Query {
         if self.shape != Shape::default() {
             add("v", self.shape.as_str());
         }
+        if let Some(line) = &self.line {
+            add("l", line);
+        }
+        if !self.hidden.is_empty() {
+            add("h", &self.hidden.join(","));
+        }
         if self.hides_happened {
             add("e", HIDDEN);
         }
@@ -245,6 +264,29 @@ impl Query {
             zone: self.zone.clone(),
             ..Self::default()
         }
+    }
+
+    /// Returns the part of the state that a report is asked by: not what is shown of its answer.
+    pub fn asked(&self) -> Self {
+        Self { line: None, hidden: Vec::new(), hides_happened: false, search: String::new(), ..self.clone() }
+    }
+
+    /// Groups rows otherwise. Their order, what was searched for in their names, and the line that was shown alone are
+    /// of the groups before.
+    pub fn group_by(&mut self, group: Vec<Dimension>) {
+        self.group = group;
+        self.sort = None;
+        self.line = None;
+        self.search.clear();
+    }
+
+    /// Hides a column of numbers, or shows it again.
+    pub fn toggle_column(&mut self, name: &'static str) {
+        let is_hidden = self.hidden.contains(&name);
+        self.hidden = COLUMNS
+            .into_iter()
+            .filter(|known| if *known == name { !is_hidden } else { self.hidden.contains(known) })
+            .collect();
     }
 
     /// Puts a filter in the place of the one of its dimension.
@@ -315,6 +357,8 @@ mod tests {
             ("?z=Europe/Berlin", Query { zone: Some("Europe/Berlin".into()), ..base() }),
             ("?g=week", Query { granularity: Some(Granularity::Week), ..base() }),
             ("?v=stack", Query { shape: Shape::Stack, ..base() }),
+            ("?l=Windows%2010", Query { line: Some("Windows 10".into()), ..base() }),
+            ("?h=billable,change", Query { hidden: vec!["billable", "change"], ..base() }),
             ("?e=off", Query { hides_happened: true, ..base() }),
             ("?t=light", Query { colours: Some(Theme::Light), ..base() }),
             ("?p=resolved", Query { part: Some("resolved".into()), ..base() }),
@@ -341,7 +385,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_left_out() {
         for text in [
-            "?r=yesterday&cmp=week&by=colour&f=colour:red&f=device:&m=money&g=second&v=pie&e=on&x=1&p=&t=pink",
+            "?r=yesterday&cmp=week&by=colour&f=colour:red&f=device:&m=money&g=second&v=pie&e=on&x=1&p=&t=pink&l=&h=money",
             "?r=0h&r=99999d&f=weekday:1&s=&a=",
             "?&&=&f",
         ] {
@@ -349,6 +393,18 @@ mod tests {
         }
         assert_eq!(Query::read("by=country,country").write(), "?by=country");
         assert_eq!(Query::read("f=country:DE&f=country:FR").write(), "?f=country:FR", "one a dimension");
+    }
+
+    #[test]
+    fn other_groups_begin_without_what_was_of_the_ones_before() {
+        let mut query = Query::read("?r=1h&by=campaign&s=-clicks&h=change&l=c1&q=spring");
+        assert_eq!(query.asked().write(), "?r=1h&by=campaign&s=-clicks");
+        query.group_by(vec![Dimension::Country]);
+        assert_eq!(query.write(), "?r=1h&by=country&h=change");
+        query.toggle_column("billable");
+        assert_eq!(query.write(), "?r=1h&by=country&h=billable,change");
+        query.toggle_column("change");
+        assert_eq!(query.write(), "?r=1h&by=country&h=billable");
     }
 
     #[test]

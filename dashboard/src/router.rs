@@ -214,7 +214,25 @@ pub fn Link(props: &LinkProps) -> Html {
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::RefCell, rc::Rc};
+
     use super::*;
+    use crate::query::Range;
+
+    #[test]
+    fn a_change_of_state_is_an_entry_that_the_browser_goes_back_from() {
+        let gone = Rc::new(RefCell::new(Vec::new()));
+        let go = {
+            let gone = gone.clone();
+            Callback::from(move |going: Going| gone.borrow_mut().push((going.to.href(), going.replaces)))
+        };
+        let router = Router { place: Place::read("/explore", "?r=1h"), go };
+        router.change(|query| query.range = Range::read("2026-11-01..2026-11-02"));
+        router.change(|query| query.range = Range::read("1h"));
+        router.replace(Place::read("/explore", "?q=x"));
+        let expected = [("/explore?r=2026-11-01..2026-11-02", false), ("/explore?q=x", true)];
+        assert_eq!(*gone.borrow(), expected.map(|(href, replaces)| (href.to_owned(), replaces)));
+    }
 
     #[test]
     fn a_place_is_its_address() {

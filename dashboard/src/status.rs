@@ -2,7 +2,7 @@
 
 use yew::prelude::*;
 
-use crate::{model::Status, words};
+use crate::{model::Status, words, zone::Zone};
 
 /// Properties of the pill.
 #[derive(Clone, PartialEq, Properties)]
@@ -11,6 +11,8 @@ pub struct Props {
     pub status: Status,
     /// Time at which the numbers end, in milliseconds since the Unix epoch; `None` before there are any.
     pub edge_ms: Option<i64>,
+    /// The zone of that time.
+    pub zone: Zone,
     /// Hears the wish to connect now.
     #[prop_or_default]
     pub onconnect: Callback<()>,
@@ -38,7 +40,7 @@ pub fn Pill(props: &Props) -> Html {
     html! {
         <div class="connection" data-testid="connection" data-state={name(props.status)}>
             if let Some(at_ms) = props.edge_ms {
-                <span class={classes!("age", (!is_stale).then_some("printed"))} data-testid={is_stale.then_some("as-of")}>{ words::as_of(at_ms) }</span>
+                <span class={classes!("age", (!is_stale).then_some("printed"))} data-testid={is_stale.then_some("as-of")}>{ words::as_of(&props.zone.precise_time_of_day(at_ms)) }</span>
             }
             <span class="pill">
                 <span class="dot" aria-hidden="true" />
@@ -62,7 +64,7 @@ mod tests {
     use crate::{freshness::Delay, model::Cause};
 
     async fn render(status: Status) -> String {
-        let props = Props { status, edge_ms: Some(12_400), onconnect: Callback::noop() };
+        let props = Props { status, edge_ms: Some(12_400), zone: Zone::tokyo(), onconnect: Callback::noop() };
         yew::LocalServerRenderer::<Pill>::with_props(props).hydratable(false).render().await
     }
 
@@ -72,13 +74,13 @@ mod tests {
             (Status::Live, "live", &["Live"][..]),
             (Status::Streaming, "streaming", &["Live"]),
             (Status::Polling, "polling", &["Live", "every 2 s"]),
-            (Status::Delayed(Delay::Ms(61_000)), "delayed", &["Delayed", "1 min", "as of 00:00:12"]),
+            (Status::Delayed(Delay::Ms(61_000)), "delayed", &["Delayed", "1 min", "as of 09:00:12"]),
             (Status::Delayed(Delay::Unknown), "delayed", &["Delayed", "nothing counted yet"]),
             (Status::Connecting, "connecting", &["Connecting"]),
             (
                 Status::Offline(Cause::Silence),
                 "offline",
-                &["Offline", "no answer", "as of 00:00:12", "Connect now"],
+                &["Offline", "no answer", "as of 09:00:12", "Connect now"],
             ),
             (Status::Offline(Cause::NoNetwork), "offline", &["Offline", "no network", "Connect now"]),
             (
@@ -94,7 +96,7 @@ mod tests {
             for word in words {
                 assert!(pill.contains(word), "{word} is missing: {pill}");
             }
-            assert!(pill.contains("as of 00:00:12"), "on paper: {pill}");
+            assert!(pill.contains("as of 09:00:12"), "on paper: {pill}");
             assert_eq!(pill.contains(r#"data-testid="as-of""#), status.is_stale(), "{pill}");
             assert_eq!(pill.contains("age printed"), !status.is_stale(), "{pill}");
             assert_eq!(pill.contains("Connect now"), state == "offline", "{pill}");

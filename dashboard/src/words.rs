@@ -1,6 +1,6 @@
 //! Texts for people, in one place and in English: plain texts here, sentences with values in [`phrases`],
-//! [`clicks`], [`reports`], [`annotations`] and [`developers`]; operators' texts in [`operations`], [`outcomes`],
-//! [`pipeline`], [`rules`], [`storage`], [`deployment`] and [`wall`]. A translation is a file beside the program,
+//! [`clicks`], [`reports`], [`explore`], [`annotations`] and [`developers`]; operators' texts in [`operations`],
+//! [`outcomes`], [`pipeline`], [`rules`], [`storage`], [`deployment`] and [`wall`]. A translation is a file beside the program,
 //! `dashboard/words/de.json`, by the English of a text ([`catalogue`]).
 
 /// Texts by name; each is its own documentation.
@@ -30,6 +30,7 @@ mod clicks;
 mod corrections;
 mod deployment;
 mod developers;
+mod explore;
 #[cfg(test)]
 mod german;
 mod lengths;
@@ -54,6 +55,7 @@ pub use clicks::*;
 pub use corrections::*;
 pub use deployment::*;
 pub use developers::*;
+pub use explore::*;
 pub use lengths::*;
 pub use links::*;
 pub use live::*;

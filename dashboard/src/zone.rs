@@ -31,6 +31,12 @@ impl Zone {
         Self { name: "UTC".into(), ahead: |_, _| 0 }
     }
 
+    /// Tokyo, nine hours ahead all year.
+    #[cfg(test)]
+    pub(crate) fn tokyo() -> Self {
+        Self { name: "Asia/Tokyo".into(), ahead: |_, _| 540 }
+    }
+
     /// A zone that the browser knows, or the browser's own.
     pub fn named(name: Option<&str>) -> Self {
         let name = name.filter(|name| formatter(name).is_some()).map_or_else(own, str::to_owned);
@@ -51,6 +57,18 @@ impl Zone {
     pub fn stamp_ms(&self, at_ms: i64) -> String {
         let local = LocalTime(at_ms.div_euclid(60_000) + self.ahead_minutes(at_ms));
         format!("{}:{:02}", local.to_field().replace('T', " "), at_ms.rem_euclid(60_000) / 1_000)
+    }
+
+    /// The time of day at a Unix time in milliseconds: `19:30:05`.
+    pub fn precise_time_of_day(&self, at_ms: i64) -> String {
+        self.stamp_ms(at_ms).split_off(11)
+    }
+
+    /// The time of day to the minute: `19:30`.
+    pub fn time_of_day(&self, at_ms: i64) -> String {
+        let mut time = self.precise_time_of_day(at_ms);
+        time.truncate(5);
+        time
     }
 }
 
@@ -183,6 +201,10 @@ mod tests {
         assert_eq!(rfc3339(1_795_894_205_250), "2026-11-28T19:30:00Z", "whole minutes");
         assert_eq!(Zone::utc().stamp("2026-11-28T20:30:05+01:00"), "2026-11-28 19:30:05");
         assert_eq!(Zone::utc().stamp("soon"), "soon");
+        let at_ms = 1_795_894_205_250;
+        let of = |zone: Zone| (zone.time_of_day(at_ms), zone.precise_time_of_day(at_ms));
+        assert_eq!(of(Zone::utc()), ("19:30".to_owned(), "19:30:05".to_owned()));
+        assert_eq!(of(Zone::tokyo()), ("04:30".to_owned(), "04:30:05".to_owned()));
     }
 
     #[test]

@@ -7,9 +7,10 @@ use yew::prelude::*;
 
 use super::Frame;
 use crate::{
-    clock, format,
+    format,
     scale::{count_ticks, minute_ticks},
     stack::Stack,
+    zone::Zone,
 };
 
 /// The least distance between two labels of time, in pixels.
@@ -22,6 +23,8 @@ pub struct Props {
     pub stack: Rc<Stack>,
     /// Size of the chart.
     pub frame: Frame,
+    /// The zone of times.
+    pub zone: Zone,
 }
 
 /// Ticks of clicks that hold the whole stack.
@@ -32,7 +35,7 @@ pub fn ticks(stack: &Stack) -> Vec<f64> {
 /// Both axes.
 #[component]
 pub fn Axes(props: &Props) -> Html {
-    let Props { stack, frame } = props;
+    let Props { stack, frame, zone } = props;
     if frame.width <= 0.0 {
         return html! {};
     }
@@ -41,7 +44,7 @@ pub fn Axes(props: &Props) -> Html {
     let (first, last) = (stack.at.first().copied().unwrap_or(0.0), stack.at.last().copied().unwrap_or(0.0));
     let wanted = ((frame.width - Frame::LEFT - Frame::RIGHT) / TIME_LABEL) as usize;
     let minutes =
-        minute_ticks(first as i64, last as i64, wanted, clock::zone_offset_minutes(last as i64 * MINUTE_MS));
+        minute_ticks(first as i64, last as i64, wanted, zone.ahead_minutes(last as i64 * MINUTE_MS));
     let right = frame.width - Frame::RIGHT;
     let bottom = frame.height - Frame::BOTTOM;
     html! {
@@ -55,7 +58,7 @@ pub fn Axes(props: &Props) -> Html {
             { for minutes.iter().map(|&minute| { let at = x.pixel(minute as f64); html! {
                 <g key={format!("x{minute}")}>
                     <line class="tick" x1={format!("{at:.1}")} x2={format!("{at:.1}")} y1={bottom.to_string()} y2={(bottom + 4.0).to_string()} />
-                    <text x={format!("{at:.1}")} y={(bottom + 18.0).to_string()} text-anchor={anchor(at, frame.width)}>{ format::time_of_day(minute * MINUTE_MS) }</text>
+                    <text x={format!("{at:.1}")} y={(bottom + 18.0).to_string()} text-anchor={anchor(at, frame.width)}>{ zone.time_of_day(minute * MINUTE_MS) }</text>
                 </g>
             } }) }
         </svg>
@@ -78,9 +81,9 @@ mod tests {
         let clicks = vec![412.0; 60];
         let layers = vec![Layer { slot: 0, campaign_id: None, clicks }];
         let stack = Rc::new(Stack { layers, at, provisional_from: 0.0 });
-        let props = Props { stack, frame: Frame { width: 600.0, height: 300.0 } };
+        let props = Props { stack, frame: Frame { width: 600.0, height: 300.0 }, zone: Zone::tokyo() };
         let axes = yew::LocalServerRenderer::<Axes>::with_props(props).hydratable(false).render().await;
-        for label in [">0<", ">100<", ">500<", ">21:20<", ">21:30<", ">22:10<"] {
+        for label in [">0<", ">100<", ">500<", ">06:20<", ">06:30<", ">07:10<"] {
             assert!(axes.contains(label), "{label} is missing: {axes}");
         }
     }

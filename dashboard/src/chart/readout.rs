@@ -5,7 +5,7 @@ use std::rc::Rc;
 use yew::prelude::*;
 
 use super::{Frame, axes, name_of, time_of};
-use crate::{directory::Names, format, stack::Stack, words};
+use crate::{directory::Names, format, stack::Stack, words, zone::Zone};
 
 /// Properties of the readout.
 #[derive(Clone, PartialEq, Properties)]
@@ -16,6 +16,8 @@ pub struct Props {
     pub names: Rc<Names>,
     /// Size of the chart.
     pub frame: Frame,
+    /// The zone of times.
+    pub zone: Zone,
     /// Number of the point that is read.
     pub point: usize,
 }
@@ -23,7 +25,7 @@ pub struct Props {
 /// The line, a dot on the total, and a box with all numbers of the minute.
 #[component]
 pub fn Readout(props: &Props) -> Html {
-    let Props { stack, names, frame, point } = props;
+    let Props { stack, names, frame, zone, point } = props;
     let Some(&at) = stack.at.get(*point) else {
         return html! {};
     };
@@ -45,7 +47,7 @@ pub fn Readout(props: &Props) -> Html {
             </svg>
             <div class="readout" style={side} aria-hidden="true">
                 <p class="when">
-                    <strong>{ time_of(stack, *point) }</strong>
+                    <strong>{ time_of(stack, zone, *point) }</strong>
                     if stack.is_provisional(*point) {
                         <span>{ if tip { words::ABOUT } else { words::STILL_PROVISIONAL } }</span>
                     }
@@ -65,8 +67,8 @@ pub fn Readout(props: &Props) -> Html {
 }
 
 /// Returns the box's content in a sentence for screen readers.
-pub fn aloud(stack: &Stack, names: &Names, point: usize) -> String {
-    let mut text = words::clicks_at(&time_of(stack, point), &clicks(stack.total_at(point)));
+pub fn aloud(stack: &Stack, names: &Names, zone: &Zone, point: usize) -> String {
+    let mut text = words::clicks_at(&time_of(stack, zone, point), &clicks(stack.total_at(point)));
     for layer in &stack.layers {
         let layer_clicks = layer.clicks.get(point).copied().unwrap_or_default();
         text += &format!(", {} {}", name_of(layer.campaign_id.as_deref(), names), clicks(layer_clicks));
@@ -77,16 +79,17 @@ pub fn aloud(stack: &Stack, names: &Names, point: usize) -> String {
     text
 }
 
-fn clicks(value: f64) -> String {
+/// A number of clicks, of a part of a minute too.
+pub(super) fn clicks(value: f64) -> String {
     format::count(value.round() as i64)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::stack::Layer;
 
-    fn stack() -> Stack {
+    pub(in super::super) fn stack() -> Stack {
         let layer = |slot, campaign: Option<&str>, clicks: [f64; 3]| Layer {
             slot,
             campaign_id: campaign.map(Rc::from),
@@ -102,18 +105,33 @@ mod tests {
     #[test]
     fn a_minute_is_read_aloud() {
         let names = Names::from([("camp_001".into(), "Spring".into())]);
-        assert_eq!(aloud(&stack(), &names, 0), "21:20: 1,234 clicks, Spring 1,000, Other 234");
-        assert_eq!(aloud(&stack(), &names, 2), "Last 60 seconds: 3 clicks, Spring 3, Other 0, provisional");
+        assert_eq!(
+            aloud(&stack(), &names, &Zone::tokyo(), 0),
+            "06:20: 1,234 clicks, Spring 1,000, Other 234"
+        );
+        assert_eq!(
+            aloud(&stack(), &names, &Zone::tokyo(), 2),
+            "Last 60 seconds: 3 clicks, Spring 3, Other 0, provisional"
+        );
     }
 
     #[tokio::test]
     async fn the_box_says_the_same_and_what_can_still_change() {
         let frame = Frame { width: 500.0, height: 200.0 };
-        let props = |point| Props { stack: Rc::new(stack()), names: Rc::default(), frame, point };
+        let props = |point| Props {
+            stack: Rc::new(stack()),
+            names: Rc::default(),
+            frame,
+            zone: Zone::tokyo(),
+            point,
+        };
         let first =
             yew::LocalServerRenderer::<Readout>::with_props(props(0)).hydratable(false).render().await;
         assert!(
-            first.contains("1,234") && first.contains("camp_001") && !first.contains("provisional"),
+            first.contains("1,234")
+                && first.contains("06:20")
+                && first.contains("camp_001")
+                && !first.contains("provisional"),
             "{first}"
         );
         let second =

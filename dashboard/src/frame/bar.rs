@@ -56,7 +56,7 @@ pub(super) fn Bar(props: &Props) -> Html {
                 if has(Route::compares) {
                     <Against query={place.query.clone()} />
                 }
-                if has(|route| route != Route::Setup && route != Route::Overview) {
+                if has(|route| route != Route::Setup) {
                     <ZoneChoice view={props.view.clone()} />
                 }
             </div>
@@ -124,6 +124,7 @@ fn Scope(props: &ViewAndAccess) -> Html {
             // Campaigns and ads are an advertiser's.
             query.filters.clear();
             query.search.clear();
+            query.line = None;
             query.part = None;
         });
     });

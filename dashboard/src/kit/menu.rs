@@ -11,12 +11,26 @@ pub struct Item {
     pub key: AttrValue,
     /// Text of the choice.
     pub text: AttrValue,
+    /// The choice is on or off, and others may be too; `None`: it is something to do.
+    pub is_checked: Option<bool>,
+    /// The choice stays as it is.
+    pub is_fixed: bool,
 }
 
 impl Item {
     /// A choice.
     pub fn new(key: impl Into<AttrValue>, text: impl Into<AttrValue>) -> Self {
-        Self { key: key.into(), text: text.into() }
+        Self { key: key.into(), text: text.into(), is_checked: None, is_fixed: false }
+    }
+
+    /// Returns the choice as one that is on or off. The menu stays open when it is changed.
+    pub fn checked(self, is_checked: bool) -> Self {
+        Self { is_checked: Some(is_checked), ..self }
+    }
+
+    /// Returns the choice as one that stays as it is.
+    pub fn fixed(self) -> Self {
+        Self { is_fixed: true, ..self }
     }
 }
 
@@ -98,18 +112,34 @@ pub fn Menu(props: &Props) -> Html {
                 <div class="menu-panel">
                     { props.head.clone() }
                     <div role="menu" aria-label={&props.label} ref={list}>
-                        { for props.items.iter().map(|item| {
-                            let (key, onchoose, close) = (item.key.clone(), props.onchoose.clone(), close.clone());
-                            let onclick = Callback::from(move |_: MouseEvent| {
-                                close();
-                                onchoose.emit(key.clone());
-                            });
-                            html! { <button type="button" role="menuitem" key={item.key.as_str()} data-key={&item.key} {onclick}>{ &item.text }</button> }
-                        }) }
+                        { for props.items.iter().map(|item| entry(item, &props.onchoose, close.clone())) }
                     </div>
                 </div>
             }
         </div>
+    }
+}
+
+fn entry(item: &Item, onchoose: &Callback<AttrValue>, close: impl Fn() + 'static) -> Html {
+    let (key, onchoose, is_checked, is_fixed) =
+        (item.key.clone(), onchoose.clone(), item.is_checked, item.is_fixed);
+    let onclick = Callback::from(move |_: MouseEvent| {
+        if is_checked.is_none() {
+            close();
+        }
+        if !is_fixed {
+            onchoose.emit(key.clone());
+        }
+    });
+    let role = if is_checked.is_some() { "menuitemcheckbox" } else { "menuitem" };
+    html! {
+        <button type="button" {role} key={item.key.as_str()} data-key={&item.key} aria-checked={is_checked.map(|is_checked| is_checked.to_string())}
+            aria-disabled={is_fixed.then_some("true")} {onclick}>
+            if let Some(is_checked) = is_checked {
+                <span class="check" aria-hidden="true">{ if is_checked { "✓" } else { "" } }</span>
+            }
+            { &item.text }
+        </button>
     }
 }
 
@@ -138,5 +168,24 @@ mod tests {
             "{menu}"
         );
         assert!(!menu.contains("Sign out"), "{menu}");
+    }
+
+    #[tokio::test]
+    async fn a_choice_says_whether_it_is_on_and_whether_it_can_be_changed() {
+        #[derive(Clone, PartialEq, Properties)]
+        struct One {
+            item: Item,
+        }
+        #[component]
+        fn Entry(props: &One) -> Html {
+            entry(&props.item, &Callback::noop(), || {})
+        }
+        let plain = Item::new("clicks", "Clicks");
+        let said = async |item: &Item| render::<Entry>(One { item: item.clone() }).await;
+        assert!(said(&plain).await.contains(r#"role="menuitem""#));
+        let on = said(&plain.clone().checked(true).fixed()).await;
+        assert!(on.contains(r#"role="menuitemcheckbox""#) && on.contains(r#"aria-checked="true""#), "{on}");
+        assert!(on.contains(r#"aria-disabled="true""#) && on.contains("✓"), "{on}");
+        assert!(said(&plain.checked(false)).await.contains(r#"aria-checked="false""#));
     }
 }

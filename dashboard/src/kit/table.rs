@@ -1,10 +1,12 @@
 //! A table of any number of rows: of many, only those in sight are in the page.
 
+use std::ops::Range;
+
 use web_sys::HtmlElement;
 use yew::prelude::*;
 
 use super::Empty;
-use crate::{query::Sort, words};
+use crate::{print::use_printing, query::Sort, words};
 
 /// The height of a row, in CSS pixels; the style sheet has the same.
 const ROW_PX: usize = 28;
@@ -92,12 +94,8 @@ pub struct Props {
 pub fn Table(props: &Props) -> Html {
     let first = use_state_eq(|| 0_usize);
     let is_virtual = props.rows >= VIRTUAL_FROM;
-    let shown = if is_virtual {
-        let begin = (*first).min(props.rows.saturating_sub(AT_ONCE));
-        begin..(begin + AT_ONCE).min(props.rows)
-    } else {
-        0..props.rows
-    };
+    let is_printing = use_printing();
+    let shown = in_page(props.rows, *first, is_printing);
     let onscroll = is_virtual.then(|| {
         let first = first.setter();
         Callback::from(move |event: Event| {
@@ -106,12 +104,10 @@ pub fn Table(props: &Props) -> Html {
             first.set(row.saturating_sub(AT_ONCE / 4) / STEP * STEP);
         })
     });
-    let gap = |rows: usize| {
-        html! {
-            if rows > 0 {
-                <tr class="gap" aria-hidden="true"><td colspan={props.columns.len().to_string()} style={format!("height:{}px", rows * ROW_PX)} /></tr>
-            }
-        }
+    let gap = |key: &'static str, rows: usize| {
+        (rows > 0).then(|| html! {
+            <tr {key} class="gap" aria-hidden="true"><td colspan={props.columns.len().to_string()} style={format!("height:{}px", rows * ROW_PX)} /></tr>
+        })
     };
     html! {
         // It scrolls sideways where there is no room: by keys, too.
@@ -127,15 +123,24 @@ pub fn Table(props: &Props) -> Html {
                     } else if props.rows == 0 {
                         <tr><td class="none" colspan={props.columns.len().to_string()}>{ props.empty.clone() }</td></tr>
                     } else {
-                        { gap(shown.start) }
+                        { for gap("above", shown.start) }
                         { for shown.clone().map(|index| row(index, is_virtual, props)) }
-                        { gap(props.rows - shown.end) }
+                        { for gap("below", props.rows - shown.end) }
                     }
                 </tbody>
                 { props.foot.clone() }
             </table>
         </div>
     }
+}
+
+/// Returns the rows that are in the page, with the first one in sight about `first`; on paper it is all of them.
+fn in_page(rows: usize, first: usize, is_printing: bool) -> Range<usize> {
+    if rows < VIRTUAL_FROM || is_printing {
+        return 0..rows;
+    }
+    let begin = first.min(rows - AT_ONCE);
+    begin..begin + AT_ONCE
 }
 
 fn head(column: &Column, props: &Props) -> Html {
@@ -211,6 +216,20 @@ mod tests {
         assert_eq!(table.matches(r#"scope="row""#).count(), AT_ONCE);
         assert!(table.contains(r#"aria-rowcount="5001""#) && table.contains(r#"aria-rowindex="2""#));
         assert!(table.contains(&format!("height:{}px", (5_000 - AT_ONCE) * ROW_PX)), "the rest is a gap");
+    }
+
+    #[test]
+    fn all_rows_are_printed() {
+        for (rows, first, is_printing, expected) in [
+            (199, 0, false, 0..199),
+            (200, 0, false, 0..160),
+            (5_000, 4_000, false, 4_000..4_160),
+            (5_000, 4_990, false, 4_840..5_000),
+            (200, 0, true, 0..200),
+            (5_000, 4_000, true, 0..5_000),
+        ] {
+            assert_eq!(in_page(rows, first, is_printing), expected, "{rows} {first} {is_printing}");
+        }
     }
 
     #[tokio::test]

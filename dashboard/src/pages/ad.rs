@@ -19,9 +19,9 @@ use crate::{
     frame::View,
     http,
     kit::{Badge, Copy, Empty, Problem},
-    query::{Filter, Query, Range},
+    query::{Filter, Query},
     route::{Name, Route},
-    router::{Link, Place, use_router},
+    router::{Link, Place},
     words,
 };
 
@@ -50,7 +50,7 @@ fn edit(ad: &ListedAd, query: &Query) -> Place {
 /// The page.
 #[component]
 pub fn AdPage(props: &Props) -> Html {
-    let (access, router, view) = (use_access(), use_router(), &props.view);
+    let (access, view) = (use_access(), &props.view);
     let ad_id = props.id.as_str();
     let known = use_query::<Page<ListedAd>>(url(view, ad_id));
     let subject = Subject { dimension: Dimension::AdId, id: ad_id.to_owned() };
@@ -73,10 +73,9 @@ pub fn AdPage(props: &Props) -> Html {
             if let Some(ad) = ad.filter(|_| access.role() == Role::Admin) {
                 <Link class="quiet" to={edit(ad, query)}>{ words::EDIT }</Link>
             }
-            <Export url={traffic::file(view, &subject, Dimension::Country, traffic.now_ms)} name={format!("clickwire-{ad_id}")} />
+            <Export url={traffic::file(view, &subject, Dimension::Country, traffic.now_ms)} name={format!("clickwire-{ad_id}")} prints=true />
         </>
     };
-    let onzoom = Callback::from(move |range: Range| router.change(|query| query.range = Some(range)));
     let table = |group: Dimension| {
         let (subject, query) = (subject.clone(), query.clone());
         let head = {
@@ -103,7 +102,7 @@ pub fn AdPage(props: &Props) -> Html {
             }
             { traffic.problem() }
             { facts(ad_id, &standing, query) }
-            { traffic.show(view, onzoom, tables) }
+            { traffic.show(view, tables) }
         </Sheet>
     }
 }

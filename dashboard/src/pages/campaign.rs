@@ -18,9 +18,9 @@ use crate::{
     frame::View,
     http,
     kit::{Badge, Copy, Empty, Problem},
-    query::{Query, Range},
+    query::Query,
     route::{Name, Route},
-    router::{Link, Place, use_router},
+    router::{Link, Place},
     words,
 };
 
@@ -52,7 +52,7 @@ pub(super) fn to_campaign(campaign_id: &str, text: Html, query: &Query) -> Html 
 /// The page.
 #[component]
 pub fn CampaignPage(props: &Props) -> Html {
-    let (access, router, view) = (use_access(), use_router(), &props.view);
+    let (access, view) = (use_access(), &props.view);
     let campaign_id = props.id.as_str();
     let url = |path: &str| {
         let scope = view.scope.as_ref().map(ToString::to_string)?;
@@ -88,7 +88,7 @@ pub fn CampaignPage(props: &Props) -> Html {
             if edits {
                 <Link class="quiet" to={edit}>{ words::EDIT }</Link>
             }
-            <Export url={traffic::file(view, &subject, Dimension::AdId, traffic.now_ms)} name={format!("clickwire-{campaign_id}")} />
+            <Export url={traffic::file(view, &subject, Dimension::AdId, traffic.now_ms)} name={format!("clickwire-{campaign_id}")} prints=true />
         </>
     };
     let head = {
@@ -100,7 +100,6 @@ pub fn CampaignPage(props: &Props) -> Html {
             None => to_ad(&ad_id, id(&ad_id), &query),
         })
     };
-    let onzoom = Callback::from(move |range: Range| router.change(|query| query.range = Some(range)));
     let tables = html! {
         <Within view={view.clone()} subject={subject.clone()} group={Dimension::AdId} now_ms={traffic.now_ms} {head} {all} />
     };
@@ -116,7 +115,7 @@ pub fn CampaignPage(props: &Props) -> Html {
                     <Badge text={words::NOT_REGISTERED} /><span class="soft">{ words::NOT_REGISTERED_WHY }</span>
                 }
             </p>
-            { traffic.show(view, onzoom, tables) }
+            { traffic.show(view, tables) }
         </Sheet>
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     kit::{Empty, Loaded, Problem},
     query::{Query, Range, Shape},
     route::Route,
-    router::{Link, Place, use_router},
+    router::{Link, Place},
     words,
 };
 
@@ -68,7 +68,7 @@ fn asked(view: &View) -> View {
 /// The page.
 #[component]
 pub fn Deployment(props: &Props) -> Html {
-    let (access, router, view) = (use_access(), use_router(), &props.view);
+    let (access, view) = (use_access(), &props.view);
     // Now is a moment of its own: a range up to now must not be another question with every drawing.
     let round = use_state(|| 0_u32);
     let now_ms = *use_memo((view.place.query.clone(), *round), |_| clock::now_ms());
@@ -103,10 +103,6 @@ pub fn Deployment(props: &Props) -> Html {
     let totals = advertisers.shown();
     let is_asking = [series.is_loading, advertisers.is_loading, campaigns.is_loading, countries.is_loading];
     let is_asking = is_asking.contains(&true);
-    let onzoom = {
-        let router = router.clone();
-        Callback::from(move |range: Range| router.change(|query| query.range = Some(range)))
-    };
     let rate = measured.data.as_ref().filter(|_| measured.failure.is_none());
     let rate = rate.and_then(|measured| measured.stages.as_ref()?.intake.accepted_per_second);
     let table = |kind: Kind, answer: &Answer<Listed>| {
@@ -126,7 +122,7 @@ pub fn Deployment(props: &Props) -> Html {
                 <section class="card plot-card" aria-labelledby="deployment-chart">
                     <div class="plot-head"><h2 id="deployment-chart">{ words::over_time(Metric::Clicks) }</h2></div>
                     if let Some(drawn) = &drawn {
-                        <Chart chart={Rc::new(series::Chart::new(&drawn.0, &question, &names))} shape={Shape::Stack} {onzoom} />
+                        <Chart chart={Rc::new(series::Chart::new(&drawn.0, &question, &names))} shape={Shape::Stack} />
                     } else if series.loaded() == Loaded::Failed {
                         <div class="plot-area"><Empty title={words::NOT_LOADED} /></div>
                     } else {

@@ -5,11 +5,14 @@
 
 mod annotations;
 pub(super) mod answers;
+mod as_table;
 pub(super) mod chart;
+pub(super) mod columns;
 mod filters;
 mod heat;
 mod picture;
 pub(super) mod question;
+mod reading;
 pub(super) mod rows;
 pub(super) mod series;
 
@@ -65,7 +68,7 @@ pub fn Explore(props: &Props) -> Html {
     let query = &view.place.query;
     // Now is a moment of its own: a range up to now must not be another question with every drawing.
     let round = use_state(|| 0_u32);
-    let now_ms = *use_memo((query.clone(), *round), |_| clock::now_ms());
+    let now_ms = *use_memo((query.asked(), *round), |_| clock::now_ms());
     let question = Question::new(view, now_ms);
     let is_moving = !matches!(query.range, Some(Range::Between(..)));
     use_interval(if is_moving { AGAIN_MS } else { 0 }, {
@@ -100,25 +103,22 @@ pub fn Explore(props: &Props) -> Html {
         move |()| again.emit(())
     });
     let (drawn, listed) = (series.shown(), table.shown());
+    let conditions = drawn.as_ref().map(|drawn| {
+        let filters = query.filters.iter().map(|filter| named.filter(filter));
+        std::iter::once(words::basis_range(&drawn.0.basis)).chain(filters).collect::<Vec<_>>().join(" · ")
+    });
     let happened = told.shown().filter(|_| !query.hides_happened);
     let happened = happened.map(|told| Rc::new(Happened::new(&told, view, &access, &named)));
     let is_asking = series.is_loading || table.is_loading;
-    let onzoom = {
-        let router = router.clone();
-        Callback::from(move |range: Range| router.change(|query| query.range = Some(range)))
-    };
     let chart = drawn.as_ref().map(|drawn| Rc::new(series::Chart::new(&drawn.0, &question, &named)));
     // Not of the question before, whose numbers are still shown: the picture says what was asked.
     let onpicture = chart.clone().zip(series.data.as_ref()).map(|(chart, drawn)| {
         let picture = picture::Picture {
-            chart,
+            chart: chart.only(query.line.as_deref()),
             shape: question.shape,
             happened: happened.clone().unwrap_or_default(),
             title: words::picture(&title, &words::over_time(question.metric)),
-            range: std::iter::once(words::basis_range(&drawn.0.basis))
-                .chain(query.filters.iter().map(|filter| named.filter(filter)))
-                .collect::<Vec<_>>()
-                .join(" · "),
+            range: conditions.clone().unwrap_or_default(),
             as_of: words::picture_as_of(
                 &view.zone.stamp_ms(kept::at_ms().unwrap_or(question.now_ms)),
                 &final_to(&drawn.0.basis, view),
@@ -132,13 +132,17 @@ pub fn Explore(props: &Props) -> Html {
         Callback::from(move |format: AttrValue| question.file(&format))
     };
     let page = view.scope.as_ref().and_then(|_| page_of(query));
-    let actions = html! { <>if let Some((to, text)) = page { <Link class="quiet" {to}>{ text }</Link> }<filters::Filters view={view.clone()} names={named.clone()} /><Export {url} {onpicture} /></> };
+    let actions = html! { <>if let Some((to, text)) = page { <Link class="quiet" {to}>{ text }</Link> }<filters::Filters view={view.clone()} names={named.clone()} /><Export {url} {onpicture} prints=true /></> };
     html! {
         <Sheet {title} {actions}>
             if let Some(failure) = failure {
                 <Problem {failure} {onretry} />
             }
             <div class={classes!("explore", is_asking.then_some("asking"))} aria-busy={is_asking.then_some("true")}>
+                if let Some(conditions) = conditions {
+                    // On paper there are no chips.
+                    <p class="printed soft">{ conditions }</p>
+                }
                 { strip(listed.as_ref().map(|listed| &listed.totals), listed.as_ref().and_then(|listed| listed.comparison.as_ref()).map(|comparison| &comparison.totals)) }
                 <section class="card plot-card" aria-labelledby="explore-chart">
                     <div class="plot-head">
@@ -146,7 +150,7 @@ pub fn Explore(props: &Props) -> Html {
                         { choices(view, &router) }
                     </div>
                     if let Some(chart) = chart {
-                        <chart::Chart {chart} shape={question.shape} happened={happened.clone().unwrap_or_default()} {onzoom} />
+                        <chart::Chart {chart} shape={question.shape} happened={happened.clone().unwrap_or_default()} />
                     } else if series.loaded() == Loaded::Failed {
                         <div class="plot-area"><Empty title={words::NOT_LOADED} /></div>
                     } else {
@@ -303,17 +307,14 @@ fn groupings(view: &View, router: &crate::router::Router) -> Html {
                 }
                 None => group.truncate(1),
             }
-            router.change(|query| {
-                query.group = group;
-                query.sort = None;
-            });
+            router.change(|query| query.group_by(group));
         })
     };
     let onweek = {
         let router = router.clone();
         Callback::from(move |_: MouseEvent| {
             router.change(|query| {
-                query.group = heat::GROUP.to_vec();
+                query.group_by(heat::GROUP.to_vec());
                 // From Monday on.
                 query.sort = Some(Sort { by: Dimension::Weekday.as_str().to_owned(), descends: false });
             });

@@ -26,6 +26,7 @@ use crate::{
     frame::{DataStatus, View},
     http,
     kit::{Badge, Column, Empty, Loaded, Problem, Table, Tone},
+    print,
     query::{LocalTime, Query, Range},
     route::Route,
     router::{Link, Place},
@@ -109,10 +110,7 @@ pub fn Statement(props: &Props) -> Html {
             more.push(("format", &format));
             url("/api/v1/exports/breakdown", &file, month, end, &more).unwrap_or_default()
         });
-        let onprint = Callback::from(|_: MouseEvent| {
-            // Without a printer nothing is printed.
-            web_sys::window().and_then(|window| window.print().ok());
-        });
+        let onprint = Callback::from(|_: MouseEvent| print::page());
         html! {
             <>
                 <button type="button" class="quiet" onclick={onprint}>{ words::PRINT }</button>

@@ -10,6 +10,7 @@ use super::explore::{
     self,
     answers::{Drawn, Listed},
     chart,
+    columns::Column,
     question::Question,
     rows, series,
 };
@@ -17,7 +18,7 @@ use crate::{
     ask::{Answer, use_interval, use_query},
     clock,
     frame::{DataStatus, View},
-    kit::{Empty, Loaded, Problem, Table},
+    kit::{self, Empty, Loaded, Problem, Table},
     query::{Filter, Query, Range, Sort},
     route::Route,
     router::{Place, use_router},
@@ -117,7 +118,7 @@ impl Traffic {
     }
 
     /// The numbers and the chart, with `tables` beside them.
-    pub(super) fn show(&self, view: &View, onzoom: Callback<Range>, tables: Html) -> Html {
+    pub(super) fn show(&self, view: &View, tables: Html) -> Html {
         let drawn = self.drawn();
         let drawn = drawn.as_deref();
         let is_asking = self.answer.is_loading;
@@ -130,7 +131,7 @@ impl Traffic {
                 <section class="card plot-card" aria-labelledby="traffic-chart">
                     <div class="plot-head"><h2 id="traffic-chart">{ words::over_time(self.question.metric) }</h2></div>
                     if let Some(chart) = chart {
-                        <chart::Chart {chart} shape={self.question.shape} {onzoom} />
+                        <chart::Chart {chart} shape={self.question.shape} />
                     } else if self.answer.loaded() == Loaded::Failed {
                         <div class="plot-area"><Empty title={words::NOT_LOADED} /></div>
                     } else {
@@ -203,12 +204,14 @@ pub(super) fn Within(props: &Props) -> Html {
     let question = subject.question(view, group, *now_ms);
     let answer = use_query::<Listed>(view.scope.is_some().then(|| question.breakdown()));
     let listed = answer.shown();
-    let compares = question.compares();
+    let numbers = Column::all(&question);
     let all: Rc<Vec<BreakdownRow>> = Rc::new(
         listed.as_ref().map(|listed| with_silent(&listed.rows, group, &props.all)).unwrap_or_default(),
     );
     let largest = all.iter().filter_map(|row| question.metric.of(&row.numbers)).max().unwrap_or_default();
     let count = all.len();
+    let mut columns = vec![kit::Column::text(words::dimension(group)).sorts(group.as_str())];
+    columns.extend(numbers.iter().map(|column| column.head(&question)));
     let row = {
         let (all, question, head) = (all.clone(), question.clone(), props.head.clone());
         Callback::from(move |index: usize| {
@@ -217,11 +220,11 @@ pub(super) fn Within(props: &Props) -> Html {
                 Some(value) => head.emit(value.into()),
                 None => html! { <span class="soft">{ words::OTHERS }</span> },
             };
-            std::iter::once(head).chain(rows::numbers(row, &question, compares, largest)).collect()
+            std::iter::once(head)
+                .chain(numbers.iter().map(|column| column.cell(row, &question, largest)))
+                .collect()
         })
     };
-    let mut columns = vec![crate::kit::Column::text(words::dimension(group)).sorts(group.as_str())];
-    columns.extend(rows::columns(&question, compares));
     let onsort = Callback::from(move |sort: Sort| router.change(|query| query.sort = Some(sort)));
     let loaded = if listed.is_some() { Loaded::Yes } else { answer.loaded() };
     html! {

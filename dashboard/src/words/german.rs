@@ -9,6 +9,7 @@ use crate::{
     sign_in::{self, SignIn},
     status::{self, Pill},
     words,
+    zone::Zone,
 };
 
 #[tokio::test]
@@ -28,7 +29,8 @@ async fn the_sign_in_is_german() {
 async fn states_are_german_and_keep_their_names_for_style_sheets() {
     let _german = Learned::german();
     let status = Status::Offline(Cause::Lost { seconds: 3 });
-    let props = status::Props { status, edge_ms: Some(12_400), onconnect: Callback::noop() };
+    let props =
+        status::Props { status, edge_ms: Some(12_400), zone: Zone::utc(), onconnect: Callback::noop() };
     let pill = render::<Pill>(props).await;
     for text in [r#"data-state="offline""#, "Offline", "erneut in 3 s", "Stand 00:00:12", "Jetzt verbinden"] {
         assert!(pill.contains(text), "{text}: {pill}");

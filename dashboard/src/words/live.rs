@@ -78,8 +78,8 @@ pub fn now_per_second(rate: f64) -> String {
 }
 
 /// The last minute whose clicks are known.
-pub fn minute_up_to(at_ms: i64) -> String {
-    say!("the minute up to {at}", at = format::precise_time_of_day(at_ms))
+pub fn minute_up_to(at: &str) -> String {
+    say!("the minute up to {at}", at)
 }
 
 /// Number of invalid clicks.
@@ -107,8 +107,8 @@ pub fn show_more(more: usize, all: usize) -> String {
 }
 
 /// Time from which numbers may still change.
-pub fn provisional_from(at_ms: i64) -> String {
-    say!("Provisional from {at}", at = format::time_of_day(at_ms))
+pub fn provisional_from(at: &str) -> String {
+    say!("Provisional from {at}", at)
 }
 
 /// A point of the chart, in a sentence.
@@ -117,8 +117,8 @@ pub fn clicks_at(time: &str, clicks: &str) -> String {
 }
 
 /// Time at which the numbers end.
-pub fn as_of(at_ms: i64) -> String {
-    say!("as of {at}", at = format::precise_time_of_day(at_ms))
+pub fn as_of(at: &str) -> String {
+    say!("as of {at}", at)
 }
 
 /// Status of the numbers, in a word or two.

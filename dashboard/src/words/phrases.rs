@@ -83,11 +83,8 @@ pub fn range(range: &Range) -> String {
 }
 
 /// Notice that the page shows answers that the browser has kept, not the server's present ones.
-pub fn kept_at(at_ms: i64) -> String {
-    say!(
-        "The server can’t be reached. What is shown was kept by this browser, the oldest of it at {at}.",
-        at = format::precise_time_of_day(at_ms)
-    )
+pub fn kept_at(at: &str) -> String {
+    say!("The server can’t be reached. What is shown was kept by this browser, the oldest of it at {at}.", at)
 }
 
 /// Note about the zone of the times.

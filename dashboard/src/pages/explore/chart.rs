@@ -1,5 +1,5 @@
 //! The chart of a report. Everything in it has a place in percent, so that it follows the width of the page
-//! without being drawn anew; the pointer, arrow keys and a drag over it read and choose parts of it.
+//! without being drawn anew; the pointer and keys read it, select a part to zoom to, and show one line alone.
 
 use std::{fmt::Write as _, ops::Range as Span, rc::Rc};
 
@@ -7,12 +7,15 @@ use web_sys::Element;
 use yew::prelude::*;
 
 use super::{
-    annotations::{Happened, mark_at, page_to},
-    series::{Chart as Drawn, Line},
+    annotations::{Happened, mark_at},
+    as_table::AsTable,
+    reading::Reading,
+    series::{Bucket, Chart as Drawn, Line},
 };
 use crate::{
     format,
-    query::{Range, Shape},
+    query::Shape,
+    router::{Router, use_router},
     scale::count_ticks,
     words,
 };
@@ -23,22 +26,22 @@ pub(super) const WIDTH: f64 = 10.0;
 /// Properties of the chart.
 #[derive(Clone, PartialEq, Properties)]
 pub(in crate::pages) struct Props {
-    /// The data: buckets and lines.
+    /// The data: buckets and all lines.
     pub(in crate::pages) chart: Rc<Drawn>,
     /// The shape of the drawing.
     pub(in crate::pages) shape: Shape,
     /// The events of the range.
     #[prop_or_default]
     pub(in crate::pages) happened: Rc<Happened>,
-    /// Hears the range that a drag has chosen.
-    pub(in crate::pages) onzoom: Callback<Range>,
 }
 
-/// The chart.
+/// The chart. The address says which line is shown alone, and gets the range that is zoomed to.
 #[component]
 pub(in crate::pages) fn Chart(props: &Props) -> Html {
-    let (at, anchor) = (use_state_eq(|| None::<usize>), use_state_eq(|| None::<usize>));
-    let chart = &props.chart;
+    let router = use_router();
+    // What is read changes with each move: callbacks read it where it is, not as it was when they were made.
+    let (reading, update) = (use_mut_ref(Reading::default), use_force_update());
+    let chart = &props.chart.only(router.place.query.line.as_deref());
     let count = chart.buckets.len();
     let marks = props.happened.marks(&chart.begins());
     let is_stacked = props.shape != Shape::Lines;
@@ -48,77 +51,85 @@ pub(in crate::pages) fn Chart(props: &Props) -> Html {
         let area = area.clone();
         move |event: &PointerEvent| bucket_at(&area, event, count)
     };
+    let read = {
+        let reading = reading.clone();
+        move |new: Reading| {
+            if reading.replace(new) != new {
+                update.force_update();
+            }
+        }
+    };
+    let zoom = {
+        let (chart, reading, read) = (chart.clone(), reading.clone(), read.clone());
+        let router = router.clone();
+        // A part of one bucket is a click, or where a selection begins.
+        move |then: Reading| {
+            let selection = reading.borrow().selection(count).filter(|part| part.start() != part.end());
+            let range = selection.and_then(|part| chart.range(*part.start(), *part.end()));
+            read(if range.is_some() { Reading::default() } else { then });
+            if range.is_some() {
+                router.change(|query| query.range = range);
+            }
+        }
+    };
     let onpointermove = {
-        let (at, index) = (at.clone(), index.clone());
-        Callback::from(move |event: PointerEvent| at.set(index(&event)))
+        let (reading, read, index) = (reading.clone(), read.clone(), index.clone());
+        Callback::from(move |event: PointerEvent| {
+            let now = *reading.borrow();
+            read(Reading { at: index(&event), ..now });
+        })
     };
     let onpointerdown = {
-        let (at, anchor, index) = (at.clone(), anchor.clone(), index.clone());
+        let (read, index) = (read.clone(), index.clone());
         Callback::from(move |event: PointerEvent| {
-            let pointed = index(&event);
-            at.set(pointed);
-            // A finger scrolls the page; only a mouse draws over the chart.
-            anchor.set(pointed.filter(|_| event.pointer_type() == "mouse" && event.button() == 0));
+            let at = index(&event);
+            // A finger scrolls the page and reads; it chooses a range in the dialog.
+            let draws = event.pointer_type() != "touch" && event.button() == 0;
+            read(Reading { at, anchor: at.filter(|_| draws) });
         })
     };
     let onpointerup = {
-        let (anchor, chart, onzoom) = (anchor.clone(), chart.clone(), props.onzoom.clone());
+        let (reading, read, zoom) = (reading.clone(), read.clone(), zoom.clone());
         Callback::from(move |event: PointerEvent| {
-            let (from, to) = (*anchor, index(&event));
-            anchor.set(None);
-            if let (Some(from), Some(to)) = (from, to)
-                && from != to
-                && let Some(range) = chart.range(from, to)
-            {
-                onzoom.emit(range);
-            }
+            let at = index(&event);
+            let anchor = reading.borrow().anchor;
+            read(Reading { at, anchor });
+            zoom(Reading { at, anchor: None });
         })
     };
     let onpointerleave = {
-        let (at, anchor) = (at.clone(), anchor.clone());
+        let (reading, read) = (reading.clone(), read.clone());
         Callback::from(move |event: PointerEvent| {
-            anchor.set(None);
-            if event.pointer_type() == "mouse" {
-                at.set(None);
-            }
+            let at = reading.borrow().at.filter(|_| event.pointer_type() != "mouse");
+            read(Reading { at, anchor: None });
         })
     };
     let onkeydown = {
-        let (at, marks) = (at.clone(), marks.clone());
+        let (reading, marks) = (reading.clone(), marks.clone());
         Callback::from(move |event: KeyboardEvent| {
-            let last = count.saturating_sub(1);
-            let next = match (event.key().as_str(), *at) {
-                ("ArrowLeft", at) => Some(at.map_or(last, |at| at.saturating_sub(1))),
-                ("ArrowRight", at) => Some(at.map_or(0, |at| (at + 1).min(last))),
-                ("Home", _) => Some(0),
-                ("End", _) => Some(last),
-                (key @ ("PageUp" | "PageDown"), at) if !marks.is_empty() => {
-                    page_to(&marks, at, key == "PageDown")
-                }
-                ("Escape", _) => None,
-                _ => return,
-            };
-            event.prevent_default();
-            at.set(next);
+            if event.alt_key() || event.ctrl_key() || event.meta_key() {
+                return;
+            }
+            let now = *reading.borrow();
+            if event.key() == "Enter" && now.anchor.is_some() {
+                event.prevent_default();
+                zoom(now);
+            } else if let Some(next) = now.after(&event.key(), event.shift_key(), count, &marks) {
+                event.prevent_default();
+                read(next);
+            }
         })
     };
-    let shown = (*at).filter(|at| *at < count);
-    let chosen = (*anchor).zip(shown).map(|(a, b)| a.min(b)..a.max(b) + 1);
+    let now = *reading.borrow();
+    let shown = now.at.filter(|at| *at < count);
+    let chosen = now.selection(count).map(|part| *part.start()..*part.end() + 1);
+    let selected = chosen.clone().filter(|part| part.len() > 1);
+    let selected = selected.and_then(|part| chart.range(part.start, part.end - 1));
     html! {
         <>
-            <ul class="legend">
-                { for chart.lines.iter().rev().filter(|_| chart.lines.len() > 1).map(|line| html! {
-                    <li key={line.name.clone()}><span class={classes!("swatch", colour(line))} aria-hidden="true" /><bdi>{ &line.name }</bdi></li>
-                }) }
-                if chart.drawn_before(is_stacked).is_some() {
-                    <li><span class="swatch before-swatch" aria-hidden="true" />{ words::BEFORE_TOTAL }</li>
-                }
-                if chart.buckets.iter().any(|bucket| bucket.is_provisional) {
-                    <li><span class="swatch provisional-swatch" aria-hidden="true" />{ words::STILL_CHANGES }</li>
-                }
-            </ul>
+            { legend(&props.chart, chart, is_stacked, &router) }
             <div ref={area} class="plot-area" data-testid="explore-chart" data-buckets={count.to_string()} tabindex="0" role="group" aria-label={words::chart_label(count, &chart.lines.iter().map(|line| line.name.as_str()).collect::<Vec<_>>()) + &words::marks_label(marks.len())}
-                {onpointermove} {onpointerdown} {onpointerup} {onpointerleave} {onkeydown}>
+                aria-describedby="chart-keys" {onpointermove} {onpointerdown} {onpointerup} {onpointerleave} {onkeydown}>
                 { for ticks.iter().map(|tick| html! {
                     <div class="gridline" style={format!("bottom:{:.2}%", tick / top * 100.0)}><span>{ format::axis(*tick) }</span></div>
                 }) }
@@ -128,7 +139,7 @@ pub(in crate::pages) fn Chart(props: &Props) -> Html {
                     }) }
                 </svg>
                 { for marks.iter().map(|mark| html! {
-                    <span class="mark" key={mark.bucket} aria-hidden="true" style={format!("left:{:.3}%", centre(mark.bucket, count))}>{ props.happened.drawn(mark) }</span>
+                    <span class="mark" aria-hidden="true" style={format!("left:{:.3}%", centre(mark.bucket, count))}>{ props.happened.drawn(mark) }</span>
                 }) }
                 if let Some(chosen) = chosen {
                     <div class="chosen-span" style={place(&chosen, count)} />
@@ -138,14 +149,54 @@ pub(in crate::pages) fn Chart(props: &Props) -> Html {
                 }
                 <div role="status">
                     if let Some(at) = shown {
-                        { readout(chart, at, count, is_stacked, mark_at(&marks, at, count).map(|mark| props.happened.read(mark))) }
+                        <div class={classes!("read", if at * 2 < count { "right" } else { "left" })}>
+                            { readout(chart, at, is_stacked) }
+                            if let Some(mark) = mark_at(&marks, at, count) {
+                                { props.happened.read(mark) }
+                            }
+                            if let Some(range) = selected {
+                                <p class="soft told">{ words::selected(&words::range(&range)) }</p>
+                            }
+                        </div>
                     }
                 </div>
             </div>
+            <p id="chart-keys" class="hidden">{ words::CHART_KEYS }</p>
             <div class="time-axis" aria-hidden="true">
                 { for chart.labels().into_iter().map(|(at, label)| html! { <span key={at} style={format!("left:{:.3}%", centre(at, count))}>{ label }</span> }) }
             </div>
+            <AsTable chart={chart.clone()} {is_stacked} />
         </>
+    }
+}
+
+/// The names of lines: each of several is a button that shows its line alone, and all lines again.
+fn legend(whole: &Rc<Drawn>, shown: &Rc<Drawn>, is_stacked: bool, router: &Router) -> Html {
+    let is_alone = !Rc::ptr_eq(whole, shown);
+    let entry = |line: &Line| {
+        let is_pressed = is_alone && shown.lines[0].key == line.key;
+        let title = if is_pressed { words::ALL_LINES } else { words::ALONE };
+        let (router, wanted) = (router.clone(), (!is_pressed).then(|| line.key.clone()));
+        let onclick = Callback::from(move |_: MouseEvent| {
+            let wanted = wanted.clone();
+            router.change(|query| query.line = wanted);
+        });
+        html! {
+            <li key={format!("line {}", line.key)}>
+                <button type="button" aria-pressed={is_pressed.to_string()} {title} {onclick}><span class={classes!("swatch", colour(line))} aria-hidden="true" /><bdi>{ &line.name }</bdi></button>
+            </li>
+        }
+    };
+    html! {
+        <ul class={classes!("legend", is_alone.then_some("alone"))}>
+            { for whole.lines.iter().rev().filter(|_| whole.lines.len() > 1).map(entry) }
+            if shown.drawn_before(is_stacked).is_some() {
+                <li key="before"><span class="swatch before-swatch" aria-hidden="true" />{ words::BEFORE_TOTAL }</li>
+            }
+            if shown.buckets.iter().any(|bucket| bucket.is_provisional) {
+                <li key="open"><span class="swatch provisional-swatch" aria-hidden="true" />{ words::STILL_CHANGES }</li>
+            }
+        </ul>
     }
 }
 
@@ -269,24 +320,26 @@ fn bars(upper: &[f64], lower: &[f64], within: Span<usize>) -> String {
     path
 }
 
-/// The numbers of the bucket at the cursor.
-fn readout(chart: &Drawn, at: usize, count: usize, is_stacked: bool, happened: Option<Html>) -> Html {
-    let bucket = &chart.buckets[at];
-    let side = if at * 2 < count { "right" } else { "left" };
-    let when = bucket.at.get(..16).unwrap_or_default().replace('T', " ");
-    let state = match (bucket.is_partial, bucket.is_provisional) {
+/// Returns what is to be known of a bucket, in words; empty where there is nothing.
+pub(super) fn state(bucket: &Bucket) -> &'static str {
+    match (bucket.is_partial, bucket.is_provisional) {
         (_, true) => words::STILL_CHANGES.get(),
         (true, false) => words::PARTIAL.get(),
         (false, false) => "",
-    };
+    }
+}
+
+/// The numbers of the bucket at the cursor.
+fn readout(chart: &Drawn, at: usize, is_stacked: bool) -> Html {
+    let bucket = &chart.buckets[at];
     let number = |value: Option<i64>| value.map_or_else(|| "–".to_owned(), format::count);
     html! {
-        <div class={classes!("read", side)}>
-            <p class="when"><strong>{ when }</strong><span class="soft">{ state }</span></p>
+        <>
+            <p class="when"><strong>{ bucket.time() }</strong><span class="soft">{ state(bucket) }</span></p>
             <table>
                 <tbody>
                     { for chart.lines.iter().rev().map(|line| html! {
-                        <tr key={line.name.clone()}>
+                        <tr>
                             <td><span class={classes!("swatch", colour(line))} aria-hidden="true" /><bdi class="named">{ &line.name }</bdi></td>
                             <td class="n">{ number(line.values.get(at).copied().flatten()) }</td>
                         </tr>
@@ -299,8 +352,7 @@ fn readout(chart: &Drawn, at: usize, count: usize, is_stacked: bool, happened: O
                     }
                 </tbody>
             </table>
-            { happened.unwrap_or_default() }
-        </div>
+        </>
     }
 }
 
@@ -310,7 +362,7 @@ mod tests {
         super::{annotations::tests::happened, series::tests::chart},
         *,
     };
-    use crate::{api::Role, kit::render};
+    use crate::{api::Role, kit::render, router::Place};
 
     #[test]
     fn a_line_has_gaps_where_nothing_is_known() {
@@ -329,7 +381,7 @@ mod tests {
     async fn what_may_still_change_is_drawn_and_said() {
         for shape in Shape::ALL {
             let happened = Rc::new(happened(Role::Admin, ""));
-            let props = Props { chart: Rc::new(chart()), shape, happened, onzoom: Callback::noop() };
+            let props = Props { chart: Rc::new(chart()), shape, happened };
             let drawn = render::<Chart>(props).await;
             assert!(drawn.contains(r#"class="mark""#) && drawn.contains(">2</span>"), "{drawn}");
             assert!(
@@ -340,6 +392,35 @@ mod tests {
             // Lines of parts stand beside no line of the whole.
             assert_eq!(drawn.contains("before-line"), shape != Shape::Lines, "{drawn}");
             assert!(drawn.contains("FR") && drawn.contains("10:00"), "{drawn}");
+        }
+    }
+
+    #[derive(Clone, PartialEq, Properties)]
+    struct AtProps {
+        query: &'static str,
+        shape: Shape,
+    }
+
+    /// The chart of an address.
+    #[component]
+    fn At(props: &AtProps) -> Html {
+        let router = Router::still(Place::read("/explore", props.query));
+        html! { <ContextProvider<Router> context={router}><Chart chart={Rc::new(chart())} shape={props.shape} /></ContextProvider<Router>> }
+    }
+
+    #[tokio::test]
+    async fn a_line_of_the_address_is_shown_alone() {
+        for shape in Shape::ALL {
+            let drawn = async |query| render::<At>(AtProps { query, shape }).await;
+            let (whole, alone) = (drawn("").await, drawn("?l=FR").await);
+            assert_eq!(whole.matches(r#"aria-pressed="false""#).count(), 3, "{whole}");
+            assert!(!whole.contains(r#"aria-pressed="true""#), "{whole}");
+            let pressed = alone.split(r#"aria-pressed="true""#).nth(1).unwrap_or_default();
+            assert!(pressed.contains(words::ALL_LINES.get()) && pressed.contains("<bdi>FR</bdi>"), "{alone}");
+            assert!(alone.contains("time: FR. Arrow") && !alone.contains("before-line"), "{alone}");
+            let lines = |page: &str| page.matches("<path").count();
+            assert!(lines(&alone) < lines(&whole), "{shape:?}: {alone}");
+            assert_eq!(drawn("?l=SE").await, whole, "there is no such line");
         }
     }
 }

@@ -327,6 +327,13 @@ mod tests {
     }
 
     #[test]
+    fn a_line_alone_is_alone_in_the_picture() {
+        let chart = Rc::new(chart()).only(Some("FR"));
+        let (svg, ..) = Picture { chart, ..picture(Shape::Stack) }.svg(&look(600.0));
+        assert!(svg.contains(">FR</text>") && !svg.contains(">DE</text>"), "{svg}");
+    }
+
+    #[test]
     fn a_legend_that_has_no_room_goes_on_below() {
         let (_, _, wide) = picture(Shape::Stack).svg(&look(900.0));
         let (_, _, narrow) = picture(Shape::Stack).svg(&look(240.0));

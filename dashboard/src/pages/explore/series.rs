@@ -1,5 +1,7 @@
 //! A report over time as lines to draw.
 
+use std::rc::Rc;
+
 use clickwire_protocol::report::{Dimension, Granularity, Group, Metric, Numbers, Timeseries, TimeseriesRow};
 
 use super::{question::Question, rows::Names};
@@ -23,9 +25,21 @@ pub(in crate::pages) struct Bucket {
     pub(in crate::pages) is_provisional: bool,
 }
 
+impl Bucket {
+    /// Its start, for people.
+    pub(super) fn time(&self) -> String {
+        self.at.get(..16).unwrap_or_default().replace('T', " ")
+    }
+}
+
+/// The key of the line of all groups that have none of their own.
+const OTHERS_KEY: &str = "*";
+
 /// A line.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::pages) struct Line {
+    /// Its group, as an address names it.
+    pub(in crate::pages) key: String,
     /// Its name, for people.
     pub(in crate::pages) name: String,
     /// Its colour.
@@ -41,7 +55,7 @@ pub(in crate::pages) struct Chart {
     pub(in crate::pages) buckets: Vec<Bucket>,
     /// Lines; the first one is the lowest of a stack.
     pub(in crate::pages) lines: Vec<Line>,
-    /// Totals by bucket of the period that it is compared with.
+    /// Totals by bucket of the period that it is compared with, if there are any.
     pub(in crate::pages) before: Option<Vec<i64>>,
     /// The width of buckets.
     pub(in crate::pages) granularity: Granularity,
@@ -83,7 +97,7 @@ impl Chart {
                 _ if group.other => words::OTHERS.to_string(),
                 _ => words::metric(metric).to_owned(),
             };
-            Line { name, slot, values }
+            Line { key: key.unwrap_or_else(|| OTHERS_KEY.to_owned()), name, slot, values }
         });
         let mut lines: Vec<Line> = lines.collect();
         if report.granularity == Granularity::Minute {
@@ -95,8 +109,18 @@ impl Chart {
             buckets.truncate(over);
             lines.iter_mut().for_each(|line| line.values.truncate(over));
         }
-        let before = report.comparison.as_ref().map(|comparison| sums(&comparison.rows, metric));
+        let before = report.comparison.as_ref().and_then(|comparison| sums(&comparison.rows, metric));
         Self { buckets, lines, before, granularity: report.granularity, end: report.basis.end_time.clone() }
+    }
+
+    /// Returns the chart of one of several lines alone, or the same chart if there is no such line.
+    pub(in crate::pages) fn only(self: &Rc<Self>, key: Option<&str>) -> Rc<Self> {
+        let mut lines = self.lines.iter();
+        match lines.find(|line| self.lines.len() > 1 && Some(line.key.as_str()) == key) {
+            // The period before is known of all lines together.
+            Some(line) => Rc::new(Self { lines: vec![line.clone()], before: None, ..(**self).clone() }),
+            None => Rc::clone(self),
+        }
     }
 
     /// Returns the sum of all lines at a bucket; `None`: not known.
@@ -172,8 +196,11 @@ fn mark_final(buckets: &mut [Bucket], report: &Timeseries) {
     }
 }
 
-/// Returns the sum over all groups, bucket by bucket.
-fn sums(rows: &[TimeseriesRow], metric: Metric) -> Vec<i64> {
+/// Returns the sum over all groups, bucket by bucket; `None`: users of several groups, who may be the same ones.
+fn sums(rows: &[TimeseriesRow], metric: Metric) -> Option<Vec<i64>> {
+    if metric == Metric::UniqueUsers && rows.iter().any(|row| row.group != rows[0].group) {
+        return None;
+    }
     let mut sums: Vec<i64> = Vec::new();
     let mut last = None;
     for row in rows {
@@ -185,7 +212,7 @@ fn sums(rows: &[TimeseriesRow], metric: Metric) -> Vec<i64> {
             *sum += number(metric, &row.numbers);
         }
     }
-    sums
+    Some(sums)
 }
 
 fn number(metric: Metric, numbers: &Numbers) -> i64 {
@@ -275,6 +302,40 @@ pub(super) mod tests {
         assert_ne!(chart.lines[0].slot, chart.lines[1].slot);
         assert_eq!(chart.before, Some(vec![5, 5, 5]));
         assert_eq!((chart.total(2), chart.max(true), chart.max(false)), (Some(23), 23, 12));
+    }
+
+    #[test]
+    fn users_of_several_groups_are_not_summed_up() {
+        let users = |country, users| {
+            let mut row = row("2026-11-28T07:00:00+01:00", Some(country), 0);
+            row.numbers.unique_users = Some(users);
+            row
+        };
+        let mut report = report();
+        for (rows, metric, expected) in [
+            (vec![users("DE", 7), users("FR", 5)], Metric::UniqueUsers, None),
+            (vec![users("DE", 7)], Metric::UniqueUsers, Some(vec![7])),
+            (vec![users("DE", 7), users("FR", 5)], Metric::Clicks, Some(vec![0])),
+            (Vec::new(), Metric::UniqueUsers, Some(Vec::new())),
+        ] {
+            report.comparison.as_mut().unwrap().rows = rows;
+            let question = Question::new(&view(&format!("by=country&m={}", metric.as_str())), 0);
+            assert_eq!(Chart::new(&report, &question, &Names::default()).before, expected, "{metric:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_alone_has_its_own_height() {
+        let whole = Rc::new(chart());
+        let alone = whole.only(Some("FR"));
+        assert_eq!((alone.lines.len(), alone.max(true), alone.total(2)), (1, 12, Some(12)));
+        assert_eq!(alone.before, None, "it is of all lines");
+        assert_eq!(alone.buckets, whole.buckets);
+        assert_eq!(whole.only(Some(OTHERS_KEY)).lines[0].name, words::OTHERS.get());
+        for key in [None, Some("SE")] {
+            assert!(Rc::ptr_eq(&whole.only(key), &whole), "{key:?}");
+        }
+        assert!(Rc::ptr_eq(&alone.only(Some("FR")), &alone), "a single line is not told apart");
     }
 
     #[test]

@@ -298,6 +298,26 @@ async fn levels_of_a_drill_down_sum_up_and_a_link_shows_the_same() -> Result<()>
     eventually("all of it again", Duration::from_secs(10), async || (total().await? == whole).then_some(()))
         .await?;
 
+    // A part of the chart by keys alone, and back.
+    let address = browser.client.current_url().await?;
+    browser.run("document.querySelector('[data-testid=explore-chart]').focus()").await?;
+    let chart = browser.client.find(Locator::Css("[data-testid=explore-chart]")).await?;
+    // Home, Shift with three times the right arrow, Enter.
+    for keys in ["\u{E011}", "\u{E008}\u{E014}\u{E014}\u{E014}", "\u{E007}"] {
+        chart.send_keys(keys).await?;
+    }
+    eventually("the range is the part", Duration::from_secs(10), async || {
+        let zoomed = browser.client.current_url().await.ok()?;
+        zoomed.query()?.split('&').any(|part| part.starts_with("r=20") && part.contains("..")).then_some(())
+    })
+    .await?;
+    browser.client.back().await?;
+    ensure!(browser.client.current_url().await? == address, "the zoom is an entry of its own");
+    eventually("all of it after the zoom", Duration::from_secs(10), async || {
+        (total().await? == whole).then_some(())
+    })
+    .await?;
+
     // A file has what the page has.
     let (status, body) = stack
         .as_viewer("adv_001")?

@@ -94,7 +94,22 @@ async fn hundreds_of_campaigns_move_and_the_page_keeps_up() -> Result<()> {
     eventually("more are shown when they are wanted", Duration::from_secs(5), async || {
         (rows().await? == first + 100).then_some(())
     })
-    .await
+    .await?;
+
+    // A long table has some of its rows in the page, and on paper all of them.
+    browser.visit(&stack, "/explore?r=1h&z=UTC&by=campaign", &Stack::viewer_token("adv_001")).await?;
+    let counted = async |what: &str, expected: u64| {
+        let script = "return document.querySelectorAll('.explore-rows tbody th[scope=row]').length";
+        eventually(what, Duration::from_secs(10), async || {
+            (browser.run(script).await.ok()?.as_u64()? == expected).then_some(())
+        })
+        .await
+    };
+    counted("rows in sight", 160).await?;
+    browser.run("window.dispatchEvent(new Event('beforeprint'))").await?;
+    counted("rows on paper", u64::from(CAMPAIGNS)).await?;
+    browser.run("window.dispatchEvent(new Event('afterprint'))").await?;
+    counted("rows in sight again", 160).await
 }
 
 async fn live_counts(stack: &Stack, clicks: i64) -> Result<()> {

@@ -1,0 +1,45 @@
+//! Printing: on paper is the whole page, not only the part of it that is in sight.
+
+use gloo_events::EventListener;
+use gloo_timers::callback::Timeout;
+use web_sys::Event;
+use yew::prelude::*;
+
+/// The browser's event before it prints.
+const BEFORE: &str = "beforeprint";
+
+/// The browser's event after it has printed.
+const AFTER: &str = "afterprint";
+
+/// Returns whether the page is being printed.
+#[hook]
+pub fn use_printing() -> bool {
+    let is_printing = use_state_eq(|| false);
+    {
+        let is_printing = is_printing.setter();
+        use_effect_with((), move |()| {
+            let listeners = web_sys::window().map(|window| {
+                [(BEFORE, true), (AFTER, false)].map(|(event, prints)| {
+                    let is_printing = is_printing.clone();
+                    EventListener::new(&window, event, move |_| is_printing.set(prints))
+                })
+            });
+            move || drop(listeners)
+        });
+    }
+    *is_printing
+}
+
+/// Prints the page, or saves it as PDF, as the browser offers it.
+///
+/// Components are drawn in a microtask, and none runs between `print()` and its event. So they hear of it here, and
+/// `print()` is called in a task of its own, when they are drawn.
+pub fn page() {
+    let Some(window) = web_sys::window() else { return };
+    if let Ok(event) = Event::new(BEFORE) {
+        // It fails only for an event that is under way.
+        window.dispatch_event(&event).ok();
+    }
+    // Without a printer nothing is printed.
+    Timeout::new(0, move || drop(window.print())).forget();
+}
