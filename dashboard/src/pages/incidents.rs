@@ -3,6 +3,7 @@
 
 mod evidence;
 mod handling;
+mod rule;
 mod silence;
 
 use std::rc::Rc;

@@ -5,18 +5,20 @@ use clickwire_protocol::{
     alerts::{Alert, Kind},
     ledger::FoundClick,
 };
-use serde_json::Value;
 use yew::prelude::*;
 
-use super::super::{
-    clicks::is_convicted,
-    id,
-    release::{Release, ReleaseAll},
-    sets,
+use super::{
+    super::{
+        clicks::is_convicted,
+        id,
+        release::{Release, ReleaseAll},
+        sets,
+    },
+    rule::RuleThen,
 };
 use crate::{
     access::use_access,
-    api::{Page, Role, Rules},
+    api::{Page, Role},
     ask::use_query,
     frame::View,
     http,
@@ -97,36 +99,17 @@ fn search_of(alert: &Alert) -> Option<String> {
 /// The evidence.
 #[component]
 pub(super) fn Evidence(props: &Props) -> Html {
-    let rule = rule_of(props.alert.kind);
-    let rules = use_query::<Rules>(rule.map(|_| "/api/v1/admin/rules".to_owned()));
-    let known = rules
-        .data
-        .as_ref()
-        .and_then(|rules| rules.data.iter().find(|known| Some(known.rule.as_str()) == rule));
     let search = search_of(&props.alert);
     let is_exact = is_exact(&props.alert);
     html! {
         <>
-            if let Some(known) = known {
-                <h3>{ words::rule_at(&known.rule, known.version) }</h3>
-                { parameters(&known.parameters) }
-                <p class="soft">{ words::rule_since(&known.mode, &props.view.zone.stamp(&known.effective_at), &known.changed_by) }</p>
-            } else if let Some(failure) = rules.failure.clone() {
-                <Problem {failure} onretry={rules.reload.clone()} />
+            if let Some(rule) = rule_of(props.alert.kind) {
+                <RuleThen {rule} at={props.alert.opened_at.clone()} view={props.view.clone()} />
             }
             if let Some(search) = search {
                 <Sample {search} {is_exact} view={props.view.clone()} />
             }
         </>
-    }
-}
-
-fn parameters(value: &Value) -> Html {
-    let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else { return html! {} };
-    html! {
-        <dl class="facts">
-            { for fields.iter().map(|(name, value)| html! { <><dt>{ name.replace('_', " ") }</dt><dd>{ value.to_string() }</dd></> }) }
-        </dl>
     }
 }
 

@@ -204,7 +204,7 @@ async fn an_incident_is_seen_as_it_happens_and_acknowledged() -> Result<()> {
     // Which of the burst's incidents came last is not said.
     browser.client.find(Locator::LinkText("Burst of one address")).await?.click().await?;
     // The clicks that it is about, and the rule that they broke.
-    browser.sees("Rule ip velocity").await?;
+    browser.sees("Rule: Too many clicks of one address").await?;
     eventually("there are clicks beside it", Duration::from_secs(10), async || {
         let rows = browser.client.find_all(Locator::Css(".drawer tbody th")).await.ok()?;
         (rows.len() > 10).then_some(())
