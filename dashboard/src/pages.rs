@@ -18,6 +18,7 @@ pub mod audit;
 pub mod campaign;
 mod campaign_names;
 pub mod campaigns;
+mod chosen;
 pub mod clicks;
 pub mod dead_letters;
 pub mod deployment;

@@ -126,6 +126,7 @@ texts! {
     CLOSE = "Close";
     COPIED = "Copied";
     MORE = "More";
+    LOOKING = "Looking for it…";
     SEARCH = "Search";
     SAVE = "Save";
     SAVED = "Saved.";
@@ -263,9 +264,10 @@ texts! {
     CHANGED = "Changed";
     ORIGIN = "Origin";
     EVERYTHING = "Everything";
+    ENTRY = "Entry";
     NO_ENTRIES = "No entries.";
     NO_ENTRIES_WHY = "Every change of an account, a key, a rule and whatever is registered is written here.";
-    NO_SUCH_ENTRY = "This entry is not in the list.";
+    NO_SUCH_ENTRY = "There is no such entry.";
     BEFORE_AND_AFTER = "Before and after";
     FIELD = "Field";
     BEFORE = "Before";
