@@ -15,6 +15,7 @@ pub mod problem;
 pub mod secret;
 pub mod segments;
 pub mod select;
+pub mod switch;
 pub mod table;
 pub mod tabs;
 pub mod toast;
@@ -34,6 +35,7 @@ pub use self::{
     secret::Secret,
     segments::Segments,
     select::Select,
+    switch::Switch,
     table::{Column, Loaded, Table},
     tabs::Tabs,
     toast::{Toasts, use_toast},

@@ -25,6 +25,7 @@ macro_rules! say {
 }
 
 mod annotations;
+mod browser;
 pub mod catalogue;
 mod clicks;
 mod corrections;
@@ -49,6 +50,7 @@ mod storage;
 mod wall;
 
 pub use annotations::*;
+pub use browser::*;
 pub use catalogue::Text;
 pub use clicks::*;
 pub use corrections::*;
