@@ -31,6 +31,7 @@ mod clicks;
 mod corrections;
 mod deployment;
 mod developers;
+mod evidence;
 #[cfg(test)]
 mod german;
 mod lengths;
@@ -56,6 +57,7 @@ pub use clicks::*;
 pub use corrections::*;
 pub use deployment::*;
 pub use developers::*;
+pub use evidence::*;
 pub use lengths::*;
 pub use links::*;
 pub use live::*;

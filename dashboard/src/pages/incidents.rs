@@ -3,9 +3,11 @@
 
 mod evidence;
 mod handling;
+mod minutes;
 mod rule;
 mod shortcuts;
 mod silence;
+mod similar;
 
 use std::rc::Rc;
 
@@ -266,7 +268,8 @@ fn Detail(props: &DetailProps) -> Html {
                 <p><Link to={Place::new(Route::DeadLetters(None), props.view.place.query.carried())}>{ words::LOOK_AT_LETTERS }</Link></p>
             }
             <handling::Notes id={props.id} {notes} view={props.view.clone()} {onchanged} />
-            <evidence::Evidence {alert} view={props.view.clone()} />
+            <evidence::Evidence alert={alert.clone()} view={props.view.clone()} />
+            <similar::Similar {alert} view={props.view.clone()} />
         </>
     }
 }
