@@ -20,6 +20,7 @@ mod campaign_names;
 pub mod campaigns;
 mod chosen;
 pub mod clicks;
+mod command;
 pub mod dead_letters;
 pub mod deployment;
 pub mod developers;

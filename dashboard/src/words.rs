@@ -1,7 +1,7 @@
 //! Texts for people, in one place and in English: plain texts here, sentences with values in [`phrases`],
-//! [`clicks`], [`reports`], [`annotations`] and [`developers`]; operators' texts in [`operations`], [`outcomes`],
-//! [`pipeline`], [`rules`], [`storage`], [`deployment`] and [`wall`]. A translation is a file beside the program,
-//! `dashboard/words/de.json`, by the English of a text ([`catalogue`]).
+//! [`clicks`], [`reports`], [`annotations`], [`browser`] and [`developers`]; operators' texts in [`operations`],
+//! [`evidence`], [`outcomes`], [`pipeline`], [`rules`], [`storage`], [`deployment`] and [`wall`]. A translation is a
+//! file beside the program, `dashboard/words/de.json`, by the English of a text ([`catalogue`]).
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -348,6 +348,7 @@ texts! {
     DESKTOP = "Desktop";
     TABLET = "Tablet";
     EXPECTED_COUNTRIES = "Codes of two letters, separated by commas.";
+    NO_AD_CHOSEN = "Choose at least one ad.";
     CAMPAIGN_WITHOUT_ADS = "The campaign has no ads: add one first.";
     SEND = "Send";
     STOP = "Stop";

@@ -4,7 +4,7 @@ use clickwire_protocol::report::Dimension;
 use serde_json::json;
 use yew::prelude::*;
 
-use super::{NEW, Sheet, chosen::use_chosen, id, name, record::use_record, registered};
+use super::{NEW, Sheet, chosen::use_chosen, command::origin, id, name, record::use_record, registered};
 use crate::{
     access::use_access,
     api::{Ad, Campaign, Page, Role},
@@ -33,9 +33,7 @@ fn named(query: &Query) -> Option<&String> {
 
 /// The link of an ad, on the page's own host.
 pub(crate) fn link_of(ad_id: &str) -> String {
-    let location = web_sys::window().map(|window| window.location());
-    let origin = location.and_then(|location| location.origin().ok()).unwrap_or_default();
-    format!("{origin}/r/{}", crate::query::encode(ad_id))
+    format!("{}/r/{}", origin(), crate::query::encode(ad_id))
 }
 
 /// The page.
