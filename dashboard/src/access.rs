@@ -1,5 +1,6 @@
 //! The viewer, for everything on a page: how it is let in, who it is, and whom to tell if it is not any more.
 
+use clickwire_protocol::alerts::Alert;
 use yew::prelude::*;
 
 use crate::{
@@ -46,6 +47,14 @@ impl Access {
     pub fn advertiser_name(&self, id: &str) -> String {
         let named = self.advertisers.iter().flatten().find(|advertiser| advertiser.advertiser_id == id);
         named.map_or_else(|| id.to_owned(), |advertiser| advertiser.name.clone())
+    }
+
+    /// The subject of an incident, with its advertiser's name.
+    pub fn subject_of(&self, alert: &Alert) -> String {
+        match &alert.advertiser_id {
+            Some(id) => format!("{} · {}", self.advertiser_name(id.as_str()), alert.subject),
+            None => alert.subject.clone(),
+        }
     }
 }
 

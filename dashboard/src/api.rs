@@ -159,6 +159,8 @@ pub struct Issued {
     pub name: String,
     /// The secret.
     pub key: String,
+    /// The advertisers that it posts for; `None`: all.
+    pub advertisers: Option<Vec<String>>,
 }
 
 /// A person's account.

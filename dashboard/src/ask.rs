@@ -356,3 +356,15 @@ pub fn use_pages<P: Paged>(url: Option<String>) -> List<P::Row> {
     let is_short = is_first && !has_more;
     List { rows, failure: page.failure, is_loading: page.is_loading, has_more, is_short, more, reload }
 }
+
+/// Asks for a list's pages, one after the other, until what is looked for is in them.
+#[hook]
+pub fn use_until<R>(list: &List<R>, is_found: bool) {
+    let asks = !is_found && list.has_more && !list.is_loading && list.failure.is_none();
+    let more = list.more.clone();
+    use_effect_with((asks, list.rows.len()), move |&(asks, _)| {
+        if asks {
+            more.emit(());
+        }
+    });
+}

@@ -124,7 +124,7 @@ fn Row(props: &RowProps) -> Html {
                 <span class="bar" aria-hidden="true"><span data-slot={slot} style={format!("width:{:.1}%", props.share * 100.0)} /></span>
                 <span class="percent">{ format::percent(Some(props.share)) }</span>
             </td>
-            <td class="n strong">{ format::count(counts.clicks()) }</td>
+            <td class="n strong" data-unit={words::LABEL_CLICKS}>{ format::count(counts.clicks()) }</td>
             <td class="n" data-column="billable" data-label={words::LABEL_BILLABLE}>{ format::count(counts.valid) }</td>
             <td class="n" data-column="invalid" data-label={words::LABEL_INVALID}>
                 <span class="soft">{ format::count(counts.fraud()) }</span>

@@ -20,6 +20,7 @@ use crate::{
     app::Program,
     ask::{use_interval, use_query},
     bundles::Given,
+    calls::use_calls,
     http::Failure,
     incidents::{Open, use_open},
     kept::use_kept,
@@ -124,6 +125,7 @@ fn Inside(props: &KnownProps) -> Html {
     let colours = use_state_eq(|| 0_u32);
     let sees_incidents = Route::Incidents(None).is_open_to(access.role());
     let open = use_open(access, sees_incidents);
+    use_calls(&open, access);
     let ontheme = {
         let colours = colours.clone();
         Callback::from(move |()| colours.set(*colours + 1))

@@ -114,6 +114,11 @@ impl Open {
         self.total - self.silenced.len() as i64
     }
 
+    /// Returns whether an incident was silenced when that was noted last.
+    pub fn is_silent(&self, id: Uuid) -> bool {
+        self.silenced.contains(&id)
+    }
+
     /// The worst of those that are not silenced.
     pub fn worst(&self) -> Option<Severity> {
         let ringing = self.alerts.values().filter(|alert| !self.silenced.contains(&alert.alert_id));

@@ -16,6 +16,7 @@ pub mod problem;
 pub mod secret;
 pub mod segments;
 pub mod select;
+pub mod switch;
 pub mod table;
 pub mod tabs;
 pub mod toast;
@@ -36,6 +37,7 @@ pub use self::{
     secret::Secret,
     segments::Segments,
     select::Select,
+    switch::Switch,
     table::{Column, Loaded, Table},
     tabs::Tabs,
     toast::{Toasts, use_toast},

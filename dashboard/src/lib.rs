@@ -6,7 +6,8 @@
 //!   [`board`] (sums that are kept up), [`freshness`] (what they are worth), [`overview`] (what is shown of
 //!   them), [`palette`], [`scale`], [`decimation`], [`stack`], [`format`], [`json`]
 //! - browser: [`connection`] (socket, timers), [`events`] (a stream where no socket comes about),
-//!   [`directory`] (names over HTTP), [`token`], [`clock`], [`locale`]
+//!   [`directory`] (names over HTTP), [`token`], [`clock`], [`locale`], [`preferences`] (choices that it keeps),
+//!   [`calls`] (of an operator)
 //! - the address: [`router`], [`route`] (which page), [`query`] (what it shows)
 //! - the API: [`api`] (types), [`http`] (requests), [`ask`] (hooks), [`access`] (who asks), [`download`] (files)
 //! - paper: [`print`]
@@ -26,6 +27,7 @@ pub mod backoff;
 pub mod board;
 pub mod breakdown;
 pub mod bundles;
+pub mod calls;
 pub mod chart;
 pub mod clock;
 pub mod connection;
@@ -51,6 +53,7 @@ pub mod overview;
 pub mod page;
 pub mod pages;
 pub mod palette;
+pub mod preferences;
 pub mod print;
 pub mod query;
 pub mod route;

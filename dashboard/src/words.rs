@@ -1,7 +1,7 @@
 //! Texts for people, in one place and in English: plain texts here, sentences with values in [`phrases`],
-//! [`clicks`], [`reports`], [`explore`], [`annotations`] and [`developers`]; operators' texts in [`operations`],
-//! [`outcomes`], [`pipeline`], [`rules`], [`storage`], [`deployment`] and [`wall`]. A translation is a file beside the program,
-//! `dashboard/words/de.json`, by the English of a text ([`catalogue`]).
+//! [`clicks`], [`reports`], [`explore`], [`annotations`], [`browser`] and [`developers`]; operators' texts in
+//! [`operations`], [`evidence`], [`outcomes`], [`pipeline`], [`rules`], [`storage`], [`deployment`] and [`wall`]. A
+//! translation is a file beside the program, `dashboard/words/de.json`, by the English of a text ([`catalogue`]).
 
 /// Texts by name; each is its own documentation.
 macro_rules! texts {
@@ -25,11 +25,13 @@ macro_rules! say {
 }
 
 mod annotations;
+mod browser;
 pub mod catalogue;
 mod clicks;
 mod corrections;
 mod deployment;
 mod developers;
+mod evidence;
 mod explore;
 #[cfg(test)]
 mod german;
@@ -50,11 +52,13 @@ mod storage;
 mod wall;
 
 pub use annotations::*;
+pub use browser::*;
 pub use catalogue::Text;
 pub use clicks::*;
 pub use corrections::*;
 pub use deployment::*;
 pub use developers::*;
+pub use evidence::*;
 pub use explore::*;
 pub use lengths::*;
 pub use links::*;
@@ -128,6 +132,7 @@ texts! {
     CLOSE = "Close";
     COPIED = "Copied";
     MORE = "More";
+    LOOKING = "Looking for it…";
     SEARCH = "Search";
     SAVE = "Save";
     SAVED = "Saved.";
@@ -265,9 +270,10 @@ texts! {
     CHANGED = "Changed";
     ORIGIN = "Origin";
     EVERYTHING = "Everything";
+    ENTRY = "Entry";
     NO_ENTRIES = "No entries.";
     NO_ENTRIES_WHY = "Every change of an account, a key, a rule and whatever is registered is written here.";
-    NO_SUCH_ENTRY = "This entry is not in the list.";
+    NO_SUCH_ENTRY = "There is no such entry.";
     BEFORE_AND_AFTER = "Before and after";
     FIELD = "Field";
     BEFORE = "Before";
@@ -344,6 +350,7 @@ texts! {
     DESKTOP = "Desktop";
     TABLET = "Tablet";
     EXPECTED_COUNTRIES = "Codes of two letters, separated by commas.";
+    NO_AD_CHOSEN = "Choose at least one ad.";
     CAMPAIGN_WITHOUT_ADS = "The campaign has no ads: add one first.";
     SEND = "Send";
     STOP = "Stop";

@@ -6,7 +6,7 @@ use js_sys::{Array, Date, Function, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 use yew::AttrValue;
 
-use crate::query::LocalTime;
+use crate::{preferences, query::LocalTime};
 
 /// The offset from UTC changes at whole quarters of an hour.
 const QUARTER_MS: i64 = 900_000;
@@ -37,10 +37,11 @@ impl Zone {
         Self { name: "Asia/Tokyo".into(), ahead: |_, _| 540 }
     }
 
-    /// A zone that the browser knows, or the browser's own.
+    /// A zone that the browser knows, or the one that was chosen in this browser, or the browser's own.
     pub fn named(name: Option<&str>) -> Self {
-        let name = name.filter(|name| formatter(name).is_some()).map_or_else(own, str::to_owned);
-        Self { name: name.into(), ahead }
+        let kept = preferences::zone();
+        let name = chosen(name, kept.as_deref(), |name| formatter(name).is_some());
+        Self { name: name.map_or_else(own, str::to_owned).into(), ahead }
     }
 
     /// Minutes ahead of UTC at a time.
@@ -70,6 +71,15 @@ impl Zone {
         time.truncate(5);
         time
     }
+}
+
+/// Returns the zone that an address names, or else the one that is kept; `None`: neither is known.
+fn chosen<'a>(
+    named: Option<&'a str>,
+    kept: Option<&'a str>,
+    is_known: impl Fn(&str) -> bool,
+) -> Option<&'a str> {
+    [named, kept].into_iter().flatten().find(|name| is_known(name))
 }
 
 /// Reads an RFC 3339 time: milliseconds since the Unix epoch.
@@ -205,6 +215,16 @@ mod tests {
         let of = |zone: Zone| (zone.time_of_day(at_ms), zone.precise_time_of_day(at_ms));
         assert_eq!(of(Zone::utc()), ("19:30".to_owned(), "19:30:05".to_owned()));
         assert_eq!(of(Zone::tokyo()), ("04:30".to_owned(), "04:30:05".to_owned()));
+    }
+
+    #[test]
+    fn an_address_names_the_zone_before_the_choice_that_is_kept() {
+        let known = |name: &str| name != "Mars/Base";
+        let berlin = Some("Europe/Berlin");
+        assert_eq!(chosen(Some("UTC"), berlin, known), Some("UTC"));
+        assert_eq!(chosen(None, berlin, known), berlin);
+        assert_eq!(chosen(Some("Mars/Base"), berlin, known), berlin);
+        assert_eq!([chosen(None, None, known), chosen(None, Some("Mars/Base"), known)], [None, None]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `/account`: the viewer's identity, and the settings of the viewer's own account. Only a viewer who has signed in
 //! with a password has one: a link with a token has neither a password nor tokens.
 
+mod browser;
 mod password;
 mod tokens;
 
@@ -15,6 +16,7 @@ use crate::{
     http::{Method, Request},
     kit::{Confirm, Segments},
     language,
+    route::Route,
     theme::Theme,
     words,
 };
@@ -26,7 +28,7 @@ pub struct Props {
     pub view: View,
     /// Number that changes when the colours change.
     pub colours: u32,
-    /// Hears that colours have changed.
+    /// Hears that colours, or the zone, have changed: the whole frame is drawn again.
     pub ontheme: Callback<()>,
 }
 
@@ -56,6 +58,16 @@ pub fn Account(props: &Props) -> Html {
                         <h2 id="account-language">{ words::LANGUAGE }</h2>
                         <Languages />
                     </section>
+                    <section class="panel" aria-labelledby="account-zone">
+                        <h2 id="account-zone">{ words::ZONE }</h2>
+                        <browser::Zones onchanged={props.ontheme.clone()} />
+                    </section>
+                    if Route::Incidents(None).is_open_to(access.role()) {
+                        <section class="panel" aria-labelledby="account-incidents">
+                            <h2 id="account-incidents">{ words::INCIDENTS }</h2>
+                            <browser::Incidents />
+                        </section>
+                    }
                 </div>
                 if has_account {
                     <section class="panel" aria-labelledby="account-password">
@@ -176,7 +188,6 @@ mod tests {
         api::{Role, Session},
         kit::render,
         query::Query,
-        route::Route,
         router::Place,
         zone::Zone,
     };
@@ -222,6 +233,12 @@ mod tests {
             link.contains(words::WITH_TOKEN_WHY.get()) && link.contains(words::ALL_ADVERTISERS.get()),
             "{link}"
         );
+        let switches = ["notify", "sound", "shortcuts"];
+        for switch in switches {
+            let testid = format!("data-testid=\"{switch}\"");
+            assert!(link.contains(&testid), "{switch}: {link}");
+            assert!(!own.contains(&testid), "an advertiser sees no incidents: {own}");
+        }
         assert!(!link.contains(words::PASSWORD_NOW.get()) && !link.contains(words::TOKENS.get()), "{link}");
     }
 }

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use yew::prelude::*;
 
-use super::{NEW, Sheet, beside, done, name, on_submit, sets, shown_once::ShownOnce, wrong};
+use super::{
+    NEW, Sheet, beside, chosen::use_chosen, done, name, on_submit, sets, shown_once::ShownOnce, wrong,
+};
 use crate::{
     access::use_access,
     api::{Account, Advertiser, IssuedAccount, Page, Role},
@@ -14,7 +16,7 @@ use crate::{
         Badge, Column, Confirm, Drawer, Empty, Field, Pager, Problem, Segments, Table, Tone, use_field,
         use_toast,
     },
-    query::Query,
+    query::{self, Query},
     route::Route,
     router::{Link, Place, use_router},
     words,
@@ -56,16 +58,25 @@ pub fn Accounts(props: &Props) -> Html {
             onchanged.emit(());
         })
     };
+    let named = chosen.clone().filter(|chosen| chosen != NEW);
+    let (found, again) = use_chosen::<_, Account>(
+        &list,
+        |row| Some(row.account_id.to_string()) == named,
+        named.as_ref().map(|id| format!("{ACCOUNTS}/{}", query::encode(id))),
+        |account| Some(account),
+    );
     let aside = chosen.as_deref().map(|chosen| {
-        let account = list.rows.iter().find(|row| row.account_id.to_string() == chosen).cloned();
-        let title = account.as_ref().map_or(words::NEW_ACCOUNT.to_string(), |known| known.login.clone());
+        let account = found.row().cloned();
+        let is_new = chosen == NEW;
+        let unknown = if is_new { words::NEW_ACCOUNT.to_string() } else { words::subject("accounts") };
+        let title = account.as_ref().map_or(unknown, |known| known.login.clone());
         let key = format!("{chosen} {}", account.is_some());
         html! {
             <Drawer {title} onclose={close.clone()} {key}>
-                if chosen == NEW || account.is_some() {
+                if is_new || account.is_some() {
                     <Form {account} onchanged={onchanged.clone()} onissued={onissued.clone()} />
-                } else if !list.is_loading && list.failure.is_none() {
-                    <Empty title={words::NO_SUCH_ACCOUNT} />
+                } else {
+                    { found.state(words::NO_SUCH_ACCOUNT, &again) }
                 }
             </Drawer>
         }

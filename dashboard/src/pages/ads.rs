@@ -4,7 +4,7 @@ use clickwire_protocol::report::Dimension;
 use serde_json::json;
 use yew::prelude::*;
 
-use super::{NEW, Sheet, id, name, record::use_record, registered};
+use super::{NEW, Sheet, chosen::use_chosen, command::origin, id, name, record::use_record, registered};
 use crate::{
     access::use_access,
     api::{Ad, Campaign, Page, Role},
@@ -33,9 +33,7 @@ fn named(query: &Query) -> Option<&String> {
 
 /// The link of an ad, on the page's own host.
 pub(crate) fn link_of(ad_id: &str) -> String {
-    let location = web_sys::window().map(|window| window.location());
-    let origin = location.and_then(|location| location.origin().ok()).unwrap_or_default();
-    format!("{origin}/r/{}", crate::query::encode(ad_id))
+    format!("{}/r/{}", origin(), crate::query::encode(ad_id))
 }
 
 /// The page.
@@ -67,16 +65,32 @@ pub fn Ads(props: &Props) -> Html {
             close.emit(());
         })
     };
+    let ad_id = chosen.clone().filter(|chosen| chosen != NEW);
+    let (found, again) = use_chosen::<_, Page<Ad>>(
+        &list,
+        |row| Some(&row.ad_id) == ad_id.as_ref(),
+        ad_id.as_ref().and(campaign_id.as_ref()).and(scope.as_ref()).map(|_| {
+            let of = [
+                ("advertiser_id", scope.clone()),
+                ("campaign_id", campaign_id.clone()),
+                ("ad_id", ad_id.clone()),
+            ];
+            http::url("/api/v1/ads", of)
+        }),
+        |page| page.data.first(),
+    );
     let aside = chosen.as_deref().zip(campaign_id.clone()).map(|(chosen, campaign_id)| {
-        let ad = list.rows.iter().find(|row| row.ad_id == chosen).cloned();
-        let title = ad.as_ref().map_or(words::NEW_AD.to_string(), |known| known.name.clone());
+        let ad = found.row().cloned();
+        let is_new = chosen == NEW;
+        let unknown = if is_new { words::NEW_AD } else { words::AD };
+        let title = ad.as_ref().map_or(unknown.to_string(), |known| known.name.clone());
         let key = format!("{chosen} {}", ad.is_some());
         html! {
             <Drawer {title} onclose={close.clone()} {key}>
-                if chosen == NEW || ad.is_some() {
+                if is_new || ad.is_some() {
                     <Form {campaign_id} {ad} {is_admin} onchanged={onchanged.clone()} />
-                } else if !list.is_loading && list.failure.is_none() {
-                    <Empty title={words::NO_SUCH_AD} />
+                } else {
+                    { found.state(words::NO_SUCH_AD, &again) }
                 }
             </Drawer>
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use yew::prelude::*;
 
-use super::{Sheet, id, name, on_submit};
+use super::{Sheet, chosen::use_chosen, id, name, on_submit};
 use crate::{
     api::{Entries, Entry},
     ask::use_pages,
@@ -17,6 +17,9 @@ use crate::{
     router::{Link, Place, use_router},
     words,
 };
+
+/// Path of the log.
+const LOG: &str = "/api/v1/admin/audit";
 
 /// Kinds of subjects of the log.
 const SUBJECTS: [&str; 12] = [
@@ -59,12 +62,19 @@ impl Search {
         parts.join(" ")
     }
 
+    /// Returns the question for what it looks for.
     fn url(&self) -> String {
         let some = |value: &String| Some(value.clone()).filter(|value| !value.is_empty());
         let parameters =
             [("subject", some(&self.subject)), ("actor", some(&self.actor)), ("subject_id", some(&self.id))];
-        http::url("/api/v1/admin/audit", parameters)
+        http::url(LOG, parameters)
     }
+}
+
+/// Returns the question for one entry, whatever the list looks for: the latest up to it. `None`: the text names none.
+fn url_of(entry: &str) -> Option<String> {
+    let before = entry.parse::<i64>().ok().filter(|entry| *entry >= 0)?.checked_add(1)?;
+    Some(format!("{LOG}?limit=1&before={before}"))
 }
 
 /// Properties of the page.
@@ -92,20 +102,27 @@ pub fn Audit(props: &Props) -> Html {
             });
         })
     };
-    let aside = chosen.as_deref().map(|chosen| {
-        let entry = list.rows.iter().find(|entry| entry.entry_id.to_string() == chosen);
+    let (found, again) = use_chosen::<_, Entries>(
+        &list,
+        |entry| Some(entry.entry_id.to_string()) == chosen,
+        chosen.as_deref().and_then(url_of),
+        |entries| entries.data.first(),
+    );
+    let aside = chosen.is_some().then(|| {
+        let entry = found.row();
         let onclose = {
             let (router, to) = (router.clone(), at(None));
             Callback::from(move |()| router.go(to.clone()))
         };
-        let title = entry.map_or(String::new(), |entry| words::change_of(&entry.subject, &entry.subject_id));
+        let title = entry
+            .map_or(words::ENTRY.to_string(), |entry| words::change_of(&entry.subject, &entry.subject_id));
         html! {
             <Drawer {title} {onclose}>
                 if let Some(entry) = entry {
                     <p class="soft">{ words::changed_by(&entry.actor, &props.view.zone.stamp(&entry.at)) }</p>
                     { difference(entry) }
-                } else if !list.is_loading && list.failure.is_none() {
-                    <Empty title={words::NO_SUCH_ENTRY} />
+                } else {
+                    { found.state(words::NO_SUCH_ENTRY, &again) }
                 }
             </Drawer>
         }
@@ -241,6 +258,8 @@ mod tests {
             assert_eq!(search.url(), url);
         }
         assert_eq!(Search::read("colour:red x"), Search::default());
+        assert_eq!(url_of("41").as_deref(), Some("/api/v1/admin/audit?limit=1&before=42"));
+        assert_eq!([url_of("x"), url_of("-1"), url_of(&i64::MAX.to_string())], [None, None, None]);
     }
 
     #[test]

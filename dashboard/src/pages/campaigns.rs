@@ -6,7 +6,7 @@ use clickwire_protocol::report::{Breakdown, Numbers};
 use serde_json::json;
 use yew::prelude::*;
 
-use super::{NEW, Sheet, id, name, record::use_record};
+use super::{NEW, Sheet, chosen::use_chosen, id, name, record::use_record};
 use crate::{
     access::use_access,
     api::{Campaign, Page, Role},
@@ -56,10 +56,23 @@ pub fn Campaigns(props: &Props) -> Html {
             close.emit(());
         })
     };
+    let named = chosen.clone().filter(|chosen| chosen != NEW);
+    let (found, again) = use_chosen::<_, Page<Campaign>>(
+        &list,
+        |row| Some(&row.campaign_id) == named.as_ref(),
+        named.clone().zip(scope.clone()).map(|(id, advertiser_id)| {
+            http::url(
+                "/api/v1/campaigns",
+                [("advertiser_id", Some(advertiser_id)), ("campaign_id", Some(id))],
+            )
+        }),
+        |page| page.data.first(),
+    );
     let aside = chosen.as_deref().zip(scope.clone()).map(|(chosen, advertiser_id)| {
-        let campaign = list.rows.iter().find(|row| row.campaign_id == chosen).cloned();
+        let campaign = found.row().cloned();
         let is_new = chosen == NEW;
-        let title = campaign.as_ref().map_or(words::NEW_CAMPAIGN.to_string(), |known| known.name.clone());
+        let unknown = if is_new { words::NEW_CAMPAIGN } else { words::CAMPAIGN };
+        let title = campaign.as_ref().map_or(unknown.to_string(), |known| known.name.clone());
         let within = Filter {
             dimension: clickwire_protocol::report::Dimension::CampaignId,
             values: vec![chosen.to_owned()],
@@ -74,8 +87,8 @@ pub fn Campaigns(props: &Props) -> Html {
                     if !is_new {
                         <p class="links"><Link to={to(Route::Ads)}>{ words::ITS_ADS }</Link><Link to={to(Route::Explore)}>{ words::ITS_CLICKS }</Link></p>
                     }
-                } else if !list.is_loading && list.failure.is_none() {
-                    <Empty title={words::NO_SUCH_CAMPAIGN} />
+                } else {
+                    { found.state(words::NO_SUCH_CAMPAIGN, &again) }
                 }
             </Drawer>
         }

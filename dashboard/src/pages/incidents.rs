@@ -3,17 +3,19 @@
 
 mod evidence;
 mod handling;
+mod minutes;
+mod rule;
+mod shortcuts;
 mod silence;
+mod similar;
 
 use std::rc::Rc;
 
 use clickwire_protocol::alerts::{Alert, Kind, Page, Severity, WithNotes};
-use gloo_events::EventListener;
 use uuid::Uuid;
-use wasm_bindgen::JsCast as _;
-use web_sys::{HtmlElement, KeyboardEvent};
 use yew::prelude::*;
 
+use self::shortcuts::{Key, use_keys};
 use super::{Sheet, name};
 use crate::{
     access::{Access, use_access},
@@ -22,6 +24,7 @@ use crate::{
     http::{Method, Request},
     incidents::{Open, is_silenced_now},
     kit::{Badge, Column, Drawer, Empty, Loaded, Pager, Problem, Table, Tabs, Tone, tabs, use_toast},
+    preferences::{Switch, use_switch},
     query::Query,
     route::Route,
     router::{Link, Place, use_router},
@@ -73,6 +76,7 @@ impl Part {
 #[component]
 pub fn Incidents(props: &Props) -> Html {
     let (access, router, toast, mutation) = (use_access(), use_router(), use_toast(), use_mutation());
+    let (has_shortcuts, _) = use_switch(Switch::Shortcuts);
     let open = use_context::<Open>().unwrap_or_default();
     let query = props.view.place.query.clone();
     let part = Part::read(query.part.as_deref());
@@ -134,7 +138,7 @@ pub fn Incidents(props: &Props) -> Html {
                 severity(alert),
                 state(alert, &zone),
                 name(alert.assigned_to.as_deref().map(words::person).unwrap_or_default()),
-                name(&subject(alert, &access)),
+                name(&access.subject_of(alert)),
                 html! { words::measured(alert) },
                 html! { zone.stamp(&alert.opened_at) },
                 html! { lasting(alert) },
@@ -161,9 +165,7 @@ pub fn Incidents(props: &Props) -> Html {
         Part::Open => (Loaded::NotYet, false),
         Part::Silenced | Part::Resolved | Part::All => (list.loaded(), list.has_more),
     };
-    let actions = html! {
-        <span class="soft keys">{ words::KEYS_HINT }</span>
-    };
+    let actions = html! { if has_shortcuts { <span class="soft keys">{ words::KEYS_HINT }</span> } };
     html! {
         <Sheet title={words::INCIDENTS} {actions} {aside}>
             <Tabs label={words::INCIDENTS} tabs={tabs.to_vec()} />
@@ -174,57 +176,6 @@ pub fn Incidents(props: &Props) -> Html {
                 empty={html! { <Empty title={if part == Part::Open { words::ALL_CALM } else { words::NO_INCIDENTS }} text={words::NO_INCIDENTS_WHY} /> }} />
             <Pager shown={rows.len()} {has_more} is_loading={list.is_loading && asked.is_some()} onmore={list.more.clone()} />
         </Sheet>
-    }
-}
-
-/// An action that a key of the keyboard asks for.
-enum Key {
-    To(Uuid),
-    Acknowledge(Uuid),
-}
-
-/// Listens to `j`, `k` and `a`, unless a field has the focus.
-#[hook]
-fn use_keys(rows: Rc<Vec<Alert>>, chosen: Option<usize>, then: Callback<Key>) {
-    let latest = use_mut_ref(|| None::<(Rc<Vec<Alert>>, Option<usize>, Callback<Key>)>);
-    *latest.borrow_mut() = Some((rows, chosen, then));
-    use_effect_with((), move |()| {
-        let document = web_sys::window().and_then(|window| window.document());
-        let listener = document.map(|document| {
-            EventListener::new(&document, "keydown", move |event| {
-                let Some(event) = event.dyn_ref::<KeyboardEvent>() else { return };
-                let is_plain = !(event.ctrl_key() || event.meta_key() || event.alt_key());
-                if !is_plain || is_field(event) {
-                    return;
-                }
-                let Some((rows, chosen, then)) = latest.borrow().clone() else { return };
-                if let Some(key) = meant(&event.key(), &rows, chosen) {
-                    then.emit(key);
-                }
-            })
-        });
-        move || drop(listener)
-    });
-}
-
-fn is_field(event: &KeyboardEvent) -> bool {
-    let at = event.target().and_then(|at| at.dyn_into::<HtmlElement>().ok());
-    at.is_some_and(|at| matches!(at.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA"))
-}
-
-fn meant(key: &str, rows: &[Alert], chosen: Option<usize>) -> Option<Key> {
-    let id = |index: usize| rows.get(index).map(|alert| alert.alert_id);
-    match (key, chosen) {
-        ("j", None) => id(0).map(Key::To),
-        ("j", Some(index)) => id(index + 1).map(Key::To),
-        ("k", None) => id(rows.len().checked_sub(1)?).map(Key::To),
-        ("k", Some(index)) => id(index.checked_sub(1)?).map(Key::To),
-        ("a", Some(index)) => {
-            let alert = rows.get(index)?;
-            let is_due = alert.acknowledged_at.is_none() && alert.resolved_at.is_none();
-            is_due.then_some(Key::Acknowledge(alert.alert_id))
-        }
-        _ => None,
     }
 }
 
@@ -252,13 +203,6 @@ fn silence(alert: &Alert, zone: &Zone) -> Option<String> {
     let [by, reason] =
         [&alert.silenced_by, &alert.silence_reason].map(|text| text.as_deref().unwrap_or_default());
     Some(words::silenced_until(&zone.stamp(until), by, reason))
-}
-
-pub(super) fn subject(alert: &Alert, access: &Access) -> String {
-    match &alert.advertiser_id {
-        Some(id) => format!("{} · {}", access.advertiser_name(id.as_str()), alert.subject),
-        None => alert.subject.clone(),
-    }
 }
 
 /// The time from the opening to the end, or to the last time that the incident was seen.
@@ -324,7 +268,8 @@ fn Detail(props: &DetailProps) -> Html {
                 <p><Link to={Place::new(Route::DeadLetters(None), props.view.place.query.carried())}>{ words::LOOK_AT_LETTERS }</Link></p>
             }
             <handling::Notes id={props.id} {notes} view={props.view.clone()} {onchanged} />
-            <evidence::Evidence {alert} view={props.view.clone()} />
+            <evidence::Evidence alert={alert.clone()} view={props.view.clone()} />
+            <similar::Similar {alert} view={props.view.clone()} />
         </>
     }
 }
@@ -335,7 +280,7 @@ fn summary(alert: &Alert, view: &View, access: &Access) -> Html {
     html! {
         <dl class="facts" data-testid="incident">
             { line(words::SEVERITY, severity(alert)) }
-            { line(words::SUBJECT, name(&subject(alert, access))) }
+            { line(words::SUBJECT, name(&access.subject_of(alert))) }
             { line(words::MEASURED, html! { words::measured(alert) }) }
             { line(words::SINCE, html! { view.zone.stamp(&alert.opened_at) }) }
             { line(words::LAST_SEEN, html! { view.zone.stamp(&alert.last_seen_at) }) }
@@ -365,32 +310,6 @@ fn summary(alert: &Alert, view: &View, access: &Access) -> Html {
 mod tests {
     use super::*;
     use crate::incidents::tests::alert;
-
-    #[test]
-    fn keys_go_through_the_list_and_acknowledge_what_is_due() {
-        let mut rows = vec![alert(1, Severity::Warning), alert(2, Severity::Critical)];
-        rows[1].acknowledged_at = Some("2026-11-28T10:00:00Z".into());
-        let to = |key, chosen| match meant(key, &rows, chosen) {
-            Some(Key::To(id)) => format!("to {}", id.as_u128()),
-            Some(Key::Acknowledge(id)) => format!("acknowledge {}", id.as_u128()),
-            None => "nothing".to_owned(),
-        };
-        for (key, chosen, expected) in [
-            ("j", None, "to 1"),
-            ("j", Some(0), "to 2"),
-            ("j", Some(1), "nothing"),
-            ("k", None, "to 2"),
-            ("k", Some(1), "to 1"),
-            ("k", Some(0), "nothing"),
-            ("a", None, "nothing"),
-            ("a", Some(0), "acknowledge 1"),
-            ("a", Some(1), "nothing"),
-            ("x", Some(0), "nothing"),
-        ] {
-            assert_eq!(to(key, chosen), expected, "{key} at {chosen:?}");
-        }
-        assert!(meant("k", &[], None).is_none() && meant("j", &[], None).is_none());
-    }
 
     #[test]
     fn it_lasts_from_the_first_sight_to_the_last() {

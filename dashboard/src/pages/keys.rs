@@ -3,7 +3,10 @@
 use serde_json::json;
 use yew::prelude::*;
 
-use super::{NEW, Sheet, beside, done, id, name, on_submit, registered, sets, shown_once::ShownOnce, wrong};
+use super::{
+    NEW, Sheet, beside, command::KeyCommand, done, id, name, on_submit, registered, sets,
+    shown_once::ShownOnce, wrong,
+};
 use crate::{
     access::use_access,
     api::{Issued, Key, Page},
@@ -131,7 +134,9 @@ pub fn Keys(props: &Props) -> Html {
                     <Confirm title={words::revoke_what(&key.name)} text={words::REVOKE_WHY} action={words::REVOKE} onconfirm={onrevoke(key.clone())} onclose={close} />
                 },
                 Doing::Shows(issued) => html! {
-                    <ShownOnce title={words::secret_of(&issued.name)} text={words::SECRET_ONCE} secret={issued.key.clone()} what={words::THE_KEY} onclose={close} />
+                    <ShownOnce title={words::secret_of(&issued.name)} text={words::SECRET_ONCE} secret={issued.key.clone()} what={words::THE_KEY} onclose={close}>
+                        <KeyCommand issued={issued.clone()} />
+                    </ShownOnce>
                 },
             } }
         </Sheet>

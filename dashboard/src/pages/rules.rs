@@ -12,7 +12,8 @@ use std::rc::Rc;
 use clickwire_protocol::rules::{self, parameters};
 use yew::prelude::*;
 
-use self::versions::{Versions, since};
+use self::versions::Versions;
+pub(super) use self::versions::{in_force, since};
 use super::{Sheet, name};
 use crate::{
     api::{Rule, Rules as Listed},

@@ -5,7 +5,13 @@ use clickwire_protocol::ledger::FoundClick;
 use serde_json::json;
 use yew::prelude::*;
 
-use super::{Sheet, ads::link_of, beside, on_submit, registered, wrong};
+use super::{
+    Sheet,
+    ads::link_of,
+    beside,
+    command::{command, origin},
+    on_submit, registered, wrong,
+};
 use crate::{
     access::use_access,
     api::{Ad, Campaign, Issued, Page},
@@ -64,14 +70,6 @@ fn id_of(kind: Kind, name: &str) -> String {
     }
     id.truncate(40);
     id
-}
-
-/// A command that posts a click.
-fn command(origin: &str, key: &str, advertiser: &str, campaign: &str, ad: &str) -> String {
-    format!(
-        "curl {origin}/api/v1/clicks \\\n  -H 'X-Api-Key: {key}' -H 'Content-Type: application/json' \\\n  \
-         -d '{{\"advertiser_id\": \"{advertiser}\", \"campaign_id\": \"{campaign}\", \"ad_id\": \"{ad}\"}}'"
-    )
 }
 
 /// Returns the failure of the first list that failed, with the callback that asks for that list again.
@@ -257,10 +255,7 @@ fn FirstClick(props: &FirstClickProps) -> Html {
     let clicks = use_query::<Page<FoundClick>>(Some(url));
     let first = clicks.data.as_ref().and_then(|page| page.data.first().cloned());
     use_interval(if first.is_some() { 0 } else { LOOK_EVERY_MS }, clicks.reload.clone());
-    let origin = use_memo((), |()| {
-        let location = web_sys::window().map(|window| window.location());
-        location.and_then(|location| location.origin().ok()).unwrap_or_default()
-    });
+    let origin = use_memo((), |()| origin());
     html! {
         <>
             if let Some(key) = &props.key_ {
@@ -323,12 +318,5 @@ mod tests {
             assert_eq!(id_of(kind, name), id);
         }
         assert!(id_of(Kind::Ad, &"x".repeat(100)).len() <= 40);
-    }
-
-    #[test]
-    fn the_command_is_one_that_a_shell_takes() {
-        let command = command("http://localhost", "ck_secret", "adv", "camp", "ad");
-        assert!(command.contains("-H 'X-Api-Key: ck_secret'"), "{command}");
-        assert!(command.ends_with(r#"-d '{"advertiser_id": "adv", "campaign_id": "camp", "ad_id": "ad"}'"#));
     }
 }

@@ -20,16 +20,20 @@ pub(super) struct Props {
     pub(super) what: AttrValue,
     /// Hears that it is saved.
     pub(super) onclose: Callback<()>,
+    /// What can be done with it.
+    #[prop_or_default]
+    pub(super) children: Html,
 }
 
 /// The dialog.
 #[component]
 pub(super) fn ShownOnce(props: &Props) -> Html {
-    let Props { title, text, secret, what, onclose } = props;
+    let Props { title, text, secret, what, onclose, children } = props;
     html! {
         <Dialog {title} onclose={onclose.clone()}>
             <p>{ text }</p>
             <Secret text={secret} {what} testid="secret" />
+            { children.clone() }
             <div class="form-end"><button type="button" class="primary" onclick={onclose.reform(|_: MouseEvent| ())}>{ words::SECRET_KEPT }</button></div>
         </Dialog>
     }

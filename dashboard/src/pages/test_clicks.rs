@@ -1,6 +1,7 @@
 //! `/test-clicks`: clicks that are marked as test, posted through the API as a program posts them, with a key of their
 //! own that is revoked afterwards. They are in the ledger and on no bill.
 
+mod ads;
 mod mix;
 mod run;
 
@@ -10,6 +11,7 @@ use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
 use self::{
+    ads::{Ads, LeftOut},
     mix::{DEVICES, Mix},
     run::{Progress, Run, State},
 };
@@ -74,12 +76,10 @@ pub fn TestClicks(props: &Props) -> Html {
     }
     let (clicks_read, rate_read) = (number(&clicks, 1..=MAX_CLICKS), number(&rate, 1..=MAX_RATE));
     let (robots_read, countries_read) = (number(&robots, 0..=100), mix::countries(&countries));
-    let ad_ids: Vec<String> = ads
-        .data
-        .as_ref()
-        .map(|page| page.data.iter().map(|ad| ad.ad_id.clone()).collect())
-        .unwrap_or_default();
-    let has_no_ads = ads.data.is_some() && ad_ids.is_empty();
+    let left_out = use_reducer(LeftOut::default);
+    let all_ads = ads.data.as_ref().map(|page| page.data.clone()).unwrap_or_default();
+    let ad_ids = left_out.chosen(&all_ads);
+    let has_no_ads = ads.data.is_some() && all_ads.is_empty();
     let is_under_way = progress.as_ref().is_some_and(|progress| !progress.state.is_over());
     let wanted = match (
         &scope,
@@ -124,6 +124,10 @@ pub fn TestClicks(props: &Props) -> Html {
         let device = device.setter();
         Callback::from(move |chosen| device.set(chosen))
     };
+    let onturn = {
+        let left_out = left_out.dispatcher();
+        Callback::from(move |ad_id| left_out.dispatch(ad_id))
+    };
     let onstop = Callback::from(move |_: MouseEvent| stop.set(true));
     let failure = campaigns.failure.clone().or(ads.failure.clone());
     let onretry = {
@@ -151,6 +155,9 @@ pub fn TestClicks(props: &Props) -> Html {
                     <Field id="test-countries" label={words::COUNTRIES} value={countries} oninput={oncountries} required=true error={countries_read.err()} />
                     <Select id="test-device" label={words::DEVICE} options={DEVICES.map(|(key, text)| (key.into(), text.into())).to_vec()} value={(*device).clone()} onchoose={ondevice} />
                     <Field id="test-robots" label={words::SHARE_OF_ROBOTS} kind="number" value={robots} oninput={onrobots} required=true error={robots_read.err()} />
+                    if !all_ads.is_empty() {
+                        <Ads ads={all_ads} left_out={(*left_out).clone()} {onturn} />
+                    }
                     if has_no_ads {
                         <p class="problem" role="alert">{ words::CAMPAIGN_WITHOUT_ADS }</p>
                     }

@@ -52,12 +52,21 @@ pub fn part(name: Option<&str>) -> &'static str {
 
 /// A rule in a version.
 pub fn rule_at(name: &str, version: i64) -> String {
-    say!("Rule {rule} (version {version})", rule = name.replace('_', " "), version)
+    say!("Rule: {rule}, version {version}", rule = rule(name), version)
 }
 
 /// Mode of a rule, the time from which it is in force, and the person who set it.
 pub fn rule_since(mode: &str, at: &str, by: &str) -> String {
-    say!("{mode} since {at}, by {by}", mode = mode.replace('_', " "), at, by)
+    say!("{mode} since {at}, by {by}", mode = super::rule_mode(mode), at, by = super::person(by))
+}
+
+/// A rule has a newer version than the one in force when an incident was opened.
+pub fn rule_changed_since(version: i64, at: &str) -> String {
+    say!(
+        "This version was in force when the incident was opened. The newest one is version {version}, from {at} on.",
+        version,
+        at
+    )
 }
 
 /// Name of a verdict.

@@ -20,6 +20,7 @@ texts! {
     SHARE = "Share";
     DUPLICATES = "Duplicates";
     NO_CAMPAIGN_HAD_CLICKS = "No campaign had a click yet.";
+    LABEL_CLICKS = "clicks";
     LABEL_BILLABLE = "billable";
     LABEL_INVALID = "invalid";
     LABEL_DUPLICATES = "duplicates";

@@ -16,6 +16,7 @@ texts! {
     RULE_VERSION = "Version";
     IN_FORCE_SINCE = "In force since";
     NO_RULES = "No rules.";
+    ITS_VERSIONS = "Versions of the rule";
     NO_SUCH_RULE = "There is no such rule.";
     IN_FORCE = "In force";
     REPLACED = "Replaced";

@@ -5,18 +5,21 @@ use clickwire_protocol::{
     alerts::{Alert, Kind},
     ledger::FoundClick,
 };
-use serde_json::Value;
 use yew::prelude::*;
 
-use super::super::{
-    clicks::is_convicted,
-    id,
-    release::{Release, ReleaseAll},
-    sets,
+use super::{
+    super::{
+        clicks::is_convicted,
+        id,
+        release::{Release, ReleaseAll},
+        sets,
+    },
+    minutes::Minutes,
+    rule::RuleThen,
 };
 use crate::{
     access::use_access,
-    api::{Page, Role, Rules},
+    api::{Page, Role},
     ask::use_query,
     frame::View,
     http,
@@ -55,10 +58,20 @@ fn rule_of(kind: Kind) -> Option<&'static str> {
     }
 }
 
-/// Returns whether the search finds the incident's invalid clicks, and no others: a spike is of all kinds of clicks,
-/// and the search does not take IP addresses.
+/// Returns whether the search finds the incident's invalid clicks, and no others: it does not take IP addresses.
 fn is_exact(alert: &Alert) -> bool {
-    alert.advertiser_id.is_some() && matches!(alert.kind, Kind::FraudRate | Kind::UserBurst)
+    let has_subject = match alert.kind {
+        Kind::FraudRate | Kind::UserBurst => true,
+        Kind::CampaignSpike => alert.campaign_id.is_some(),
+        Kind::IpBurst
+        | Kind::Lag
+        | Kind::DeadLetters
+        | Kind::BackgroundJob
+        | Kind::Rollups
+        | Kind::LakeStalled
+        | Kind::StreamReplicas => false,
+    };
+    has_subject && alert.advertiser_id.is_some()
 }
 
 /// Returns the query of the search for the incident's clicks; `None`: it is not about clicks.
@@ -97,36 +110,18 @@ fn search_of(alert: &Alert) -> Option<String> {
 /// The evidence.
 #[component]
 pub(super) fn Evidence(props: &Props) -> Html {
-    let rule = rule_of(props.alert.kind);
-    let rules = use_query::<Rules>(rule.map(|_| "/api/v1/admin/rules".to_owned()));
-    let known = rules
-        .data
-        .as_ref()
-        .and_then(|rules| rules.data.iter().find(|known| Some(known.rule.as_str()) == rule));
     let search = search_of(&props.alert);
     let is_exact = is_exact(&props.alert);
     html! {
         <>
-            if let Some(known) = known {
-                <h3>{ words::rule_at(&known.rule, known.version) }</h3>
-                { parameters(&known.parameters) }
-                <p class="soft">{ words::rule_since(&known.mode, &props.view.zone.stamp(&known.effective_at), &known.changed_by) }</p>
-            } else if let Some(failure) = rules.failure.clone() {
-                <Problem {failure} onretry={rules.reload.clone()} />
+            if let Some(rule) = rule_of(props.alert.kind) {
+                <RuleThen {rule} at={props.alert.opened_at.clone()} view={props.view.clone()} />
             }
+            <Minutes alert={props.alert.clone()} view={props.view.clone()} />
             if let Some(search) = search {
-                <Sample {search} {is_exact} view={props.view.clone()} />
+                <Sample {search} {is_exact} is_of_address={props.alert.kind == Kind::IpBurst} view={props.view.clone()} />
             }
         </>
-    }
-}
-
-fn parameters(value: &Value) -> Html {
-    let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else { return html! {} };
-    html! {
-        <dl class="facts">
-            { for fields.iter().map(|(name, value)| html! { <><dt>{ name.replace('_', " ") }</dt><dd>{ value.to_string() }</dd></> }) }
-        </dl>
     }
 }
 
@@ -142,6 +137,8 @@ struct SampleProps {
     search: String,
     /// All invalid clicks that the search finds may be released together.
     is_exact: bool,
+    /// The clicks are those of one address, which the search does not take.
+    is_of_address: bool,
     view: View,
 }
 
@@ -155,7 +152,10 @@ fn Sample(props: &SampleProps) -> Html {
     let count = rows.len();
     let may_release = access.role() == Role::Admin;
     let releases_all = use_state_eq(|| false);
-    let may_release_all = may_release && props.is_exact && rows.iter().any(is_convicted);
+    // Where the sample is not all of them, there may be invalid ones among the others.
+    let may_have_convicted = count == SAMPLE || rows.iter().any(is_convicted);
+    let may_release_all = may_release && props.is_exact && may_have_convicted;
+    let says_why_not = may_release && props.is_of_address && rows.iter().any(is_convicted);
     let row = {
         let (zone, releases) = (props.view.zone.clone(), releases.clone());
         Callback::from(move |index: usize| {
@@ -184,6 +184,9 @@ fn Sample(props: &SampleProps) -> Html {
             if may_release_all {
                 <div class="form-end"><button type="button" class="quiet" onclick={sets(&releases_all, true).reform(|_: MouseEvent| ())}>{ words::RELEASE_ALL_MORE }</button></div>
             }
+            if says_why_not {
+                <p class="soft">{ words::NO_RELEASE_BY_ADDRESS }</p>
+            }
             if let Some(failure) = clicks.failure.clone() {
                 <Problem {failure} onretry={clicks.reload.clone()} />
             }
@@ -204,7 +207,7 @@ fn Sample(props: &SampleProps) -> Html {
 
 #[cfg(test)]
 mod tests {
-    use clickwire_protocol::alerts::Severity;
+    use clickwire_protocol::{alerts::Severity, ids::CampaignId};
 
     use super::*;
     use crate::{incidents::tests::alert, pages::clicks::tests::click};
@@ -237,12 +240,12 @@ mod tests {
         let advertiser_id = clickwire_protocol::ids::AdvertiserId::new("adv_001").ok();
         let url = search_of(&Alert { advertiser_id: advertiser_id.clone(), ..burst.clone() }).unwrap();
         assert!(url.contains("user_id=anna%20b"), "{url}");
-        for (kind, exact) in [(Kind::UserBurst, true), (Kind::IpBurst, false), (Kind::CampaignSpike, false)] {
-            assert_eq!(
-                is_exact(&Alert { kind, advertiser_id: advertiser_id.clone(), ..burst.clone() }),
-                exact
-            );
-        }
+        let of = |kind, campaign: Option<&str>| {
+            let campaign_id = campaign.and_then(|id| CampaignId::new(id).ok());
+            is_exact(&Alert { kind, campaign_id, advertiser_id: advertiser_id.clone(), ..burst.clone() })
+        };
+        assert!(of(Kind::UserBurst, None) && !of(Kind::IpBurst, None));
+        assert!(of(Kind::CampaignSpike, Some("camp_001")) && !of(Kind::CampaignSpike, None));
         assert!(!is_exact(&Alert { advertiser_id: None, ..burst }), "of several advertisers");
     }
 }

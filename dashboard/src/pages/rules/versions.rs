@@ -57,6 +57,13 @@ pub(super) fn forces(versions: &[Rule], now_ms: i64) -> Vec<Force> {
     versions.iter().map(force).collect()
 }
 
+/// Returns the version that was in force at a time, out of a rule's versions, which come newest first; `None`: it is
+/// older than these.
+pub(in super::super) fn in_force(versions: &[Rule], at_ms: i64) -> Option<&Rule> {
+    let states = forces(versions, at_ms);
+    versions.iter().zip(states).find(|(_, state)| *state == Force::Now).map(|(version, _)| version)
+}
+
 /// The badge of a version's state.
 fn force(force: Force, version: &Rule, zone: &Zone) -> Html {
     match force {
@@ -69,7 +76,7 @@ fn force(force: Force, version: &Rule, zone: &Zone) -> Html {
 }
 
 /// The time at which a version came into force, in words; versions that a deployment begins with have none.
-pub(super) fn since(version: &Rule, zone: &Zone) -> String {
+pub(in super::super) fn since(version: &Rule, zone: &Zone) -> String {
     match zone::at_ms(&version.effective_at) {
         Some(at_ms) if at_ms < 86_400_000 => words::since_beginning().to_owned(),
         _ => zone.stamp(&version.effective_at),
@@ -186,6 +193,11 @@ mod tests {
         assert_eq!(at("2026-11-28T10:00:00Z"), [Force::Later, Force::Now, Force::Replaced]);
         assert_eq!(at("2026-11-28T10:00:02Z"), [Force::Now, Force::Replaced, Force::Replaced]);
         assert!(forces(&[], 0).is_empty());
+        let then = |text: &str| in_force(&versions, zone::at_ms(text).unwrap()).map(|found| found.version);
+        assert_eq!(then("2026-11-28T10:00:01Z"), Some(2));
+        assert_eq!(then("2026-11-28T09:00:00Z"), Some(2), "from its first moment on");
+        assert_eq!(then("2026-11-28T08:59:59Z"), Some(1));
+        assert_eq!(in_force(&versions[..1], 0), None, "it is on a later page");
         let zone = Zone::utc();
         assert_eq!(since(&versions[2], &zone), "the beginning");
         assert_eq!(since(&versions[1], &zone), "2026-11-28 09:00:00");

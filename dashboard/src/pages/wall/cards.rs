@@ -10,7 +10,6 @@ use yew::prelude::*;
 
 use super::super::{
     explore::answers::Listed,
-    incidents::subject,
     name,
     pipeline::{self, trend::Trend},
 };
@@ -82,7 +81,7 @@ pub(super) fn incidents(open: &Open, access: &Access, zone: &Zone) -> Html {
             if let Some(alert) = &worst {
                 <p class="wall-worst">
                     <Badge text={if alert.severity == Severity::Critical { words::CRITICAL } else { words::WARNING }} {tone} />
-                    <span>{ words::kind(alert.kind) }{ ": " }<bdi>{ subject(alert, access) }</bdi></span>
+                    <span>{ words::kind(alert.kind) }{ ": " }<bdi>{ access.subject_of(alert) }</bdi></span>
                 </p>
                 <p class="soft">{ words::open_since(&zone.stamp(&alert.opened_at)) }</p>
             }

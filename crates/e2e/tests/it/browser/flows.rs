@@ -91,6 +91,11 @@ async fn a_key_is_made_posts_and_is_revoked() -> Result<()> {
     browser.screenshot("key-new.png", 1280, 800, "light").await?;
     browser.click("dialog .primary").await?;
     let first = secret(&browser).await?;
+    let command = browser.client.wait().for_element(Locator::Css("[data-testid=command]")).await?;
+    let command = command.text().await?;
+    let is_ready =
+        command.contains(&format!("X-Api-Key: {first}")) && command.contains("\"campaign_id\": \"camp_");
+    ensure!(is_ready, "the command is not ready: {command}");
     browser.screenshot("key-secret.png", 1280, 800, "dark").await?;
     let post = async |key: &str| -> Result<u16> {
         let click = json!({"advertiser_id": "adv_001", "campaign_id": "camp_002", "ad_id": "ad_003"});
@@ -204,7 +209,7 @@ async fn an_incident_is_seen_as_it_happens_and_acknowledged() -> Result<()> {
     // Which of the burst's incidents came last is not said.
     browser.client.find(Locator::LinkText("Burst of one address")).await?.click().await?;
     // The clicks that it is about, and the rule that they broke.
-    browser.sees("Rule ip velocity").await?;
+    browser.sees("Rule: Too many clicks of one address").await?;
     eventually("there are clicks beside it", Duration::from_secs(10), async || {
         let rows = browser.client.find_all(Locator::Css(".drawer tbody th")).await.ok()?;
         (rows.len() > 10).then_some(())

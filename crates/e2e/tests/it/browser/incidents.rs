@@ -114,6 +114,65 @@ async fn two_operators_look_after_an_incident_to_its_end() -> Result<()> {
     berta.sees("Resolved").await
 }
 
+/// Notifications of the browser that note their titles.
+const NOTIFICATIONS: &str = "window.told = [];
+    window.Notification = class extends EventTarget {
+        static permission = 'granted';
+        static requestPermission() { return Promise.resolve('granted'); }
+        constructor(title) { super(); window.told.push(title); window.last = this; }
+        close() {}
+    };";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_is_notified_and_no_shortcut_reaches_through_a_dialog() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let insert = "INSERT INTO alerts (kind, subject, advertiser_id, severity, details) \
+         VALUES ('user_burst', 'adv_001/a user', 'adv_001', 'critical', '{\"clicks\": 80}') RETURNING alert_id::text";
+    let alert_id: String = sqlx::query_scalar(insert).fetch_one(stack.database()).await?;
+    let anna = signed_in(&stack, "anna@clickwire.example", "ops", "/account?z=UTC").await?;
+    anna.run(NOTIFICATIONS).await?;
+    button(&anna, "notify").await?;
+    eventually("notifications are on", SOON, async || {
+        let is_on = anna.client.find(Locator::Css("[data-testid=notify][aria-checked=true]")).await;
+        is_on.is_ok().then_some(())
+    })
+    .await?;
+    anna.is_accessible("the choices of a browser").await?;
+    anna.looks(&[
+        ("account-choices-phone.png", 360, 780, "light"),
+        ("account-choices-dark.png", 1440, 900, "dark"),
+        ("account-choices.png", 1440, 900, "light"),
+    ])
+    .await?;
+    rings(&anna, true).await?;
+    ensure!(anna.run("return window.told.length").await? == 0, "what is open already calls nobody");
+
+    // Without a load of the page: the browser's notifications are those of the test.
+    anna.click("a[href^='/incidents']").await?;
+    let _aggregator = stack.start_aggregator().await?;
+    open(&stack).await?;
+    eventually("a notification", Duration::from_secs(20), async || {
+        let told = anna.run("return window.told").await.ok()?;
+        (told.as_array()?.len() == 1 && told[0].as_str()?.contains("Dead letters")).then_some(())
+    })
+    .await?;
+    anna.run("window.last.dispatchEvent(new Event('click'))").await?;
+    told(&anna, "Look at the dead letters").await?;
+
+    // A letter on a button of a dialog is no shortcut.
+    button(&anna, "resolve").await?;
+    anna.fill("#resolve-reason", "typed").await?;
+    let before = anna.client.current_url().await?;
+    anna.client.find(Locator::Css("dialog .plain")).await?.send_keys("jk").await?;
+    ensure!(anna.client.current_url().await? == before, "the incident behind the dialog has changed");
+    ensure!(!before.path().ends_with(&alert_id), "it is the new one: {before}");
+    let reason = anna.run("return document.querySelector('#resolve-reason').value").await?;
+    ensure!(reason == "typed", "the reason is lost: {reason}");
+    ensure!(anna.run("return window.told.length").await? == 1, "no incident calls twice");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn convictions_are_confirmed_by_one_and_the_other_is_told() -> Result<()> {
     let mut stack = Stack::new().await?;

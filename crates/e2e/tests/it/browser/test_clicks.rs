@@ -36,6 +36,8 @@ async fn test_clicks_are_sent_counted_and_on_no_bill_and_their_key_ends_with_the
     browser.fill("#test-clicks", "120").await?;
     browser.fill("#test-rate", "50").await?;
     browser.fill("#test-robots", "30").await?;
+    // The first of the campaign's two ads is left out.
+    browser.click(".choice input").await?;
     browser.click("form .primary").await?;
     becomes(&browser, "done").await?;
     browser.sees("120 of 120 accepted").await?;
@@ -46,6 +48,9 @@ async fn test_clicks_are_sent_counted_and_on_no_bill_and_their_key_ends_with_the
             .fetch_all(stack.database())
             .await?;
     ensure!(kinds == [("test".to_owned(), 120, 120)], "{kinds:?}");
+    let ads: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT ad_id FROM clicks").fetch_all(stack.database()).await?;
+    ensure!(ads == ["ad_002"], "{ads:?}");
     let billed: Option<i64> =
         sqlx::query_scalar("SELECT sum(valid + givt + sivt)::bigint FROM click_minutes")
             .fetch_one(stack.database())
