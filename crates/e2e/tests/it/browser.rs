@@ -31,6 +31,7 @@ mod dead_letters;
 mod deployment;
 mod developers;
 mod files;
+mod first;
 mod flows;
 mod german;
 mod incidents;

@@ -25,9 +25,9 @@ async fn finance_sees_numbers_of_all_and_no_clicks_by_any_door() -> Result<()> {
     let ask = async |question: &str| {
         fritz.send("POST /api/v1/graphql", &json!({ "query": question }).to_string()).await
     };
-    let numbers = ask("{ summary { totals { received } } advertisers { data { advertiserId } } }").await?;
+    let numbers = ask("{ summary { totals { received } } advertisers { nodes { advertiserId } } }").await?;
     ensure!(numbers.body["errors"] == Value::Null, "{numbers:?}");
-    for question in ["{ clicks { data { clickId } } }", "{ incidents { data { alertId } } }"] {
+    for question in ["{ clicks { nodes { clickId } } }", "{ incidents { nodes { alertId } } }"] {
         let answer = ask(question).await?;
         ensure!(answer.body["errors"][0]["extensions"]["code"] == "forbidden", "{question}: {answer:?}");
     }

@@ -105,6 +105,8 @@ async fn what_happened_is_marked_read_listed_and_hidden() -> Result<()> {
         })
         .await
     };
+    // Pictures have left the page scrolled, and the bar before the box.
+    browser.run("scrollTo(0, 0)").await?;
     browser.click("[data-testid=show-happened]").await?;
     hides(true).await?;
     browser.client.refresh().await?;

@@ -38,7 +38,7 @@ async fn each_role_sees_the_operations_that_it_may_call() -> Result<()> {
     let _server = stack.start_server().await?;
     let browser = Browser::start().await?;
     browser.visit(&stack, "/developers?z=UTC", &Stack::viewer_token("adv_001")).await?;
-    is_listed(&browser, &["viewer", "poster", "account", "anybody"]).await?;
+    is_listed(&browser, &["viewer", "clicks", "poster", "account", "anybody"]).await?;
     let text = browser.text().await?;
     ensure!(!text.contains("/api/v1/admin/"), "an advertiser is shown what it may not call");
     ensure!(!text.contains("Webhook deliveries"), "an advertiser is shown deliveries");
@@ -68,7 +68,7 @@ async fn each_role_sees_the_operations_that_it_may_call() -> Result<()> {
     browser.is_accessible("a search without a match").await?;
 
     let ops = signed_in(&stack, "olga@clickwire.example", "ops", "/developers").await?;
-    is_listed(&ops, &["viewer", "poster", "operator", "account", "anybody"]).await?;
+    is_listed(&ops, &["viewer", "clicks", "poster", "staff", "operator", "account", "anybody"]).await?;
     ensure!(
         ops.client.find(Locator::Css("[data-testid=deliveries]")).await.is_err(),
         "deliveries are for administrators"
@@ -85,7 +85,8 @@ async fn news_that_was_delivered_is_sent_again() -> Result<()> {
     let _server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator().await?;
     let browser = signed_in(&stack, "anna@clickwire.example", "admin", "/developers?z=UTC").await?;
-    is_listed(&browser, &["viewer", "poster", "operator", "admin", "account", "anybody"]).await?;
+    is_listed(&browser, &["viewer", "clicks", "poster", "staff", "operator", "admin", "account", "anybody"])
+        .await?;
     browser.sees("No deliveries").await?;
     stack.publish(&burst("00112233445566778899aabbccddeeff", 120)).await?;
     browser.sees("Delivered").await?;

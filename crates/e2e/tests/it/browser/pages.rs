@@ -244,7 +244,8 @@ async fn suits_everybody(browser: &Browser, name: &str) -> Result<()> {
         ]})
     };
     browser.devtools("Emulation.setEmulatedMedia", wishes("active", "reduce")).await?;
-    browser.is_accessible(&format!("{name} in forced colours")).await?;
+    browser.is_accessible_in_forced_colours(&format!("{name} in forced colours")).await?;
+    browser.screenshot(&format!("{name}-forced.png"), 1440, 900, "light").await?;
     let moving = "return document.getAnimations().filter(a => a.playState == 'running' && \
         a.effect.getComputedTiming().activeDuration > 10).map(a => a.animationName ?? a.transitionProperty)";
     let moving = browser.run(moving).await?;
