@@ -238,6 +238,9 @@ async fn an_incident_is_seen_as_it_happens_and_acknowledged() -> Result<()> {
     admin.sees("not open to your account").await
 }
 
+/// Levels of the drill-down, from the whole to the smallest part.
+const LEVELS: [&str; 6] = ["campaign", "ad", "country", "device", "os", "browser"];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn levels_of_a_drill_down_sum_up_and_a_link_shows_the_same() -> Result<()> {
     let mut stack = Stack::new().await?;
@@ -265,7 +268,7 @@ async fn levels_of_a_drill_down_sum_up_and_a_link_shows_the_same() -> Result<()>
         Ok(serde_json::from_value(browser.run(script).await?)?)
     };
     let mut expected = whole;
-    for level in ["campaign", "ad", "country", "device"] {
+    for (depth, level) in (1..).zip(LEVELS) {
         let numbers = column().await?;
         ensure!(numbers.iter().sum::<f64>() == expected, "{level}: {numbers:?} are not {expected}");
         ensure!(numbers.windows(2).all(|pair| pair[0] >= pair[1]), "the largest first: {numbers:?}");
@@ -273,7 +276,6 @@ async fn levels_of_a_drill_down_sum_up_and_a_link_shows_the_same() -> Result<()>
         browser.click(".explore .rows tbody tr:first-child th a").await?;
         let now = eventually("a level down", Duration::from_secs(10), async || {
             let chips = browser.client.find_all(Locator::Css(".chosen")).await.ok()?.len();
-            let depth = ["campaign", "ad", "country", "device"].iter().position(|known| *known == level)? + 1;
             (chips == depth).then_some(())
         });
         now.await?;
@@ -297,7 +299,7 @@ async fn levels_of_a_drill_down_sum_up_and_a_link_shows_the_same() -> Result<()>
     })
     .await?;
     // Back up, level by level, as the browser goes back.
-    for _ in 0..4 {
+    for _ in LEVELS {
         browser.client.back().await?;
     }
     eventually("all of it again", Duration::from_secs(10), async || (total().await? == whole).then_some(()))

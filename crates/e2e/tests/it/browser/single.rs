@@ -142,6 +142,21 @@ async fn many_clicks_come_page_by_page() -> Result<()> {
     // An administrator makes a convicted one valid where it is read.
     post(&stack, "adv_001", "camp_002", "ad_003", "curl/8.5.0").await?;
     live::counted(&stack, 131).await?;
+    let explored = async |billable: f64, invalid: f64| {
+        browser.visit(&stack, "/explore?a=adv_001&r=1h", stack.as_admin()?.token()).await?;
+        eventually(&format!("{billable} billable, {invalid} invalid"), Duration::from_secs(10), async || {
+            let shown = (browser.number("total-billable").await?, browser.number("total-fraud_count").await?);
+            (shown == (billable, invalid)).then_some(())
+        })
+        .await
+    };
+    let billable: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM clicks WHERE advertiser_id = 'adv_001' AND disposition = 'valid'",
+    )
+    .fetch_one(stack.database())
+    .await?;
+    let billable = billable as f64;
+    explored(billable, 1.0).await?;
     browser.visit(&stack, "/clicks?q=verdict:givt", stack.as_admin()?.token()).await?;
     browser.click(".sheet-main tbody th a").await?;
     browser.click(".drawer .form-end .quiet").await?;
@@ -151,6 +166,7 @@ async fn many_clicks_come_page_by_page() -> Result<()> {
     browser.sees("our own monitor").await?;
     browser.is_accessible("a click that was released").await?;
     browser.screenshot("click-released.png", 1440, 900, "light").await?;
+    explored(billable + 1.0, 0.0).await?;
 
     // And all that are found at once: of one advertiser.
     for _ in 0..3 {

@@ -50,6 +50,18 @@ async fn sums_of_a_month_are_those_of_the_api() -> Result<()> {
     ensure!(sum as f64 == total, "rows sum up to {sum}, not to {total}");
     let foot = browser.client.find(Locator::Css(".statement tfoot td")).await?.text().await?;
     ensure!(foot.replace(',', "") == sum.to_string(), "{foot}");
+    // The file of the menu has the same.
+    let folder = tempfile::TempDir::new()?;
+    let allowed = json!({"behavior": "allow", "downloadPath": folder.path()});
+    browser.devtools("Browser.setDownloadBehavior", allowed).await?;
+    browser.click("[aria-haspopup=menu][aria-label=Export]").await?;
+    browser.click("[role=menuitem][data-key=csv]").await?;
+    let file = String::from_utf8(super::files::saved(folder.path(), "csv").await?)?;
+    let mut lines = file.trim_start_matches('\u{feff}').lines();
+    let head: Vec<&str> = lines.next().context("an empty file")?.split(',').collect();
+    let billable = head.iter().position(|name| *name == "billable").with_context(|| format!("{head:?}"))?;
+    let billed: f64 = lines.filter_map(|line| line.split(',').nth(billable)?.parse::<f64>().ok()).sum();
+    ensure!(billed == total, "the file bills {billed}, the page {total}");
     // The present month is not over.
     browser.sees("So far").await?;
     browser
