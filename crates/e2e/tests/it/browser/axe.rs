@@ -25,12 +25,17 @@ impl Browser {
         let found = self
             .client
             .execute_async(
-                // The size of targets is WCAG 2.2's, and off unless it is asked for.
+                // The size of targets is WCAG 2.2's, and off unless it is asked for. On a page that is scrolled it takes
+                // what is half behind the bar for a small target.
                 &format!(
-                    "const done = arguments[arguments.length - 1]; \
+                    "const done = arguments[arguments.length - 1], y = scrollY; \
+                     scrollTo(0, 0); \
                      const rules = {{'target-size': {{enabled: true}}, {rules}}}; \
-                     axe.run(document, {{resultTypes: ['violations'], rules}}).then(({{violations}}) => done(violations.map(v => \
-                       v.id + ': ' + v.nodes.slice(0, 4).map(n => n.target.join(' ') + ' ' + n.failureSummary).join(' | '))))"
+                     axe.run(document, {{resultTypes: ['violations'], rules}}).then(({{violations}}) => {{ \
+                       scrollTo(0, y); \
+                       done(violations.map(v => v.id + ': ' + \
+                         v.nodes.slice(0, 4).map(n => n.target.join(' ') + ' ' + n.failureSummary).join(' | '))); \
+                     }})"
                 ),
                 vec![],
             )

@@ -334,6 +334,8 @@ async fn a_map_of_the_week_sums_up_to_the_total() -> Result<()> {
     furnish(&stack).await?;
     let browser = Browser::start().await?;
     browser.visit(&stack, "/explore?r=7d&z=Asia/Tokyo", &Stack::viewer_token("adv_001")).await?;
+    // The button is below the chart, and moves when the chart comes.
+    browser.client.wait().for_element(Locator::Css("[data-testid=explore-chart]")).await?;
     browser.click("[data-testid=hours-of-week]").await?;
     // The numbers of hours may have grown between two answers; an answer is one.
     let sums = "const number = element => Number(element.dataset.value); \
