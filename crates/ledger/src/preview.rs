@@ -300,6 +300,9 @@ fn apply(rule: Rule, setting: Setting, clicks: &[Click]) -> Vec<bool> {
                 }
                 // An advertiser's own pool: its bound clicks beside all that are vouched for. Others' are not judged in it.
                 for (owner, mut pool) in owners {
+                    if pool.len() + vouched.len() <= limit.0 {
+                        continue;
+                    }
                     pool.extend(&vouched);
                     pool.sort_unstable();
                     judge(

@@ -38,7 +38,7 @@ struct IncidentQuery {
     /// Incidents of this kind only.
     #[param(inline)]
     kind: Option<Kind>,
-    /// Incidents about this subject only.
+    /// Incidents about this subject only; with `kind`.
     #[param(max_length = 512)]
     subject: Option<String>,
     /// 50 unless asked otherwise.
@@ -59,15 +59,18 @@ pub(super) async fn list(
     let question = IncidentQuery {
         state: given.take("state", str::parse).unwrap_or_default(),
         kind: given.take("kind", str::parse),
-        subject: given.take("subject", |text| {
-            let fits = text.len() <= SUBJECT_BYTES;
-            fits.then(|| text.to_owned()).ok_or("Expected the subject of an incident.")
+        subject: given.take("subject", |text| match text.len() {
+            0..=SUBJECT_BYTES => Ok(text.to_owned()),
+            _ => Err("Expected the subject of an incident."),
         }),
         limit: given.number("limit", 1..=MAX_LIMIT),
         before: given
             .take("before", |text| Uuid::try_parse(text).map_err(|_| "Expected the `next` of a page.")),
     };
     let question = given.finish(question)?;
+    if question.subject.is_some() && question.kind.is_none() {
+        return Err(Error::field("kind", "Required with subject: a subject is one of a kind."));
+    }
     let limit = question.limit.unwrap_or(LIMIT);
     let listing = Listing {
         which: question.state,

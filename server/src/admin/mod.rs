@@ -1,5 +1,6 @@
-//! `/api/v1/admin`, `/api/v1/alerts` and `/iceberg/v1`: what only operators and administrators may see and do. Every handler
-//! below asks for [`Operator`](crate::identity::access::Operator) or [`Admin`](crate::identity::access::Admin);
+//! `/api/v1/admin`, `/api/v1/alerts` and `/iceberg/v1`: what only operators and administrators may see and do, and finance of
+//! [`stats`]. Every handler below asks for [`Operator`](crate::identity::access::Operator),
+//! [`Admin`](crate::identity::access::Admin) or [`Staff`](crate::identity::access::Staff);
 //! changes go through [`AdminState::writing`].
 //!
 //! - [`accounts`], [`keys`]: people and programs; [`catalog`]: advertisers, campaigns, ads

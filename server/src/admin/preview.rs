@@ -37,7 +37,7 @@ use crate::{
 /// Hours of clicks that are looked at unless the question names a number, and at most.
 const HOURS: u32 = 24;
 
-/// Longest time until the clicks are read, the wait for other previews included.
+/// Longest wait for other previews, and longest time until the clicks are read.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A change of a rule to preview. Parameters that are not given stay as they are.
@@ -60,7 +60,7 @@ pub(super) struct Question {
 #[utoipa::path(post, path = "/{rule}/preview", operation_id = "preview_rule", tag = "admin", params(("rule" = String, Path)),
     request_body = Question,
     responses((status = 200, body = RulePreview), Refused<(
-        crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Searched
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Shared
     )>))]
 pub(super) async fn show(
     State(state): State<Arc<AdminState>>,
@@ -86,12 +86,13 @@ pub(super) async fn show(
     let end = UnixMs(now_ms());
     let start = end - i64::from(hours) * 3_600_000;
     // Each holds about 30 MB: they wait for each other.
+    let turn =
+        timeout(PATIENCE, state.preview.clone().lock_owned()).await.map_err(|_| Error::TooManyAtOnce)?;
     let read = async {
-        let turn = state.preview.clone().lock_owned().await;
         let mut snapshot = state.reading.begin_with(SNAPSHOT).await?;
-        Ok((turn, Preview::read(&mut snapshot, rule, setting, start, end).await?))
+        Preview::read(&mut snapshot, rule, setting, start, end).await
     };
-    let (turn, preview) = match timeout(PATIENCE, read).await {
+    let preview = match timeout(PATIENCE, read).await {
         Ok(read) => read.map_err(refusal)?,
         Err(_) => return Err(StoreError::TooSlow.into()),
     };
@@ -101,7 +102,7 @@ pub(super) async fn show(
         drop(turn);
         verdicts
     });
-    judged.await.map(Json).map_err(|_| StoreError::TooSlow.into())
+    judged.await.map(Json).map_err(|_| Error::Panicked)
 }
 
 /// The reason why there is no preview, at the field that it is about.

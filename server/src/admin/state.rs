@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     admin::{pipeline::Pipeline, storage::Measurements},
+    http::quota::{Holder, Quota},
     identity::{access::Access, signing::Keys},
     intake::keys::ring::Ring,
     live::{Hub, state::Sessions},
@@ -38,6 +39,8 @@ pub(crate) struct AdminState {
     pub(crate) sessions: Sessions,
     pub(crate) pipeline: Pipeline,
     pub(crate) storage: Measurements,
+    /// Turns at the numbers of the whole, one for each holder.
+    pub(crate) stats: Quota<Holder>,
     /// Held by the preview of a rule that is being made.
     pub(crate) preview: Arc<Mutex<()>>,
 }

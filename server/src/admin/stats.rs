@@ -18,6 +18,9 @@ use crate::{
     query::watermark::Watermark,
 };
 
+/// Requests of one holder that wait for another, at most.
+const WAITING: usize = 8;
+
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Stats {
     /// The last comparison of buckets with the ledger.
@@ -58,8 +61,14 @@ struct Today {
 
 /// Returns the state of counting: watermark, clicks of today, last reconciliation.
 #[utoipa::path(get, path = "/stats", operation_id = "show_stats", tag = "staff",
-    responses((status = 200, body = Stats), Refused<(crate::identity::error::Scoped, crate::store::error::Database)>))]
-pub(super) async fn stats(State(state): State<Arc<AdminState>>, _staff: Staff) -> Result<Json<Stats>, Error> {
+    responses((status = 200, body = Stats), Refused<(crate::identity::error::Scoped, crate::store::error::Shared)>))]
+pub(super) async fn stats(
+    State(state): State<Arc<AdminState>>,
+    Staff(caller): Staff,
+) -> Result<Json<Stats>, Error> {
+    // The connections are operators': finance takes one at a time.
+    let turn = state.stats.take(caller.holder(), WAITING).await;
+    let _turn = turn.ok_or(Error::TooManyAtOnce)?;
     let watermark = Watermark::read(&state.reading, state.partitions).await?;
     let reconciliation = sqlx::query_as(
         "SELECT finished_at, started_by, range_start, range_end, differences, repaired FROM reconciliations \

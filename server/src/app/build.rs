@@ -210,6 +210,7 @@ impl Parts {
                 sessions: sessions.clone(),
                 pipeline: Pipeline::default(),
                 storage: Measurements::new(config, intake.clone()),
+                stats: Quota::new(1),
                 preview: Arc::default(),
             }),
             redirect: Arc::new(RedirectState {

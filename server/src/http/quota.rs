@@ -19,7 +19,9 @@ use uuid::Uuid;
 pub(crate) enum Holder {
     /// All that look after the whole; their share is theirs together.
     Operators,
-    /// All callers that ask about this advertiser and are no operators.
+    /// All that bill; their share is theirs together, too.
+    Finance,
+    /// All callers of this advertiser's own that ask about it.
     Advertiser(AdvertiserId),
     /// An account, with its browsers and its programs.
     Account(Uuid),

@@ -79,7 +79,7 @@ pub(crate) enum Credential {
 
 /// A caller that works for the operator of the deployment, finance included.
 #[derive(Debug)]
-pub(crate) struct Staff;
+pub(crate) struct Staff(pub(crate) Caller);
 
 /// A caller that looks after the whole: sees everything, deals with incidents and dead letters.
 #[derive(Debug)]
@@ -216,6 +216,7 @@ impl Caller {
     /// The one whose share of what is limited this caller uses up.
     pub(crate) fn holder(&self) -> Holder {
         match (self.scope.advertisers(), self.account_id) {
+            (None, _) if self.role == Role::Finance => Holder::Finance,
             (None, _) => Holder::Operators,
             (Some(_), Some(account_id)) => Holder::Account(account_id),
             (Some(ids), None) => Holder::Token(ids.join(",").into()),
@@ -223,7 +224,7 @@ impl Caller {
     }
 
     /// All those whose shares a question about one advertiser, or all of the caller's, uses up: the caller's
-    /// own and, unless it looks after the whole, the advertiser's, which is one however many accounts and
+    /// own and, unless it sees all advertisers, the advertiser's, which is one however many accounts and
     /// tokens open it.
     pub(crate) fn holders(&self, advertiser_id: Option<&AdvertiserId>) -> Vec<Holder> {
         let advertiser_id = match (self.scope.advertisers(), advertiser_id) {
@@ -258,7 +259,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        if caller.role == Role::Advertiser { Err(Error::Forbidden) } else { Ok(Self) }
+        if caller.role.is_staff() { Ok(Self(caller)) } else { Err(Error::Forbidden) }
     }
 }
 
@@ -281,8 +282,8 @@ impl Actor {
     }
 }
 
-/// The caller, if it has one of the roles.
-async fn actor<S>(parts: &mut Parts, state: &S, roles: &[Role]) -> Result<Actor, Error>
+/// The caller, if its role is one that may.
+async fn actor<S>(parts: &mut Parts, state: &S, is_one: fn(Role) -> bool) -> Result<Actor, Error>
 where
     S: Send + Sync,
     Arc<IdentityState>: FromRef<S>,
@@ -290,7 +291,7 @@ where
 {
     let identity = Arc::<IdentityState>::from_ref(state);
     let caller = identity.access.caller(parts)?;
-    if !roles.contains(&caller.role) {
+    if !is_one(caller.role) {
         return Err(Error::Forbidden);
     }
     let visitor = Visitor::from_request_parts(parts, state).await.map_err(|_| Error::Unauthorized)?;
@@ -306,7 +307,7 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        actor(parts, state, &[Role::Ops, Role::Admin]).await.map(Self)
+        actor(parts, state, Role::is_operators).await.map(Self)
     }
 }
 
@@ -319,7 +320,7 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        actor(parts, state, &[Role::Admin]).await.map(Self)
+        actor(parts, state, |role| role == Role::Admin).await.map(Self)
     }
 }
 
@@ -393,6 +394,7 @@ mod tests {
             ),
             (Caller::configured("admin", Role::Admin, Scope::All), Some(&adv_001), vec![Holder::Operators]),
             (Caller::configured("admin", Role::Admin, Scope::All), None, vec![Holder::Operators]),
+            (Caller::configured("fritz", Role::Finance, Scope::All), Some(&adv_001), vec![Holder::Finance]),
         ] {
             assert_eq!(caller.holders(named), holders, "{caller:?}");
         }

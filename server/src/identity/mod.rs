@@ -60,6 +60,11 @@ impl Role {
         Self::value_variants().iter().copied().find(|role| role.as_str() == name)
     }
 
+    /// Returns whether it is of people who work for the operator of the deployment.
+    pub(crate) fn is_staff(self) -> bool {
+        matches!(self, Self::Finance | Self::Ops | Self::Admin)
+    }
+
     /// Returns whether it looks after the whole: incidents, dead letters, what people do.
     pub(crate) fn is_operators(self) -> bool {
         matches!(self, Self::Ops | Self::Admin)

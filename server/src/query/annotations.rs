@@ -1,7 +1,8 @@
 //! `GET /api/v1/analytics/annotations`: events in a range of time that explain a chart of it.
 //!
 //! Incidents and rules are few. Of corrections the earliest after the range began are looked at, up to a limit, and
-//! they are added up to a few dozen annotations. The views of migration 44 decide which of all that a tenant may see.
+//! they are added up to a few dozen annotations. The views of migration 44 decide which of all that a tenant may see; finance, which sees all
+//! tenants, is told less here.
 
 use std::{sync::Arc, time::Instant};
 
@@ -11,7 +12,7 @@ use clickwire_protocol::{
     alerts::Severity,
     annotations::{Annotation, Annotations, Kind, MAX},
     ids::AdvertiserId,
-    rules::Mode,
+    rules::{Mode, Rule},
 };
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use time::OffsetDateTime;
@@ -23,7 +24,7 @@ use crate::{
         openapi::{self, Refused},
         parameters::Parameters,
     },
-    identity::access::Caller,
+    identity::{Role, access::Caller},
     query::{
         adjustments::{AHEAD, CHANGED_WITHIN},
         state::QueryState,
@@ -61,7 +62,8 @@ struct Question {
 ///
 /// The 200 most important ones, in the order of their times. Corrections are added up: clicks of a piece of the range
 /// whose verdict changed after they were counted, by rule. A tenant is told of its own clicks, of outages of the whole
-/// deployment, and that a rule has changed; operators are told of all.
+/// deployment, and that a rule has changed; finance of the same about all advertisers, without incidents; operators are
+/// told of all.
 #[utoipa::path(get, path = "/api/v1/analytics/annotations", tag = "viewer",
     params(
         ("start_time" = Option<OffsetDateTime>, Query, description = "By default a day before the end."),
@@ -80,6 +82,11 @@ pub(crate) async fn annotations(
     let mut tenants = state.tenants.begin(&caller.scope, caller.holders(advertiser_id)).await?;
     let (found, is_cut) = answer(question.find(advertiser_id, &mut tenants)).await.map_err(of_question)?;
     metrics::histogram!("clickwire_query_seconds", "query" => "annotations").record(started.elapsed());
+    let found = if caller.role == Role::Finance {
+        found.into_iter().filter_map(without_operations).collect()
+    } else {
+        found
+    };
     let mut annotations = Annotations::of(found);
     annotations.has_more |= is_cut;
     Ok(Json(annotations))
@@ -238,9 +245,20 @@ impl Question {
     }
 }
 
+/// Returns what finance is told of an annotation: outages and rules that judge clicks as tenants are, no incident.
+fn without_operations(told: Annotation) -> Option<Annotation> {
+    let judges = told.rule.as_deref().is_none_or(|rule| Rule::named(rule).is_some());
+    (told.kind != Kind::Incident && judges).then(|| Annotation {
+        alert_id: None,
+        version: None,
+        mode: None,
+        ..told
+    })
+}
+
 /// Returns an incident's annotation; `None`: the incident is of a kind of a later program.
 fn incident(row: Incident) -> Option<Annotation> {
-    let kind = alerts::Kind::ALL.into_iter().find(|kind| kind.as_str() == row.kind)?;
+    let kind: alerts::Kind = row.kind.parse().ok()?;
     let severities = [Severity::Warning, Severity::Critical];
     let is_outage = OUTAGES.contains(&kind);
     Some(Annotation {

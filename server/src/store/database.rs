@@ -12,7 +12,7 @@
 //! | [`Pools::following`] | what other servers have changed, news about incidents, health | no |
 //! | [`Pools::ads`] | where an ad leads, and whose it is | yes: what is not in memory or Redis |
 //! | [`Pools::sign_in`] | people who sign in and out, and what they change of their own account | yes: attempts are limited, accounts have one request at a time |
-//! | [`Pools::reading`] | what operators and administrators ask | theirs |
+//! | [`Pools::reading`] | what operators and administrators ask; one question of finance at a time | theirs |
 //! | [`Pools::writing`] | what they change | theirs |
 //! | [`Pools::jobs`] | exports that nobody waits for, and their files | yes: each caller may keep five |
 //!

@@ -51,6 +51,39 @@ async fn done(person: &Person, alert_id: &str, what: &str, body: Value) -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn incidents_are_listed_by_kind_and_by_subject_of_a_kind() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    sqlx::query(
+        "INSERT INTO alerts (kind, subject, severity, details) VALUES ('lag', 'one', 'warning', '{}'), \
+           ('fraud_rate', 'one', 'warning', '{}'), ('fraud_rate', 'other', 'warning', '{}')",
+    )
+    .execute(stack.database())
+    .await?;
+    let password = stack.account("anna", "ops", &[]).await?;
+    let anna = Person::sign_in(stack.server_url(), "anna", &password).await?;
+    for (query, expected) in [
+        ("", vec!["fraud_rate one", "fraud_rate other", "lag one"]),
+        ("?kind=fraud_rate", vec!["fraud_rate one", "fraud_rate other"]),
+        ("?kind=fraud_rate&subject=one", vec!["fraud_rate one"]),
+        ("?kind=lag&subject=other", vec![]),
+    ] {
+        let answer = anna.send(&format!("GET /api/v1/alerts{query}"), "").await?.body;
+        let rows = answer["data"].as_array().with_context(|| answer.to_string())?;
+        let name =
+            |alert: &Value| Some(format!("{} {}", alert["kind"].as_str()?, alert["subject"].as_str()?));
+        let mut listed: Vec<String> = rows.iter().filter_map(name).collect();
+        listed.sort();
+        ensure!(listed == expected, "{query}: {listed:?}");
+    }
+    for wrong in ["?subject=one", "?kind=none"] {
+        let answer = anna.send(&format!("GET /api/v1/alerts{wrong}"), "").await?;
+        ensure!(answer.status == 400, "{wrong}: {answer:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_that_does_not_fit_is_refused_and_says_why() -> Result<()> {
     let mut stack = Stack::new().await?;
     let _server = stack.start_server().await?;

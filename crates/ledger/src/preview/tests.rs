@@ -126,3 +126,16 @@ fn what_was_not_kept_is_not_guessed() {
     let other_list = setting(Rule::UserAgent, &json!({"list": 1}));
     assert!(matches!(check(&defaults(), Rule::UserAgent, other_list, &clicks), Err(Error::NotKept)));
 }
+
+#[test]
+fn clicks_beside_the_range_are_judged_with_and_not_counted() {
+    let setting = setting(Rule::UserVelocity, &json!({"threshold": 2, "window_seconds": 10}));
+    let clicks = [999, 1_000, 1_001, 2_000].map(|at_ms| click(at_ms, "adv_001", "a", 0, false)).into();
+    let rules = defaults().with(Rule::UserVelocity, setting);
+    let (start, end) = (UnixMs(1_000), UnixMs(2_000));
+    let preview =
+        Preview { rule: Rule::UserVelocity, setting, rules, clicks, start, end, is_cut: false }.verdicts();
+    assert_eq!((preview.counted.valid, preview.previewed.sivt), (2, 2), "of the range alone");
+    assert_eq!((preview.to_invalid, preview.to_valid), (2, 0));
+    assert_eq!(preview.advertisers[0].clicks, 2);
+}

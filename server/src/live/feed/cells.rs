@@ -23,10 +23,12 @@ use crate::{
     },
 };
 
-/// Different views of one advertiser that its own people watch, at most, and that operators do. A caller may have as
-/// many of these as it leaves free for others: half, if it is alone.
+/// Different views of one advertiser that its own people watch, at most. A caller may have as many of these as it leaves
+/// free for others: half, if it is alone.
 const MAX_VIEWS: usize = 64;
-const MAX_OPERATORS_VIEWS: usize = 32;
+
+/// Different views of one advertiser that operators watch, at most, and as many that finance does.
+const MAX_STAFF_VIEWS: usize = 32;
 
 /// The recent minute cells of one advertiser, and the views computed from them.
 #[derive(Default)]
@@ -93,14 +95,17 @@ impl Cells {
             return Some(Arc::clone(&viewed.shared));
         }
         self.drop_unwatched();
-        let is_operators = holder == Holder::Operators;
-        let others =
-            self.views.values().filter(|viewed| (viewed.holder == Holder::Operators) == is_operators);
+        // Operators have one share together, and so have those that bill.
+        let is_staff = |holder: &Holder| matches!(holder, Holder::Operators | Holder::Finance);
+        let is_together = is_staff(&holder);
+        let others = self
+            .views
+            .values()
+            .filter(|viewed| if is_together { viewed.holder == holder } else { !is_staff(&viewed.holder) });
         let (watched, own) = others
             .fold((0, 0), |(watched, own), viewed| (watched + 1, own + usize::from(viewed.holder == holder)));
-        let free = (if is_operators { MAX_OPERATORS_VIEWS } else { MAX_VIEWS }).saturating_sub(watched);
-        // Operators have one share together.
-        if free == 0 || !is_operators && own >= free {
+        let free = (if is_together { MAX_STAFF_VIEWS } else { MAX_VIEWS }).saturating_sub(watched);
+        if free == 0 || !is_together && own >= free {
             return None;
         }
         let mut computed = ViewState::new(view.clone(), self.in_flight.clone());

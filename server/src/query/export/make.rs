@@ -79,15 +79,25 @@ impl Export {
     }
 
     /// The advertiser that the export names.
-    pub(super) fn advertiser_id(&self) -> Option<&AdvertiserId> {
+    fn advertiser_id(&self) -> Option<&AdvertiserId> {
         match &self.content {
             Content::Breakdown(question) | Content::Timeseries(question) => question.advertiser_id.as_ref(),
             Content::Clicks(wanted) => wanted.advertiser_id.as_ref(),
         }
     }
 
+    /// Refuses a caller that may not see what it is about.
+    pub(super) fn check(&self, caller: &Caller) -> Result<(), Error> {
+        caller.scope.advertiser_or_all(self.advertiser_id())?;
+        match self.content {
+            Content::Clicks(_) => caller.sees_clicks(),
+            Content::Breakdown(_) | Content::Timeseries(_) => Ok(()),
+        }
+    }
+
     /// The bytes of the export; of clicks, of which there may be any number, as the client takes them.
     pub(super) async fn body(&self, state: &Arc<QueryState>, caller: &Caller) -> Result<Body, Error> {
+        self.check(caller)?;
         match &self.content {
             Content::Breakdown(question) => {
                 let report = Asker::begin(state, caller, question).await?.breakdown(question).await?;

@@ -106,7 +106,6 @@ pub(crate) async fn clicks(
     caller: Caller,
     parameters: Parameters,
 ) -> Result<Response, Error> {
-    caller.sees_clicks()?;
     let export = Export::read(Subject::Clicks, parameters)?;
     let body = export.body(&state, &caller).await?;
     Ok(download(export.format, Subject::Clicks.as_str(), body))

@@ -42,6 +42,9 @@ use crate::{
 /// Jobs that are kept for one owner, at most.
 const MAX_JOBS: i64 = 5;
 
+/// The owner of all jobs of those who bill.
+const FINANCE: &str = "finance";
+
 /// Bytes of a file, at most.
 const MAX_BYTES: i64 = 1 << 30;
 
@@ -105,10 +108,7 @@ pub(crate) async fn begin(
     let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
     parameters.entry("end_time".to_owned()).or_insert(now);
     let export = Export::read(subject, given(&parameters))?;
-    caller.scope.advertiser_or_all(export.advertiser_id())?;
-    if subject == Subject::Clicks {
-        caller.sees_clicks()?;
-    }
+    export.check(&caller)?;
     let job = Job::new(&caller, subject, parameters, export.format);
     let is_queued = answer(job.queue(&state.jobs, MAX_JOBS)).await?;
     if is_queued { Ok((StatusCode::ACCEPTED, Json(job.into()))) } else { Err(QueryError::TooManyJobs.into()) }
@@ -160,9 +160,6 @@ pub(crate) async fn file(
     if !may_see {
         return Err(Error::Forbidden);
     }
-    if job.kind == Subject::Clicks.as_str() {
-        caller.sees_clicks()?;
-    }
     if job.status != "done" {
         return Err(QueryError::NotReady.into());
     }
@@ -184,15 +181,15 @@ pub(crate) async fn delete(
     job_id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Response, Error> {
     let job = find(&state, &caller, job_id).await?;
-    // What a schedule has made is there for all who may see it.
-    if caller.scope.advertisers().is_some() && !job.is_of(&caller) {
+    // What a schedule has made is there for all who may see it, and another's job is its owner's and operators'.
+    if !caller.role.is_operators() && !job.is_of(&caller) {
         return Err(Error::Forbidden);
     }
     answer(job.delete(&state.jobs)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// A job of the caller's; operators see all.
+/// A job of the caller's, or of a schedule about what it may see; operators see all.
 async fn find(
     state: &QueryState,
     caller: &Caller,
@@ -206,6 +203,7 @@ async fn find(
 fn owner(caller: &Caller) -> String {
     match caller.holder() {
         Holder::Operators => "operators".to_owned(),
+        Holder::Finance => FINANCE.to_owned(),
         Holder::Account(account_id) => format!("account:{account_id}"),
         Holder::Token(advertisers) => format!("token:{advertisers}"),
         Holder::Advertiser(advertiser_id) => format!("advertiser:{advertiser_id}"),

@@ -10,7 +10,7 @@ use sqlx::{FromRow, PgConnection, PgPool, types::Json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{super::format::Format, owner};
+use super::{super::format::Format, FINANCE, owner};
 use crate::{
     identity::{
         Role,
@@ -57,6 +57,9 @@ const COLUMNS: &str = "job_id, created_at, expires_at, owner, owner_name, accoun
 
 /// Condition: made by a schedule, of what a caller may see (`$2`, `NULL` for all).
 const SCHEDULED: &str = "owner LIKE 'schedule:%' AND ($2::text[] IS NULL OR advertisers <@ $2)";
+
+/// Condition: not of single clicks, of which a caller that may not see them is not told either (`$3`: it may).
+const TOLD: &str = "($3 OR kind <> 'clicks')";
 
 /// The advertisers that a caller may see; `None`: all.
 fn seen(caller: &Caller) -> Option<Vec<String>> {
@@ -121,10 +124,11 @@ impl Job {
     /// Jobs of a caller, and those of schedules about what it may see, the latest first.
     pub(super) async fn all(jobs: &PgPool, caller: &Caller) -> Result<Vec<Self>, sqlx::Error> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM export_jobs WHERE (owner = $1 OR {SCHEDULED}) AND expires_at > now() \
+            "SELECT {COLUMNS} FROM export_jobs WHERE (owner = $1 OR {SCHEDULED}) AND {TOLD} AND expires_at > now() \
               ORDER BY created_at DESC LIMIT 100"
         );
-        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(owner(caller)).bind(seen(caller)).fetch_all(jobs).await
+        let all = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(owner(caller)).bind(seen(caller));
+        all.bind(caller.sees_clicks().is_ok()).fetch_all(jobs).await
     }
 
     /// One of those jobs; operators may see any.
@@ -134,13 +138,15 @@ impl Job {
         caller: &Caller,
     ) -> Result<Option<Self>, sqlx::Error> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM export_jobs WHERE job_id = $3 AND expires_at > now() \
-                AND (owner = $1 OR $2::text[] IS NULL OR {SCHEDULED})"
+            "SELECT {COLUMNS} FROM export_jobs WHERE job_id = $4 AND expires_at > now() \
+                AND (owner = $1 OR $5 OR {SCHEDULED}) AND {TOLD}"
         );
         sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(owner(caller))
             .bind(seen(caller))
+            .bind(caller.sees_clicks().is_ok())
             .bind(job_id)
+            .bind(caller.role.is_operators())
             .fetch_optional(jobs)
             .await
     }
@@ -159,7 +165,11 @@ impl Job {
     pub(super) fn caller(&self) -> Caller {
         Caller {
             name: self.owner_name.as_str().into(),
-            role: if self.advertisers.is_some() { Role::Advertiser } else { Role::Ops },
+            role: match self.advertisers {
+                Some(_) => Role::Advertiser,
+                None if self.owner == FINANCE => Role::Finance,
+                None => Role::Ops,
+            },
             scope: self.advertisers().map_or(Scope::All, Scope::Advertisers),
             account_id: self.account_id,
             credential: Credential::Configured,

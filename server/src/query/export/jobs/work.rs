@@ -55,7 +55,6 @@ async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(
     let mut busy: Vec<(String, Instant)> = Vec::new();
     while !stop.is_cancelled() {
         let claim = Uuid::now_v7();
-        busy.retain(|(_, since)| since.elapsed() < BUSY_FOR);
         let owners: Vec<&str> = busy.iter().map(|(owner, _)| owner.as_str()).collect();
         let Some(job) = answer(Job::claim(&state.jobs, claim, &owners)).await? else { return Ok(()) };
         let made = tokio::select! {
@@ -82,6 +81,8 @@ async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(
             Err(_) => Some("too_slow"),
         };
         answer(job.end(&state.jobs, claim, error)).await?;
+        // Not before another's was made: many that are busy would be asked in turn, and nobody else.
+        busy.retain(|(_, since)| since.elapsed() < BUSY_FOR);
     }
     Ok(())
 }
