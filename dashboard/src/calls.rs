@@ -23,6 +23,9 @@ use crate::{
     words, zone,
 };
 
+/// Notifications at the same time, at most; more incidents are told in one.
+const AT_ONCE: usize = 3;
+
 /// The incidents that call nobody any more.
 #[derive(Debug, Default)]
 struct Calls {
@@ -33,6 +36,8 @@ struct Calls {
 #[derive(Debug)]
 struct Begun {
     seen: BTreeSet<Uuid>,
+    /// Those that call as soon as their silence ends, however old they are.
+    silenced: BTreeSet<Uuid>,
     /// Opening of the latest incident at the beginning. A list that is cut has none that is later.
     latest_ms: Option<i64>,
 }
@@ -47,18 +52,17 @@ impl Calls {
         let alerts = open.latest();
         let Some(begun) = &mut self.begun else {
             let latest_ms = alerts.first().and_then(|alert| zone::at_ms(&alert.opened_at));
-            let seen = alerts.iter().map(|alert| alert.alert_id).collect();
-            self.begun = Some(Begun { seen, latest_ms });
+            let ids = alerts.iter().map(|alert| alert.alert_id);
+            let (silenced, seen) = ids.partition(|id| open.is_silent(*id));
+            self.begun = Some(Begun { seen, silenced, latest_ms });
             return Vec::new();
         };
-        if !open.is_live {
-            return Vec::new();
-        }
+        let Begun { seen, silenced, latest_ms } = begun;
+        silenced.extend(alerts.iter().map(|alert| alert.alert_id).filter(|id| open.is_silent(*id)));
         let calls = |alert: &Alert| {
-            alert.acknowledged_at.is_none()
-                && !open.is_silent(alert.alert_id)
-                && zone::at_ms(&alert.opened_at) >= begun.latest_ms
-                && begun.seen.insert(alert.alert_id)
+            let is_new = zone::at_ms(&alert.opened_at) >= *latest_ms || silenced.contains(&alert.alert_id);
+            let calls = alert.acknowledged_at.is_none() && !open.is_silent(alert.alert_id) && is_new;
+            calls && seen.insert(alert.alert_id)
         };
         alerts.into_iter().filter(calls).collect()
     }
@@ -76,6 +80,13 @@ pub fn use_calls(open: &Open, access: &Access) {
             tone::play();
         }
         if !Switch::Notifications.is_on() {
+            return;
+        }
+        if due.len() > AT_ONCE {
+            let (router, query) = (router.clone(), router.place.query.carried());
+            let onclick =
+                Callback::from(move |()| router.go(Place::new(Route::Incidents(None), query.clone())));
+            notice::show(&words::called_many(due.len()), "", "incidents", onclick);
             return;
         }
         for alert in due {
@@ -96,16 +107,15 @@ mod tests {
     use super::*;
     use crate::incidents::tests::alert;
 
-    fn open(alerts: &[Alert], is_live: bool) -> Open {
+    fn open(alerts: &[Alert]) -> Open {
         let mut open = Open::default();
         open.replace(alerts.to_vec(), alerts.len() as i64);
-        open.is_live = is_live;
         open.look(zone::at_ms("2026-11-28T11:00:00Z").unwrap());
         open
     }
 
-    fn called(calls: &mut Calls, alerts: &[Alert], is_live: bool) -> Vec<u128> {
-        calls.due(&open(alerts, is_live)).iter().map(|alert| alert.alert_id.as_u128()).collect()
+    fn called(calls: &mut Calls, alerts: &[Alert]) -> Vec<u128> {
+        calls.due(&open(alerts)).iter().map(|alert| alert.alert_id.as_u128()).collect()
     }
 
     #[test]
@@ -113,26 +123,31 @@ mod tests {
         let [first, second, third] = [5, 6, 7].map(|number| alert(number, Severity::Warning));
         let mut calls = Calls::default();
         assert!(calls.due(&Open::default()).is_empty(), "nothing is known yet");
-        assert!(called(&mut calls, std::slice::from_ref(&first), true).is_empty());
+        assert!(called(&mut calls, std::slice::from_ref(&first)).is_empty());
         let both = [first.clone(), second.clone()];
-        assert!(called(&mut calls, &both, false).is_empty(), "the connection is lost");
-        assert_eq!(called(&mut calls, &both, true), [6]);
-        assert!(called(&mut calls, &both, true).is_empty());
+        assert_eq!(called(&mut calls, &both), [6]);
+        assert!(called(&mut calls, &both).is_empty());
         let changed = Alert { severity: Severity::Critical, version: 2, ..second };
-        assert!(called(&mut calls, &[first.clone(), changed], true).is_empty(), "it got worse");
+        assert!(called(&mut calls, &[first.clone(), changed]).is_empty(), "it got worse");
         let older = alert(4, Severity::Warning);
-        assert!(called(&mut calls, &[first, older], true).is_empty(), "the first list was cut before it");
+        assert!(called(&mut calls, &[first, older]).is_empty(), "the first list was cut before it");
         let seen = Alert { acknowledged_at: Some("2026-11-28T10:00:09Z".into()), ..third.clone() };
-        assert!(called(&mut calls, &[seen], true).is_empty());
-        assert_eq!(called(&mut calls, &[third], true), [7]);
+        assert!(called(&mut calls, &[seen]).is_empty());
+        assert_eq!(called(&mut calls, &[third]), [7]);
     }
 
     #[test]
     fn a_silenced_incident_calls_nobody_until_the_silence_ends() {
         let mut calls = Calls::default();
-        assert!(called(&mut calls, &[], true).is_empty());
+        assert!(called(&mut calls, &[]).is_empty());
+        let was =
+            Alert { silenced_until: Some("2026-11-28T12:00:00Z".into()), ..alert(1, Severity::Critical) };
+        let mut later = Calls::default();
+        assert!(called(&mut later, &[was.clone(), alert(9, Severity::Warning)]).is_empty());
+        let over = Alert { silenced_until: None, ..was };
+        assert_eq!(called(&mut later, &[over]), [1], "it was silenced when the page began");
         let until = |at: &str| Alert { silenced_until: Some(at.into()), ..alert(1, Severity::Critical) };
-        assert!(called(&mut calls, &[until("2026-11-28T12:00:00Z")], true).is_empty());
-        assert_eq!(called(&mut calls, &[until("2026-11-28T10:30:00Z")], true), [1]);
+        assert!(called(&mut calls, &[until("2026-11-28T12:00:00Z")]).is_empty());
+        assert_eq!(called(&mut calls, &[until("2026-11-28T10:30:00Z")]), [1]);
     }
 }

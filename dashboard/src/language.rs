@@ -6,7 +6,7 @@
 use js_sys::{Array, Reflect};
 use wasm_bindgen::JsValue;
 
-use crate::{locale, words::catalogue};
+use crate::{locale, preferences, words::catalogue};
 
 const KEY: &str = "clickwire.language";
 
@@ -56,21 +56,12 @@ pub fn name(code: &str) -> String {
 
 /// Returns the language that was chosen in this browser; `None`: as the browser says.
 pub fn stored() -> Option<String> {
-    storage()?.get_item(KEY).ok()?
+    preferences::read(KEY)
 }
 
 /// Keeps a choice and loads the page again in it. A browser that refuses storage goes on in its own language.
 pub fn choose(language: Option<&str>) {
-    let Some(storage) = storage() else { return };
-    let kept = match language {
-        Some(language) => storage.set_item(KEY, language),
-        None => storage.remove_item(KEY),
-    };
-    if kept.is_ok() {
+    if preferences::keep(KEY, language) {
         web_sys::window().and_then(|window| window.location().reload().ok());
     }
-}
-
-fn storage() -> Option<web_sys::Storage> {
-    web_sys::window()?.local_storage().ok()?
 }

@@ -1,6 +1,8 @@
 //! Choices that this browser keeps, beside colours ([`theme`](crate::theme)) and language
 //! ([`language`](crate::language)). A browser that refuses storage forgets them with the page.
 
+use std::{cell::RefCell, collections::BTreeMap};
+
 use web_sys::Storage;
 use yew::prelude::*;
 
@@ -78,27 +80,55 @@ pub fn keep_zone(name: Option<&str>) {
     keep(ZONE, name);
 }
 
+thread_local! {
+    /// Choices that the browser has refused to keep.
+    static REFUSED: RefCell<BTreeMap<&'static str, Option<String>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
 fn storage() -> Option<Storage> {
+    // Tests have no browser.
+    if cfg!(not(target_arch = "wasm32")) {
+        return None;
+    }
     web_sys::window()?.local_storage().ok()?
 }
 
-fn read(key: &str) -> Option<String> {
-    storage()?.get_item(key).ok()?
+/// The choice of a key.
+pub(crate) fn read(key: &'static str) -> Option<String> {
+    let refused = REFUSED.with_borrow(|refused| refused.get(key).cloned());
+    refused.unwrap_or_else(|| storage()?.get_item(key).ok()?)
 }
 
-fn keep(key: &str, value: Option<&str>) {
-    let Some(storage) = storage() else { return };
-    let kept = match value {
-        Some(value) => storage.set_item(key, value),
-        None => storage.remove_item(key),
-    };
-    // A full storage keeps what it has.
-    kept.ok();
+/// Keeps a choice; returns whether it outlives the page.
+pub(crate) fn keep(key: &'static str, value: Option<&str>) -> bool {
+    let kept = storage().is_some_and(|storage| {
+        let kept = match value {
+            Some(value) => storage.set_item(key, value),
+            None => storage.remove_item(key),
+        };
+        kept.is_ok()
+    });
+    REFUSED.with_borrow_mut(|refused| {
+        if kept {
+            refused.remove(key);
+        } else {
+            refused.insert(key, value.map(str::to_owned));
+        }
+    });
+    kept
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_choice_that_is_not_kept_holds_for_the_page() {
+        assert!(!keep("a test's", Some("x")), "no browser, no storage");
+        assert_eq!(read("a test's").as_deref(), Some("x"));
+        keep("a test's", None);
+        assert_eq!(read("a test's"), None);
+    }
 
     #[test]
     fn only_shortcuts_are_on_until_somebody_chooses() {

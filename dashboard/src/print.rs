@@ -2,7 +2,7 @@
 
 use gloo_events::EventListener;
 use gloo_timers::callback::Timeout;
-use web_sys::Event;
+use web_sys::{Event, Window};
 use yew::prelude::*;
 
 /// The browser's event before it prints.
@@ -36,10 +36,16 @@ pub fn use_printing() -> bool {
 /// `print()` is called in a task of its own, when they are drawn.
 pub fn page() {
     let Some(window) = web_sys::window() else { return };
-    if let Ok(event) = Event::new(BEFORE) {
+    let tell = |window: &Window, event| {
         // It fails only for an event that is under way.
-        window.dispatch_event(&event).ok();
-    }
-    // Without a printer nothing is printed.
-    Timeout::new(0, move || drop(window.print())).forget();
+        Event::new(event).ok().map(|event| window.dispatch_event(&event).ok());
+    };
+    tell(&window, BEFORE);
+    Timeout::new(0, move || {
+        // Where nothing can be printed, nothing says that it is over.
+        if window.print().is_err() {
+            tell(&window, AFTER);
+        }
+    })
+    .forget();
 }

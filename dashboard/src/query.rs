@@ -271,12 +271,14 @@ impl Query {
         Self { line: None, hidden: Vec::new(), hides_happened: false, search: String::new(), ..self.clone() }
     }
 
-    /// Groups rows otherwise. Their order, what was searched for in their names, and the line that was shown alone are
-    /// of the groups before.
+    /// Groups rows otherwise. Their order and what was searched for in their names are of the groups before; the line that
+    /// is shown alone is of the first of them.
     pub fn group_by(&mut self, group: Vec<Dimension>) {
+        if self.group.first() != group.first() {
+            self.line = None;
+        }
         self.group = group;
         self.sort = None;
-        self.line = None;
         self.search.clear();
     }
 

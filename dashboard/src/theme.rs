@@ -4,7 +4,7 @@
 use web_sys::window;
 use yew::prelude::*;
 
-use crate::words;
+use crate::{preferences, words};
 
 const KEY: &str = "clickwire.theme";
 
@@ -53,9 +53,7 @@ impl Theme {
 
     /// Returns the choice that was made in this browser.
     pub fn stored() -> Self {
-        let stored = window()
-            .and_then(|window| window.local_storage().ok()?)
-            .and_then(|storage| storage.get_item(KEY).ok()?);
+        let stored = preferences::read(KEY);
         [Self::Light, Self::Dark]
             .into_iter()
             .find(|theme| theme.stored_as() == stored.as_deref())
@@ -66,15 +64,13 @@ impl Theme {
     pub fn apply(self) {
         let Some(window) = window() else { return };
         let root = window.document().and_then(|document| document.document_element());
-        let storage = window.local_storage().ok().flatten();
+        preferences::keep(KEY, self.stored_as());
         match self.stored_as() {
             Some(name) => {
                 root.and_then(|root| root.set_attribute("data-theme", name).ok());
-                storage.and_then(|storage| storage.set_item(KEY, name).ok());
             }
             None => {
                 root.and_then(|root| root.remove_attribute("data-theme").ok());
-                storage.and_then(|storage| storage.remove_item(KEY).ok());
             }
         }
     }

@@ -390,7 +390,6 @@ texts! {
     MONTHS = "Months";
     FINAL = "Final";
     SO_FAR = "So far";
-    PRINT = "Print";
     NO_CLICKS_IN_MONTH = "Nothing was counted for this advertiser in this month.";
 }
 

@@ -204,12 +204,13 @@ fn Between(props: &BetweenProps) -> Html {
     let range = Range::read(&format!("{start}..{end}"));
     let error = range.is_none().then(|| words::NOT_A_RANGE.to_string());
     let onsubmit = {
-        let onclose = props.onclose.clone();
+        let (onclose, zone) = (props.onclose.clone(), props.view.zone.name.to_string());
         Callback::from(move |event: SubmitEvent| {
             event.prevent_default();
             if let Some(range) = range.clone() {
                 onclose.emit(());
-                router.change(|query| query.range = Some(range));
+                // Times of a zone, which may be this browser's choice: the link says it.
+                router.change(|query| (query.range, query.zone) = (Some(range), Some(zone.clone())));
             }
         })
     };

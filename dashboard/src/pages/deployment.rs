@@ -71,7 +71,7 @@ pub fn Deployment(props: &Props) -> Html {
     let (access, view) = (use_access(), &props.view);
     // Now is a moment of its own: a range up to now must not be another question with every drawing.
     let round = use_state(|| 0_u32);
-    let now_ms = *use_memo((view.place.query.clone(), *round), |_| clock::now_ms());
+    let now_ms = *use_memo((view.place.query.asked(), *round), |_| clock::now_ms());
     let is_moving = !matches!(view.place.query.range, Some(Range::Between(..)));
     use_interval(if is_moving { AGAIN_MS } else { 0 }, {
         let round = round.clone();

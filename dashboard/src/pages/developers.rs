@@ -10,7 +10,7 @@ use self::{
     catalogue::{Document, Group, count, example, found},
     deliveries::Deliveries,
 };
-use super::{NEW, Sheet, id, on_submit};
+use super::{NEW, Sheet, command::origin, id, on_submit};
 use crate::{
     access::use_access,
     api::Role,
@@ -39,10 +39,7 @@ pub struct Props {
 pub fn Developers(props: &Props) -> Html {
     let (access, router, toast) = (use_access(), use_router(), use_toast());
     let document = use_query::<Document>(Some(DOCUMENT.to_owned()));
-    let origin = use_memo((), |()| {
-        let location = web_sys::window().map(|window| window.location());
-        location.and_then(|location| location.origin().ok()).unwrap_or_default()
-    });
+    let origin = use_memo((), |()| origin());
     let role = access.role();
     let groups = document.data.as_ref().map(|document| document.groups(role)).unwrap_or_default();
     let search = props.view.place.query.search.clone();

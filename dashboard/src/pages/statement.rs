@@ -20,13 +20,12 @@ use super::{
 };
 use crate::{
     access::use_access,
-    api::{Campaign, Page, Role},
+    api::{Campaign, Page},
     ask::use_query,
     clock, format,
     frame::{DataStatus, View},
     http,
     kit::{Badge, Column, Empty, Loaded, Problem, Table, Tone},
-    print,
     query::{LocalTime, Query, Range},
     route::Route,
     router::{Link, Place},
@@ -110,13 +109,7 @@ pub fn Statement(props: &Props) -> Html {
             more.push(("format", &format));
             url("/api/v1/exports/breakdown", &file, month, end, &more).unwrap_or_default()
         });
-        let onprint = Callback::from(|_: MouseEvent| print::page());
-        html! {
-            <>
-                <button type="button" class="quiet" onclick={onprint}>{ words::PRINT }</button>
-                <Export url={export} name={format!("clickwire-{scope}-{}", month.write())} />
-            </>
-        }
+        html! { <Export url={export} name={format!("clickwire-{scope}-{}", month.write())} prints=true /> }
     };
     let known = table.data.clone();
     html! {
@@ -129,7 +122,7 @@ pub fn Statement(props: &Props) -> Html {
                 <p class="soft">{ state(month, present, &known.basis, view) }{ " " }{ words::statement_basis(&view.zone.name, &scope) }</p>
                 <DataStatus><span class="freshness">{ final_to(&known.basis, view) }</span></DataStatus>
             }
-            if matches!(access.role(), Role::Finance | Role::Ops | Role::Admin) {
+            if access.role().is_staff() {
                 <Reconciled view={view.clone()} />
             }
             <div class="statement">
@@ -269,7 +262,9 @@ fn Months(props: &MonthsProps) -> Html {
         Callback::from(move |index: usize| {
             let (month, numbers) = &months[index];
             let part = Some(month.write()).filter(|_| *month != present);
-            let to = Place::new(Route::Statement, Query { part, ..view.place.query.clone() });
+            // A month is one of a zone, which may be this browser's choice: the link says it.
+            let zone = Some(view.zone.name.to_string());
+            let to = Place::new(Route::Statement, Query { part, zone, ..view.place.query.clone() });
             let count =
                 |metric: Metric| html! { metric.of(numbers).map_or_else(|| "–".to_owned(), format::count) };
             vec![

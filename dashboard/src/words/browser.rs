@@ -2,12 +2,12 @@
 
 use clickwire_protocol::alerts::{Alert, Severity};
 
-use crate::calls::Permission;
+use crate::{calls::Permission, format};
 
 texts! {
     NOTIFY = "Notify me of incidents";
     PLAY_SOUND = "Play a sound";
-    CALLS_HINT = "As long as a page of Clickwire is open and live in this browser. A browser may sound only after the page was used once.";
+    CALLS_HINT = "Works while a Clickwire page is open in this browser. Some browsers play a sound only after you have clicked in the page.";
     SHORTCUTS = "Single-key shortcuts";
     ZONE_OF_BROWSER = "Time zone of the browser";
     ZONE_HINT = "Times are in this zone wherever a link names no other. This browser keeps the choice.";
@@ -20,9 +20,9 @@ pub fn not_notified(permission: Permission) -> Option<&'static str> {
         Permission::Refused => Some(say!(
             "The browser does not allow notifications. Allow them for this address in the browser’s settings, then switch this on again."
         )),
-        Permission::Missing => {
-            Some(say!("The browser has no notifications here. They need an address that begins with https."))
-        }
+        Permission::Missing => Some(say!(
+            "The browser has no notifications here. They need an address that begins with https; some phones need the page installed as an app."
+        )),
     }
 }
 
@@ -33,6 +33,11 @@ pub fn called(alert: &Alert, subject: &str) -> String {
         Severity::Warning => super::WARNING,
     };
     format!("{severity}: {} · {subject}", super::kind(alert.kind))
+}
+
+/// The title of a notification of many incidents.
+pub fn called_many(incidents: usize) -> String {
+    say!("{incidents} new incidents", incidents = format::count(incidents as i64))
 }
 
 #[cfg(test)]

@@ -34,30 +34,21 @@ pub fn received_late(clicks: i64) -> String {
     }
 }
 
-/// A comparison of counts with the ledger that found no difference.
-pub fn reconciled(finished: &str, from: &str, to: &str) -> String {
-    say!("Compared with the ledger at {finished}, {from} to {to}: no difference.", finished, from, to)
-}
-
-/// A comparison that found differences, all of which were mended.
-pub fn reconciled_and_mended(finished: &str, from: &str, to: &str, differences: i64) -> String {
+/// The last comparison of all advertisers' counts with the ledger, and how many differences it found and left.
+pub fn reconciled(finished: &str, from: &str, to: &str, found: i64, left: i64) -> String {
+    let outcome = match (found, left) {
+        (0, _) => say!("no difference").to_owned(),
+        (1, 0) => say!("1 difference, mended").to_owned(),
+        (_, 0) => say!("{found} differences, all mended", found = format::count(found)),
+        (_, 1) => say!("1 difference is left").to_owned(),
+        (_, _) => say!("{left} differences are left", left = format::count(left)),
+    };
     say!(
-        "Compared with the ledger at {finished}, {from} to {to}: {differences} minutes differed and were mended.",
+        "The counts of all advertisers were compared with the ledger at {finished} ({from} to {to}): {outcome}.",
         finished,
         from,
         to,
-        differences = format::count(differences)
-    )
-}
-
-/// A comparison that left differences.
-pub fn reconciled_with_differences(finished: &str, from: &str, to: &str, open: i64) -> String {
-    say!(
-        "Compared with the ledger at {finished}, {from} to {to}: {open} minutes differ.",
-        finished,
-        from,
-        to,
-        open = format::count(open)
+        outcome
     )
 }
 

@@ -8,7 +8,7 @@ texts! {
     ALL_LINES = "Show all lines";
     AS_TABLE = "As a table";
     CHART_AS_TABLE = "The chart as a table";
-    CHART_KEYS = "Shift and the arrow keys select a part, Enter zooms to it, Escape drops it. Back, in the browser, leads out of it again.";
+    CHART_KEYS = "Shift and the arrow keys select a part, Enter zooms to it, Escape cancels. The browser’s Back button undoes the zoom.";
     PRINT_OR_PDF = "Print or PDF";
 }
 

@@ -22,6 +22,7 @@ pub fn role(role: Role) -> &'static str {
 pub fn role_hint(name: &str) -> &'static str {
     match name {
         "advertiser" => say!("Sees the clicks of its advertisers."),
+        "finance" => say!("Sees everybody’s numbers, no single clicks."),
         "ops" => say!("Sees all clicks, looks after incidents."),
         "admin" => say!("Sees and changes everything."),
         _ => "",

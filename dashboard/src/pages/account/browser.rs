@@ -91,7 +91,9 @@ pub(super) fn Zones(props: &ZoneProps) -> Html {
             preferences::keep_zone(name.as_deref());
             chosen.set(name);
             // What this address names would stand against it.
-            router.change(|query| query.zone = None);
+            let mut to = router.place.clone();
+            to.query.zone = None;
+            router.replace(to);
             onchanged.emit(());
         })
     };

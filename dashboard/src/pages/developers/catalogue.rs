@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::{api::Role, words};
+use crate::{api::Role, route::Route, words};
 
 /// The document, limited to the parts that the page shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -55,8 +55,8 @@ const TAGS: [&str; 8] = ["viewer", "clicks", "poster", "staff", "operator", "adm
 fn may_call(role: Role, tag: &str) -> bool {
     match tag {
         "viewer" | "poster" | "account" | "anybody" => true,
-        "clicks" => role != Role::Finance,
-        "staff" => matches!(role, Role::Finance | Role::Ops | Role::Admin),
+        "clicks" => Route::Clicks.is_open_to(role),
+        "staff" => role.is_staff(),
         "operator" => matches!(role, Role::Ops | Role::Admin),
         _ => role == Role::Admin,
     }

@@ -117,7 +117,13 @@ pub(super) fn Columns(props: &Props) -> Html {
     let question = props.question.clone();
     let onchoose = Callback::from(move |key: AttrValue| {
         if let Some(column) = Column::all(&question).into_iter().find(|column| column.name() == key) {
-            router.change(|query| query.toggle_column(column.name()));
+            router.change(|query| {
+                // An address that hides each shows all: one is hidden of these.
+                if Column::all(&question).iter().all(|known| query.hidden.contains(&known.name())) {
+                    query.hidden.clear();
+                }
+                query.toggle_column(column.name());
+            });
         }
     });
     html! { <Menu button={html! { words::COLUMNS }} label={words::COLUMNS} {items} {onchoose} /> }

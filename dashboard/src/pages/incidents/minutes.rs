@@ -47,7 +47,7 @@ impl Times {
     }
 
     /// Returns the question for the clicks; `None`: the incident is about no campaign and no advertiser.
-    fn question(self, alert: &Alert) -> Option<String> {
+    fn question(self, alert: &Alert, zone: &str) -> Option<String> {
         let (advertiser, campaign) = (&alert.advertiser_id, &alert.campaign_id);
         (advertiser.is_some() || campaign.is_some()).then(|| {
             let granularity = if self.end - self.start <= BY_MINUTE_MS { "minute" } else { "auto" };
@@ -59,6 +59,7 @@ impl Times {
                     ("start_time", Some(zone::rfc3339(self.start))),
                     ("end_time", Some(zone::rfc3339(self.end))),
                     ("granularity", Some(granularity.to_owned())),
+                    ("time_zone", Some(zone.to_owned())),
                 ],
             )
         })
@@ -72,7 +73,7 @@ pub(super) fn Minutes(props: &Props) -> Html {
     // Now is a moment of its own: not another question with every drawing.
     let now_ms = *use_memo((alert.version, alert.last_seen_at.clone()), |_| clock::now_ms());
     let times = Times::of(alert, now_ms);
-    let answer = use_query::<Drawn>(times.and_then(|times| times.question(alert)));
+    let answer = use_query::<Drawn>(times.and_then(|times| times.question(alert, &props.view.zone.name)));
     html! {
         <>
             if let Some(failure) = answer.failure.clone() {
@@ -102,7 +103,9 @@ fn figure(rows: &[TimeseriesRow], times: Times, view: &View) -> Html {
         return html! {};
     };
     let sum = |of: fn(&Bucket) -> i64| -> i64 {
-        let of_incident = buckets.iter().filter(|(at, ..)| (times.opened - 60_000..times.ended).contains(at));
+        // Those that the incident reaches into.
+        let of_incident =
+            buckets.iter().filter(|(at, ..)| at + width_ms(&buckets) > times.opened && *at < times.ended);
         of_incident.map(of).sum()
     };
     let said = words::clicks_meanwhile(sum(|(_, valid, _)| *valid), sum(|(.., invalid)| *invalid), highest);
@@ -126,11 +129,15 @@ fn figure(rows: &[TimeseriesRow], times: Times, view: &View) -> Html {
     }
 }
 
+/// The width of a bucket, in milliseconds.
+fn width_ms(buckets: &[Bucket]) -> i64 {
+    buckets.windows(2).map(|pair| pair[1].0 - pair[0].0).min().unwrap_or(60_000)
+}
+
 /// Bars of the buckets: invalid clicks stand on valid ones.
 fn bars(buckets: &[Bucket], highest: i64, times: Times) -> [String; 2] {
-    let width_ms = buckets.windows(2).map(|pair| pair[1].0 - pair[0].0).min().unwrap_or(60_000);
     let span = (times.end - times.start) as f64;
-    let width = WIDTH * width_ms as f64 / span;
+    let width = WIDTH * width_ms(buckets) as f64 / span;
     let height = |clicks: i64| if highest > 0 { HEIGHT * clicks as f64 / highest as f64 } else { 0.0 };
     let [mut below, mut above] = [String::new(), String::new()];
     for &(at, valid, invalid) in buckets {
@@ -178,18 +185,22 @@ mod tests {
         let now = at("2026-11-28T12:00:00Z");
         let times = Times::of(&over(), now).unwrap();
         assert_eq!(
-            times.question(&over()).as_deref(),
+            times.question(&over(), "UTC").as_deref(),
             Some(
                 "/api/v1/analytics/timeseries?advertiser_id=adv_001&campaign_id=camp_001\
-                 &start_time=2026-11-28T09:30:00Z&end_time=2026-11-28T10:35:00Z&granularity=minute"
+                 &start_time=2026-11-28T09:30:00Z&end_time=2026-11-28T10:35:00Z&granularity=minute&time_zone=UTC"
             )
         );
         let open = Alert { resolved_at: None, ..over() };
         let times = Times::of(&open, now).unwrap();
         assert_eq!((times.ended, times.end), (now, now), "nothing is known of the future");
         let of_days = Times::of(&open, now + 3 * 86_400_000).unwrap();
-        assert!(of_days.question(&open).unwrap().ends_with("granularity=auto"));
-        assert_eq!(times.question(&alert(1, Severity::Warning)), None, "about no campaign and no advertiser");
+        assert!(of_days.question(&open, "UTC").unwrap().contains("granularity=auto"));
+        assert_eq!(
+            times.question(&alert(1, Severity::Warning), "UTC"),
+            None,
+            "about no campaign and no advertiser"
+        );
     }
 
     #[component]

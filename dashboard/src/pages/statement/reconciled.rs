@@ -27,14 +27,10 @@ fn told(stats: &Stats, view: &View) -> String {
     stats.reconciliation.as_ref().map_or_else(
         || words::NOT_RECONCILED.get().to_owned(),
         |last| {
-            let open = last.differences - last.repaired;
             let (finished, from, to) =
                 (stamp(&last.finished_at), stamp(&last.range_start), stamp(&last.range_end));
-            match (last.differences, open) {
-                (0, _) => words::reconciled(&finished, &from, &to),
-                (differences, 0) => words::reconciled_and_mended(&finished, &from, &to, differences),
-                (_, open) => words::reconciled_with_differences(&finished, &from, &to, open),
-            }
+            let left = last.differences - last.repaired;
+            words::reconciled(&finished, &from, &to, last.differences, left)
         },
     )
 }
@@ -50,9 +46,13 @@ mod tests {
             View { place: Place::new(Route::Statement, Query::default()), scope: None, zone: Zone::utc() };
         let told = |reconciliation| told(&Stats { reconciliation }, &view);
         assert!(told(None).contains("not been compared"));
-        for (differences, repaired, expected) in
-            [(0, 0, "no difference"), (3, 3, "3 minutes differed"), (3, 1, "2 minutes differ")]
-        {
+        for (differences, repaired, expected) in [
+            (0, 0, "no difference."),
+            (1, 1, "1 difference, mended"),
+            (3, 3, "3 differences, all"),
+            (3, 2, "1 difference is"),
+            (3, 1, "2 differences are"),
+        ] {
             let text = told(Some(Reconciliation {
                 finished_at: "2026-11-29T12:00:00Z".into(),
                 range_start: "2026-11-29T10:00:00Z".into(),
