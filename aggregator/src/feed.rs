@@ -8,26 +8,44 @@
 //! other minutes than their own.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use clickwire_process::{failpoint, now_ms, redis::Connection};
+use clickwire_process::{
+    failpoint, now_ms,
+    redis::{Connection, slot},
+};
 use clickwire_protocol::{
     counts::MinuteCell,
-    feed::{HIGH_WATER_MARK_LIFETIME_SECONDS, Keys, PUBLISH, alerts_channel, generation_key, watermark_key},
+    feed::{
+        HIGH_WATER_MARK_LIFETIME_SECONDS, Keys, PUBLISH, Watermark, alerts_channel, generation_key, part,
+        watermark_keys,
+    },
     ids::AdvertiserId,
     storage::{Housekeeping, housekeeping_key},
     times::UnixMs,
 };
 use futures_util::future::join_all;
 use redis::{AsyncCommands as _, RedisError, RedisResult};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::health::{Health, Service};
+
+/// Time from a commit that others can see to the entry of what it changed in our books.
+const ENTERED_WITHIN: Duration = Duration::from_millis(50);
+
+/// Time for which the watermark waits for what is being published, and between two looks at it.
+const PUBLISHED_WITHIN: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Attempts of a program that ends to announce what it could not publish, and the wait after each. A Redis
+/// that is away for longer has everything read again when it is back.
+const LAST_TRIES: u32 = 4;
+const TRY_AGAIN: Duration = Duration::from_millis(250);
 
 /// Cells in one message: about 100 KB.
 const CELLS: usize = 500;
@@ -44,12 +62,54 @@ pub(crate) struct Feed {
 /// Changes that were not published, or may not have been, and whose loss has not been announced yet.
 #[derive(Default)]
 struct Lost {
-    /// The loss may concern every feed.
-    any: bool,
-    /// Advertisers whose feeds may have lost changes.
-    advertisers: BTreeSet<AdvertiserId>,
-    /// Redis, or a node of it, did not answer: nobody waits for it again before it does.
-    is_silent: bool,
+    /// Losses, and what was begun to be published, so far: what is announced is the loss with a number, not a later one.
+    losses: u64,
+    /// The last loss that may concern every feed.
+    any: Option<u64>,
+    /// Advertisers whose feeds may have lost changes, and the last loss of each.
+    advertisers: BTreeMap<AdvertiserId, u64>,
+    /// The advertisers whose changes are being published, by number.
+    under_way: BTreeMap<u64, Vec<AdvertiserId>>,
+}
+
+/// Changes that Redis has not taken yet; they are lost when this is dropped before it says otherwise.
+struct UnderWay<'a> {
+    feed: &'a Feed,
+    number: u64,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut lost = self.feed.lost();
+        for advertiser_id in lost.under_way.remove(&self.number).unwrap_or_default() {
+            lost.add(advertiser_id);
+        }
+    }
+}
+
+impl Lost {
+    fn add(&mut self, advertiser_id: AdvertiserId) {
+        self.losses += 1;
+        self.advertisers.insert(advertiser_id, self.losses);
+    }
+
+    fn add_any(&mut self) {
+        self.losses += 1;
+        self.any = Some(self.losses);
+    }
+
+    fn begin(&mut self, advertisers: Vec<AdvertiserId>) -> u64 {
+        self.losses += 1;
+        self.under_way.insert(self.losses, advertisers);
+        self.losses
+    }
+
+    /// The loss of an advertiser's changes with this number has been announced.
+    fn announced(&mut self, advertiser_id: &AdvertiserId, number: u64) {
+        if self.advertisers.get(advertiser_id) == Some(&number) {
+            self.advertisers.remove(advertiser_id);
+        }
+    }
 }
 
 impl Feed {
@@ -68,30 +128,30 @@ impl Feed {
             join_all(cells.iter().take(cells.len() / 2).map(|(id, cells)| self.try_publish(id, cells))).await;
         })
         .await;
-        let waiting: Vec<_> = {
+        let (under_way, waiting) = {
             let mut lost = self.lost();
-            if lost.is_silent {
-                lost.advertisers.extend(cells.keys().cloned());
-                return;
-            }
-            cells.iter().filter(|(id, _)| !lost.advertisers.contains(*id)).collect()
+            let (lost_before, waiting): (Vec<_>, Vec<_>) =
+                cells.iter().partition(|(id, _)| lost.advertisers.contains_key(*id));
+            lost_before.into_iter().for_each(|(id, _)| lost.add(id.clone()));
+            let number = lost.begin(waiting.iter().map(|(id, _)| (*id).clone()).collect());
+            (UnderWay { feed: self, number }, waiting)
         };
         let published = waiting.iter().map(async |(id, cells)| (*id, self.try_publish(id, cells).await));
         let failed =
             join_all(published).await.into_iter().filter_map(|(id, result)| Some((id, result.err()?)));
-        self.note(failed.map(|(id, error)| (id.clone(), error)));
+        self.note(&under_way, failed.map(|(id, error)| (id.clone(), error)));
     }
 
-    /// Takes what failed into the books.
-    fn note(&self, failed: impl Iterator<Item = (AdvertiserId, RedisError)>) {
+    /// Takes into the books what has failed of what was under way.
+    fn note(&self, under_way: &UnderWay<'_>, failed: impl Iterator<Item = (AdvertiserId, RedisError)>) {
         let mut lost = self.lost();
+        lost.under_way.remove(&under_way.number);
         for (advertiser_id, error) in failed {
             if lost.advertisers.is_empty() {
                 tracing::warn!(%error, "redis: changes were not published; dashboards will read the database again");
                 self.health.waiting_for(Service::Redis, &error);
             }
-            lost.is_silent |= error.is_timeout();
-            lost.advertisers.insert(advertiser_id);
+            lost.add(advertiser_id);
         }
     }
 
@@ -125,18 +185,30 @@ impl Feed {
             .is_ok()
     }
 
-    /// Tells gateways up to when the deployment is counted. Not while something that is counted may not have been
-    /// published: screens would call themselves complete without it.
+    /// Tells gateways up to when the deployment is counted, as was read from the database just now, and which feeds may
+    /// miss something of it: their screens would call themselves complete without it.
     pub(crate) async fn tell_watermark(&self, counted_until: UnixMs) {
-        {
+        tokio::time::sleep(ENTERED_WITHIN).await;
+        let begun = self.lost().losses;
+        let waited = Instant::now();
+        let is_under_way = |lost: &Lost| lost.under_way.range(..=begun).next().is_some();
+        while is_under_way(&self.lost()) && waited.elapsed() < PUBLISHED_WITHIN {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let without = {
             let lost = self.lost();
-            if lost.any || !lost.advertisers.is_empty() {
+            if lost.any.is_some() {
                 return;
             }
-        }
-        let told = self.redis.clone().set::<_, _, ()>(watermark_key(&self.prefix), counted_until.0).await;
-        if let Err(error) = told {
-            tracing::debug!(%error, "redis: the watermark was not told");
+            let under_way = lost.under_way.range(..=begun).flat_map(|(_, advertisers)| advertisers);
+            let incomplete = lost.advertisers.keys().chain(under_way);
+            incomplete.fold(0, |parts, id| parts | 1 << part(slot(self.mark_of(id).as_bytes())))
+        };
+        let watermark = Watermark { counted_until, without }.to_string();
+        let told = watermark_keys(&self.prefix)
+            .map(async |key| self.redis.clone().set::<_, _, ()>(key, &watermark).await);
+        if let Some(error) = join_all(told).await.into_iter().find_map(Result::err) {
+            tracing::debug!(%error, "redis: the watermark was not told, or not everywhere");
         }
     }
 
@@ -157,41 +229,51 @@ impl Feed {
 
     /// Makes [`Feed::run`] begin a new feed generation, once for all that ask for it meanwhile.
     pub(crate) fn renew_soon(&self) {
-        self.lost().any = true;
+        self.lost().add_any();
     }
 
     /// Says of every feed that needs it that something was not published; whether all has been said.
     pub(crate) async fn renew_lost(&self) -> bool {
-        // First: what fails to be published meanwhile must be remembered.
         let (any, advertisers) = {
-            let mut lost = self.lost();
-            (mem::take(&mut lost.any), mem::take(&mut lost.advertisers))
+            let lost = self.lost();
+            (lost.any, lost.advertisers.clone())
         };
-        if !any && advertisers.is_empty() {
+        if any.is_none() && advertisers.is_empty() {
             return true;
         }
         let mut failure = None;
-        if any && let Err(error) = self.begin_generation().await {
-            self.renew_soon();
-            failure = Some(error);
+        if any.is_some() {
+            match self.begin_generation().await {
+                Ok(()) => {
+                    let mut lost = self.lost();
+                    // What was lost meanwhile is announced by the next.
+                    lost.any = lost.any.filter(|last| Some(*last) != any);
+                }
+                Err(error) => failure = Some(error),
+            }
         }
-        let renewed = advertisers.into_iter().map(async |id| (self.begin_epoch(&id).await, id));
-        let failed: Vec<_> = join_all(renewed)
-            .await
-            .into_iter()
-            .filter_map(|(result, id)| Some((id, result.err()?)))
-            .collect();
-        let mut lost = self.lost();
-        for (advertiser_id, error) in failed {
-            lost.advertisers.insert(advertiser_id);
-            failure = Some(error);
+        let renewed = advertisers.iter().map(async |(id, number)| (self.begin_epoch(id).await, id, *number));
+        for (result, advertiser_id, number) in join_all(renewed).await {
+            match result {
+                Ok(()) => self.lost().announced(advertiser_id, number),
+                Err(error) => failure = Some(error),
+            }
         }
-        lost.is_silent = failure.as_ref().is_some_and(RedisError::is_timeout);
         match &failure {
             None => self.health.works(Service::Redis),
             Some(error) => self.health.waiting_for(Service::Redis, error),
         }
         failure.is_none()
+    }
+
+    /// The same, some times, before a program ends: what was not published nobody else would know of.
+    pub(crate) async fn renew_to_the_end(&self) {
+        for _ in 0..LAST_TRIES {
+            if self.renew_lost().await {
+                return;
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
     }
 
     async fn begin_generation(&self) -> RedisResult<()> {
@@ -200,7 +282,11 @@ impl Feed {
 
     /// A feed without a high-water mark is at the start of an epoch that the next message, or gateway, names.
     async fn begin_epoch(&self, advertiser_id: &AdvertiserId) -> RedisResult<()> {
-        self.redis.clone().unlink(Keys::new(&self.prefix, advertiser_id).high_water_mark).await
+        self.redis.clone().unlink(self.mark_of(advertiser_id)).await
+    }
+
+    fn mark_of(&self, advertiser_id: &AdvertiserId) -> String {
+        Keys::new(&self.prefix, advertiser_id).high_water_mark
     }
 
     /// Makes up for what was not published, as soon as Redis answers again.
@@ -210,5 +296,25 @@ impl Feed {
             tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return Ok(()) }
             self.renew_lost().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_open_until_the_last_of_it_is_announced() {
+        let id = AdvertiserId::unchecked("adv_001");
+        let mut lost = Lost::default();
+        lost.add(id.clone());
+        let first = lost.advertisers[&id];
+        // While the first is being announced, something else is lost.
+        lost.add(id.clone());
+        lost.announced(&id, first);
+        assert_eq!(lost.advertisers.len(), 1);
+        let second = lost.advertisers[&id];
+        lost.announced(&id, second);
+        assert!(lost.advertisers.is_empty());
     }
 }

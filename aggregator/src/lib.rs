@@ -47,11 +47,6 @@ use crate::{
 /// Grace period of batches in hand when the aggregator stops.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Attempts of a stopping aggregator to announce what it could not publish, and the wait after each. A Redis
-/// that is away for longer has everything read again when it is back.
-const LAST_TRIES: u32 = 4;
-const TRY_AGAIN: Duration = Duration::from_millis(250);
-
 /// Connections to the database beside the partitions': for housekeeping, for roll-ups, for whoever watches
 /// for incidents, for webhooks, and one to spare.
 const SHARED_CONNECTIONS: u32 = 5;
@@ -116,12 +111,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
             ended.context("a task of the aggregator panicked")??;
         }
         // What was not published at the end, nobody else would know of.
-        for _ in 0..LAST_TRIES {
-            if feed.renew_lost().await {
-                break;
-            }
-            tokio::time::sleep(TRY_AGAIN).await;
-        }
+        feed.renew_to_the_end().await;
         // Acknowledgements may still be on their way to the socket.
         nats.client().flush().await.context("sending the last acknowledgements")
     };

@@ -18,6 +18,7 @@ use crate::{
     config::ServerRole,
     http::openapi::Refused,
     intake::{ClientRetry, Intake, spool::Condition},
+    live,
 };
 
 /// Time that a dependency may take to answer.
@@ -76,6 +77,8 @@ impl HealthState {
 pub(crate) struct Probe {
     pub(crate) checks: Checks,
     pub(crate) redis: Connection,
+    /// First part of the keys in it.
+    pub(crate) redis_prefix: Arc<str>,
     pub(crate) database: PgPool,
 }
 
@@ -88,11 +91,9 @@ impl Default for Checks {
 impl Probe {
     /// Checks once.
     pub(crate) async fn check(&self) {
-        let mut connection = self.redis.clone();
-        let ping = redis::cmd("PING");
-        let redis = async {
-            timeout(PATIENCE, ping.query_async::<()>(&mut connection)).await.is_ok_and(|r| r.is_ok())
-        };
+        // Of a cluster one shard may be away: what is on the others goes on.
+        let told = live::watermark(&self.redis, &self.redis_prefix);
+        let redis = async { timeout(PATIENCE, told).await.is_ok_and(|told| told.is_ok()) };
         let license = async {
             let query = sqlx::query_scalar::<_, String>("SELECT current_setting('timescaledb.license')");
             timeout(PATIENCE, query.fetch_one(&self.database)).await.ok().and_then(Result::ok)

@@ -70,7 +70,7 @@ async fn reconcile(
         .run(&mut connection, "command", |difference| writeln!(io::stdout(), "{}", line(difference)))
         .await?;
     // The task that does so while an aggregator counts does not run here.
-    feed.renew_lost().await;
+    feed.renew_to_the_end().await;
     writeln!(
         out,
         "{} to {}: {} differences, {} repaired, {} left ({})",

@@ -26,7 +26,7 @@ pub use brokers::Brokers;
 pub use load::{Load, Sent, post_until_taken};
 pub use program::{Program, examples};
 pub use proxy::{Proxy, Wire};
-pub use redis_cluster::RedisCluster;
+pub use redis_cluster::{Frozen, RedisCluster};
 pub use screens::Screens;
 pub use stack::{Buckets, Stack};
 

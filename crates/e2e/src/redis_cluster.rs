@@ -1,6 +1,10 @@
 //! A Redis Cluster for one test.
 
-use std::time::Duration;
+use std::{
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_protocol::{
@@ -41,8 +45,26 @@ pub struct RedisCluster {
 
 struct Node {
     program: Program,
+    pid: AtomicU32,
     port: Reservation,
     bus: Reservation,
+}
+
+/// A node that does not run; it goes on when this is dropped.
+pub struct Frozen(u32);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        if let Err(error) = signal(self.0, "CONT") {
+            eprintln!("a node stays frozen: {error:#}");
+        }
+    }
+}
+
+fn signal(pid: u32, name: &str) -> Result<()> {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status()?;
+    ensure!(status.success(), "kill -{name} {pid}: {status}");
+    Ok(())
 }
 
 impl RedisCluster {
@@ -73,8 +95,8 @@ impl RedisCluster {
             let log = folder.path().join(name).with_extension("log");
             let path = programs.redis_server.clone();
             let program = Program { name, stop_signal: "TERM", path, args, env: Vec::new(), log };
-            supervisor.spawn(&program)?;
-            nodes.push(Node { program, port, bus });
+            let pid = AtomicU32::new(supervisor.spawn(&program)?);
+            nodes.push(Node { program, pid, port, bus });
         }
         let prefix = prefix.to_owned();
         let mut cluster = Self { nodes, prefix, first_third: 0, supervisor, _folder: folder };
@@ -152,12 +174,33 @@ impl RedisCluster {
 
     /// Ends the first master as a crash would, and returns when its replica has taken over.
     pub async fn fail_over(&self) -> Result<()> {
-        self.supervisor.halt(NODES[0], "KILL")?;
+        self.kill(0)?;
         eventually("the replica takes over", FORMED_WITHIN, async || {
             let info: String = self.ask(REPLICA, cmd("INFO").arg("replication")).await.ok()?;
             info.contains("role:master").then_some(())
         })
         .await
+    }
+
+    /// Stops a node in its tracks until the value is dropped: its connections stay open, and nothing is answered. Only
+    /// the first master has a replica that may take over.
+    pub fn freeze(&self, node: usize) -> Result<Frozen> {
+        let pid = self.nodes[node].pid.load(Ordering::Relaxed);
+        signal(pid, "STOP")?;
+        Ok(Frozen(pid))
+    }
+
+    /// Ends a node as a crash would.
+    pub fn kill(&self, node: usize) -> Result<()> {
+        self.supervisor.halt(NODES[node], "KILL")?;
+        Ok(())
+    }
+
+    /// Starts a node again that has ended, empty, and does not wait for it.
+    pub fn revive(&self, node: usize) -> Result<()> {
+        let Node { program, pid, .. } = &self.nodes[node];
+        pid.store(self.supervisor.spawn(program)?, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Gives the slot of an advertiser's feed from one master to another, with all keys.

@@ -3,25 +3,35 @@
 //! The library's connections are made again when they break. One whose other end is gone without a word
 //! (a dead network, a frozen host) they keep for as long as the kernel does, which is for ever if
 //! something in between still says that it is there; every command runs into its time-out meanwhile. So
-//! here a connection is given up when it does not answer.
+//! here a connection that does not answer is replaced by one that does ([`shards`]).
+
+mod shards;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    io,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
 };
 
+use futures_util::future::{FutureExt as _, select_ok};
 use redis::{
-    Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, Pipeline, ProtocolVersion, PushInfo, RedisError,
-    RedisFuture, RedisResult, Value,
+    AsyncCommands as _, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, Pipeline, ProtocolVersion,
+    PushInfo, RedisError, RedisFuture, RedisResult, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
     cluster::{ClusterClient, ClusterConfig},
     cluster_async::ClusterConnection,
+    cluster_routing::{RoutingInfo, SingleNodeRoutingInfo},
 };
 use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     time::timeout,
 };
 use url::Url;
+
+use crate::Backoff;
+use shards::Silent;
+pub use shards::slot;
 
 /// Connecting, and each answer, may take so long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,6 +40,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// random wait between these.
 const RETRIES: u32 = 3;
 const RETRY_AFTER_MS: (u64, u64) = (20, 100);
+
+/// The longest wait before a shard that did not answer is asked again: less than screens may be behind.
+const ASK_WITHIN: Duration = Duration::from_millis(500);
+
+/// Questions at once, each to a node at random, which slots belong together: the silent one may be asked, too.
+const ASKED: usize = 8;
 
 /// First part of the URL of a cluster.
 const CLUSTER: &str = "redis-cluster://";
@@ -79,6 +95,17 @@ impl Client {
             }
         };
         Ok((link, received))
+    }
+
+    async fn connect(&self) -> RedisResult<Link> {
+        match self {
+            Self::Server(client) => {
+                ConnectionManager::new_with_config(client.clone(), managed()).await.map(Link::Server)
+            }
+            Self::Cluster(client) => {
+                client.get_async_connection_with_config(patient()).await.map(Link::Cluster)
+            }
+        }
     }
 
     /// A connection that is made when it is first needed.
@@ -167,8 +194,28 @@ impl ConnectionLike for Link {
     }
 }
 
+impl Link {
+    /// All slots of the shard that has `slot`; `None` if no node says so.
+    async fn shard_of(&self, slot: u16) -> Option<Vec<RangeInclusive<u16>>> {
+        let Self::Cluster(link) = self else { return Some(shards::all()) };
+        let asked = (0..ASKED).map(|_| {
+            let mut link = link.clone();
+            Box::pin(async move {
+                let mut command = redis::cmd("CLUSTER");
+                command.arg("SLOTS");
+                let node = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
+                shards::of_shard(link.route_command(command, node).await?, slot)
+            })
+        });
+        select_ok(asked).await.ok().map(|(slots, _)| slots)
+    }
+}
+
 /// Commands over a connection that is made when first needed; cheap to clone. All keys of a command, and
 /// of a pipeline, must be of one hash slot.
+///
+/// When a shard has not answered, what it is asked fails at once, until it answers a question that is asked again and
+/// again, over new connections.
 #[derive(Clone)]
 pub struct Connection {
     client: Client,
@@ -179,6 +226,7 @@ struct Current {
     link: Link,
     /// Tells the connection that did not answer from the one that has replaced it.
     number: u64,
+    silent: Silent,
 }
 
 impl Connection {
@@ -187,36 +235,96 @@ impl Connection {
     /// nodes are asked for the others. Nothing is connected yet.
     pub fn open(url: &str) -> RedisResult<Self> {
         let client = Client::open(url)?;
-        let link = client.connect_later()?;
-        Ok(Self { client, current: Arc::new(Mutex::new(Current { link, number: 0 })) })
+        let current = Current { link: client.connect_later()?, number: 0, silent: Silent::default() };
+        Ok(Self { client, current: Arc::new(Mutex::new(current)) })
     }
 
     /// A connection of the caller's own, and what is pushed over it. It is to be dropped at the first
-    /// `PushKind::Disconnection`, and when a command runs into its time-out.
+    /// `PushKind::Disconnection`, and when it does not answer although the shard answers here.
     pub async fn listen(&self) -> RedisResult<(Link, UnboundedReceiver<PushInfo>)> {
         self.client.listen().await
     }
 
-    fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The connection to send a command on that is for a key.
+    fn take(&self, key: Option<&[u8]>) -> RedisResult<(Link, u64)> {
+        let current = lock(&self.current);
+        if key.is_some_and(|key| current.silent.has(slot(key))) {
+            let why = "Redis, or a shard of it, has not answered and is asked again";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why).into());
+        }
+        Ok((current.link.clone(), current.number))
     }
 
-    fn take(&self) -> (Link, u64) {
-        let current = self.current();
-        (current.link.clone(), current.number)
-    }
-
-    fn judge(&self, error: &RedisError, number: u64) {
+    /// Draws the conclusions from a command's failure on the connection with this number.
+    fn judge(&self, error: &RedisError, key: Option<&[u8]>, number: u64) {
+        // Without a key a cluster's nodes are all asked, and the error does not say which has not answered.
+        let key = match (&self.client, key) {
+            (_, Some(key)) => key,
+            (Client::Server(_), None) => b"",
+            (Client::Cluster(_), None) => return,
+        };
         if !error.is_timeout() {
             return;
         }
-        let mut current = self.current();
-        if current.number == number
-            && let Ok(link) = self.client.connect_later()
-        {
-            *current = Current { link, number: number + 1 };
-        }
+        let slot = slot(key);
+        let link = {
+            let mut current = lock(&self.current);
+            if current.number != number || !current.silent.add(slot) {
+                return;
+            }
+            current.link.clone()
+        };
+        tokio::spawn(ask_again(self.client.clone(), Arc::downgrade(&self.current), link, key.to_vec()));
     }
+}
+
+fn lock(current: &Mutex<Current>) -> MutexGuard<'_, Current> {
+    current.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Asks a shard until it answers. What it answers over takes the place of `old`, over which it did not.
+///
+/// Of a cluster it is asked over new connections alone: one that has none to the node, as the one in use may be, would
+/// be held up while it is looked for.
+async fn ask_again(client: Client, current: Weak<Mutex<Current>>, old: Link, key: Vec<u8>) {
+    let (slot, since) = (slot(&key), Instant::now());
+    let (mut is_known, mut backoff) = (false, Backoff::up_to(ASK_WITHIN));
+    tracing::warn!("redis: a shard does not answer; it is asked again, and nothing else meanwhile");
+    metrics::gauge!("clickwire_redis_silent_shards").increment(1);
+    while current.strong_count() > 0 {
+        if !is_known
+            && let Some(slots) = old.shard_of(slot).await
+            && let Some(known) = current.upgrade()
+        {
+            lock(&known).silent.extend(slot, slots);
+            is_known = true;
+        }
+        let over_new = async {
+            let mut link = client.connect().await?;
+            link.exists::<_, Value>(&key).await.map(|_| Some(link))
+        };
+        let answered = match &old {
+            Link::Server(link) => {
+                let over_old = async { link.clone().exists::<_, Value>(&key).await.map(|_| None) };
+                select_ok([over_old.boxed(), over_new.boxed()]).await.map(|(link, _)| link)
+            }
+            Link::Cluster(_) => over_new.await,
+        };
+        if let Ok(replacement) = answered
+            && let Some(known) = current.upgrade()
+        {
+            let mut known = lock(&known);
+            known.silent.remove(slot);
+            metrics::gauge!("clickwire_redis_silent_shards").decrement(1);
+            tracing::info!(seconds = since.elapsed().as_secs(), "redis: the shard answers again");
+            if let Some(link) = replacement {
+                (known.link, known.number) = (link, known.number + 1);
+            }
+            return;
+        }
+        backoff.wait().await;
+    }
+    metrics::gauge!("clickwire_redis_silent_shards").decrement(1);
 }
 
 /// Returns the answer of a command within `patience`; `None` if it fails or takes longer.
@@ -233,8 +341,9 @@ pub async fn within<T: Send + 'static>(
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let (mut link, number) = self.take();
-            link.req_packed_command(command).await.inspect_err(|error| self.judge(error, number))
+            let key = shards::key(command);
+            let (mut link, number) = self.take(key)?;
+            link.req_packed_command(command).await.inspect_err(|error| self.judge(error, key, number))
         })
     }
 
@@ -245,14 +354,15 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let (mut link, number) = self.take();
+            let key = pipeline.cmd_iter().next().and_then(shards::key);
+            let (mut link, number) = self.take(key)?;
             let answers = link.req_packed_commands(pipeline, offset, count).await;
-            answers.inspect_err(|error| self.judge(error, number))
+            answers.inspect_err(|error| self.judge(error, key, number))
         })
     }
 
     fn get_db(&self) -> i64 {
-        self.current().link.get_db()
+        lock(&self.current).link.get_db()
     }
 }
 

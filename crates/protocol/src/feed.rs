@@ -7,6 +7,8 @@
 //! Sharded channels are known to one shard of a cluster alone, and are the same as others on a single
 //! server, so there is one way for both.
 
+use std::{fmt, num::ParseIntError, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{counts::MinuteCell, ids::AdvertiserId, times::UnixMs};
@@ -71,10 +73,61 @@ pub fn generation_key(prefix: &str) -> String {
     format!("{prefix}:era")
 }
 
-/// The key of the deployment's watermark ([`finality`](crate::finality)) in milliseconds since the Unix epoch. An
-/// aggregator sets it twice a second as long as all that it has counted is published, too.
-pub fn watermark_key(prefix: &str) -> String {
-    format!("{prefix}:watermark")
+/// The keys of the deployment's watermark ([`finality`](crate::finality)), each of which has a [`Watermark`] as text. An
+/// aggregator sets all of them twice a second. They are more than one so that a cluster has them on more than one
+/// shard: two are in different halves of the hash slots. The latest that can be read counts.
+pub fn watermark_keys(prefix: &str) -> [String; 3] {
+    ["", ":{b}", ":{d}"].map(|place| format!("{prefix}:watermark{place}"))
+}
+
+/// Parts of a cluster's hash slots, of the same size, of which it is told whether the watermark holds there.
+pub const PARTS: usize = 64;
+
+/// Hash slots of a part.
+const SLOTS_OF_A_PART: u16 = 16_384 / PARTS as u16;
+
+/// The part that a hash slot is in.
+pub fn part(slot: u16) -> usize {
+    usize::from(slot / SLOTS_OF_A_PART)
+}
+
+/// The deployment's watermark, and the feeds that it does not hold for.
+///
+/// As text the watermark in milliseconds since the Unix epoch, and behind a space, unless it holds for all, the parts
+/// that it does not hold for as a hexadecimal number: `1764460000000 3ff`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Watermark {
+    /// What was received before is counted, and published but for `without`.
+    pub counted_until: UnixMs,
+    /// A bit for each [`part`] with a feed that may miss something which was counted before.
+    pub without: u64,
+}
+
+impl Watermark {
+    /// Whether it holds for the feeds of a part.
+    pub fn holds_for(&self, part: usize) -> bool {
+        self.without & (1 << part) == 0
+    }
+}
+
+impl fmt::Display for Watermark {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.counted_until.0)?;
+        if self.without != 0 {
+            write!(formatter, " {:x}", self.without)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Watermark {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (counted_until, without) = text.split_once(' ').unwrap_or((text, "0"));
+        let counted_until = UnixMs(counted_until.parse()?);
+        Ok(Self { counted_until, without: u64::from_str_radix(without, 16)? })
+    }
 }
 
 /// The channel on which it is announced that there is news about incidents. A message is the
@@ -104,4 +157,24 @@ pub struct Position {
     pub epoch: String,
     /// The last message seen.
     pub seq: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watermark_is_a_number_and_the_parts_that_it_does_not_hold_for() {
+        let all = Watermark { counted_until: UnixMs(1_764_460_000_000), without: 0 };
+        let most = Watermark { without: 1 << 63 | 1, ..all };
+        for (watermark, text) in [(all, "1764460000000"), (most, "1764460000000 8000000000000001")] {
+            assert_eq!(watermark.to_string(), text);
+            assert_eq!(text.parse(), Ok(watermark));
+        }
+        for wrong in ["", "x", "1 ", "1 x", "1 10000000000000000", "1 0 0", " 1"] {
+            assert!(wrong.parse::<Watermark>().is_err(), "{wrong:?}");
+        }
+        assert!(most.holds_for(1) && !most.holds_for(0) && !most.holds_for(63) && all.holds_for(63));
+        assert_eq!((part(0), part(255), part(256), part(16_383)), (0, 0, 1, PARTS - 1));
+    }
 }

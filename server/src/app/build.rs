@@ -90,7 +90,8 @@ impl App {
                 metrics,
             },
         )?;
-        let probe = Probe { checks, redis, database: pools.following.clone() };
+        let redis_prefix = config.redis_prefix.as_str().into();
+        let probe = Probe { checks, redis, redis_prefix, database: pools.following.clone() };
         let following = begin_to_follow(&state, probe, &pools, &drained).await;
         Ok(Self { config: config.clone(), state, tls, intake, sessions, drained, following, deployment })
     }

@@ -8,7 +8,7 @@ use std::{
 
 use clickwire_process::redis::Connection;
 use clickwire_protocol::{
-    feed::{Keys, alerts_channel, generation_key, watermark_key},
+    feed::{Keys, alerts_channel, generation_key},
     ids::AdvertiserId,
     live::View,
 };
@@ -75,7 +75,7 @@ impl Hub {
         let generations =
             follow_generations(Arc::clone(&feeds), redis.clone(), generation_key(&config.redis_prefix));
         let watermark = Watermark::default();
-        let progress = watermark.clone().follow(redis.clone(), watermark_key(&config.redis_prefix));
+        let progress = watermark.clone().follow(redis.clone(), config.redis_prefix.clone());
         let stop = stop.clone();
         tokio::spawn(async move {
             tokio::select! {

@@ -36,7 +36,7 @@ use clickwire_protocol::{
     object::Fault,
 };
 
-pub(crate) use feed::Event;
+pub(crate) use feed::{Event, progress::told as watermark};
 pub(crate) use hub::Hub;
 pub(crate) use session::permit::SessionPermit;
 #[cfg(any(test, fuzzing))]

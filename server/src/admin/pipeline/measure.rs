@@ -6,9 +6,8 @@ use async_nats::jetstream::{Context, context::GetStreamError, stream::ConsumersE
 use clickwire_dead_letters::DeadLetters;
 use clickwire_ledger::{rollups::Progress, timescaledb};
 use clickwire_process::{now_ms, redis::Connection};
-use clickwire_protocol::{feed, stream::Names, times::UnixMs};
+use clickwire_protocol::{stream::Names, times::UnixMs};
 use futures_util::TryStreamExt as _;
-use redis::AsyncCommands as _;
 use serde::Serialize;
 use sqlx::{FromRow, PgPool};
 use thiserror::Error as ThisError;
@@ -17,7 +16,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::servers::{Report, Reporter};
-use crate::{admin::state::AdminState, query::watermark::Watermark};
+use crate::{admin::state::AdminState, live, query::watermark::Watermark};
 
 /// A service that does not answer by then is away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -108,7 +107,7 @@ pub(super) async fn measure(nats: &Context, state: &AdminState, reporter: &Repor
     let (stream, database, screens, servers) = tokio::join!(
         answered("the broker", stream(nats, &state.names, state.partitions, &state.dead_letters)),
         answered("the database", database(&state.reading, state.partitions)),
-        answered("Redis", screens(state.redis.clone(), &state.redis_prefix)),
+        answered("Redis", screens(&state.redis, &state.redis_prefix)),
         reporter.exchange(&own),
     );
     let are_all = servers.is_some();
@@ -189,7 +188,6 @@ async fn database(pool: &PgPool, partitions: u16) -> Result<Database, sqlx::Erro
     })
 }
 
-async fn screens(mut redis: Connection, prefix: &str) -> redis::RedisResult<Option<UnixMs>> {
-    let told: Option<i64> = redis.get(feed::watermark_key(prefix)).await?;
-    Ok(told.map(UnixMs))
+async fn screens(redis: &Connection, prefix: &str) -> redis::RedisResult<Option<UnixMs>> {
+    Ok(live::watermark(redis, prefix).await?.map(|watermark| watermark.counted_until))
 }

@@ -26,7 +26,7 @@ use super::{
     cells::Ticked,
     load::{Loaded, Loader, Loading},
     now_minute,
-    progress::Contained,
+    progress::{Contained, part_of},
     resync::Resync,
 };
 use crate::live::session::subscribers::Subscribers;
@@ -61,7 +61,10 @@ impl Follower {
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut loading: Option<Loading> = None;
         let mut resync = Resync::default();
-        let mut contained = Contained::new(self.source.watermark.read());
+        let part = part_of(&self.source.prefix, &self.advertiser_id);
+        let mut contained = Contained::new(self.source.watermark.read(part));
+        // The mark could be read when it was last asked for: what is published is heard of.
+        let mut is_heard = true;
         // A session wants to be told later what it was not told.
         let mut is_waited_for = false;
         // What is read after the subscription need not be read again. Dashboards that arrive while Redis
@@ -94,8 +97,8 @@ impl Follower {
                     resync.loaded(feed.cells().replace(position, cells))
                 }
                 _ = tick.tick() => {
-                    let is_complete = loading.is_none() && resync.is_complete();
-                    let watermark = contained.at_tick(self.source.watermark.read(), is_complete);
+                    let is_complete = is_heard && loading.is_none() && resync.is_complete();
+                    let watermark = contained.at_tick(self.source.watermark.read(part), is_complete);
                     let Some(ticked) = self.tick(watermark) else { return };
                     if ticked.has_news || is_waited_for {
                         is_waited_for = self.subscribers.tell().await;
@@ -108,7 +111,13 @@ impl Follower {
                 }
                 // What is read now will say as much.
                 _ = check.tick(), if loading.is_none() => {
-                    let mark = if resync.expects() { None } else { self.high_water_mark().await.ok() };
+                    let mark = if resync.expects() {
+                        None
+                    } else {
+                        let read = self.high_water_mark().await.ok();
+                        is_heard = read.is_some();
+                        read
+                    };
                     let Some(feed) = self.feed.upgrade() else { return };
                     let ours = feed.cells().position().clone();
                     let is_gap = resync.checked(mark, &ours);

@@ -1,5 +1,6 @@
 //! The deployment's watermark, as the aggregators tell Redis. If any part on the way is silent (an aggregator, the
-//! database, the broker, Redis), the watermark stands still, and every screen says so.
+//! database, the broker, Redis), the watermark stands still, and every screen says so; of a cluster of Redis only those
+//! whose feeds are on the silent shard.
 
 use std::{
     sync::{
@@ -9,9 +10,14 @@ use std::{
     time::Duration,
 };
 
-use clickwire_process::redis::Connection;
-use clickwire_protocol::times::UnixMs;
-use redis::AsyncCommands as _;
+use clickwire_process::redis::{Connection, slot};
+use clickwire_protocol::{
+    feed::{self, Keys, PARTS, watermark_keys},
+    ids::AdvertiserId,
+    times::UnixMs,
+};
+use futures_util::future::join_all;
+use redis::{AsyncCommands as _, RedisResult};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Time between two requests to Redis.
@@ -20,33 +26,56 @@ const EVERY: Duration = Duration::from_millis(500);
 /// The value while no watermark is known.
 const UNKNOWN: i64 = i64::MIN;
 
-/// The deployment's watermark, as Redis told it last; cheap to clone.
+/// The deployment's watermark, for each part of the feeds as Redis told it last; cheap to clone.
 #[derive(Clone)]
-pub(in crate::live) struct Watermark(Arc<AtomicI64>);
+pub(in crate::live) struct Watermark(Arc<[AtomicI64; PARTS]>);
 
 impl Default for Watermark {
     fn default() -> Self {
-        Self(Arc::new(AtomicI64::new(UNKNOWN)))
+        Self(Arc::new([const { AtomicI64::new(UNKNOWN) }; PARTS]))
     }
 }
 
 impl Watermark {
-    /// The time up to which all clicks are counted; `None` before it is known.
-    pub(in crate::live) fn read(&self) -> Option<UnixMs> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|known| *known != UNKNOWN).map(UnixMs)
+    /// The time up to which all clicks are counted and, for the feeds of a part, published; `None` before it is known.
+    pub(in crate::live) fn read(&self, part: usize) -> Option<UnixMs> {
+        Some(self.0[part].load(Ordering::Relaxed)).filter(|known| *known != UNKNOWN).map(UnixMs)
     }
 
     /// Keeps the watermark up to date, without end. While Redis is away, or empty, it stands still.
-    pub(in crate::live) async fn follow(self, mut redis: Connection, key: String) {
+    pub(in crate::live) async fn follow(self, redis: Connection, prefix: String) {
         let mut every = interval(EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             every.tick().await;
-            if let Ok(Some(known)) = redis.get::<_, Option<i64>>(&key).await {
-                self.0.store(known, Ordering::Relaxed);
+            if let Ok(Some(told)) = told(&redis, &prefix).await {
+                self.take(&told);
             }
         }
     }
+
+    fn take(&self, told: &feed::Watermark) {
+        for (part, known) in self.0.iter().enumerate() {
+            if told.holds_for(part) {
+                known.store(told.counted_until.0, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// The part of the feeds that an advertiser's is in.
+pub(super) fn part_of(prefix: &str, advertiser_id: &AdvertiserId) -> usize {
+    feed::part(slot(Keys::new(prefix, advertiser_id).high_water_mark.as_bytes()))
+}
+
+/// The latest watermark that Redis has, as far as it answers; an error if it does not answer at all.
+pub(crate) async fn told(redis: &Connection, prefix: &str) -> RedisResult<Option<feed::Watermark>> {
+    let read = watermark_keys(prefix).map(async |key| redis.clone().get::<_, Option<String>>(key).await);
+    let mut answers = join_all(read).await;
+    if answers.iter().all(Result::is_err) {
+        return answers.swap_remove(0).map(|_| None);
+    }
+    Ok(answers.into_iter().flatten().flatten().filter_map(|text| text.parse().ok()).max())
 }
 
 /// The watermark that a feed may tell. All that was counted before it is in the feed: published before, it has come
@@ -76,6 +105,21 @@ impl Contained {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watermark_holds_for_the_parts_that_miss_nothing() {
+        let watermark = Watermark::default();
+        assert_eq!(watermark.read(0), None);
+        watermark.take(&feed::Watermark { counted_until: UnixMs(1), without: 0 });
+        watermark.take(&feed::Watermark { counted_until: UnixMs(2), without: 1 << 63 });
+        assert_eq!((watermark.read(0), watermark.read(63)), (Some(UnixMs(2)), Some(UnixMs(1))));
+    }
+
+    #[test]
+    fn watermarks_are_on_more_than_one_shard_of_a_cluster() {
+        let [_, one, other] = watermark_keys("clickwire").map(|key| slot(key.as_bytes()));
+        assert!(one < 8_192 && other >= 8_192, "{one} {other}");
+    }
 
     #[test]
     fn a_watermark_is_told_a_tick_later_and_stands_still_while_something_is_missing() {

@@ -2,8 +2,9 @@
 //!
 //! The follower of a channel is told when it has been subscribed to: what was published before may have
 //! been missed. A connection that breaks is replaced by a new one, on which every channel is subscribed to
-//! again. So it is done, too, when a node says that it has given a channel away. Channels are subscribed
-//! to one by one: those of a shard that is away must not hold up others.
+//! again. So it is done, too, when a node says that it has given a channel away, and when a shard does not answer here
+//! but does over the connection for commands. Channels are subscribed to one by one, and a shard that answers nowhere
+//! is asked nothing here: it must not hold up others.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,10 +17,11 @@ use std::{
 
 use clickwire_process::{
     Backoff,
-    redis::{Connection, Link},
+    redis::{Connection, Link, slot},
 };
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use redis::{PushInfo, PushKind, RedisError, RedisResult, Value};
+use rand::RngExt as _;
+use redis::{AsyncCommands as _, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::{
     sync::{Semaphore, mpsc},
     time::interval,
@@ -32,6 +34,9 @@ const RETRY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Time between two pings; by them a connection that was cut without a word is noticed.
 const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// Hash slots of which one channel is pinged: of every shard that has a fair share of the slots.
+const SLOTS_OF_A_PING: u16 = 1_024;
 
 /// Channels subscribed to at the same time: Redis must answer each before its time is out.
 const TURNS: usize = 256;
@@ -74,13 +79,18 @@ enum Answer {
     Left,
     /// The channel could not be left.
     Kept(String),
-    Pong,
+    /// The answer to a ping: the channel is subscribed to as before.
+    Pong(String),
 }
 
 /// A connection and its commands, while it lasts.
 struct SubscriberGuard {
     link: Link,
+    /// The connection for commands: asked whether a shard answers at all.
+    redis: Connection,
     turns: Arc<Semaphore>,
+    /// The slots, in units of [`SLOTS_OF_A_PING`], that are being pinged.
+    pinged: HashSet<u16>,
     /// Commands under way.
     answers: FuturesUnordered<BoxFuture<'static, RedisResult<Answer>>>,
 }
@@ -133,11 +143,13 @@ impl Subscriber {
         let (link, mut pushes) = self.redis.listen().await?;
         let mut redis = SubscriberGuard {
             link,
+            redis: self.redis.clone(),
             turns: Arc::new(Semaphore::new(TURNS)),
+            pinged: HashSet::new(),
             answers: FuturesUnordered::new(),
         };
         self.leaving.clear();
-        self.channels.keys().for_each(|channel| redis.subscribe(channel));
+        self.channels.keys().for_each(|channel| redis.subscribe(channel, Answer::Subscribed));
         backoff.reset();
         if again {
             tracing::info!("redis: live feeds are back");
@@ -151,15 +163,21 @@ impl Subscriber {
                         self.follow_or_leave(&redis, channel);
                     }
                 }
-                _ = ping.tick() => redis.ping(),
+                _ = ping.tick() => redis.ping(self.channels.keys()),
                 Some(answer) = redis.answers.next() => match answer? {
                     Answer::Subscribed(channel) => match self.channels.get(&channel) {
                         Some(channel) => channel.tell(Event::Subscribed),
                         // It has been left meanwhile.
                         None => self.follow_or_leave(&redis, channel),
                     },
+                    Answer::Pong(channel) => {
+                        redis.pinged.remove(&part(&channel));
+                        if !self.channels.contains_key(&channel) {
+                            self.follow_or_leave(&redis, channel);
+                        }
+                    }
                     Answer::Kept(channel) => drop(self.leaving.remove(&channel)),
-                    Answer::Left | Answer::Pong => {}
+                    Answer::Left => {}
                 },
                 push = pushes.recv() => self.take(push, &redis)?,
             }
@@ -169,7 +187,7 @@ impl Subscriber {
     /// Tells Redis whether we follow a channel.
     fn follow_or_leave(&mut self, redis: &SubscriberGuard, channel: String) {
         if self.channels.contains_key(&channel) {
-            redis.subscribe(&channel);
+            redis.subscribe(&channel, Answer::Subscribed);
         } else if self.leaving.insert(channel.clone()) {
             redis.unsubscribe(channel);
         }
@@ -192,7 +210,7 @@ impl Subscriber {
             }
             (PushKind::SUnsubscribe, channel, _) => match (self.leaving.remove(name), channel) {
                 // Somebody follows it again.
-                (true, Some(_)) => redis.subscribe(name),
+                (true, Some(_)) => redis.subscribe(name, Answer::Subscribed),
                 // Its slot has moved to another node.
                 (false, Some(_)) => return Err(gone()),
                 (_, None) => {}
@@ -205,19 +223,26 @@ impl Subscriber {
 
 impl SubscriberGuard {
     /// Subscribes to a channel, however often that has to be tried.
-    fn subscribe(&self, channel: &str) {
-        let (mut link, turns, channel) = (self.link.clone(), Arc::clone(&self.turns), channel.to_owned());
+    fn subscribe(&self, channel: &str, answer: fn(String) -> Answer) {
+        let (mut link, mut redis) = (self.link.clone(), self.redis.clone());
+        let (turns, channel) = (Arc::clone(&self.turns), channel.to_owned());
         self.answers.push(Box::pin(async move {
             let mut backoff = Backoff::up_to(RETRY_WITHIN);
             let mut command = redis::cmd("SSUBSCRIBE");
             command.arg(&channel);
             loop {
                 let turn = turns.acquire().await;
-                let subscribed = command.query_async::<()>(&mut link).await;
+                let mut tried = answers(&mut redis, &channel).await;
+                if tried.is_ok() {
+                    tried = command.query_async(&mut link).await;
+                }
                 drop(turn);
-                match subscribed {
-                    Ok(()) => return Ok(Answer::Subscribed(channel)),
-                    Err(error) if error.is_timeout() => return Err(error),
+                match tried {
+                    Ok(()) => return Ok(answer(channel)),
+                    // The shard answers, but not here.
+                    Err(error) if error.is_timeout() && answers(&mut redis, &channel).await.is_ok() => {
+                        return Err(error);
+                    }
                     Err(error) if backoff.is_first() => {
                         tracing::warn!(channel, %error, "redis: a channel can't be subscribed to yet");
                     }
@@ -229,26 +254,45 @@ impl SubscriberGuard {
     }
 
     fn unsubscribe(&self, channel: String) {
-        let mut link = self.link.clone();
+        let (mut link, mut redis) = (self.link.clone(), self.redis.clone());
         self.answers.push(Box::pin(async move {
+            if answers(&mut redis, &channel).await.is_err() {
+                return Ok(Answer::Kept(channel));
+            }
             match redis::cmd("SUNSUBSCRIBE").arg(&channel).query_async(&mut link).await {
                 Ok(()) => Ok(Answer::Left),
-                Err(error) if error.is_timeout() => Err(error),
                 // What still comes is dropped.
                 Err(_) => Ok(Answer::Kept(channel)),
             }
         }));
     }
 
-    /// Sends a ping. Only a timeout is an error: a connection that breaks says so itself, and of a cluster one node may
-    /// be away.
-    fn ping(&self) {
-        let mut link = self.link.clone();
-        self.answers.push(Box::pin(async move {
-            match redis::cmd("PING").query_async(&mut link).await {
-                Err(error) if error.is_timeout() => Err(error),
-                Ok(()) | Err(_) => Ok(Answer::Pong),
+    /// Pings shards: subscribes once more to a channel of each part of the slots, another one each time, which changes
+    /// nothing.
+    fn ping<'a>(&mut self, channels: impl Iterator<Item = &'a String>) {
+        let mut chosen: HashMap<u16, &String> = HashMap::new();
+        let mut seen: HashMap<u16, u32> = HashMap::new();
+        for channel in channels {
+            let part = part(channel);
+            let seen = seen.entry(part).or_default();
+            *seen += 1;
+            if !self.pinged.contains(&part) && rand::rng().random_range(0..*seen) == 0 {
+                chosen.insert(part, channel);
             }
-        }));
+        }
+        for (part, channel) in chosen {
+            self.pinged.insert(part);
+            self.subscribe(channel, Answer::Pong);
+        }
     }
+}
+
+/// Asks the shard of a channel for any answer.
+async fn answers(redis: &mut Connection, channel: &str) -> RedisResult<()> {
+    redis.exists::<_, Value>(channel).await.map(drop)
+}
+
+/// The part of the slots that a channel is pinged for.
+fn part(channel: &str) -> u16 {
+    slot(channel.as_bytes()) / SLOTS_OF_A_PING
 }
