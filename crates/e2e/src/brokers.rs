@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
 
-use crate::eventually;
+use crate::{Proxy, Wire, eventually};
 
 /// The servers, by their names within the cluster.
 const NODES: [&str; 3] = ["brokera", "brokerb", "brokerc"];
@@ -29,12 +29,23 @@ const WHOLE_WITHIN: Duration = Duration::from_secs(90);
 /// An answer of a cluster that is choosing a leader may never come.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Nobody listens there.
+const NOWHERE: &str = "127.0.0.1:9";
+
 /// Three servers, which end with this. Every write of theirs is on the disk before it is acknowledged.
 pub struct Brokers {
     nodes: Vec<Node>,
+    routes: Vec<Route>,
     // Before the folder, so that everything has stopped when the folder is removed.
     supervisor: Supervisor,
     _folder: TempDir,
+}
+
+/// The wire from one server to another.
+struct Route {
+    from: usize,
+    to: usize,
+    proxy: Proxy,
 }
 
 struct Node {
@@ -66,27 +77,37 @@ impl Brokers {
         for name in NODES {
             ports.push((reserve(name)?, reserve(name)?, reserve(name)?));
         }
-        let routes: Vec<_> = ports
-            .iter()
-            .map(|(.., route)| format!("\"nats://broker:{PASSWORD_IN_ADDRESS}@127.0.0.1:{}\"", route.port()))
-            .collect();
+        let mut routes = Vec::new();
+        for from in 0..NODES.len() {
+            for to in (0..NODES.len()).filter(|to| *to != from) {
+                routes.push(Route { from, to, proxy: Proxy::start("route", ports[to].2.port()).await? });
+            }
+        }
         let mut nodes = Vec::new();
-        for (name, (client, monitor, route)) in NODES.into_iter().zip(ports) {
+        for (number, (name, (client, monitor, route))) in NODES.into_iter().zip(ports).enumerate() {
+            let ways: Vec<_> = routes
+                .iter()
+                .filter(|route| route.from == number)
+                .map(|route| {
+                    let port = route.proxy.port();
+                    format!("\"nats://broker:{PASSWORD_IN_ADDRESS}@127.0.0.1:{port}\"")
+                })
+                .collect();
             let store = folder.path().join(name);
             let config = folder.path().join(name).with_extension("conf");
-            // As deploy/compose/cluster.yml has it.
+            // As deploy/compose/cluster.yml has it; but that servers know each other by the wires alone.
             let text = format!(
                 "server_name: {name}\n\
                  listen: \"127.0.0.1:{}\"\n\
                  http: \"127.0.0.1:{}\"\n\
                  authorization {{ user: clickwire, password: \"{PASSWORD}\" }}\n\
                  jetstream {{ store_dir: {store:?}, max_memory_store: 64MB, max_file_store: 4GB, sync_interval: always }}\n\
-                 cluster {{\n  name: clickwire\n  listen: \"127.0.0.1:{}\"\n  \
+                 cluster {{\n  name: clickwire\n  listen: \"127.0.0.1:{}\"\n  advertise: \"{NOWHERE}\"\n  \
                  authorization {{ user: broker, password: \"{PASSWORD}\" }}\n  routes: [{}]\n}}\n",
                 client.port(),
                 monitor.port(),
                 route.port(),
-                routes.join(", ")
+                ways.join(", ")
             );
             std::fs::write(&config, text)?;
             let program = Program {
@@ -100,7 +121,7 @@ impl Brokers {
             let pid = AtomicU32::new(supervisor.spawn(&program)?);
             nodes.push(Node { program, client, monitor, _route: route, pid });
         }
-        let brokers = Self { nodes, supervisor, _folder: folder };
+        let brokers = Self { nodes, routes, supervisor, _folder: folder };
         brokers.are_whole().await?;
         Ok(brokers)
     }
@@ -193,6 +214,13 @@ impl Brokers {
             .await?;
         }
         Ok(())
+    }
+
+    /// Cuts one off from the others, each way, or lets it back ([`Wire::Whole`]); its clients stay with it.
+    pub fn cut_off(&self, node: usize, wire: Wire) {
+        for route in self.routes.iter().filter(|route| route.from == node || route.to == node) {
+            route.proxy.set(wire);
+        }
     }
 
     /// Ends one as a crash would.

@@ -22,7 +22,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres:
 use tempfile::TempDir;
 
 use crate::{
-    Program, Proxy, eventually,
+    Brokers, Program, Proxy, eventually,
     way::{Certificate, Client, Way},
 };
 
@@ -40,6 +40,8 @@ pub struct Stack {
     server_url: String,
     stream: String,
     prefix: String,
+    /// Of three brokers that have the stream in place of the services' one.
+    brokers_url: Option<String>,
     database_url: String,
     database: PgPool,
     wires: Vec<(Service, Proxy)>,
@@ -87,6 +89,7 @@ impl Stack {
             server_url: String::new(),
             stream,
             prefix,
+            brokers_url: None,
             database_url,
             database,
             wires: Vec::new(),
@@ -186,8 +189,19 @@ impl Stack {
         wire.context("there is no proxy before this service")
     }
 
-    /// The broker, without a proxy in between.
+    /// Puts the stream on three brokers, for programs that are started from now on.
+    pub fn put_on(&mut self, brokers: &Brokers) {
+        self.set("CLICKWIRE_NATS_URL", &brokers.url());
+        self.set("CLICKWIRE_STREAM_REPLICAS", "3");
+        self.brokers_url = Some(brokers.url());
+    }
+
+    /// The broker, or whichever of three takes the connection, without a proxy in between.
     pub async fn broker(&self) -> Result<async_nats::jetstream::Context> {
+        if let Some(url) = &self.brokers_url {
+            let client = clickwire_process::nats::connect(async_nats::ConnectOptions::new(), url).await?;
+            return Ok(async_nats::jetstream::new(client));
+        }
         Ok(async_nats::jetstream::new(async_nats::connect(self.services().nats_url()).await?))
     }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use clickwire_e2e::{Brokers, Load, Program, Sent, Stack, conservation, eventually};
+use clickwire_e2e::{Brokers, Load, Program, Sent, Stack, Wire, conservation, eventually};
 use clickwire_protocol::alerts::{Alert, Kind, Severity, Which};
 use serde_json::json;
+use tokio::time::sleep;
 
 /// A cluster that has lost a leader chooses another one within seconds; on a busy machine it takes longer.
 const SOON: Duration = Duration::from_secs(60);
@@ -34,8 +35,7 @@ struct Deployment {
 impl Deployment {
     async fn start() -> Result<Self> {
         let (mut stack, brokers) = (Stack::new().await?, Brokers::start().await?);
-        stack.set("CLICKWIRE_NATS_URL", &brokers.url());
-        stack.set("CLICKWIRE_STREAM_REPLICAS", "3");
+        stack.put_on(&brokers);
         stack.set("CLICKWIRE_SPOOL_POSTS", "true");
         stack.set("CLICKWIRE_ALERT_REPLICAS_SECONDS", "2");
         stack.set("CLICKWIRE_ALERT_QUIET_SECONDS", "3");
@@ -114,6 +114,39 @@ async fn posts_are_taken_while_a_broker_dies_freezes_and_is_replaced_and_each_cl
     let refused = sum(server, "clickwire_refused_total").await?;
     ensure!(refused == 0.0, "{refused} posts were refused");
     Ok(())
+}
+
+/// Cut off from the two others, a broker goes on taking connections and can store nothing. Those that are with it wait, or
+/// leave it; nobody's click is lost, and none counts twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_cut_off_costs_no_click() -> Result<()> {
+    let deployment = Deployment::start().await?;
+    let Deployment { stack, brokers, .. } = &deployment;
+    let stream = stack.names().stream().to_owned();
+    let mut sent = Sent::new();
+    let load = Load::start(stack, 4, 9)?;
+    load.goes_on(MEANWHILE).await?;
+    for wire in [Wire::Cut, Wire::HalfOpen] {
+        // The one that the server talks to, and the one that leads the stream.
+        for by_leader in [false, true] {
+            let node = match by_leader {
+                true => brokers.leader(&stream).await?,
+                false => brokers.server_of("clickwire-server").await?,
+            };
+            brokers.cut_off(node, wire);
+            load.goes_on(MEANWHILE).await?;
+            brokers.have(&stream, 2).await?;
+            load.goes_on(MEANWHILE).await?;
+            // What was silent is reset in the end: by the network, or by the broker that hears nothing.
+            brokers.cut_off(node, Wire::Cut);
+            sleep(Duration::from_millis(200)).await;
+            brokers.cut_off(node, Wire::Whole);
+            brokers.are_whole().await?;
+            brokers.have(&stream, 3).await?;
+        }
+    }
+    load.finish(&mut sent).await?;
+    deployment.holds(&sent).await
 }
 
 /// Waits until the open incident about a stream says so many copies, or until there is none.
