@@ -15,6 +15,9 @@ pub(crate) struct Arguments {
     /// Fixes what is sent and what breaks when [default: a random one, which is printed]
     #[arg(long)]
     seed: Option<u64>,
+    /// Breaks nodes of three brokers and of a cluster of Redis, instead of one of each
+    #[arg(long)]
+    cluster: bool,
 }
 
 /// Programs that are built for it, by package. Debug builds: the tests' programs, not those of `up`.
@@ -36,6 +39,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     chaos.args(["--minutes", &arguments.minutes.to_string()]).env("CLICKWIRE_PROGRAMS", &programs);
     if let Some(seed) = arguments.seed {
         chaos.args(["--seed", &seed.to_string()]);
+    }
+    if arguments.cluster {
+        chaos.arg("--cluster");
     }
     if !interrupt.run(&mut chaos)?.success() {
         bail!("something was lost, counted twice or misjudged: see above");

@@ -5,7 +5,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
-use clickwire_e2e::chaos;
+use clickwire_e2e::chaos::{self, Machines};
 
 /// Sends awkward clicks while programs and services are killed and wires are cut, then compares what
 /// was sent with what is counted, everywhere.
@@ -17,24 +17,28 @@ struct Arguments {
     /// Fixes what is sent and what breaks when; a random one, if not given.
     #[arg(long)]
     seed: Option<u64>,
+    /// Breaks nodes of three brokers and of a cluster of Redis, instead of one of each.
+    #[arg(long)]
+    cluster: bool,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { minutes, seed } = Arguments::parse();
+    let Arguments { minutes, seed, cluster } = Arguments::parse();
+    let (machines, flag) = if cluster { (Machines::Cluster, " --cluster") } else { (Machines::One, "") };
     let seed = seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let Ok(duration) = Duration::try_from_secs_f64(minutes * 60.0) else {
         eprintln!("error: --minutes: {minutes}");
         return ExitCode::FAILURE;
     };
-    match chaos::run(seed, duration, &|text| println!("{text}")).await {
+    match chaos::run(seed, duration, machines, &|text| println!("{text}")).await {
         Ok(()) => {
             println!("Nothing lost, nothing counted twice, everything judged right.");
             ExitCode::SUCCESS
         }
         Err(error) => {
             eprintln!("error: {error:#}");
-            eprintln!("To repeat: cargo xtask chaos --minutes {minutes} --seed {seed}");
+            eprintln!("To repeat: cargo xtask chaos --minutes {minutes} --seed {seed}{flag}");
             ExitCode::FAILURE
         }
     }

@@ -2,16 +2,75 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use tokio::{task::block_in_place, time::sleep_until};
+use anyhow::{Context as _, Result};
+use tokio::{
+    task::block_in_place,
+    time::{sleep, sleep_until},
+};
 
-use super::plan::{Fault, FaultKind, LakeFault, LakeFaultKind};
-use crate::{Program, Stack, Wire};
+use super::plan::{Fault, FaultKind, LakeFault, LakeFaultKind, Trouble};
+use crate::{Brokers, Program, RedisCluster, Stack, Wire};
 
 /// A server and two aggregators.
 pub(crate) struct Programs {
     server: Program,
     aggregators: [Program; 2],
+}
+
+/// What there is more than one of.
+pub(crate) struct Cluster {
+    pub(crate) brokers: Brokers,
+    pub(crate) redis: RedisCluster,
+}
+
+impl Cluster {
+    /// Starts it, for programs of this stack that are started afterwards.
+    pub(crate) async fn start(stack: &mut Stack) -> Result<Self> {
+        let (brokers, redis) = tokio::try_join!(Brokers::start(), RedisCluster::start(stack.redis_prefix()))?;
+        stack.put_on(&brokers);
+        stack.set("CLICKWIRE_REDIS_URL", &redis.url());
+        Ok(Self { brokers, redis })
+    }
+
+    async fn broker(&self, node: usize, trouble: Trouble, mended: tokio::time::Instant) -> Result<()> {
+        match trouble {
+            Trouble::Killed => {
+                block_in_place(|| self.brokers.kill(node))?;
+                sleep_until(mended).await;
+                self.brokers.revive(node)
+            }
+            Trouble::Frozen => {
+                self.brokers.freeze(node, true).await?;
+                sleep_until(mended).await;
+                self.brokers.freeze(node, false).await
+            }
+            Trouble::CutOff(wire) => {
+                self.brokers.cut_off(node, wire);
+                sleep_until(mended).await;
+                // What was silent is reset in the end.
+                self.brokers.cut_off(node, Wire::Cut);
+                sleep(Duration::from_millis(200)).await;
+                self.brokers.cut_off(node, Wire::Whole);
+                Ok(())
+            }
+        }
+    }
+
+    async fn redis(&self, node: usize, trouble: Trouble, mended: tokio::time::Instant) -> Result<()> {
+        match trouble {
+            Trouble::Killed => {
+                block_in_place(|| self.redis.kill(node))?;
+                sleep_until(mended).await;
+                self.redis.revive(node)
+            }
+            Trouble::Frozen | Trouble::CutOff(_) => {
+                let frozen = self.redis.freeze(node)?;
+                sleep_until(mended).await;
+                drop(frozen);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// The faults to come.
@@ -76,12 +135,23 @@ impl Programs {
 
 impl Faults<'_> {
     /// Lets them happen one after the other; what is late is not left out.
-    pub(crate) async fn happen(&self, programs: &mut Programs, stack: &Stack) -> Result<()> {
+    pub(crate) async fn happen(
+        &self,
+        programs: &mut Programs,
+        stack: &Stack,
+        cluster: Option<&Cluster>,
+    ) -> Result<()> {
         for fault in self.schedule {
             sleep_until((self.began + Duration::from_millis(fault.at_ms)).into()).await;
             (self.say)(&fault.to_string());
             let mended = (Instant::now() + fault.lasts).into();
             match fault.kind {
+                FaultKind::Broker(node, trouble) => {
+                    cluster.context("there is one broker")?.broker(node, trouble, mended).await?;
+                }
+                FaultKind::Redis(node, trouble) => {
+                    cluster.context("there is one Redis")?.redis(node, trouble, mended).await?;
+                }
                 FaultKind::Aggregator(number) => {
                     programs.aggregators[number].crash().await?;
                     sleep_until(mended).await;

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use clickwire_protocol::stream::DEFAULT_PARTITIONS;
 
 use self::{
-    faults::{Faults, LakeFaults},
+    faults::{Cluster, Faults, LakeFaults},
     plan::Plan,
 };
 use crate::{Load, Screens, Sent, Stack, conservation, eventually};
@@ -29,15 +29,33 @@ const ADVERTISERS: [&str; 3] = ["adv_001", "adv_002", "adv_003"];
 /// The longest time that a run may take, after its last fault, to have counted everything.
 const COUNTED_WITHIN: Duration = Duration::from_secs(120);
 
+/// What a run breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machines {
+    /// One of each service.
+    One,
+    /// Three brokers that have every click, and a cluster of Redis.
+    Cluster,
+}
+
 /// Runs for `duration` and then checks; `say` hears what happens.
-pub async fn run(seed: u64, duration: Duration, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
+pub async fn run(
+    seed: u64,
+    duration: Duration,
+    machines: Machines,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<()> {
     let began = Instant::now();
     let say = move |text: &str| say(&format!("[{:>5.1} s] {text}", began.elapsed().as_secs_f64()));
-    let plan = Plan::draw(seed, duration);
+    let plan = Plan::draw(seed, duration, machines);
     say(&format!("seed {seed}: {} clicks, sent {} times", plan.clicks.len(), plan.posts.len()));
     say("starting services");
     let mut stack = Stack::alone().await?;
     stack.wire().await?;
+    let cluster = match machines {
+        Machines::One => None,
+        Machines::Cluster => Some(Cluster::start(&mut stack).await?),
+    };
     if plan.spools_posts {
         stack.set("CLICKWIRE_SPOOL_POSTS", "true");
     }
@@ -54,12 +72,15 @@ pub async fn run(seed: u64, duration: Duration, say: &(dyn Fn(&str) + Sync)) -> 
     let lake_faults = LakeFaults { schedule: &plan.lake_faults, began, say: &say };
     let (posted, disturbed, lake_disturbed) = tokio::join!(
         posts::send(&plan, &keys, &stack, &say),
-        faults.happen(&mut programs, &stack),
+        faults.happen(&mut programs, &stack, cluster.as_ref()),
         lake_faults.happen(&mut lake, &stack)
     );
     posted.context("posting")?;
     disturbed.context("disturbing")?;
     lake_disturbed.context("disturbing the lake")?;
+    if let Some(cluster) = &cluster {
+        cluster.brokers.are_whole().await?;
+    }
     programs.are_ready().await?;
     say("all clicks were taken and all is whole again; counting");
     let sent = verdict::check(&plan, &stack, &mut screens, COUNTED_WITHIN, &say).await?;

@@ -11,7 +11,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _}
 use serde_json::{Value, json};
 use uuid::{Builder, Uuid};
 
-use super::ADVERTISERS;
+use super::{ADVERTISERS, Machines};
 use crate::{Wire, naive::Name};
 
 /// Ordinary clicks a second.
@@ -101,6 +101,21 @@ pub(crate) enum FaultKind {
     Service(Service),
     /// A wire breaks.
     Wire(Service, Wire),
+    /// One of three brokers is in trouble.
+    Broker(usize, Trouble),
+    /// A node of a cluster of Redis is in trouble.
+    Redis(usize, Trouble),
+}
+
+/// The trouble of one of several.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trouble {
+    /// SIGKILL; it is started again.
+    Killed,
+    /// SIGSTOP, then SIGCONT.
+    Frozen,
+    /// The others do not reach it, nor it them.
+    CutOff(Wire),
 }
 
 /// A fault of the lake, or of what it alone uses.
@@ -141,13 +156,15 @@ impl Display for Fault {
             FaultKind::Server => write!(formatter, "server killed"),
             FaultKind::Service(service) => write!(formatter, "{} killed", service.name()),
             FaultKind::Wire(service, wire) => write!(formatter, "wire to {}: {wire:?}", service.name()),
+            FaultKind::Broker(number, trouble) => write!(formatter, "broker {number}: {trouble:?}"),
+            FaultKind::Redis(number, trouble) => write!(formatter, "Redis node {number}: {trouble:?}"),
         }?;
         write!(formatter, ", for {:?}", self.lasts)
     }
 }
 
 impl Plan {
-    pub(crate) fn draw(seed: u64, duration: Duration) -> Self {
+    pub(crate) fn draw(seed: u64, duration: Duration, machines: Machines) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let mut plan = Self {
             clicks: Vec::new(),
@@ -164,7 +181,10 @@ impl Plan {
         for number in 0..end_ms.div_ceil(BURST_EVERY_MS) {
             plan.burst(&mut random, number);
         }
-        plan.break_things(&mut random, duration);
+        match machines {
+            Machines::One => plan.break_things(&mut random, duration),
+            Machines::Cluster => plan.break_nodes(&mut random, duration),
+        }
         // Of its own: what else a seed means stays.
         plan.break_the_lake(&mut StdRng::seed_from_u64(seed ^ LAKE), duration);
         plan.posts.sort_by_key(|post| post.at_ms);
@@ -313,6 +333,33 @@ impl Plan {
             at_ms += lasts.as_millis() as u64 + random.random_range(FAULT_EVERY_MS);
         }
     }
+
+    /// Nodes of clusters, for longer than it takes the others to notice; and what there is one of, as ever.
+    fn break_nodes(&mut self, random: &mut StdRng, duration: Duration) {
+        let mut at_ms = random.random_range(FAULT_EVERY_MS);
+        while at_ms < duration.as_millis() as u64 {
+            let trouble = match random.random_range(0..4) {
+                0 => Trouble::Killed,
+                1 => Trouble::Frozen,
+                2 => Trouble::CutOff(Wire::Cut),
+                _ => Trouble::CutOff(Wire::HalfOpen),
+            };
+            let (kind, longest_ms) = match random.random_range(0..10) {
+                0 => (FaultKind::Aggregator(random.random_range(0..2)), 2_000),
+                1 => (FaultKind::Server, 2_000),
+                2 => (FaultKind::Service(Service::Database), 2_000),
+                3 => (FaultKind::Wire(Service::Database, Wire::Cut), 2_000),
+                4..=7 => (FaultKind::Broker(random.random_range(0..3), trouble), 8_000),
+                _ => {
+                    let trouble = if random.random() { Trouble::Killed } else { Trouble::Frozen };
+                    (FaultKind::Redis(random.random_range(0..3), trouble), 8_000)
+                }
+            };
+            let lasts = Duration::from_millis(random.random_range(500..longest_ms));
+            self.faults.push(Fault { at_ms, kind, lasts });
+            at_ms += lasts.as_millis() as u64 + random.random_range(FAULT_EVERY_MS);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -321,14 +368,16 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_plan() {
-        let draw = |seed| {
-            let plan = Plan::draw(seed, Duration::from_secs(90));
+        let draw = |seed, machines| {
+            let plan = Plan::draw(seed, Duration::from_secs(90), machines);
             let ids: Vec<Uuid> = plan.clicks.iter().map(|click| click.id).collect();
             let posts: Vec<_> =
                 plan.posts.iter().map(|post| (post.at_ms, post.click, post.clock_ms)).collect();
             (ids, posts, format!("{:?}{:?}", plan.faults, plan.lake_faults))
         };
-        assert_eq!(draw(1), draw(1));
-        assert_ne!(draw(1), draw(2));
+        for machines in [Machines::One, Machines::Cluster] {
+            assert_eq!(draw(1, machines), draw(1, machines));
+            assert_ne!(draw(1, machines), draw(2, machines));
+        }
     }
 }
