@@ -137,7 +137,7 @@ async fn a_key_is_made_posts_and_is_revoked() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_is_made_and_lets_its_owner_in_until_it_is_disabled() -> Result<()> {
+async fn an_account_is_made_changed_and_lets_its_owner_in_until_it_is_disabled() -> Result<()> {
     let mut stack = Stack::new().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
@@ -158,25 +158,51 @@ async fn an_account_is_made_and_lets_its_owner_in_until_it_is_disabled() -> Resu
     browser.click("dialog .primary").await?;
 
     let other = Browser::start().await?;
-    let sign_in = async || -> Result<()> {
+    let sign_in = async |password: &str| -> Result<()> {
         other.client.goto(&format!("{}/explore", stack.server_url())).await?;
         other.fill("#login", "anna@shop.example").await?;
-        other.fill("#password", &password).await?;
+        other.fill("#password", password).await?;
         other.click("button.primary").await
     };
-    sign_in().await?;
+    sign_in(&password).await?;
     // The address that she asked for, with her name and her advertiser.
     other.client.wait().for_element(Locator::Css("[data-testid=total-clicks]")).await?;
     ensure!(other.client.current_url().await?.path() == "/explore");
     let rail = other.client.find(Locator::Css(".rail")).await?.text().await?;
     ensure!(!rail.contains("Keys") && !rail.contains("Incidents"), "{rail}");
+    other.client.find(Locator::Css(".rail a[href='/clicks']")).await.context("no page of her clicks")?;
+
+    // Another role holds from the next question on.
+    browser.click("tbody th a").await?;
+    browser.click(".drawer [data-key=finance]").await?;
+    browser.click(".drawer .primary").await?;
+    browser.sees("Finance").await?;
+    eventually("single clicks are closed to her", SOON, async || {
+        other.client.refresh().await.ok()?;
+        other.client.wait().for_element(Locator::Css(".rail a[href='/explore']")).await.ok()?;
+        other.client.find(Locator::Css(".rail a[href='/clicks']")).await.is_err().then_some(())
+    })
+    .await?;
+
+    // A new password takes the place of the old one, and ends her sessions.
+    browser.click("tbody th a").await?;
+    browser.click(".form-end.apart button:first-child").await?;
+    browser.click("dialog .primary").await?;
+    let renewed = secret(&browser).await?;
+    browser.click("dialog .primary").await?;
+    other.client.refresh().await?;
+    other.client.wait().for_element(Locator::Css("#login")).await?;
+    sign_in(&password).await?;
+    other.sees("don’t belong together").await?;
+    sign_in(&renewed).await?;
+    other.client.wait().for_element(Locator::Css("[data-testid=total-clicks]")).await?;
 
     browser.click("tbody th a").await?;
     browser.click(".form-end.apart button:last-child").await?;
     browser.sees("Disabled").await?;
     other.client.refresh().await?;
     other.client.wait().for_element(Locator::Css("#login")).await?;
-    sign_in().await?;
+    sign_in(&renewed).await?;
     other.sees("don’t belong together").await
 }
 
