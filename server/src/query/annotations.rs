@@ -248,7 +248,7 @@ impl Question {
 /// Returns what finance is told of an annotation: outages and rules that judge clicks as tenants are, no incident.
 fn without_operations(told: Annotation) -> Option<Annotation> {
     let judges = told.rule.as_deref().is_none_or(|rule| Rule::named(rule).is_some());
-    (told.kind != Kind::Incident && judges).then(|| Annotation {
+    (told.kind != Kind::Incident && judges).then_some(Annotation {
         alert_id: None,
         version: None,
         mode: None,
