@@ -5,6 +5,7 @@
 //! a rustc, installed where we are root. A person's rustup is never changed.
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,6 +36,10 @@ pub(super) fn compile(target: &Path) -> Result<()> {
         .args(["build", "--package", "clickwire-dashboard", "--bins"])
         .args(["--profile", "wasm", "--target", TARGET, "--target-dir"])
         .arg(target);
+    // In a log of CI, a hundred crates are a hundred lines.
+    if !std::io::stderr().is_terminal() {
+        cargo.arg("--quiet");
+    }
     if let Compiler::WithSource(rustc) = find()? {
         // The source is of the compiler's own release, so the unstable options fit it.
         cargo
