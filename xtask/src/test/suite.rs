@@ -21,10 +21,6 @@ const SLOWEST: usize = 10;
 /// The time from which a test is told of at once, in seconds.
 const LONG_SECONDS: f64 = 20.0;
 
-/// The program with the end-to-end tests, and the first part of the names of those with a browser.
-const END_TO_END: &str = "e2e: it";
-const BROWSER: &str = "browser::";
-
 /// Runs tests, and remembers how long each took.
 pub(super) struct Suite<'a> {
     steps: &'a Steps,
@@ -82,11 +78,7 @@ impl<'a> Suite<'a> {
         for program in self.programs(targets)? {
             self.interrupt.check()?;
             let before = self.took.len();
-            let mut passed = true;
-            for share in shares(&program, name) {
-                passed &= self.run_program(&program, &share)?;
-            }
-            if !passed {
+            if !self.run_program(&program, name)? {
                 failed.push(program.name);
             }
             ran += self.took.len() - before;
@@ -143,12 +135,12 @@ impl<'a> Suite<'a> {
         Ok(programs)
     }
 
-    /// Runs those tests of a program that the arguments select. Returns whether all of them pass.
-    fn run_program(&mut self, program: &TestProgram, share: &[String]) -> Result<bool> {
+    /// Runs the tests of a program. Returns whether all of them pass.
+    fn run_program(&mut self, program: &TestProgram, name: Option<&str>) -> Result<bool> {
         let mut command = Command::new(&program.executable);
         command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
         // The stable harness tells times if it is asked like this.
-        command.env("RUSTC_BOOTSTRAP", "1").args(["-Zunstable-options", "--report-time"]).args(share);
+        command.env("RUSTC_BOOTSTRAP", "1").args(["-Zunstable-options", "--report-time"]).args(name);
         // Tests of the whole start the programs that were built with them.
         command.env("CLICKWIRE_PROGRAMS", workspace::debug_programs()?);
         // Errors say what failed; where they came from is known by their texts.
@@ -201,23 +193,6 @@ impl<'a> Suite<'a> {
     }
 }
 
-/// Arguments for a program, once for each part of its tests that is to run by itself.
-///
-/// A browser takes all of a core, and its pages are held to times: as many at once as there are cores, which is the
-/// harness's own choice. Other end-to-end tests wait for half of their time.
-fn shares(program: &TestProgram, name: Option<&str>) -> Vec<Vec<String>> {
-    let share = |arguments: &[&str]| arguments.iter().map(|argument| (*argument).to_owned()).collect();
-    match name {
-        Some(name) => vec![share(&[name])],
-        None if program.name == END_TO_END => {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from) * 3 / 2;
-            let others = share(&["--skip", BROWSER, "--test-threads", &threads.max(2).to_string()]);
-            vec![share(&[BROWSER]), others]
-        }
-        None => vec![share(&[])],
-    }
-}
-
 /// Reads `test NAME ... ok <1.234s>`.
 fn ended(line: &str) -> Option<Ended<'_>> {
     let (name, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
@@ -229,20 +204,6 @@ fn ended(line: &str) -> Option<Ended<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_test_is_in_one_share() {
-        let program = |name: &str| TestProgram {
-            name: name.to_owned(),
-            folder: PathBuf::new(),
-            executable: PathBuf::new(),
-        };
-        let all = shares(&program(END_TO_END), None);
-        assert_eq!(all[0], [BROWSER]);
-        assert_eq!(all[1][..2], ["--skip", BROWSER]);
-        assert_eq!(shares(&program(END_TO_END), Some("fraud::")), [["fraud::"]]);
-        assert_eq!(shares(&program("server: clickwire_server"), None), [[""; 0]]);
-    }
 
     #[test]
     fn a_line_says_which_test_has_ended_and_how_long_it_took() {
