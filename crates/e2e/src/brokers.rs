@@ -1,9 +1,6 @@
 //! Three brokers that are one cluster, for one test.
 
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use async_nats::{ConnectOptions, jetstream};
@@ -12,9 +9,9 @@ use clickwire_services::{Port, Program, Programs, Reservation, Supervisor};
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{process::Command, time::timeout};
+use tokio::time::timeout;
 
-use crate::{Proxy, Wire, eventually};
+use crate::{Nodes, Proxy, Wire, eventually};
 
 /// The servers, by their names within the cluster.
 const NODES: [&str; 3] = ["brokera", "brokerb", "brokerc"];
@@ -29,15 +26,15 @@ const WHOLE_WITHIN: Duration = Duration::from_secs(90);
 /// An answer of a cluster that is choosing a leader may never come.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Nobody listens there.
+/// An address without a listener.
 const NOWHERE: &str = "127.0.0.1:9";
 
 /// Three servers, which end with this. Every write of theirs is on the disk before it is acknowledged.
 pub struct Brokers {
-    nodes: Vec<Node>,
+    ports: Vec<Ports>,
     routes: Vec<Route>,
     // Before the folder, so that everything has stopped when the folder is removed.
-    supervisor: Supervisor,
+    nodes: Nodes,
     _folder: TempDir,
 }
 
@@ -48,16 +45,14 @@ struct Route {
     proxy: Proxy,
 }
 
-struct Node {
-    program: Program,
+struct Ports {
     client: Reservation,
     monitor: Reservation,
-    _route: Reservation,
-    pid: AtomicU32,
+    route: Reservation,
 }
 
-impl Node {
-    /// Asks the node's monitoring port; an error if it does not answer well, or not in time.
+impl Ports {
+    /// Asks the monitoring port; an error if it does not answer well, or not in time.
     async fn ask(&self, path: &str) -> Result<Vec<u8>> {
         let server = Server::new(&format!("http://127.0.0.1:{}", self.monitor.port()), "")?;
         let (status, body) = timeout(PATIENCE, server.connection().get(path)).await??;
@@ -75,16 +70,16 @@ impl Brokers {
         let reserve = |name| anyhow::Ok(Port::Free.reserve(name)?);
         let mut ports = Vec::new();
         for name in NODES {
-            ports.push((reserve(name)?, reserve(name)?, reserve(name)?));
+            ports.push(Ports { client: reserve(name)?, monitor: reserve(name)?, route: reserve(name)? });
         }
         let mut routes = Vec::new();
         for from in 0..NODES.len() {
             for to in (0..NODES.len()).filter(|to| *to != from) {
-                routes.push(Route { from, to, proxy: Proxy::start("route", ports[to].2.port()).await? });
+                routes.push(Route { from, to, proxy: Proxy::start("route", ports[to].route.port()).await? });
             }
         }
-        let mut nodes = Vec::new();
-        for (number, (name, (client, monitor, route))) in NODES.into_iter().zip(ports).enumerate() {
+        let mut nodes = Nodes::of(supervisor);
+        for (number, (name, Ports { client, monitor, route })) in NODES.into_iter().zip(&ports).enumerate() {
             let ways: Vec<_> = routes
                 .iter()
                 .filter(|route| route.from == number)
@@ -118,17 +113,16 @@ impl Brokers {
                 env: Vec::new(),
                 log: folder.path().join(name).with_extension("log"),
             };
-            let pid = AtomicU32::new(supervisor.spawn(&program)?);
-            nodes.push(Node { program, client, monitor, _route: route, pid });
+            nodes.start(program)?;
         }
-        let brokers = Self { nodes, routes, supervisor, _folder: folder };
+        let brokers = Self { ports, routes, nodes, _folder: folder };
         brokers.are_whole().await?;
         Ok(brokers)
     }
 
     /// For `CLICKWIRE_NATS_URL`: all three, and the login in the first.
     pub fn url(&self) -> String {
-        let port = |node: usize| self.nodes[node].client.port();
+        let port = |node: usize| self.ports[node].client.port();
         format!(
             "nats://clickwire:{PASSWORD_IN_ADDRESS}@127.0.0.1:{},nats://127.0.0.1:{},127.0.0.1:{}",
             port(0),
@@ -139,12 +133,17 @@ impl Brokers {
 
     /// The address of one, without a login.
     pub fn url_of(&self, node: usize) -> String {
-        format!("nats://127.0.0.1:{}", self.nodes[node].client.port())
+        format!("nats://127.0.0.1:{}", self.ports[node].client.port())
+    }
+
+    /// The processes of the servers.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// The number of servers.
     pub fn count(&self) -> usize {
-        self.nodes.len()
+        self.ports.len()
     }
 
     /// A connection to whichever server takes it.
@@ -168,8 +167,8 @@ impl Brokers {
     /// The server that a program is connected to, by the program's name.
     pub async fn server_of(&self, program: &str) -> Result<usize> {
         eventually(&format!("{program} is connected"), WHOLE_WITHIN, async || {
-            for (number, node) in self.nodes.iter().enumerate() {
-                let Ok(connections) = node.ask("/connz").await else { continue };
+            for (number, ports) in self.ports.iter().enumerate() {
+                let Ok(connections) = ports.ask("/connz").await else { continue };
                 let connections: Value = serde_json::from_slice(&connections).ok()?;
                 let mut connections = connections["connections"].as_array()?.iter();
                 if connections.any(|connection| connection["name"] == program) {
@@ -207,9 +206,9 @@ impl Brokers {
 
     /// Waits until every server says that it has caught up with the others.
     pub async fn are_whole(&self) -> Result<()> {
-        for node in &self.nodes {
-            eventually(&format!("{} is healthy", node.program.name), WHOLE_WITHIN, async || {
-                node.ask("/healthz").await.ok().map(drop)
+        for (name, ports) in NODES.into_iter().zip(&self.ports) {
+            eventually(&format!("{name} is healthy"), WHOLE_WITHIN, async || {
+                ports.ask("/healthz").await.ok().map(drop)
             })
             .await?;
         }
@@ -221,33 +220,5 @@ impl Brokers {
         for route in self.routes.iter().filter(|route| route.from == node || route.to == node) {
             route.proxy.set(wire);
         }
-    }
-
-    /// Ends one as a crash would.
-    pub fn kill(&self, node: usize) -> Result<()> {
-        self.supervisor.halt(NODES[node], "KILL")?;
-        Ok(())
-    }
-
-    /// Starts one again that has ended, with its files, and does not wait for it.
-    pub fn revive(&self, node: usize) -> Result<()> {
-        let Node { program, pid, .. } = &self.nodes[node];
-        pid.store(self.supervisor.spawn(program)?, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Ends one as an upgrade would, and starts it again.
-    pub fn restart(&self, node: usize) -> Result<()> {
-        self.supervisor.halt(NODES[node], "TERM")?;
-        self.revive(node)
-    }
-
-    /// Stops one in its tracks, or lets it go on.
-    pub async fn freeze(&self, node: usize, frozen: bool) -> Result<()> {
-        let pid = self.nodes[node].pid.load(Ordering::Relaxed).to_string();
-        let signal = if frozen { "-STOP" } else { "-CONT" };
-        let status = Command::new("kill").args([signal, &pid]).status().await?;
-        ensure!(status.success(), "kill {signal} {pid}: {status}");
-        Ok(())
     }
 }

@@ -11,6 +11,7 @@ pub mod way;
 
 mod brokers;
 mod lake;
+mod nodes;
 mod program;
 mod proxy;
 mod redis_cluster;
@@ -24,9 +25,10 @@ use tokio::time::{Instant, sleep};
 
 pub use brokers::Brokers;
 pub use load::{Load, Sent, post_until_taken};
+pub use nodes::{Frozen, Nodes};
 pub use program::{Program, examples};
 pub use proxy::{Proxy, Wire};
-pub use redis_cluster::{Frozen, RedisCluster};
+pub use redis_cluster::RedisCluster;
 pub use screens::Screens;
 pub use stack::{Buckets, Stack};
 

@@ -1,10 +1,6 @@
 //! A Redis Cluster for one test.
 
-use std::{
-    process::Command,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_protocol::{
@@ -15,7 +11,7 @@ use clickwire_services::{Port, Program, Programs, Reservation, Supervisor};
 use redis::{Cmd, FromRedisValue, cmd};
 use tempfile::TempDir;
 
-use crate::eventually;
+use crate::{Nodes, eventually};
 
 /// The nodes' programs; the last is a replica of the first, the others are masters of a shard each: of a
 /// third of the slots.
@@ -33,38 +29,19 @@ const FORMED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Three masters and a replica of the first; they end with this.
 pub struct RedisCluster {
-    nodes: Vec<Node>,
+    ports: Vec<Ports>,
     /// The first part of every key.
     prefix: String,
     /// Which third of the slots the first master has.
     first_third: usize,
     // Before the folder, so that everything has stopped when the folder is removed.
-    supervisor: Supervisor,
+    nodes: Nodes,
     _folder: TempDir,
 }
 
-struct Node {
-    program: Program,
-    pid: AtomicU32,
-    port: Reservation,
+struct Ports {
+    client: Reservation,
     bus: Reservation,
-}
-
-/// A node that does not run; it goes on when this is dropped.
-pub struct Frozen(u32);
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        if let Err(error) = signal(self.0, "CONT") {
-            eprintln!("a node stays frozen: {error:#}");
-        }
-    }
-}
-
-fn signal(pid: u32, name: &str) -> Result<()> {
-    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status()?;
-    ensure!(status.success(), "kill -{name} {pid}: {status}");
-    Ok(())
 }
 
 impl RedisCluster {
@@ -74,13 +51,13 @@ impl RedisCluster {
         let programs = tokio::task::spawn_blocking(|| Programs::ensure(&|_| ())).await??;
         let folder = TempDir::new()?;
         let supervisor = Supervisor::start(&folder.path().join("supervisor.log"), None, None)?;
-        let mut nodes = Vec::new();
+        let (mut ports, mut nodes) = (Vec::new(), Nodes::of(supervisor));
         for name in NODES {
-            let (port, bus) = (Port::Free.reserve(name)?, Port::Free.reserve(name)?);
+            let (client, bus) = (Port::Free.reserve(name)?, Port::Free.reserve(name)?);
             let mut args = Vec::new();
             for (flag, value) in [
                 ("--bind", "127.0.0.1"),
-                ("--port", &port.port().to_string()),
+                ("--port", &client.port().to_string()),
                 ("--save", ""),
                 ("--cluster-enabled", "yes"),
                 ("--cluster-port", &bus.port().to_string()),
@@ -95,24 +72,21 @@ impl RedisCluster {
             let log = folder.path().join(name).with_extension("log");
             let path = programs.redis_server.clone();
             let program = Program { name, stop_signal: "TERM", path, args, env: Vec::new(), log };
-            let pid = AtomicU32::new(supervisor.spawn(&program)?);
-            nodes.push(Node { program, pid, port, bus });
+            nodes.start(program)?;
+            ports.push(Ports { client, bus });
         }
         let prefix = prefix.to_owned();
-        let mut cluster = Self { nodes, prefix, first_third: 0, supervisor, _folder: folder };
+        let mut cluster = Self { ports, prefix, first_third: 0, nodes, _folder: folder };
         cluster.form().await?;
         Ok(cluster)
     }
 
     async fn form(&mut self) -> Result<()> {
-        for (number, node) in self.nodes.iter().enumerate() {
-            eventually(node.program.name, FORMED_WITHIN, async || {
-                self.ask::<()>(number, &cmd("PING")).await.ok()
-            })
-            .await?;
+        for (number, name) in NODES.into_iter().enumerate() {
+            eventually(name, FORMED_WITHIN, async || self.ask::<()>(number, &cmd("PING")).await.ok()).await?;
         }
         self.first_third = self.slot_of(&generation_key(&self.prefix)).await? * MASTERS / SLOTS;
-        for (number, node) in self.nodes.iter().enumerate() {
+        for (number, ports) in self.ports.iter().enumerate() {
             let mut epoch = cmd("CLUSTER");
             self.ask::<()>(number, epoch.arg("SET-CONFIG-EPOCH").arg(number + 1)).await?;
             if number < MASTERS {
@@ -123,7 +97,7 @@ impl RedisCluster {
                 self.ask::<()>(number, slots.arg("ADDSLOTSRANGE").arg(first).arg(end - 1)).await?;
             }
             let mut meet = cmd("CLUSTER");
-            meet.arg("MEET").arg("127.0.0.1").arg(node.port.port()).arg(node.bus.port());
+            meet.arg("MEET").arg("127.0.0.1").arg(ports.client.port()).arg(ports.bus.port());
             self.ask::<()>(0, &meet).await?;
         }
         let first = self.id(0).await?;
@@ -148,8 +122,13 @@ impl RedisCluster {
 
     /// For `CLICKWIRE_REDIS_URL`: two of the masters, from which the others must be found out.
     pub fn url(&self) -> String {
-        let [_, second, third, _] = self.nodes.as_slice() else { unreachable!("there are four nodes") };
-        format!("redis-cluster://127.0.0.1:{}?node=127.0.0.1:{}", second.port.port(), third.port.port())
+        let [_, second, third, _] = self.ports.as_slice() else { unreachable!("there are four nodes") };
+        format!("redis-cluster://127.0.0.1:{}?node=127.0.0.1:{}", second.client.port(), third.client.port())
+    }
+
+    /// The processes: three masters, of which the first has a replica that may take over, and that replica.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// An advertiser whose feed is the business of a master.
@@ -174,33 +153,12 @@ impl RedisCluster {
 
     /// Ends the first master as a crash would, and returns when its replica has taken over.
     pub async fn fail_over(&self) -> Result<()> {
-        self.kill(0)?;
+        self.nodes.kill(0)?;
         eventually("the replica takes over", FORMED_WITHIN, async || {
             let info: String = self.ask(REPLICA, cmd("INFO").arg("replication")).await.ok()?;
             info.contains("role:master").then_some(())
         })
         .await
-    }
-
-    /// Stops a node in its tracks until the value is dropped: its connections stay open, and nothing is answered. Only
-    /// the first master has a replica that may take over.
-    pub fn freeze(&self, node: usize) -> Result<Frozen> {
-        let pid = self.nodes[node].pid.load(Ordering::Relaxed);
-        signal(pid, "STOP")?;
-        Ok(Frozen(pid))
-    }
-
-    /// Ends a node as a crash would.
-    pub fn kill(&self, node: usize) -> Result<()> {
-        self.supervisor.halt(NODES[node], "KILL")?;
-        Ok(())
-    }
-
-    /// Starts a node again that has ended, empty, and does not wait for it.
-    pub fn revive(&self, node: usize) -> Result<()> {
-        let Node { program, pid, .. } = &self.nodes[node];
-        pid.store(self.supervisor.spawn(program)?, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Gives the slot of an advertiser's feed from one master to another, with all keys.
@@ -218,7 +176,7 @@ impl RedisCluster {
             self.ask(from, cmd("CLUSTER").arg("GETKEYSINSLOT").arg(slot).arg(1_000)).await?;
         ensure!(!keys.is_empty(), "the feed has no high-water mark");
         let mut migrate = cmd("MIGRATE");
-        migrate.arg("127.0.0.1").arg(self.nodes[to].port.port()).arg("").arg(0).arg(5_000);
+        migrate.arg("127.0.0.1").arg(self.ports[to].client.port()).arg("").arg(0).arg(5_000);
         self.ask::<()>(from, migrate.arg("KEYS").arg(keys)).await?;
         for node in [to, from] {
             self.ask::<()>(node, &set("NODE", &target)).await?;
@@ -231,9 +189,9 @@ impl RedisCluster {
     }
 
     async fn ask<T: FromRedisValue>(&self, node: usize, command: &Cmd) -> Result<T> {
-        let Node { program, port, .. } = &self.nodes[node];
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", port.port()))?;
+        let port = self.ports[node].client.port();
+        let client = redis::Client::open(format!("redis://127.0.0.1:{port}"))?;
         let mut connection = client.get_multiplexed_async_connection().await?;
-        command.query_async(&mut connection).await.context(program.name)
+        command.query_async(&mut connection).await.context(NODES[node])
     }
 }

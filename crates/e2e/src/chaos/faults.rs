@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::plan::{Fault, FaultKind, LakeFault, LakeFaultKind, Trouble};
-use crate::{Brokers, Program, RedisCluster, Stack, Wire};
+use crate::{Brokers, Nodes, Program, RedisCluster, Stack, Wire};
 
 /// A server and two aggregators.
 pub(crate) struct Programs {
@@ -31,40 +31,19 @@ impl Cluster {
         stack.set("CLICKWIRE_REDIS_URL", &redis.url());
         Ok(Self { brokers, redis })
     }
+}
 
-    async fn broker(&self, node: usize, trouble: Trouble, mended: tokio::time::Instant) -> Result<()> {
-        match trouble {
-            Trouble::Killed => {
-                block_in_place(|| self.brokers.kill(node))?;
+impl Trouble {
+    /// Brings it on a node until `mended`.
+    async fn befall(self, nodes: &Nodes, node: usize, mended: tokio::time::Instant) -> Result<()> {
+        match self {
+            Self::Killed => {
+                block_in_place(|| nodes.kill(node))?;
                 sleep_until(mended).await;
-                self.brokers.revive(node)
+                nodes.revive(node)
             }
-            Trouble::Frozen => {
-                self.brokers.freeze(node, true).await?;
-                sleep_until(mended).await;
-                self.brokers.freeze(node, false).await
-            }
-            Trouble::CutOff(wire) => {
-                self.brokers.cut_off(node, wire);
-                sleep_until(mended).await;
-                // What was silent is reset in the end.
-                self.brokers.cut_off(node, Wire::Cut);
-                sleep(Duration::from_millis(200)).await;
-                self.brokers.cut_off(node, Wire::Whole);
-                Ok(())
-            }
-        }
-    }
-
-    async fn redis(&self, node: usize, trouble: Trouble, mended: tokio::time::Instant) -> Result<()> {
-        match trouble {
-            Trouble::Killed => {
-                block_in_place(|| self.redis.kill(node))?;
-                sleep_until(mended).await;
-                self.redis.revive(node)
-            }
-            Trouble::Frozen | Trouble::CutOff(_) => {
-                let frozen = self.redis.freeze(node)?;
+            Self::Frozen => {
+                let frozen = nodes.freeze(node)?;
                 sleep_until(mended).await;
                 drop(frozen);
                 Ok(())
@@ -141,16 +120,26 @@ impl Faults<'_> {
         stack: &Stack,
         cluster: Option<&Cluster>,
     ) -> Result<()> {
+        let several = || cluster.context("there is one of each");
         for fault in self.schedule {
             sleep_until((self.began + Duration::from_millis(fault.at_ms)).into()).await;
             (self.say)(&fault.to_string());
             let mended = (Instant::now() + fault.lasts).into();
             match fault.kind {
                 FaultKind::Broker(node, trouble) => {
-                    cluster.context("there is one broker")?.broker(node, trouble, mended).await?;
+                    trouble.befall(several()?.brokers.nodes(), node, mended).await?;
                 }
                 FaultKind::Redis(node, trouble) => {
-                    cluster.context("there is one Redis")?.redis(node, trouble, mended).await?;
+                    trouble.befall(several()?.redis.nodes(), node, mended).await?;
+                }
+                FaultKind::CutOff(node, wire) => {
+                    let brokers = &several()?.brokers;
+                    brokers.cut_off(node, wire);
+                    sleep_until(mended).await;
+                    // What was silent is reset in the end.
+                    brokers.cut_off(node, Wire::Cut);
+                    sleep(Duration::from_millis(200)).await;
+                    brokers.cut_off(node, Wire::Whole);
                 }
                 FaultKind::Aggregator(number) => {
                     programs.aggregators[number].crash().await?;

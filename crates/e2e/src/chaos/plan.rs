@@ -105,6 +105,8 @@ pub(crate) enum FaultKind {
     Broker(usize, Trouble),
     /// A node of a cluster of Redis is in trouble.
     Redis(usize, Trouble),
+    /// The other brokers do not reach this one, nor it them.
+    CutOff(usize, Wire),
 }
 
 /// The trouble of one of several.
@@ -114,8 +116,6 @@ pub(crate) enum Trouble {
     Killed,
     /// SIGSTOP, then SIGCONT.
     Frozen,
-    /// The others do not reach it, nor it them.
-    CutOff(Wire),
 }
 
 /// A fault of the lake, or of what it alone uses.
@@ -158,6 +158,7 @@ impl Display for Fault {
             FaultKind::Wire(service, wire) => write!(formatter, "wire to {}: {wire:?}", service.name()),
             FaultKind::Broker(number, trouble) => write!(formatter, "broker {number}: {trouble:?}"),
             FaultKind::Redis(number, trouble) => write!(formatter, "Redis node {number}: {trouble:?}"),
+            FaultKind::CutOff(number, wire) => write!(formatter, "broker {number} cut off: {wire:?}"),
         }?;
         write!(formatter, ", for {:?}", self.lasts)
     }
@@ -338,18 +339,18 @@ impl Plan {
     fn break_nodes(&mut self, random: &mut StdRng, duration: Duration) {
         let mut at_ms = random.random_range(FAULT_EVERY_MS);
         while at_ms < duration.as_millis() as u64 {
-            let trouble = match random.random_range(0..4) {
-                0 => Trouble::Killed,
-                1 => Trouble::Frozen,
-                2 => Trouble::CutOff(Wire::Cut),
-                _ => Trouble::CutOff(Wire::HalfOpen),
+            let of_a_broker: fn(usize) -> FaultKind = match random.random_range(0..4) {
+                0 => |node| FaultKind::Broker(node, Trouble::Killed),
+                1 => |node| FaultKind::Broker(node, Trouble::Frozen),
+                2 => |node| FaultKind::CutOff(node, Wire::Cut),
+                _ => |node| FaultKind::CutOff(node, Wire::HalfOpen),
             };
             let (kind, longest_ms) = match random.random_range(0..10) {
                 0 => (FaultKind::Aggregator(random.random_range(0..2)), 2_000),
                 1 => (FaultKind::Server, 2_000),
                 2 => (FaultKind::Service(Service::Database), 2_000),
                 3 => (FaultKind::Wire(Service::Database, Wire::Cut), 2_000),
-                4..=7 => (FaultKind::Broker(random.random_range(0..3), trouble), 8_000),
+                4..=7 => (of_a_broker(random.random_range(0..3)), 8_000),
                 _ => {
                     let trouble = if random.random() { Trouble::Killed } else { Trouble::Frozen };
                     (FaultKind::Redis(random.random_range(0..3), trouble), 8_000)

@@ -81,28 +81,27 @@ async fn posts_are_taken_while_a_broker_dies_freezes_and_is_replaced_and_each_cl
 
     // It leads the stream, so it is missed most.
     let dead = brokers.leader(names.stream()).await?;
-    brokers.kill(dead)?;
+    brokers.nodes().kill(dead)?;
     load.goes_on(MEANWHILE).await?;
     deployment.says(2).await?;
     short(stack, names.stream(), Some((Severity::Warning, 2))).await?;
-    brokers.revive(dead)?;
+    brokers.nodes().revive(dead)?;
     brokers.are_whole().await?;
     brokers.have(names.stream(), 3).await?;
     deployment.says(3).await?;
     short(stack, names.stream(), None).await?;
 
     // It leaves connections that nobody answers, that of the server among them.
-    let frozen = brokers.server_of("clickwire-server").await?;
-    brokers.freeze(frozen, true).await?;
+    let frozen = brokers.nodes().freeze(brokers.server_of("clickwire-server").await?)?;
     load.goes_on(MEANWHILE).await?;
     deployment.says(2).await?;
     load.goes_on(MEANWHILE).await?;
-    brokers.freeze(frozen, false).await?;
+    drop(frozen);
     brokers.are_whole().await?;
     brokers.have(names.stream(), 3).await?;
 
     for node in 0..brokers.count() {
-        brokers.restart(node)?;
+        brokers.nodes().restart(node)?;
         load.goes_on(MEANWHILE).await?;
         brokers.are_whole().await?;
         brokers.have(names.stream(), 3).await?;

@@ -154,7 +154,7 @@ async fn a_frozen_shard_holds_up_no_screens_of_others() -> Result<()> {
         shards.is_complete(shard, now_ms()).await?;
     }
 
-    let frozen = cluster.freeze(1)?;
+    let frozen = cluster.nodes().freeze(1)?;
     let known_at = now_ms() + NOTICED_WITHIN.as_millis() as i64 + 1_000;
     let others = [0, 2];
     let interruptions = server.metric("clickwire_live_interruptions_total").await?;
@@ -189,7 +189,7 @@ async fn a_frozen_shard_holds_up_no_screens_of_others() -> Result<()> {
     assert!(shown < shards.posted, "it shows what it can't have been told");
     assert!(until.is_some_and(|until| until < known_at), "complete until {until:?}, known at {known_at}");
 
-    // Somebody closes the screen that stands still, and opens it again.
+    // The screen that stands still is closed and opened again.
     let (advertiser_id, screen) = &mut shards.dashboards[1];
     *screen = Watch::new(stack.as_admin()?, Stack::view(advertiser_id));
     drop(timeout(Duration::from_secs(2), screen.update()).await);
