@@ -1,6 +1,6 @@
 //! The deployment's watermark, as the aggregators tell Redis. If any part on the way is silent (an aggregator, the
-//! database, the broker, Redis), the watermark stands still, and every screen says so; of a cluster of Redis only those
-//! whose feeds are on the silent shard.
+//! database, the broker, Redis), the watermark stands still, and every screen says so. If it is a shard of a cluster of
+//! Redis, only the screens of its feeds do.
 
 use std::{
     sync::{

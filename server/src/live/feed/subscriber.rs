@@ -19,8 +19,9 @@ use clickwire_process::{
     Backoff,
     redis::{Connection, Link, slot},
 };
+use clickwire_protocol::feed;
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use rand::RngExt as _;
+use rand::seq::SliceRandom as _;
 use redis::{AsyncCommands as _, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -34,9 +35,6 @@ const RETRY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Time between two pings; by them a connection that was cut without a word is noticed.
 const PING_EVERY: Duration = Duration::from_secs(5);
-
-/// Hash slots of which one channel is pinged: of every shard that has a fair share of the slots.
-const SLOTS_OF_A_PING: u16 = 1_024;
 
 /// Channels subscribed to at the same time: Redis must answer each before its time is out.
 const TURNS: usize = 256;
@@ -89,8 +87,8 @@ struct SubscriberGuard {
     /// The connection for commands: asked whether a shard answers at all.
     redis: Connection,
     turns: Arc<Semaphore>,
-    /// The slots, in units of [`SLOTS_OF_A_PING`], that are being pinged.
-    pinged: HashSet<u16>,
+    /// The parts of the slots that are being pinged.
+    pinged: HashSet<usize>,
     /// Commands under way.
     answers: FuturesUnordered<BoxFuture<'static, RedisResult<Answer>>>,
 }
@@ -171,7 +169,7 @@ impl Subscriber {
                         None => self.follow_or_leave(&redis, channel),
                     },
                     Answer::Pong(channel) => {
-                        redis.pinged.remove(&part(&channel));
+                        redis.pinged.remove(&part_of(&channel));
                         if !self.channels.contains_key(&channel) {
                             self.follow_or_leave(&redis, channel);
                         }
@@ -232,21 +230,20 @@ impl SubscriberGuard {
             command.arg(&channel);
             loop {
                 let turn = turns.acquire().await;
-                let mut tried = answers(&mut redis, &channel).await;
-                if tried.is_ok() {
-                    tried = command.query_async(&mut link).await;
-                }
+                let error = match answers(&mut redis, &channel).await {
+                    Ok(()) => match command.query_async(&mut link).await {
+                        Ok(()) => return Ok(answer(channel)),
+                        // The shard answers, but not here.
+                        Err(error) if error.is_timeout() && answers(&mut redis, &channel).await.is_ok() => {
+                            return Err(error);
+                        }
+                        Err(error) => error,
+                    },
+                    Err(error) => error,
+                };
                 drop(turn);
-                match tried {
-                    Ok(()) => return Ok(answer(channel)),
-                    // The shard answers, but not here.
-                    Err(error) if error.is_timeout() && answers(&mut redis, &channel).await.is_ok() => {
-                        return Err(error);
-                    }
-                    Err(error) if backoff.is_first() => {
-                        tracing::warn!(channel, %error, "redis: a channel can't be subscribed to yet");
-                    }
-                    Err(_) => {}
+                if backoff.is_first() {
+                    tracing::warn!(channel, %error, "redis: a channel can't be subscribed to, or pinged, yet");
                 }
                 backoff.wait().await;
             }
@@ -270,19 +267,12 @@ impl SubscriberGuard {
     /// Pings shards: subscribes once more to a channel of each part of the slots, another one each time, which changes
     /// nothing.
     fn ping<'a>(&mut self, channels: impl Iterator<Item = &'a String>) {
-        let mut chosen: HashMap<u16, &String> = HashMap::new();
-        let mut seen: HashMap<u16, u32> = HashMap::new();
+        let mut channels: Vec<_> = channels.collect();
+        channels.shuffle(&mut rand::rng());
         for channel in channels {
-            let part = part(channel);
-            let seen = seen.entry(part).or_default();
-            *seen += 1;
-            if !self.pinged.contains(&part) && rand::rng().random_range(0..*seen) == 0 {
-                chosen.insert(part, channel);
+            if self.pinged.insert(part_of(channel)) {
+                self.subscribe(channel, Answer::Pong);
             }
-        }
-        for (part, channel) in chosen {
-            self.pinged.insert(part);
-            self.subscribe(channel, Answer::Pong);
         }
     }
 }
@@ -293,6 +283,6 @@ async fn answers(redis: &mut Connection, channel: &str) -> RedisResult<()> {
 }
 
 /// The part of the slots that a channel is pinged for.
-fn part(channel: &str) -> u16 {
-    slot(channel.as_bytes()) / SLOTS_OF_A_PING
+fn part_of(channel: &str) -> usize {
+    feed::part(slot(channel.as_bytes()))
 }
