@@ -210,7 +210,7 @@ struct Seen {
     live: BTreeMap<(Minute, Vec<String>), Counts>,
 }
 
-async fn seen(stack: &Stack, live: &mut Watch, since: OffsetDateTime) -> Result<Seen> {
+async fn seen(stack: &Stack, live: &mut Watch, start: OffsetDateTime) -> Result<Seen> {
     let rows = async |sql: &'static str| {
         sqlx::query_scalar::<_, String>(sql).bind(VICTIM).fetch_all(stack.database()).await
     };
@@ -222,14 +222,21 @@ async fn seen(stack: &Stack, live: &mut Watch, since: OffsetDateTime) -> Result<
     let adjustments =
         sqlx::query_scalar("SELECT count(*) FROM adjustments WHERE advertiser_id = $1").bind(VICTIM);
     let adjustments = adjustments.fetch_one(stack.database()).await?;
+    // From an hour before the first click to an hour after the last, whenever it is asked.
+    let (from, to) = (start - Span::hours(1), start + Span::hours(1));
     let path = format!(
-        "/api/v1/analytics/aggregate?advertiser_id={VICTIM}&granularity=minute&group_by=ad_id&start_time={}",
-        since.format(&Rfc3339)?
+        "/api/v1/analytics/aggregate?advertiser_id={VICTIM}&granularity=minute&group_by=ad_id\
+         &start_time={}&end_time={}",
+        from.format(&Rfc3339)?,
+        to.format(&Rfc3339)?
     );
     let (status, answer) = stack.as_viewer(VICTIM)?.connection().get(&path).await?;
     ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
     let mut answer: Value = serde_json::from_slice(&answer)?;
-    answer.as_object_mut().context("an answer")?.remove("query_time_ms");
+    // The time that it took, and the minutes that have become final meanwhile.
+    for of_the_moment in ["query_time_ms", "final_before"] {
+        answer.as_object_mut().context("an answer")?.remove(of_the_moment).context(of_the_moment)?;
+    }
     let clicks = ledger.len() as u64;
     let shown = tokio::time::timeout(PATIENCE, async {
         while live.state().total().received() as u64 != clicks {
@@ -316,11 +323,11 @@ async fn nothing_that_a_bound_key_posts_changes_what_another_advertiser_has() ->
     let (signed, redirected) = redirect(&url).await?;
     victims += 1;
     counted(&stack, VICTIM, victims).await?;
-    let before = seen(&stack, &mut live, start - Span::hours(1)).await?;
+    let before = seen(&stack, &mut live, start).await?;
     for (attack, target) in ATTACKS.into_iter().zip(&targets) {
         attackers += attack.carry_out(target, &keys, &url).await?;
         counted(&stack, ATTACKER, attackers).await?;
-        let after = seen(&stack, &mut live, start - Span::hours(1)).await?;
+        let after = seen(&stack, &mut live, start).await?;
         ensure!(after == before, "{attack:?} changed {before:#?} to {after:#?}");
     }
     // A redirect's address, and its signed id, for its own ad and for another.
@@ -336,7 +343,7 @@ async fn nothing_that_a_bound_key_posts_changes_what_another_advertiser_has() ->
     }
     attackers += 1;
     counted(&stack, ATTACKER, attackers).await?;
-    let after = seen(&stack, &mut live, start - Span::hours(1)).await?;
+    let after = seen(&stack, &mut live, start).await?;
     ensure!(after == before, "what was posted about a redirect changed {before:#?} to {after:#?}");
     // The landing page's own post of the id is still the redirect's click, and all others are known.
     (click["advertiser_id"], click["campaign_id"]) = (json!(VICTIM), json!("camp_001"));
