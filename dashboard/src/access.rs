@@ -6,6 +6,7 @@ use yew::prelude::*;
 use crate::{
     account::Credential,
     api::{Advertiser, Role, Session},
+    http::Failure,
 };
 
 /// The viewer and the credential that every page knows.
@@ -17,6 +18,8 @@ pub struct Access {
     pub session: Option<Session>,
     /// Advertisers that it may see, by name; `None`: they are not known yet.
     pub advertisers: Option<Vec<Advertiser>>,
+    /// Reason why the advertisers are not known.
+    pub advertisers_failure: Option<Failure>,
     /// Grows when all that is shown is to be asked again.
     pub round: u32,
     /// Hears that the viewer is not signed in any more.
@@ -32,6 +35,7 @@ impl Access {
             credential,
             session: None,
             advertisers: None,
+            advertisers_failure: None,
             round: 0,
             onrefused: Callback::noop(),
             onadvertisers: Callback::noop(),

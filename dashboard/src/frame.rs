@@ -16,7 +16,7 @@ use yew::prelude::*;
 use crate::{
     access::Access,
     account::{Credential, RENEW_EVERY_MS, SESSION},
-    api::{Advertiser, Page, Session},
+    api::{Advertiser, Page, Role, Session},
     app::Program,
     ask::{use_interval, use_query},
     bundles::Given,
@@ -25,6 +25,7 @@ use crate::{
     incidents::{Open, use_open},
     kept::use_kept,
     kit::{Empty, Problem, Toasts},
+    pages::Sheet,
     query::{LocalTime, Range},
     route::Route,
     router::{Link, Place, use_router},
@@ -90,10 +91,14 @@ fn Known(props: &KnownProps) -> Html {
         [session.failure.is_some() || kept.at_ms.is_some(), is_known && advertisers.failure.is_some()];
     use_interval(if again[0] { again_ms(kept.misses) } else { RENEW_EVERY_MS }, session.reload.clone());
     use_interval(if again[1] { AGAIN_MS } else { 0 }, advertisers.reload.clone());
-    // What was known before it is asked again.
-    let names = use_mut_ref(|| None::<Rc<Page<Advertiser>>>);
-    if let Some(page) = &advertisers.data {
-        *names.borrow_mut() = Some(page.clone());
+    // What was known before it is asked again, or why it was not.
+    let names = use_mut_ref(|| None::<Result<Rc<Page<Advertiser>>, Failure>>);
+    match (&advertisers.data, &advertisers.failure) {
+        (Some(page), _) => *names.borrow_mut() = Some(Ok(page.clone())),
+        (None, Some(failure)) if !matches!(&*names.borrow(), Some(Ok(_))) => {
+            *names.borrow_mut() = Some(Err(failure.clone()));
+        }
+        (None, _) => {}
     }
     let Some(known) = session.data.clone() else {
         return match session.failure {
@@ -103,9 +108,11 @@ fn Known(props: &KnownProps) -> Html {
             Some(_) | None => html! {},
         };
     };
+    let names = names.borrow().clone();
     let access = Access {
         session: Some((*known).clone()),
-        advertisers: names.borrow().as_ref().map(|page| page.data.clone()),
+        advertisers: names.iter().flatten().next().map(|page| page.data.clone()),
+        advertisers_failure: names.and_then(Result::err),
         onadvertisers: advertisers.reload.clone(),
         round: kept.round,
         ..props.access.clone()
@@ -174,7 +181,33 @@ fn page(pages: Program, given: &Given<'_>) -> Html {
                 <Empty title={words::NOT_YOURS} text={words::not_yours_why(access.role())} /></main>
         };
     }
+    // Live numbers ask for an advertiser of their own.
+    if view.scope.is_none() && route.is_of_one_advertiser() && route != Route::Overview {
+        return html! { <Sheet title={route.title()}><Nobody access={(*access).clone()} /></Sheet> };
+    }
     (pages.0)(route, given).unwrap_or_default()
+}
+
+#[derive(Clone, PartialEq, Properties)]
+struct NobodyProps {
+    access: Access,
+}
+
+/// What a page about one advertiser shows as long as there is none.
+#[component]
+fn Nobody(props: &NobodyProps) -> Html {
+    let access = &props.access;
+    let own = access.role() == Role::Advertiser;
+    let text = if own { words::NOTHING_IS_YOURS } else { words::NO_ADVERTISERS_WHY };
+    match &access.advertisers_failure {
+        _ if own || access.advertisers.is_some() => {
+            html! { <Empty title={words::NO_ADVERTISERS} {text} /> }
+        }
+        Some(failure) => {
+            html! { <Problem failure={failure.clone()} onretry={access.onadvertisers.clone()} /> }
+        }
+        None => html! { <span class="skeleton line" /> },
+    }
 }
 
 /// The view of a page: its address, with the open parts filled in.
@@ -257,7 +290,7 @@ pub fn DataStatus(props: &StatusProps) -> Html {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Role;
+    use crate::kit::render;
 
     fn access(own: Option<&[&str]>, all: &[&str]) -> Access {
         let list = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>();
@@ -290,6 +323,28 @@ mod tests {
                 expected,
                 "{own:?} {path}{query}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn advertisers_that_could_not_be_loaded_are_not_said_to_be_none() {
+        let shown = async |own: Option<&[&str]>, advertisers, advertisers_failure| {
+            let access = Access { advertisers, advertisers_failure, ..access(own, &[]) };
+            render::<Nobody>(NobodyProps { access }).await
+        };
+        let (wait, away, none) = ("skeleton", r#"role="alert""#, words::NO_ADVERTISERS.get());
+        for (own, advertisers, failure, expected) in [
+            (None, None, None, wait),
+            (None, None, Some(Failure::Away), away),
+            (None, Some(Vec::new()), None, none),
+            // Whose advertisers the session names needs no list.
+            (Some([].as_slice()), None, Some(Failure::Away), words::NOTHING_IS_YOURS.get()),
+        ] {
+            let html = shown(own, advertisers, failure).await;
+            for part in [wait, away, none, words::NOTHING_IS_YOURS.get()] {
+                let is_one = part == expected || (part == none && own.is_some());
+                assert_eq!(html.contains(part), is_one, "{part}: {html}");
+            }
         }
     }
 }

@@ -57,9 +57,6 @@ pub fn AdPage(props: &Props) -> Html {
     let traffic = use_traffic(view, &subject);
     let registered = known.data.as_ref().map(|page| page.data.first().cloned());
     let standing = standing(registered, traffic.received());
-    if view.scope.is_none() {
-        return html! { <Sheet title={words::AD}><Empty title={words::NO_ADVERTISERS} text={words::NO_ADVERTISERS_WHY} /></Sheet> };
-    }
     if standing == Standing::Missing {
         return html! { <Sheet title={words::AD}><Empty title={words::NO_SUCH_AD} text={words::NO_SUCH_AD_WHY} /></Sheet> };
     }

@@ -70,9 +70,6 @@ pub fn CampaignPage(props: &Props) -> Html {
     let all = use_memo(names.clone(), |names| names.keys().cloned().collect::<Vec<_>>());
     let registered = known.data.as_ref().map(|page| page.data.first().map(|campaign| campaign.name.clone()));
     let standing = standing(registered, traffic.received());
-    if view.scope.is_none() {
-        return html! { <Sheet title={words::CAMPAIGN}><Empty title={words::NO_ADVERTISERS} text={words::NO_ADVERTISERS_WHY} /></Sheet> };
-    }
     if standing == Standing::Missing {
         return html! { <Sheet title={words::CAMPAIGN}><Empty title={words::NO_SUCH_CAMPAIGN} text={words::NO_SUCH_CAMPAIGN_WHY} /></Sheet> };
     }

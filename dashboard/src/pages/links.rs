@@ -52,9 +52,6 @@ pub fn Links(props: &Props) -> Html {
         let tried = tried.setter();
         use_effect_with(view.scope.clone(), move |_| tried.set(None));
     }
-    if view.scope.is_none() {
-        return html! { <Sheet title={words::LINKS}><Empty title={words::NO_ADVERTISERS} text={words::NO_ADVERTISERS_WHY} /></Sheet> };
-    }
     let aside = (*tried).clone().map(|ad| {
         let key = ad.ad_id.clone();
         html! {

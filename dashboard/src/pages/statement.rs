@@ -98,9 +98,8 @@ pub fn Statement(props: &Props) -> Html {
         let all = campaigns.data.iter().flat_map(|page| &page.data);
         all.map(|campaign| (campaign.campaign_id.clone(), campaign.name.clone())).collect()
     });
-    let Some(scope) = scope else {
-        return html! { <Sheet title={words::STATEMENT}><Empty title={words::NO_ADVERTISERS} text={words::NO_ADVERTISERS_WHY} /></Sheet> };
-    };
+    // The frame shows no page of one advertiser without it.
+    let Some(scope) = scope else { return html! {} };
     let advertiser = access.advertiser_name(&scope);
     let actions = {
         let file = view.clone();

@@ -303,6 +303,18 @@ async fn what_could_not_be_loaded_is_not_said_to_be_nothing() -> Result<()> {
         browser.is_accessible(&format!("{address} without the database")).await?;
         browser.screenshot(&format!("away{}.png", address.replace('/', "-")), 1440, 900, "light").await?;
     }
+    // Opened now, a page about one advertiser does not know which there are: that is not to be none.
+    for address in ["/statement", "/links", "/campaigns", "/ads", "/test-clicks", "/campaigns/c", "/ads/a"] {
+        staff.visit(&stack, address, stack.as_admin()?.token()).await?;
+        staff
+            .client
+            .wait()
+            .for_element(Locator::Css(".frame main .problem[role=alert]"))
+            .await
+            .context(address)?;
+        let text = staff.text().await?;
+        ensure!(!text.contains("No advertisers yet."), "{address}: {text}");
+    }
     Ok(())
 }
 
