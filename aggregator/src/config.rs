@@ -50,7 +50,8 @@ pub struct Config {
     )]
     pub redis_url: String,
 
-    /// PostgreSQL with TimescaleDB; may hold a password, never logged.
+    /// PostgreSQL with TimescaleDB; may hold a password, never logged. With a standby the address of each host, such as
+    /// `postgres://user:password@10.0.0.1:5432,10.0.0.2:5432/clickwire`: the one that can write is used.
     #[arg(
         long,
         env = "CLICKWIRE_DATABASE_URL",
@@ -116,6 +117,11 @@ pub struct Config {
     /// that is there already gets as many.
     #[arg(long, env = "CLICKWIRE_STREAM_REPLICAS", default_value_t = 1)]
     pub stream_replicas: usize,
+
+    /// Time for which counted clicks stay on the stream, in seconds. Where the database's standby is not synchronous, longer
+    /// than it can be behind: clicks whose commits are lost with the primary are counted again.
+    #[arg(long, env = "CLICKWIRE_STREAM_KEPT_SECONDS", default_value_t = 0)]
+    pub stream_kept_seconds: u64,
 
     /// Retention of clicks in the ledger, in days.
     #[arg(long, env = "CLICKWIRE_LEDGER_RETENTION_DAYS", default_value_t = 30)]

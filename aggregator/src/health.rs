@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::replicas::Replicas;
 
+/// What is wrong with a database whose standby may lack commits.
+const ALONE: &str = "the database has a standby, and commits do not wait for it: set synchronous_standby_names and leave synchronous_commit on";
+
 /// A dependency of an aggregator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
@@ -61,6 +64,8 @@ struct Inner {
     idle_jobs: Vec<Idle>,
     /// Copies of the streams, by stream.
     replicas: BTreeMap<String, Replicas>,
+    /// The database has a standby, and commits do not wait for it.
+    is_alone: bool,
 }
 
 impl Health {
@@ -131,6 +136,15 @@ impl Health {
         self.state().replicas = streams.into_iter().collect();
     }
 
+    /// Notes whether the database has a standby that commits do not wait for.
+    pub(crate) fn is_alone(&self, is_alone: bool) {
+        let was = std::mem::replace(&mut self.state().is_alone, is_alone);
+        if is_alone && !was {
+            tracing::warn!("{ALONE}");
+        }
+        metrics::gauge!("clickwire_database_commits_alone").set(f64::from(u8::from(is_alone)));
+    }
+
     fn is_ready(&self) -> bool {
         self.state().attached.iter().all(|&attached| attached)
     }
@@ -149,8 +163,10 @@ impl Health {
             .collect();
         let is_short = state.replicas.values().any(|replicas| replicas.is_short());
         let is_behind = state.rollups.is_some_and(|progress| progress.is_behind());
+        let is_well = state.waiting_for.is_empty() && state.idle_jobs.is_empty();
         json!({
-            "status": if state.waiting_for.is_empty() && !is_short && !is_behind && state.idle_jobs.is_empty() { "ok" } else { "degraded" },
+            "status": if is_well && !is_short && !is_behind && !state.is_alone { "ok" } else { "degraded" },
+            "standby": state.is_alone.then_some(ALONE),
             "services": services,
             "streams": state.replicas.iter().map(|(stream, replicas)| {
                 (stream, json!({"replicas": replicas.wanted, "current": replicas.current}))

@@ -29,10 +29,15 @@ mod watermark;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use async_nats::jetstream::Context;
 use clickwire_dead_letters::DeadLetters;
-use clickwire_ledger::{Ledger, deployment, schema};
+use clickwire_ledger::{
+    Ledger, deployment,
+    primary::{Database, Primary, is_replaced, timeline},
+    schema,
+};
 use clickwire_process::Backoff;
-use sqlx::PgPool;
+use sqlx::{PgPool, migrate::MigrateError};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -52,91 +57,196 @@ const GRACE: Duration = Duration::from_secs(10);
 const SHARED_CONNECTIONS: u32 = 5;
 
 /// Counts until `stop` is cancelled, then finishes the batches in hand under a grace period.
+///
+/// When the database has another primary, all work is left as in a crash, and begun anew there.
 pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
     let (count_of_dead_letters, dead_letters_waiting) = watch::channel(None);
     let metrics = clickwire_process::metrics::record(stop.clone());
     let health = Arc::new(Health::new(config.partitions, dead_letters_waiting, metrics));
-    let mut tasks = JoinSet::new();
-    tasks.spawn(health::serve(listener, Arc::clone(&health), stop.clone()));
+    let serving = tokio::spawn(health::serve(listener, Arc::clone(&health), stop.clone()));
+    let failed = async {
+        serving.await.context("the server of /health panicked")??;
+        std::future::pending().await
+    };
+    let counting = async {
+        let database = Database::open(&config.database_url).await.context("CLICKWIRE_DATABASE_URL")?;
+        let pool = schema::connect(&database, u32::from(config.partitions) + SHARED_CONNECTIONS);
+        let nats = stream::connect(&config, &health).await?;
+        let aggregator =
+            Aggregator { config, database, pool, nats, health: Arc::clone(&health), count_of_dead_letters };
+        aggregator.run(&stop).await
+    };
+    tokio::select! { ended = counting => ended, ended = failed => ended }
+}
 
-    let database = schema::connect(&config.database_url, u32::from(config.partitions) + SHARED_CONNECTIONS)?;
-    tokio::select! {
-        migrated = migrate_when_up(&database, &health) => migrated.context("migrating the database")?,
-        () = stop.cancelled() => return Ok(()),
-    }
-    deployment::claim(&mut *database.acquire().await?, &config.names()).await?;
-    let nats = stream::connect(&config, &health).await?;
-    let feed = Feed::new(&config.redis_url, &config.redis_prefix, Arc::clone(&health))?;
-    feed.renew_all().await;
-    tasks.spawn(feed.clone().run(stop.clone()));
+/// What work begins with.
+struct Aggregator {
+    config: Config,
+    database: Database,
+    pool: PgPool,
+    nats: Context,
+    health: Arc<Health>,
+    count_of_dead_letters: watch::Sender<Option<u64>>,
+}
 
-    tasks.spawn(housekeeping::run(
-        database.clone(),
-        nats.clone(),
-        feed.clone(),
-        count_of_dead_letters,
-        Arc::clone(&health),
-        config.clone(),
-        stop.clone(),
-    ));
-    tasks.spawn(rollups::run(database.clone(), Arc::clone(&health), config.clone(), stop.clone()));
-    let watch =
-        Watch { database: database.clone(), nats: nats.clone(), feed: feed.clone(), config: config.clone() };
-    tasks.spawn(watch.run(stop.clone()));
-    if let Some(webhook) = Webhook::new(database.clone(), &config)? {
-        tasks.spawn(webhook.run(stop.clone()));
-    }
-    tasks.spawn(reconcile::run(database.clone(), feed.clone(), config.clone(), stop.clone()));
-    tasks.spawn(watermark::follow(
-        database.clone(),
-        nats.clone(),
-        feed.clone(),
-        config.clone(),
-        stop.clone(),
-    ));
-    for number in 0..config.partitions {
-        let partition = Partition {
-            number,
-            nats: nats.clone(),
-            dead_letters: DeadLetters::new(nats.clone(), config.names()),
-            ledger: Ledger::new(database.clone(), config.ledger(), number),
-            feed: feed.clone(),
-            health: Arc::clone(&health),
-            config: config.clone(),
-        };
-        tasks.spawn(partition.run(stop.clone()));
-    }
-    let ended = async {
-        while let Some(ended) = tasks.join_next().await {
-            ended.context("a task of the aggregator panicked")??;
+impl Aggregator {
+    async fn run(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let mut primary = self.database.primary();
+        tokio::spawn(watch_primary(self.database.primary(), Arc::clone(&self.health)));
+        loop {
+            let timeline = tokio::select! {
+                begun = self.begin() => begun?,
+                () = is_replaced(&mut primary, None) => continue,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let mut tasks = JoinSet::new();
+            tokio::select! {
+                ended = self.count(&mut tasks, timeline, stop) => return ended,
+                () = is_replaced(&mut primary, Some(timeline)) => {}
+            }
+            tracing::warn!("the database has another primary: begins anew");
+            tasks.shutdown().await;
+            for partition in 0..self.config.partitions {
+                self.health.detached(partition);
+            }
         }
-        // What was not published at the end, nobody else would know of.
-        feed.renew_to_the_end().await;
-        // Acknowledgements may still be on their way to the socket.
-        nats.client().flush().await.context("sending the last acknowledgements")
-    };
-    let overdue = async {
-        stop.cancelled().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        ended = ended => ended,
-        () = overdue => anyhow::bail!("did not stop within {GRACE:?}; what was not acknowledged comes again"),
+    }
+
+    /// Waits for the database, and brings its schema up to date. Returns the timeline that it is on.
+    async fn begin(&self) -> anyhow::Result<i64> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.try_to_begin().await {
+                Err(Unready::Outage(error)) => self.health.waiting_for(Service::Database, &error),
+                Err(Unready::Refused(error)) => return Err(error),
+                Ok(timeline) => return Ok(timeline),
+            }
+            backoff.wait().await;
+        }
+    }
+
+    async fn try_to_begin(&self) -> Result<i64, Unready> {
+        let mut connection = self.pool.acquire().await?;
+        self.health.installed(schema::migrate_on(&mut connection).await?);
+        deployment::claim(&mut connection, &self.config.names()).await?;
+        Ok(timeline(&mut connection).await?)
+    }
+
+    async fn count(
+        &self,
+        tasks: &mut JoinSet<anyhow::Result<()>>,
+        timeline: i64,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let Self { config, pool, nats, health, .. } = self;
+        let feed = Feed::new(&config.redis_url, &config.redis_prefix, Arc::clone(health))?;
+        feed.renew_all().await;
+        tasks.spawn(feed.clone().run(stop.clone()));
+        let housekeeping = housekeeping::Rounds {
+            database: pool.clone(),
+            nats: nats.clone(),
+            feed: feed.clone(),
+            dead_letters_waiting: self.count_of_dead_letters.clone(),
+            health: Arc::clone(health),
+            config: config.clone(),
+            timeline,
+        };
+        tasks.spawn(housekeeping.run(stop.clone()));
+        tasks.spawn(rollups::run(pool.clone(), Arc::clone(health), config.clone(), stop.clone()));
+        let watch =
+            Watch { database: pool.clone(), nats: nats.clone(), feed: feed.clone(), config: config.clone() };
+        tasks.spawn(watch.run(stop.clone()));
+        if let Some(webhook) = Webhook::new(pool.clone(), config)? {
+            tasks.spawn(webhook.run(stop.clone()));
+        }
+        tasks.spawn(reconcile::run(pool.clone(), feed.clone(), config.clone(), stop.clone()));
+        tasks.spawn(watermark::follow(
+            pool.clone(),
+            nats.clone(),
+            feed.clone(),
+            config.clone(),
+            timeline,
+            stop.clone(),
+        ));
+        for number in 0..config.partitions {
+            let partition = Partition {
+                number,
+                timeline,
+                nats: nats.clone(),
+                dead_letters: DeadLetters::new(nats.clone(), config.names()),
+                ledger: Ledger::new(pool.clone(), config.ledger(), number),
+                feed: feed.clone(),
+                health: Arc::clone(health),
+                config: config.clone(),
+            };
+            tasks.spawn(partition.run(stop.clone()));
+        }
+        let ended = async {
+            while let Some(ended) = tasks.join_next().await {
+                ended.context("a task of the aggregator panicked")??;
+            }
+            // What was not published at the end, nobody else would know of.
+            feed.renew_to_the_end().await;
+            // Acknowledgements may still be on their way to the socket.
+            nats.client().flush().await.context("sending the last acknowledgements")
+        };
+        let overdue = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            ended = ended => ended,
+            () = overdue => anyhow::bail!("did not stop within {GRACE:?}; what was not acknowledged comes again"),
+        }
     }
 }
 
-/// Waits for the database, then brings its schema up to date and says which TimescaleDB it has.
-async fn migrate_when_up(database: &PgPool, health: &Health) -> anyhow::Result<()> {
-    let mut backoff = Backoff::default();
-    let mut connection = loop {
-        match database.acquire().await {
-            Ok(connection) => break connection,
-            Err(error) => {
-                health.waiting_for(Service::Database, &error);
-                backoff.wait().await;
-            }
+/// Says whether the database's commits wait for a standby, where there is one.
+async fn watch_primary(mut primary: watch::Receiver<Option<Primary>>, health: Arc<Health>) {
+    loop {
+        if let Some(primary) = *primary.borrow_and_update() {
+            metrics::gauge!("clickwire_database_timeline").set(primary.timeline as f64);
+            health.is_alone(primary.is_alone);
         }
-    };
-    health.installed(schema::migrate_on(&mut connection).await?);
-    Ok(())
+        if primary.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The reason why work can't begin.
+enum Unready {
+    /// The database is away, or was in the middle.
+    Outage(sqlx::Error),
+    /// The database is not one to count in.
+    Refused(anyhow::Error),
+}
+
+impl From<sqlx::Error> for Unready {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().map(|error| error.code().unwrap_or_default().into_owned());
+        // Connection exception, read-only transaction, insufficient resources, operator intervention.
+        let is_outage = |code: String| ["08", "25", "53", "57"].iter().any(|class| code.starts_with(class));
+        if code.is_none_or(is_outage) { Self::Outage(error) } else { Self::Refused(error.into()) }
+    }
+}
+
+impl From<schema::Error> for Unready {
+    fn from(error: schema::Error) -> Self {
+        match error {
+            schema::Error::Database(error) | schema::Error::Migration(MigrateError::Execute(error)) => {
+                error.into()
+            }
+            error => Self::Refused(anyhow::Error::from(error).context("migrating the database")),
+        }
+    }
+}
+
+impl From<deployment::Error> for Unready {
+    fn from(error: deployment::Error) -> Self {
+        match error {
+            deployment::Error::Database(error) => error.into(),
+            error @ deployment::Error::Another { .. } => Self::Refused(error.into()),
+        }
+    }
 }

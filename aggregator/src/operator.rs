@@ -6,7 +6,7 @@ use std::{io::Write as _, path::PathBuf};
 use anyhow::Context as _;
 use async_nats::{ConnectOptions, jetstream};
 use clickwire_dead_letters::{Actor, DeadLetters, PAGE_MAX};
-use clickwire_ledger::schema;
+use clickwire_ledger::{primary::Database, schema};
 use clickwire_process::nats;
 use futures_util::TryStreamExt as _;
 
@@ -17,9 +17,11 @@ pub async fn read_again(config: &Config) -> anyhow::Result<()> {
     let stream = connect(config).await?.get_stream(config.names().stream()).await?;
     let kept = stream.cached_info().state.messages;
     let names: Vec<String> = stream.consumer_names().try_collect().await?;
-    let own: Vec<String> =
-        (0..config.partitions).map(|partition| config.names().consumer(partition)).collect();
-    for name in names.iter().filter(|name| own.contains(name)) {
+    let is_own = |name: &String| {
+        let mut first = (0..config.partitions).map(|partition| config.names().consumer(partition));
+        first.any(|first| nats::timeline_of(name, &first).is_some())
+    };
+    for name in names.iter().filter(|name| is_own(name)) {
         stream.delete_consumer(name).await?;
     }
     print(&format!("{kept} messages will be read again"))?;
@@ -34,7 +36,7 @@ async fn connect(config: &Config) -> anyhow::Result<jetstream::Context> {
 /// Does what is ordered with dead letters, or says why not; `actor` stands in the record.
 pub async fn dead_letters(config: &Config, order: Order, actor: &str) -> anyhow::Result<()> {
     let letters = DeadLetters::new(connect(config).await?, config.names());
-    let database = schema::connect(&config.database_url, 1)?;
+    let database = schema::connect(&Database::open(&config.database_url).await?, 1);
     // Accounts are recorded as `account:…`, the token of the configuration as `admin`.
     let name = format!("shell:{actor}");
     // Who works where the programs run has the database's password.

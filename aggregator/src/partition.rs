@@ -43,6 +43,8 @@ const PULL_FOR: Duration = Duration::from_secs(3);
 /// A partition with the services and settings that it uses.
 pub(crate) struct Partition {
     pub(crate) number: u16,
+    /// The database's timeline.
+    pub(crate) timeline: i64,
     pub(crate) nats: Context,
     pub(crate) dead_letters: DeadLetters,
     pub(crate) ledger: Ledger,
@@ -86,7 +88,7 @@ impl Partition {
     }
 
     async fn consume(&mut self, stop: &CancellationToken, backoff: &mut Backoff) -> Result<(), Unavailable> {
-        let consumer = stream::consumer(&self.nats, &self.config, self.number).await?;
+        let consumer = stream::consumer(&self.nats, &self.config, self.number, self.timeline).await?;
         let expires = self.config.ack_wait().min(PULL_FOR);
         let messages = consumer
             .stream()

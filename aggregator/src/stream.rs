@@ -12,6 +12,7 @@ use async_nats::{
     },
 };
 use clickwire_process::nats;
+use futures_util::TryStreamExt as _;
 use thiserror::Error;
 
 use crate::{
@@ -73,7 +74,8 @@ pub(crate) async fn connect(config: &Config, health: &Arc<Health>) -> anyhow::Re
     Ok(jetstream::new(client))
 }
 
-/// The durable consumer of one partition; stream and consumer are made where they are missing.
+/// The durable consumer of one partition on a timeline of the database; stream and consumer are made where they are
+/// missing. On a new timeline it begins with the first message that is kept.
 ///
 /// `discard = new`: a full broker refuses clicks, or dead letters, instead of silently forgetting older
 /// ones.
@@ -81,6 +83,7 @@ pub(crate) async fn consumer(
     nats: &Context,
     config: &Config,
     partition: u16,
+    timeline: i64,
 ) -> Result<PullConsumer, Unavailable> {
     let release = nats.client().server_info().version;
     if is_too_old(&release) {
@@ -117,7 +120,7 @@ pub(crate) async fn consumer(
     let stream = nats.get_stream(names.stream()).await?;
     let consumer = stream
         .create_consumer(pull::Config {
-            durable_name: Some(names.consumer(partition)),
+            durable_name: Some(nats::on_timeline(&names.consumer(partition), timeline)),
             filter_subject: names.subject(partition),
             // Several aggregators share the consumer: acknowledging one click must not acknowledge
             // what another still holds.
@@ -129,6 +132,29 @@ pub(crate) async fn consumer(
         })
         .await?;
     Ok(consumer)
+}
+
+/// Deletes the partitions' consumers of older timelines of the database, which nobody reads any more and the stream
+/// would wait for. Returns whether there were any.
+pub(crate) async fn leave_older(nats: &Context, config: &Config, timeline: i64) -> anyhow::Result<bool> {
+    let names = config.names();
+    let stream = nats.get_stream(names.stream()).await?;
+    let consumers: Vec<String> = stream.consumer_names().try_collect().await?;
+    let mut were_any = false;
+    for consumer in consumers {
+        let of = (0..config.partitions)
+            .find_map(|partition| nats::timeline_of(&consumer, &names.consumer(partition)));
+        if of.is_some_and(|of| of < timeline) {
+            stream.delete_consumer(&consumer).await?;
+            tracing::warn!(
+                consumer,
+                timeline,
+                "the database has another history: what the stream holds is read again"
+            );
+            were_any = true;
+        }
+    }
+    Ok(were_any)
 }
 
 /// Returns whether a release of nats-server loses messages. A name that can't be read is an operator's own build.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{Context, stream::Stream};
 use clickwire_ledger::watermark;
+use clickwire_process::nats::on_timeline;
 use clickwire_protocol::times::UnixMs;
 use sqlx::PgPool;
 use tokio::time::timeout;
@@ -28,6 +29,7 @@ pub(crate) async fn follow(
     nats: Context,
     feed: Feed,
     config: Config,
+    timeline: i64,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut every = tokio::time::interval(EVERY);
@@ -35,7 +37,7 @@ pub(crate) async fn follow(
     loop {
         tokio::select! { _ = every.tick() => {}, () = stop.cancelled() => return Ok(()) }
         let followed = tokio::select! {
-            followed = timeout(FOLLOWED_WITHIN, follow_clock(&database, &nats, &feed, &config)) => followed,
+            followed = timeout(FOLLOWED_WITHIN, follow_clock(&database, &nats, &feed, &config, timeline)) => followed,
             () = stop.cancelled() => return Ok(()),
         };
         if let Err(error) = followed.map_err(anyhow::Error::from).flatten() {
@@ -44,7 +46,13 @@ pub(crate) async fn follow(
     }
 }
 
-async fn follow_clock(database: &PgPool, nats: &Context, feed: &Feed, config: &Config) -> anyhow::Result<()> {
+async fn follow_clock(
+    database: &PgPool,
+    nats: &Context,
+    feed: &Feed,
+    config: &Config,
+    timeline: i64,
+) -> anyhow::Result<()> {
     let mut connection = database.acquire().await?;
     // The clock is read before the broker is asked: whatever is stored later was received later, or
     // is under way for less than the allowance.
@@ -52,7 +60,7 @@ async fn follow_clock(database: &PgPool, nats: &Context, feed: &Feed, config: &C
     if !behind.is_empty() {
         let stream = nats.get_stream(config.names().stream()).await?;
         for partition in behind {
-            if is_idle(&stream, config, partition).await? {
+            if is_idle(&stream, config, partition, timeline).await? {
                 watermark::advance(&mut connection, partition, now).await?;
             }
         }
@@ -70,8 +78,9 @@ async fn follow_clock(database: &PgPool, nats: &Context, feed: &Feed, config: &C
 /// Returns whether everything stored on a partition is acknowledged, that is, counted or set aside. A
 /// consumer's `num_pending` lags behind what is stored; its floor, read before the last message on
 /// its subject, can be trusted.
-async fn is_idle(stream: &Stream, config: &Config, partition: u16) -> anyhow::Result<bool> {
+async fn is_idle(stream: &Stream, config: &Config, partition: u16, timeline: i64) -> anyhow::Result<bool> {
     let names = config.names();
-    let floor = stream.consumer_info(names.consumer(partition)).await?.ack_floor.stream_sequence;
+    let consumer = on_timeline(&names.consumer(partition), timeline);
+    let floor = stream.consumer_info(consumer).await?.ack_floor.stream_sequence;
     Ok(floor >= last_on(stream, &names.subject(partition), u64::MAX).await?)
 }

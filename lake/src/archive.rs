@@ -10,7 +10,8 @@ use std::{
 
 use async_nats::jetstream::Context;
 use clickwire_dead_letters::message;
-use clickwire_process::{Backoff, failpoint, now_ms};
+use clickwire_ledger::primary::{is_replaced, timeline};
+use clickwire_process::{Backoff, failpoint, nats::on_timeline, now_ms};
 use clickwire_protocol::times::UnixMs;
 use iceberg::spec::Operation;
 use sqlx::PgConnection;
@@ -61,6 +62,8 @@ pub(crate) struct Archive {
 struct Session<'a> {
     archive: &'a Archive,
     lock: sqlx::pool::PoolConnection<sqlx::Postgres>,
+    /// The database's timeline.
+    timeline: i64,
     source: Source,
     reader: Reader,
     tables: Tables,
@@ -90,11 +93,15 @@ impl Archive {
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut backoff = Backoff::default();
         loop {
+            let mut primary = self.catalog.primary();
             let session = Box::pin(self.session(&mut backoff));
-            match stop.run_until_cancelled(session).await {
-                None => return Ok(()),
-                Some(Ok(never)) => match never {},
-                Some(Err(error)) => self.wait(&error).await,
+            tokio::select! {
+                ended = session => match ended {
+                    Ok(never) => match never {},
+                    Err(error) => self.wait(&error).await,
+                },
+                () = is_replaced(&mut primary, None) => {}
+                () = stop.cancelled() => return Ok(()),
             }
             tokio::select! { () = backoff.wait() => {}, () = stop.cancelled() => return Ok(()) }
         }
@@ -158,7 +165,8 @@ impl Archive {
 
     async fn begin(&self) -> Result<Session<'_>, Unavailable> {
         let names = self.config.names();
-        let lock = answered(self.catalog.lock(names.lake_lock())).await?;
+        let mut lock = answered(self.catalog.lock(names.lake_lock())).await?;
+        let timeline = answered(timeline(&mut lock)).await?;
         answered(self.catalog.attach()).await?;
         let source = Source::open(&self.nats, &names).await?;
         let after = answered(self.catalog.next(names.stream(), source.created_us)).await?;
@@ -176,6 +184,7 @@ impl Archive {
         Ok(Session {
             archive: self,
             lock,
+            timeline,
             source,
             reader,
             tables,
@@ -309,7 +318,9 @@ impl Session<'_> {
         let partitions: HashSet<u16> = waiting.iter().map(|read| read.partition).collect();
         let mut floors = HashMap::new();
         for partition in partitions {
-            if let Some(floor) = self.source.counted_to(&names.consumer(partition)).await? {
+            if let Some(floor) =
+                self.source.counted_to(&on_timeline(&names.consumer(partition), self.timeline)).await?
+            {
                 floors.insert(partition, floor);
             }
         }
@@ -324,6 +335,10 @@ impl Session<'_> {
     ) -> Result<(), Unavailable> {
         let names = self.archive.config.names();
         let mut transaction = self.archive.catalog.begin().await?;
+        // What the ledger did not have on another timeline it may still get on this one.
+        if timeline(&mut transaction).await? != self.timeline {
+            return Err(Unavailable::Timeline);
+        }
         let snapshot_id = prepared.map(|prepared| prepared.snapshot_id);
         catalog::record(&mut transaction, names.stream(), range, rows, snapshot_id).await?;
         if let Some(prepared) = prepared {

@@ -3,14 +3,15 @@
 //! A commit is one transaction: it moves the pointer from the metadata that the new ones were made from, and
 //! writes down the range of messages that they hold. Either is refused if another has done it before.
 
-use std::{str::FromStr as _, time::Duration};
+use std::time::Duration;
 
+use clickwire_ledger::primary::{Database, Primary};
 use clickwire_protocol::stream::AdvisoryLock;
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    ConnectOptions as _, PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection,
+    postgres::PgPoolOptions,
 };
+use tokio::sync::watch;
 
 use crate::{
     config::Config,
@@ -29,12 +30,10 @@ const STATEMENT_TIMEOUT: &str = "30s";
 const IDLE_TIMEOUT: &str = "20s";
 const FROZEN_AFTER: &str = "2s";
 
-/// The longest time that a connection which comes back to the pool may take to answer.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// The database; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Catalog {
+    hosts: Database,
     database: PgPool,
 }
 
@@ -49,21 +48,25 @@ pub(crate) struct Range {
 
 impl Catalog {
     /// Connects when first used.
-    pub(crate) fn connect(config: &Config) -> Result<Self, sqlx::Error> {
-        let options = PgConnectOptions::from_str(&config.database_url)?
-            .application_name("clickwire-lake")
-            .options([
-                ("statement_timeout", STATEMENT_TIMEOUT),
-                ("idle_in_transaction_session_timeout", FROZEN_AFTER),
-                ("plan_cache_mode", "force_custom_plan"),
-            ])
-            .log_slow_statements(log::LevelFilter::Off, Duration::ZERO);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(Duration::from_secs(5))
-            .after_release(|connection, _| Box::pin(is_alive(connection)))
-            .connect_lazy_with(options);
-        Ok(Self { database: pool })
+    pub(crate) async fn connect(config: &Config) -> Result<Self, sqlx::Error> {
+        let hosts = Database::open(&config.database_url).await?;
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(Duration::from_secs(5));
+        let database = hosts.pool(pool, |options| {
+            options
+                .application_name("clickwire-lake")
+                .options([
+                    ("statement_timeout", STATEMENT_TIMEOUT),
+                    ("idle_in_transaction_session_timeout", FROZEN_AFTER),
+                    ("plan_cache_mode", "force_custom_plan"),
+                ])
+                .log_slow_statements(log::LevelFilter::Off, Duration::ZERO)
+        });
+        Ok(Self { hosts, database })
+    }
+
+    /// The database's primary, and what becomes of it.
+    pub(crate) fn primary(&self) -> watch::Receiver<Option<Primary>> {
+        self.hosts.primary()
     }
 
     /// The database itself, for questions.
@@ -142,14 +145,6 @@ impl Catalog {
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         self.database.begin().await
     }
-}
-
-/// Returns whether a connection that comes back to the pool still answers: one whose other end is gone without a
-/// word must not hold its place.
-async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let ping = tokio::time::timeout(PING_TIMEOUT, connection.ping());
-    ping.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
-    Ok(true)
 }
 
 /// Puts a new table into the catalog.

@@ -37,7 +37,7 @@ pub async fn perform(config: &Config, command: &Command) -> anyhow::Result<ExitC
 
 async fn detach(config: &Config) -> anyhow::Result<ExitCode> {
     let nats = broker(config).await?;
-    let catalog = Catalog::connect(config)?;
+    let catalog = Catalog::connect(config).await?;
     // Whoever archives must have ended: it would attach again.
     let _lock = catalog.lock(config.names().lake_lock()).await?;
     catalog.detach().await?;

@@ -32,7 +32,7 @@ pub struct Config {
     )]
     pub nats_url: String,
 
-    /// PostgreSQL with TimescaleDB; may hold a password, never logged.
+    /// PostgreSQL with TimescaleDB; may hold a password, never logged. With a standby the address of each host.
     #[arg(
         long,
         env = "CLICKWIRE_DATABASE_URL",

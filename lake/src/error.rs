@@ -28,6 +28,9 @@ pub(crate) enum Unavailable {
     /// A file of rows can't be read or made.
     #[error("table: {0}")]
     Rows(String),
+    /// The database has another primary than when the session began.
+    #[error("the database has another primary")]
+    Timeline,
     /// Another process has the lake, or has moved a pointer.
     #[error("another clickwire-lake writes here")]
     Another,
@@ -38,7 +41,7 @@ impl Unavailable {
     pub(crate) fn service(&self) -> Service {
         match self {
             Self::Broker(_) => Service::Broker,
-            Self::Database(_) | Self::Another => Service::Database,
+            Self::Database(_) | Self::Timeline | Self::Another => Service::Database,
             Self::Objects(_) | Self::Slow | Self::Table(_) | Self::Rows(_) => Service::Objects,
         }
     }

@@ -59,7 +59,7 @@ pub async fn run(config: Config, listener: TcpListener, stop: CancellationToken)
     let mut tasks = JoinSet::new();
     tasks.spawn(health::serve(listener, Arc::clone(&health), stop.clone()));
     let objects = Objects::open(&config.url, config::object_store_options())?;
-    let catalog = Catalog::connect(&config)?;
+    let catalog = Catalog::connect(&config).await?;
     let nats = stream::connect(&config, &health).await?;
     let archive = Archive { nats, catalog, objects, health, config };
     tasks.spawn(archive.run(stop.clone()));

@@ -64,7 +64,7 @@ pub struct Config {
     pub reader_database_url: Option<String>,
 
     /// Connections to the database that answer questions about counts, at most, of which one tenant may hold
-    /// a quarter; 26 more are for other things.
+    /// a quarter; 27 more are for other things.
     #[arg(long, env = "CLICKWIRE_DATABASE_CONNECTIONS", default_value_t = 8)]
     pub database_connections: u32,
 

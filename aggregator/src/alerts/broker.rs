@@ -8,7 +8,7 @@ use async_nats::jetstream::{
     stream::{Info, RawMessageErrorKind, Stream},
 };
 use clickwire_ledger::incidents::Observation;
-use clickwire_process::now_ms;
+use clickwire_process::{nats::timeline_of, now_ms};
 use clickwire_protocol::alerts::{Kind, Severity};
 use futures_util::TryStreamExt as _;
 use serde_json::json;
@@ -112,7 +112,8 @@ async fn lag(nats: &Context, config: &Config) -> anyhow::Result<Option<Observati
     let mut consumers = stream.consumers();
     while let Some(consumer) = consumers.try_next().await? {
         // An archiver's may wait as long as it likes.
-        let is_ours = (0..config.partitions).any(|partition| names.consumer(partition) == consumer.name);
+        let is_ours = (0..config.partitions)
+            .any(|partition| timeline_of(&consumer.name, &names.consumer(partition)).is_some());
         if is_ours && consumer.num_pending + consumer.num_ack_pending as u64 > 0 {
             let floor = consumer.ack_floor.stream_sequence;
             let waiting_ms = stored_after(&stream, &consumer.config.filter_subject, floor).await?;

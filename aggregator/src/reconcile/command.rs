@@ -9,11 +9,11 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clickwire_ledger::{
     at, deployment,
+    primary::Database,
     reconcile::{Difference, kept_from},
     schema,
 };
 use clickwire_protocol::counts::{Counts, Disposition};
-use sqlx::PgPool;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +47,7 @@ async fn reconcile(
 ) -> anyhow::Result<Outcome> {
     let (from, to) = minutes(from, to, OffsetDateTime::now_utc())
         .context("--from must be before --to, and nothing is counted later than tomorrow")?;
-    let database: PgPool = schema::connect(&config.database_url, 1)?;
+    let database = schema::connect(&Database::open(&config.database_url).await?, 1);
     let mut connection = database.acquire().await.context("database")?.detach();
     deployment::claim(&mut connection, &config.names()).await?;
     let kept_from = kept_from(&mut connection, config.recountable_days()).await?;

@@ -1,6 +1,14 @@
 //! A wire between the programs and one service, with the faults that wires have.
 
-use std::{net::Ipv4Addr, pin::pin, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Result;
 use clickwire_services::{Port, Reservation};
@@ -35,6 +43,7 @@ pub enum Wire {
 /// A proxy before one service; it ends with this.
 pub struct Proxy {
     port: Reservation,
+    upstream: Arc<AtomicU16>,
     wire: watch::Sender<Wire>,
     _tasks: JoinSet<()>,
 }
@@ -46,11 +55,18 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.port())).await?;
         let (wire, watched) = watch::channel(Wire::Whole);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(listener, port.port(), upstream, watched));
-        Ok(Self { port, wire, _tasks: tasks })
+        let upstream = Arc::new(AtomicU16::new(upstream));
+        tasks.spawn(listen(listener, port.port(), Arc::clone(&upstream), watched));
+        Ok(Self { port, upstream, wire, _tasks: tasks })
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// New connections lead to another port on loopback, as an address that moves does.
+    pub fn lead_to(&self, upstream: u16) {
+        self.upstream.store(upstream, Ordering::Relaxed);
+    }
+
+    /// The port on loopback at which it stands for the service.
+    pub fn port(&self) -> u16 {
         self.port.port()
     }
 
@@ -60,7 +76,7 @@ impl Proxy {
     }
 }
 
-async fn listen(first: TcpListener, port: u16, upstream: u16, mut wire: watch::Receiver<Wire>) {
+async fn listen(first: TcpListener, port: u16, upstream: Arc<AtomicU16>, mut wire: watch::Receiver<Wire>) {
     let mut connections = JoinSet::new();
     let mut listener = Some(first);
     loop {
@@ -74,7 +90,7 @@ async fn listen(first: TcpListener, port: u16, upstream: u16, mut wire: watch::R
         tokio::select! {
             changed = wire.changed() => if changed.is_err() { return },
             accepted = accept(listener.as_ref()) => {
-                connections.spawn(connect(accepted, upstream, wire.clone()));
+                connections.spawn(connect(accepted, upstream.load(Ordering::Relaxed), wire.clone()));
             }
             Some(_) = connections.join_next() => {}
         }

@@ -416,6 +416,12 @@ impl Stack {
         }
     }
 
+    /// From now on another host of the database is asked what was counted.
+    pub async fn look_at(&mut self, url: &str) -> Result<()> {
+        self.database = PgPool::connect(url).await?;
+        Ok(())
+    }
+
     /// Rows in the ledger.
     pub async fn ledger(&self) -> Result<i64> {
         Ok(sqlx::query_scalar("SELECT count(*) FROM clicks").fetch_one(&self.database).await?)

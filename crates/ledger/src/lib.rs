@@ -28,6 +28,7 @@ pub mod disk;
 pub mod erasure;
 pub mod incidents;
 pub mod preview;
+pub mod primary;
 pub mod reconcile;
 pub mod release;
 pub mod retention;

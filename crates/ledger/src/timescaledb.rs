@@ -148,6 +148,27 @@ pub async fn idle_jobs(connection: &mut PgConnection) -> Result<Vec<Idle>, sqlx:
     .await
 }
 
+/// Schedules jobs that are never scheduled again by themselves: those that ran on a primary when it died (TimescaleDB
+/// issue 9360).
+///
+/// # Errors
+/// What the database says.
+pub async fn restart_stuck_jobs(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let restarted: Vec<i32> = sqlx::query_scalar(
+        "SELECT (alter_job(j.job_id, next_start => now())).job_id \
+           FROM timescaledb_information.jobs AS j JOIN timescaledb_information.job_stats AS s USING (job_id) \
+          WHERE j.scheduled AND j.proc_name IN ('policy_compression', 'policy_retention') \
+            AND j.owner = quote_ident(current_user)::regrole AND s.job_status <> 'Running' \
+            AND s.next_start = '-infinity' AND s.last_run_started_at < now() - INTERVAL '1 minute'",
+    )
+    .fetch_all(connection)
+    .await?;
+    if !restarted.is_empty() {
+        tracing::warn!(jobs = ?restarted, "background jobs of the database were stuck, and are scheduled again");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,22 @@ use url::Url;
 /// more often, and a wire that takes seconds is given up, too, which is only slow.
 const PING_EVERY: Duration = Duration::from_secs(5);
 
+/// The name of a partition's consumer on a timeline of the database; `first` is the one on the first. What was
+/// acknowledged on an older one may be lost, with a primary whose standby had not received it: no acknowledgement from
+/// there may reach the consumer of a newer one.
+pub fn on_timeline(first: &str, timeline: i64) -> String {
+    if timeline == 1 { first.to_owned() } else { format!("{first}-t{timeline}") }
+}
+
+/// The timeline that a partition's consumer is of; `None`: the consumer is of something else. `first` is the name of
+/// the one on the first timeline.
+pub fn timeline_of(consumer: &str, first: &str) -> Option<i64> {
+    match consumer.strip_prefix(first)? {
+        "" => Some(1),
+        rest => rest.strip_prefix("-t")?.parse().ok(),
+    }
+}
+
 /// The broker's addresses in `CLICKWIRE_NATS_URL`: separated by commas, with one login for all of them.
 #[derive(Clone)]
 pub struct Addresses {
@@ -108,6 +124,17 @@ fn login_of(url: &Url) -> Option<Login> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_has_a_consumer_on_each_timeline() {
+        for (name, timeline) in [("a-1", 1), ("a-1-t2", 2), ("a-1-t41", 41)] {
+            assert_eq!(on_timeline("a-1", timeline), name);
+            assert_eq!(timeline_of(name, "a-1"), Some(timeline));
+        }
+        for other in ["a-10", "a-10-t2", "a", "lake-7", "a-1-t", "a-1-x2"] {
+            assert_eq!(timeline_of(other, "a-1"), None, "{other}");
+        }
+    }
 
     fn read(urls: &str) -> Result<(Vec<String>, Option<Login>), Malformed> {
         let Addresses { servers, login } = urls.parse()?;

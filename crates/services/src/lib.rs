@@ -44,6 +44,6 @@ pub use listener::{Listener, listener, owner};
 pub use options::{Folder, Options, Server, Source};
 pub use package::Package;
 pub use ports::{Port, Reservation};
-pub use running::{Pids, Services, tail};
+pub use running::{Pids, Services, Standby, tail};
 pub use secret::secret;
 pub use supervisor::{Program, Supervisor, alive};

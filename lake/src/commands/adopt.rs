@@ -24,7 +24,7 @@ use crate::{
 
 #[expect(clippy::print_stdout, reason = "what the command is asked for")]
 pub(super) async fn command(config: &Config) -> anyhow::Result<ExitCode> {
-    let catalog = Catalog::connect(config)?;
+    let catalog = Catalog::connect(config).await?;
     // Whoever archives must have ended.
     let _lock = catalog.lock(config.names().lake_lock()).await?;
     let objects = Objects::open(&config.url, config::object_store_options())?;

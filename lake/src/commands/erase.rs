@@ -25,7 +25,7 @@ const ATTEMPTS: u32 = 20;
 #[expect(clippy::print_stdout, reason = "what the command is asked for")]
 pub(super) async fn command(config: &Config, advertiser: &str, user: &str) -> anyhow::Result<ExitCode> {
     ensure!(!advertiser.is_empty() && !user.is_empty(), "--advertiser and --user: not empty");
-    let catalog = Catalog::connect(config)?;
+    let catalog = Catalog::connect(config).await?;
     for _ in 0..ATTEMPTS {
         let (mut table, objects) = clicks(config, &catalog).await?;
         let (rows, change) = change(&table, &objects, advertiser, user).await?;

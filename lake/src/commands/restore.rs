@@ -38,7 +38,7 @@ pub(super) async fn command(
         "--from: what was received more than {} days ago can't be counted again",
         config.stream_max_age_days + 1
     );
-    let catalog = Catalog::connect(config)?;
+    let catalog = Catalog::connect(config).await?;
     let (table, objects) = clicks(config, &catalog).await?;
     let nats = broker(config).await?;
     let (from_us, to_us) = (micros(from), micros(to));

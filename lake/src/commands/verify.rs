@@ -68,7 +68,7 @@ fn print(differences: &[String]) {
 
 async fn compare(config: &Config, from: OffsetDateTime, to: OffsetDateTime) -> anyhow::Result<Differences> {
     ensure!(from < to, "--from must be before --to");
-    let catalog = Catalog::connect(config)?;
+    let catalog = Catalog::connect(config).await?;
     let objects = Objects::open(&config.url, config::object_store_options())?;
     let lake = Lake { catalog: &catalog, objects: &objects, from_us: micros(from), to_us: micros(to) };
     // The ledger's counts first: days that are written meanwhile are not in them.

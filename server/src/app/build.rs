@@ -39,7 +39,7 @@ use crate::{
     query::{export::jobs::Webhooks, state::QueryState},
     redirect::{ads::Ads, state::RedirectState},
     store::{
-        database::{Pools, Tenants},
+        database::{Databases, Pools, Tenants},
         deployment,
         following::follow,
     },
@@ -62,7 +62,8 @@ impl App {
     /// Builds a server that stops with `stop`.
     pub(super) async fn build(config: &Config, stop: CancellationToken) -> anyhow::Result<Self> {
         let files = Files::read(config)?;
-        let pools = Pools::connect(config)?;
+        let databases = Databases::open(config).await?;
+        let pools = Pools::connect(&databases);
         let is_ours = timeout(KEYS_WITHIN, deployment::is_confirmed(&pools.following, &config.stream)).await;
         is_ours.unwrap_or(Ok(false))?;
         let deployment =
@@ -75,9 +76,16 @@ impl App {
         let drained = CancellationToken::new();
         let intake = Intake::start(config, &stop).await?;
         let hub =
-            Hub::start(config, redis.clone(), pools.following.clone(), Tenants::feeds(config)?, &drained);
+            Hub::start(config, redis.clone(), pools.following.clone(), Tenants::feeds(&databases), &drained);
         let tls = files.tls.clone();
-        let parts = Parts { files, pools: pools.clone(), redis: redis.clone(), intake: intake.clone(), hub };
+        let parts = Parts {
+            files,
+            databases,
+            pools: pools.clone(),
+            redis: redis.clone(),
+            intake: intake.clone(),
+            hub,
+        };
         let checks = Checks::default();
         let state = parts.compose(
             config,
@@ -100,6 +108,7 @@ impl App {
 /// The parts from which the wings' states are built.
 struct Parts {
     files: Files,
+    databases: Databases,
     pools: Pools,
     redis: Connection,
     intake: Intake,
@@ -145,15 +154,15 @@ impl Shared {
 
 impl Parts {
     fn compose(self, config: &Config, sessions: &Sessions, health: HealthState) -> anyhow::Result<AppState> {
-        let Self { files, pools, redis, intake, hub } = self;
+        let Self { files, databases, pools, redis, intake, hub } = self;
         let shared = Shared::new(config, files, &pools, &redis, &hub)?;
         let Shared { access, addresses, ads, click_ids, enricher, hasher, keys, redis_prefix } = shared;
         let document = openapi::document(routes::api(&intake::routes(), &config.roles).into_openapi());
         let proxies = Proxies::new(config.trusted_proxies.iter().copied().collect(), config.forwarded_header);
         let (names, secret) = (Names::new(&config.stream), config.ip_hash_key.as_bytes());
         let query = Arc::new(QueryState {
-            tenants: Tenants::questions(config)?,
-            exports: Tenants::exports(config)?,
+            tenants: Tenants::questions(&databases, config.database_connections),
+            exports: Tenants::exports(&databases),
             jobs: pools.jobs,
             webhooks: config
                 .report_webhook_secret

@@ -32,7 +32,7 @@ pub struct Order {
 
 /// Erases, and prints what was erased and what could not be; `user` stands in the record.
 pub async fn run(config: &Config, order: &Order, user: &str) -> anyhow::Result<()> {
-    let database = database::connect_to_write(config)?;
+    let database = database::connect_to_write(config).await?;
     let advertiser_id = checked(&order.advertiser, &order.user, order.reason.as_str())?;
     let (codes, names) = (codes(config.ip_hash_key.as_bytes()), Names::new(&config.stream));
     let task = Task {

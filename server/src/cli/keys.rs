@@ -64,7 +64,7 @@ pub enum Order {
 
 /// Does what is ordered, or says why not; `user` stands in the record.
 pub async fn run(config: &Config, order: Order, user: &str) -> anyhow::Result<()> {
-    let database = database::connect_to_write(config)?;
+    let database = database::connect_to_write(config).await?;
     let actor = Actor::shell(user);
     match order {
         Order::Create {

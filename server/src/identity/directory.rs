@@ -21,6 +21,7 @@ use crate::{
         error::IdentityError,
         secret::Hash,
     },
+    store::database::Version,
 };
 
 /// All accounts that can be used; cheap to clone.
@@ -38,7 +39,7 @@ pub(crate) struct Directory {
 #[derive(Default)]
 struct Held {
     /// `None` before it was read for the first time.
-    version: Option<i64>,
+    version: Option<Version>,
     accounts: HashMap<Uuid, Account>,
     /// Tokens: the account of each, and the end of its life: Unix time in milliseconds.
     tokens: HashMap<Hash, (Uuid, i64)>,

@@ -18,7 +18,7 @@ use crate::{
         access::Credential,
         secret::{self, Hash},
     },
-    store::database::answer,
+    store::database::{self, Version, answer},
 };
 
 /// Longest login, in bytes.
@@ -388,8 +388,8 @@ pub(crate) async fn revoke_token(
 }
 
 /// Grows with every change of what the directory holds.
-pub(crate) async fn version(database: &PgPool) -> Result<i64, sqlx::Error> {
-    answer(sqlx::query_scalar("SELECT version FROM accounts_version").fetch_one(database)).await
+pub(crate) async fn version(database: &PgPool) -> Result<Version, sqlx::Error> {
+    database::version(database, "accounts_version").await
 }
 
 /// The accounts that can be signed in to.

@@ -16,19 +16,21 @@
 //! | [`Pools::writing`] | what they change | theirs |
 //! | [`Pools::jobs`] | exports that nobody waits for, and their files | yes: each caller may keep five |
 //!
+//! One more connection asks each host of the database whether it is the primary ([`clickwire_ledger::primary`]).
+//!
 //! The other end of a connection may be gone without a word (a dead network, a frozen host). The
 //! server's own `statement_timeout` does not help then: whoever waits must have a limit, too.
 
 use std::{
     ops::{Deref, DerefMut},
-    str::FromStr as _,
     time::Duration,
 };
 
 use anyhow::Context as _;
+use clickwire_ledger::primary::{Database, TIMELINE};
 use clickwire_protocol::ids::AdvertiserId;
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction,
+    AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use time::OffsetDateTime;
@@ -45,9 +47,6 @@ use crate::{
         quota::{Holder, Quota, QuotaGuard},
     },
 };
-
-/// The longest time that a connection that comes back to the pool may take to answer.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest time for a query: longer than PostgreSQL itself lets it run, and a connection made first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
@@ -86,6 +85,25 @@ const READER: [(&str, &str); 3] = [
     ("search_path", "tenants,public"),
 ];
 
+/// Where the database is.
+pub(crate) struct Databases {
+    own: Database,
+    /// Where questions about counts are answered, if that is elsewhere or by another login.
+    reader: Option<Database>,
+}
+
+impl Databases {
+    /// Reads the addresses, and looks for the primary.
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let own = Database::open(&config.database_url).await.context("CLICKWIRE_DATABASE_URL")?;
+        let reader = match &config.reader_database_url {
+            Some(url) => Some(Database::open(url).await.context("CLICKWIRE_READER_DATABASE_URL")?),
+            None => None,
+        };
+        Ok(Self { own, reader })
+    }
+}
+
 /// Connections for other work than questions about counts; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Pools {
@@ -104,16 +122,16 @@ pub(crate) struct Pools {
 
 impl Pools {
     /// Pools that connect as soon as they can.
-    pub(crate) fn connect(config: &Config) -> anyhow::Result<Self> {
-        let reader = own(config)?.options([("default_transaction_read_only", "on")]);
-        Ok(Self {
-            following: pool(reader.clone(), FOLLOWING),
-            ads: pool(reader.clone(), ADS),
-            sign_in: pool(own(config)?.options(FROZEN_AFTER), SIGN_IN),
-            reading: pool(reader, READING),
-            writing: connect_to_write(config)?,
-            jobs: pool(own(config)?.options(FROZEN_AFTER), JOBS),
-        })
+    pub(crate) fn connect(Databases { own: database, .. }: &Databases) -> Self {
+        const READ_ONLY: [(&str, &str); 1] = [("default_transaction_read_only", "on")];
+        Self {
+            following: pool(database, FOLLOWING, &READ_ONLY),
+            ads: pool(database, ADS, &READ_ONLY),
+            sign_in: pool(database, SIGN_IN, &FROZEN_AFTER),
+            reading: pool(database, READING, &READ_ONLY),
+            writing: to_write(database),
+            jobs: pool(database, JOBS, &FROZEN_AFTER),
+        }
     }
 }
 
@@ -139,36 +157,28 @@ pub(crate) struct TenantTransaction {
 
 impl Tenants {
     /// Connections for questions.
-    pub(crate) fn questions(config: &Config) -> anyhow::Result<Self> {
-        let connections = config.database_connections;
-        Self::connect(config, connections, connections.div_ceil(QUESTIONS_SHARE))
+    pub(crate) fn questions(database: &Databases, connections: u32) -> Self {
+        Self::connect(database, connections, connections.div_ceil(QUESTIONS_SHARE))
     }
 
     /// Connections for exports: one for each tenant.
-    pub(crate) fn exports(config: &Config) -> anyhow::Result<Self> {
-        Self::connect(config, EXPORTS, 1)
+    pub(crate) fn exports(database: &Databases) -> Self {
+        Self::connect(database, EXPORTS, 1)
     }
 
     /// Connections for the first reading of live views: all that the primary has when they ask.
-    pub(crate) fn feeds(config: &Config) -> anyhow::Result<Self> {
-        let primary = match &config.reader_database_url {
-            // One is enough to be asked how far it has come, and holds up nothing else.
-            Some(_) => Some(pool(own(config)?, 1)),
-            None => None,
-        };
-        Ok(Self { primary, ..Self::connect(config, FEEDS, FEEDS.div_ceil(FEEDS_SHARE))? })
+    pub(crate) fn feeds(database: &Databases) -> Self {
+        // One is enough to be asked how far it has come, and holds up nothing else.
+        let primary = database.reader.as_ref().map(|_| pool(&database.own, 1, &[]));
+        Self { primary, ..Self::connect(database, FEEDS, FEEDS.div_ceil(FEEDS_SHARE)) }
     }
 
-    fn connect(config: &Config, connections: u32, share: u32) -> anyhow::Result<Self> {
-        let options = match &config.reader_database_url {
-            Some(url) => options(url).context("CLICKWIRE_READER_DATABASE_URL")?,
-            None => own(config)?,
+    fn connect(database: &Databases, connections: u32, share: u32) -> Self {
+        let pool = match &database.reader {
+            Some(reader) => reader.pool_to_read(options(connections), |options| with(options, &READER)),
+            None => pool(&database.own, connections, &READER),
         };
-        Ok(Self {
-            pool: pool(options.options(READER), connections),
-            primary: None,
-            shares: Quota::new(share as usize),
-        })
+        Self { pool, primary: None, shares: Quota::new(share as usize) }
     }
 
     /// Begins a transaction that sees what a scope includes, to answer a question that uses up shares of
@@ -205,12 +215,20 @@ impl Tenants {
     /// answers here could be read from.
     async fn catch_up(&self) -> Result<(), sqlx::Error> {
         let Some(primary) = &self.primary else { return Ok(()) };
-        let is_replica: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&self.pool).await?;
-        if !is_replica {
-            return Ok(());
+        let reader: i64 =
+            sqlx::query_scalar(AssertSqlSafe(format!("SELECT {TIMELINE}"))).fetch_one(&self.pool).await?;
+        let sql = AssertSqlSafe(format!("SELECT {TIMELINE}, pg_current_wal_lsn()::text"));
+        let (timeline, committed): (i64, String) = sqlx::query_as(sql).fetch_one(primary).await?;
+        match reader {
+            // It stands by.
+            0 => {}
+            same if same == timeline => return Ok(()),
+            _ => {
+                return Err(sqlx::Error::Protocol(
+                    "the reader's host was the primary before another one".into(),
+                ));
+            }
         }
-        let committed: String =
-            sqlx::query_scalar("SELECT pg_current_wal_lsn()::text").fetch_one(primary).await?;
         let has_it = "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn";
         while !sqlx::query_scalar::<_, bool>(has_it).bind(&committed).fetch_one(&self.pool).await? {
             sleep(REPLICA_POLL).await;
@@ -277,18 +295,31 @@ impl Drop for TenantTransaction {
 }
 
 /// A pool for what administrators change.
-pub(crate) fn connect_to_write(config: &Config) -> anyhow::Result<PgPool> {
+pub(crate) async fn connect_to_write(config: &Config) -> anyhow::Result<PgPool> {
+    Ok(to_write(&Database::open(&config.database_url).await.context("CLICKWIRE_DATABASE_URL")?))
+}
+
+fn to_write(database: &Database) -> PgPool {
     // Sooner than the statement itself must end: what waits for a lock is told so.
-    let options = own(config)?.options(FROZEN_AFTER).options([("lock_timeout", "4s")]);
-    Ok(pool(options, WRITING))
+    pool(database, WRITING, &[FROZEN_AFTER[0], ("lock_timeout", "4s")])
 }
 
-fn own(config: &Config) -> anyhow::Result<PgConnectOptions> {
-    options(&config.database_url).context("CLICKWIRE_DATABASE_URL")
+/// A pool to the primary, with settings of its sessions.
+fn pool(database: &Database, connections: u32, settings: &'static [(&str, &str)]) -> PgPool {
+    database.pool(options(connections), |options| with(options, settings))
 }
 
-fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_str(url)?
+/// A pool that keeps one connection open: to make one while the server or the database is busy may take too long
+/// for what is promised.
+fn options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .min_connections(1)
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(2))
+}
+
+fn with(options: PgConnectOptions, settings: &[(&str, &str)]) -> PgConnectOptions {
+    options
         .application_name("clickwire-server")
         .options([
             ("statement_timeout", "5s"),
@@ -296,18 +327,17 @@ fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
             // Of a server that is gone without a word: nothing here pauses inside a transaction.
             ("idle_in_transaction_session_timeout", "10s"),
         ])
-        .log_slow_statements(log::LevelFilter::Off, Duration::ZERO))
+        .options(settings.iter().copied())
+        .log_slow_statements(log::LevelFilter::Off, Duration::ZERO)
 }
 
-/// A pool that keeps one connection open: to make one while the server or the database is busy may take too long
-/// for what is promised.
-fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
-    PgPoolOptions::new()
-        .min_connections(1)
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(2))
-        .after_release(|connection, _| Box::pin(is_alive(connection)))
-        .connect_lazy_with(options)
+/// The version of a table's contents, and the database's timeline: on another one as many changes may be others.
+pub(crate) type Version = (i64, i64);
+
+/// The version that a table of one row holds.
+pub(crate) async fn version(database: &PgPool, table: &'static str) -> Result<Version, sqlx::Error> {
+    let sql = AssertSqlSafe(format!("SELECT {TIMELINE}, version FROM {table}"));
+    answer(sqlx::query_as(sql).fetch_one(database)).await
 }
 
 /// A column of times as RFC 3339 with milliseconds, in UTC.
@@ -325,20 +355,13 @@ pub(crate) async fn answer<T>(query: impl Future<Output = Result<T, sqlx::Error>
     timeout(ANSWER_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-/// Returns whether a connection that comes back to the pool still answers. The pool's own test has no limit: it
-/// would hold a dead connection's place for ever.
-async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    timeout(PING_TIMEOUT, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
-    Ok(true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_documents_say_how_many_connections_a_server_has() {
-        let others = FEEDS + EXPORTS + JOBS + FOLLOWING + ADS + SIGN_IN + READING + WRITING;
+        let others = FEEDS + EXPORTS + JOBS + FOLLOWING + ADS + SIGN_IN + READING + WRITING + 1;
         let settings = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/configuration.md"));
         let scaling = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operate/scaling.md"));
         assert!(

@@ -24,6 +24,7 @@ mod exactly_once;
 mod examples;
 mod export_jobs;
 mod exports;
+mod failover;
 mod failpoints;
 mod finance;
 mod fraud;

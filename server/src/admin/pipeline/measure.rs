@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{Context, context::GetStreamError, stream::ConsumersError};
 use clickwire_dead_letters::DeadLetters;
 use clickwire_ledger::{rollups::Progress, timescaledb};
-use clickwire_process::{now_ms, redis::Connection};
+use clickwire_process::{nats::timeline_of, now_ms, redis::Connection};
 use clickwire_protocol::{stream::Names, times::UnixMs};
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
@@ -152,7 +152,9 @@ async fn stream(
     let mut consumers = stream.consumers();
     while let Some(consumer) = consumers.try_next().await? {
         let waiting = consumer.num_pending + consumer.num_ack_pending as u64;
-        if (0..partitions).any(|partition| names.consumer(partition) == consumer.name) {
+        let is_ours = (0..partitions)
+            .any(|partition| timeline_of(&consumer.name, &names.consumer(partition)).is_some());
+        if is_ours {
             measured.counted += consumer.ack_floor.consumer_sequence;
             measured.waiting += waiting;
             measured.last_commit = measured.last_commit.max(consumer.ack_floor.last_active);

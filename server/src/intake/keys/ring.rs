@@ -27,6 +27,7 @@ use crate::{
         error::IdentityError,
         secret::{Hash, hash},
     },
+    store::database::Version,
 };
 
 /// All keys that are taken; cheap to clone.
@@ -43,7 +44,7 @@ pub(crate) struct Ring {
 #[derive(Default)]
 struct Stored {
     /// `None` before they were read for the first time.
-    version: Option<i64>,
+    version: Option<Version>,
     keys: HashMap<Hash, Held>,
 }
 

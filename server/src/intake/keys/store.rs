@@ -13,7 +13,7 @@ use crate::{
         label,
     },
     identity::secret,
-    store::database::answer,
+    store::database::{self, Version, answer},
 };
 
 /// Advertisers of one key, at most.
@@ -228,8 +228,8 @@ pub(crate) async fn revoke(database: &mut PgConnection, key_id: &str, actor: &st
 }
 
 /// Grows with every change of a key.
-pub(crate) async fn version(database: &PgPool) -> Result<i64, sqlx::Error> {
-    answer(sqlx::query_scalar("SELECT version FROM api_keys_version").fetch_one(database)).await
+pub(crate) async fn version(database: &PgPool) -> Result<Version, sqlx::Error> {
+    database::version(database, "api_keys_version").await
 }
 
 /// The keys that are taken, as they are now.

@@ -15,12 +15,13 @@ use std::{
     time::Duration,
 };
 
+use clickwire_ledger::primary::TIMELINE;
 use clickwire_process::Backoff;
 use clickwire_protocol::{
     alerts::{Alert, Change},
     live::ServerMessage,
 };
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -60,6 +61,8 @@ pub(crate) struct Alerts {
 
 #[derive(Default)]
 struct News {
+    /// The database's timeline, on which the news has its numbers.
+    timeline: i64,
     /// The number up to which all news is contained; `None` before the first reading.
     seq: Option<i64>,
     open: Vec<Alert>,
@@ -72,9 +75,17 @@ struct News {
     forgotten: i64,
 }
 
+/// How far a session has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    timeline: i64,
+    seq: i64,
+}
+
 /// The result of one reading of the database, all of one moment.
 #[derive(sqlx::FromRow)]
 struct Reading {
+    timeline: i64,
     seq: i64,
     open_total: i64,
     open: Vec<String>,
@@ -103,19 +114,21 @@ impl Alerts {
         (alerts, ended)
     }
 
-    /// Returns the frames for a session that was told everything up to `told`, and the number up to which it has been
-    /// told then. `None` if that is no longer kept.
-    fn next(&self, id: u32, told: Option<i64>) -> Option<(Vec<Frame>, Option<i64>)> {
+    /// Returns the frames for a session that was told everything up to `told`, and how far it has been told then.
+    /// `None` if that is no longer kept.
+    fn next(&self, id: u32, told: Option<Told>) -> Option<(Vec<Frame>, Option<Told>)> {
         let mut news = self.news();
-        let (Some(seq), Some(told)) = (news.seq, told) else {
+        let timeline = news.timeline;
+        let is_present = |told: &Told| told.timeline == timeline;
+        let (Some(seq), Some(Told { seq: told, .. })) = (news.seq, told.filter(is_present)) else {
             let snapshot = news.seq.map(|seq| news.snapshot(seq, &self.in_flight).frame(id));
-            return Some((snapshot.into_iter().collect(), news.seq));
+            return Some((snapshot.into_iter().collect(), news.seq.map(|seq| Told { timeline, seq })));
         };
         if told < news.forgotten {
             return None;
         }
         let untold = news.recent.iter().filter(|(number, _)| *number > told);
-        Some((untold.map(|(_, body)| body.frame(id)).collect(), Some(seq)))
+        Some((untold.map(|(_, body)| body.frame(id)).collect(), Some(Told { timeline, seq })))
     }
 
     fn news(&self) -> MutexGuard<'_, News> {
@@ -129,6 +142,11 @@ impl Alerts {
         changes.sort_unstable_by_key(|change| change.seq);
         let open = reading.open.iter().map(|text| read(text)).collect::<Result<Vec<Alert>, _>>()?;
         let mut news = self.news();
+        if news.timeline != reading.timeline {
+            // What was told may never have been: everybody begins with what is open.
+            *news = News { timeline: reading.timeline, ..News::default() };
+            changes.clear();
+        }
         let is_news = news.seq.is_none() || !changes.is_empty();
         news.take(reading.seq, changes, &self.in_flight);
         (news.open, news.open_total, news.snapshot) = (open, reading.open_total, None);
@@ -214,14 +232,14 @@ impl Follower {
     async fn read(&self) -> Result<(), sqlx::Error> {
         let Some(seq) = self.alerts.upgrade().map(|alerts| alerts.news().seq) else { return Ok(()) };
         // One statement: open incidents and news must be of the same moment.
-        let reading = sqlx::query_as(
-            "SELECT (SELECT coalesce(max(seq), 0) FROM alert_changes) AS seq, \
+        let reading = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT {TIMELINE} AS timeline, (SELECT coalesce(max(seq), 0) FROM alert_changes) AS seq, \
                     (SELECT count(*) FROM alerts WHERE resolved_at IS NULL) AS open_total, \
                     ARRAY(SELECT alert_document(a)::text FROM alerts a WHERE resolved_at IS NULL \
                            ORDER BY opened_at DESC, alert_id DESC LIMIT $2) AS open, \
                     ARRAY(SELECT change_document(c)::text FROM alert_changes c WHERE seq > $1 \
-                           ORDER BY seq DESC LIMIT $3) AS changes",
-        )
+                           ORDER BY seq DESC LIMIT $3) AS changes"
+        )))
         .bind(seq)
         .bind(MAX_OPEN)
         .bind(KEPT as i64)
@@ -239,7 +257,7 @@ impl Follower {
 pub(in crate::live) struct Watcher {
     alerts: Arc<Alerts>,
     /// The last news that it was told; `None` before the first message.
-    told: Option<i64>,
+    told: Option<Told>,
 }
 
 impl Watcher {
@@ -294,9 +312,13 @@ mod tests {
         serde_json::to_string(&frame.message()).unwrap()
     }
 
+    fn told(seq: i64) -> Option<Told> {
+        Some(Told { timeline: 0, seq })
+    }
+
     /// The number of frames, and the number up to which the session is told then.
-    fn news_after(alerts: &Alerts, told: Option<i64>) -> Option<(usize, Option<i64>)> {
-        alerts.next(1, told).map(|(frames, told)| (frames.len(), told))
+    fn news_after(alerts: &Alerts, seq: Option<i64>) -> Option<(usize, Option<i64>)> {
+        alerts.next(1, seq.and_then(told)).map(|(frames, told)| (frames.len(), told.map(|told| told.seq)))
     }
 
     fn read_up_to(alerts: &Alerts, seqs: std::ops::RangeInclusive<i64>) {
@@ -311,10 +333,10 @@ mod tests {
         alerts.news().take(7, vec![], &alerts.in_flight);
         let (frames, told) = alerts.next(1, None).unwrap();
         assert!(text(&frames[0]).contains(r#""type":"alerts""#));
-        assert_eq!((frames.len(), told), (1, Some(7)));
+        assert_eq!((frames.len(), told), (1, Some(Told { timeline: 0, seq: 7 })));
         read_up_to(&alerts, 8..=10);
         let (frames, told) = alerts.next(1, told).unwrap();
-        assert_eq!((frames.len(), told), (3, Some(10)));
+        assert_eq!((frames.len(), told), (3, Some(Told { timeline: 0, seq: 10 })));
         for (frame, seq) in frames.iter().zip(8..) {
             assert!(text(frame).contains(&format!(r#""seq":{seq}"#)), "{}", text(frame));
         }
@@ -324,19 +346,33 @@ mod tests {
     }
 
     #[test]
+    fn on_another_timeline_everybody_begins_with_what_is_open() {
+        let alerts = alerts();
+        let reading = |timeline, seq| Reading { timeline, seq, open_total: 0, open: vec![], changes: vec![] };
+        alerts.take(&reading(1, 20)).unwrap();
+        let (_, told) = alerts.next(1, None).unwrap();
+        assert!(alerts.take(&reading(2, 15)).unwrap(), "whoever watches is told");
+        let (frames, told) = alerts.next(1, told).unwrap();
+        assert!(frames.len() == 1 && text(&frames[0]).contains(r#""type":"alerts""#));
+        assert_eq!(told, Some(Told { timeline: 2, seq: 15 }), "numbers begin anew");
+        read_up_to(&alerts, 16..=17);
+        assert_eq!(alerts.next(1, told).map(|(frames, _)| frames.len()), Some(2));
+    }
+
+    #[test]
     fn who_is_too_slow_must_come_back() {
         let alerts = alerts();
         alerts.news().take(0, vec![], &alerts.in_flight);
         for seq in 1..=KEPT as i64 {
             read_up_to(&alerts, seq..=seq);
         }
-        assert_eq!(alerts.next(1, Some(0)).unwrap().0.len(), KEPT);
+        assert_eq!(alerts.next(1, told(0)).unwrap().0.len(), KEPT);
         read_up_to(&alerts, KEPT as i64 + 1..=KEPT as i64 + 1);
-        assert!(alerts.next(1, Some(0)).is_none());
-        assert_eq!(alerts.next(1, Some(1)).unwrap().0.len(), KEPT);
+        assert!(alerts.next(1, told(0)).is_none());
+        assert_eq!(alerts.next(1, told(1)).unwrap().0.len(), KEPT);
         // More at once than are kept: the oldest were not even read.
         read_up_to(&alerts, 5_001..=5_000 + KEPT as i64);
-        assert!(alerts.next(1, Some(4_999)).is_none());
-        assert_eq!(alerts.next(1, Some(5_000)).unwrap().0.len(), KEPT);
+        assert!(alerts.next(1, told(4_999)).is_none());
+        assert_eq!(alerts.next(1, told(5_000)).unwrap().0.len(), KEPT);
     }
 }
