@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     /// Fixes what is sent and what breaks when [default: a random one, which is printed]
     #[arg(long)]
     seed: Option<u64>,
-    /// Breaks nodes of three brokers and of a cluster of Redis, instead of one of each
+    /// Breaks nodes of three brokers, of a cluster of Redis and of a database with a standby, instead of one of each
     #[arg(long)]
     cluster: bool,
 }

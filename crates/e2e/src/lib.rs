@@ -17,6 +17,7 @@ mod proxy;
 mod redis_cluster;
 mod screens;
 mod stack;
+mod standby;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub use proxy::{Proxy, Wire};
 pub use redis_cluster::RedisCluster;
 pub use screens::Screens;
 pub use stack::{Buckets, Stack};
+pub use standby::{Address, on_standby};
 
 /// Waits until `condition` gives a value; an error says what was waited for.
 pub async fn eventually<T>(

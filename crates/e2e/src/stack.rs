@@ -462,7 +462,7 @@ async fn fresh_database_at(url: &str) -> Result<String> {
 }
 
 /// The port in a service's URL, the last thing before its path.
-fn port_of(url: &str) -> Result<u16> {
+pub(crate) fn port_of(url: &str) -> Result<u16> {
     let authority = url.split("://").nth(1).and_then(|rest| rest.split('/').next());
     let port = authority.and_then(|authority| authority.rsplit(':').next()?.parse().ok());
     port.with_context(|| "a service's URL names no port".to_owned())

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use clickwire_services::{Server as Service, Standby};
 use tokio::{
     task::block_in_place,
     time::{sleep, sleep_until},
 };
 
 use super::plan::{Fault, FaultKind, LakeFault, LakeFaultKind, Trouble};
-use crate::{Brokers, Nodes, Program, RedisCluster, Stack, Wire};
+use crate::{Address, Brokers, Nodes, Program, RedisCluster, Stack, Wire};
 
 /// A server and two aggregators.
 pub(crate) struct Programs {
@@ -21,6 +22,7 @@ pub(crate) struct Programs {
 pub(crate) struct Cluster {
     pub(crate) brokers: Brokers,
     pub(crate) redis: RedisCluster,
+    pub(crate) standby: Standby,
 }
 
 impl Cluster {
@@ -29,7 +31,9 @@ impl Cluster {
         let (brokers, redis) = tokio::try_join!(Brokers::start(), RedisCluster::start(stack.redis_prefix()))?;
         stack.put_on(&brokers);
         stack.set("CLICKWIRE_REDIS_URL", &redis.url());
-        Ok(Self { brokers, redis })
+        let standby = stack.stand_by(Address::OfEach)?;
+        stack.synchronous().await?;
+        Ok(Self { brokers, redis, standby })
     }
 }
 
@@ -140,6 +144,11 @@ impl Faults<'_> {
                     brokers.cut_off(node, Wire::Cut);
                     sleep(Duration::from_millis(200)).await;
                     brokers.cut_off(node, Wire::Whole);
+                }
+                FaultKind::FailOver => {
+                    block_in_place(|| stack.services().kill(Service::Database))?;
+                    sleep_until(mended).await;
+                    stack.promote(&several()?.standby, Address::OfEach)?;
                 }
                 FaultKind::Aggregator(number) => {
                     programs.aggregators[number].crash().await?;

@@ -15,6 +15,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use clickwire_ledger::primary::timeline;
+use clickwire_process::nats::on_timeline;
 use clickwire_protocol::stream::DEFAULT_PARTITIONS;
 
 use self::{
@@ -34,7 +36,7 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(120);
 pub enum Machines {
     /// One of each service.
     One,
-    /// Three brokers that have every click, and a cluster of Redis.
+    /// Three brokers that have every click, a cluster of Redis, and a database with a synchronous standby.
     Cluster,
 }
 
@@ -80,6 +82,7 @@ pub async fn run(
     lake_disturbed.context("disturbing the lake")?;
     if let Some(cluster) = &cluster {
         cluster.brokers.are_whole().await?;
+        stack.look_at(&cluster.standby.url("clickwire")).await?;
     }
     programs.are_ready().await?;
     say("all clicks were taken and all is whole again; counting");
@@ -93,12 +96,13 @@ pub async fn run(
 
 /// Clicks that are sent when the stream was made anew, the last having been counted and archived before.
 async fn goes_on_with_another_stream(stack: &Stack, mut sent: Sent) -> Result<()> {
+    let timeline = timeline(&mut *stack.database().acquire().await?).await?;
     let broker = stack.broker().await?;
     broker.delete_stream(stack.names().stream()).await?;
     eventually("the stream is there again", COUNTED_WITHIN, async || {
         let stream = broker.get_stream(stack.names().stream()).await.ok()?;
         for partition in 0..DEFAULT_PARTITIONS {
-            stream.consumer_info(stack.names().consumer(partition)).await.ok()?;
+            stream.consumer_info(on_timeline(&stack.names().consumer(partition), timeline)).await.ok()?;
         }
         Some(())
     })

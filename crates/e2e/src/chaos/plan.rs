@@ -26,6 +26,9 @@ const FAULT_EVERY_MS: std::ops::Range<u64> = 1_000..2_500;
 /// Wires are half-open in longer runs only: finding out takes as long as the longest time-out.
 const LONG: Duration = Duration::from_secs(60);
 
+/// The time until a standby takes over.
+const TAKES_OVER: Duration = Duration::from_secs(2);
+
 /// Tells the lake's faults from the others of a seed; any number.
 const LAKE: u64 = 0x6c61_6b65;
 
@@ -107,6 +110,8 @@ pub(crate) enum FaultKind {
     Redis(usize, Trouble),
     /// The other brokers do not reach this one, nor it them.
     CutOff(usize, Wire),
+    /// SIGKILL of the database; its standby takes over. What breaks of the database later is the host from before.
+    FailOver,
 }
 
 /// The trouble of one of several.
@@ -159,6 +164,7 @@ impl Display for Fault {
             FaultKind::Broker(number, trouble) => write!(formatter, "broker {number}: {trouble:?}"),
             FaultKind::Redis(number, trouble) => write!(formatter, "Redis node {number}: {trouble:?}"),
             FaultKind::CutOff(number, wire) => write!(formatter, "broker {number} cut off: {wire:?}"),
+            FaultKind::FailOver => write!(formatter, "database killed until its standby takes over"),
         }?;
         write!(formatter, ", for {:?}", self.lasts)
     }
@@ -184,7 +190,12 @@ impl Plan {
         }
         match machines {
             Machines::One => plan.break_things(&mut random, duration),
-            Machines::Cluster => plan.break_nodes(&mut random, duration),
+            Machines::Cluster => {
+                plan.break_nodes(&mut random, duration);
+                let half = Fault { at_ms: end_ms / 2, kind: FaultKind::FailOver, lasts: TAKES_OVER };
+                let before = plan.faults.partition_point(|fault| fault.at_ms < half.at_ms);
+                plan.faults.insert(before, half);
+            }
         }
         // Of its own: what else a seed means stays.
         plan.break_the_lake(&mut StdRng::seed_from_u64(seed ^ LAKE), duration);

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_client::Watch;
-use clickwire_e2e::{Buckets, Load, Program, Sent, Stack, Wire, conservation, eventually};
+use clickwire_e2e::{
+    Address, Buckets, Load, Program, Sent, Stack, Wire, conservation, eventually, on_standby,
+};
 use clickwire_services::{Server as Service, Standby};
 use serde_json::Value;
 use tokio::{task::block_in_place, time::sleep};
@@ -13,15 +15,6 @@ use super::live::{self, shows};
 
 /// Hosts are asked every second, a silent one for two; the rest is connections and a busy machine.
 const SOON: Duration = Duration::from_secs(40);
-
-/// The way in which programs know the hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Address {
-    /// They are told both.
-    OfEach,
-    /// One address, which moves.
-    Moving,
-}
 
 /// The end of the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,44 +34,17 @@ struct Hosts {
 impl Hosts {
     async fn start(address: Address) -> Result<Self> {
         let mut stack = Stack::alone().await?;
-        let standby = block_in_place(|| stack.services().start_standby())?;
         stack.wire().await?;
-        let wire = format!("127.0.0.1:{}", stack.wire_to(Service::Database)?.port());
-        let primary = format!("127.0.0.1:{}", port(stack.database_url())?);
-        let hosts = match address {
-            Address::OfEach => format!("{wire},127.0.0.1:{}", port(&standby.url("clickwire"))?),
-            Address::Moving => wire,
-        };
-        let url = stack.database_url().replacen(&primary, &hosts, 1);
-        stack.set("CLICKWIRE_DATABASE_URL", &url);
+        let standby = stack.stand_by(address)?;
         Ok(Self { stack, standby, address })
-    }
-
-    fn on_primary(&self, sql: &str) -> Result<String> {
-        Ok(block_in_place(|| self.stack.services().psql("clickwire", sql))?)
-    }
-
-    fn on_standby(&self, sql: &str) -> Result<String> {
-        Ok(block_in_place(|| self.standby.psql("clickwire", sql))?)
-    }
-
-    /// A commit waits for the standby from now on.
-    async fn synchronous(&self) -> Result<()> {
-        self.on_primary("ALTER SYSTEM SET synchronous_standby_names = '*'")?;
-        self.on_primary("SELECT pg_reload_conf()")?;
-        eventually("the standby is synchronous", SOON, async || {
-            let state = self.on_primary("SELECT sync_state FROM pg_stat_replication").ok()?;
-            (state.trim() == "sync").then_some(())
-        })
-        .await
     }
 
     /// The standby receives nothing any more.
     async fn cut_off(&self) -> Result<()> {
-        self.on_standby("ALTER SYSTEM SET primary_conninfo = ''")?;
-        self.on_standby("SELECT pg_reload_conf()")?;
+        on_standby(&self.standby, "ALTER SYSTEM SET primary_conninfo = ''")?;
+        on_standby(&self.standby, "SELECT pg_reload_conf()")?;
         eventually("nothing is replicated", SOON, async || {
-            let following = self.on_primary("SELECT count(*) FROM pg_stat_replication").ok()?;
+            let following = self.stack.on_primary("SELECT count(*) FROM pg_stat_replication").ok()?;
             (following.trim() == "0").then_some(())
         })
         .await
@@ -86,25 +52,18 @@ impl Hosts {
 
     /// The primary is gone, and after a while the standby is the primary.
     async fn fail_over(&mut self, fault: Fault) -> Result<()> {
-        let wire = self.stack.wire_to(Service::Database)?;
         match fault {
             Fault::Killed => block_in_place(|| self.stack.services().kill(Service::Database))?,
-            Fault::Silent => wire.set(Wire::HalfOpen),
+            Fault::Silent => self.stack.wire_to(Service::Database)?.set(Wire::HalfOpen),
         }
         sleep(Duration::from_secs(2)).await;
-        self.on_standby("SELECT pg_promote()")?;
+        self.stack.promote(&self.standby, self.address)?;
         if self.address == Address::Moving {
-            wire.lead_to(port(&self.standby.url("clickwire"))?);
-            wire.set(Wire::Whole);
+            self.stack.wire_to(Service::Database)?.set(Wire::Whole);
         }
         let url = self.standby.url("clickwire");
         self.stack.look_at(&url).await
     }
-}
-
-fn port(url: &str) -> Result<u16> {
-    let port = url.split('/').nth(2).and_then(|authority| authority.rsplit(':').next()?.parse().ok());
-    port.context("a URL without a port")
 }
 
 /// The answer to a click without content.
@@ -133,7 +92,7 @@ async fn holds(hosts: &Hosts, sent: &Sent, dashboard: &mut Watch) -> Result<()> 
 
 async fn is_survived(address: Address, fault: Fault) -> Result<()> {
     let mut hosts = Hosts::start(address).await?;
-    hosts.synchronous().await?;
+    hosts.stack.synchronous().await?;
     let aggregators = [hosts.stack.start_aggregator().await?, hosts.stack.start_aggregator().await?];
     let server = hosts.stack.start_server().await?;
     for program in &aggregators {
@@ -163,7 +122,7 @@ async fn is_survived(address: Address, fault: Fault) -> Result<()> {
         live::post(&hosts.stack, 20).await?;
         *sent.entry("adv_001".to_owned()).or_default() += 20;
         holds(&hosts, &sent, &mut dashboard).await?;
-        let there: i64 = hosts.on_primary("SELECT count(*) FROM clicks")?.trim().parse()?;
+        let there: i64 = hosts.stack.on_primary("SELECT count(*) FROM clicks")?.trim().parse()?;
         ensure!(there < sent.values().sum(), "{there} clicks at the primary from before");
     }
     for program in aggregators.iter().chain([&server]) {
@@ -211,7 +170,7 @@ async fn commits_that_the_standby_lacks_are_counted_again() -> Result<()> {
     eventually("the lake has them", SOON, async || (hosts.stack.archived().await.ok()? == 20).then_some(()))
         .await?;
     eventually("the standby has them", SOON, async || {
-        let there = hosts.on_standby("SELECT coalesce(sum(rows), 0) FROM lake_ranges").ok()?;
+        let there = on_standby(&hosts.standby, "SELECT coalesce(sum(rows), 0) FROM lake_ranges").ok()?;
         (there.trim() == "20").then_some(())
     })
     .await?;
