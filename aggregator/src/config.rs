@@ -267,6 +267,12 @@ pub enum Order {
 }
 
 impl Config {
+    /// The names of the partitions' consumers on the first timeline of the database.
+    pub(crate) fn consumers(&self) -> impl Iterator<Item = String> {
+        let names = self.names();
+        (0..self.partitions).map(move |partition| names.consumer(partition))
+    }
+
     /// Refuses what can't work, before anything is opened.
     pub fn validate(&self) -> anyhow::Result<()> {
         ensure!(Names::is_name(&self.stream), "CLICKWIRE_STREAM: {}", Names::RULE);

@@ -102,7 +102,7 @@ async fn within<E: Into<anyhow::Error>>(task: impl Future<Output = Result<(), E>
 /// Leaves the partitions' consumers of older timelines. Whoever is the first to do so begins another feed generation
 /// when every server must have left the primary before: one that read it until then takes what is lost for counted.
 async fn leave_older(nats: &Context, feed: &Feed, config: &Config, timeline: i64) -> anyhow::Result<()> {
-    if stream::leave_older(nats, config, timeline).await? {
+    if stream::delete_older(nats, config, timeline).await? {
         tokio::time::sleep(primary::LEFT_WITHIN).await;
         feed.renew_soon();
     }

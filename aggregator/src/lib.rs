@@ -126,7 +126,8 @@ impl Aggregator {
     }
 
     async fn try_to_begin(&self) -> Result<i64, Unready> {
-        let mut connection = self.pool.acquire().await?;
+        // Whatever is wrong with the way there may be mended while this waits.
+        let mut connection = self.pool.acquire().await.map_err(Unready::Outage)?;
         self.health.installed(schema::migrate_on(&mut connection).await?);
         deployment::claim(&mut connection, &self.config.names()).await?;
         Ok(timeline(&mut connection).await?)
@@ -234,9 +235,10 @@ impl From<sqlx::Error> for Unready {
 impl From<schema::Error> for Unready {
     fn from(error: schema::Error) -> Self {
         match error {
-            schema::Error::Database(error) | schema::Error::Migration(MigrateError::Execute(error)) => {
-                error.into()
-            }
+            schema::Error::Database(error)
+            | schema::Error::Migration(
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+            ) => error.into(),
             error => Self::Refused(anyhow::Error::from(error).context("migrating the database")),
         }
     }

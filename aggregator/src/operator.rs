@@ -17,11 +17,7 @@ pub async fn read_again(config: &Config) -> anyhow::Result<()> {
     let stream = connect(config).await?.get_stream(config.names().stream()).await?;
     let kept = stream.cached_info().state.messages;
     let names: Vec<String> = stream.consumer_names().try_collect().await?;
-    let is_own = |name: &String| {
-        let mut first = (0..config.partitions).map(|partition| config.names().consumer(partition));
-        first.any(|first| nats::timeline_of(name, &first).is_some())
-    };
-    for name in names.iter().filter(|name| is_own(name)) {
+    for name in names.iter().filter(|name| nats::timeline_of(name, config.consumers()).is_some()) {
         stream.delete_consumer(name).await?;
     }
     print(&format!("{kept} messages will be read again"))?;

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use async_nats::{
     ConnectOptions, Event,
     jetstream::{
-        self, Context,
+        self, Context, ErrorCode,
         consumer::{AckPolicy, PullConsumer, pull},
         context::{CreateStreamError, GetStreamError},
-        stream::{Config as StreamConfig, ConsumerError, DiscardPolicy, StorageType},
+        stream::{Config as StreamConfig, ConsumerError, ConsumerErrorKind, DiscardPolicy, StorageType},
     },
 };
 use clickwire_process::nats;
@@ -136,25 +136,29 @@ pub(crate) async fn consumer(
 
 /// Deletes the partitions' consumers of older timelines of the database, which nobody reads any more and the stream
 /// would wait for. Returns whether there were any.
-pub(crate) async fn leave_older(nats: &Context, config: &Config, timeline: i64) -> anyhow::Result<bool> {
-    let names = config.names();
-    let stream = nats.get_stream(names.stream()).await?;
+pub(crate) async fn delete_older(nats: &Context, config: &Config, timeline: i64) -> anyhow::Result<bool> {
+    let stream = nats.get_stream(config.names().stream()).await?;
     let consumers: Vec<String> = stream.consumer_names().try_collect().await?;
+    let is_older = |consumer: &String| {
+        nats::timeline_of(consumer, config.consumers()).is_some_and(|older| older < timeline)
+    };
     let mut were_any = false;
-    for consumer in consumers {
-        let of = (0..config.partitions)
-            .find_map(|partition| nats::timeline_of(&consumer, &names.consumer(partition)));
-        if of.is_some_and(|of| of < timeline) {
-            stream.delete_consumer(&consumer).await?;
-            tracing::warn!(
-                consumer,
-                timeline,
-                "the database has another history: what the stream holds is read again"
-            );
-            were_any = true;
+    for consumer in consumers.iter().filter(|consumer| is_older(consumer)) {
+        match stream.delete_consumer(consumer).await {
+            Ok(_) => were_any = true,
+            // Another aggregator was first.
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error.into()),
         }
     }
+    if were_any {
+        tracing::warn!(timeline, "the database has another history: consumers of the one before are deleted");
+    }
     Ok(were_any)
+}
+
+fn is_missing(error: &ConsumerError) -> bool {
+    matches!(error.kind(), ConsumerErrorKind::JetStream(error) if error.error_code() == ErrorCode::CONSUMER_NOT_FOUND)
 }
 
 /// Returns whether a release of nats-server loses messages. A name that can't be read is an operator's own build.

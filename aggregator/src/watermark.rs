@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use async_nats::jetstream::{Context, stream::Stream};
-use clickwire_ledger::watermark;
+use clickwire_ledger::{primary, watermark};
 use clickwire_process::nats::on_timeline;
 use clickwire_protocol::times::UnixMs;
 use sqlx::PgPool;
@@ -58,6 +59,7 @@ async fn follow_clock(
     // is under way for less than the allowance.
     let (now, behind) = watermark::behind(&mut connection, config.partitions).await?;
     if !behind.is_empty() {
+        ensure!(primary::timeline(&mut connection).await? == timeline, "the database has another primary");
         let stream = nats.get_stream(config.names().stream()).await?;
         for partition in behind {
             if is_idle(&stream, config, partition, timeline).await? {

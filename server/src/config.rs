@@ -48,7 +48,7 @@ pub struct Config {
     )]
     pub redis_url: String,
 
-    /// PostgreSQL with TimescaleDB; may hold a password, never logged.
+    /// PostgreSQL with TimescaleDB; may hold a password, never logged. With a standby the address of each host.
     #[arg(
         long,
         env = "CLICKWIRE_DATABASE_URL",
@@ -59,7 +59,8 @@ pub struct Config {
 
     /// The same database by a login of its own for questions about counts, which may take the role
     /// `clickwire_reader` and nothing else; without it, by the login above. It may lead to one replica (hot
-    /// standby): answers are as of what it has by then, and a live view begins when it has everything.
+    /// standby): answers are as of what it has by then, and a live view begins when it has everything. Where it is to
+    /// lead to the primary, and there is a standby, it has the address of each host, too.
     #[arg(long, env = "CLICKWIRE_READER_DATABASE_URL", hide_env_values = true)]
     pub reader_database_url: Option<String>,
 

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::jetstream::{
-    Context,
+    Context, consumer,
     stream::{Info, RawMessageErrorKind, Stream},
 };
 use clickwire_ledger::incidents::Observation;
@@ -108,13 +108,13 @@ impl Shortages {
 async fn lag(nats: &Context, config: &Config) -> anyhow::Result<Option<Observation>> {
     let names = config.names();
     let stream = nats.get_stream(names.stream()).await?;
+    // An archiver's may wait as long as it likes, and those of older timelines are read by nobody.
+    let consumers: Vec<_> = stream.consumers().try_collect().await?;
+    let timeline = |consumer: &consumer::Info| timeline_of(&consumer.name, config.consumers());
+    let present = consumers.iter().filter_map(timeline).max();
     let mut oldest_ms = i64::MAX;
-    let mut consumers = stream.consumers();
-    while let Some(consumer) = consumers.try_next().await? {
-        // An archiver's may wait as long as it likes.
-        let is_ours = (0..config.partitions)
-            .any(|partition| timeline_of(&consumer.name, &names.consumer(partition)).is_some());
-        if is_ours && consumer.num_pending + consumer.num_ack_pending as u64 > 0 {
+    for consumer in consumers.iter().filter(|consumer| present.is_some() && timeline(consumer) == present) {
+        if consumer.num_pending + consumer.num_ack_pending as u64 > 0 {
             let floor = consumer.ack_floor.stream_sequence;
             let waiting_ms = stored_after(&stream, &consumer.config.filter_subject, floor).await?;
             oldest_ms = oldest_ms.min(waiting_ms.unwrap_or(i64::MAX));

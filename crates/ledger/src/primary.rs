@@ -30,14 +30,17 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Time between two questions to the hosts.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
+/// Rounds after which one address is asked over a new connection: it may have moved from a host that lives on.
+const ROUNDS_OF_AN_ADDRESS: u32 = 5;
+
 /// The longest time that a host may take to answer, a connection made first.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// The wait before a pool that has met another host tries again: it would try, and say so, a hundred times a second.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
-/// The longest time for which a program goes on with a host that is the primary no longer: two rounds of questions.
-pub const LEFT_WITHIN: Duration = Duration::from_secs(6);
+/// The longest time for which a program goes on with a host that is the primary no longer, if it reaches the new one.
+pub const LEFT_WITHIN: Duration = Duration::from_secs(9);
 
 /// The longest time that a connection that comes back to the pool may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -222,8 +225,13 @@ impl Inner {
         let mut every = tokio::time::interval(ASK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut answered = vec![true; self.hosts.len()];
-        loop {
+        for round in 0_u32.. {
             every.tick().await;
+            if let [of_an_address] = connections.as_mut_slice()
+                && round.is_multiple_of(ROUNDS_OF_AN_ADDRESS)
+            {
+                *of_an_address = None;
+            }
             let said = self.ask_all(&mut connections).await;
             for (host, (said, answered)) in said.iter().zip(&mut answered).enumerate() {
                 // What becomes of an only host is told by whoever needs it.

@@ -21,13 +21,13 @@ pub fn on_timeline(first: &str, timeline: i64) -> String {
     if timeline == 1 { first.to_owned() } else { format!("{first}-t{timeline}") }
 }
 
-/// The timeline that a partition's consumer is of; `None`: the consumer is of something else. `first` is the name of
-/// the one on the first timeline.
-pub fn timeline_of(consumer: &str, first: &str) -> Option<i64> {
-    match consumer.strip_prefix(first)? {
+/// The timeline that a partition's consumer is of; `None`: the consumer is of something else. `firsts` are the names of
+/// the partitions' consumers on the first timeline.
+pub fn timeline_of(consumer: &str, mut firsts: impl Iterator<Item = String>) -> Option<i64> {
+    firsts.find_map(|first| match consumer.strip_prefix(&first)? {
         "" => Some(1),
         rest => rest.strip_prefix("-t")?.parse().ok(),
-    }
+    })
 }
 
 /// The broker's addresses in `CLICKWIRE_NATS_URL`: separated by commas, with one login for all of them.
@@ -127,12 +127,13 @@ mod tests {
 
     #[test]
     fn a_partition_has_a_consumer_on_each_timeline() {
+        let firsts = || [0, 1].map(|partition| format!("a-{partition}")).into_iter();
         for (name, timeline) in [("a-1", 1), ("a-1-t2", 2), ("a-1-t41", 41)] {
             assert_eq!(on_timeline("a-1", timeline), name);
-            assert_eq!(timeline_of(name, "a-1"), Some(timeline));
+            assert_eq!(timeline_of(name, firsts()), Some(timeline));
         }
         for other in ["a-10", "a-10-t2", "a", "lake-7", "a-1-t", "a-1-x2"] {
-            assert_eq!(timeline_of(other, "a-1"), None, "{other}");
+            assert_eq!(timeline_of(other, firsts()), None, "{other}");
         }
     }
 

@@ -27,7 +27,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clickwire_ledger::primary::{Database, TIMELINE};
+use clickwire_ledger::primary::{Database, Primary, TIMELINE};
 use clickwire_protocol::ids::AdvertiserId;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, Postgres, Transaction,
@@ -36,6 +36,7 @@ use sqlx::{
 use time::OffsetDateTime;
 use tokio::{
     runtime::Handle,
+    sync::watch,
     time::{sleep, timeout},
 };
 
@@ -140,8 +141,8 @@ impl Pools {
 #[derive(Clone)]
 pub(crate) struct Tenants {
     pool: PgPool,
-    /// The database that counts are written to, where `pool` may lead to a replica of it.
-    primary: Option<PgPool>,
+    /// The database that counts are written to, where `pool` may lead to a replica of it, and what is known of it.
+    primary: Option<(PgPool, watch::Receiver<Option<Primary>>)>,
     shares: Quota<Holder>,
 }
 
@@ -169,7 +170,7 @@ impl Tenants {
     /// Connections for the first reading of live views: all that the primary has when they ask.
     pub(crate) fn feeds(database: &Databases) -> Self {
         // One is enough to be asked how far it has come, and holds up nothing else.
-        let primary = database.reader.as_ref().map(|_| pool(&database.own, 1, &[]));
+        let primary = database.reader.as_ref().map(|_| (pool(&database.own, 1, &[]), database.own.primary()));
         Self { primary, ..Self::connect(database, FEEDS, FEEDS.div_ceil(FEEDS_SHARE)) }
     }
 
@@ -214,21 +215,17 @@ impl Tenants {
     /// so nothing may be missing from that. The reader's address leads to one replica: of several, another one than
     /// answers here could be read from.
     async fn catch_up(&self) -> Result<(), sqlx::Error> {
-        let Some(primary) = &self.primary else { return Ok(()) };
-        let reader: i64 =
-            sqlx::query_scalar(AssertSqlSafe(format!("SELECT {TIMELINE}"))).fetch_one(&self.pool).await?;
-        let sql = AssertSqlSafe(format!("SELECT {TIMELINE}, pg_current_wal_lsn()::text"));
-        let (timeline, committed): (i64, String) = sqlx::query_as(sql).fetch_one(primary).await?;
-        match reader {
-            // It stands by.
-            0 => {}
-            same if same == timeline => return Ok(()),
-            _ => {
-                return Err(sqlx::Error::Protocol(
-                    "the reader's host was the primary before another one".into(),
-                ));
-            }
+        let Some((primary, known)) = &self.primary else { return Ok(()) };
+        let sql = AssertSqlSafe(format!("SELECT {TIMELINE}"));
+        let reader: i64 = sqlx::query_scalar(sql).fetch_one(&self.pool).await?;
+        let known = known.borrow().map(|primary| primary.timeline);
+        if reader > 0 {
+            let is_primary = known.is_none_or(|known| known == reader);
+            let why = "the reader's host was the primary before another one";
+            return if is_primary { Ok(()) } else { Err(sqlx::Error::Protocol(why.into())) };
         }
+        let committed: String =
+            sqlx::query_scalar("SELECT pg_current_wal_lsn()::text").fetch_one(primary).await?;
         let has_it = "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn";
         while !sqlx::query_scalar::<_, bool>(has_it).bind(&committed).fetch_one(&self.pool).await? {
             sleep(REPLICA_POLL).await;

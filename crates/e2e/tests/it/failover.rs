@@ -22,6 +22,8 @@ enum Fault {
     Killed,
     /// Its connections stay open, and nothing is answered; later it is there again.
     Silent,
+    /// It lives on, and answers on connections that are open.
+    Alive,
 }
 
 /// A deployment whose database has a standby.
@@ -55,6 +57,7 @@ impl Hosts {
         match fault {
             Fault::Killed => block_in_place(|| self.stack.services().kill(Service::Database))?,
             Fault::Silent => self.stack.wire_to(Service::Database)?.set(Wire::HalfOpen),
+            Fault::Alive => {}
         }
         sleep(Duration::from_secs(2)).await;
         self.stack.promote(&self.standby, self.address)?;
@@ -115,7 +118,7 @@ async fn is_survived(address: Address, fault: Fault) -> Result<()> {
         hosts.stack.bound_key("adv_001").await.ok()
     })
     .await?;
-    if fault == Fault::Silent {
+    if fault != Fault::Killed {
         // It still takes itself for the primary. Nobody goes back to it.
         hosts.stack.wire_to(Service::Database)?.set(Wire::Whole);
         sleep(Duration::from_secs(3)).await;
@@ -144,6 +147,16 @@ async fn a_primary_that_is_silent_is_left_and_not_gone_back_to() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_that_moves_is_followed_from_a_dead_primary() -> Result<()> {
     is_survived(Address::Moving, Fault::Killed).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_hosts_are_known_and_the_primary_that_lives_on_is_left() -> Result<()> {
+    is_survived(Address::OfEach, Fault::Alive).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_moves_is_followed_from_a_primary_that_lives_on() -> Result<()> {
+    is_survived(Address::Moving, Fault::Alive).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

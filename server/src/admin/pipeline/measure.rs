@@ -152,9 +152,8 @@ async fn stream(
     let mut consumers = stream.consumers();
     while let Some(consumer) = consumers.try_next().await? {
         let waiting = consumer.num_pending + consumer.num_ack_pending as u64;
-        let is_ours = (0..partitions)
-            .any(|partition| timeline_of(&consumer.name, &names.consumer(partition)).is_some());
-        if is_ours {
+        let firsts = (0..partitions).map(|partition| names.consumer(partition));
+        if timeline_of(&consumer.name, firsts).is_some() {
             measured.counted += consumer.ack_floor.consumer_sequence;
             measured.waiting += waiting;
             measured.last_commit = measured.last_commit.max(consumer.ack_floor.last_active);
