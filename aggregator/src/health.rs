@@ -137,7 +137,7 @@ impl Health {
     }
 
     /// Notes whether the database has a standby that commits do not wait for.
-    pub(crate) fn is_alone(&self, is_alone: bool) {
+    pub(crate) fn set_alone(&self, is_alone: bool) {
         let was = std::mem::replace(&mut self.state().is_alone, is_alone);
         if is_alone && !was {
             tracing::warn!("{ALONE}");

@@ -53,7 +53,7 @@ impl Rounds {
 }
 
 async fn rounds(with: &Rounds) {
-    let Rounds { database, nats, feed, dead_letters_waiting, health, config, timeline } = with;
+    let Rounds { database, nats, feed, dead_letters_waiting, health, config, .. } = with;
     let dead_letters = DeadLetters::new(nats.clone(), config.names());
     let mut disk = Disk::default();
     let mut counted = Counted::default();
@@ -65,8 +65,7 @@ async fn rounds(with: &Rounds) {
             ("chunks ahead", within(retention::create_chunks(database)).await),
             ("retention", within(retention::drop_chunks(database, config.kept())).await),
             ("unique users", within(retention::fold_uniques(database, &config.names(), config.kept())).await),
-            ("older timelines", within(leave_older(nats, feed, config, *timeline)).await),
-            ("stream", within(counted.forget(database, nats, config)).await),
+            ("stream", within(counted.forget(with)).await),
             ("disk", within(disk.measure(database)).await),
             ("background jobs", within(watch_jobs(database, health)).await),
             ("replicas", within(watch_replicas(nats, config, health)).await),
@@ -101,8 +100,8 @@ async fn within<E: Into<anyhow::Error>>(task: impl Future<Output = Result<(), E>
 
 /// Leaves the partitions' consumers of older timelines. Whoever is the first to do so begins another feed generation
 /// when every server must have left the primary before: one that read it until then takes what is lost for counted.
-async fn leave_older(nats: &Context, feed: &Feed, config: &Config, timeline: i64) -> anyhow::Result<()> {
-    if stream::delete_older(nats, config, timeline).await? {
+async fn leave_older(Rounds { nats, feed, config, timeline, .. }: &Rounds) -> anyhow::Result<()> {
+    if stream::delete_older(nats, config, *timeline).await? {
         tokio::time::sleep(primary::LEFT_WITHIN).await;
         feed.renew_soon();
     }
@@ -116,7 +115,10 @@ struct Counted(VecDeque<(Instant, u64)>);
 impl Counted {
     /// Removes from the stream what has been counted for as long as it is kept, so that a stream which refuses when full
     /// holds little but what is still to be counted.
-    async fn forget(&mut self, database: &PgPool, nats: &Context, config: &Config) -> anyhow::Result<()> {
+    async fn forget(&mut self, with: &Rounds) -> anyhow::Result<()> {
+        let Rounds { database, nats, config, .. } = with;
+        // It would wait for whoever has read it on an older timeline.
+        leave_older(with).await?;
         let mut stream = nats.get_stream(config.names().stream()).await?;
         let present = last_counted(database, &mut stream).await?;
         let forgotten = self.kept_long_enough(present, Duration::from_secs(config.stream_kept_seconds));

@@ -207,7 +207,7 @@ async fn watch_primary(mut primary: watch::Receiver<Option<Primary>>, health: Ar
     loop {
         if let Some(primary) = *primary.borrow_and_update() {
             metrics::gauge!("clickwire_database_timeline").set(primary.timeline as f64);
-            health.is_alone(primary.is_alone);
+            health.set_alone(primary.is_alone);
         }
         if primary.changed().await.is_err() {
             return;
