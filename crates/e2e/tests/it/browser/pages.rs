@@ -315,7 +315,14 @@ async fn what_could_not_be_loaded_is_not_said_to_be_nothing() -> Result<()> {
         let text = staff.text().await?;
         ensure!(!text.contains("No advertisers yet."), "{address}: {text}");
     }
-    Ok(())
+    staff
+        .looks(&[
+            ("unknown-light.png", 1440, 900, "light"),
+            ("unknown-dark.png", 1440, 900, "dark"),
+            ("unknown-phone.png", 390, 844, "light"),
+            ("unknown-4k.png", 3840, 2160, "light"),
+        ])
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
