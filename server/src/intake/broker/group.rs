@@ -1,9 +1,12 @@
-//! Clicks that are published while a batch is under way are the next batch. The broker stores a batch whole or not
-//! at all, and brings it to its disk with one write: an atomic batch publish (NATS ADR-50; nats-server 2.15 syncs
-//! it once). A lone click is not made to wait.
+//! Clicks that are published while others are under way go together, next. Many are one batch, which the broker stores
+//! whole or not at all, and brings to its disk with one write: an atomic batch publish (NATS ADR-50; nats-server
+//! 2.15 syncs it once). Few go by themselves, one behind the other, for the broker stages a batch in files of its
+//! own, which takes as long as some dozen clicks do: [`Pace`]. A lone click is not made to wait.
 //!
 //! A batch with an id that the broker has is refused as a whole. So an id that was sent lately goes by itself, and
 //! so does each click of a batch that was refused: each has its own answer then.
+
+use std::time::Duration;
 
 use async_nats::{
     HeaderMap, HeaderValue,
@@ -15,13 +18,19 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use super::{Failure, MAX_IN_FLIGHT, Wire, recent::Recent};
 
 /// Clicks in a batch, at most; the broker refuses more than 1,000.
 const MAX_BATCH: usize = 512;
+
+/// Clicks in a batch, at least. The time of fewer clicks is the round trip's more than the broker's.
+const MIN_BATCH: usize = 5;
 
 /// A click that waits for its turn.
 pub(super) struct Entry {
@@ -42,7 +51,9 @@ impl Group {
     /// Begins to publish; ends when the last clone is dropped. `connections` changes whenever a connection is lost.
     pub(super) fn start(wire: Wire, connections: watch::Receiver<u64>) -> Self {
         let (entries, waiting) = mpsc::channel(MAX_IN_FLIGHT);
-        tokio::spawn(Publisher { wire, connections, recent: Recent::default() }.run(waiting));
+        tokio::spawn(
+            Publisher { wire, connections, recent: Recent::default(), pace: Pace::default() }.run(waiting),
+        );
         Self { entries }
     }
 
@@ -56,6 +67,44 @@ struct Publisher {
     wire: Wire,
     connections: watch::Receiver<u64>,
     recent: Recent,
+    pace: Pace,
+}
+
+/// What a click in a batch takes beyond what the batch takes anyway, as it was measured of nats-server 2.15.
+const CLICK_IN_BATCH: Duration = Duration::from_micros(40);
+
+/// The time that publishing has lately taken, which decides who goes in a batch.
+struct Pace {
+    /// A click by itself, among others.
+    click: Duration,
+    /// A batch, without what its clicks take.
+    batch: Duration,
+}
+
+impl Default for Pace {
+    /// Before anything is known: sixteen clicks take as long as in a batch.
+    fn default() -> Self {
+        Self { click: Duration::from_micros(290), batch: Duration::from_millis(4) }
+    }
+}
+
+impl Pace {
+    /// Returns whether so many clicks are stored sooner in a batch.
+    fn is_worth_a_batch(&self, clicks: usize) -> bool {
+        clicks >= MIN_BATCH && self.click.saturating_sub(CLICK_IN_BATCH) * clicks as u32 > self.batch
+    }
+
+    fn took_clicks(&mut self, clicks: usize, time: Duration) {
+        if clicks >= MIN_BATCH {
+            self.click = (self.click * 7 + time / clicks as u32) / 8;
+            // So that a batch is tried again if it once took long.
+            self.batch -= self.batch / 256;
+        }
+    }
+
+    fn took_batch(&mut self, clicks: usize, time: Duration) {
+        self.batch = (self.batch * 7 + time.saturating_sub(CLICK_IN_BATCH * clicks as u32)) / 8;
+    }
 }
 
 impl Publisher {
@@ -63,8 +112,8 @@ impl Publisher {
         let mut taken = Vec::with_capacity(MAX_BATCH);
         while waiting.recv_many(&mut taken, MAX_BATCH).await > 0 {
             self.connections.borrow_and_update();
-            let (wire, recent) = (&self.wire, &mut self.recent);
-            let publish = publish(wire, recent, taken.drain(..));
+            let (wire, recent, pace) = (&self.wire, &mut self.recent, &mut self.pace);
+            let publish = publish(wire, recent, pace, taken.drain(..));
             // An answer to what was sent over a connection that is lost never comes: those who wait hear that nobody
             // knows, and the next batch does not wait for them.
             tokio::select! {
@@ -76,18 +125,18 @@ impl Publisher {
 }
 
 /// Publishes and answers. Who is not answered because this is dropped hears of that by the end of its channel.
-async fn publish(wire: &Wire, recent: &mut Recent, taken: impl Iterator<Item = Entry>) {
+async fn publish(wire: &Wire, recent: &mut Recent, pace: &mut Pace, taken: impl Iterator<Item = Entry>) {
     if !wire.is_connected() {
         return;
     }
     // Who has stopped waiting was told that nobody knows of the click.
     let waiting = taken.filter(|entry| !entry.stored.is_closed());
     let (fresh, mut single): (Vec<_>, Vec<_>) = waiting.partition(|entry| recent.is_new(&entry.message_id));
-    if fresh.len() < 2 {
-        single.extend(fresh);
-    } else {
+    if pace.is_worth_a_batch(fresh.len()) {
+        let started = Instant::now();
         match commit(wire, &fresh).await {
             Ok(()) => {
+                pace.took_batch(fresh.len(), started.elapsed());
                 count("stored");
                 for entry in fresh {
                     let _ = entry.stored.send(Ok(false));
@@ -107,16 +156,25 @@ async fn publish(wire: &Wire, recent: &mut Recent, taken: impl Iterator<Item = E
             // They are dropped.
             Err(Failure::Away) => count("unanswered"),
         }
+    } else {
+        single.extend(fresh);
     }
-    join_all(single.into_iter().map(async |entry| {
+    let started = Instant::now();
+    let answers = join_all(single.into_iter().map(async |entry| {
         let Entry { partition, message_id, click, stored } = entry;
         let published = async { wire.acknowledged(wire.send(partition, message_id, click).await?).await };
-        let _ = stored.send(published.await);
+        let published = published.await;
+        let is_stored = published.is_ok();
+        let _ = stored.send(published);
+        is_stored
     }))
     .await;
+    if answers.iter().all(|is_stored| *is_stored) {
+        pace.took_clicks(answers.len(), started.elapsed());
+    }
 }
 
-/// Publishes at least two clicks as one batch and waits until the broker has it.
+/// Publishes clicks as one batch and waits until the broker has it.
 async fn commit(wire: &Wire, entries: &[Entry]) -> Result<(), Failure> {
     metrics::histogram!("clickwire_broker_batch_clicks").record(entries.len() as f64);
     let batch = Uuid::new_v4().simple().to_string();
@@ -149,4 +207,35 @@ async fn commit(wire: &Wire, entries: &[Entry]) -> Result<(), Failure> {
 
 fn count(outcome: &'static str) {
     metrics::counter!("clickwire_broker_batches_total", "outcome" => outcome).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: Duration = Duration::from_micros(1);
+
+    /// The most clicks that go by themselves, on a disk that takes `sync` for a write; the rest as it was measured of
+    /// nats-server 2.15 (decision 0073).
+    fn most_by_themselves(sync: Duration) -> usize {
+        let mut pace = Pace::default();
+        for clicks in [5, 8, 16, 32, 64, 128, 256, 512].repeat(200) {
+            let number = clicks as u32;
+            if pace.is_worth_a_batch(clicks) {
+                pace.took_batch(clicks, US * 2_000 + sync * 4 + US * 40 * number);
+            } else {
+                pace.took_clicks(clicks, US * 200 + (sync + US * 60) * number);
+            }
+        }
+        (1..=MAX_BATCH).rfind(|&clicks| !pace.is_worth_a_batch(clicks)).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_slower_the_disk_the_fewer_clicks_are_worth_a_batch() {
+        assert!(!Pace::default().is_worth_a_batch(2), "a batch takes longer than two clicks");
+        assert_eq!(most_by_themselves(US * 5_000), MIN_BATCH - 1);
+        let (usual, quick) = (most_by_themselves(US * 100), most_by_themselves(US));
+        assert!((10..50).contains(&usual), "{usual}");
+        assert!((usual + 20..200).contains(&quick), "{quick}");
+    }
 }
