@@ -82,7 +82,8 @@ pub struct Config {
     #[arg(long, env = "CLICKWIRE_BATCH_MAX", default_value_t = 10_000)]
     pub batch_max: usize,
 
-    /// Longest wait of a batch's first click for more clicks, in milliseconds.
+    /// Longest wait of a click for others of its batch, in milliseconds: the batches of all partitions end at the same
+    /// instants, as far apart as this.
     #[arg(long, env = "CLICKWIRE_LINGER_MS", default_value_t = 100)]
     pub linger_ms: u64,
 
@@ -354,6 +355,11 @@ impl Config {
     /// Names of the stream and what belongs to it.
     pub fn names(&self) -> Names {
         Names::new(&self.stream)
+    }
+
+    /// Longest time for which clicks wait for others of their batch.
+    pub(crate) fn linger(&self) -> Duration {
+        Duration::from_millis(self.linger_ms)
     }
 
     /// Time after which the broker offers a click to another aggregator.

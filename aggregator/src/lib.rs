@@ -3,7 +3,8 @@
 //! # Delivery contract
 //! A batch goes through four steps, and a crash between any two of them changes no count:
 //! 1. **fetch** from one partition's durable consumer ([`partition`]),
-//! 2. **commit** ledger and buckets in one transaction ([`clickwire_ledger`]),
+//! 2. **commit** ledger and buckets in one transaction ([`clickwire_ledger`]), which small batches of several partitions
+//!    share ([`group`]),
 //! 3. **publish** the changed cells as absolute values ([`feed`]),
 //! 4. **acknowledge**.
 //!
@@ -17,7 +18,9 @@ pub mod operator;
 pub mod reconcile;
 
 mod alerts;
+mod counter;
 mod feed;
+mod group;
 mod health;
 mod housekeeping;
 mod partition;
@@ -44,7 +47,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alerts::{Watch, Webhook},
     config::Config,
+    counter::Counter,
     feed::Feed,
+    group::Group,
     health::{Health, Service},
     partition::Partition,
 };
@@ -169,19 +174,28 @@ impl Aggregator {
             timeline,
             stop.clone(),
         ));
+        let counter = || Counter {
+            ledger: Ledger::new(pool.clone(), config.ledger()),
+            feed: feed.clone(),
+            health: Arc::clone(health),
+        };
+        let (group, orders) = Group::new(config.partitions, config.linger());
+        tasks.spawn(orders.run(counter()));
         for number in 0..config.partitions {
             let partition = Partition {
                 number,
                 timeline,
                 nats: nats.clone(),
                 dead_letters: DeadLetters::new(nats.clone(), config.names()),
-                ledger: Ledger::new(pool.clone(), config.ledger(), number),
-                feed: feed.clone(),
+                group: group.clone(),
+                counter: counter(),
                 health: Arc::clone(health),
                 config: config.clone(),
             };
             tasks.spawn(partition.run(stop.clone()));
         }
+        // It ends with the last partition.
+        drop(group);
         let ended = async {
             while let Some(ended) = tasks.join_next().await {
                 ended.context("a task of the aggregator panicked")??;

@@ -1,10 +1,10 @@
 //! One partition's loop: fetch, commit, publish, acknowledge.
 //!
-//! A batch ends when it is full or when its first click has waited long enough. An outage keeps the
+//! A batch ends when it is full, or at the next instant at which those of all partitions do ([`crate::group`]). An outage keeps the
 //! batch in hand and tries again; only the answer to "is it wrong in itself?" moves a message to
 //! the dead letters.
 
-use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     AckKind, Context, Message,
@@ -15,25 +15,23 @@ use clickwire_dead_letters::{
     message::{self, Unprocessable},
 };
 use clickwire_ledger::{
-    Committed, Ledger, Received,
+    Batch, Received,
     stages::{Stage, Stopwatch},
 };
 use clickwire_process::{Backoff, failpoint, now_ms};
 use clickwire_protocol::times::UnixMs;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
     config::Config,
-    feed::Feed,
+    counter::Counter,
+    group::{Group, Uncounted},
     health::{Health, Service},
     stream::{self, Unavailable},
 };
-
-/// A commit that takes longer is reported as waiting for the database.
-const NOTICEABLE: Duration = Duration::from_secs(3);
 
 /// The longest time for which the broker delivers on one request. It goes on delivering to a process that is
 /// frozen until the last request has expired; no longer than a click in hand waits, or it would be offered to
@@ -47,8 +45,10 @@ pub(crate) struct Partition {
     pub(crate) timeline: i64,
     pub(crate) nats: Context,
     pub(crate) dead_letters: DeadLetters,
-    pub(crate) ledger: Ledger,
-    pub(crate) feed: Feed,
+    /// Counts small batches.
+    pub(crate) group: Group,
+    /// Counts all others.
+    pub(crate) counter: Counter,
     pub(crate) health: Arc<Health>,
     pub(crate) config: Config,
 }
@@ -133,7 +133,7 @@ impl Partition {
             first = delivered.next() => first.ok_or(Unavailable::Ended)??,
             () = stop.cancelled() => return Ok(Vec::new()),
         };
-        let until = Instant::now() + Duration::from_millis(self.config.linger_ms);
+        let until = self.group.next_end();
         let mut batch = vec![Fetched::from(first)];
         while batch.len() < self.config.batch_max && !stop.is_cancelled() {
             match timeout_at(until, delivered.next()).await {
@@ -164,22 +164,27 @@ impl Partition {
             }
         }
         stopwatch.ended(Stage::Read);
-        // Whether somebody may have committed clicks of these, with what they changed of others, and not
-        // have published it: one who died, or we, if the answer was lost.
+        // Whether somebody may have committed clicks of these: one who died, or we, if the answer was lost.
         let mut is_doubtful = batch.iter().any(|fetched| fetched.is_redelivered);
-        let mut waiting: Vec<Vec<Received>> = vec![readable];
+        let mut waiting = Vec::new();
+        if !readable.is_empty() {
+            match self.group.count(self.batch(readable), is_doubtful).await {
+                Ok(()) => {}
+                Err(Uncounted::Large(batch)) => waiting.push(batch.clicks),
+                Err(Uncounted::Failed(batch)) => {
+                    is_doubtful = true;
+                    waiting.push(batch.clicks);
+                }
+                Err(Uncounted::Ended) => return Ok(false),
+            }
+        }
         let mut backoff = Backoff::default();
         while let Some(clicks) = waiting.pop() {
-            if clicks.is_empty() {
-                continue;
-            }
-            match self.commit(&clicks).await {
-                Ok(committed) => {
-                    self.committed(&committed).await;
-                    if committed.known > 0 && is_doubtful {
-                        self.feed.renew_soon();
-                    }
-                }
+            let batches = [self.batch(clicks)];
+            let counted = self.counter.count(&batches, is_doubtful).await;
+            let [Batch { clicks, .. }] = batches;
+            match counted {
+                Ok(()) => {}
                 Err(error) if is_data_error(&error) => match self.refused(clicks, &error) {
                     Refused::Halves(first, second) => waiting.extend([second, first]),
                     Refused::One(stream_seq, poison) => {
@@ -214,16 +219,6 @@ impl Partition {
         Ok(())
     }
 
-    /// Commits; says meanwhile what we wait for, if it takes long.
-    async fn commit(&mut self, clicks: &[Received]) -> Result<Committed, sqlx::Error> {
-        let mut commit = pin!(self.ledger.commit(clicks));
-        if let Ok(committed) = timeout(NOTICEABLE, &mut commit).await {
-            return committed;
-        }
-        self.health.waiting_for(Service::Database, &"no answer yet");
-        commit.await
-    }
-
     /// Shows the partition's lag behind the stream: after each batch, and while one can't be counted.
     ///
     /// What is left is what the broker said when it delivered the batch's last message. It lags
@@ -236,16 +231,8 @@ impl Partition {
         metrics::gauge!("clickwire_lag_messages", "partition" => partition).set(last.left as f64);
     }
 
-    async fn committed(&self, committed: &Committed) {
-        self.health.works(Service::Database);
-        metrics::counter!("clickwire_clicks_counted_total").increment(committed.counted as u64);
-        metrics::counter!("clickwire_clicks_known_total").increment(committed.known as u64);
-        metrics::counter!("clickwire_clicks_adjusted_total").increment(committed.adjusted as u64);
-        metrics::counter!("clickwire_corrections_total").increment(committed.corrections as u64);
-        metrics::histogram!("clickwire_batch_clicks").record((committed.counted + committed.known) as f64);
-        let mut stopwatch = Stopwatch::start();
-        self.feed.publish(&committed.cells).await;
-        stopwatch.ended(Stage::Publish);
+    fn batch(&self, clicks: Vec<Received>) -> Batch {
+        Batch { partition: self.number, clicks }
     }
 
     /// The database refuses the content of some click: halve until it is found.

@@ -61,11 +61,13 @@ async fn follow_clock(
     if !behind.is_empty() {
         ensure!(primary::timeline(&mut connection).await? == timeline, "the database has another primary");
         let stream = nats.get_stream(config.names().stream()).await?;
+        let mut idle = Vec::with_capacity(behind.len());
         for partition in behind {
             if is_idle(&stream, config, partition, timeline).await? {
-                watermark::advance(&mut connection, partition, now).await?;
+                idle.push((partition, now));
             }
         }
+        watermark::advance(&mut connection, &idle).await?;
     }
     let watermark = watermark::of_deployment(&mut *connection, config.partitions).await?;
     drop(connection);

@@ -21,7 +21,7 @@ async fn count_old_clicks(installed: &mut Deployment) -> Result<()> {
         Received { click, stream_seq: number as u64 }
     };
     let batch: Vec<Received> = [(1, "anna"), (2, "anna"), (3, "berta")].into_iter().map(received).collect();
-    ensure!(installed.ledger.commit(&batch).await?.counted == 3);
+    ensure!(installed.commit(&batch).await?.counted == 3);
     Ok(())
 }
 

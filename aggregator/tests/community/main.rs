@@ -19,7 +19,7 @@ mod fixture;
 use clap::Parser as _;
 use clickwire_aggregator::config::Config;
 use clickwire_ledger::{
-    Committed, Ledger, Received, at,
+    Batch, Committed, Ledger, Received, at,
     counts::SUMS,
     retention::Kept,
     rollups::{
@@ -63,7 +63,7 @@ impl Deployment {
         let database = server.connect().await?;
         add_plain_views(&database).await?;
         let config = Config::parse_from(["clickwire-aggregator"]);
-        let ledger = Ledger::new(database.clone(), config.ledger(), 0);
+        let ledger = Ledger::new(database.clone(), config.ledger());
         let now_ms = OffsetDateTime::now_utc().unix_timestamp() * 1_000;
         Ok(Self { config, database, ledger, last_id: 0, now_ms, _server: server })
     }
@@ -71,6 +71,10 @@ impl Deployment {
     /// An hour of the day that is so many days before today.
     fn days_ago(&self, days: i64, hour: i64) -> i64 {
         (self.now_ms.div_euclid(DAY_MS) - days) * DAY_MS + hour * HOUR_MS
+    }
+
+    async fn commit(&mut self, clicks: &[Received]) -> Result<Committed, sqlx::Error> {
+        self.ledger.commit(&[Batch { partition: 0, clicks: clicks.to_vec() }]).await
     }
 
     /// Counts new clicks of these times, each received in time.
@@ -81,7 +85,7 @@ impl Deployment {
             let click = click(self.last_id, at_ms, at_ms);
             batch.push(Received { click, stream_seq: self.last_id as u64 });
         }
-        let committed = self.ledger.commit(&batch).await?;
+        let committed = self.commit(&batch).await?;
         assert_eq!(committed.counted, batch.len());
         Ok(batch)
     }
@@ -302,7 +306,7 @@ async fn a_compressed_chunk_still_knows_its_clicks_and_still_counts() {
         assert_eq!(installed.compressed_chunks(hypertable).await.unwrap(), 1, "{hypertable}");
     }
 
-    let again = installed.ledger.commit(&batch).await.unwrap();
+    let again = installed.commit(&batch).await.unwrap();
     assert_eq!((again.counted, again.known), (0, 3));
     let error = sqlx::query("INSERT INTO clicks SELECT * FROM clicks WHERE click_id = $1")
         .bind(batch[0].click.click_id)
@@ -313,7 +317,7 @@ async fn a_compressed_chunk_still_knows_its_clicks_and_still_counts() {
 
     let Committed { counted, cells, .. } = {
         let click = click(100, long_ago, long_ago);
-        installed.ledger.commit(&[Received { click, stream_seq: 100 }]).await.unwrap()
+        installed.commit(&[Received { click, stream_seq: 100 }]).await.unwrap()
     };
     let cell = &cells["adv_001"][0];
     assert_eq!((counted, cell.counts.valid, cell.version), (1, 3, 2));

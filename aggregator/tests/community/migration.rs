@@ -67,7 +67,7 @@ async fn continuous_aggregates_become_roll_ups_that_are_right() {
     assert_eq!(jobs, 0);
     let config = Config::parse_from(["clickwire-aggregator"]);
     let installed = Deployment {
-        ledger: Ledger::new(database.clone(), config.ledger(), 0),
+        ledger: Ledger::new(database.clone(), config.ledger()),
         config,
         database,
         last_id: 0,

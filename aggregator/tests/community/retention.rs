@@ -52,7 +52,7 @@ async fn no_click_gets_where_retention_dropped_minutes() {
     assert_eq!(installed.totals().await.unwrap(), (1, 4, 4));
 
     let late = click(100, long_ago, now);
-    let committed = installed.ledger.commit(&[Received { click: late, stream_seq: 100 }]).await.unwrap();
+    let committed = installed.commit(&[Received { click: late, stream_seq: 100 }]).await.unwrap();
     let cell = &committed.cells["adv_001"][0];
     assert_eq!((cell.minute, cell.counts.defective), (UnixMs(now).minute(), 1));
     let oldest = UnixMs(now) - installed.config.stream_max_age().as_millis() as i64 - HOUR_MS;

@@ -46,7 +46,7 @@ use clickwire_protocol::times::UnixMs;
 use time::OffsetDateTime;
 
 pub use crate::{
-    commit::{Committed, Ledger, Settings},
+    commit::{Batch, Committed, Ledger, Settings},
     minutes::CellKey,
     received::Received,
 };

@@ -7,21 +7,24 @@ use clickwire_protocol::{finality, times::UnixMs};
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
-/// Advances a partition's watermark: everything that it received before `counted_until` is counted.
+/// Advances the watermarks of partitions, in their order: everything that they received before the time of each is
+/// counted.
 ///
 /// # Errors
-/// What the database says; the watermark is where it was.
+/// What the database says; the watermarks are where they were.
 pub async fn advance(
     connection: &mut PgConnection,
-    partition: u16,
-    counted_until: OffsetDateTime,
+    counted_until: &[(u16, OffsetDateTime)],
 ) -> Result<(), sqlx::Error> {
+    let (partitions, times): (Vec<i32>, Vec<OffsetDateTime>) =
+        counted_until.iter().map(|&(partition, time)| (i32::from(partition), time)).unzip();
     sqlx::query(
-        "INSERT INTO watermarks AS w (partition, counted_until) VALUES ($1, least($2, clock_timestamp())) \
+        "INSERT INTO watermarks AS w (partition, counted_until) \
+         SELECT partition, least(time, clock_timestamp()) FROM unnest($1::int[], $2::timestamptz[]) AS t (partition, time) \
          ON CONFLICT (partition) DO UPDATE SET counted_until = greatest(w.counted_until, excluded.counted_until)",
     )
-    .bind(i32::from(partition))
-    .bind(counted_until)
+    .bind(partitions)
+    .bind(times)
     .execute(connection)
     .await?;
     Ok(())

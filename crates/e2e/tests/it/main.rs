@@ -31,6 +31,7 @@ mod fraud;
 mod frozen;
 mod gateway;
 mod graphql;
+mod groups;
 mod hints;
 mod idempotency;
 mod incidents;

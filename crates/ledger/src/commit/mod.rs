@@ -1,7 +1,7 @@
 //! The transaction that counts: ledger and buckets together, or not at all.
 //!
-//! For each batch, in one transaction:
-//! 1. a lock on the partition, so that commits for it are serialised whoever makes them ([`locks`]);
+//! For the batches of one or more partitions, in one transaction:
+//! 1. a lock on each partition, so that commits for it are serialised whoever makes them ([`locks`]);
 //! 2. which ids does the ledger know already, under whatever time ([`clicks`]);
 //! 3. insert the others, with the verdict that each has by itself, and ask which of them may be seen
 //!    beside others by a rule ([`candidates`]);
@@ -12,7 +12,7 @@
 //!    update the incidents of those who click too fast ([`bursts`]);
 //! 6. add exactly what was inserted and moved to the minute buckets ([`minutes`]), and the users of
 //!    what was inserted to the sketches of unique users ([`uniques`]);
-//! 7. advance the partition's watermark ([`watermark`]).
+//! 7. advance the partitions' watermarks ([`watermark`]).
 //!
 //! A verdict is thus a function of the ledger's set of clicks, never of the order or the batches in
 //! which they came. Keys are sorted wherever rows are written, because two writers on the same keys
@@ -79,12 +79,20 @@ pub struct Settings {
     pub horizon: Duration,
 }
 
-/// The writer of one partition's batches.
+/// Clicks of one partition that are counted together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The partition's number, counted from 0.
+    pub partition: u16,
+    /// What was received on it.
+    pub clicks: Vec<Received>,
+}
+
+/// The writer of batches.
 pub struct Ledger {
     database: PgPool,
     judge: Judge,
     settings: Settings,
-    partition: u16,
     /// The longest pause inside a transaction before the database takes the process for frozen. A host that is
     /// merely slow gets more time with each transaction that it loses, or it would never come to an end.
     pause: Duration,
@@ -95,32 +103,33 @@ pub struct Ledger {
 pub struct Committed {
     /// Clicks that were new.
     pub counted: usize,
-    /// The others: clicks that the ledger knew, or that stand in the batch more than once.
+    /// The others: clicks that the ledger knew, or that stand in the batches more than once.
     pub known: usize,
     /// Earlier clicks whose disposition changed.
     pub adjusted: usize,
     /// Buckets of final minutes that changed.
     pub corrections: usize,
-    /// The buckets that the batch touched, as they are now, by advertiser.
+    /// The buckets that the batches touched, as they are now, by advertiser.
     pub cells: BTreeMap<AdvertiserId, Vec<MinuteCell>>,
 }
 
 impl Ledger {
-    /// The writer of partition number `partition`, counted from 0. Nothing is asked of the database yet.
-    pub fn new(database: PgPool, settings: Settings, partition: u16) -> Self {
-        Self { database, judge: Judge::new(settings.horizon), settings, partition, pause: FROZEN_AFTER }
+    /// A writer. Nothing is asked of the database yet.
+    pub fn new(database: PgPool, settings: Settings) -> Self {
+        Self { database, judge: Judge::new(settings.horizon), settings, pause: FROZEN_AFTER }
     }
 
-    /// Counts a batch. After an error nothing of it is counted; a commit whose answer was lost may
-    /// have happened, which the next attempt finds out from the ledger.
+    /// Counts batches of different partitions, which stand in the partitions' order. After an error nothing of them is
+    /// counted; a commit whose answer was lost may have happened, which the next attempt finds out from the ledger.
     ///
     /// # Errors
     /// What the database says. SQLSTATE classes 22, 23 and 54 are about the content of a click; anything else
-    /// may be tried again with the same batch.
-    pub async fn commit(&mut self, batch: &[Received]) -> Result<Committed, sqlx::Error> {
+    /// may be tried again with the same batches.
+    pub async fn commit(&mut self, batches: &[Batch]) -> Result<Committed, sqlx::Error> {
+        debug_assert!(batches.is_sorted_by_key(|batch| batch.partition), "or two transactions deadlock");
         let committed = async {
             loop {
-                if let Some(committed) = self.transaction(batch).await? {
+                if let Some(committed) = self.transaction(batches).await? {
                     return Ok(committed);
                 }
             }
@@ -136,8 +145,8 @@ impl Ledger {
         outcome
     }
 
-    /// Counts a batch; `None`, and nothing is counted, if the ledger has changed meanwhile: to be tried again.
-    async fn transaction(&mut self, batch: &[Received]) -> Result<Option<Committed>, sqlx::Error> {
+    /// Counts batches; `None`, and nothing is counted, if the ledger has changed meanwhile: to be tried again.
+    async fn transaction(&mut self, batches: &[Batch]) -> Result<Option<Committed>, sqlx::Error> {
         failpoint::reached("before_transaction");
         let mut stopwatch = Stopwatch::start();
         let mut transaction = self.database.begin().await?;
@@ -148,10 +157,12 @@ impl Ledger {
                 .execute(&mut *transaction)
                 .await?;
         }
-        lock(&mut transaction, self.settings.names.partition_lock(self.partition)).await?;
+        for batch in batches {
+            lock(&mut transaction, self.settings.names.partition_lock(batch.partition)).await?;
+        }
         stopwatch.ended(Stage::Lock);
         let rules = Rules::load(&mut transaction).await?;
-        let entries = self.examine(batch, &rules);
+        let entries = self.examine(batches, &rules);
         stopwatch.ended(Stage::Examine);
         let known = clicks::known(&mut transaction, &entries, self.settings.horizon).await?;
         stopwatch.ended(Stage::LookUp);
@@ -192,10 +203,11 @@ impl Ledger {
         failpoint::reached("minutes_added");
         stopwatch.ended(Stage::Uniques);
         // Last, for the row stays locked until the commit.
-        let newest = entries.values().map(|entry| entry.click().received_at_ms).max();
-        if let Some(newest) = newest {
-            watermark::advance(&mut transaction, self.partition, at(newest)).await?;
-        }
+        let newest = batches.iter().filter_map(|batch| {
+            let newest = batch.clicks.iter().map(|received| received.click.received_at_ms).max()?;
+            Some((batch.partition, at(newest)))
+        });
+        watermark::advance(&mut transaction, &newest.collect::<Vec<_>>()).await?;
         failpoint::reached("before_commit");
         transaction.commit().await?;
         failpoint::reached("committed");
@@ -204,7 +216,8 @@ impl Ledger {
         }
         stopwatch.ended(Stage::Commit);
 
-        let (counted, known) = (fresh.len(), batch.len() - fresh.len());
+        let counted = fresh.len();
+        let known = batches.iter().map(|batch| batch.clicks.len()).sum::<usize>() - counted;
         let mut committed = Committed { counted, known, adjusted, corrections, cells: BTreeMap::new() };
         for (advertiser_id, cell) in cells {
             committed.cells.entry(advertiser_id).or_default().push(cell);
@@ -212,10 +225,10 @@ impl Ledger {
         Ok(Some(committed))
     }
 
-    /// The batch's clicks by name; of two with one name the first counts.
-    fn examine<'a>(&mut self, batch: &'a [Received], rules: &Rules) -> BTreeMap<Name<'a>, Entry<'a>> {
+    /// The batches' clicks by name; of two with one name the first counts.
+    fn examine<'a>(&mut self, batches: &'a [Batch], rules: &Rules) -> BTreeMap<Name<'a>, Entry<'a>> {
         let mut entries = BTreeMap::new();
-        for received in batch {
+        for received in batches.iter().flat_map(|batch| &batch.clicks) {
             let name: Name<'a> = (received.click.click_id, &received.click.advertiser_id);
             entries.entry(name).or_insert_with(|| {
                 let examined = self.judge.examine(&received.click, rules);
