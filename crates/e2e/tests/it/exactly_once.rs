@@ -206,15 +206,24 @@ async fn a_resend_is_known_after_the_broker_forgot_it_and_under_another_time() -
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_rest_of_the_batch_is()
 -> Result<()> {
-    const CLICKS: usize = 300;
+    counted_beside_another(1_100, "COPY clicks").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_it_is_with_a_small_batch() -> Result<()> {
+    counted_beside_another(300, "INSERT INTO clicks").await
+}
+
+/// A batch of so many clicks, which go into the ledger by `statement`; another transaction has one of them.
+async fn counted_beside_another(count: usize, statement: &str) -> Result<()> {
     let mut stack = Stack::new().await?;
-    stack.set("CLICKWIRE_BATCH_MAX", &CLICKS.to_string());
+    stack.set("CLICKWIRE_BATCH_MAX", &count.to_string());
     stack.set("CLICKWIRE_LINGER_MS", "200");
     let first = stack.start_aggregator().await?;
     stack.has_chunks().await?;
     first.kill().await?;
     let now = now_ms();
-    let clicks: Vec<Click> = (0..CLICKS as u128)
+    let clicks: Vec<Click> = (0..count as u128)
         .map(|number| Click {
             advertiser_id: AdvertiserId::unchecked("adv_001"),
             dimensions: Dimensions {
@@ -240,14 +249,14 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
     let _aggregator = stack.start_aggregator().await?;
     eventually("the batch waits for the other partition", Duration::from_secs(20), async || {
         let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() \
-                        AND wait_event = 'transactionid' AND query LIKE 'COPY clicks%'";
-        sqlx::query(waiting).fetch_optional(stack.database()).await.ok()?.map(|_| ())
+                        AND wait_event = 'transactionid' AND starts_with(query, $1)";
+        sqlx::query(waiting).bind(statement).fetch_optional(stack.database()).await.ok()?.map(|_| ())
     })
     .await?;
     other.commit().await?;
 
     eventually("the batch is counted", Duration::from_secs(20), async || {
-        (stack.ledger().await.ok()? == CLICKS as i64).then_some(())
+        (stack.ledger().await.ok()? == count as i64).then_some(())
     })
     .await?;
     let ours = "SELECT count(*), count(DISTINCT xmin::text), count(*) FILTER (WHERE evidence = '{user_agent}'), \
@@ -256,7 +265,7 @@ async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_re
                   FROM clicks WHERE ad_id = 'ad_001' AND clicked_at = to_timestamp($1 / 1000.0) \
                    AND received_at = clicked_at AND disposition = 'givt' AND rule = 'user_agent' AND rule_version = 2";
     let ours: (i64, i64, i64, i64, i64) = sqlx::query_as(ours).bind(now).fetch_one(stack.database()).await?;
-    let rest = CLICKS as i64 - 1;
+    let rest = count as i64 - 1;
     assert_eq!(ours, (rest, 1, rest - 1, 1, rest), "clicks, transactions, evidence, addresses");
     assert_eq!(stack.received(Buckets::Minutes).await?, rest);
     assert_eq!(stack.dead_letters().await?, 0);

@@ -1,6 +1,6 @@
 //! Parameters that a link carries on to the advertiser, and those that stay with the click.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use anyhow::{Context as _, Result};
 use clickwire_e2e::{Stack, eventually};
@@ -74,27 +74,37 @@ async fn a_query_goes_on_and_what_names_the_click_stays_with_it() -> Result<()> 
     Ok(())
 }
 
-/// Posted clicks keep both, too: here enough of them for the ledger to store them by COPY.
+/// Posted clicks keep both, too: few, which the ledger inserts, and as many at once as it stores by COPY.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn posted_clicks_keep_where_they_came_from() -> Result<()> {
     let mut stack = Stack::new().await?;
     let _server = stack.start_server().await?;
-    let _aggregator = stack.start_aggregator().await?;
+    let aggregator = stack.start_aggregator().await?;
     let click = |number: usize| {
         json!({"advertiser_id": "adv_001", "campaign_id": "camp_001", "ad_id": "ad_001", "user_id": number,
             "fbclid": "Iw\u{e9}", "sub10": number, "referrer": "https://news.example/?q"})
     };
-    let clicks: Vec<Value> = (0..500).map(click).collect();
-    let body = Value::from(clicks).to_string().into_bytes();
-    let (status, _) = stack.poster()?.post("/api/v1/clicks/batch", body).await?;
-    assert_eq!(status.as_u16(), 202);
-    let count = "SELECT count(*) FROM clicks WHERE params = jsonb_build_object('fbclid', 'Iwé', 'sub10', user_id) \
-                 AND referrer = 'https://news.example/'";
-    eventually("all of them are kept", PATIENCE, async || {
-        let kept: i64 = sqlx::query_scalar(count).fetch_one(stack.database()).await.ok()?;
-        (kept == 500).then_some(())
-    })
-    .await
+    let post = async |numbers: Range<usize>| {
+        let body = numbers.map(click).collect::<Value>().to_string().into_bytes();
+        anyhow::Ok(stack.poster()?.post("/api/v1/clicks/batch", body).await?.0.as_u16())
+    };
+    let all_are_kept = async |clicks: i64| {
+        let count = "SELECT count(*) FROM clicks WHERE params = jsonb_build_object('fbclid', 'Iwé', 'sub10', user_id) \
+                     AND referrer = 'https://news.example/'";
+        eventually("all of them are kept", PATIENCE, async || {
+            let kept: i64 = sqlx::query_scalar(count).fetch_one(stack.database()).await.ok()?;
+            (kept == clicks).then_some(())
+        })
+        .await
+    };
+    assert_eq!(post(0..100).await?, 202);
+    all_are_kept(100).await?;
+    aggregator.kill().await?;
+    for thousand in 1..=3 {
+        assert_eq!(post(thousand * 1_000..(thousand + 1) * 1_000).await?, 202);
+    }
+    let _aggregator = stack.start_aggregator().await?;
+    all_are_kept(3_100).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
