@@ -24,12 +24,30 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// Counts batches, in the order of their partitions, and publishes what changed.
+    /// Counts a batch and publishes what changed.
     ///
-    /// `is_doubtful`: somebody may have committed clicks of these, with what they changed of others, and not have
+    /// `is_doubtful`: somebody may have committed clicks of it, with what they changed of others, and not have
     /// published it: one who died, or we, if the answer was lost.
-    pub(crate) async fn count(&mut self, batches: &[Batch], is_doubtful: bool) -> Result<(), sqlx::Error> {
-        let committed = self.commit(batches).await?;
+    pub(crate) async fn count(&mut self, batch: &Batch, is_doubtful: bool) -> Result<(), sqlx::Error> {
+        let committed = noticed(&self.health, self.ledger.commit(batch)).await?;
+        self.publish(committed, is_doubtful).await;
+        Ok(())
+    }
+
+    /// Counts batches of several partitions, in their order, and publishes what changed; false, and nothing is
+    /// counted, if one of the partitions is somebody else's for longer than a moment.
+    pub(crate) async fn count_together(
+        &mut self,
+        batches: &[Batch],
+        is_doubtful: bool,
+    ) -> Result<bool, sqlx::Error> {
+        let committed = noticed(&self.health, self.ledger.commit_together(batches)).await?;
+        let Some(committed) = committed else { return Ok(false) };
+        self.publish(committed, is_doubtful).await;
+        Ok(true)
+    }
+
+    async fn publish(&self, committed: Committed, is_doubtful: bool) {
         self.health.works(Service::Database);
         metrics::counter!("clickwire_clicks_counted_total").increment(committed.counted as u64);
         metrics::counter!("clickwire_clicks_known_total").increment(committed.known as u64);
@@ -42,16 +60,27 @@ impl Counter {
         if committed.known > 0 && is_doubtful {
             self.feed.renew_soon();
         }
-        Ok(())
     }
+}
 
-    /// Commits; says meanwhile what we wait for, if it takes long.
-    async fn commit(&mut self, batches: &[Batch]) -> Result<Committed, sqlx::Error> {
-        let mut commit = pin!(self.ledger.commit(batches));
-        if let Ok(committed) = timeout(NOTICEABLE, &mut commit).await {
-            return committed;
-        }
-        self.health.waiting_for(Service::Database, &"no answer yet");
-        commit.await
+/// Waits for a commit; says meanwhile what we wait for, if it takes long.
+async fn noticed<T>(
+    health: &Health,
+    commit: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let mut commit = pin!(commit);
+    if let Ok(committed) = timeout(NOTICEABLE, &mut commit).await {
+        return committed;
     }
+    health.waiting_for(Service::Database, &"no answer yet");
+    commit.await
+}
+
+/// Returns whether the database refuses the data rather than being unable to work: SQLSTATE classes 22
+/// (data exception), 23 (integrity constraint violation) and 54 (program limit exceeded).
+pub(crate) fn is_data_error(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
 }

@@ -5,8 +5,9 @@
 //! ([`Group::next_end`]), and those that end together are counted together. A large batch is counted by its
 //! partition, beside the others'.
 //!
-//! If such a transaction fails, each partition has its batch back and counts it by itself: a click that the
-//! database refuses holds up its own partition alone.
+//! If such a transaction fails, or somebody else has one of the partitions' locks for longer than a moment, each
+//! partition has its batch back and counts it by itself: a click that the database refuses, or a process that is
+//! frozen, holds up its own partition alone.
 
 use std::time::Duration;
 
@@ -17,9 +18,9 @@ use tokio::{
 };
 use tracing::Instrument as _;
 
-use crate::counter::Counter;
+use crate::counter::{Counter, is_data_error};
 
-/// The size from which on a batch is worth a transaction of its own, in clicks.
+/// The size from which on a batch is worth a transaction of its own, in clicks; so is one that is as large as it may be.
 const LARGE: usize = 500;
 
 /// Clicks in a transaction, at which no further batch is waited for.
@@ -32,8 +33,7 @@ const GATHERED_WITHIN: Duration = Duration::from_millis(3);
 struct Order {
     batch: Batch,
     is_doubtful: bool,
-    /// Has the batch back if it was not counted, or may not have been.
-    answer: oneshot::Sender<Result<(), Batch>>,
+    answer: oneshot::Sender<Result<(), Uncounted>>,
 }
 
 /// The way to the transactions that partitions share; cheap to clone.
@@ -42,44 +42,45 @@ pub(crate) struct Group {
     orders: mpsc::Sender<Order>,
     began: Instant,
     linger: Duration,
+    /// Clicks in a batch that is counted by its partition, at least.
+    large: usize,
 }
 
 /// The reason why a batch is to be counted by its partition.
 pub(crate) enum Uncounted {
-    /// The batch is worth a transaction of its own.
-    Large(Batch),
-    /// The transaction failed; it may have been committed all the same.
-    Failed(Batch),
+    /// It is worth a transaction of its own, or the shared one was not to be. Nothing of it is counted by us.
+    Apart(Batch),
+    /// Nobody knows whether it is counted.
+    Unknown(Batch),
     /// Nobody counts any more.
     Ended,
 }
 
 impl Group {
-    /// Counts for that many partitions until all clones are dropped; batches end every `linger`.
-    pub(crate) fn new(partitions: u16, linger: Duration) -> (Self, Orders) {
+    /// Counts for that many partitions until all clones are dropped. Batches end every `linger`, or with `batch_max`
+    /// clicks.
+    pub(crate) fn new(partitions: u16, linger: Duration, batch_max: usize) -> (Self, Orders) {
         let (orders, waiting) = mpsc::channel(usize::from(partitions));
-        (
-            Self { orders, began: Instant::now(), linger },
-            Orders { waiting, partitions: usize::from(partitions) },
-        )
+        let group = Self { orders, began: Instant::now(), linger, large: LARGE.min(batch_max) };
+        let gathered_within = GATHERED_WITHIN.min(linger);
+        (group, Orders { waiting, partitions: usize::from(partitions), gathered_within })
     }
 
     /// The next instant at which batches end, in all partitions of this process.
     pub(crate) fn next_end(&self) -> Instant {
-        let Some(passed) = self.began.elapsed().as_millis().checked_div(self.linger.as_millis()) else {
-            return Instant::now();
-        };
-        self.began + self.linger * (passed as u32 + 1)
+        let now = Instant::now();
+        let passed = now.duration_since(self.began).as_nanos().checked_rem(self.linger.as_nanos());
+        passed.map_or(now, |passed| now + self.linger.saturating_sub(Duration::from_nanos(passed as u64)))
     }
 
     /// Counts a batch, with others that have ended at the same time.
     pub(crate) async fn count(&self, batch: Batch, is_doubtful: bool) -> Result<(), Uncounted> {
-        if batch.clicks.len() >= LARGE {
-            return Err(Uncounted::Large(batch));
+        if batch.clicks.len() >= self.large {
+            return Err(Uncounted::Apart(batch));
         }
         let (answer, answered) = oneshot::channel();
         self.orders.send(Order { batch, is_doubtful, answer }).await.map_err(|_| Uncounted::Ended)?;
-        answered.await.map_err(|_| Uncounted::Ended)?.map_err(Uncounted::Failed)
+        answered.await.unwrap_or(Err(Uncounted::Ended))
     }
 }
 
@@ -87,6 +88,7 @@ impl Group {
 pub(crate) struct Orders {
     waiting: mpsc::Receiver<Order>,
     partitions: usize,
+    gathered_within: Duration,
 }
 
 impl Orders {
@@ -99,23 +101,31 @@ impl Orders {
                 batches.push(order.batch);
                 answers.push(order.answer);
             }
+            if batches.is_empty() {
+                continue;
+            }
             let clicks = batches.iter().map(|batch| batch.clicks.len()).sum::<usize>();
             let span = tracing::error_span!("group", partitions = batches.len(), clicks);
-            let counted = counter.count(&batches, is_doubtful).instrument(span.clone()).await;
+            let counted = counter.count_together(&batches, is_doubtful).instrument(span.clone()).await;
             if let Err(error) = &counted {
                 tracing::debug!(parent: &span, %error, "each partition counts by itself");
             }
             for (batch, answer) in batches.into_iter().zip(answers) {
                 // A partition that does not wait any more gets the clicks from the broker again.
-                drop(answer.send(if counted.is_ok() { Ok(()) } else { Err(batch) }));
+                drop(answer.send(match &counted {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(Uncounted::Apart(batch)),
+                    Err(error) if is_data_error(error) => Err(Uncounted::Apart(batch)),
+                    Err(_) => Err(Uncounted::Unknown(batch)),
+                }));
             }
         }
         Ok(())
     }
 
-    /// The batches that are there within [`GATHERED_WITHIN`], in the order of their partitions.
+    /// The batches that are there within a moment, in the order of their partitions.
     async fn gather(&mut self, first: Order) -> Vec<Order> {
-        let until = Instant::now() + GATHERED_WITHIN;
+        let until = Instant::now() + self.gathered_within;
         let mut clicks = first.batch.clicks.len();
         let mut orders = vec![first];
         while orders.len() < self.partitions && clicks < FULL {

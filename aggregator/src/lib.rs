@@ -179,7 +179,7 @@ impl Aggregator {
             feed: feed.clone(),
             health: Arc::clone(health),
         };
-        let (group, orders) = Group::new(config.partitions, config.linger());
+        let (group, orders) = Group::new(config.partitions, config.linger(), config.batch_max);
         tasks.spawn(orders.run(counter()));
         for number in 0..config.partitions {
             let partition = Partition {

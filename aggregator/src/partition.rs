@@ -27,7 +27,7 @@ use tracing::Instrument as _;
 
 use crate::{
     config::Config,
-    counter::Counter,
+    counter::{Counter, is_data_error},
     group::{Group, Uncounted},
     health::{Health, Service},
     stream::{self, Unavailable},
@@ -170,8 +170,8 @@ impl Partition {
         if !readable.is_empty() {
             match self.group.count(self.batch(readable), is_doubtful).await {
                 Ok(()) => {}
-                Err(Uncounted::Large(batch)) => waiting.push(batch.clicks),
-                Err(Uncounted::Failed(batch)) => {
+                Err(Uncounted::Apart(batch)) => waiting.push(batch.clicks),
+                Err(Uncounted::Unknown(batch)) => {
                     is_doubtful = true;
                     waiting.push(batch.clicks);
                 }
@@ -180,9 +180,9 @@ impl Partition {
         }
         let mut backoff = Backoff::default();
         while let Some(clicks) = waiting.pop() {
-            let batches = [self.batch(clicks)];
-            let counted = self.counter.count(&batches, is_doubtful).await;
-            let [Batch { clicks, .. }] = batches;
+            let one = self.batch(clicks);
+            let counted = self.counter.count(&one, is_doubtful).await;
+            let Batch { clicks, .. } = one;
             match counted {
                 Ok(()) => {}
                 Err(error) if is_data_error(&error) => match self.refused(clicks, &error) {
@@ -336,13 +336,4 @@ impl From<Message> for Fetched {
         });
         Self { message, stream_seq, stored_at, left, is_redelivered }
     }
-}
-
-/// Returns whether the database refuses the data rather than being unable to work: SQLSTATE classes 22
-/// (data exception), 23 (integrity constraint violation) and 54 (program limit exceeded).
-fn is_data_error(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
 }

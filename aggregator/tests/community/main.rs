@@ -74,7 +74,7 @@ impl Deployment {
     }
 
     async fn commit(&mut self, clicks: &[Received]) -> Result<Committed, sqlx::Error> {
-        self.ledger.commit(&[Batch { partition: 0, clicks: clicks.to_vec() }]).await
+        self.ledger.commit(&Batch { partition: 0, clicks: clicks.to_vec() }).await
     }
 
     /// Counts new clicks of these times, each received in time.

@@ -16,6 +16,10 @@ use sqlx::PgConnection;
 /// The time that a transaction stands in the line before a lock, as PostgreSQL reads it.
 const PLACE_FOR: &str = "1s";
 
+/// The time for which batches that are to share a transaction wait for one lock, as PostgreSQL reads it: longer than
+/// small batches of another process take.
+const SHARED_WITHIN: &str = "200ms";
+
 /// A statement that has waited for its client this long, in seconds, waits in vain.
 const CLIENT_SILENT_SECONDS: f64 = 3.0;
 
@@ -45,6 +49,29 @@ pub(crate) async fn lock(connection: &mut PgConnection, lock: AdvisoryLock) -> R
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Takes the locks of partitions, in their order, until the transaction ends; false, and the transaction has failed,
+/// if one of them is not free within [`SHARED_WITHIN`]. Nobody is waited for who may be frozen.
+pub(crate) async fn lock_soon(
+    connection: &mut PgConnection,
+    locks: impl IntoIterator<Item = AdvisoryLock>,
+) -> Result<bool, sqlx::Error> {
+    let locks: Vec<String> = locks
+        .into_iter()
+        .map(|AdvisoryLock { deployment, work }| {
+            format!("SELECT pg_advisory_xact_lock({deployment}, {work})")
+        })
+        .collect();
+    let locks = locks.join("; ");
+    let all =
+        format!("SET LOCAL lock_timeout = '{SHARED_WITHIN}'; {locks}; SET LOCAL lock_timeout TO DEFAULT");
+    match sqlx::raw_sql(sqlx::AssertSqlSafe(all)).execute(connection).await {
+        Ok(_) => Ok(true),
+        // 55P03: lock_not_available
+        Err(error) if has_code(&error, "55P03") => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

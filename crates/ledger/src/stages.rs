@@ -1,17 +1,17 @@
-//! Stages of a batch, and the time that each takes: `clickwire_stage_seconds`, by stage.
+//! Stages of a batch, or of small ones that share a transaction, and the time that each takes: `clickwire_stage_seconds`, by stage.
 //!
 //! One reading of the clock and one sample a stage and batch cost nothing beside the batch.
 
 use std::time::Instant;
 
-/// A stage of a partition's work on a batch, in this order.
+/// A stage of the work on batches, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Waiting for the batch's first message, then for more.
     Fetch,
     /// Messages into clicks.
     Read,
-    /// A connection, a transaction, the partition's lock.
+    /// A connection, a transaction, the partitions' locks.
     Lock,
     /// The examination of each click alone.
     Examine,

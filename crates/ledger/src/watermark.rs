@@ -57,7 +57,8 @@ pub async fn behind(
 ) -> Result<(OffsetDateTime, Vec<u16>), sqlx::Error> {
     let rows: Vec<(OffsetDateTime, i32)> = sqlx::query_as(
         "SELECT now(), n FROM generate_series(0, $1 - 1) AS n \
-          WHERE NOT EXISTS (SELECT FROM watermarks WHERE partition = n AND counted_until > now() - INTERVAL '0.4 s')",
+          WHERE NOT EXISTS (SELECT FROM watermarks WHERE partition = n AND counted_until > now() - INTERVAL '0.4 s') \
+          ORDER BY n",
     )
     .bind(i32::from(partitions))
     .fetch_all(connection)

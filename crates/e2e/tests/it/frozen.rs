@@ -113,6 +113,8 @@ async fn longest_standstill(stack: &Stack, watched: Duration) -> Result<Duration
 async fn frozen_in_the_line(partitions: u16) -> Result<()> {
     let mut stack = Stack::new().await?;
     stack.set("CLICKWIRE_PARTITIONS", &partitions.to_string());
+    // Full batches, so each partition stands in the line by itself.
+    stack.set("CLICKWIRE_BATCH_MAX", "20");
     let frozen = stack.start_aggregator().await?;
     stack.has_chunks().await?;
     let mut line = stack.database().begin().await?;
@@ -120,7 +122,9 @@ async fn frozen_in_the_line(partitions: u16) -> Result<()> {
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(first).bind(second);
     lock.execute(&mut *line).await?;
     publish_on_each(&stack, partitions, 20).await?;
-    queued(&stack, i64::from(partitions)).await?;
+    queued(&stack, 1).await?;
+    // The others follow within a batch's time.
+    sleep(Duration::from_millis(500)).await;
     let other = stack.start_aggregator().await?;
     frozen.freeze(true).await?;
     let since = Instant::now();
@@ -235,7 +239,7 @@ async fn after_a_kill_its_clicks_are_counted_within_seconds() -> Result<()> {
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(first).bind(second);
     lock.execute(&mut *line).await?;
     publish_on_each(&stack, 4, 100).await?;
-    queued(&stack, 4).await?;
+    queued(&stack, 1).await?;
     let _other = stack.start_aggregator().await?;
     killed.kill().await?;
     let since = Instant::now();

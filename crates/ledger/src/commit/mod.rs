@@ -29,6 +29,7 @@ pub(crate) mod velocity;
 
 use std::{
     collections::{BTreeMap, HashSet},
+    slice,
     time::Duration,
 };
 
@@ -54,7 +55,7 @@ use self::{
 use crate::{
     Received, at, incidents,
     judge::{Judge, Verdict},
-    locks::{self, lock},
+    locks::{self, lock, lock_soon},
     minutes::{self, CellKey},
     rules::Rules,
     schema::FROZEN_AFTER,
@@ -98,6 +99,24 @@ pub struct Ledger {
     pause: Duration,
 }
 
+/// The way in which a transaction takes the locks of its partitions.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    /// It waits for them.
+    Waits,
+    /// It is given up if they are not free soon.
+    Soon,
+}
+
+/// The end of a transaction.
+enum Attempt {
+    Committed(Committed),
+    /// Nothing is counted, for the ledger has changed meanwhile: to be tried again.
+    Overtaken,
+    /// Nothing is counted, for a partition's lock is somebody else's.
+    NotFree,
+}
+
 /// The result of a commit.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Committed {
@@ -119,18 +138,38 @@ impl Ledger {
         Self { database, judge: Judge::new(settings.horizon), settings, pause: FROZEN_AFTER }
     }
 
-    /// Counts batches of different partitions, which stand in the partitions' order. After an error nothing of them is
-    /// counted; a commit whose answer was lost may have happened, which the next attempt finds out from the ledger.
+    /// Counts a batch, when it is its partition's turn. After an error nothing of it is counted; a commit whose answer
+    /// was lost may have happened, which the next attempt finds out from the ledger.
     ///
     /// # Errors
     /// What the database says. SQLSTATE classes 22, 23 and 54 are about the content of a click; anything else
-    /// may be tried again with the same batches.
-    pub async fn commit(&mut self, batches: &[Batch]) -> Result<Committed, sqlx::Error> {
+    /// may be tried again with the same batch.
+    pub async fn commit(&mut self, batch: &Batch) -> Result<Committed, sqlx::Error> {
+        loop {
+            if let Some(committed) = self.run(slice::from_ref(batch), Turn::Waits).await? {
+                return Ok(committed);
+            }
+        }
+    }
+
+    /// Counts batches of different partitions, which stand in the partitions' order, in one transaction; `None`, and
+    /// nothing is counted, if one of the partitions is somebody else's for longer than a moment.
+    ///
+    /// # Errors
+    /// Those of [`Self::commit`].
+    pub async fn commit_together(&mut self, batches: &[Batch]) -> Result<Option<Committed>, sqlx::Error> {
         debug_assert!(batches.is_sorted_by_key(|batch| batch.partition), "or two transactions deadlock");
+        self.run(batches, Turn::Soon).await
+    }
+
+    /// `None` if the partitions' turn does not come soon, where that is asked for.
+    async fn run(&mut self, batches: &[Batch], turn: Turn) -> Result<Option<Committed>, sqlx::Error> {
         let committed = async {
             loop {
-                if let Some(committed) = self.transaction(batches).await? {
-                    return Ok(committed);
+                match self.transaction(batches, turn).await? {
+                    Attempt::Committed(committed) => return Ok(Some(committed)),
+                    Attempt::Overtaken => {}
+                    Attempt::NotFree => return Ok(None),
                 }
             }
         };
@@ -145,8 +184,7 @@ impl Ledger {
         outcome
     }
 
-    /// Counts batches; `None`, and nothing is counted, if the ledger has changed meanwhile: to be tried again.
-    async fn transaction(&mut self, batches: &[Batch]) -> Result<Option<Committed>, sqlx::Error> {
+    async fn transaction(&mut self, batches: &[Batch], turn: Turn) -> Result<Attempt, sqlx::Error> {
         failpoint::reached("before_transaction");
         let mut stopwatch = Stopwatch::start();
         let mut transaction = self.database.begin().await?;
@@ -157,8 +195,15 @@ impl Ledger {
                 .execute(&mut *transaction)
                 .await?;
         }
-        for batch in batches {
-            lock(&mut transaction, self.settings.names.partition_lock(batch.partition)).await?;
+        let locks = batches.iter().map(|batch| self.settings.names.partition_lock(batch.partition));
+        match turn {
+            Turn::Waits => {
+                for partition in locks {
+                    lock(&mut transaction, partition).await?;
+                }
+            }
+            Turn::Soon if !lock_soon(&mut transaction, locks).await? => return Ok(Attempt::NotFree),
+            Turn::Soon => {}
         }
         stopwatch.ended(Stage::Lock);
         let rules = Rules::load(&mut transaction).await?;
@@ -168,7 +213,9 @@ impl Ledger {
         stopwatch.ended(Stage::LookUp);
         let unknown: Vec<&Entry<'_>> =
             entries.iter().filter(|(name, _)| !known.contains(*name)).map(|(_, entry)| entry).collect();
-        let Some(fresh) = clicks::insert(&mut transaction, unknown).await? else { return Ok(None) };
+        let Some(fresh) = clicks::insert(&mut transaction, unknown).await? else {
+            return Ok(Attempt::Overtaken);
+        };
         failpoint::reached("clicks_inserted");
         stopwatch.ended(Stage::Insert);
         let mut changes: BTreeMap<CellKey, Counts> = BTreeMap::new();
@@ -222,7 +269,7 @@ impl Ledger {
         for (advertiser_id, cell) in cells {
             committed.cells.entry(advertiser_id).or_default().push(cell);
         }
-        Ok(Some(committed))
+        Ok(Attempt::Committed(committed))
     }
 
     /// The batches' clicks by name; of two with one name the first counts.

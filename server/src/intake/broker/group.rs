@@ -104,6 +104,8 @@ impl Pace {
 
     fn took_batch(&mut self, clicks: usize, time: Duration) {
         self.batch = (self.batch * 7 + time.saturating_sub(CLICK_IN_BATCH * clicks as u32)) / 8;
+        // So are clicks by themselves.
+        self.click -= self.click / 256;
     }
 }
 
@@ -132,7 +134,8 @@ async fn publish(wire: &Wire, recent: &mut Recent, pace: &mut Pace, taken: impl 
     // Who has stopped waiting was told that nobody knows of the click.
     let waiting = taken.filter(|entry| !entry.stored.is_closed());
     let (fresh, mut single): (Vec<_>, Vec<_>) = waiting.partition(|entry| recent.is_new(&entry.message_id));
-    if pace.is_worth_a_batch(fresh.len()) {
+    let is_batch = pace.is_worth_a_batch(fresh.len());
+    if is_batch {
         let started = Instant::now();
         match commit(wire, &fresh).await {
             Ok(()) => {
@@ -169,7 +172,7 @@ async fn publish(wire: &Wire, recent: &mut Recent, pace: &mut Pace, taken: impl 
         is_stored
     }))
     .await;
-    if answers.iter().all(|is_stored| *is_stored) {
+    if !is_batch && answers.iter().all(|is_stored| *is_stored) {
         pace.took_clicks(answers.len(), started.elapsed());
     }
 }
@@ -215,11 +218,10 @@ mod tests {
 
     const US: Duration = Duration::from_micros(1);
 
-    /// The most clicks that go by themselves, on a disk that takes `sync` for a write; the rest as it was measured of
-    /// nats-server 2.15 (decision 0073).
-    fn most_by_themselves(sync: Duration) -> usize {
-        let mut pace = Pace::default();
-        for clicks in [5, 8, 16, 32, 64, 128, 256, 512].repeat(200) {
+    /// So many rounds on a disk that takes `sync` for a write; the rest as it was measured of nats-server 2.15
+    /// (decision 0073).
+    fn rounds(pace: &mut Pace, rounds: usize, sync: Duration) {
+        for clicks in [5, 8, 16, 32, 64, 128, 256, 512].repeat(rounds) {
             let number = clicks as u32;
             if pace.is_worth_a_batch(clicks) {
                 pace.took_batch(clicks, US * 2_000 + sync * 4 + US * 40 * number);
@@ -227,15 +229,41 @@ mod tests {
                 pace.took_clicks(clicks, US * 200 + (sync + US * 60) * number);
             }
         }
+    }
+
+    /// The most clicks that go by themselves.
+    fn most_by_themselves(pace: &Pace) -> usize {
         (1..=MAX_BATCH).rfind(|&clicks| !pace.is_worth_a_batch(clicks)).unwrap_or_default()
     }
 
     #[test]
     fn the_slower_the_disk_the_fewer_clicks_are_worth_a_batch() {
         assert!(!Pace::default().is_worth_a_batch(2), "a batch takes longer than two clicks");
-        assert_eq!(most_by_themselves(US * 5_000), MIN_BATCH - 1);
-        let (usual, quick) = (most_by_themselves(US * 100), most_by_themselves(US));
+        let on = |sync| {
+            let mut pace = Pace::default();
+            rounds(&mut pace, 200, sync);
+            most_by_themselves(&pace)
+        };
+        let (slow, usual, quick) = (on(US * 5_000), on(US * 100), on(US));
+        assert!(slow <= MIN_BATCH, "{slow}");
         assert!((10..50).contains(&usual), "{usual}");
         assert!((usual + 20..200).contains(&quick), "{quick}");
+    }
+
+    #[test]
+    fn one_pause_decides_nothing_for_long() {
+        let mut pace = Pace::default();
+        rounds(&mut pace, 200, US * 100);
+        let before = most_by_themselves(&pace);
+        let after_rounds = |pace: &mut Pace| {
+            rounds(pace, 200, US * 100);
+            most_by_themselves(pace)
+        };
+        pace.took_clicks(5, US * 1_000_000);
+        assert!(most_by_themselves(&pace) < MIN_BATCH, "every group is a batch");
+        assert!(after_rounds(&mut pace).abs_diff(before) <= 5);
+        pace.took_batch(64, US * 1_000_000);
+        assert!(most_by_themselves(&pace) >= 256, "no group is a batch");
+        assert!(after_rounds(&mut pace).abs_diff(before) <= 5);
     }
 }
