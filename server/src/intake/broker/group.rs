@@ -133,7 +133,9 @@ async fn publish(wire: &Wire, recent: &mut Recent, pace: &mut Pace, taken: impl 
     }
     // Who has stopped waiting was told that nobody knows of the click.
     let waiting = taken.filter(|entry| !entry.stored.is_closed());
-    let (fresh, mut single): (Vec<_>, Vec<_>) = waiting.partition(|entry| recent.is_new(&entry.message_id));
+    let (fresh, repeated): (Vec<_>, Vec<_>) = waiting.partition(|entry| recent.is_new(&entry.message_id));
+    // A repetition behind what it repeats.
+    let mut single = Vec::new();
     let is_batch = pace.is_worth_a_batch(fresh.len());
     if is_batch {
         let started = Instant::now();
@@ -162,11 +164,14 @@ async fn publish(wire: &Wire, recent: &mut Recent, pace: &mut Pace, taken: impl 
     } else {
         single.extend(fresh);
     }
+    single.extend(repeated);
     let started = Instant::now();
-    let answers = join_all(single.into_iter().map(async |entry| {
-        let Entry { partition, message_id, click, stored } = entry;
-        let published = async { wire.acknowledged(wire.send(partition, message_id, click).await?).await };
-        let published = published.await;
+    let mut sent = Vec::with_capacity(single.len());
+    for Entry { partition, message_id, click, stored } in single {
+        sent.push((wire.send(partition, message_id, click).await, stored));
+    }
+    let answers = join_all(sent.into_iter().map(async |(sent, stored)| {
+        let published = async { wire.acknowledged(sent?).await }.await;
         let is_stored = published.is_ok();
         let _ = stored.send(published);
         is_stored
