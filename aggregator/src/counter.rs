@@ -26,8 +26,8 @@ pub(crate) struct Counter {
 impl Counter {
     /// Counts a batch and publishes what changed.
     ///
-    /// `is_doubtful`: somebody may have committed clicks of it, with what they changed of others, and not have
-    /// published it: one who died, or we, if the answer was lost.
+    /// `is_doubtful`: clicks of the batch may have been committed, with what they changed of others, and not published:
+    /// by a process that died, or by this one, if the answer was lost.
     pub(crate) async fn count(&mut self, batch: &Batch, is_doubtful: bool) -> Result<(), sqlx::Error> {
         let committed = noticed(&self.health, self.ledger.commit(batch)).await?;
         self.publish(committed, is_doubtful).await;
@@ -35,7 +35,7 @@ impl Counter {
     }
 
     /// Counts batches of several partitions, in their order, and publishes what changed; false, and nothing is
-    /// counted, if one of the partitions is somebody else's for longer than a moment.
+    /// counted, if another process has one of the partitions' locks for longer than a moment.
     pub(crate) async fn count_together(
         &mut self,
         batches: &[Batch],

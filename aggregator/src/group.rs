@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 
 use crate::counter::{Counter, is_data_error};
 
-/// The size from which on a batch is worth a transaction of its own, in clicks; so is one that is as large as it may be.
+/// The size from which on a batch is worth a transaction of its own, in clicks, where a batch may be as large.
 const LARGE: usize = 500;
 
 /// Clicks in a transaction, at which no further batch is waited for.
@@ -48,11 +48,11 @@ pub(crate) struct Group {
 
 /// The reason why a batch is to be counted by its partition.
 pub(crate) enum Uncounted {
-    /// It is worth a transaction of its own, or the shared one was not to be. Nothing of it is counted by us.
+    /// The batch is worth a transaction of its own, or the shared one was rolled back.
     Apart(Batch),
-    /// Nobody knows whether it is counted.
+    /// The shared transaction failed, and may have been committed all the same.
     Unknown(Batch),
-    /// Nobody counts any more.
+    /// Counting has ended.
     Ended,
 }
 
@@ -114,9 +114,8 @@ impl Orders {
                 // A partition that does not wait any more gets the clicks from the broker again.
                 drop(answer.send(match &counted {
                     Ok(true) => Ok(()),
-                    Ok(false) => Err(Uncounted::Apart(batch)),
-                    Err(error) if is_data_error(error) => Err(Uncounted::Apart(batch)),
-                    Err(_) => Err(Uncounted::Unknown(batch)),
+                    Err(error) if !is_data_error(error) => Err(Uncounted::Unknown(batch)),
+                    Ok(false) | Err(_) => Err(Uncounted::Apart(batch)),
                 }));
             }
         }

@@ -1,7 +1,7 @@
 //! One partition's loop: fetch, commit, publish, acknowledge.
 //!
-//! A batch ends when it is full, or at the next instant at which those of all partitions do ([`crate::group`]). An outage keeps the
-//! batch in hand and tries again; only the answer to "is it wrong in itself?" moves a message to
+//! A batch ends when it is full, or at the next instant at which those of all partitions do ([`crate::group`]). An
+//! outage keeps the batch in hand and tries again; only the answer to "is it wrong in itself?" moves a message to
 //! the dead letters.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -164,7 +164,7 @@ impl Partition {
             }
         }
         stopwatch.ended(Stage::Read);
-        // Whether somebody may have committed clicks of these: one who died, or we, if the answer was lost.
+        // Clicks of these may have been committed: by a process that died, or by this one, if the answer was lost.
         let mut is_doubtful = batch.iter().any(|fetched| fetched.is_redelivered);
         let mut waiting = Vec::new();
         if !readable.is_empty() {

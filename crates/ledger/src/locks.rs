@@ -53,7 +53,7 @@ pub(crate) async fn lock(connection: &mut PgConnection, lock: AdvisoryLock) -> R
 }
 
 /// Takes the locks of partitions, in their order, until the transaction ends; false, and the transaction has failed,
-/// if one of them is not free within [`SHARED_WITHIN`]. Nobody is waited for who may be frozen.
+/// if one of them is not free within [`SHARED_WITHIN`]. A holder that may be frozen is not waited for.
 pub(crate) async fn lock_soon(
     connection: &mut PgConnection,
     locks: impl IntoIterator<Item = AdvisoryLock>,

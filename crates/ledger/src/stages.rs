@@ -1,4 +1,5 @@
-//! Stages of a batch, or of small ones that share a transaction, and the time that each takes: `clickwire_stage_seconds`, by stage.
+//! Stages of a batch, or of small ones that share a transaction, and the time that each takes:
+//! `clickwire_stage_seconds`, by stage.
 //!
 //! One reading of the clock and one sample a stage and batch cost nothing beside the batch.
 

@@ -115,16 +115,16 @@ async fn frozen_in_the_line(partitions: u16) -> Result<()> {
     stack.set("CLICKWIRE_PARTITIONS", &partitions.to_string());
     // Full batches, so each partition stands in the line by itself.
     stack.set("CLICKWIRE_BATCH_MAX", "20");
-    let frozen = stack.start_aggregator().await?;
+    let first = stack.start_aggregator().await?;
     stack.has_chunks().await?;
+    first.kill().await?;
     let mut line = stack.database().begin().await?;
-    let AdvisoryLock { deployment: first, work: second } = stack.names().deployment_lock();
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(first).bind(second);
+    let AdvisoryLock { deployment, work } = stack.names().deployment_lock();
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(deployment).bind(work);
     lock.execute(&mut *line).await?;
     publish_on_each(&stack, partitions, 20).await?;
-    queued(&stack, 1).await?;
-    // The others follow within a batch's time.
-    sleep(Duration::from_millis(500)).await;
+    let frozen = stack.start_aggregator().await?;
+    queued(&stack, i64::from(partitions)).await?;
     let other = stack.start_aggregator().await?;
     frozen.freeze(true).await?;
     let since = Instant::now();
@@ -190,8 +190,8 @@ async fn a_session_that_stopped_in_the_middle_of_a_copy_is_ended() -> Result<()>
     stack.has_chunks().await?;
     let mut silent = stack.database().acquire().await?;
     sqlx::raw_sql("BEGIN").execute(&mut *silent).await?;
-    let AdvisoryLock { deployment: first, work: second } = stack.names().partition_lock(0);
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(first).bind(second);
+    let AdvisoryLock { deployment, work } = stack.names().partition_lock(0);
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(deployment).bind(work);
     lock.execute(&mut *silent).await?;
     let copy = silent.copy_in_raw("COPY judged FROM STDIN").await?;
     let since = Instant::now();
@@ -232,14 +232,17 @@ async fn after_a_kill_its_clicks_are_counted_within_seconds() -> Result<()> {
     let mut stack = Stack::new().await?;
     // As it is installed.
     stack.unset("CLICKWIRE_ACK_WAIT_SECONDS");
-    let killed = stack.start_aggregator().await?;
+    stack.set("CLICKWIRE_BATCH_MAX", "100");
+    let first = stack.start_aggregator().await?;
     stack.has_chunks().await?;
+    first.kill().await?;
     let mut line = stack.database().begin().await?;
-    let AdvisoryLock { deployment: first, work: second } = stack.names().deployment_lock();
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(first).bind(second);
+    let AdvisoryLock { deployment, work } = stack.names().deployment_lock();
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(deployment).bind(work);
     lock.execute(&mut *line).await?;
     publish_on_each(&stack, 4, 100).await?;
-    queued(&stack, 1).await?;
+    let killed = stack.start_aggregator().await?;
+    queued(&stack, 4).await?;
     let _other = stack.start_aggregator().await?;
     killed.kill().await?;
     let since = Instant::now();

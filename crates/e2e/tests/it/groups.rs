@@ -15,7 +15,7 @@ const PARTITIONS: u16 = 4;
 
 const COUNTED_WITHIN: Duration = Duration::from_secs(20);
 
-/// So many clicks on each partition, at once.
+/// Publishes clicks on all partitions at once: a number for each.
 async fn publish_on_all(stack: &Stack, nats: &jetstream::Context, clicks: [usize; 4]) -> Result<()> {
     let names = stack.names();
     try_join_all((0..PARTITIONS).zip(clicks).map(async |(partition, clicks)| {

@@ -113,7 +113,7 @@ enum Attempt {
     Committed(Committed),
     /// Nothing is counted, for the ledger has changed meanwhile: to be tried again.
     Overtaken,
-    /// Nothing is counted, for a partition's lock is somebody else's.
+    /// Nothing is counted, for another process has a partition's lock.
     NotFree,
 }
 
@@ -153,7 +153,7 @@ impl Ledger {
     }
 
     /// Counts batches of different partitions, which stand in the partitions' order, in one transaction; `None`, and
-    /// nothing is counted, if one of the partitions is somebody else's for longer than a moment.
+    /// nothing is counted, if another process has one of the partitions' locks for longer than a moment.
     ///
     /// # Errors
     /// Those of [`Self::commit`].

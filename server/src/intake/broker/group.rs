@@ -89,7 +89,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Returns whether so many clicks are stored sooner in a batch.
+    /// Returns whether this number of clicks is stored sooner in a batch.
     fn is_worth_a_batch(&self, clicks: usize) -> bool {
         clicks >= MIN_BATCH && self.click.saturating_sub(CLICK_IN_BATCH) * clicks as u32 > self.batch
     }
@@ -97,14 +97,14 @@ impl Pace {
     fn took_clicks(&mut self, clicks: usize, time: Duration) {
         if clicks >= MIN_BATCH {
             self.click = (self.click * 7 + time / clicks as u32) / 8;
-            // So that a batch is tried again if it once took long.
+            // A batch that once took long is tried again in time.
             self.batch -= self.batch / 256;
         }
     }
 
     fn took_batch(&mut self, clicks: usize, time: Duration) {
         self.batch = (self.batch * 7 + time.saturating_sub(CLICK_IN_BATCH * clicks as u32)) / 8;
-        // So are clicks by themselves.
+        // Clicks by themselves that once took long are tried again in time.
         self.click -= self.click / 256;
     }
 }
@@ -223,7 +223,7 @@ mod tests {
 
     const US: Duration = Duration::from_micros(1);
 
-    /// So many rounds on a disk that takes `sync` for a write; the rest as it was measured of nats-server 2.15
+    /// Publishes groups of all sizes, on a disk whose write takes `sync`; other times are those of nats-server 2.15
     /// (decision 0073).
     fn rounds(pace: &mut Pace, rounds: usize, sync: Duration) {
         for clicks in [5, 8, 16, 32, 64, 128, 256, 512].repeat(rounds) {
