@@ -10,6 +10,7 @@ pub mod raw;
 pub mod way;
 
 mod brokers;
+mod database;
 mod lake;
 mod nodes;
 mod program;

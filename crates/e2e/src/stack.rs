@@ -2,7 +2,6 @@
 
 use std::{
     process::Output,
-    str::FromStr as _,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -18,11 +17,13 @@ use clickwire_protocol::{
 };
 use clickwire_services::{Options, Port, Server as Service, Services};
 use serde_json::Value;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::PgPool;
 use tempfile::TempDir;
 
 use crate::{
-    Brokers, Program, Proxy, eventually,
+    Brokers, Program, Proxy,
+    database::{self, Database},
+    eventually,
     way::{Certificate, Client, Way},
 };
 
@@ -44,6 +45,8 @@ pub struct Stack {
     brokers_url: Option<String>,
     database_url: String,
     database: PgPool,
+    /// At rest with this.
+    _own_database: Option<Database>,
     wires: Vec<(Service, Proxy)>,
     pub(crate) spools: TempDir,
     certificate: Option<(Certificate, TempDir)>,
@@ -74,14 +77,17 @@ impl Stack {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let (stream, prefix) = (format!("CLICKS-{number}"), format!("test-{number}"));
+        let mut own_database = None;
         let database_url = match &services {
-            Shared::Ours(services) => services.database_url().to_owned(),
+            Shared::Ours(services) => {
+                clickwire_ledger::schema::migrate(services.database_url(), true).await?;
+                services.database_url().to_owned()
+            }
             Shared::OfTheProcess(services) => match std::env::var(DATABASE_URL) {
-                Ok(url) => fresh_database_at(&url).await.context(DATABASE_URL)?,
-                Err(_) => tokio::task::spawn_blocking(|| services.fresh_database()).await??,
+                Ok(url) => database::migrated_at(&url).await.context(DATABASE_URL)?,
+                Err(_) => own_database.insert(Database::copy(services).await?).url.clone(),
             },
         };
-        clickwire_ledger::schema::migrate(&database_url, true).await?;
         let database = PgPool::connect(&database_url).await?;
         let mut stack = Self {
             services,
@@ -92,6 +98,7 @@ impl Stack {
             brokers_url: None,
             database_url,
             database,
+            _own_database: own_database,
             wires: Vec::new(),
             spools: TempDir::new()?,
             certificate: None,
@@ -448,17 +455,6 @@ pub enum Buckets {
     Hours,
     /// `click_days`
     Days,
-}
-
-/// Makes a database on a server that is not ours; it stays there.
-async fn fresh_database_at(url: &str) -> Result<String> {
-    let options = PgConnectOptions::from_str(url)?;
-    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-    let mut connection = PgConnection::connect_with(&options).await?;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0")))
-        .execute(&mut connection)
-        .await?;
-    Ok(options.database(&name).to_url_lossy().into())
 }
 
 /// The port in a service's URL, the last thing before its path.

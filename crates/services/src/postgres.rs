@@ -118,10 +118,15 @@ impl Cluster {
         if found.is_empty() { self.create_database(NAME) } else { Ok(()) }
     }
 
-    /// Creates a database, not from `template1`: TimescaleDB's launcher may be looking into that one, which
+    /// Creates an empty database, not from `template1`: TimescaleDB's launcher may be looking into that one, which
     /// PostgreSQL refuses to copy meanwhile.
     pub(crate) fn create_database(&self, name: &str) -> Result<(), Error> {
-        self.psql("postgres", &format!("CREATE DATABASE \"{name}\" TEMPLATE template0")).map(drop)
+        self.copy_database("template0", name)
+    }
+
+    /// Creates a copy of a database that nobody is connected to.
+    pub(crate) fn copy_database(&self, template: &str, name: &str) -> Result<(), Error> {
+        self.psql("postgres", &format!("CREATE DATABASE \"{name}\" TEMPLATE \"{template}\"")).map(drop)
     }
 
     /// Runs SQL and returns the values as text, a row a line.

@@ -188,6 +188,14 @@ impl Services {
         Ok(cluster.url(&name))
     }
 
+    /// Creates a copy of a database that nobody is connected to, with a name that nobody else has, and returns its URL.
+    pub fn copied_database(&self, template: &str) -> Result<String, Error> {
+        let cluster = self.cluster()?;
+        let name = format!("test_{}", crate::secret()?);
+        cluster.copy_database(template, &name)?;
+        Ok(cluster.url(&name))
+    }
+
     /// Runs SQL as superuser in a database, `clickwire` or the last part of a URL, and returns the
     /// values as text: a row a line, columns separated by `|`.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, Error> {
