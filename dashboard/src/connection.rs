@@ -1,4 +1,4 @@
-//! Carries out in the browser what a [`Session`] wants: socket, timers, lists. Says at most once an
+//! Carries out in the browser what a [`Session`](crate::session::Session) wants: socket, timers, lists. Says at most once an
 //! animation frame that the model changed.
 
 use std::{

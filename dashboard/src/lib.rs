@@ -4,13 +4,13 @@
 //!
 //! - pure: [`session`] (the protocol as a reducer: events in, effects out), [`backoff`],
 //!   [`board`] (sums that are kept up), [`freshness`] (what they are worth), [`overview`] (what is shown of
-//!   them), [`palette`], [`scale`], [`decimation`], [`stack`], [`format`], [`json`]
+//!   them), [`palette`], [`scale`], [`decimation`], [`stack`], [`mod@format`], [`json`]
 //! - browser: [`connection`] (socket, timers), [`events`] (a stream where no socket comes about),
 //!   [`directory`] (names over HTTP), [`token`], [`clock`], [`locale`], [`preferences`] (choices that it keeps),
 //!   [`calls`] (of an operator)
 //! - the address: [`router`], [`route`] (which page), [`query`] (what it shows)
 //! - the API: [`api`] (types), [`http`] (requests), [`ask`] (hooks), [`access`] (who asks), [`download`] (files)
-//! - paper: [`print`]
+//! - paper: [`mod@print`]
 //! - components: [`app`] and what it shows: [`frame`] around every page, [`pages`], made of [`kit`]
 //! - [`bundles`]: which pages are in which of the two programs
 //! - [`words`]: what people read, in English and by its English in other languages ([`language`])

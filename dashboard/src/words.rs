@@ -1,6 +1,6 @@
 //! Texts for people, in one place and in English: plain texts here, sentences with values in [`phrases`],
 //! [`clicks`], [`reports`], [`explore`], [`annotations`], [`browser`] and [`developers`]; operators' texts in
-//! [`operations`], [`evidence`], [`outcomes`], [`pipeline`], [`rules`], [`storage`], [`deployment`] and [`wall`]. A
+//! [`operations`], [`mod@evidence`], [`outcomes`], [`pipeline`], [`rules`], [`storage`], [`deployment`] and [`wall`]. A
 //! translation is a file beside the program, `dashboard/words/de.json`, by the English of a text ([`catalogue`]).
 
 /// Texts by name; each is its own documentation.

@@ -12,9 +12,8 @@ use crate::steps::Steps;
 use crate::{docs, manifests, supply_chain, toolbox, wasm, workspace};
 use suite::Suite;
 
-/// Packages that wait for the page: it is embedded in the server, whose answers the aggregator's tests read; the page's
-/// own lints come with its tests.
-const OF_THE_PAGE: [&str; 3] = ["clickwire-server", "clickwire-aggregator", "clickwire-dashboard"];
+/// Packages that wait for the page: it is embedded in the server, whose answers the aggregator's tests read.
+const OF_THE_PAGE: [&str; 2] = ["clickwire-server", "clickwire-aggregator"];
 
 /// The checks to run; without an option all of them.
 #[derive(clap::Args)]
@@ -98,8 +97,7 @@ impl Checks {
         suite.run("Tests", &[], None)?;
         suite.print_slowest();
         self.cargo("Examples in the documentation", &["test", "--quiet", "--doc"])?;
-        self.documentation()?;
-        wasm::check(&|headline, arguments| self.cargo(headline, arguments))
+        self.documentation()
     }
 
     fn format(&self) -> Result<()> {

@@ -104,22 +104,6 @@ fn add_words(bundle: &mut Bundle, folder: &Path) -> Result<String> {
     serde_json::to_string(&places).context("cannot write the places of words")
 }
 
-/// Lints and tests of the dashboard, natively: `cargo` prints a headline and runs cargo with arguments.
-pub(crate) fn check(cargo: &dyn Fn(&str, &[&str]) -> Result<()>) -> Result<()> {
-    let lints = [
-        "clippy",
-        "--quiet",
-        "--package",
-        "clickwire-dashboard",
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ];
-    cargo("Lints of the dashboard", &lints)?;
-    cargo("Tests of the dashboard", &["test", "--package", "clickwire-dashboard"])
-}
-
 /// The style sheets as one: the order of layers, the page's own, and each component's by name, but some.
 fn style_sheet(dashboard: &Path, without: &[&str]) -> Result<String> {
     let read = |path: &Path| {
