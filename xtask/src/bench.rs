@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measurements of release builds on services of their own.
+//! `cargo xtask bench`: measurements of release builds on services of their own; instructions on those of the tests.
 //!
 //! Absolute times depend on the machine and on who shares it; CPU time per click holds.
 
@@ -22,6 +22,7 @@ use crate::{
     interrupt::Interrupt,
     status::Status,
     steps::{Steps, print},
+    test,
     up::launch::Launch,
 };
 
@@ -38,6 +39,8 @@ pub(crate) enum Measurement {
     Aggregate(aggregate::Options),
     /// Time from a question to its answer, over HTTP: 30 days of some advertisers, beside other engines.
     Query(query::Options),
+    /// Instructions of the parts of a click's way that are pure, by callgrind, in the builds of the tests.
+    Instructions,
     /// Export of clicks of a range as a file: clicks a second, and the memory that the server takes for it.
     Export(export::Options),
 }
@@ -49,6 +52,7 @@ pub(crate) fn run(measurement: &Measurement) -> Result<()> {
         Measurement::Fanout(options) => fanout::run(options),
         Measurement::Aggregate(options) => aggregate::run(options),
         Measurement::Query(options) => query::run(options),
+        Measurement::Instructions => test::count_instructions(),
         Measurement::Export(options) => export::run(options),
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change is merged, or the part of it that is asked for.
 
+mod instructions;
 mod suite;
 
 use std::time::Instant;
@@ -36,6 +37,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     checks.steps.say(&format!("Everything passed, in {} s", started.elapsed().as_secs()));
     Ok(())
+}
+
+/// Counts the instructions of pure parts, in the programs of tests.
+pub(crate) fn count_instructions() -> Result<()> {
+    let checks = Checks { steps: Steps::start(), interrupt: Interrupt::listen()? };
+    checks.install()?;
+    checks.page()?;
+    checks.compile()?;
+    let mut suite = Suite::new(&checks.steps, &checks.interrupt);
+    suite.find()?;
+    instructions::check(&suite)
 }
 
 struct Checks {
@@ -96,6 +108,9 @@ impl Checks {
         let mut suite = Suite::new(&self.steps, &self.interrupt);
         suite.run("Tests", &[], None)?;
         suite.print_slowest();
+        self.steps.say("Instructions of pure parts");
+        instructions::check(&suite)?;
+        self.interrupt.check()?;
         self.cargo("Examples in the documentation", &["test", "--quiet", "--doc"])?;
         self.documentation()
     }
@@ -143,9 +158,9 @@ impl Checks {
     }
 
     fn install(&self) -> Result<()> {
-        self.steps.say("Installing what is missing: servers, browser");
+        self.steps.say("Installing what is missing: servers, browser, valgrind");
         Programs::ensure(&|step| self.steps.say(step))?;
-        toolbox::ensure_browser()?;
+        toolbox::ensure_programs()?;
         self.interrupt.check()
     }
 

@@ -4,22 +4,22 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// Programs of the browser test, and Debian's packages that bring them.
-const BROWSER: [(&str, &str); 2] = [("chromium", "chromium"), ("chromedriver", "chromium-driver")];
+/// A browser and its driver, and a counter of instructions: programs, and Debian's packages that bring them.
+const PROGRAMS: [(&str, &str); 3] =
+    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("valgrind", "valgrind")];
 
-/// Installs Chromium and its driver where we may.
-pub(crate) fn ensure_browser() -> Result<()> {
-    let missing: Vec<&str> =
-        BROWSER.into_iter().filter(|(program, _)| !is_on_path(program)).map(|(_, package)| package).collect();
+/// Installs what tests need of Debian's packages, where we may.
+pub(crate) fn ensure_programs() -> Result<()> {
+    let missing: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|(program, _)| !is_on_path(program))
+        .map(|(_, package)| package)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     if !rustix::process::geteuid().is_root() {
-        bail!(
-            "the browser test needs {}: `sudo apt-get install {}`",
-            missing.join(" and "),
-            missing.join(" ")
-        );
+        bail!("the tests need {}: `sudo apt-get install {}`", missing.join(" and "), missing.join(" "));
     }
     apt_get(&["-qq", "update"])?;
     let mut install = vec!["-qq", "--yes", "--no-install-recommends", "install"];

@@ -176,6 +176,8 @@ impl Judge {
 }
 
 #[cfg(test)]
+mod instructions;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{

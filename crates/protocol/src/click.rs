@@ -308,4 +308,6 @@ pub fn cleaned(text: &str, max_bytes: usize) -> String {
 }
 
 #[cfg(test)]
+mod instructions;
+#[cfg(test)]
 mod tests;

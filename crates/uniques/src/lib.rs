@@ -111,6 +111,21 @@ mod tests {
         Sketch::from_bytes(&sketch.to_bytes()).unwrap()
     }
 
+    /// Adds a batch's users to what is stored of their campaign; counted by `cargo xtask bench instructions`.
+    #[inline(never)]
+    fn counted_sketch(stored: &[u8], users: &[String]) -> Result<Vec<u8>, Unreadable> {
+        let mut sketch = Sketch::from_bytes(stored)?;
+        users.iter().for_each(|user| sketch.add(user));
+        Ok(sketch.to_bytes())
+    }
+
+    #[test]
+    fn a_batch_is_added_to_what_is_stored() {
+        let users: Vec<String> = (950..1_050).map(|user| format!("user_{user}")).collect();
+        let after = counted_sketch(&sketch(0..1_000).to_bytes(), &users).unwrap();
+        assert_eq!(Sketch::from_bytes(&after).unwrap().users(), 1_050);
+    }
+
     #[test]
     fn small_sets_are_exact_and_small() {
         for users in [0, 1, 7, 50, 1_000] {

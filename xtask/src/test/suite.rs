@@ -4,7 +4,7 @@
 //! fails everything is shown.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ const LONG_SECONDS: f64 = 20.0;
 pub(super) struct Suite<'a> {
     steps: &'a Steps,
     interrupt: &'a Interrupt,
+    /// The programs that were run or found last.
+    programs: Vec<TestProgram>,
     /// Seconds, and the test's name.
     took: Vec<(f64, String)>,
 }
@@ -67,7 +69,7 @@ struct Ended<'a> {
 
 impl<'a> Suite<'a> {
     pub(super) fn new(steps: &'a Steps, interrupt: &'a Interrupt) -> Self {
-        Self { steps, interrupt, took: Vec::new() }
+        Self { steps, interrupt, programs: Vec::new(), took: Vec::new() }
     }
 
     /// Runs the tests of the targets that cargo is told to select (all, if it is told nothing), or those whose
@@ -79,9 +81,10 @@ impl<'a> Suite<'a> {
             self.interrupt.check()?;
             let before = self.took.len();
             if !self.run_program(&program, name)? {
-                failed.push(program.name);
+                failed.push(program.name.clone());
             }
             ran += self.took.len() - before;
+            self.programs.push(program);
         }
         if !failed.is_empty() {
             bail!("tests failed in {}", failed.join(", "));
@@ -97,6 +100,18 @@ impl<'a> Suite<'a> {
         for (seconds, name) in self.took.iter().take(SLOWEST) {
             print(&format!("{seconds:>12.1} s  {name}"));
         }
+    }
+
+    /// Finds the programs of all targets, without running them.
+    pub(super) fn find(&mut self) -> Result<()> {
+        self.programs = self.programs(&[])?;
+        Ok(())
+    }
+
+    /// Returns the program of a package's target, `package: target`, of those that were run or found.
+    pub(super) fn program(&self, name: &str) -> Option<&Path> {
+        let found = self.programs.iter().find(|program| program.name == name)?;
+        Some(&found.executable)
     }
 
     fn programs(&self, targets: &[&str]) -> Result<Vec<TestProgram>> {

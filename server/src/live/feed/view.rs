@@ -360,4 +360,6 @@ impl ViewState {
 }
 
 #[cfg(test)]
+mod instructions;
+#[cfg(test)]
 mod tests;
