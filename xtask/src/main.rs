@@ -62,7 +62,7 @@ enum Task {
     Dashboard,
     /// Fetch the published lists that are compiled in: robots, data centres.
     Lists,
-    /// Measure release builds on services of their own.
+    /// Measure release builds on services of their own, or count instructions.
     #[command(subcommand)]
     Bench(bench::Measurement),
     /// Send awkward clicks while programs and services are killed and wires are cut, then count.

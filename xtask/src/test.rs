@@ -42,12 +42,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Counts the instructions of pure parts, in the programs of tests.
 pub(crate) fn count_instructions() -> Result<()> {
     let checks = Checks { steps: Steps::start(), interrupt: Interrupt::listen()? };
-    checks.install()?;
+    toolbox::ensure(&[toolbox::VALGRIND])?;
     checks.page()?;
-    checks.compile()?;
+    checks.steps.say("Compiling unit tests");
     let mut suite = Suite::new(&checks.steps, &checks.interrupt);
-    suite.find()?;
-    instructions::check(&suite)
+    suite.find(&["--lib"])?;
+    instructions::check(&suite, &checks.interrupt)
 }
 
 struct Checks {
@@ -84,6 +84,7 @@ impl Checks {
         self.format()?;
         self.documents()?;
         self.install()?;
+        toolbox::ensure(&[toolbox::VALGRIND])?;
 
         self.steps.say("Helm chart and files of Compose");
         manifests::check()?;
@@ -109,8 +110,7 @@ impl Checks {
         suite.run("Tests", &[], None)?;
         suite.print_slowest();
         self.steps.say("Instructions of pure parts");
-        instructions::check(&suite)?;
-        self.interrupt.check()?;
+        instructions::check(&suite, &self.interrupt)?;
         self.cargo("Examples in the documentation", &["test", "--quiet", "--doc"])?;
         self.documentation()
     }
@@ -158,9 +158,9 @@ impl Checks {
     }
 
     fn install(&self) -> Result<()> {
-        self.steps.say("Installing what is missing: servers, browser, valgrind");
+        self.steps.say("Installing what is missing: servers, browser");
         Programs::ensure(&|step| self.steps.say(step))?;
-        toolbox::ensure_programs()?;
+        toolbox::ensure(&toolbox::BROWSER)?;
         self.interrupt.check()
     }
 

@@ -4,22 +4,24 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// A browser and its driver, and a counter of instructions: programs, and Debian's packages that bring them.
-const PROGRAMS: [(&str, &str); 3] =
-    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("valgrind", "valgrind")];
+/// A program, and the package of Debian that brings it.
+pub(crate) type Program = (&'static str, &'static str);
 
-/// Installs what tests need of Debian's packages, where we may.
-pub(crate) fn ensure_programs() -> Result<()> {
-    let missing: Vec<&str> = PROGRAMS
-        .into_iter()
-        .filter(|(program, _)| !is_on_path(program))
-        .map(|(_, package)| package)
-        .collect();
+/// A browser and its driver.
+pub(crate) const BROWSER: [Program; 2] = [("chromium", "chromium"), ("chromedriver", "chromium-driver")];
+
+/// The program that counts instructions.
+pub(crate) const VALGRIND: Program = ("valgrind", "valgrind");
+
+/// Installs programs that are missing, where we may.
+pub(crate) fn ensure(programs: &[Program]) -> Result<()> {
+    let missing = programs.iter().filter(|(program, _)| !is_on_path(program));
+    let missing: Vec<&str> = missing.map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     if !rustix::process::geteuid().is_root() {
-        bail!("the tests need {}: `sudo apt-get install {}`", missing.join(" and "), missing.join(" "));
+        bail!("{} missing: `sudo apt-get install {}`", missing.join(" and "), missing.join(" "));
     }
     apt_get(&["-qq", "update"])?;
     let mut install = vec!["-qq", "--yes", "--no-install-recommends", "install"];

@@ -3,7 +3,7 @@
 
 use std::str::FromStr as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clickwire_services::Services;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{sync::OnceCell, task::spawn_blocking};
@@ -23,7 +23,8 @@ impl Database {
         spawn_blocking(move || {
             let database = Self { services, url: services.copied_database(template)? };
             // TimescaleDB notices a copy within a minute; tests wait for what its jobs do.
-            database.psql("SELECT _timescaledb_functions.start_background_workers()")?;
+            let started = database.psql("SELECT _timescaledb_functions.start_background_workers()")?;
+            ensure!(started == "t", "TimescaleDB starts no jobs in a copy: {started}");
             Ok(database)
         })
         .await?
@@ -42,18 +43,24 @@ impl Drop for Database {
     }
 }
 
-/// Migrates a database that is there to be copied. No job has run in it, and nobody is connected to it.
+/// Migrates a database that is there to be copied. No job of its tables has run, and nobody is connected to it.
 async fn template(services: &'static Services) -> Result<String> {
-    let url = spawn_blocking(|| services.fresh_database()).await??;
-    let template = name(&url).to_owned();
-    services.psql(&template, "CREATE EXTENSION timescaledb")?;
-    services.psql(&template, "SELECT _timescaledb_functions.stop_background_workers()")?;
+    let url = spawn_blocking(|| {
+        let url = services.fresh_database()?;
+        services.psql(name(&url), "CREATE EXTENSION timescaledb")?;
+        services.psql(name(&url), "SELECT _timescaledb_functions.stop_background_workers()")?;
+        anyhow::Ok(url)
+    })
+    .await??;
     clickwire_ledger::schema::migrate(&url, true).await?;
-    services.psql("clickwire", &format!("ALTER DATABASE {template} WITH ALLOW_CONNECTIONS false"))?;
-    let rest =
-        format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{template}'");
-    services.psql("clickwire", &rest)?;
-    Ok(template)
+    spawn_blocking(move || {
+        let template = name(&url);
+        services.psql("clickwire", &format!("ALTER DATABASE {template} WITH ALLOW_CONNECTIONS false"))?;
+        let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname =";
+        services.psql("clickwire", &format!("{end} '{template}'"))?;
+        Ok(template.to_owned())
+    })
+    .await?
 }
 
 /// The name of a database by its URL.

@@ -45,7 +45,7 @@ pub struct Stack {
     brokers_url: Option<String>,
     database_url: String,
     database: PgPool,
-    /// At rest with this.
+    /// The test's own database, whose jobs stop with this.
     _own_database: Option<Database>,
     wires: Vec<(Service, Proxy)>,
     pub(crate) spools: TempDir,

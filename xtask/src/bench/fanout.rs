@@ -48,7 +48,7 @@ struct Scenario {
     more: &'static [&'static str],
 }
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 7] = [
     Scenario {
         letter: 'a',
         name: "1,000 sessions, 100 updates/s, 200 B",
@@ -108,6 +108,16 @@ const SCENARIOS: [Scenario; 6] = [
         views: 1,
         cells: 1,
         more: &["--reconnect"],
+    },
+    Scenario {
+        letter: 'g',
+        name: "10,000 sessions of one advertiser, 5 updates/s",
+        tick_ms: 100,
+        sessions: 10_000,
+        rate: 5,
+        views: 1,
+        cells: 2,
+        more: &[],
     },
 ];
 

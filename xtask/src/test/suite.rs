@@ -102,9 +102,9 @@ impl<'a> Suite<'a> {
         }
     }
 
-    /// Finds the programs of all targets, without running them.
-    pub(super) fn find(&mut self) -> Result<()> {
-        self.programs = self.programs(&[])?;
+    /// Finds the programs of the targets that cargo is told to select, without running them.
+    pub(super) fn find(&mut self, targets: &[&str]) -> Result<()> {
+        self.programs = self.programs(targets)?;
         Ok(())
     }
 

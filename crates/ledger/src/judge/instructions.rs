@@ -45,7 +45,7 @@ fn counted_judge(judge: &mut Judge, clicks: &[Click], rules: &Rules) -> usize {
 #[test]
 fn clicks_are_judged() {
     let mut judge = Judge::new(Duration::from_secs(86_400));
-    // Agents come again; of those that don't, reading them is the list's cost.
+    // User agents repeat: what the list says of them is remembered before the count.
     for click in clicks() {
         judge.examine(&click, &defaults());
     }

@@ -1,7 +1,7 @@
 //! The part of a session that its task shares with the sources of its news: the socket, and its subscriptions.
 //!
-//! The task that has news writes it straight into the sockets of all subscribers, one after the other: to wake a
-//! task for each would cost more than the write does. Only where a socket is full the session's own task goes
+//! The task that has news writes it straight into the sockets of all subscribers, or several tasks do, each into those
+//! of a part: to wake a task for each would cost more than the write does. Only where a socket is full the session's own task goes
 //! on, as soon as there is room. Nothing queues: what it writes then is the state of that moment. What several
 //! views have to tell at the same moment goes out in one write.
 
