@@ -111,9 +111,9 @@ const SCENARIOS: [Scenario; 7] = [
     },
     Scenario {
         letter: 'g',
-        name: "10,000 sessions of one advertiser, 5 updates/s",
+        name: "9,000 sessions of one advertiser, 5 updates/s",
         tick_ms: 100,
-        sessions: 10_000,
+        sessions: 9_000,
         rate: 5,
         views: 1,
         cells: 2,
