@@ -25,8 +25,8 @@ const LONG_SECONDS: f64 = 20.0;
 pub(super) struct Suite<'a> {
     steps: &'a Steps,
     interrupt: &'a Interrupt,
-    /// The programs that were run or found last.
-    programs: Vec<TestProgram>,
+    /// The programs that were run or found.
+    found: Vec<TestProgram>,
     /// Seconds, and the test's name.
     took: Vec<(f64, String)>,
 }
@@ -69,7 +69,7 @@ struct Ended<'a> {
 
 impl<'a> Suite<'a> {
     pub(super) fn new(steps: &'a Steps, interrupt: &'a Interrupt) -> Self {
-        Self { steps, interrupt, programs: Vec::new(), took: Vec::new() }
+        Self { steps, interrupt, found: Vec::new(), took: Vec::new() }
     }
 
     /// Runs the tests of the targets that cargo is told to select (all, if it is told nothing), or those whose
@@ -84,7 +84,7 @@ impl<'a> Suite<'a> {
                 failed.push(program.name.clone());
             }
             ran += self.took.len() - before;
-            self.programs.push(program);
+            self.found.push(program);
         }
         if !failed.is_empty() {
             bail!("tests failed in {}", failed.join(", "));
@@ -104,14 +104,14 @@ impl<'a> Suite<'a> {
 
     /// Finds the programs of the targets that cargo is told to select, without running them.
     pub(super) fn find(&mut self, targets: &[&str]) -> Result<()> {
-        self.programs = self.programs(targets)?;
+        self.found = self.programs(targets)?;
         Ok(())
     }
 
     /// Returns the program of a package's target, `package: target`, of those that were run or found.
     pub(super) fn program(&self, name: &str) -> Option<&Path> {
-        let found = self.programs.iter().find(|program| program.name == name)?;
-        Some(&found.executable)
+        let program = self.found.iter().find(|program| program.name == name)?;
+        Some(&program.executable)
     }
 
     fn programs(&self, targets: &[&str]) -> Result<Vec<TestProgram>> {
