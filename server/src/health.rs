@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::{
     config::ServerRole,
     http::openapi::Refused,
-    intake::{ClientRetry, Intake, spool::Condition},
+    intake::{ClientRetry, Intake, spool::Condition, wal},
     live,
 };
 
@@ -140,6 +140,7 @@ struct Services {
     nats: Service,
     redis: Service,
     spool: Spool,
+    wal: Wal,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -173,6 +174,26 @@ struct Spool {
 enum SpoolStatus {
     Up,
     Full,
+    Down,
+    Off,
+}
+
+/// The write-ahead log, in which clicks are before the broker has them.
+#[derive(Serialize, ToSchema)]
+struct Wal {
+    status: WalStatus,
+    /// Clicks that the broker may not have yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clicks: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum WalStatus {
+    Up,
+    /// The broker does not take what it has; clicks go to the broker first.
+    Behind,
+    /// It can't be written; clicks go to the broker first.
     Down,
     Off,
 }
@@ -233,6 +254,7 @@ pub(crate) async fn report(State(state): State<Arc<HealthState>>) -> impl IntoRe
         nats: Service::new(nats),
         redis: Service::new(redis),
         spool: spool(&state),
+        wal: wal(&state),
     };
     let report = Health { status, services, checked_at: at, timestamp: now_rfc3339() };
     (if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report))
@@ -255,4 +277,14 @@ fn spool(state: &HealthState) -> Spool {
         oldest_age_seconds: Some(spool.oldest_age_seconds()),
         lost,
     }
+}
+
+fn wal(state: &HealthState) -> Wal {
+    let Some(wal) = state.intake.wal() else { return Wal { status: WalStatus::Off, clicks: None } };
+    let status = match wal.condition {
+        wal::Condition::Up => WalStatus::Up,
+        wal::Condition::Behind => WalStatus::Behind,
+        wal::Condition::Broken => WalStatus::Down,
+    };
+    Wal { status, clicks: Some(wal.clicks) }
 }

@@ -26,6 +26,7 @@ async fn main() -> anyhow::Result<()> {
         Some(Command::Keys { order, actor }) => return cli::keys::run(&config, order, &actor).await,
         None => {}
     }
+    let _points = clickwire_process::failpoint::arm()?;
     let bind =
         async |address| TcpListener::bind(address).await.with_context(|| format!("listening on {address}"));
     let (listener, metrics) = (bind(config.listen).await?, bind(config.metrics_listen).await?);

@@ -89,6 +89,10 @@ impl Deployment {
         self.folder.join("spool.redb")
     }
 
+    pub(crate) fn wal(&self) -> PathBuf {
+        self.folder.join("server.wal")
+    }
+
     /// The lake's files.
     pub(crate) fn lake(&self) -> PathBuf {
         self.folder.join("lake")
@@ -100,6 +104,7 @@ impl Deployment {
         absent(fs::remove_dir_all(&data)).with_context(|| format!("cannot remove {}", data.display()))?;
         absent(fs::remove_dir_all(self.lake())).context("cannot remove the lake")?;
         absent(fs::remove_file(self.spool())).context("cannot remove the spool")?;
+        absent(fs::remove_file(self.wal())).context("cannot remove the write-ahead log")?;
         absent(fs::remove_file(self.secrets_file())).context("cannot remove the keys")
     }
 

@@ -300,6 +300,14 @@ impl Stack {
         Ok(server)
     }
 
+    /// The same of a server with a failpoint.
+    pub async fn start_server_with_failpoint(&mut self, point: &str) -> Result<Program> {
+        self.set("FAILPOINTS", point);
+        let server = self.start_server().await;
+        self.unset("FAILPOINTS");
+        server
+    }
+
     /// Starts a server and does not wait until it is ready.
     pub async fn begin_server(&mut self) -> Result<Program> {
         let port = Port::Free.reserve("clickwire-server")?;
@@ -319,6 +327,11 @@ impl Stack {
     /// A place for a spool, which ends with this.
     pub fn spool(&self, name: &str) -> String {
         self.spools.path().join(name).with_extension("redb").display().to_string()
+    }
+
+    /// A place for a write-ahead log, which ends with this.
+    pub fn wal(&self, name: &str) -> String {
+        self.spools.path().join(name).with_extension("wal").display().to_string()
     }
 
     /// Starts an aggregator and returns when all partitions are attached.

@@ -6,7 +6,8 @@
 //!   bounds
 //! - [`enrich`]: what a click is given that its sender left out; [`browsers`]: from its user agent; [`countries`]:
 //!   from its address; [`click_id`]: ids that are signed
-//! - [`broker`]: publishes and waits for the acknowledgement
+//! - [`wal`]: where clicks are kept on this server's disk before the broker has them, if that is configured
+//! - [`broker`]: publishes and waits for the acknowledgement; [`recent`]: ids that were sent lately
 //! - [`spool`]: where clicks wait on this server's disk while the broker is away
 
 pub(crate) mod admission;
@@ -22,11 +23,14 @@ pub(crate) mod hints;
 pub(crate) mod idempotency;
 pub(crate) mod in_hand;
 pub(crate) mod keys;
+mod own_file;
 pub(crate) mod owners;
 pub(crate) mod post;
 pub(crate) mod posted;
+mod recent;
 pub(crate) mod spool;
 pub(crate) mod state;
+pub(crate) mod wal;
 
 use axum::extract::FromRef;
 use std::sync::{
@@ -42,10 +46,12 @@ use bytes::Bytes;
 use clickwire_protocol::click::Click;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use self::{
     broker::{Broker, Failure, Whose},
     spool::{Condition, Losses, Refusal, Spool, State, Waiting, drain::Drain},
+    wal::Wal,
 };
 use crate::{config::Config, http::error::Error, intake::error::IntakeError};
 
@@ -67,7 +73,7 @@ pub(crate) enum ClientRetry {
 /// The outcome of taking a click.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// The broker has it.
+    /// The broker has it, or this server's disk has it for the broker.
     Stored,
     /// The broker has seen its id before, lately.
     Known,
@@ -81,6 +87,8 @@ pub(crate) enum Taken {
 #[derive(Clone)]
 pub(crate) struct Intake {
     broker: Broker,
+    /// `None`: clicks go to the broker first.
+    wal: Option<Wal>,
     spool: Option<Spool>,
     /// Posted clicks may wait in the spool, too.
     spools_posts: bool,
@@ -93,8 +101,8 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Opens the spool and connects to the broker, in the background and for ever again; what is in the
-    /// spool is sent until `stop` is cancelled.
+    /// Opens the spool and the log, and connects to the broker, in the background and for ever again; what is in the
+    /// spool is sent until `stop` is cancelled, what is in the log until it is closed.
     pub(crate) async fn start(config: &Config, stop: &CancellationToken) -> anyhow::Result<Self> {
         let spool = match config.spool() {
             Some(path) => Some(
@@ -104,18 +112,27 @@ impl Intake {
             None => None,
         };
         let (broker, losses, tasks) = (Broker::connect(config).await?, Losses::default(), TaskTracker::new());
+        let publish_timeout = Duration::from_millis(config.publish_timeout_ms);
+        let max_age = Duration::from_secs(config.spool_max_age_seconds);
+        let wal = match config.wal() {
+            Some(path) => Some(
+                Wal::open(path, &broker, publish_timeout, max_age, &losses)
+                    .with_context(|| format!("CLICKWIRE_WAL: {}", path.display()))?,
+            ),
+            None => None,
+        };
         if let Some(spool) = &spool {
-            let max_age = Duration::from_secs(config.spool_max_age_seconds);
             let drain = Drain::new(broker.clone(), spool.clone(), losses.clone(), max_age);
             tasks.spawn(drain.run(stop.clone()));
         }
         Ok(Self {
             broker,
+            wal,
             spool,
             spools_posts: config.spool_posts,
             losses,
             accepted: Arc::default(),
-            publish_timeout: Duration::from_millis(config.publish_timeout_ms),
+            publish_timeout,
             started: Instant::now(),
             tasks,
         })
@@ -123,9 +140,10 @@ impl Intake {
 
     /// Takes a click in; returns when it can't be lost any more, or is lost and counted.
     ///
-    /// The broker is asked first. When it is away, refuses, or is silent, the click goes to the spool,
-    /// if its sender may use it. It may be in both then, under one id, and is counted once. A broker
-    /// that was silent is not waited for again before it has answered the spool's drain.
+    /// With a write-ahead log the click is kept there, as long as that works. Else the broker is asked. When it is away,
+    /// refuses, or is silent, the click goes to the spool, if its sender may use it. It may be in several places then,
+    /// under one id, and is counted once. A broker that was silent is not waited for again before it has answered the
+    /// spool's drain.
     pub(crate) async fn take(&self, click: &Click, retry: ClientRetry) -> Result<Taken, Error> {
         let failed = |cause: String| IntakeError::Broker { click_id: click.click_id, cause };
         let (patience, may_wait) = match retry {
@@ -134,7 +152,15 @@ impl Intake {
         };
         let spool = self.spool.as_ref().filter(|_| may_wait);
         let payload: Bytes = serde_json::to_vec(click).map_err(|error| failed(error.to_string()))?.into();
-        let failure = match self.publish(click, &payload, patience, spool.is_some()).await {
+        let of = Whose { advertiser_id: &click.advertiser_id, ad_id: &click.dimensions.ad_id };
+        if let Some(wal) = &self.wal
+            && self.is_connected()
+            && wal.add(self.broker.addressed(of, click.click_id, payload.clone()), patience).await.is_ok()
+        {
+            self.accept();
+            return Ok(Taken::Stored);
+        }
+        let failure = match self.publish(of, click.click_id, &payload, patience, spool.is_some()).await {
             Ok(is_duplicate) => {
                 self.accept();
                 return Ok(if is_duplicate { Taken::Known } else { Taken::Stored });
@@ -172,7 +198,8 @@ impl Intake {
 
     async fn publish(
         &self,
-        click: &Click,
+        of: Whose<'_>,
+        click_id: Uuid,
         payload: &Bytes,
         patience: Duration,
         has_spool: bool,
@@ -180,17 +207,19 @@ impl Intake {
         if has_spool && !self.broker.answers() {
             return Err(Failure::Silent);
         }
-        let of = Whose { advertiser_id: &click.advertiser_id, ad_id: &click.dimensions.ad_id };
-        let published = self.broker.publish(of, click.click_id, payload.clone(), patience).await;
+        let published = self.broker.publish(of, click_id, payload.clone(), patience).await;
         if matches!(published, Err(Failure::Silent)) {
             metrics::counter!("clickwire_broker_silent_total").increment(1);
         }
         published
     }
 
-    /// Ends the drain, then writes to the disk and answers what waits for the spool. Nothing is spooled
-    /// afterwards.
+    /// Publishes what is in the log, ends the drain, then writes to the disk and answers what waits for the spool. Nothing
+    /// is taken by either afterwards.
     pub(crate) async fn close(&self) {
+        if let Some(wal) = &self.wal {
+            wal.close().await;
+        }
         self.tasks.close();
         self.tasks.wait().await;
         if let Some(spool) = &self.spool {
@@ -213,6 +242,11 @@ impl Intake {
         let may_spool = retry == ClientRetry::FireAndForget || self.spools_posts;
         let can_spool = || may_spool && self.spool().is_some_and(|state| state.condition == Condition::Up);
         self.is_connected() || (self.started.elapsed() >= CONNECTS_WITHIN && can_spool())
+    }
+
+    /// Returns the state of the write-ahead log; `None`: there is none.
+    pub(crate) fn wal(&self) -> Option<wal::State> {
+        self.wal.as_ref().map(Wal::state)
     }
 
     /// Returns the state of the spool; `None`: there is none.
@@ -246,5 +280,7 @@ where
     OpenApiRouter::default().routes(routes!(post::post_click)).routes(routes!(batch::post_batch))
 }
 
+#[cfg(test)]
+mod disk;
 #[cfg(test)]
 mod tests;

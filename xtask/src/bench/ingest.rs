@@ -150,7 +150,7 @@ fn measure(
     let load_seconds = usage::cpu_seconds(std::process::id())? - own_before;
     let seen: Seen = serde_json::from_slice(&std::fs::read(&answer)?).context("what the load tool says")?;
     let ended = Instant::now();
-    let requests = Metrics::of(port(&status.server)?);
+    let requests = Metrics::of(port(&status.metrics)?);
     let aggregator = port(&status.aggregator)?;
     while Metrics::of(aggregator).sum("clickwire_clicks_counted_total") < seen.taken as f64 {
         interrupt.check()?;

@@ -82,13 +82,14 @@ pub(super) const REFUSED: [(&str, &str, &str); 17] = [
 ];
 
 /// Settings that the chart makes itself, or for which a pod has no files.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "CLICKWIRE_LISTEN",
     "CLICKWIRE_METRICS_LISTEN",
     "CLICKWIRE_AGGREGATOR_LISTEN",
     "CLICKWIRE_LAKE_LISTEN",
     "CLICKWIRE_ROLES",
     "CLICKWIRE_SPOOL",
+    "CLICKWIRE_WAL",
     "CLICKWIRE_PARTITIONS",
     "CLICKWIRE_TLS_CERTIFICATE",
     "CLICKWIRE_TLS_KEY",

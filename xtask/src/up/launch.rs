@@ -106,6 +106,9 @@ impl Launch<'_> {
         let mut server = [&server_environment(server_port, &secrets), settings].concat();
         server.push(("CLICKWIRE_METRICS_LISTEN", loopback(running.metrics_port.port())));
         server.push(("CLICKWIRE_SPOOL", self.deployment.spool().display().to_string()));
+        if std::env::var_os("CLICKWIRE_WAL").is_none() {
+            server.push(("CLICKWIRE_WAL", self.deployment.wal().display().to_string()));
+        }
         let environment = server.clone();
         let server = self.program("server", "clickwire-server", &[], &server)?;
         running.start(self, server, Some(server_port))?;

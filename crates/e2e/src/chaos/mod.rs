@@ -61,6 +61,9 @@ pub async fn run(
     if plan.spools_posts {
         stack.set("CLICKWIRE_SPOOL_POSTS", "true");
     }
+    if plan.has_wal {
+        stack.set("CLICKWIRE_WAL", &stack.wal("server"));
+    }
     let mut programs = faults::Programs::start(&mut stack).await?;
     let mut lake = stack.start_lake().await?;
     let mut keys = BTreeMap::new();

@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) lake_faults: Vec<LakeFault>,
     /// Clicks may wait on the server's disk while the broker is away.
     pub(crate) spools_posts: bool,
+    /// Clicks are on the server's disk before the broker has them.
+    pub(crate) has_wal: bool,
 }
 
 /// A click, however often it is sent.
@@ -179,6 +181,7 @@ impl Plan {
             faults: Vec::new(),
             lake_faults: Vec::new(),
             spools_posts: seed % 2 == 1,
+            has_wal: seed.div_ceil(2) % 2 == 1,
         };
         let end_ms = duration.as_millis() as u64;
         for number in 0..end_ms * RATE / 1_000 {

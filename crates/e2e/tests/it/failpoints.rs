@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::fraud::PERSON;
 
 /// SIGABRT: what dies at a point dies by this, and nothing else does.
-const ABORTED: i32 = 6;
+pub(crate) const ABORTED: i32 = 6;
 
 /// Points at which to die, and whether a message that can't be read is needed to get there.
 const POINTS: [(&str, bool); 12] = [

@@ -61,6 +61,7 @@ mod tenants;
 mod tls;
 mod uniques;
 mod unread;
+mod wal;
 mod watermark;
 mod ways;
 mod wires;

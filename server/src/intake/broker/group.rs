@@ -16,7 +16,6 @@ use async_nats::{
     },
     jetstream::message::PublishMessage,
 };
-use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -24,7 +23,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Failure, MAX_IN_FLIGHT, Wire, recent::Recent};
+use super::{Addressed, Failure, MAX_IN_FLIGHT, Wire};
+use crate::intake::recent::Recent;
 
 /// Clicks in a batch, at most; the broker refuses more than 1,000.
 const MAX_BATCH: usize = 512;
@@ -34,9 +34,7 @@ const MIN_BATCH: usize = 5;
 
 /// A click that waits for its turn.
 pub(super) struct Entry {
-    pub(super) partition: usize,
-    pub(super) message_id: String,
-    pub(super) click: Bytes,
+    pub(super) click: Addressed,
     /// Hears whether the broker had it before.
     pub(super) stored: oneshot::Sender<Result<bool, Failure>>,
 }
@@ -133,7 +131,8 @@ async fn publish(wire: &Wire, recent: &mut Recent, pace: &mut Pace, taken: impl 
     }
     // Who has stopped waiting was told that nobody knows of the click.
     let waiting = taken.filter(|entry| !entry.stored.is_closed());
-    let (fresh, repeated): (Vec<_>, Vec<_>) = waiting.partition(|entry| recent.is_new(&entry.message_id));
+    let (fresh, repeated): (Vec<_>, Vec<_>) =
+        waiting.partition(|entry| recent.is_new(&entry.click.message_id));
     // A repetition behind what it repeats.
     let mut single = Vec::new();
     let is_batch = pace.is_worth_a_batch(fresh.len());
@@ -167,8 +166,8 @@ async fn publish(wire: &Wire, recent: &mut Recent, pace: &mut Pace, taken: impl 
     single.extend(repeated);
     let started = Instant::now();
     let mut sent = Vec::with_capacity(single.len());
-    for Entry { partition, message_id, click, stored } in single {
-        sent.push((wire.send(partition, message_id, click).await, stored));
+    for Entry { click, stored } in single {
+        sent.push((wire.send(click).await, stored));
     }
     let answers = join_all(sent.into_iter().map(async |(sent, stored)| {
         let published = async { wire.acknowledged(sent?).await }.await;
@@ -187,17 +186,17 @@ async fn commit(wire: &Wire, entries: &[Entry]) -> Result<(), Failure> {
     metrics::histogram!("clickwire_broker_batch_clicks").record(entries.len() as f64);
     let batch = Uuid::new_v4().simple().to_string();
     let client = wire.stream.client();
-    let Some((last, others)) = entries.split_last() else { return Ok(()) };
-    for (index, entry) in others.iter().enumerate() {
+    let Some((Entry { click: last, .. }, others)) = entries.split_last() else { return Ok(()) };
+    for (index, Entry { click, .. }) in others.iter().enumerate() {
         let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, entry.message_id.as_str());
+        headers.insert(NATS_MESSAGE_ID, click.message_id.as_str());
         headers.insert(NATS_BATCH_ID, batch.as_str());
         headers.insert(NATS_BATCH_SEQUENCE, HeaderValue::from(index + 1));
         if index == 0 {
             headers.insert(NATS_EXPECTED_STREAM, &*wire.name);
         }
         client
-            .publish_with_headers(wire.subjects[entry.partition].clone(), headers, entry.click.clone())
+            .publish_with_headers(wire.subjects[click.partition].clone(), headers, click.click.clone())
             .await
             .map_err(|_| Failure::Away)?;
     }

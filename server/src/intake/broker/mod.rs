@@ -4,10 +4,9 @@
 //! and send it later. What the library has in hand at the moment of a break it may still send, so a
 //! failure never means that the broker does not have the click: it can be sent again under its id.
 //!
-//! - [`group`]: what is posted at the same time goes in one batch; [`recent`]: ids that must not be in one
+//! - [`group`]: what is posted at the same time goes in one batch
 
 mod group;
-mod recent;
 
 use std::{
     sync::{
@@ -32,11 +31,14 @@ use clickwire_protocol::{
     click::message_id,
     ids::{AdId, AdvertiserId},
     stream::{Names, partition_of},
+    times::UnixMs,
 };
+use futures_util::future::join_all;
+use serde::Deserialize;
 use thiserror::Error as ThisError;
 use tokio::{
     sync::{oneshot, watch},
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 use uuid::Uuid;
 
@@ -72,6 +74,35 @@ impl From<PublishError> for Failure {
 pub(super) struct Whose<'a> {
     pub(super) advertiser_id: &'a AdvertiserId,
     pub(super) ad_id: &'a AdId,
+}
+
+/// A click with its partition, and the id under which the broker knows it.
+#[derive(Clone, Debug)]
+pub(super) struct Addressed {
+    partition: usize,
+    pub(super) message_id: String,
+    pub(super) click: Bytes,
+}
+
+/// What a click that waited on the disk says of itself. What can't be read goes to any partition: the aggregator sets it
+/// aside with the reason.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Stored {
+    pub(super) click_id: Uuid,
+    pub(super) received_at_ms: Option<UnixMs>,
+    advertiser_id: AdvertiserId,
+    ad_id: AdId,
+}
+
+impl Stored {
+    pub(super) fn read(click: &[u8]) -> Self {
+        serde_json::from_slice(click).unwrap_or_default()
+    }
+
+    pub(super) fn names(&self) -> Whose<'_> {
+        Whose { advertiser_id: &self.advertiser_id, ad_id: &self.ad_id }
+    }
 }
 
 /// A connection that is made in the background and for ever again; cheap to clone.
@@ -137,15 +168,12 @@ impl Broker {
             return Err(Failure::Away);
         }
         let started = Instant::now();
-        let (partition, message_id) = self.wire.address(of, click_id);
+        let click = self.addressed(of, click_id, click);
         let published = async {
-            let Some(group) = &self.group else {
-                return self.acknowledged(self.wire.send(partition, message_id, click).await?).await;
-            };
-            let (stored, answer) = oneshot::channel();
-            group.add(Entry { partition, message_id, click, stored }).await?;
-            // The connection was lost on the way.
-            answer.await.unwrap_or(Err(Failure::Away))
+            match self.begin(click).await? {
+                Begun::Queued(answer) => answer.await.unwrap_or(Err(Failure::Away)),
+                Begun::Sent(sent) => self.acknowledged(sent).await,
+            }
         };
         let is_duplicate = match timeout(patience, published).await {
             Ok(answer) => answer?,
@@ -165,8 +193,52 @@ impl Broker {
         click_id: Uuid,
         click: Bytes,
     ) -> Result<PublishAckFuture, Failure> {
-        let (partition, message_id) = self.wire.address(of, click_id);
-        self.wire.send(partition, message_id, click).await
+        self.wire.send(self.addressed(of, click_id, click)).await
+    }
+
+    /// Publishes clicks in this order and waits until each is answered, but not for longer than `patience`; says of each
+    /// whether the broker had it before.
+    pub(super) async fn publish_all(
+        &self,
+        clicks: &[Addressed],
+        patience: Duration,
+    ) -> Vec<Result<bool, Failure>> {
+        if !self.is_connected() {
+            return clicks.iter().map(|_| Err(Failure::Away)).collect();
+        }
+        let until = Instant::now() + patience;
+        let mut begun = Vec::with_capacity(clicks.len());
+        for click in clicks {
+            begun.push(timeout_at(until, self.begin(click.clone())).await.unwrap_or(Err(Failure::Silent)));
+        }
+        let answers = join_all(begun.into_iter().map(async |begun| match begun? {
+            Begun::Queued(answer) => match timeout_at(until, answer).await {
+                Ok(answer) => answer.unwrap_or(Err(Failure::Away)),
+                Err(_) => Err(Failure::Silent),
+            },
+            Begun::Sent(sent) => {
+                timeout_at(until, self.acknowledged(sent)).await.unwrap_or(Err(Failure::Silent))
+            }
+        }))
+        .await;
+        if answers.iter().any(|answer| matches!(answer, Err(Failure::Silent))) {
+            self.wire.answers.store(false, Ordering::Relaxed);
+        }
+        answers
+    }
+
+    /// Puts a click among those that are published together, or hands it to the client library.
+    async fn begin(&self, click: Addressed) -> Result<Begun, Failure> {
+        let Some(group) = &self.group else { return Ok(Begun::Sent(self.wire.send(click).await?)) };
+        let (stored, answer) = oneshot::channel();
+        group.add(Entry { click, stored }).await?;
+        Ok(Begun::Queued(answer))
+    }
+
+    /// The click with its partition, and the id under which the broker knows it.
+    pub(super) fn addressed(&self, of: Whose<'_>, click_id: Uuid, click: Bytes) -> Addressed {
+        let partition = usize::from(partition_of(of.ad_id, self.wire.subjects.len() as u16));
+        Addressed { partition, message_id: message_id(click_id, of.advertiser_id), click }
     }
 
     /// Waits until the broker has what was sent; says whether it had it before.
@@ -191,19 +263,16 @@ impl Broker {
     }
 }
 
-impl Wire {
-    /// The partition of a click, and the id under which the broker knows it.
-    fn address(&self, of: Whose<'_>, click_id: Uuid) -> (usize, String) {
-        let partition = partition_of(of.ad_id, self.subjects.len() as u16);
-        (usize::from(partition), message_id(click_id, of.advertiser_id))
-    }
+/// A click on its way.
+enum Begun {
+    /// Its answer comes here; nothing does where the connection is lost on the way.
+    Queued(oneshot::Receiver<Result<bool, Failure>>),
+    Sent(PublishAckFuture),
+}
 
-    async fn send(
-        &self,
-        partition: usize,
-        message_id: String,
-        click: Bytes,
-    ) -> Result<PublishAckFuture, Failure> {
+impl Wire {
+    async fn send(&self, click: Addressed) -> Result<PublishAckFuture, Failure> {
+        let Addressed { partition, message_id, click } = click;
         if !self.is_connected() {
             return Err(Failure::Away);
         }

@@ -9,17 +9,13 @@ use std::time::Duration;
 
 use async_nats::jetstream::context::PublishAckFuture;
 use clickwire_process::{Backoff, now_ms};
-use clickwire_protocol::{
-    ids::{AdId, AdvertiserId},
-    times::UnixMs,
-};
+use clickwire_protocol::times::UnixMs;
 use futures_util::future::join_all;
-use serde::Deserialize;
 use thiserror::Error as ThisError;
 use tokio_util::sync::CancellationToken;
 
 use super::{Losses, Refusal, Spool, Waiting, store::Numbered};
-use crate::intake::broker::{Broker, Failure, Whose};
+use crate::intake::broker::{Broker, Failure, Stored};
 
 /// Clicks sent before the first of them is acknowledged, at most. A broker takes one after the other, so new clicks
 /// wait behind these.
@@ -124,18 +120,10 @@ impl Drain {
 }
 
 impl Drain {
-    /// Hands a click to the broker. What can't be read goes to any partition: the aggregator sets it aside
-    /// with the reason.
+    /// Hands a click to the broker.
     async fn send(&self, click: Waiting) -> Result<PublishAckFuture, Failure> {
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Names {
-            advertiser_id: AdvertiserId,
-            ad_id: AdId,
-        }
-        let Names { advertiser_id, ad_id } = serde_json::from_slice(&click.payload).unwrap_or_default();
-        let of = Whose { advertiser_id: &advertiser_id, ad_id: &ad_id };
-        self.broker.send(of, click.click_id, click.payload).await
+        let stored = Stored::read(&click.payload);
+        self.broker.send(stored.names(), click.click_id, click.payload).await
     }
 }
 

@@ -7,9 +7,8 @@
 //! - A file that is damaged is set aside, never written over; a file of another kind is left alone.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File},
     io::{self, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -21,6 +20,7 @@ use thiserror::Error as ThisError;
 use uuid::Uuid;
 
 use super::Waiting;
+use crate::intake::own_file;
 
 /// Click id, time of receipt, the click as it travels on the stream.
 type Row = (u128, i64, &'static [u8]);
@@ -198,19 +198,9 @@ fn database_error(error: impl Into<redb::Error>) -> Error {
     }
 }
 
-/// A file that is ours alone, and fit to be opened as a queue: there under its name after a power cut,
-/// without the ragged end that one may have left.
+/// A file that is ours alone, and fit to be opened as a queue: without the ragged end that a power cut may have left.
 fn locked(path: &Path) -> Result<File, Error> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut options = OpenOptions::new();
-    // Whose clicks they are is nobody's business.
-    let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Error::InUse),
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
+    let mut file = own_file::open(path)?;
     let length = file.metadata()?.len();
     let mut beginning = Vec::new();
     (&mut file).take(PAGE_BYTES).read_to_end(&mut beginning)?;
@@ -222,11 +212,19 @@ fn locked(path: &Path) -> Result<File, Error> {
     } else if !length.is_multiple_of(PAGE_BYTES) {
         file.set_len(length - length % PAGE_BYTES)?;
     }
-    File::open(folder)?.sync_all()?;
     Ok(file)
 }
 
+impl From<own_file::Error> for Error {
+    fn from(error: own_file::Error) -> Self {
+        match error {
+            own_file::Error::InUse => Self::InUse,
+            own_file::Error::File(error) => Self::File(error),
+        }
+    }
+}
+
 #[cfg(test)]
-pub(super) mod crash;
+mod crash;
 #[cfg(test)]
 mod tests;

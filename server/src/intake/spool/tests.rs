@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use super::{
     Condition, Refusal, Spool, Waiting,
-    store::{Error, Store, crash::Disk},
+    store::{Error, Store},
 };
+use crate::intake::disk::Disk;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -15,7 +15,7 @@ mod test_clicks;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use clickwire_e2e::{Stack, eventually};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -86,6 +86,13 @@ async fn ask(server_url: &str, method: &str, path: &str, headers: &str) -> Resul
 /// Follows the link of an ad.
 async fn click(stack: &Stack, ad_id: &str) -> Result<Answer> {
     ask(stack.server_url(), "GET", &format!("/r/{ad_id}"), "").await
+}
+
+/// Clicks on an ad's link, which leads on.
+pub(crate) async fn follow(stack: &Stack, ad_id: &str) -> Result<()> {
+    let answer = click(stack, ad_id).await?;
+    ensure!(answer.status == 302, "{} {}", answer.status, answer.body);
+    Ok(())
 }
 
 /// A click id as redirects sign it, written down once more.
