@@ -153,14 +153,25 @@ impl Intake {
         let spool = self.spool.as_ref().filter(|_| may_wait);
         let payload: Bytes = serde_json::to_vec(click).map_err(|error| failed(error.to_string()))?.into();
         let of = Whose { advertiser_id: &click.advertiser_id, ad_id: &click.dimensions.ad_id };
-        if let Some(wal) = &self.wal
-            && self.is_connected()
-            && wal.add(self.broker.addressed(of, click.click_id, payload.clone()), patience).await.is_ok()
-        {
+        let until = Instant::now() + patience;
+        let logged = match &self.wal {
+            Some(wal) => {
+                let click = self.broker.addressed(of, click.click_id, payload.clone());
+                wal.add(click, self.is_connected(), patience / 2).await.map_err(Some)
+            }
+            None => Err(None),
+        };
+        if logged.is_ok() {
             self.accept();
             return Ok(Taken::Stored);
         }
-        let failure = match self.publish(of, click.click_id, &payload, patience, spool.is_some()).await {
+        let patience_left = until.saturating_duration_since(Instant::now());
+        let failure = match self.publish(of, click.click_id, &payload, patience_left, spool.is_some()).await {
+            // It was the log that has sent it.
+            Ok(_) if logged == Err(Some(wal::Refusal::Slow)) => {
+                self.accept();
+                return Ok(Taken::Stored);
+            }
             Ok(is_duplicate) => {
                 self.accept();
                 return Ok(if is_duplicate { Taken::Known } else { Taken::Stored });

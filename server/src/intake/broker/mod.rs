@@ -169,12 +169,7 @@ impl Broker {
         }
         let started = Instant::now();
         let click = self.addressed(of, click_id, click);
-        let published = async {
-            match self.begin(click).await? {
-                Begun::Queued(answer) => answer.await.unwrap_or(Err(Failure::Away)),
-                Begun::Sent(sent) => self.acknowledged(sent).await,
-            }
-        };
+        let published = self.answered(click);
         let is_duplicate = match timeout(patience, published).await {
             Ok(answer) => answer?,
             Err(_) => {
@@ -207,32 +202,24 @@ impl Broker {
             return clicks.iter().map(|_| Err(Failure::Away)).collect();
         }
         let until = Instant::now() + patience;
-        let mut begun = Vec::with_capacity(clicks.len());
-        for click in clicks {
-            begun.push(timeout_at(until, self.begin(click.clone())).await.unwrap_or(Err(Failure::Silent)));
-        }
-        let answers = join_all(begun.into_iter().map(async |begun| match begun? {
-            Begun::Queued(answer) => match timeout_at(until, answer).await {
-                Ok(answer) => answer.unwrap_or(Err(Failure::Away)),
-                Err(_) => Err(Failure::Silent),
-            },
-            Begun::Sent(sent) => {
-                timeout_at(until, self.acknowledged(sent)).await.unwrap_or(Err(Failure::Silent))
-            }
-        }))
-        .await;
+        // All at once: each has its place in the queue from the beginning, behind the one before it.
+        let published = clicks.iter().map(async |click| {
+            timeout_at(until, self.answered(click.clone())).await.unwrap_or(Err(Failure::Silent))
+        });
+        let answers = join_all(published).await;
         if answers.iter().any(|answer| matches!(answer, Err(Failure::Silent))) {
             self.wire.answers.store(false, Ordering::Relaxed);
         }
         answers
     }
 
-    /// Puts a click among those that are published together, or hands it to the client library.
-    async fn begin(&self, click: Addressed) -> Result<Begun, Failure> {
-        let Some(group) = &self.group else { return Ok(Begun::Sent(self.wire.send(click).await?)) };
+    /// Publishes a click, among others if that is configured; says whether the broker had it before.
+    async fn answered(&self, click: Addressed) -> Result<bool, Failure> {
+        let Some(group) = &self.group else { return self.acknowledged(self.wire.send(click).await?).await };
         let (stored, answer) = oneshot::channel();
         group.add(Entry { click, stored }).await?;
-        Ok(Begun::Queued(answer))
+        // The connection was lost on the way.
+        answer.await.unwrap_or(Err(Failure::Away))
     }
 
     /// The click with its partition, and the id under which the broker knows it.
@@ -261,13 +248,6 @@ impl Broker {
     pub(super) fn answers(&self) -> bool {
         self.wire.answers.load(Ordering::Relaxed)
     }
-}
-
-/// A click on its way.
-enum Begun {
-    /// Its answer comes here; nothing does where the connection is lost on the way.
-    Queued(oneshot::Receiver<Result<bool, Failure>>),
-    Sent(PublishAckFuture),
 }
 
 impl Wire {

@@ -46,7 +46,7 @@ use super::{
 const QUEUE: usize = 4_096;
 
 /// Published clicks are wiped so often, a part at a time.
-const WIPES_EVERY: Duration = Duration::from_secs(1);
+const WIPES_EVERY: Duration = Duration::from_millis(100);
 
 /// A log that is closed waits so long for what is being published.
 const CLOSES_WITHIN: Duration = Duration::from_secs(2);
@@ -93,7 +93,7 @@ pub(crate) enum Condition {
     Up,
     /// The broker does not take what the log has.
     Behind,
-    /// The file could not be written; it is tried again.
+    /// The file could not be written; the next click tries it again.
     Broken,
 }
 
@@ -123,14 +123,17 @@ impl Wal {
     ) -> anyhow::Result<Self> {
         let (ring, left) = Ring::open(path)?;
         let progress = Progress::default();
-        progress.published.store(ring.mark(), Ordering::Release);
         progress.next.store(ring.next(), Ordering::Release);
         let (is_written, keeps_up) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
         let (publisher, outbox) =
             Publisher::new(broker.clone(), patience, progress.clone(), Arc::clone(&keeps_up));
         let earliest = UnixMs(now_ms()) - max_age.as_millis() as i64;
+        let due = due(left, earliest, broker, losses);
+        // What is lost is not lost again with the next start.
+        let first = due.first().map_or(ring.next(), |(number, _)| *number);
+        progress.published.store(first, Ordering::Release);
         let mut recent = Recent::default();
-        for (number, click) in due(left, earliest, broker, losses) {
+        for (number, click) in due {
             recent.is_new(&click.message_id);
             outbox.send(Item::Clicks(number, vec![click]));
         }
@@ -149,30 +152,50 @@ impl Wal {
     }
 
     /// Returns when the click is on the disk; waits for that no longer than `patience`. Nothing is taken whose id was
-    /// here lately: what was taken under it is published then.
-    pub(super) async fn add(&self, click: Addressed, patience: Duration) -> Result<(), Refusal> {
-        let added = timeout(patience, self.put(click)).await.unwrap_or(Err(Refusal::Slow));
+    /// here lately: what was taken under it is published then. Nothing is taken, either, that can't be published:
+    /// `is_connected` says whether there is a broker.
+    pub(super) async fn add(
+        &self,
+        click: Addressed,
+        is_connected: bool,
+        patience: Duration,
+    ) -> Result<(), Refusal> {
+        let added = timeout(patience, self.put(click, is_connected)).await.unwrap_or(Err(Refusal::Slow));
         if let Err(refusal) = added {
             metrics::counter!("clickwire_wal_refused_total", "reason" => refusal.name()).increment(1);
         }
         added
     }
 
-    async fn put(&self, click: Addressed) -> Result<(), Refusal> {
-        let is_new = {
-            let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            recent.is_new(&click.message_id)
-        };
-        if !self.0.keeps_up.load(Ordering::Relaxed) {
+    async fn put(&self, click: Addressed, is_connected: bool) -> Result<(), Refusal> {
+        let recent = || self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_connected || !self.0.keeps_up.load(Ordering::Relaxed) {
+            // It goes another way, and is known here afterwards.
+            recent().is_new(&click.message_id);
             return Err(Refusal::Behind);
         }
-        if !is_new {
-            self.flush().await;
-            return Err(Refusal::Repeated);
+        let place = self.0.jobs.reserve().await.map_err(|_| Refusal::Broken)?;
+        let added = {
+            // Whoever repeats a click comes behind it.
+            let mut recent = recent();
+            if recent.is_new(&click.message_id) {
+                let (answer, answered) = oneshot::channel();
+                place.send(Job::Add(click, answer));
+                Ok(answered)
+            } else {
+                let (answer, answered) = oneshot::channel();
+                place.send(Job::Flush(answer));
+                Err(answered)
+            }
+        };
+        match added {
+            Ok(answered) => answered.await.unwrap_or(Err(Refusal::Broken)),
+            Err(flushed) => {
+                // Without an answer it is closed.
+                let _flushed = flushed.await;
+                Err(Refusal::Repeated)
+            }
         }
-        let (answer, answered) = oneshot::channel();
-        self.0.jobs.send(Job::Add(click, answer)).await.map_err(|_| Refusal::Broken)?;
-        answered.await.unwrap_or(Err(Refusal::Broken))
     }
 
     /// Returns when what was taken is published, or the log is closed.
@@ -190,14 +213,16 @@ impl Wal {
         let _soon = timeout(CLOSES_WITHIN, self.flush()).await;
         let (answer, closed) = oneshot::channel();
         if self.0.jobs.send(Job::Close(answer)).await.is_ok() {
-            let _closed = closed.await;
+            // A disk that hangs does not hold up the spool's.
+            let _closed = timeout(CLOSES_WITHIN, closed).await;
         }
         self.0.closed.cancel();
     }
 
     /// Returns its state at this moment.
     pub(super) fn state(&self) -> State {
-        let condition = if !self.0.is_written.load(Ordering::Relaxed) {
+        // Without its writer it takes nothing any more.
+        let condition = if self.0.jobs.is_closed() || !self.0.is_written.load(Ordering::Relaxed) {
             Condition::Broken
         } else if !self.0.keeps_up.load(Ordering::Relaxed) {
             Condition::Behind

@@ -1,8 +1,8 @@
 //! The log's file: a ring of frames, each written and brought to the disk at once.
 //!
-//! A frame begins at a sector: a header, then clicks, each behind its length. Clicks have numbers that only grow; the
+//! A frame begins at a block: a header, then clicks, each behind its length. Clicks have numbers that only grow; the
 //! header says the first one's, and up to which the broker had acknowledged them when the frame was written. After a
-//! crash every sector is looked at: frames whose checksum is right are there, and of their clicks those that the
+//! crash every block is looked at: frames whose checksum is right are there, and of their clicks those that the
 //! highest such mark does not cover are to be published again.
 //!
 //! - What [`Ring::append`] has taken is on the disk, whatever becomes of process and machine.
@@ -10,8 +10,9 @@
 //!   taken.
 //! - Clicks that are acknowledged are wiped ([`Ring::wipe`]).
 //!
-//! Like other logs, this one takes it that a disk that loses its power leaves sectors alone that were not being
-//! written.
+//! A block is a page of memory and no smaller than what disks write at once, so a frame that is being written when the
+//! power goes takes none of its neighbours with it. The newest frame, if it is damaged, can't be told from one that was
+//! never whole.
 
 use std::{
     collections::VecDeque,
@@ -30,9 +31,9 @@ use crate::intake::own_file;
 pub(super) const CAPACITY: usize = 32 << 20;
 
 /// Frames begin at multiples of this.
-const SECTOR: usize = 512;
+const BLOCK: usize = 4_096;
 
-/// First bytes of the file, whose first sector has nothing else. The last one is the format's version.
+/// First bytes of the file, whose first block has nothing else. The last one is the format's version.
 const SIGNATURE: &[u8] = b"Clickwire write-ahead log\x00\x01";
 
 /// First bytes of a frame.
@@ -55,7 +56,7 @@ pub(crate) enum Error {
     File(#[from] io::Error),
 }
 
-/// What a ring is kept on.
+/// The file of a ring, or what stands for it.
 pub(super) trait Medium: Send {
     fn contents(&mut self) -> io::Result<Vec<u8>>;
     /// Adds zeros.
@@ -92,7 +93,7 @@ impl Medium for File {
 pub(super) struct Ring<M> {
     medium: M,
     capacity: usize,
-    /// Where the next frame goes, if it fits there.
+    /// The place of the next frame, if it fits there.
     head: usize,
     /// The number of the next click.
     next: u64,
@@ -104,8 +105,8 @@ pub(super) struct Ring<M> {
     live: VecDeque<Frame>,
     /// Frames with clicks that it covers, from the oldest on.
     stale: VecDeque<Frame>,
-    /// Places of frames that were not written well, and may be there all the same.
-    failed: Vec<usize>,
+    /// Frames that were not written well, and may be there all the same.
+    failed: Vec<Frame>,
     buffer: Vec<u8>,
 }
 
@@ -118,8 +119,8 @@ struct Frame {
 }
 
 impl Frame {
-    fn overlaps(&self, at: usize, length: usize) -> bool {
-        self.at < at + length && at < self.at + self.length
+    fn overlaps(&self, other: &Self) -> bool {
+        self.at < other.at + other.length && other.at < self.at + self.length
     }
 }
 
@@ -166,9 +167,9 @@ impl<M: Medium> Ring<M> {
                 stale.push_back(frame.place);
             }
         }
-        let head = newest.map_or(SECTOR, |frame| frame.at + frame.length);
+        let head = newest.map_or(BLOCK, |frame| frame.at + frame.length);
         let (next, failed, buffer) = (read_to, Vec::new(), Vec::new());
-        let capacity = contents.len().max(capacity) / SECTOR * SECTOR;
+        let capacity = contents.len().max(capacity) / BLOCK * BLOCK;
         let mut ring =
             Self { medium, capacity, head, next, mark, mark_on_disk: mark, live, stale, failed, buffer };
         if ring.live.is_empty() {
@@ -180,7 +181,7 @@ impl<M: Medium> Ring<M> {
     /// Empties a ring of which nothing is left to be published. The frame with the mark goes last.
     fn clear(&mut self, newest: Option<Frame>) -> io::Result<()> {
         if let Some(newest) = newest {
-            self.zero(SECTOR, newest.at - SECTOR)?;
+            self.zero(BLOCK, newest.at - BLOCK)?;
             let end = newest.at + newest.length;
             self.zero(end, self.capacity - end)?;
             self.medium.sync()?;
@@ -188,7 +189,7 @@ impl<M: Medium> Ring<M> {
             self.medium.sync()?;
         }
         self.stale.clear();
-        self.head = SECTOR;
+        self.head = BLOCK;
         Ok(())
     }
 
@@ -223,10 +224,11 @@ impl<M: Medium> Ring<M> {
         self.write_mark()?;
         let mut wiped = 0;
         while wiped < bytes
-            && let Some(frame) = self.stale.pop_front()
+            && let Some(frame) = self.stale.front()
         {
             self.zero(frame.at, frame.length)?;
             wiped += frame.length;
+            self.stale.pop_front();
         }
         Ok(())
     }
@@ -237,7 +239,8 @@ impl<M: Medium> Ring<M> {
     }
 
     /// Clicks below this are acknowledged.
-    pub(super) fn mark(&self) -> u64 {
+    #[cfg(test)]
+    fn mark(&self) -> u64 {
         self.mark
     }
 
@@ -256,9 +259,9 @@ impl<M: Medium> Ring<M> {
     ) -> io::Result<Option<Frame>> {
         let count = clicks.len();
         let length = HEADER + clicks.clone().map(|click| 4 + click.len()).sum::<usize>();
-        let padded = length.next_multiple_of(SECTOR);
+        let padded = length.next_multiple_of(BLOCK);
         // A frame of clicks leaves room for a mark, without which a full ring would stay full.
-        let spare = if count == 0 { 0 } else { SECTOR };
+        let spare = if count == 0 { 0 } else { BLOCK };
         let Some(at) = self.place(padded + spare) else { return Ok(None) };
         self.buffer.clear();
         self.buffer.extend(MAGIC);
@@ -274,37 +277,48 @@ impl<M: Medium> Ring<M> {
         let checksum = crc32fast::hash(&self.buffer[8..]);
         self.buffer[4..8].copy_from_slice(&checksum.to_le_bytes());
         self.buffer.resize(padded, 0);
+        // They have the numbers that this one gets: on the disk there is never more than one of them.
+        for failed in &self.failed {
+            self.zero(failed.at, failed.length)?;
+        }
+        if !self.failed.is_empty() {
+            self.medium.sync()?;
+            self.failed.clear();
+        }
         if at < self.head {
             // Clicks of the round before, behind the last frame of this one.
-            while let Some(frame) = self.stale.pop_front_if(|frame| frame.at >= self.head) {
+            while let Some(frame) = self.stale.front().filter(|frame| frame.at >= self.head) {
                 self.zero(frame.at, frame.length)?;
+                self.stale.pop_front();
             }
         }
-        while self.stale.pop_front_if(|frame| frame.overlaps(at, padded)).is_some() {}
-        for failed in &self.failed {
-            self.medium.write(*failed, &[0; SECTOR])?;
+        let frame = Frame { at, length: padded, end: self.next + count as u64 };
+        while let Some(over) = self.stale.pop_front_if(|stale| stale.overlaps(&frame)) {
+            let (from, to) = (at + padded, over.at + over.length);
+            if from < to {
+                self.stale.push_front(Frame { at: from, length: to - from, ..over });
+            }
         }
         if let Err(error) = self.medium.write(at, &self.buffer).and_then(|()| self.medium.sync()) {
-            self.failed.push(at);
+            self.failed.push(frame);
             return Err(error);
         }
-        self.failed.clear();
         self.head = at + padded;
         self.mark_on_disk = self.mark;
         while let Some(frame) = self.live.pop_front_if(|frame| frame.end <= self.mark_on_disk) {
             self.stale.push_back(frame);
         }
-        Ok(Some(Frame { at, length: padded, end: self.next + count as u64 }))
+        Ok(Some(frame))
     }
 
-    /// Where there is room for so many bytes.
+    /// A place with room for so many bytes.
     fn place(&self, length: usize) -> Option<usize> {
         let (head, is_ahead) = (self.head, self.head + length <= self.capacity);
         match self.live.front().map(|oldest| oldest.at) {
             Some(oldest) if oldest >= head => (head + length <= oldest).then_some(head),
             _ if is_ahead => Some(head),
-            Some(oldest) => (SECTOR + length <= oldest).then_some(SECTOR),
-            None => (SECTOR + length <= self.capacity).then_some(SECTOR),
+            Some(oldest) => (BLOCK + length <= oldest).then_some(BLOCK),
+            None => (BLOCK + length <= self.capacity).then_some(BLOCK),
         }
     }
 
@@ -328,7 +342,7 @@ struct Found<'a> {
 impl<'a> Found<'a> {
     /// All whole frames, from the oldest on.
     fn all(contents: &'a [u8]) -> Result<Vec<Self>, Error> {
-        let sectors = (SECTOR..contents.len()).step_by(SECTOR);
+        let sectors = (BLOCK..contents.len()).step_by(BLOCK);
         let mut found: Vec<_> = sectors.filter_map(|at| Self::at(contents, at)).collect();
         let is_new = || contents.iter().all(|byte| *byte == 0);
         if !contents.starts_with(SIGNATURE) && found.is_empty() && !is_new() {
@@ -350,7 +364,7 @@ impl<'a> Found<'a> {
         let first = u64::from_le_bytes(*checked[8..].first_chunk()?);
         let mark = u64::from_le_bytes(*checked[16..].first_chunk()?);
         let place =
-            Frame { at, length: (HEADER + length).next_multiple_of(SECTOR), end: first.checked_add(count)? };
+            Frame { at, length: (HEADER + length).next_multiple_of(BLOCK), end: first.checked_add(count)? };
         Some(Self { place, first, mark, clicks: &checked[HEADER - 8..] })
     }
 

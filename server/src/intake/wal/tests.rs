@@ -59,6 +59,21 @@ async fn what_was_left_waits_for_the_broker_and_what_is_lost_is_counted() {
 }
 
 #[tokio::test]
+async fn what_is_too_old_is_lost_once() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("wal");
+    let (mut ring, _) = Ring::open(&path).unwrap();
+    ring.append([click(0, 0)].iter(), 0).unwrap().unwrap();
+    drop(ring);
+    for lost in [1, 0] {
+        let losses = Losses::default();
+        let wal = Wal::open(&path, &broker().await, PATIENCE, HOUR, &losses).unwrap();
+        assert_eq!((losses.total(), wal.state().clicks), (lost, 0));
+        wal.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_click_is_not_taken_behind_others_that_nobody_takes() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("wal");
@@ -70,15 +85,16 @@ async fn a_click_is_not_taken_behind_others_that_nobody_takes() {
         broker.addressed(stored.names(), stored.click_id, click)
     };
     // Nobody knows yet that the broker is away.
-    wal.add(addressed(1), PATIENCE).await.unwrap();
+    wal.add(addressed(1), true, PATIENCE).await.unwrap();
     let mut number = 2;
-    while wal.add(addressed(number), PATIENCE).await.is_ok() {
+    while wal.add(addressed(number), true, PATIENCE).await.is_ok() {
         number += 1;
+        assert!(number < 1_000, "it is never behind");
         sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(wal.add(addressed(number + 1), PATIENCE).await, Err(Refusal::Behind));
+    assert_eq!(wal.add(addressed(number + 1), true, PATIENCE).await, Err(Refusal::Behind));
     assert_eq!(wal.state(), State { condition: Condition::Behind, clicks: number as u64 - 1 });
     wal.close().await;
     assert_eq!(Ring::open(&path).unwrap().1.clicks.len() as u128, number - 1);
-    assert_eq!(wal.add(addressed(number + 2), PATIENCE).await, Err(Refusal::Behind));
+    assert_eq!(wal.add(addressed(number + 2), true, PATIENCE).await, Err(Refusal::Behind));
 }

@@ -26,7 +26,7 @@ const GROUP: usize = 1_024;
 /// After an error the disk is left alone for so long.
 const TRIES_EVERY: Duration = Duration::from_secs(1);
 
-/// Bytes that are wiped at once, about: what 10,000 clicks a second need is more, and is written over soon.
+/// Bytes that are wiped at once, about: the next sync takes them with it.
 const WIPED_AT_ONCE: usize = 512 << 10;
 
 /// A job for the writer.
@@ -80,11 +80,7 @@ impl<M: Medium> Writer<M> {
                         group.clicks.push(click);
                         group.answers.push(answer);
                     }
-                    // Behind the clicks that came before it.
-                    Job::Flush(answer) => {
-                        self.write(&mut group);
-                        self.outbox.send(Item::Flush(answer));
-                    }
+                    Job::Flush(answer) => group.flushes.push(answer),
                     Job::Wipe => group.wipes = true,
                     Job::Close(answer) => {
                         group.closer = Some(answer);
@@ -94,12 +90,14 @@ impl<M: Medium> Writer<M> {
                 }
             }
             self.write(&mut group);
-            if group.wipes {
-                group.wipes = false;
-                self.wipe();
+            for answer in group.flushes.drain(..) {
+                self.outbox.send(Item::Flush(answer));
+            }
+            if take(&mut group.wipes) {
+                self.wipe(WIPED_AT_ONCE);
             }
         }
-        self.wipe();
+        self.wipe(usize::MAX);
         let closer = group.closer;
         drop(self);
         if let Some(closer) = closer {
@@ -141,8 +139,8 @@ impl<M: Medium> Writer<M> {
         Ok(first)
     }
 
-    fn wipe(&mut self) {
-        let wiped = self.ring.wipe(self.progress.published.load(Ordering::Acquire), WIPED_AT_ONCE);
+    fn wipe(&mut self, bytes: usize) {
+        let wiped = self.ring.wipe(self.progress.published.load(Ordering::Acquire), bytes);
         if wiped.is_err() {
             self.note(wiped.as_ref().err());
         }
@@ -164,6 +162,7 @@ impl<M: Medium> Writer<M> {
 struct Group {
     clicks: Vec<Addressed>,
     answers: Vec<oneshot::Sender<Result<(), Refusal>>>,
+    flushes: Vec<oneshot::Sender<()>>,
     wipes: bool,
     closer: Option<oneshot::Sender<()>>,
 }

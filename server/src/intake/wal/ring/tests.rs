@@ -5,7 +5,7 @@ use std::{fs, ops::Range, path::PathBuf};
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::{CAPACITY, Error, HEADER, Left, MAGIC, Ring, SECTOR, SIGNATURE};
+use super::{BLOCK, CAPACITY, Error, HEADER, Left, MAGIC, Ring, SIGNATURE};
 use crate::intake::own_file;
 
 /// The click of this number; they are of several sizes.
@@ -24,32 +24,32 @@ pub(super) fn contents(left: &Left) -> Vec<Bytes> {
     left.clicks.iter().map(|(_, click)| click.clone()).collect()
 }
 
-/// A log of some sectors in a file.
+/// A log of some blocks in a file.
 struct Small {
     path: PathBuf,
-    sectors: usize,
+    blocks: usize,
     _folder: TempDir,
 }
 
 impl Small {
-    fn of(sectors: usize) -> Self {
+    fn of(blocks: usize) -> Self {
         let folder = TempDir::new().unwrap();
-        Self { path: folder.path().join("wal"), sectors, _folder: folder }
+        Self { path: folder.path().join("wal"), blocks, _folder: folder }
     }
 
     fn open(&self) -> (Ring<fs::File>, Left) {
-        Ring::on(own_file::open(&self.path).unwrap(), self.sectors * SECTOR).unwrap()
+        Ring::on(own_file::open(&self.path).unwrap(), self.blocks * BLOCK).unwrap()
     }
 
     fn bytes(&self) -> Vec<u8> {
         fs::read(&self.path).unwrap()
     }
 
-    /// Sectors with text of a click, which is one letter many times.
-    fn sectors_with_text(&self) -> usize {
+    /// Blocks with text of a click, which is one letter many times.
+    fn blocks_with_text(&self) -> usize {
         let is_text =
             |bytes: &[u8]| bytes[0].is_ascii_lowercase() && bytes.iter().all(|byte| *byte == bytes[0]);
-        self.bytes().chunks(SECTOR).filter(|sector| sector.windows(60).any(is_text)).count()
+        self.bytes().chunks(BLOCK).filter(|block| block.windows(60).any(is_text)).count()
     }
 }
 
@@ -86,19 +86,19 @@ fn it_goes_on_where_it_was_and_numbers_only_grow() {
 fn a_full_log_takes_nothing_and_room_comes_with_acknowledgements() {
     let log = Small::of(9);
     let (mut ring, _) = log.open();
-    // Two sectors each, and one is kept for the mark.
-    let two_sectors = [Bytes::from(vec![b'x'; SECTOR])];
-    let first = ring.append(two_sectors.iter(), 0).unwrap().unwrap();
+    // Two blocks each, and one is kept for the mark.
+    let two_blocks = [Bytes::from(vec![b'x'; BLOCK])];
+    let first = ring.append(two_blocks.iter(), 0).unwrap().unwrap();
     let mut taken = 1;
-    while ring.append(two_sectors.iter(), 0).unwrap().is_some() {
+    while ring.append(two_blocks.iter(), 0).unwrap().is_some() {
         taken += 1;
     }
     assert_eq!(taken, 3);
     for round in 0..40 {
-        assert_eq!(ring.append(two_sectors.iter(), first + round).unwrap(), None, "{round}");
+        assert_eq!(ring.append(two_blocks.iter(), first + round).unwrap(), None, "{round}");
         // An acknowledgement of one makes room for one, or for more where the end of the file was in the way.
         let mut more = 0;
-        while ring.append(two_sectors.iter(), first + round + 1).unwrap().is_some() {
+        while ring.append(two_blocks.iter(), first + round + 1).unwrap().is_some() {
             more += 1;
         }
         taken += more;
@@ -106,7 +106,7 @@ fn a_full_log_takes_nothing_and_room_comes_with_acknowledgements() {
     }
     drop(ring);
     assert_eq!(log.open().1.clicks.len() as u64, taken - 40);
-    assert_eq!(log.bytes().len(), 9 * SECTOR, "it has not grown");
+    assert_eq!(log.bytes().len(), 9 * BLOCK, "it has not grown");
 }
 
 #[test]
@@ -116,14 +116,14 @@ fn what_is_acknowledged_is_wiped() {
     for round in 0..30 {
         let first = ring.append(clicks(round..round + 2).iter(), ring.next()).unwrap().unwrap();
         ring.wipe(first + 1, usize::MAX).unwrap();
-        assert!(log.sectors_with_text() > 0, "one of them is not acknowledged");
+        assert!(log.blocks_with_text() > 0, "one of them is not acknowledged");
         ring.wipe(first + 2, usize::MAX).unwrap();
-        assert_eq!(log.sectors_with_text(), 0, "{round}");
+        assert_eq!(log.blocks_with_text(), 0, "{round}");
     }
     drop(ring);
     let (_, left) = log.open();
     assert_eq!(left, Left::default());
-    assert!(log.bytes()[SECTOR..].iter().all(|byte| *byte == 0), "the mark goes when it is opened");
+    assert!(log.bytes()[BLOCK..].iter().all(|byte| *byte == 0), "the mark goes when it is opened");
 }
 
 #[test]
@@ -134,8 +134,8 @@ fn wiping_goes_by_parts() {
         ring.append([Bytes::from(vec![b'a'; 300])].iter(), 0).unwrap().unwrap();
     }
     for left in [20, 15, 10, 5, 0, 0] {
-        assert_eq!(log.sectors_with_text(), left);
-        ring.wipe(ring.next(), 5 * SECTOR).unwrap();
+        assert_eq!(log.blocks_with_text(), left);
+        ring.wipe(ring.next(), 5 * BLOCK).unwrap();
     }
 }
 
@@ -148,9 +148,9 @@ fn damage_costs_a_frame_and_is_told() {
     }
     drop(ring);
     let mut bytes = log.bytes();
-    let frames = bytes.chunks(SECTOR).enumerate().filter(|(_, sector)| sector.starts_with(&MAGIC));
+    let frames = bytes.chunks(BLOCK).enumerate().filter(|(_, block)| block.starts_with(&MAGIC));
     let third = frames.map(|(number, _)| number).nth(2).unwrap();
-    bytes[third * SECTOR + HEADER + 20] ^= 1;
+    bytes[third * BLOCK + HEADER + 20] ^= 1;
     fs::write(&log.path, bytes).unwrap();
     let (mut ring, left) = log.open();
     assert_eq!(contents(&left), [clicks(0..4), clicks(6..10)].concat());
@@ -174,5 +174,5 @@ fn a_file_is_one_servers_and_nothing_else() {
     drop(ring);
     let bytes = log.bytes();
     assert_eq!(bytes.len(), CAPACITY);
-    assert!(bytes.starts_with(SIGNATURE) && bytes[SECTOR..].iter().all(|byte| *byte == 0));
+    assert!(bytes.starts_with(SIGNATURE) && bytes[BLOCK..].iter().all(|byte| *byte == 0));
 }
