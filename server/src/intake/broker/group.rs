@@ -61,6 +61,23 @@ impl Group {
     }
 }
 
+impl Group {
+    /// Puts clicks in, one behind the other, when there is room for all; their answers, in the same order. Fewer than
+    /// 4,096 at once.
+    pub(super) async fn add_all(
+        &self,
+        clicks: impl ExactSizeIterator<Item = &Addressed>,
+    ) -> Result<Vec<oneshot::Receiver<Result<bool, Failure>>>, Failure> {
+        let places = self.entries.reserve_many(clicks.len()).await.map_err(|_| Failure::Away)?;
+        let queued = places.zip(clicks).map(|(place, click)| {
+            let (stored, answer) = oneshot::channel();
+            place.send(Entry { click: click.clone(), stored });
+            answer
+        });
+        Ok(queued.collect())
+    }
+}
+
 struct Publisher {
     wire: Wire,
     connections: watch::Receiver<u64>,

@@ -33,7 +33,6 @@ use clickwire_protocol::{
     stream::{Names, partition_of},
     times::UnixMs,
 };
-use futures_util::future::join_all;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 use tokio::{
@@ -195,18 +194,40 @@ impl Broker {
     /// whether the broker had it before.
     pub(super) async fn publish_all(
         &self,
-        clicks: &[Addressed],
+        clicks: impl ExactSizeIterator<Item = &Addressed>,
         patience: Duration,
     ) -> Vec<Result<bool, Failure>> {
+        let (count, until) = (clicks.len(), Instant::now() + patience);
         if !self.is_connected() {
-            return clicks.iter().map(|_| Err(Failure::Away)).collect();
+            return (0..count).map(|_| Err(Failure::Away)).collect();
         }
-        let until = Instant::now() + patience;
-        // All at once: each has its place in the queue from the beginning, behind the one before it.
-        let published = clicks.iter().map(async |click| {
-            timeout_at(until, self.answered(click.clone())).await.unwrap_or(Err(Failure::Silent))
-        });
-        let answers = join_all(published).await;
+        let mut answers = Vec::with_capacity(count);
+        if let Some(group) = &self.group {
+            match timeout_at(until, group.add_all(clicks)).await {
+                Ok(Ok(queued)) => {
+                    for answer in queued {
+                        let answer = timeout_at(until, answer).await;
+                        answers.push(
+                            answer
+                                .map_or(Err(Failure::Silent), |answer| answer.unwrap_or(Err(Failure::Away))),
+                        );
+                    }
+                }
+                Ok(Err(_)) => answers.extend((0..count).map(|_| Err(Failure::Away))),
+                Err(_) => answers.extend((0..count).map(|_| Err(Failure::Silent))),
+            }
+        } else {
+            let mut sent = Vec::with_capacity(count);
+            for click in clicks {
+                sent.push(
+                    timeout_at(until, self.wire.send(click.clone())).await.unwrap_or(Err(Failure::Silent)),
+                );
+            }
+            for sent in sent {
+                let acknowledged = async { self.acknowledged(sent?).await };
+                answers.push(timeout_at(until, acknowledged).await.unwrap_or(Err(Failure::Silent)));
+            }
+        }
         if answers.iter().any(|answer| matches!(answer, Err(Failure::Silent))) {
             self.wire.answers.store(false, Ordering::Relaxed);
         }

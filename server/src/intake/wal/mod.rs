@@ -27,7 +27,7 @@ use clickwire_process::now_ms;
 use clickwire_protocol::times::UnixMs;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -93,8 +93,15 @@ pub(crate) enum Condition {
     Up,
     /// The broker does not take what the log has.
     Behind,
-    /// The file could not be written; the next click tries it again.
+    /// The file could not be written, or not in time; it is tried again.
     Broken,
+}
+
+/// A click that was put before the writer.
+enum Put {
+    Added(oneshot::Receiver<Result<(), Refusal>>),
+    /// Its id was here lately; answered when what was taken is published.
+    Repeated(oneshot::Receiver<()>),
 }
 
 /// The write-ahead log of this server; cheap to clone.
@@ -160,42 +167,49 @@ impl Wal {
         is_connected: bool,
         patience: Duration,
     ) -> Result<(), Refusal> {
-        let added = timeout(patience, self.put(click, is_connected)).await.unwrap_or(Err(Refusal::Slow));
+        let until = Instant::now() + patience;
+        let added = match timeout_at(until, self.put(click, is_connected)).await {
+            Ok(Ok(Put::Added(answer))) => timeout_at(until, answer)
+                .await
+                .map_or(Err(Refusal::Slow), |answer| answer.unwrap_or(Err(Refusal::Broken))),
+            Ok(Ok(Put::Repeated(flushed))) => {
+                // Without an answer it is closed, or the broker is slow: it is asked all the same.
+                let _flushed = timeout_at(until, flushed).await;
+                Err(Refusal::Repeated)
+            }
+            Ok(Err(refusal)) => Err(refusal),
+            Err(_) => Err(Refusal::Slow),
+        };
+        if added == Err(Refusal::Slow) {
+            // Nobody else waits for a disk that hangs, until the writer has done something.
+            self.0.is_written.store(false, Ordering::Relaxed);
+        }
         if let Err(refusal) = added {
             metrics::counter!("clickwire_wal_refused_total", "reason" => refusal.name()).increment(1);
         }
         added
     }
 
-    async fn put(&self, click: Addressed, is_connected: bool) -> Result<(), Refusal> {
+    async fn put(&self, click: Addressed, is_connected: bool) -> Result<Put, Refusal> {
         let recent = || self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_connected || !self.0.keeps_up.load(Ordering::Relaxed) {
+        let is_written = self.0.is_written.load(Ordering::Relaxed);
+        if !is_written || !is_connected || !self.0.keeps_up.load(Ordering::Relaxed) {
             // It goes another way, and is known here afterwards.
             recent().is_new(&click.message_id);
-            return Err(Refusal::Behind);
+            return Err(if is_written { Refusal::Behind } else { Refusal::Broken });
         }
         let place = self.0.jobs.reserve().await.map_err(|_| Refusal::Broken)?;
-        let added = {
-            // Whoever repeats a click comes behind it.
-            let mut recent = recent();
-            if recent.is_new(&click.message_id) {
-                let (answer, answered) = oneshot::channel();
-                place.send(Job::Add(click, answer));
-                Ok(answered)
-            } else {
-                let (answer, answered) = oneshot::channel();
-                place.send(Job::Flush(answer));
-                Err(answered)
-            }
-        };
-        match added {
-            Ok(answered) => answered.await.unwrap_or(Err(Refusal::Broken)),
-            Err(flushed) => {
-                // Without an answer it is closed.
-                let _flushed = flushed.await;
-                Err(Refusal::Repeated)
-            }
-        }
+        // Whoever repeats a click comes behind it.
+        let mut recent = recent();
+        Ok(if recent.is_new(&click.message_id) {
+            let (answer, answered) = oneshot::channel();
+            place.send(Job::Add(click, answer));
+            Put::Added(answered)
+        } else {
+            let (answer, flushed) = oneshot::channel();
+            place.send(Job::Flush(answer));
+            Put::Repeated(flushed)
+        })
     }
 
     /// Returns when what was taken is published, or the log is closed.
@@ -211,11 +225,14 @@ impl Wal {
     /// published is when the log is opened again.
     pub(super) async fn close(&self) {
         let _soon = timeout(CLOSES_WITHIN, self.flush()).await;
-        let (answer, closed) = oneshot::channel();
-        if self.0.jobs.send(Job::Close(answer)).await.is_ok() {
-            // A disk that hangs does not hold up the spool's.
-            let _closed = timeout(CLOSES_WITHIN, closed).await;
-        }
+        // A disk that hangs does not hold up the spool's.
+        let _closed = timeout(CLOSES_WITHIN, async {
+            let (answer, closed) = oneshot::channel();
+            if self.0.jobs.send(Job::Close(answer)).await.is_ok() {
+                let _closed = closed.await;
+            }
+        })
+        .await;
         self.0.closed.cancel();
     }
 

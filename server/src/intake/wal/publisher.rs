@@ -41,7 +41,7 @@ pub(super) struct Outbox {
     items: mpsc::UnboundedSender<Item>,
     progress: Progress,
     keeps_up: Arc<AtomicBool>,
-    /// There is something not to wait with: a batch is full, or somebody asks for it.
+    /// A batch is full, and is not to be waited with.
     hurry: Arc<Notify>,
 }
 
@@ -49,12 +49,11 @@ impl Outbox {
     pub(super) fn send(&self, item: Item) {
         let waiting = self.progress.waiting();
         metrics::gauge!("clickwire_wal_clicks").set(waiting as f64);
-        let hurries = matches!(item, Item::Flush(_)) || waiting >= TOGETHER as u64;
         if self.items.send(item).is_err() {
             // The publisher is gone: what is on the disk stays there until the server starts again.
             self.keeps_up.store(false, Ordering::Relaxed);
         }
-        if hurries {
+        if waiting >= TOGETHER as u64 {
             self.hurry.notify_one();
         }
     }
@@ -88,57 +87,81 @@ impl Publisher {
 
     /// Publishes until nothing comes any more, or `stop` is cancelled.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let (mut clicks, mut flushes, mut end, mut first) = (Vec::new(), Vec::new(), 0, None);
+        let mut round = Round::default();
+        let mut backoff = Backoff::up_to(LOOK_EVERY);
         loop {
-            if first.is_none() {
-                first = stop.run_until_cancelled(self.items.recv()).await.flatten();
-                if first.is_none() {
-                    return;
-                }
+            if round.is_empty() {
+                let Some(item) = stop.run_until_cancelled(self.items.recv()).await.flatten() else { return };
+                round.add(item);
+            }
+            if round.clicks.len() < TOGETHER {
                 // Without being woken for each: nobody waits for it to be published.
                 let _due = timeout(GATHERS_FOR, self.hurry.notified()).await;
             }
-            while let Some(item) = first.take().or_else(|| self.items.try_recv().ok()) {
-                match item {
-                    Item::Clicks(number, more) => {
-                        end = number + more.len() as u64;
-                        clicks.extend(more);
-                    }
-                    Item::Flush(answer) => flushes.push(answer),
-                }
-                if clicks.len() >= TOGETHER {
-                    break;
-                }
+            while round.clicks.len() < TOGETHER
+                && let Ok(item) = self.items.try_recv()
+            {
+                round.add(item);
             }
-            if stop.run_until_cancelled(self.publish(&mut clicks)).await.is_none() {
-                return;
-            }
+            let clicks = round.clicks.iter().map(|(_, click)| click);
+            let published = self.broker.publish_all(clicks, self.patience);
+            let Some(answers) = stop.run_until_cancelled(published).await else { return };
             failpoint::reached("wal_published");
-            self.progress.published.fetch_max(end, Ordering::AcqRel);
+            let (before, mut answers) = (round.clicks.len(), answers.into_iter());
+            round.clicks.retain(|_| !matches!(answers.next(), Some(Ok(_))));
+            let left = round.clicks.len();
+            self.keeps_up.store(left == 0 || left < before, Ordering::Relaxed);
+            self.progress.published.fetch_max(round.published(), Ordering::AcqRel);
             metrics::gauge!("clickwire_wal_clicks").set(self.progress.waiting() as f64);
-            for answer in flushes.drain(..) {
-                // Whoever gave up waiting needs no answer.
-                let _gone = answer.send(());
-            }
-            // What is a batch already is not waited with.
-            if self.progress.waiting() >= TOGETHER as u64 {
-                first = self.items.try_recv().ok();
+            round.answer();
+            if left < before {
+                backoff.reset();
+            } else if left > 0 {
+                tracing::debug!(clicks = left, "clicks of the write-ahead log are not published");
+                if stop.run_until_cancelled(backoff.wait()).await.is_none() {
+                    return;
+                }
             }
         }
     }
+}
 
-    /// Publishes clicks, until the broker has all.
-    async fn publish(&self, clicks: &mut Vec<Addressed>) {
-        let mut backoff = Backoff::up_to(LOOK_EVERY);
-        while !clicks.is_empty() {
-            let mut answers = self.broker.publish_all(clicks, self.patience).await.into_iter();
-            let before = clicks.len();
-            clicks.retain(|_| !matches!(answers.next(), Some(Ok(_))));
-            self.keeps_up.store(clicks.len() < before, Ordering::Relaxed);
-            if !clicks.is_empty() {
-                tracing::debug!(clicks = clicks.len(), "clicks of the write-ahead log are not published");
-                backoff.wait().await;
+/// Clicks that are published next. What the broker does not take is published again, with what comes then.
+#[derive(Default)]
+struct Round {
+    /// In the order of their numbers.
+    clicks: Vec<(u64, Addressed)>,
+    /// Answers that are due when the clicks below a number are published.
+    flushes: Vec<(u64, oneshot::Sender<()>)>,
+    /// The number behind the last click's that was ever here.
+    end: u64,
+}
+
+impl Round {
+    fn is_empty(&self) -> bool {
+        self.clicks.is_empty() && self.flushes.is_empty()
+    }
+
+    fn add(&mut self, item: Item) {
+        match item {
+            Item::Clicks(first, clicks) => {
+                self.end = first + clicks.len() as u64;
+                self.clicks.extend((first..).zip(clicks));
             }
+            Item::Flush(answer) => self.flushes.push((self.end, answer)),
+        }
+    }
+
+    /// The number below which everything is published.
+    fn published(&self) -> u64 {
+        self.clicks.first().map_or(self.end, |(number, _)| *number)
+    }
+
+    fn answer(&mut self) {
+        let published = self.published();
+        for (_, answer) in self.flushes.extract_if(.., |(end, _)| *end <= published) {
+            // Whoever gave up waiting needs no answer.
+            let _gone = answer.send(());
         }
     }
 }

@@ -155,7 +155,7 @@ impl<M: Medium> Ring<M> {
         let newest = found.iter().max_by_key(|frame| (frame.place.end, frame.mark, frame.first));
         let newest = newest.map(|frame| frame.place);
         let mark = found.iter().map(|frame| frame.mark).max().unwrap_or_default();
-        let (mut left, mut live, mut stale) = (Left::default(), VecDeque::new(), VecDeque::new());
+        let (mut left, mut live) = (Left::default(), VecDeque::new());
         let mut read_to = mark;
         for frame in &found {
             if frame.place.end > read_to {
@@ -163,32 +163,40 @@ impl<M: Medium> Ring<M> {
                 left.clicks.extend(frame.clicks().filter(|(number, _)| *number >= read_to));
                 read_to = frame.place.end;
                 live.push_back(frame.place);
-            } else if !frame.clicks.is_empty() {
-                stale.push_back(frame.place);
             }
         }
         let head = newest.map_or(BLOCK, |frame| frame.at + frame.length);
-        let (next, failed, buffer) = (read_to, Vec::new(), Vec::new());
+        let (next, stale, failed, buffer) = (read_to, VecDeque::new(), Vec::new(), Vec::new());
         let capacity = contents.len().max(capacity) / BLOCK * BLOCK;
         let mut ring =
             Self { medium, capacity, head, next, mark, mark_on_disk: mark, live, stale, failed, buffer };
+        ring.wipe_around(newest)?;
         if ring.live.is_empty() {
             ring.clear(newest)?;
         }
         Ok((ring, left))
     }
 
-    /// Empties a ring of which nothing is left to be published. The frame with the mark goes last.
+    /// Wipes everything but what is to be published, and the frame with the mark: what is acknowledged, and what is left
+    /// of frames that are not whole.
+    fn wipe_around(&self, newest: Option<Frame>) -> io::Result<()> {
+        let mut kept: Vec<_> = self.live.iter().copied().chain(newest).collect();
+        kept.sort_by_key(|frame| frame.at);
+        let mut from = BLOCK;
+        for frame in kept {
+            self.zero(from, frame.at.saturating_sub(from))?;
+            from = from.max(frame.at + frame.length);
+        }
+        self.zero(from, self.capacity.saturating_sub(from))?;
+        self.medium.sync()
+    }
+
+    /// Empties a ring of which only the mark is left.
     fn clear(&mut self, newest: Option<Frame>) -> io::Result<()> {
         if let Some(newest) = newest {
-            self.zero(BLOCK, newest.at - BLOCK)?;
-            let end = newest.at + newest.length;
-            self.zero(end, self.capacity - end)?;
-            self.medium.sync()?;
             self.zero(newest.at, newest.length)?;
             self.medium.sync()?;
         }
-        self.stale.clear();
         self.head = BLOCK;
         Ok(())
     }
@@ -231,6 +239,11 @@ impl<M: Medium> Ring<M> {
             self.stale.pop_front();
         }
         Ok(())
+    }
+
+    /// Writes the mark, whether or not it is new: the disk works, or does not.
+    pub(super) fn try_again(&mut self) -> io::Result<()> {
+        self.write([].iter()).map(|_| ())
     }
 
     /// The number of the next click.

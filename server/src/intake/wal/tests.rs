@@ -96,5 +96,7 @@ async fn a_click_is_not_taken_behind_others_that_nobody_takes() {
     assert_eq!(wal.state(), State { condition: Condition::Behind, clicks: number as u64 - 1 });
     wal.close().await;
     assert_eq!(Ring::open(&path).unwrap().1.clicks.len() as u128, number - 1);
-    assert_eq!(wal.add(addressed(number + 2), true, PATIENCE).await, Err(Refusal::Behind));
+    let again = Wal::open(&folder.path().join("other"), &broker, PATIENCE, HOUR, &losses).unwrap();
+    again.close().await;
+    assert_eq!(again.add(addressed(1), true, PATIENCE).await, Err(Refusal::Broken));
 }

@@ -139,11 +139,15 @@ impl<M: Medium> Writer<M> {
         Ok(first)
     }
 
+    /// Wipes some of what is published. After an error this, too, waits; when it goes well the log is tried again.
     fn wipe(&mut self, bytes: usize) {
-        let wiped = self.ring.wipe(self.progress.published.load(Ordering::Acquire), bytes);
-        if wiped.is_err() {
-            self.note(wiped.as_ref().err());
+        if self.failed_at.is_some_and(|failed_at| failed_at.elapsed() < TRIES_EVERY) {
+            return;
         }
+        let published = self.progress.published.load(Ordering::Acquire);
+        let tried = if self.failed_at.is_some() { self.ring.try_again() } else { Ok(()) };
+        let wiped = tried.and_then(|()| self.ring.wipe(published, bytes));
+        self.note(wiped.as_ref().err());
     }
 
     fn note(&mut self, error: Option<&std::io::Error>) {
