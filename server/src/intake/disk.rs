@@ -23,6 +23,8 @@ struct Platter {
     unsynced: Vec<Change>,
     /// Changes and syncs until the power goes; `None`: it stays.
     powered_for: Option<u32>,
+    /// Bytes that are written at once, or not at all well.
+    block: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,12 @@ enum Change {
 }
 
 impl Disk {
+    /// Writes so many bytes at once from now on, as drives with large sectors and kernels with pages do: whatever is
+    /// between two multiples of it is lost when the power goes while a part is being written.
+    pub(super) fn tears_blocks_of(&self, bytes: usize) {
+        self.platter().block = Some(bytes);
+    }
+
     pub(super) fn holding(bytes: Vec<u8>) -> Self {
         let platter = Platter { current: bytes.clone(), synced: bytes, ..Platter::default() };
         Self(Arc::new(Mutex::new(platter)))
@@ -66,6 +74,13 @@ impl Disk {
                         if random.random() && offset < bytes.len() {
                             Change::Write(offset, sector.to_vec()).apply(&mut bytes);
                         }
+                    }
+                    if let Some(block) = platter.block
+                        && random.random_ratio(1, 4)
+                    {
+                        let from = offset / block * block;
+                        let to = (offset + data.len()).next_multiple_of(block).min(bytes.len());
+                        bytes[from..to].fill(0xa5);
                     }
                 }
                 Change::Resize(_) => {

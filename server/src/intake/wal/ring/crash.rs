@@ -105,6 +105,7 @@ proptest! {
                 _ => None,
             };
             disk.power(power);
+            disk.tears_blocks_of(4_096);
             if let Step::Append(count) | Step::Fail(count, _) | Step::Cut(count, _) = step {
                 let new = clicks(came..came + count);
                 came += count;
