@@ -140,8 +140,8 @@ pub struct Config {
     pub publish_timeout_ms: u64,
 
     /// File of the write-ahead log: a click is answered when it is there, and goes to the broker, with others, within a
-    /// moment. 10,000 clicks a second need it; a server that is gone keeps what it had not published until it is
-    /// back, or for ever if its disk is gone, too. 32 MiB; each server needs one of its own. `off`: a click is
+    /// moment. More are taken so where the broker syncs each write. What a server that is down had not published waits until it is back,
+    /// and is lost if its disk is. 32 MiB; each server needs one of its own. `off`: a click is
     /// answered when the broker has it on its disk.
     #[arg(long, env = "CLICKWIRE_WAL", default_value = "off")]
     pub wal: PathBuf,

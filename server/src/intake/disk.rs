@@ -34,7 +34,7 @@ enum Change {
 }
 
 impl Disk {
-    /// Writes so many bytes at once from now on, as drives with large sectors and kernels with pages do: whatever is
+    /// Writes `bytes` at once from now on, as drives with large sectors and kernels with pages do: whatever is
     /// between two multiples of it is lost when the power goes while a part is being written.
     pub(super) fn tears_blocks_of(&self, bytes: usize) {
         self.platter().block = Some(bytes);

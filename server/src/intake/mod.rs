@@ -167,14 +167,11 @@ impl Intake {
         }
         let patience_left = until.saturating_duration_since(Instant::now());
         let failure = match self.publish(of, click.click_id, &payload, patience_left, spool.is_some()).await {
-            // It was the log that has sent it.
-            Ok(_) if logged == Err(Some(wal::Refusal::Slow)) => {
-                self.accept();
-                return Ok(Taken::Stored);
-            }
             Ok(is_duplicate) => {
                 self.accept();
-                return Ok(if is_duplicate { Taken::Known } else { Taken::Stored });
+                // What was slow in the log may have come from there.
+                let is_known = is_duplicate && logged != Err(Some(wal::Refusal::Slow));
+                return Ok(if is_known { Taken::Known } else { Taken::Stored });
             }
             Err(failure) => failure,
         };

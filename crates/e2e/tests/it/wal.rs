@@ -42,6 +42,26 @@ async fn post_all(poster: &mut Connection, clicks: usize) -> Result<()> {
     Ok(())
 }
 
+/// Begins to post clicks over eight connections until the server is gone; of each the number of those that were
+/// answered 202, and the one that was not.
+fn post_until_gone(stack: &Stack) -> Result<JoinSet<(usize, Value)>> {
+    let mut posting = JoinSet::new();
+    for _ in 0..8 {
+        let mut poster = stack.poster()?;
+        posting.spawn(async move {
+            let mut answered = 0;
+            loop {
+                let click = click();
+                match post(&mut poster, &click).await {
+                    Ok((202, _)) => answered += 1,
+                    _ => return (answered, click),
+                }
+            }
+        });
+    }
+    Ok(posting)
+}
+
 /// A stack whose servers have one log between them, one after the other.
 async fn stack(stack: Result<Stack>) -> Result<Stack> {
     let mut stack = stack?;
@@ -78,21 +98,7 @@ async fn a_server_that_dies_at_any_point_changes_no_count() -> Result<()> {
     let mut all = 0;
     for point in ["wal_written=40*off->return", "wal_published=3*off->return", "wal_written=0*off->return"] {
         let server = stack.start_server_with_failpoint(point).await?;
-        let mut posting = JoinSet::new();
-        for _ in 0..8 {
-            let mut poster = stack.poster()?;
-            posting.spawn(async move {
-                let mut answered = 0;
-                loop {
-                    let click = click();
-                    match post(&mut poster, &click).await {
-                        Ok((202, _)) => answered += 1,
-                        // Nobody is there any more.
-                        _ => return (answered, click),
-                    }
-                }
-            });
-        }
+        let posting = post_until_gone(&stack)?;
         let ended = server.ended(Duration::from_secs(20)).await.context(point)?;
         ensure!(ended.signal() == Some(ABORTED), "{point}: {ended}");
         let mut unanswered = Vec::new();
@@ -195,29 +201,19 @@ async fn a_server_that_stops_leaves_nothing_to_its_successor() -> Result<()> {
     let mut stack = stack(Stack::new().await).await?;
     let server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator().await?;
-    let mut posting = JoinSet::new();
-    for _ in 0..8 {
-        let mut poster = stack.poster()?;
-        posting.spawn(async move {
-            let mut answered = 0;
-            while let Ok((202, _)) = post(&mut poster, &click()).await {
-                answered += 1;
-            }
-            answered
-        });
-    }
+    let posting = post_until_gone(&stack)?;
     eventually("the log is in use", SOON, async || (server.metric(TAKEN).await.ok()? > 300.0).then_some(()))
         .await?;
     let taken = server.metric(TAKEN).await?;
     ensure!(server.metric(COMMITS).await? < taken, "no two clicks shared a write");
     ensure!(server.stop(Duration::from_secs(20)).await?);
-    let answered: usize = posting.join_all().await.into_iter().sum();
+    let answered: usize = posting.join_all().await.into_iter().map(|(answered, _)| answered).sum();
     let successor = stack.start_server().await?;
     assert_eq!(successor.metric(REPLAYED).await?, 0.0);
     counted(&stack, answered).await
 }
 
-/// Whoever posts a click again hears that it is a repetition, one after the other and at once.
+/// The sender of a click that was posted before hears so, one after the other and at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repetition_is_told_as_one() -> Result<()> {
     let mut stack = stack(Stack::new().await).await?;
@@ -244,7 +240,7 @@ async fn a_repetition_is_told_as_one() -> Result<()> {
     counted(&stack, 2).await
 }
 
-/// Whoever posts the same click again and again holds up nobody else.
+/// One click that is posted again and again holds up no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repetitions_do_not_push_others_out_of_the_log() -> Result<()> {
     let mut stack = stack(Stack::new().await).await?;

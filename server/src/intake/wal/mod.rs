@@ -145,8 +145,13 @@ impl Wal {
             outbox.send(Item::Clicks(number, vec![click]));
         }
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let (is_up, failed_at) = (Arc::clone(&is_written), None);
-        let writer = Writer { ring, progress: progress.clone(), outbox, is_up, failed_at };
+        let writer = Writer {
+            ring,
+            progress: progress.clone(),
+            outbox,
+            is_written: Arc::clone(&is_written),
+            failed_at: None,
+        };
         std::thread::Builder::new()
             .name("wal".to_owned())
             .spawn(move || writer.run(queue))
@@ -199,7 +204,7 @@ impl Wal {
             return Err(if is_written { Refusal::Behind } else { Refusal::Broken });
         }
         let place = self.0.jobs.reserve().await.map_err(|_| Refusal::Broken)?;
-        // Whoever repeats a click comes behind it.
+        // A repetition is put behind what it repeats.
         let mut recent = recent();
         Ok(if recent.is_new(&click.message_id) {
             let (answer, answered) = oneshot::channel();

@@ -99,11 +99,9 @@ pub(super) struct Ring<M> {
     next: u64,
     /// Clicks below this are acknowledged.
     mark: u64,
-    /// The highest mark in a frame that is on the disk.
-    mark_on_disk: u64,
-    /// Frames with clicks that that mark does not cover, from the oldest on.
+    /// Frames with clicks that no mark on the disk covers, from the oldest on.
     live: VecDeque<Frame>,
-    /// Frames with clicks that it covers, from the oldest on.
+    /// Frames with clicks that one covers, from the oldest on.
     stale: VecDeque<Frame>,
     /// Frames that were not written well, and may be there all the same.
     failed: Vec<Frame>,
@@ -140,7 +138,7 @@ impl Ring<File> {
 }
 
 impl<M: Medium> Ring<M> {
-    /// Opens the log on a medium that holds at least so many bytes of it.
+    /// Opens the log on a medium, which grows to `capacity` bytes if it is smaller.
     pub(super) fn on(mut medium: M, capacity: usize) -> Result<(Self, Left), Error> {
         let contents = medium.contents()?;
         let found = Found::all(&contents)?;
@@ -168,8 +166,7 @@ impl<M: Medium> Ring<M> {
         let head = newest.map_or(BLOCK, |frame| frame.at + frame.length);
         let (next, stale, failed, buffer) = (read_to, VecDeque::new(), Vec::new(), Vec::new());
         let capacity = contents.len().max(capacity) / BLOCK * BLOCK;
-        let mut ring =
-            Self { medium, capacity, head, next, mark, mark_on_disk: mark, live, stale, failed, buffer };
+        let mut ring = Self { medium, capacity, head, next, mark, live, stale, failed, buffer };
         ring.wipe_around(newest)?;
         if ring.live.is_empty() {
             ring.clear(newest)?;
@@ -317,14 +314,14 @@ impl<M: Medium> Ring<M> {
             return Err(error);
         }
         self.head = at + padded;
-        self.mark_on_disk = self.mark;
-        while let Some(frame) = self.live.pop_front_if(|frame| frame.end <= self.mark_on_disk) {
+        // The mark is on the disk.
+        while let Some(frame) = self.live.pop_front_if(|frame| frame.end <= self.mark) {
             self.stale.push_back(frame);
         }
         Ok(Some(frame))
     }
 
-    /// A place with room for so many bytes.
+    /// A place with room for `length` bytes.
     fn place(&self, length: usize) -> Option<usize> {
         let (head, is_ahead) = (self.head, self.head + length <= self.capacity);
         match self.live.front().map(|oldest| oldest.at) {

@@ -63,7 +63,7 @@ pub(super) struct Writer<M> {
     pub(super) progress: Progress,
     pub(super) outbox: Outbox,
     /// The last write went well.
-    pub(super) is_up: Arc<AtomicBool>,
+    pub(super) is_written: Arc<AtomicBool>,
     pub(super) failed_at: Option<Instant>,
 }
 
@@ -121,7 +121,7 @@ impl<M: Medium> Writer<M> {
     }
 
     fn append(&mut self, clicks: &[Addressed]) -> Result<u64, Refusal> {
-        if self.failed_at.is_some_and(|failed_at| failed_at.elapsed() < TRIES_EVERY) {
+        if self.leaves_the_disk_alone() {
             return Err(Refusal::Broken);
         }
         let started = Instant::now();
@@ -141,13 +141,18 @@ impl<M: Medium> Writer<M> {
 
     /// Wipes some of what is published. After an error this, too, waits; when it goes well the log is tried again.
     fn wipe(&mut self, bytes: usize) {
-        if self.failed_at.is_some_and(|failed_at| failed_at.elapsed() < TRIES_EVERY) {
+        if self.leaves_the_disk_alone() {
             return;
         }
         let published = self.progress.published.load(Ordering::Acquire);
         let tried = if self.failed_at.is_some() { self.ring.try_again() } else { Ok(()) };
         let wiped = tried.and_then(|()| self.ring.wipe(published, bytes));
         self.note(wiped.as_ref().err());
+    }
+
+    /// Returns whether the last error is too young for another try.
+    fn leaves_the_disk_alone(&self) -> bool {
+        self.failed_at.is_some_and(|failed_at| failed_at.elapsed() < TRIES_EVERY)
     }
 
     fn note(&mut self, error: Option<&std::io::Error>) {
@@ -157,7 +162,7 @@ impl<M: Medium> Writer<M> {
         } else if self.failed_at.take().is_some() {
             tracing::info!("the write-ahead log works again");
         }
-        self.is_up.store(error.is_none(), Ordering::Relaxed);
+        self.is_written.store(error.is_none(), Ordering::Relaxed);
     }
 }
 

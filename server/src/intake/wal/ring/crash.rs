@@ -39,16 +39,16 @@ impl Medium for Disk {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// So many clicks come.
+    /// Clicks come; their number.
     Append(u64),
-    /// They come, and the disk fails after so many changes and syncs; it is well again then.
+    /// Clicks come, and the disk fails after a number of changes and syncs; it is well again then.
     Fail(u64, u32),
-    /// The broker acknowledges so many more.
+    /// The broker acknowledges more of them.
     Acknowledge(usize),
     Wipe(usize),
     /// Closed, and opened again.
     Reopen,
-    /// Clicks come and some are wiped; the power goes after so many changes and syncs, and comes back.
+    /// Clicks come and some are wiped; the power goes after a number of changes and syncs, and comes back.
     Cut(u64, u32),
 }
 
