@@ -122,14 +122,14 @@ function isOfProxy({ status, headers }) {
   return status === 502 || status === 504 || (status === 503 && !headers.get("content-type")?.includes("json"));
 }
 
-// A question about the last hours is the same one a minute later: it is known by its length. One since a midnight, in
-// whichever zone, has its start.
+// A question without an end is about the last minutes: the same one a minute later. It is known by its length.
 function key(url, now) {
   const key = new URL(url);
   key.searchParams.delete("since");
   const start = Date.parse(key.searchParams.get("start_time"));
-  if (start % 900_000 && !key.searchParams.has("end_time")) {
-    key.searchParams.set("start_time", `last ${Math.round((now - start) / 60_000)} minutes`);
+  if (start && !key.searchParams.has("end_time")) {
+    // The page's start is a whole minute.
+    key.searchParams.set("start_time", `last ${Math.floor((now - start) / 60_000)} minutes`);
   }
   return key;
 }
@@ -148,9 +148,12 @@ async function keepAnswer(url, text, now, asked) {
   await put().catch(() => drop(keys.length / 2).then(put));
 }
 
+// The page's clock was read before this one, up to a minute before when it asks the same again.
 async function find(url) {
   const now = Date.now();
-  const response = await caches.match(key(url, now), { cacheName: ANSWERS });
-  const at = Number(response?.headers.get(STORED));
-  return response && now - at < MAX_AGE_MS ? response : undefined;
+  for (const at of [now, now - 60_000, now + 60_000]) {
+    const response = await caches.match(key(url, at), { cacheName: ANSWERS });
+    if (response && now - Number(response.headers.get(STORED)) < MAX_AGE_MS) return response;
+  }
+  return undefined;
 }

@@ -143,4 +143,50 @@ mod tests {
             assert_eq!((kept.at_ms, kept.round, kept.misses), (at_ms, round, misses), "{header:?}");
         }
     }
+
+    /// Returns the keys under which the worker keeps questions, each asked at a moment.
+    fn keys(asked: &[(&str, &str)]) -> Vec<String> {
+        let asked = serde_json::to_string(asked).unwrap();
+        let script = format!(
+            "globalThis.self = {{ addEventListener() {{}} }}; {}; \
+             const keys = {asked}.map(([query, now]) => key(new URL(`http://x/y?${{query}}`), Date.parse(now)).search); \
+             console.log(JSON.stringify(keys))",
+            include_str!("../sw.js").replace("\"use strict\";", "")
+        );
+        let output = std::process::Command::new("node").args(["-e", &script]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    }
+
+    #[test]
+    fn a_question_about_the_last_minutes_is_the_same_one_at_any_later_moment() {
+        let last = |start: &str, now: &str| {
+            keys(&[(
+                &format!("advertiser_id=a&start_time=2026-11-29T{start}:00Z"),
+                &format!("2026-11-29T{now}Z"),
+            )])
+        };
+        let expected = last("10:07", "11:07:00");
+        // Either half of a minute; starts at quarters, at an hour and at midnight.
+        for (start, now) in [
+            ("10:07", "11:07:29.999"),
+            ("10:07", "11:07:30.001"),
+            ("10:07", "11:07:59.999"),
+            ("10:15", "11:15:20"),
+            ("10:30", "11:30:45"),
+            ("10:00", "11:00:00"),
+            ("00:00", "01:00:31"),
+        ] {
+            assert_eq!(last(start, now), expected, "{start} at {now}");
+        }
+        assert_ne!(last("10:07", "11:08:00"), expected, "a minute more");
+        let (now, later) = ("2026-11-29T11:07:00Z", "2026-11-29T11:09:00Z");
+        let day = "start_time=2026-11-29T00:00:00Z&end_time=2026-11-30T00:00:00Z";
+        let [first, same, poll, polled] =
+            &keys(&[(day, now), (day, later), ("a=1&since=5", now), ("a=1&since=9", later)])[..]
+        else {
+            panic!()
+        };
+        assert_eq!((first, poll), (same, polled));
+        assert!(first.contains("end_time="), "{first}");
+    }
 }

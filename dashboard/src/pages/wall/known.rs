@@ -59,28 +59,29 @@ impl Report {
 impl Part {
     /// Returns the URL of the request at a moment; a day is one of the zone.
     pub(super) fn url(self, now_ms: i64, zone: &Zone) -> String {
-        let report = |start_ms: i64, group: &str, limit: usize| {
-            format!(
-                "/api/v1/analytics/breakdown?start_time={}&group_by={group}&order_by=-clicks&limit={limit}",
-                zone::rfc3339(start_ms)
-            )
+        let report = |range: &str, group: &str, limit: usize| {
+            format!("/api/v1/analytics/breakdown?{range}&group_by={group}&order_by=-clicks&limit={limit}")
         };
-        let hour_ms = now_ms - 3_600_000;
+        let hour = format!("start_time={}", zone::rfc3339(now_ms - 3_600_000));
         match self {
             Self::Pipeline => "/api/v1/admin/pipeline".to_owned(),
             // Its totals alone are shown.
-            Self::Report(Report::Today) => report(midnight_ms(now_ms, zone), "advertiser_id", 1),
-            Self::Report(Report::Advertisers) => report(hour_ms, "advertiser_id", ROWS),
-            Self::Report(Report::Campaigns) => report(hour_ms, "advertiser_id,campaign_id", ROWS),
+            Self::Report(Report::Today) => report(&day(now_ms, zone), "advertiser_id", 1),
+            Self::Report(Report::Advertisers) => report(&hour, "advertiser_id", ROWS),
+            Self::Report(Report::Campaigns) => report(&hour, "advertiser_id,campaign_id", ROWS),
         }
     }
 }
 
-/// The begin of the day that a moment is in, in milliseconds since the Unix epoch.
-fn midnight_ms(now_ms: i64, zone: &Zone) -> i64 {
-    let local = now_ms.div_euclid(60_000) + zone.ahead_minutes(now_ms);
-    let midnight = LocalTime(local.div_euclid(1_440) * 1_440);
-    midnight.to_utc_ms(|at_ms| zone.ahead_minutes(at_ms))
+/// The range of the day that a moment is in. It has an end, though that is to come: what has none is about the last
+/// minutes (`sw.js`).
+fn day(now_ms: i64, zone: &Zone) -> String {
+    let today = (now_ms.div_euclid(60_000) + zone.ahead_minutes(now_ms)).div_euclid(1_440);
+    let [start, end] = [today, today + 1].map(|day| {
+        let midnight = LocalTime(day * 1_440);
+        zone::rfc3339(midnight.to_utc_ms(|at_ms| zone.ahead_minutes(at_ms)))
+    });
+    format!("start_time={start}&end_time={end}")
 }
 
 /// An answer.
@@ -309,12 +310,14 @@ pub(super) mod tests {
             let now_ms = zone::at_ms(now).unwrap();
             Part::Report(Report::Today).url(now_ms, &Zone::utc())
         };
-        for (now, start) in [
-            ("2026-11-28T19:30:05Z", "2026-11-28T00:00:00Z"),
-            ("2026-11-28T23:59:59Z", "2026-11-28T00:00:00Z"),
-            ("2026-11-29T00:00:10Z", "2026-11-29T00:00:00Z"),
+        for (now, start, end) in [
+            ("2026-11-28T19:30:05Z", "2026-11-28", "2026-11-29"),
+            ("2026-11-28T23:59:59Z", "2026-11-28", "2026-11-29"),
+            ("2026-11-29T00:00:10Z", "2026-11-29", "2026-11-30"),
         ] {
-            assert!(day(now).contains(&format!("start_time={start}&group_by=advertiser_id&")), "{now}");
+            let range =
+                format!("start_time={start}T00:00:00Z&end_time={end}T00:00:00Z&group_by=advertiser_id&");
+            assert!(day(now).contains(&range), "{now}");
         }
         let hour =
             Part::Report(Report::Campaigns).url(zone::at_ms("2026-11-28T19:30:05Z").unwrap(), &Zone::utc());

@@ -61,7 +61,7 @@ async fn what_was_seen_is_shown_without_a_server_with_its_time_and_to_nobody_els
         (browser.number("kpi-clicks").await? == 40.0).then_some(())
     })
     .await?;
-    browser.client.goto(&format!("{}/explore?r=60&z=UTC", stack.server_url())).await?;
+    browser.client.goto(&format!("{}/explore?r=1h&z=UTC", stack.server_url())).await?;
     let total = eventually("Explore has an answer", Duration::from_secs(20), async || {
         browser.number("total-billable").await
     })
@@ -123,7 +123,7 @@ async fn what_was_seen_is_shown_without_a_server_with_its_time_and_to_nobody_els
     sign_in(&browser, &stack, ben, &bens).await?;
     has_kept(&browser, &["/api/v1/session"]).await?;
     server.crash().await?;
-    browser.client.goto(&format!("{}/explore?r=60&z=UTC", stack.server_url())).await?;
+    browser.client.goto(&format!("{}/explore?r=1h&z=UTC", stack.server_url())).await?;
     browser.sees("can’t be reached").await?;
     ensure!(browser.number("total-billable").await.is_none(), "Anna's numbers, before Ben");
     Ok(())
@@ -138,7 +138,7 @@ async fn a_page_that_is_opened_on_a_server_that_stands_still_shows_what_was_kept
     let browser = Browser::start().await?;
     sign_in(&browser, &stack, "anna@shop.example", &password).await?;
     has_kept(&browser, &["/app"]).await?;
-    browser.client.goto(&format!("{}/explore?r=60&z=UTC", stack.server_url())).await?;
+    browser.client.goto(&format!("{}/explore?r=1h&z=UTC", stack.server_url())).await?;
     let wanted = ["/staff", "/api/v1/session", "/api/v1/analytics/timeseries"];
     has_kept(&browser, &wanted).await?;
     server.freeze(true).await?;
@@ -163,7 +163,7 @@ async fn what_a_token_opens_is_not_kept() -> Result<()> {
     browser.open(stack.server_url(), "adv_001").await?;
     has_kept(&browser, &["/app"]).await?;
     let token = Stack::viewer_token("adv_001");
-    browser.visit(&stack, "/explore?r=60&z=UTC", &token).await?;
+    browser.visit(&stack, "/explore?r=1h&z=UTC", &token).await?;
     eventually("Explore has an answer", Duration::from_secs(20), async || {
         browser.number("total-billable").await
     })
