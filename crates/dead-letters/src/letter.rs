@@ -10,10 +10,7 @@ use async_nats::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use clickwire_protocol::{
-    dead_letters::Summary,
-    ids::{AdId, AdvertiserId},
-};
+use clickwire_protocol::{dead_letters::Summary, ids::AdvertiserId};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
@@ -90,11 +87,6 @@ impl DeadLetter {
     /// The advertiser that the message names, if that can be read.
     pub(crate) fn advertiser_id(&self) -> Option<AdvertiserId> {
         text_in(&self.payload, "advertiser_id").map(AdvertiserId::unchecked)
-    }
-
-    /// The ad that the message speaks of, if that can be read.
-    pub(crate) fn ad_id(&self) -> Option<AdId> {
-        text_in(&self.payload, "ad_id").map(AdId::unchecked)
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) async fn publish(
     let now = UnixMs(now_ms());
     let click = check(letter, payload, now, message::oldest(now, config.max_age))?;
     let named_advertiser = named(letter, &click, actor, reason)?;
-    let subject = subject(names, letter, &click, &config.subjects);
+    let subject = names.subject(partition_of(click.click_id, config.subjects.len() as u16));
     let id = format!("{}-{}", names.dead_letter_stream(), letter.summary.sequence);
     let publish = PublishMessage::build().message_id(id).payload(payload.clone());
     let stored = nats.send_publish(subject.clone(), publish).await?.await?;
@@ -102,17 +102,6 @@ fn check(letter: &DeadLetter, payload: &[u8], now: UnixMs, oldest: UnixMs) -> Re
     match letter.summary.click_id {
         Some(id) if id != click.click_id => Err(Refusal::OtherId(id)),
         Some(_) | None => Ok(click),
-    }
-}
-
-/// Returns the message's former subject if it speaks of the same ad; else the subject of clicks of its ad.
-fn subject(names: &Names, letter: &DeadLetter, click: &Click, subjects: &[String]) -> String {
-    let ad_id = &click.dimensions.ad_id;
-    match &letter.summary.subject {
-        Some(subject) if subjects.contains(subject) && letter.ad_id().as_ref() == Some(ad_id) => {
-            subject.clone()
-        }
-        Some(_) | None => names.subject(partition_of(ad_id, subjects.len() as u16)),
     }
 }
 
@@ -179,20 +168,5 @@ mod tests {
                 Err(why) => assert!(said.unwrap_err().to_string().contains(why), "{original} {payload}"),
             }
         }
-    }
-
-    #[test]
-    fn a_message_returns_to_where_it_was_unless_its_ad_changed() {
-        let names = Names::new("CLICKS");
-        let subjects: Vec<String> = (0..4).map(|partition| names.subject(partition)).collect();
-        let to = |original: &str, ad_id: &str, subjects: &[String]| {
-            let click: Click = serde_json::from_value(click(ad_id)).unwrap();
-            subject(&names, &letter(original.as_bytes()), &click, subjects)
-        };
-        let original = click("ad_001").to_string();
-        assert_eq!(to(&original, "ad_001", &subjects), "clicks.3", "where it was");
-        assert_eq!(to(&original, "ad_002", &subjects), "clicks.1", "where clicks of that ad go");
-        assert_eq!(to("{", "ad_001", &subjects), "clicks.0", "it had no ad");
-        assert_eq!(to(&original, "ad_001", &subjects[..2]), "clicks.0", "there is no clicks.3 any more");
     }
 }

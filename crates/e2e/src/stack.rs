@@ -19,6 +19,7 @@ use clickwire_services::{Options, Port, Server as Service, Services};
 use serde_json::Value;
 use sqlx::PgPool;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::{
     Brokers, Program, Proxy,
@@ -212,12 +213,18 @@ impl Stack {
         Ok(async_nats::jetstream::new(async_nats::connect(self.services().nats_url()).await?))
     }
 
+    /// Ids of clicks of one partition of the default number, all different.
+    pub fn ids_in(partition: u16) -> impl Iterator<Item = Uuid> {
+        std::iter::repeat_with(Uuid::new_v4)
+            .filter(move |id| partition_of(*id, DEFAULT_PARTITIONS) == partition)
+    }
+
     /// Puts clicks on the stream, as a server would but without message ids.
     pub async fn publish(&self, clicks: &[Click]) -> Result<()> {
         let broker = self.broker().await?;
         let mut stored = Vec::with_capacity(clicks.len());
         for click in clicks {
-            let partition = partition_of(&click.dimensions.ad_id, DEFAULT_PARTITIONS);
+            let partition = partition_of(click.click_id, DEFAULT_PARTITIONS);
             let message = serde_json::to_vec(click)?;
             stored.push(broker.publish(self.names().subject(partition), message.into()).await?);
         }
@@ -238,9 +245,19 @@ impl Stack {
         .await
     }
 
+    /// Waits until yesterday is stored as a day: at midnight its last minutes are not final for some more, and until an
+    /// aggregator has been at work the database is as it was when the tests began, maybe yesterday.
+    pub async fn yesterday_is_stored(&self) -> Result<()> {
+        eventually("yesterday is stored", Duration::from_secs(300), async || {
+            let stored = "SELECT FROM rollup_progress WHERE days_before = date_trunc('day', now(), 'UTC')";
+            sqlx::query(stored).fetch_optional(self.database()).await.ok()?.map(drop)
+        })
+        .await
+    }
+
     /// Waits until a server waits for a lock in the database.
     pub async fn server_waits_for_a_lock(&self) -> Result<()> {
-        eventually("the server waits for a lock", Duration::from_secs(4), async || {
+        eventually("the server waits for a lock", Duration::from_secs(20), async || {
             let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() \
                               AND application_name = 'clickwire-server' AND wait_event_type = 'Lock'";
             sqlx::query(waiting).fetch_optional(self.database()).await.ok()?.map(drop)

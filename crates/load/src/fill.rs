@@ -95,7 +95,7 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> anyhow::Result<
             stored(waiting.pop_front()).await?;
         }
         let click = click(&mut random, &options.mix, number, ending_ms);
-        let partition = partition_of(&click.dimensions.ad_id, options.partitions);
+        let partition = partition_of(click.click_id, options.partitions);
         let message = PublishMessage::build()
             .message_id(message_id(click.click_id, &click.advertiser_id))
             .payload(serde_json::to_vec(&click)?.into());

@@ -1,28 +1,25 @@
 //! Subjects and partitions of the JetStream stream.
 //!
-//! Clicks of one ad always take the same subject, so they keep their order and meet the same
-//! consumer.
+//! Clicks with one id always take the same subject, so that one consumer finds out which of them counts, while those of
+//! a popular ad are shared out among all.
 
-use crate::ids::AdId;
+use uuid::Uuid;
 
 /// The number of partitions of a stream, unless configured otherwise.
 pub const DEFAULT_PARTITIONS: u16 = 4;
 
-/// The partition of an ad's clicks: 64-bit FNV-1a of its id, modulo `partitions`.
+/// The partition of the clicks with an id: both halves of it, combined by exclusive or and mixed as MurmurHash3 ends
+/// (`fmix64`), modulo `partitions`.
 ///
-/// Changing this function, or the number of partitions of a stream that holds clicks, sends an ad's
-/// older and newer clicks to different consumers. Before the number is made smaller, the stream must
-/// be empty: nobody reads the partitions that fall away.
-pub fn partition_of(ad_id: &AdId, partitions: u16) -> u16 {
-    hash(ad_id.as_str(), partitions)
-}
-
-/// 64-bit FNV-1a of a text, modulo `below`.
-fn hash(text: &str, below: u16) -> u16 {
-    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let hash = text.bytes().fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-    (hash % u64::from(below.max(1))) as u16
+/// Changing this function, or the number of partitions of a stream that holds clicks, sends a click and its repetition
+/// to different consumers, which may count both at the same instant if they differ in their time. Before the number is
+/// made smaller, the stream must be empty: nobody reads the partitions that fall away.
+pub fn partition_of(click_id: Uuid, partitions: u16) -> u16 {
+    let (first, second) = click_id.as_u64_pair();
+    let mut hash = first ^ second;
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    ((hash ^ (hash >> 33)) % u64::from(partitions.max(1))) as u16
 }
 
 /// Names of a stream, its subjects, its consumers and its dead-letter stream, all from the
@@ -104,9 +101,13 @@ impl Names {
         AdvisoryLock { deployment: self.locks(), work: -3 }
     }
 
-    /// The first number of each of its locks.
+    /// The first number of each of its locks: 64-bit FNV-1a of the name, modulo 65,535.
     fn locks(&self) -> i32 {
-        i32::from(hash(&self.stream.to_ascii_uppercase(), u16::MAX))
+        const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let name = self.stream.to_ascii_uppercase();
+        let hash = name.bytes().fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+        (hash % u64::from(u16::MAX)) as i32
     }
 
     /// The stream of messages that could not be read.
@@ -124,17 +125,12 @@ impl Names {
 mod tests {
     use super::*;
 
-    /// The partition of an ad, of four.
-    fn ad(ad_id: &str) -> u16 {
-        partition_of(&AdId::unchecked(ad_id), 4)
-    }
-
     #[test]
     fn partitions_are_stable_across_releases() {
-        // Pinned, for a change would move ads to other consumers.
-        let partitions: Vec<u16> = (1..=8).map(|n| ad(&format!("ad_{n:03}"))).collect();
-        assert_eq!(partitions, [0, 1, 2, 3, 0, 1, 2, 3]);
-        assert_eq!(partition_of(&AdId::unchecked("anything"), 0), 0);
+        // Pinned, for a change would send repetitions to other consumers.
+        let partitions: Vec<u16> = (1..=8).map(|n| partition_of(Uuid::from_u128(n), 4)).collect();
+        assert_eq!(partitions, [0, 3, 2, 1, 1, 3, 1, 3]);
+        assert_eq!(partition_of(Uuid::max(), 0), 0);
     }
 
     #[test]
@@ -156,11 +152,26 @@ mod tests {
     }
 
     #[test]
-    fn ads_spread_over_partitions() {
-        let mut load = [0_u32; 4];
-        for n in 0..4000 {
-            load[usize::from(ad(&format!("ad_{n}")))] += 1;
+    fn ids_of_every_kind_spread_over_partitions() {
+        let kinds: [(&str, &dyn Fn(u128) -> Uuid); 5] = [
+            ("random", &|_| Uuid::new_v4()),
+            ("by time", &|_| Uuid::now_v7()),
+            ("counted", &Uuid::from_u128),
+            ("in steps", &|n| Uuid::from_u128(n << 10)),
+            ("in large steps", &|n| Uuid::from_u128(n << 90)),
+        ];
+        for partitions in [2, 3, 4, 16] {
+            for (kind, id) in kinds {
+                let mut load = vec![0_u32; usize::from(partitions)];
+                for n in 0..4000 {
+                    load[usize::from(partition_of(id(n), partitions))] += 1;
+                }
+                let alike = 4000 / u32::from(partitions);
+                assert!(
+                    load.iter().all(|clicks| (alike * 3 / 4..alike * 5 / 4).contains(clicks)),
+                    "{kind}: {load:?}"
+                );
+            }
         }
-        assert!(load.iter().all(|&ads| (800..1200).contains(&ads)), "{load:?}");
     }
 }

@@ -61,7 +61,7 @@ async fn send(nats: &Context, config: &Config, clicks: &[Click]) -> anyhow::Resu
     let names = config.names();
     let mut stored: Vec<PublishAckFuture> = Vec::with_capacity(clicks.len());
     for click in clicks {
-        let partition = partition_of(&click.dimensions.ad_id, config.partitions);
+        let partition = partition_of(click.click_id, config.partitions);
         let mut headers = HeaderMap::new();
         headers.insert(RESTORED, "1");
         // Another id than the click had: the broker may still know that one, and would drop the message.

@@ -46,10 +46,9 @@ use bytes::Bytes;
 use clickwire_protocol::click::Click;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use uuid::Uuid;
 
 use self::{
-    broker::{Broker, Failure, Whose},
+    broker::{Broker, Failure, Name},
     spool::{Condition, Losses, Refusal, Spool, State, Waiting, drain::Drain},
     wal::Wal,
 };
@@ -152,11 +151,11 @@ impl Intake {
         };
         let spool = self.spool.as_ref().filter(|_| may_wait);
         let payload: Bytes = serde_json::to_vec(click).map_err(|error| failed(error.to_string()))?.into();
-        let of = Whose { advertiser_id: &click.advertiser_id, ad_id: &click.dimensions.ad_id };
+        let name = (click.click_id, &click.advertiser_id);
         let until = Instant::now() + patience;
         let logged = match &self.wal {
             Some(wal) => {
-                let click = self.broker.addressed(of, click.click_id, payload.clone());
+                let click = self.broker.addressed(name, payload.clone());
                 wal.add(click, self.is_connected(), patience / 2).await.map_err(Some)
             }
             None => Err(None),
@@ -166,7 +165,7 @@ impl Intake {
             return Ok(Taken::Stored);
         }
         let patience_left = until.saturating_duration_since(Instant::now());
-        let failure = match self.publish(of, click.click_id, &payload, patience_left, spool.is_some()).await {
+        let failure = match self.publish(name, &payload, patience_left, spool.is_some()).await {
             Ok(is_duplicate) => {
                 self.accept();
                 // What was slow in the log may have come from there.
@@ -206,8 +205,7 @@ impl Intake {
 
     async fn publish(
         &self,
-        of: Whose<'_>,
-        click_id: Uuid,
+        name: Name<'_>,
         payload: &Bytes,
         patience: Duration,
         has_spool: bool,
@@ -215,7 +213,7 @@ impl Intake {
         if has_spool && !self.broker.answers() {
             return Err(Failure::Silent);
         }
-        let published = self.broker.publish(of, click_id, payload.clone(), patience).await;
+        let published = self.broker.publish(name, payload.clone(), patience).await;
         if matches!(published, Err(Failure::Silent)) {
             metrics::counter!("clickwire_broker_silent_total").increment(1);
         }

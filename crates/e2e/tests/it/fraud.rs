@@ -12,7 +12,6 @@ use clickwire_protocol::{
     click::{Click, IdFault},
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
-    stream::{DEFAULT_PARTITIONS, partition_of},
     times::UnixMs,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
@@ -272,23 +271,19 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
     stack.has_chunks().await?;
     first.kill().await?;
     let now = now_ms();
-    let click = |number: usize, ad: &AdId| Click {
+    let click = |(number, id)| Click {
         advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
             campaign_id: CampaignId::unchecked("camp_001"),
-            ad_id: ad.clone(),
+            ad_id: AdId::unchecked("ad_001"),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
-        clicked_at_ms: UnixMs(now - number as i64),
+        clicked_at_ms: UnixMs(now - number),
         received_at_ms: UnixMs(now),
         user_agent: PERSON.into(),
         ip_hash: Some(format!("{:032x}", 7)),
-        ..Click::bare(Uuid::new_v4())
-    };
-    let ad = |partition: u16| {
-        let named = |number: u32| AdId::unchecked(format!("ad_{number:03}"));
-        (0..).map(named).find(|ad| partition_of(ad, DEFAULT_PARTITIONS) == partition).context("no ad")
+        ..Click::bare(id)
     };
     let turn = stack.names().deployment_lock();
     let mut judging = stack.database().begin().await?;
@@ -300,8 +295,8 @@ async fn a_crowd_that_no_batch_sees_alone(forgotten: usize) -> Result<()> {
 
     let batches = if forgotten == 0 { 2 } else { 1 };
     for partition in 0..batches {
-        let ad = ad(partition)?;
-        stack.publish(&(0..EACH).map(|number| click(number, &ad)).collect::<Vec<_>>()).await?;
+        let clicks = (0..).zip(Stack::ids_in(partition)).take(EACH).map(click);
+        stack.publish(&clicks.collect::<Vec<_>>()).await?;
     }
     let _aggregator = stack.start_aggregator().await?;
     eventually("all batches wait for their turn", Duration::from_secs(20), async || {

@@ -15,7 +15,7 @@ use clickwire_protocol::{
     finality::{self, ALLOWANCE_MS, Progress},
     ids::{AdId, AdvertiserId, CampaignId},
     live::ServerMessage,
-    stream::{DEFAULT_PARTITIONS, partition_of},
+    stream::DEFAULT_PARTITIONS,
     times::UnixMs,
 };
 use clickwire_services::Server as Service;
@@ -25,31 +25,25 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use uuid::Uuid;
 
 use super::live::SOON;
 
-/// Partition 0 of four: see the test in `protocol/stream.rs`.
-const AD: &str = "ad_001";
-
+/// Puts a click into partition 0.
 async fn publish(stack: &Stack, clicked_at_ms: i64, received_at_ms: i64) -> Result<()> {
     let click = Click {
         advertiser_id: AdvertiserId::unchecked("adv_001"),
         dimensions: Dimensions {
             campaign_id: CampaignId::unchecked("camp_001"),
-            ad_id: AdId::unchecked(AD),
+            ad_id: AdId::unchecked("ad_001"),
             country: "DE".into(),
             device_type: DeviceType::Mobile,
         },
         clicked_at_ms: UnixMs(clicked_at_ms),
         received_at_ms: UnixMs(received_at_ms),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0".into(),
-        ..Click::bare(Uuid::now_v7())
+        ..Click::bare(Stack::ids_in(0).next().context("no id")?)
     };
-    let nats = async_nats::jetstream::new(async_nats::connect(stack.services().nats_url()).await?);
-    let subject = stack.names().subject(partition_of(&AdId::unchecked(AD), DEFAULT_PARTITIONS));
-    nats.publish(subject, serde_json::to_vec(&click)?.into()).await?.await?;
-    Ok(())
+    stack.publish(&[click]).await
 }
 
 /// Returns the watermarks by partition; programs and database share one clock here.

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use clickwire_process::nats;
 use clickwire_protocol::{
     click::message_id,
-    ids::{AdId, AdvertiserId},
+    ids::AdvertiserId,
     stream::{Names, partition_of},
     times::UnixMs,
 };
@@ -67,13 +67,8 @@ impl From<PublishError> for Failure {
     }
 }
 
-/// The names of a click: the advertiser within which its id is a name, and the ad, which decides on the
-/// partition.
-#[derive(Clone, Copy)]
-pub(super) struct Whose<'a> {
-    pub(super) advertiser_id: &'a AdvertiserId,
-    pub(super) ad_id: &'a AdId,
-}
+/// What names a click: an id, and the advertiser within which it is one.
+pub(super) type Name<'a> = (Uuid, &'a AdvertiserId);
 
 /// A click with its partition, and the id under which the broker knows it.
 #[derive(Clone, Debug)]
@@ -91,7 +86,6 @@ pub(super) struct Stored {
     pub(super) click_id: Uuid,
     pub(super) received_at_ms: Option<UnixMs>,
     advertiser_id: AdvertiserId,
-    ad_id: AdId,
 }
 
 impl Stored {
@@ -99,8 +93,8 @@ impl Stored {
         serde_json::from_slice(click).unwrap_or_default()
     }
 
-    pub(super) fn names(&self) -> Whose<'_> {
-        Whose { advertiser_id: &self.advertiser_id, ad_id: &self.ad_id }
+    pub(super) fn name(&self) -> Name<'_> {
+        (self.click_id, &self.advertiser_id)
     }
 }
 
@@ -158,8 +152,7 @@ impl Broker {
     /// longer than `patience`; says whether the broker had it before.
     pub(super) async fn publish(
         &self,
-        of: Whose<'_>,
-        click_id: Uuid,
+        name: Name<'_>,
         click: Bytes,
         patience: Duration,
     ) -> Result<bool, Failure> {
@@ -167,7 +160,7 @@ impl Broker {
             return Err(Failure::Away);
         }
         let started = Instant::now();
-        let click = self.addressed(of, click_id, click);
+        let click = self.addressed(name, click);
         let published = self.answered(click);
         let is_duplicate = match timeout(patience, published).await {
             Ok(answer) => answer?,
@@ -181,13 +174,8 @@ impl Broker {
     }
 
     /// Hands a click to the client library, by itself. What is sent one after the other arrives in that order.
-    pub(super) async fn send(
-        &self,
-        of: Whose<'_>,
-        click_id: Uuid,
-        click: Bytes,
-    ) -> Result<PublishAckFuture, Failure> {
-        self.wire.send(self.addressed(of, click_id, click)).await
+    pub(super) async fn send(&self, name: Name<'_>, click: Bytes) -> Result<PublishAckFuture, Failure> {
+        self.wire.send(self.addressed(name, click)).await
     }
 
     /// Publishes clicks in this order and waits until each is answered, but not for longer than `patience`; says of each
@@ -244,9 +232,9 @@ impl Broker {
     }
 
     /// The click with its partition, and the id under which the broker knows it.
-    pub(super) fn addressed(&self, of: Whose<'_>, click_id: Uuid, click: Bytes) -> Addressed {
-        let partition = usize::from(partition_of(of.ad_id, self.wire.subjects.len() as u16));
-        Addressed { partition, message_id: message_id(click_id, of.advertiser_id), click }
+    pub(super) fn addressed(&self, (click_id, advertiser_id): Name<'_>, click: Bytes) -> Addressed {
+        let partition = usize::from(partition_of(click_id, self.wire.subjects.len() as u16));
+        Addressed { partition, message_id: message_id(click_id, advertiser_id), click }
     }
 
     /// Waits until the broker has what was sent; says whether it had it before.

@@ -123,7 +123,7 @@ impl Drain {
     /// Hands a click to the broker.
     async fn send(&self, click: Waiting) -> Result<PublishAckFuture, Failure> {
         let stored = Stored::read(&click.payload);
-        self.broker.send(stored.names(), click.click_id, click.payload).await
+        self.broker.send(stored.name(), click.payload).await
     }
 }
 

@@ -274,7 +274,7 @@ fn due(left: Left, earliest: UnixMs, broker: &Broker, losses: &Losses) -> Vec<(u
     for (number, click) in left.clicks {
         let stored = Stored::read(&click);
         if stored.received_at_ms.is_none_or(|received_at| received_at >= earliest) {
-            due.push((number, broker.addressed(stored.names(), stored.click_id, click)));
+            due.push((number, broker.addressed(stored.name(), click)));
         }
     }
     let too_old = all - due.len();

@@ -82,7 +82,7 @@ async fn a_click_is_not_taken_behind_others_that_nobody_takes() {
     let addressed = |number| {
         let click = click(number, now_ms());
         let stored = Stored::read(&click);
-        broker.addressed(stored.names(), stored.click_id, click)
+        broker.addressed(stored.name(), click)
     };
     // Nobody knows yet that the broker is away.
     wal.add(addressed(1), true, PATIENCE).await.unwrap();
