@@ -9,6 +9,7 @@ use clickwire_load::http::Server;
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio::time::sleep;
 
 use super::live::{counted, post_for};
 
@@ -256,7 +257,7 @@ async fn what_a_server_has_left_is_begun_anew_and_what_is_old_is_deleted() -> Re
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schedules_make_an_export_for_each_day_and_their_tenants_fetch_it() -> Result<()> {
     let mut stack = Stack::new().await?;
-    let _aggregator = stack.start_aggregator().await?;
+    let aggregator = stack.start_aggregator().await?;
     let _servers = [stack.start_server().await?, stack.start_server().await?];
     post_for(&stack, "adv_001", 8).await?;
     post_for(&stack, "adv_002", 2).await?;
@@ -283,10 +284,28 @@ async fn schedules_make_an_export_for_each_day_and_their_tenants_fetch_it() -> R
     let day = "SELECT count(*) FROM export_jobs WHERE owner LIKE 'schedule:%'";
     assert_eq!(sqlx::query_scalar::<_, i64>(day).fetch_one(stack.database()).await?, 0, "not its hour");
     // As if it were just after the last midnight of that zone, which is 14 hours ahead of UTC. Two servers look.
-    sqlx::query(
+    // Whose last minutes are not final yet, for counting stands still.
+    eventually("all partitions are counted", PATIENCE, async || {
+        let all = "SELECT FROM watermarks HAVING count(*) = 4";
+        sqlx::query(all).fetch_optional(stack.database()).await.ok()?.map(drop)
+    })
+    .await?;
+    aggregator.freeze(true).await?;
+    for sql in [
         "UPDATE report_schedules SET next_at = date_trunc('day', now() + INTERVAL '14 hours', 'UTC') - INTERVAL '14 hours'",
-    )
-    .execute(stack.database())
+        "UPDATE watermarks SET counted_until = (SELECT max(next_at) + INTERVAL '150 seconds' FROM report_schedules)",
+    ] {
+        sqlx::query(sql).execute(stack.database()).await?;
+    }
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(sqlx::query_scalar::<_, i64>(day).fetch_one(stack.database()).await?, 0, "not final");
+    // In the first minutes after that midnight this takes as long as they do.
+    aggregator.freeze(false).await?;
+    eventually("the day is final", Duration::from_secs(300), async || {
+        let final_now = "SELECT FROM watermarks HAVING min(counted_until) >= \
+                          (SELECT max(next_at) + INTERVAL '4 minutes' FROM report_schedules)";
+        sqlx::query(final_now).fetch_optional(stack.database()).await.ok()?.map(drop)
+    })
     .await?;
     eventually("both schedules have made one", PATIENCE, async || {
         let made = "SELECT count(*) FROM export_jobs WHERE owner LIKE 'schedule:%' AND status = 'done'";

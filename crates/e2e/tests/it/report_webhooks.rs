@@ -28,7 +28,8 @@ fn wanted(format: &str, webhook_url: &str) -> Value {
 
 /// Schedules whose hour has come, about yesterday and 8 clicks of its last second.
 async fn due(stack: &Stack, schedules: &[Value]) -> Result<()> {
-    let midnight = OffsetDateTime::now_utc().replace_time(Time::MIDNIGHT);
+    // The last one, or the one before where the last one's day is not final yet.
+    let midnight = (OffsetDateTime::now_utc() - Duration::from_secs(600)).replace_time(Time::MIDNIGHT);
     let clicked_at = (midnight - Duration::from_secs(1)).format(&Rfc3339)?;
     let mut poster = stack.poster()?;
     for _ in 0..8 {
@@ -44,8 +45,8 @@ async fn due(stack: &Stack, schedules: &[Value]) -> Result<()> {
         ensure!(created.status == 201, "{created:?}");
         ensure!(created.body["webhook_url"] == schedule["webhook_url"], "{created:?}");
     }
-    let now = "UPDATE report_schedules SET next_at = date_trunc('day', now(), 'UTC')";
-    sqlx::query(now).execute(stack.database()).await?;
+    let now = sqlx::query("UPDATE report_schedules SET next_at = $1").bind(midnight);
+    now.execute(stack.database()).await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Exports that are made again and again: of each day, or of each week from Monday, of a time zone.
 //!
-//! When a schedule's hour has come, the first server that sees it queues the export and moves the schedule on, in one
-//! transaction. Exports that were missed while no server ran are made up for, one after the other.
+//! When a schedule's hour has come, and the minutes before it are final, the first server that sees it queues the export
+//! and moves the schedule on, in one transaction. Exports that were missed while no server ran are made up for, one after the other.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,10 @@ use url::{Host, Url};
 use uuid::Uuid;
 
 use super::make::{Export, Subject};
-use crate::http::{error::Error, parameters::Parameters};
+use crate::{
+    http::{error::Error, parameters::Parameters},
+    query::watermark::Watermark,
+};
 
 /// Longest address, in bytes.
 const MAX_URL_BYTES: usize = 2_000;
@@ -121,14 +124,17 @@ pub(crate) fn check_webhook(url: &str) -> Result<(), Error> {
     Error::fields([("webhook_url", wrong)])
 }
 
-/// Queues the export of a schedule whose hour has come; returns whether there was one.
-pub(super) async fn queue_due(jobs: &PgPool) -> Result<bool, sqlx::Error> {
+/// Queues the export of a schedule whose hour has come, and of whose range everything is counted; returns whether there
+/// was one.
+pub(super) async fn queue_due(jobs: &PgPool, partitions: u16) -> Result<bool, sqlx::Error> {
     let mut transaction = jobs.begin().await?;
+    let watermark = Watermark::read(&mut *transaction, partitions).await?;
     let due: Option<Due> = sqlx::query_as(
         "SELECT schedule_id, name, advertiser_id, kind, parameters, every, time_zone, hour, next_at, webhook_url \
            FROM report_schedules \
-          WHERE next_at <= now() ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+          WHERE next_at <= least(now(), $1::timestamptz) ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED",
     )
+    .bind(watermark.final_before())
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(due) = due else { return Ok(false) };
