@@ -33,6 +33,11 @@ impl Role {
     /// The roles that an account can be given.
     pub const ALL: [Self; 4] = [Self::Advertiser, Self::Finance, Self::Ops, Self::Admin];
 
+    /// Returns whether it looks after incidents.
+    pub fn is_operators(self) -> bool {
+        matches!(self, Self::Ops | Self::Admin)
+    }
+
     /// Returns whether it is of people who work for the deployment.
     pub fn is_staff(self) -> bool {
         matches!(self, Self::Finance | Self::Ops | Self::Admin)

@@ -268,9 +268,7 @@ impl Route {
             | Self::Storage
             | Self::Advertisers
             | Self::Campaigns
-            | Self::Ads => {
-                matches!(role, Role::Ops | Role::Admin)
-            }
+            | Self::Ads => role.is_operators(),
             Self::Setup | Self::Keys | Self::TestClicks | Self::Accounts | Self::Audit => role == Role::Admin,
         }
     }

@@ -367,6 +367,7 @@ texts! {
     CLICK_ID = "Click ID";
     THE_ID = "the click ID";
     USER = "User";
+    ADDRESS_HASH = "Hash of the IP address";
     COUNTRY = "Country";
     DEVICE = "Device";
     OS = "Operating system";

@@ -38,7 +38,7 @@ pub struct Props {
 #[component]
 pub fn Reports(props: &Props) -> Html {
     let (access, router) = (use_access(), use_router());
-    let sees_schedules = matches!(access.role(), Role::Ops | Role::Admin);
+    let sees_schedules = access.role().is_operators();
     let is_admin = access.role() == Role::Admin;
     let schedules = use_query::<Schedules>(sees_schedules.then(|| SCHEDULES.to_owned()));
     let query = props.view.place.query.clone();

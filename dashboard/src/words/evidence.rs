@@ -8,7 +8,6 @@ texts! {
     NONE_OF_SUBJECT = "There was no other about this subject. These are of the same kind.";
     NONE_SIMILAR = "There was no other of this kind.";
     BY_ITSELF = "By itself";
-    NO_RELEASE_BY_ADDRESS = "The search for clicks takes no IP address, so these can be released one at a time only.";
 }
 
 /// Clicks while an incident lasted, and the highest bar of its chart.

@@ -1,7 +1,7 @@
 //! `/api/v1/admin/clicks/release`: the release of all clicks that a search finds and that a rule has convicted, some
 //! hundred at a time, so that counting goes on in between; whoever asks goes on until nothing is left.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State};
 use clickwire_ledger::release::{self, ClickKey};
@@ -21,7 +21,7 @@ use crate::{
         parameters::Parameters,
     },
     identity::access::Admin,
-    query::clicks::{Search, Wanted},
+    query::clicks::{Addresses, Search, Wanted},
     store::{database::answer, error::of_question},
 };
 
@@ -42,32 +42,28 @@ pub(super) struct Answer {
     left: i64,
 }
 
-/// A search for the clicks of one advertiser.
-struct Sought {
-    wanted: Wanted,
-    advertiser_id: AdvertiserId,
-}
+/// A search for the clicks of one advertiser, or of one address.
+struct Sought(Wanted);
 
 impl Sought {
     fn read(parameters: Parameters) -> Result<Self, Error> {
-        let wanted = Wanted::read(parameters, OffsetDateTime::now_utc())?;
-        let advertiser_id = wanted.advertiser_id.clone();
-        let advertiser_id = advertiser_id
-            .ok_or_else(|| Error::field("advertiser_id", "Name the advertiser of the clicks."))?;
+        let wanted = Wanted::read(parameters, OffsetDateTime::now_utc(), Some(Addresses::LEDGER))?;
+        if wanted.advertiser_id.is_none() && !wanted.is_of_address() {
+            return Err(Error::field(
+                "advertiser_id",
+                "Name the advertiser of the clicks, or their ip_hash.",
+            ));
+        }
         if wanted.is_of_the_past() {
             return Err(Error::field("as_of", "What was known once can't be released now."));
         }
-        Ok(Self { wanted, advertiser_id })
+        Ok(Self(wanted))
     }
 
     async fn clicks(&self, connection: &mut PgConnection) -> Result<Vec<ClickKey>, Error> {
-        let mut sql = self.wanted.releasable(&self.advertiser_id, AT_ONCE);
+        let mut sql = self.0.releasable(self.0.advertiser_id.as_ref(), AT_ONCE);
         let found = answer(sql.build_query_as().fetch_all(connection)).await.map_err(of_question)?;
-        let key = |(click_id, clicked_at): (_, OffsetDateTime)| ClickKey {
-            click_id,
-            clicked_at,
-            advertiser_id: self.advertiser_id.clone(),
-        };
+        let key = |(click_id, clicked_at, advertiser_id)| ClickKey { click_id, clicked_at, advertiser_id };
         Ok(found.into_iter().map(key).collect())
     }
 
@@ -81,7 +77,7 @@ impl Sought {
     }
 
     async fn left(&self, connection: &mut PgConnection) -> Result<i64, Error> {
-        let mut sql = self.wanted.count_releasable(&self.advertiser_id, COUNTED);
+        let mut sql = self.0.count_releasable(self.0.advertiser_id.as_ref(), COUNTED);
         answer(sql.build_query_scalar().fetch_one(connection)).await.map_err(of_question)
     }
 }
@@ -101,6 +97,7 @@ pub(super) async fn count(
 
 /// Makes clicks valid that a rule has convicted wrongly: those that a search finds, the first 500 of them.
 ///
+/// The search names an advertiser, or the address that all of the clicks are of.
 /// Invalid traffic; duplicates only where `disposition` names what is meant.
 /// Ask again until nothing is left. Clicks that are more than 8 days old stay as they are.
 #[utoipa::path(post, path = "/release", operation_id = "release_clicks", tag = "admin", params(Search), request_body = Order,
@@ -126,8 +123,11 @@ pub(super) async fn release(
     answer(transaction.commit()).await?;
     // As the aggregators count theirs: buckets of final minutes that changed.
     metrics::counter!("clickwire_corrections_total").increment(released.corrections);
-    tracing::info!(advertiser_id = %sought.advertiser_id, clicks = released.clicks, "clicks released");
-    renew_screens(&state, &sought.advertiser_id).await?;
+    let advertisers: BTreeSet<&AdvertiserId> = clicks.iter().map(|click| &click.advertiser_id).collect();
+    tracing::info!(?advertisers, clicks = released.clicks, "clicks released");
+    for advertiser_id in advertisers {
+        renew_screens(&state, advertiser_id).await?;
+    }
     let left = if clicks.len() < AT_ONCE as usize { 0 } else { sought.left_or_many(&state.reading).await };
     Ok(Json(Answer { released: released.clicks, left }))
 }

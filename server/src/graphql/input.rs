@@ -127,6 +127,8 @@ pub(super) struct ClickSearch {
     os: Option<String>,
     browser: Option<String>,
     user_id: Option<String>,
+    /// The hash of the address, as an incident names it; for operators.
+    ip_hash: Option<String>,
     /// One or several of `valid`, `duplicate`, `givt`, `sivt`, `test`, `defective`.
     disposition: Option<Vec<String>>,
     /// The rule that decided.
@@ -237,6 +239,7 @@ impl ClickSearch {
             ("os", self.os),
             ("browser", self.browser),
             ("user_id", self.user_id),
+            ("ip_hash", self.ip_hash),
             ("rule", self.rule),
             ("as_of", self.as_of.map(|at| at.0)),
         ];

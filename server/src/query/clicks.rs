@@ -35,6 +35,18 @@ const RANGE: Duration = Duration::DAY;
 /// Longest user id that is looked for, in bytes.
 const MAX_USER_ID_BYTES: usize = 512;
 
+/// A table with the hashes of clicks' addresses. A search that has none takes no address.
+#[derive(Clone, Copy)]
+pub(crate) struct Addresses(&'static str);
+
+impl Addresses {
+    /// The ledger itself.
+    pub(crate) const LEDGER: Self = Self("clicks");
+
+    /// The ledger, for a transaction that may see all advertisers.
+    const OF_ALL: Self = Self("tenants.addresses");
+}
+
 /// A click of the ledger.
 #[derive(Clone, Serialize, ToSchema, FromRow)]
 pub(crate) struct FoundClick {
@@ -110,6 +122,8 @@ pub(crate) struct Search {
     os: Option<String>,
     browser: Option<String>,
     user_id: Option<String>,
+    /// The hash of the address, as an incident names it: 32 hexadecimal digits; for operators.
+    ip_hash: Option<String>,
     /// One or several of `valid`, `duplicate`, `givt`, `sivt`, `test`, `defective`, separated by commas.
     disposition: Option<String>,
     /// The rule that decided, such as `ip_velocity`.
@@ -126,6 +140,8 @@ pub(crate) struct Wanted {
     end: Option<OffsetDateTime>,
     dimensions: Vec<(Dimension, String)>,
     user_id: Option<String>,
+    /// The hash of an address, and the table that has it.
+    address: Option<(Addresses, Vec<u8>)>,
     dispositions: Option<Vec<&'static str>>,
     rule: Option<&'static str>,
     as_of: Option<OffsetDateTime>,
@@ -153,7 +169,8 @@ pub(crate) async fn search(
 ) -> Result<Page<FoundClick>, Error> {
     caller.sees_clicks()?;
     let asked: Asked<Cursor> = Asked::read(&mut parameters);
-    let wanted = Wanted::read(parameters, OffsetDateTime::now_utc())?;
+    let addresses = caller.sees_people().then_some(Addresses::OF_ALL);
+    let wanted = Wanted::read(parameters, OffsetDateTime::now_utc(), addresses)?;
     let advertiser_id = caller.scope.advertiser_or_all(wanted.advertiser_id.as_ref())?;
     let started = Instant::now();
     let mut tenants = state.tenants.begin(&caller.scope, caller.holders(advertiser_id)).await?;
@@ -166,7 +183,11 @@ pub(crate) async fn search(
 }
 
 impl Wanted {
-    pub(crate) fn read(mut given: Parameters, now: OffsetDateTime) -> Result<Self, Error> {
+    pub(crate) fn read(
+        mut given: Parameters,
+        now: OffsetDateTime,
+        addresses: Option<Addresses>,
+    ) -> Result<Self, Error> {
         let click_id = given.take("click_id", |text| text.parse::<Uuid>().map_err(|_| "Expected a UUID."));
         let (start, end) = (given.take("start_time", instant), given.take("end_time", instant));
         if start.is_some_and(|start| start >= end.unwrap_or(now)) {
@@ -194,6 +215,7 @@ impl Wanted {
                 let fits = !text.is_empty() && text.len() <= MAX_USER_ID_BYTES;
                 fits.then(|| text.to_owned()).ok_or("Expected a user id.")
             }),
+            address: addresses.and_then(|table| Some((table, given.take("ip_hash", hash)?))),
             dispositions: given.take("disposition", dispositions),
             rule: given.take("rule", rule),
             as_of: given.take("as_of", instant),
@@ -244,30 +266,43 @@ impl Wanted {
         sql
     }
 
+    /// Returns whether the search is about the clicks of one address.
+    pub(crate) fn is_of_address(&self) -> bool {
+        self.address.is_some()
+    }
+
     /// Returns whether the search is about what was known at another moment.
     pub(crate) fn is_of_the_past(&self) -> bool {
         self.as_of.is_some()
     }
 
-    /// Ids and times of clicks that can be released, the earliest first, up to `max`: of invalid traffic, and of
+    /// Keys of clicks that can be released, the earliest first, up to `max`: of invalid traffic, and of
     /// duplicates where the search names dispositions.
-    pub(crate) fn releasable(&self, advertiser_id: &AdvertiserId, max: i64) -> QueryBuilder<Postgres> {
-        let mut sql = QueryBuilder::new("SELECT click_id, clicked_at");
+    pub(crate) fn releasable(
+        &self,
+        advertiser_id: Option<&AdvertiserId>,
+        max: i64,
+    ) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT click_id, clicked_at, advertiser_id");
         self.push_releasable(&mut sql, advertiser_id);
         sql.push(" ORDER BY c.clicked_at LIMIT ").push_bind(max);
         sql
     }
 
     /// The number of clicks that can be released, up to `max`.
-    pub(crate) fn count_releasable(&self, advertiser_id: &AdvertiserId, max: i64) -> QueryBuilder<Postgres> {
+    pub(crate) fn count_releasable(
+        &self,
+        advertiser_id: Option<&AdvertiserId>,
+        max: i64,
+    ) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT");
         self.push_releasable(&mut sql, advertiser_id);
         sql.push(" LIMIT ").push_bind(max).push(") AS found");
         sql
     }
 
-    fn push_releasable(&self, sql: &mut QueryBuilder<Postgres>, advertiser_id: &AdvertiserId) {
-        self.push_from(sql, Some(advertiser_id));
+    fn push_releasable(&self, sql: &mut QueryBuilder<Postgres>, advertiser_id: Option<&AdvertiserId>) {
+        self.push_from(sql, advertiser_id);
         let invalid = if self.dispositions.is_none() { "" } else { "'duplicate', " };
         sql.push(format!(" AND c.disposition IN ({invalid}'givt', 'sivt')"));
         sql.push(" AND c.clicked_at >= now() - make_interval(days => ");
@@ -297,6 +332,17 @@ impl Wanted {
         }
         if let Some(user_id) = &self.user_id {
             sql.push(" AND c.user_id = ").push_bind(user_id.clone());
+        }
+        if let Some((Addresses(table), hash)) = &self.address {
+            sql.push(format!(
+                " AND (c.click_id, c.clicked_at, c.advertiser_id) IN (SELECT click_id, clicked_at, advertiser_id \
+                   FROM {table} AS a WHERE "
+            ));
+            // As the ledger's indexes have them (migration 16).
+            sql.push("(a.ip_hash = ").push_bind(hash.clone()).push(" AND a.bound IS NOT TRUE");
+            sql.push(" OR a.ip_hash = ").push_bind(hash.clone()).push(" AND a.bound)");
+            self.push_bounds(sql, "a.", advertiser_id);
+            sql.push(")");
         }
         if let Some(dispositions) = &self.dispositions {
             sql.push(format!(" AND {} = ANY(", self.disposition()));
@@ -355,6 +401,12 @@ fn dispositions(text: &str) -> Result<Vec<&'static str>, String> {
     named.collect::<Option<Vec<_>>>().ok_or_else(|| {
         format!("Expected one or several of {}.", Disposition::ALL.map(Disposition::as_str).join(", "))
     })
+}
+
+/// Reads the hash of an address.
+fn hash(text: &str) -> Result<Vec<u8>, &'static str> {
+    let bytes = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && !text.starts_with('+'));
+    bytes.map(|bytes| bytes.to_be_bytes().to_vec()).ok_or("Expected 32 hexadecimal digits.")
 }
 
 fn rule(text: &str) -> Result<&'static str, String> {

@@ -446,3 +446,77 @@ async fn what_a_search_finds_is_released_some_hundred_at_a_time() -> Result<()> 
     .await;
     shown.with_context(|| format!("shown: {:?}", dashboard.state().total()))?
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clicks_of_an_address_are_found_by_operators_alone_and_released_for_all_advertisers() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _server = stack.start_server().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let (admin, viewer) = (stack.as_admin()?, stack.as_viewer("adv_001")?);
+    // One address that is vouched for, with clicks of two advertisers; another that only keys of one tell of.
+    let mut shared = burst(1, 120);
+    shared.iter_mut().step_by(2).for_each(|click| click.advertiser_id = AdvertiserId::unchecked("adv_002"));
+    let mut own = burst(2, 110);
+    own.iter_mut().for_each(|click| click.bound = true);
+    for convicted in [&shared, &own] {
+        assert_eq!(judged(&stack, convicted).await?.0, "sivt");
+    }
+    assert_eq!(judged(&stack, &burst(3, 3)).await?.0, "valid");
+    let (of_shared, of_own) = (format!("ip_hash={:032x}", 1), format!("ip_hash={:032X}", 2));
+
+    let clicks = async |server: &Server, path: &str| -> Result<(u16, Value)> {
+        let (status, body) = server.connection().get(&format!("/api/v1/{path}")).await?;
+        Ok((status.as_u16(), serde_json::from_slice(&body)?))
+    };
+    for (query, found) in [
+        (of_shared.clone(), 120),
+        (format!("{of_shared}&advertiser_id=adv_002"), 60),
+        (format!("{of_own}&advertiser_id=adv_001"), 110),
+        (format!("{of_own}&advertiser_id=adv_002"), 0),
+        (format!("{of_shared}&disposition=valid"), 0),
+        (format!("{of_shared}&as_of=2026-01-01T00:00:00Z"), 0),
+        (format!("ip_hash={:032x}", 4), 0),
+    ] {
+        let (status, page) = clicks(&admin, &format!("clicks?limit=200&{query}")).await?;
+        let rows = page["data"].as_array().with_context(|| format!("{status}: {page}"))?;
+        assert_eq!(rows.len(), found, "{query}");
+        assert!(!page.to_string().contains("ip_hash"), "no click tells its address");
+    }
+    for (server, path) in [
+        (&viewer, format!("clicks?{of_shared}")),
+        (&viewer, format!("exports/clicks?{of_shared}")),
+        (&admin, format!("exports/clicks?{of_shared}")),
+        (&admin, "clicks?ip_hash=1".to_owned()),
+        (&admin, format!("clicks?ip_hash={}", "z".repeat(32))),
+        (&admin, format!("clicks?ip_hash=%2B{:031x}", 1)),
+    ] {
+        assert_eq!(clicks(server, &path).await?.0, 400, "{path}");
+    }
+    let order = json!({"reason": "a call centre"});
+    for (server, path, expected) in
+        [(&viewer, format!("clicks/release?{of_shared}"), 403), (&admin, "clicks/release".to_owned(), 400)]
+    {
+        assert_eq!(ask(server, "POST", &path, &order).await?.0, expected, "{path}");
+    }
+
+    for (method, query, released, left) in [
+        ("GET", &of_shared, 0, 120),
+        ("POST", &of_shared, 120, 0),
+        ("POST", &of_shared, 0, 0),
+        ("GET", &of_own, 0, 110),
+    ] {
+        let (status, answer) = ask(&admin, method, &format!("clicks/release?{query}"), &order).await?;
+        assert_eq!(
+            (status, &answer),
+            (200, &json!({"released": released, "left": left})),
+            "{method} {query}"
+        );
+    }
+    let minutes: Vec<(String, i64, i64)> = sqlx::query_as(
+        "SELECT advertiser_id, sum(valid)::bigint, sum(sivt)::bigint FROM click_minutes GROUP BY 1 ORDER BY 1",
+    )
+    .fetch_all(stack.database())
+    .await?;
+    assert_eq!(minutes, [("adv_001".to_owned(), 63, 110), ("adv_002".to_owned(), 60, 0)]);
+    Ok(())
+}

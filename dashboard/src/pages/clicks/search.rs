@@ -5,6 +5,7 @@ use yew::prelude::*;
 
 use super::{super::on_submit, CLICKS};
 use crate::{
+    access::use_access,
     frame::View,
     http::{self, Failure},
     kit::{Field, Select},
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// Fields of a search: name in an address, name in the API, label.
-const FIELDS: [(&str, &str, words::Text); 10] = [
+const FIELDS: [(&str, &str, words::Text); 11] = [
     ("id", "click_id", words::CLICK_ID),
     ("campaign", "campaign_id", words::CAMPAIGN),
     ("ad", "ad_id", words::AD),
@@ -21,19 +22,22 @@ const FIELDS: [(&str, &str, words::Text); 10] = [
     ("device", "device_type", words::DEVICE),
     ("os", "os", words::OS),
     ("browser", "browser", words::BROWSER),
+    ("address", "ip_hash", words::ADDRESS_HASH),
     ("verdict", "disposition", words::VERDICT),
     ("rule", "rule", words::RULE),
 ];
 
 /// Number of fields that are entered as text; they come first.
-const TEXTS: usize = 8;
+const TEXTS: usize = 9;
 
-const VERDICT: usize = 8;
-const RULE: usize = 9;
+/// The last of these, which operators have.
+const ADDRESS: usize = 8;
+const VERDICT: usize = 9;
+const RULE: usize = 10;
 
 /// Names in the API of the fields that show their own errors.
 pub(super) const SHOWN: [&str; TEXTS] =
-    ["click_id", "campaign_id", "ad_id", "user_id", "country", "device_type", "os", "browser"];
+    ["click_id", "campaign_id", "ad_id", "user_id", "country", "device_type", "os", "browser", "ip_hash"];
 
 /// A search: one value for each of [`FIELDS`]; an empty one matches all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +106,7 @@ pub(super) struct Props {
 #[component]
 pub(super) fn Filters(props: &Props) -> Html {
     let entered = use_state_eq(|| props.search.clone());
+    let texts = if use_access().role().is_operators() { TEXTS } else { ADDRESS };
     {
         // The same fields for another address: the focus stays in them.
         let entered = entered.setter();
@@ -151,7 +156,7 @@ pub(super) fn Filters(props: &Props) -> Html {
         <form class="toolbar search" {onsubmit} role="search">
             { list(VERDICT, std::iter::once(invalid).chain(verdicts).collect()) }
             { list(RULE, rules.to_vec()) }
-            { for (0..TEXTS).map(text) }
+            { for (0..texts).map(text) }
             <div class="search-end">
                 <button type="submit" class="primary">{ words::SEARCH }</button>
                 if props.search != Search::default() {
@@ -178,6 +183,7 @@ mod tests {
         for (text, asked) in [
             ("", String::new()),
             ("ad:ad_001 verdict:givt,sivt", "ad_id=ad_001&disposition=givt,sivt&".to_owned()),
+            ("address:00ff rule:ip_velocity", "ip_hash=00ff&rule=ip_velocity&".to_owned()),
             ("user:Anna%20M. os:Windows%2010", "user_id=Anna%20M.&os=Windows%2010&".to_owned()),
         ] {
             let search = Search::read(text);

@@ -57,7 +57,7 @@ fn may_call(role: Role, tag: &str) -> bool {
         "viewer" | "poster" | "account" | "anybody" => true,
         "clicks" => Route::Clicks.is_open_to(role),
         "staff" => role.is_staff(),
-        "operator" => matches!(role, Role::Ops | Role::Admin),
+        "operator" => role.is_operators(),
         _ => role == Role::Admin,
     }
 }

@@ -58,20 +58,21 @@ fn rule_of(kind: Kind) -> Option<&'static str> {
     }
 }
 
-/// Returns whether the search finds the incident's invalid clicks, and no others: it does not take IP addresses.
+/// Returns whether the search finds the incident's invalid clicks, and no others.
 fn is_exact(alert: &Alert) -> bool {
-    let has_subject = match alert.kind {
-        Kind::FraudRate | Kind::UserBurst => true,
-        Kind::CampaignSpike => alert.campaign_id.is_some(),
-        Kind::IpBurst
-        | Kind::Lag
+    let is_of_advertiser = alert.advertiser_id.is_some();
+    match alert.kind {
+        // An address that several advertisers' clicks are of is judged by all of them.
+        Kind::IpBurst => true,
+        Kind::FraudRate | Kind::UserBurst => is_of_advertiser,
+        Kind::CampaignSpike => is_of_advertiser && alert.campaign_id.is_some(),
+        Kind::Lag
         | Kind::DeadLetters
         | Kind::BackgroundJob
         | Kind::Rollups
         | Kind::LakeStalled
         | Kind::StreamReplicas => false,
-    };
-    has_subject && alert.advertiser_id.is_some()
+    }
 }
 
 /// Returns the query of the search for the incident's clicks; `None`: it is not about clicks.
@@ -90,9 +91,12 @@ fn search_of(alert: &Alert) -> Option<String> {
         | Kind::LakeStalled
         | Kind::StreamReplicas => return None,
     };
-    // The subject is the user within the advertiser.
-    let of_one = alert.advertiser_id.as_ref().filter(|_| alert.kind == Kind::UserBurst);
-    let user = of_one.and_then(|id| alert.subject.strip_prefix(id.as_str())?.strip_prefix('/'));
+    // A user is one within an advertiser, and so is an address that only its own keys tell of.
+    let subject = match &alert.advertiser_id {
+        Some(id) => alert.subject.strip_prefix(id.as_str()).and_then(|rest| rest.strip_prefix('/')),
+        None => Some(alert.subject.as_str()),
+    };
+    let of = |kind: Kind| subject.filter(|_| alert.kind == kind).map(str::to_owned);
     Some(http::url(
         "",
         [
@@ -100,7 +104,8 @@ fn search_of(alert: &Alert) -> Option<String> {
             ("campaign_id", alert.campaign_id.as_ref().map(ToString::to_string)),
             ("start_time", Some(zone::rfc3339(start))),
             ("end_time", Some(zone::rfc3339(end))),
-            ("user_id", user.map(str::to_owned)),
+            ("user_id", of(Kind::UserBurst)),
+            ("ip_hash", of(Kind::IpBurst)),
             ("disposition", disposition),
             ("rule", rule),
         ],
@@ -119,7 +124,7 @@ pub(super) fn Evidence(props: &Props) -> Html {
             }
             <Minutes alert={props.alert.clone()} view={props.view.clone()} />
             if let Some(search) = search {
-                <Sample {search} {is_exact} is_of_address={props.alert.kind == Kind::IpBurst} view={props.view.clone()} />
+                <Sample {search} {is_exact} view={props.view.clone()} />
             }
         </>
     }
@@ -137,8 +142,6 @@ struct SampleProps {
     search: String,
     /// All invalid clicks that the search finds may be released together.
     is_exact: bool,
-    /// The clicks are those of one address, which the search does not take.
-    is_of_address: bool,
     view: View,
 }
 
@@ -155,7 +158,6 @@ fn Sample(props: &SampleProps) -> Html {
     // Where the sample is not all of them, there may be invalid ones among the others.
     let may_have_convicted = count == SAMPLE || rows.iter().any(is_convicted);
     let may_release_all = may_release && props.is_exact && may_have_convicted;
-    let says_why_not = may_release && props.is_of_address && rows.iter().any(is_convicted);
     let row = {
         let (zone, releases) = (props.view.zone.clone(), releases.clone());
         Callback::from(move |index: usize| {
@@ -182,10 +184,7 @@ fn Sample(props: &SampleProps) -> Html {
         <>
             <h3>{ words::CLICKS }</h3>
             if may_release_all {
-                <div class="form-end"><button type="button" class="quiet" onclick={sets(&releases_all, true).reform(|_: MouseEvent| ())}>{ words::RELEASE_ALL_MORE }</button></div>
-            }
-            if says_why_not {
-                <p class="soft">{ words::NO_RELEASE_BY_ADDRESS }</p>
+                <div class="form-end"><button type="button" class="quiet" data-testid="release-all" onclick={sets(&releases_all, true).reform(|_: MouseEvent| ())}>{ words::RELEASE_ALL_MORE }</button></div>
             }
             if let Some(failure) = clicks.failure.clone() {
                 <Problem {failure} onretry={clicks.reload.clone()} />
@@ -244,7 +243,18 @@ mod tests {
             let campaign_id = campaign.and_then(|id| CampaignId::new(id).ok());
             is_exact(&Alert { kind, campaign_id, advertiser_id: advertiser_id.clone(), ..burst.clone() })
         };
-        assert!(of(Kind::UserBurst, None) && !of(Kind::IpBurst, None));
+        assert!(of(Kind::UserBurst, None) && of(Kind::IpBurst, None));
+        let everybodys = Alert { kind: Kind::IpBurst, subject: "00ff".to_owned(), ..fraud.clone() };
+        let own = Alert {
+            subject: "adv_001/00ff".to_owned(),
+            advertiser_id: advertiser_id.clone(),
+            ..everybodys.clone()
+        };
+        for (alert, of_advertiser) in [(everybodys, false), (own, true)] {
+            let url = search_of(&alert).unwrap();
+            assert!(url.contains("ip_hash=00ff&rule=ip_velocity") && is_exact(&alert), "{url}");
+            assert_eq!(url.contains("advertiser_id=adv_001"), of_advertiser, "{url}");
+        }
         assert!(of(Kind::CampaignSpike, Some("camp_001")) && !of(Kind::CampaignSpike, None));
         assert!(!is_exact(&Alert { advertiser_id: None, ..burst }), "of several advertisers");
     }

@@ -73,7 +73,7 @@ impl Export {
         let content = match subject {
             Subject::Breakdown => Content::Breakdown(Question::read(Kind::Breakdown, given, now)?),
             Subject::Timeseries => Content::Timeseries(Question::read(Kind::Timeseries, given, now)?),
-            Subject::Clicks => Content::Clicks(Wanted::read(given, now)?),
+            Subject::Clicks => Content::Clicks(Wanted::read(given, now, None)?),
         };
         Ok(Self { format, bom: bom.unwrap_or(false), content })
     }

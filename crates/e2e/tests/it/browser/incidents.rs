@@ -7,7 +7,7 @@ use clickwire_e2e::{Stack, eventually};
 use fantoccini::Locator;
 
 use super::{Browser, dead_letters::signed_in};
-use crate::incidents::open;
+use crate::{incidents::open, rules::burst};
 
 /// The promised time from a change to every page.
 const SOON: Duration = Duration::from_secs(5);
@@ -209,4 +209,61 @@ async fn convictions_are_confirmed_by_one_and_the_other_is_told() -> Result<()> 
     let root = signed_in(&stack, "root@clickwire.example", "admin", "/audit?q=subject:alerts").await?;
     root.click("tbody tr:first-child th a").await?;
     root.sees("confirmed").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_an_address_is_released_by_one_and_ended_by_two_at_once() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    stack.publish(&burst(7, 120)).await?;
+    let alert_id: String = eventually("an incident is open", Duration::from_secs(20), async || {
+        let opened = "SELECT alert_id::text FROM alerts WHERE kind = 'ip_burst'";
+        sqlx::query_scalar(opened).fetch_optional(stack.database()).await.ok()?
+    })
+    .await?;
+    let address = format!("/incidents/{alert_id}?z=UTC");
+    let anna = signed_in(&stack, "anna@clickwire.example", "admin", &address).await?;
+    let berta = signed_in(&stack, "berta@clickwire.example", "ops", &address).await?;
+    for browser in [&anna, &berta] {
+        // The sample of its clicks, with what convicts each.
+        told(browser, "The latest 50 of them.").await?;
+        told(browser, "Sophisticated invalid traffic").await?;
+    }
+    anna.looks(&[
+        ("incident-address-light.png", 1440, 900, "light"),
+        ("incident-address-dark.png", 1440, 900, "dark"),
+        ("incident-address-phone.png", 360, 780, "light"),
+    ])
+    .await?;
+    let has_button = berta.client.find(Locator::Css("[data-testid=release-all]")).await.is_ok();
+    ensure!(!has_button, "only administrators release");
+
+    button(&anna, "release-all").await?;
+    anna.fill("#release-reason", "a call centre").await?;
+    anna.sees("120").await?;
+    anna.click("dialog .primary").await?;
+    eventually("all are released", Duration::from_secs(20), async || {
+        let left = "SELECT count(*) FROM clicks WHERE disposition <> 'valid'";
+        let left: i64 = sqlx::query_scalar(left).fetch_one(stack.database()).await.ok()?;
+        (left == 0).then_some(())
+    })
+    .await?;
+    anna.sees("120 clicks are valid now.").await?;
+
+    for browser in [&anna, &berta] {
+        button(browser, "resolve").await?;
+        browser.fill("#resolve-reason", "a call centre, all of them").await?;
+    }
+    let (one, other) = tokio::join!(anna.click("dialog .primary"), berta.click("dialog .primary"));
+    one.and(other)?;
+    for browser in [&anna, &berta] {
+        told(browser, ": a call centre, all of them").await?;
+    }
+    // One of them has ended it; the other one's order changed nothing.
+    let ended = "SELECT count(*) FROM audit_log WHERE subject = 'alerts' AND before ->> 'resolved_at' IS NULL \
+                    AND after ->> 'resolved_at' IS NOT NULL AND subject_id = $1";
+    let ended: i64 = sqlx::query_scalar(ended).bind(alert_id).fetch_one(stack.database()).await?;
+    ensure!(ended == 1, "ended {ended} times");
+    Ok(())
 }

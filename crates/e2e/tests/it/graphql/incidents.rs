@@ -18,11 +18,10 @@ async fn operators_are_told_of_incidents_as_over_rest_and_nobody_else() -> Resul
         stack.publish(&alerts::burst(&address.repeat(32), 120)).await?;
     }
     eventually("incidents are open", Duration::from_secs(20), async || {
-        let open: i64 = sqlx::query_scalar("SELECT count(*) FROM alerts WHERE kind = 'ip_burst'")
-            .fetch_one(stack.database())
-            .await
-            .ok()?;
-        (open == 3).then_some(())
+        // One for each address, and the campaign's, which comes later.
+        let kinds = "SELECT count(*) FROM alerts WHERE kind IN ('ip_burst', 'fraud_rate')";
+        let open: i64 = sqlx::query_scalar(kinds).fetch_one(stack.database()).await.ok()?;
+        (open == 4).then_some(())
     })
     .await?;
     let admin = bearer(stack.as_admin()?.token());
