@@ -84,7 +84,7 @@ pub struct Config {
 
     /// Longest wait of a click for others of its batch, in milliseconds: the batches of all partitions end at the same
     /// instants, as far apart as this.
-    #[arg(long, env = "CLICKWIRE_LINGER_MS", default_value_t = 100)]
+    #[arg(long, env = "CLICKWIRE_LINGER_MS", default_value_t = 200)]
     pub linger_ms: u64,
 
     /// Time without a sign of life from the aggregator that holds a click, after which the broker offers the click to
@@ -283,7 +283,7 @@ impl Config {
         // Of an even number as many may be away as of one less.
         ensure!([1, 3, 5].contains(&self.stream_replicas), "CLICKWIRE_STREAM_REPLICAS: 1, 3 or 5");
         ensure!((1..=20_000).contains(&self.batch_max), "CLICKWIRE_BATCH_MAX: from 1 to 20000");
-        ensure!(self.linger_ms <= 200, "CLICKWIRE_LINGER_MS: at most 200, or clicks reach screens too late");
+        ensure!(self.linger_ms <= 500, "CLICKWIRE_LINGER_MS: at most 500, or clicks reach screens too late");
         // Clicks in the hand of an aggregator that died must come again before their minute is final.
         ensure!((2..=120).contains(&self.ack_wait_seconds), "CLICKWIRE_ACK_WAIT_SECONDS: from 2 to 120");
         ensure!((1..=72).contains(&self.horizon_hours), "CLICKWIRE_HORIZON_HOURS: from 1 to 72");

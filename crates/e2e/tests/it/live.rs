@@ -15,7 +15,10 @@ use clickwire_services::Server as Service;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 
 /// The promised time within which a screen equals the database, whatever it missed. How much sooner it is
@@ -79,6 +82,30 @@ async fn a_click_reaches_the_screens_that_may_see_it() -> Result<()> {
     // How fast they came, as far as it was watched.
     let clicks: i64 = ours.state().rates.values().sum();
     assert!((1..=4).contains(&clicks) && anothers.state().rates.is_empty(), "{clicks}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn news_after_a_pause_are_told_at_once_and_those_behind_them_at_the_next_tick() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_LIVE_TICK_MS", "6000");
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    let mut dashboard = Watch::new(stack.as_viewer("adv_001")?, Stack::view("adv_001"));
+    let mut expected = 0;
+    shows(&mut dashboard, expected, Duration::from_secs(10)).await?;
+    for _ in 0..2 {
+        post(&stack, 1).await?;
+        expected += 1;
+        shows(&mut dashboard, expected, SOON).await?;
+        let told = Instant::now();
+        post(&stack, 1).await?;
+        expected += 1;
+        shows(&mut dashboard, expected, Duration::from_secs(10)).await?;
+        let waited = told.elapsed();
+        assert!(waited > Duration::from_secs(4), "told again after {waited:?}");
+        sleep(Duration::from_secs(6)).await;
+    }
     Ok(())
 }
 

@@ -19,7 +19,10 @@ use clickwire_protocol::{
 };
 use rand::RngExt as _;
 use redis::{AsyncCommands as _, RedisError};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 use super::{
     Event, Feed, Source,
@@ -54,7 +57,8 @@ pub(super) struct Follower {
 impl Follower {
     /// Follows until the feed has ended, or nothing comes any more.
     pub(super) async fn run(self, mut events: mpsc::Receiver<Event>) {
-        let mut tick = tokio::time::interval(self.source.tick);
+        let period = self.source.tick;
+        let mut tick = tokio::time::interval(period);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let share: f64 = rand::rng().random_range(0.7..1.0);
         let mut check = tokio::time::interval(CHECK_HIGH_WATER_MARK.mul_f64(share));
@@ -67,6 +71,11 @@ impl Follower {
         let mut is_heard = true;
         // A session wants to be told later what it was not told.
         let mut is_waited_for = false;
+        // From then on news are told at once: one a tick on average, two of them half a tick apart at least.
+        let mut due = Instant::now();
+        let mut is_early = false;
+        let mut watermark = None;
+        let mut watermark_at: Option<Instant> = None;
         // What is read after the subscription need not be read again. Dashboards that arrive while Redis
         // is away are shown the database, too.
         let first = timeout(SUBSCRIBED_WITHIN, events.recv()).await;
@@ -82,7 +91,12 @@ impl Follower {
             let is_gap = tokio::select! {
                 event = events.recv() => match event {
                     Some(Event::Message(payload)) => {
-                        self.apply(&payload).is_some_and(|follows| resync.message(follows))
+                        let follows = self.apply(&payload);
+                        if !is_early && Instant::now() >= due {
+                            is_early = true;
+                            tick.reset_immediately();
+                        }
+                        follows.is_some_and(|follows| resync.message(follows))
                     }
                     Some(Event::Subscribed) => {
                         self.needs_resync.store(true, Ordering::Relaxed);
@@ -97,9 +111,19 @@ impl Follower {
                     resync.loaded(feed.cells().replace(position, cells))
                 }
                 _ = tick.tick() => {
-                    let is_complete = is_heard && loading.is_none() && resync.is_complete();
-                    let watermark = contained.at_tick(self.source.watermark.read(part), is_complete);
+                    // What was published before a watermark has come within a whole tick.
+                    let now = Instant::now();
+                    // Timers are not exact.
+                    if watermark_at.is_none_or(|at| now - at >= period.mul_f64(0.9)) {
+                        watermark_at = Some(now);
+                        let is_complete = is_heard && loading.is_none() && resync.is_complete();
+                        watermark = contained.at_tick(self.source.watermark.read(part), is_complete);
+                    }
                     let Some(ticked) = self.tick(watermark) else { return };
+                    if is_early || ticked.published_at.is_some() {
+                        due = (due + period).max(now + period / 2);
+                        is_early = false;
+                    }
                     if ticked.has_news || is_waited_for {
                         is_waited_for = self.subscribers.tell().await;
                     }
