@@ -20,7 +20,7 @@ mod screens;
 mod stack;
 mod standby;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
@@ -35,7 +35,24 @@ pub use screens::Screens;
 pub use stack::{Buckets, Stack};
 pub use standby::{Address, on_standby};
 
-/// Waits until `condition` gives a value; an error says what was waited for.
+/// A minute.
+pub const MINUTE: Duration = Duration::from_secs(60);
+
+/// A day.
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+/// Waits for the next minute (hour, day) of UTC if less than `room` is left of this one: for what must not see two.
+pub async fn room_in(period: Duration, room: Duration) {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let passed = since_epoch.as_nanos() % period.as_nanos();
+    let left = period.saturating_sub(Duration::from_nanos(passed as u64));
+    if left < room {
+        sleep(left).await;
+    }
+}
+
+/// Waits until `condition` gives a value; an error says what was waited for. It is asked once more after the time, so a
+/// slow answer is not the only one.
 pub async fn eventually<T>(
     what: &str,
     within: Duration,
@@ -43,10 +60,11 @@ pub async fn eventually<T>(
 ) -> Result<T> {
     let deadline = Instant::now() + within;
     loop {
+        let is_last = Instant::now() > deadline;
         if let Some(value) = condition().await {
             return Ok(value);
         }
-        if Instant::now() > deadline {
+        if is_last {
             bail!("not within {within:?}: {what}");
         }
         sleep(Duration::from_millis(20)).await;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_e2e::{Buckets, Stack, eventually};
+use clickwire_e2e::{Buckets, MINUTE, Stack, eventually, room_in};
 use clickwire_load::{demo, http::Server};
 use clickwire_services::{Port, Reservation};
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -321,6 +321,8 @@ async fn an_advertiser_opens_the_link_and_watches_clicks_arrive() -> Result<()> 
         .await?;
     ensure!(drawn.as_f64().is_some_and(|share| share > 0.02), "the chart is blank: {drawn}");
 
+    // With a minute's end the oldest one leaves the screen, and its clicks do.
+    room_in(MINUTE, Duration::from_secs(10)).await;
     let before = browser.number("kpi-clicks").await.context("no clicks shown")?;
     let mut poster = stack.poster()?;
     for _ in 0..10 {

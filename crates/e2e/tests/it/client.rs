@@ -293,7 +293,7 @@ async fn incidents_are_listed_taken_and_ended() -> Result<()> {
     stack.account("anna", "ops", &[]).await?;
     super::incidents::open(&stack).await?;
     let mut operator = stack.as_admin()?.connection();
-    let listed = eventually("an incident is open", SOON, async || {
+    let listed = eventually("an incident is open", Duration::from_secs(20), async || {
         let page = stack.as_admin().ok()?.connection().incidents(Which::Open, None).await.ok()?;
         page.data.into_iter().next()
     })

@@ -20,6 +20,7 @@ fn ten_minutes_ago() -> OffsetDateTime {
 
 /// Counts `(ad, clicks)` of one campaign ten minutes ago.
 async fn count(stack: &Stack, ads: &[(&str, i64)]) -> Result<()> {
+    chunks_are_made_ahead(stack).await?;
     let mut poster = stack.poster()?;
     let clicked_at = ten_minutes_ago().format(&Rfc3339)?;
     for &(ad_id, clicks) in ads {
@@ -32,6 +33,18 @@ async fn count(stack: &Stack, ads: &[(&str, i64)]) -> Result<()> {
     let expected: i64 = ads.iter().map(|(_, clicks)| clicks).sum();
     eventually("all clicks are counted", Duration::from_secs(20), async || {
         (stack.ledger().await.ok()? == expected).then_some(())
+    })
+    .await
+}
+
+/// Waits until the last hour has its chunks: in the first hour of a day it begins in those of the day before.
+async fn chunks_are_made_ahead(stack: &Stack) -> Result<()> {
+    eventually("chunks are made ahead", Duration::from_secs(20), async || {
+        let begun = sqlx::query_scalar::<_, bool>(
+            "SELECT count(DISTINCT hypertable_name) = 2 FROM timescaledb_information.chunks \
+              WHERE hypertable_name IN ('clicks', 'click_minutes') AND range_start <= now() - INTERVAL '1 hour'",
+        );
+        begun.fetch_one(stack.database()).await.ok()?.then_some(())
     })
     .await
 }
@@ -198,15 +211,7 @@ async fn a_run_while_clicks_pour_in_finds_nothing() -> Result<()> {
     stack.set("CLICKWIRE_BATCH_MAX", "40");
     let _server = stack.start_server().await?;
     let _aggregators = [stack.start_aggregator().await?, stack.start_aggregator().await?];
-    // In the first hour of a day the range begins in the chunks of the day before.
-    eventually("chunks are made ahead", Duration::from_secs(20), async || {
-        let begun = sqlx::query_scalar::<_, bool>(
-            "SELECT count(DISTINCT hypertable_name) = 2 FROM timescaledb_information.chunks \
-              WHERE hypertable_name IN ('clicks', 'click_minutes') AND range_start <= now() - INTERVAL '1 hour'",
-        );
-        begun.fetch_one(stack.database()).await.ok()?.then_some(())
-    })
-    .await?;
+    chunks_are_made_ahead(&stack).await?;
     let pour = async {
         let mut poster = stack.poster()?;
         let mut random = StdRng::seed_from_u64(3);

@@ -89,7 +89,10 @@ async fn news_that_was_delivered_is_sent_again() -> Result<()> {
         .await?;
     browser.sees("No deliveries").await?;
     stack.publish(&burst("00112233445566778899aabbccddeeff", 120)).await?;
-    browser.sees("Delivered").await?;
+    eventually("the incident is delivered", PATIENCE, async || {
+        browser.text().await.ok()?.contains("Delivered").then_some(())
+    })
+    .await?;
     let before = posts(&receiver)?;
     let first = before.first().context("nothing was delivered")?.clone();
     ensure!(!browser.text().await?.contains("/hook"), "the whole address is shown");

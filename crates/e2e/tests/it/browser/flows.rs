@@ -177,7 +177,7 @@ async fn an_account_is_made_changed_and_lets_its_owner_in_until_it_is_disabled()
     browser.click(".drawer [data-key=finance]").await?;
     browser.click(".drawer .primary").await?;
     browser.sees("Finance").await?;
-    eventually("single clicks are closed to her", SOON, async || {
+    eventually("single clicks are closed to her", Duration::from_secs(20), async || {
         other.client.refresh().await.ok()?;
         other.client.wait().for_element(Locator::Css(".rail a[href='/explore']")).await.ok()?;
         other.client.find(Locator::Css(".rail a[href='/clicks']")).await.is_err().then_some(())

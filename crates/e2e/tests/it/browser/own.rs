@@ -63,7 +63,7 @@ async fn a_new_password_lets_in_and_the_old_one_does_not() -> Result<()> {
     other.sees("this one included").await?;
     other.click("dialog .primary").await?;
     other.sees("Sign in").await?;
-    eventually("the first session is over, too", Duration::from_secs(5), async || {
+    eventually("the first session is over, too", Duration::from_secs(20), async || {
         browser.client.refresh().await.ok()?;
         browser.client.wait().for_element(Locator::Css("#login, #password-now")).await.ok()?;
         browser.client.find(Locator::Css("#login")).await.ok().map(drop)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_e2e::{Stack, eventually};
+use clickwire_e2e::{DAY, Stack, eventually, room_in};
 use fantoccini::Locator;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, Time};
@@ -16,6 +16,7 @@ async fn sums_of_a_month_are_those_of_the_api() -> Result<()> {
     let mut stack = Stack::new().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
+    room_in(DAY, Duration::from_secs(60)).await;
     live::post(&stack, 200).await?;
     live::counted(&stack, 200).await?;
     let viewer = Stack::viewer_token("adv_001");
@@ -135,7 +136,9 @@ async fn count(stack: &Stack, at: OffsetDateTime, campaigns: &[(&str, &str)]) ->
 async fn a_closed_month_says_what_was_corrected_and_why() -> Result<()> {
     let mut stack = Stack::new().await?;
     stack.set("CLICKWIRE_LEDGER_RETENTION_DAYS", "90");
-    let first = OffsetDateTime::now_utc().replace_day(1)?.replace_time(Time::MIDNIGHT);
+    // A month that is final: in its first minutes this one's predecessor is not.
+    let lately = OffsetDateTime::now_utc() - Duration::from_secs(600);
+    let first = lately.replace_day(1)?.replace_time(Time::MIDNIGHT);
     let at = first - Duration::from_secs(3_600);
     let month = format!("{:04}-{:02}", at.year(), u8::from(at.month()));
     let campaigns =

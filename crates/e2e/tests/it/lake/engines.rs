@@ -70,6 +70,7 @@ async fn installed(packages: &'static [&'static str]) -> Result<PathBuf> {
 async fn filled(stack: &mut Stack) -> Result<Found> {
     let _server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator().await?;
+    stack.yesterday_is_stored().await?;
     let _lake = stack.start_lake().await?;
     let mut sent = Sent::new();
     for round in 0..3 {

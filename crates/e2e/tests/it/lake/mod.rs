@@ -46,11 +46,11 @@ fn click(user: usize) -> Click {
     }
 }
 
-/// A click that is counted under yesterday, a given number of minutes before its end.
+/// A click of yesterday, a given number of minutes before its end; it was received then: a day later it would be too late.
 fn yesterday(user: usize, minutes: i64) -> Click {
     let now = now_ms();
-    let midnight = now - now.rem_euclid(86_400_000);
-    Click { clicked_at_ms: UnixMs(midnight - minutes * 60_000), ..click(user) }
+    let then = UnixMs(now - now.rem_euclid(86_400_000) - minutes * 60_000);
+    Click { clicked_at_ms: then, received_at_ms: then, ..click(user) }
 }
 
 /// Lets the pointer, and what goes with it, be as they were, as after a restore of an older backup.

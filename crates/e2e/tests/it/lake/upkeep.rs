@@ -3,7 +3,7 @@
 use std::{fs, io, os::unix::process::ExitStatusExt as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_e2e::{Stack, eventually};
+use clickwire_e2e::{DAY, Stack, eventually, room_in};
 use clickwire_process::now_ms;
 use clickwire_protocol::{click::Click, times::UnixMs};
 use clickwire_services::python_path;
@@ -76,6 +76,8 @@ async fn small_files_are_put_together_and_old_ones_removed() -> Result<()> {
     let _server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _lake = stack.start_lake().await?;
+    // A file is of one day.
+    room_in(DAY, Duration::from_secs(60)).await;
     for batch in 0..7 {
         stack.publish(&(0..20).map(|user| click(batch * 100 + user)).collect::<Vec<_>>()).await?;
         archived(&stack, (batch as i64 + 1) * 20).await?;
@@ -164,6 +166,7 @@ async fn a_crash_at_any_point_of_upkeep_leaves_every_row_once_and_no_file_for_ev
     stack.set("CLICKWIRE_LAKE_RETENTION_DAYS", "2");
     let _server = stack.start_server().await?;
     let _aggregator = stack.start_aggregator().await?;
+    stack.yesterday_is_stored().await?;
     // From its first start on the stream keeps what is counted.
     stack.start_lake().await?.kill().await?;
     let convicted = follows::burst(0..60);

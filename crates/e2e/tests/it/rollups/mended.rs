@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_e2e::{Stack, eventually};
+use clickwire_e2e::{DAY, Stack, eventually, room_in};
 use clickwire_ledger::counts::SUMS;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -19,8 +19,10 @@ async fn stored_hours_and_days_that_are_wrong_are_found_and_mended() -> Result<(
     stack.set("CLICKWIRE_RECONCILE_SECONDS", "0");
     // It would report what this test has corrupted.
     stack.set("CLICKWIRE_LOG", "off");
+    room_in(DAY, Duration::from_secs(180)).await;
     let aggregator = stack.start_aggregator().await?;
     stack.has_chunks().await?;
+    stack.yesterday_is_stored().await?;
     let ages = [0, 2, 3, 20, 22];
     stack.publish(&ages.map(|age| click(1, age as u32, age * HOUR_MS))).await?;
     counted(&stack, 5).await?;

@@ -299,6 +299,7 @@ async fn a_late_click_rewrites_one_hour_of_one_ad() -> Result<()> {
     .execute(stack.database())
     .await?;
     let _aggregator = stack.start_aggregator().await?;
+    stack.yesterday_is_stored().await?;
     rolled_up(&stack).await?;
     let mut before = Vec::new();
     for table in STORED {
