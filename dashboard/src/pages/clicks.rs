@@ -94,6 +94,7 @@ impl Key {
 #[component]
 pub fn Clicks(props: &Props) -> Html {
     let (access, router) = (use_access(), use_router());
+    let shown = search::shown(&access);
     let query = props.view.place.query.clone();
     let search = Search::read(&query.search);
     let scope = props.view.scope.clone();
@@ -174,7 +175,7 @@ pub fn Clicks(props: &Props) -> Html {
     html! {
         <Sheet title={words::FIND_CLICKS} {actions} {aside}>
             <Filters search={search.clone()} failure={list.failure.clone()} {onsearch} />
-            if let Some(failure) = list.failure.clone().filter(|failure| failure.beside(&search::SHOWN).is_some()) {
+            if let Some(failure) = list.failure.clone().filter(|failure| failure.beside(shown).is_some()) {
                 <Problem {failure} onretry={list.reload.clone()} />
             }
             <Table caption={words::CLICKS} columns={columns.into_iter().map(Column::text).collect::<Vec<_>>()} rows={list.rows.len()} {row} selected={position}

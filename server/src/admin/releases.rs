@@ -1,11 +1,12 @@
 //! `/api/v1/admin/clicks/release`: the release of all clicks that a search finds and that a rule has convicted, some
 //! hundred at a time, so that counting goes on in between; whoever asks goes on until nothing is left.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use clickwire_ledger::release::{self, ClickKey};
 use clickwire_protocol::ids::AdvertiserId;
+use futures_util::future::join_all;
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -21,7 +22,7 @@ use crate::{
         parameters::Parameters,
     },
     identity::access::Admin,
-    query::clicks::{Addresses, Search, Wanted},
+    query::clicks::{Addresses, OfAddress, Search, Wanted},
     store::{database::answer, error::of_question},
 };
 
@@ -61,10 +62,19 @@ impl Sought {
     }
 
     async fn clicks(&self, connection: &mut PgConnection) -> Result<Vec<ClickKey>, Error> {
-        let mut sql = self.0.releasable(self.0.advertiser_id.as_ref(), AT_ONCE);
+        let mut sql = self.0.releasable(AT_ONCE);
         let found = answer(sql.build_query_as().fetch_all(connection)).await.map_err(of_question)?;
         let key = |(click_id, clicked_at, advertiser_id)| ClickKey { click_id, clicked_at, advertiser_id };
         Ok(found.into_iter().map(key).collect())
+    }
+
+    /// Advertisers whose clicks it may be about.
+    async fn advertisers(&self, connection: &mut PgConnection) -> Result<Vec<AdvertiserId>, Error> {
+        if let Some(advertiser_id) = &self.0.advertiser_id {
+            return Ok(vec![advertiser_id.clone()]);
+        }
+        let mut sql = self.0.advertisers_of_address();
+        answer(sql.build_query_scalar().fetch_all(connection)).await.map_err(of_question)
     }
 
     /// The same where an error would hide what was done.
@@ -77,13 +87,13 @@ impl Sought {
     }
 
     async fn left(&self, connection: &mut PgConnection) -> Result<i64, Error> {
-        let mut sql = self.0.count_releasable(self.0.advertiser_id.as_ref(), COUNTED);
+        let mut sql = self.0.count_releasable(COUNTED);
         answer(sql.build_query_scalar().fetch_one(connection)).await.map_err(of_question)
     }
 }
 
 /// Returns the number of clicks that a release would be about.
-#[utoipa::path(get, path = "/release", operation_id = "count_releasable_clicks", tag = "admin", params(Search),
+#[utoipa::path(get, path = "/release", operation_id = "count_releasable_clicks", tag = "admin", params(Search, OfAddress),
     responses((status = 200, body = Answer), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Searched)>))]
 pub(super) async fn count(
     State(state): State<Arc<AdminState>>,
@@ -100,7 +110,7 @@ pub(super) async fn count(
 /// The search names an advertiser, or the address that all of the clicks are of.
 /// Invalid traffic; duplicates only where `disposition` names what is meant.
 /// Ask again until nothing is left. Clicks that are more than 8 days old stay as they are.
-#[utoipa::path(post, path = "/release", operation_id = "release_clicks", tag = "admin", params(Search), request_body = Order,
+#[utoipa::path(post, path = "/release", operation_id = "release_clicks", tag = "admin", params(Search, OfAddress), request_body = Order,
     responses((status = 200, body = Answer), Refused<(
         crate::identity::error::Scoped, openapi::Body, crate::store::error::Record, crate::store::error::Searched,
         crate::redirect::error::Announced
@@ -115,7 +125,9 @@ pub(super) async fn release(
     let reason = reason(&order.reason)?;
     let sought = Sought::read(parameters)?;
     // Before anything is locked: it may take long. What has changed by then is passed over.
-    let clicks = sought.clicks(&mut *state.reading.acquire().await?).await?;
+    let mut reading = state.reading.acquire().await?;
+    let (clicks, advertisers) = (sought.clicks(&mut reading).await?, sought.advertisers(&mut reading).await?);
+    drop(reading);
     let mut transaction = admin.begin(&state.writing).await?;
     let by = (admin.actor(), reason.as_str());
     let released =
@@ -123,11 +135,11 @@ pub(super) async fn release(
     answer(transaction.commit()).await?;
     // As the aggregators count theirs: buckets of final minutes that changed.
     metrics::counter!("clickwire_corrections_total").increment(released.corrections);
-    let advertisers: BTreeSet<&AdvertiserId> = clicks.iter().map(|click| &click.advertiser_id).collect();
     tracing::info!(?advertisers, clicks = released.clicks, "clicks released");
-    for advertiser_id in advertisers {
-        renew_screens(&state, advertiser_id).await?;
-    }
+    // Also where nothing was left to release: an order before this one may not have told them. Each is tried.
+    let renewed =
+        join_all(advertisers.iter().map(|advertiser_id| renew_screens(&state, advertiser_id))).await;
+    renewed.into_iter().collect::<Result<(), _>>()?;
     let left = if clicks.len() < AT_ONCE as usize { 0 } else { sought.left_or_many(&state.reading).await };
     Ok(Json(Answer { released: released.clicks, left }))
 }

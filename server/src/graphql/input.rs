@@ -129,6 +129,8 @@ pub(super) struct ClickSearch {
     user_id: Option<String>,
     /// The hash of the address, as an incident names it; for operators.
     ip_hash: Option<String>,
+    /// With a hash: whether its clicks are those of keys of one advertiser, or the others.
+    bound: Option<bool>,
     /// One or several of `valid`, `duplicate`, `givt`, `sivt`, `test`, `defective`.
     disposition: Option<Vec<String>>,
     /// The rule that decided.
@@ -240,6 +242,7 @@ impl ClickSearch {
             ("browser", self.browser),
             ("user_id", self.user_id),
             ("ip_hash", self.ip_hash),
+            ("bound", self.bound.map(|bound| bound.to_string())),
             ("rule", self.rule),
             ("as_of", self.as_of.map(|at| at.0)),
         ];

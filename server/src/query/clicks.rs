@@ -35,7 +35,7 @@ const RANGE: Duration = Duration::DAY;
 /// Longest user id that is looked for, in bytes.
 const MAX_USER_ID_BYTES: usize = 512;
 
-/// A table with the hashes of clicks' addresses. A search that has none takes no address.
+/// A table of clicks with the hashes of their addresses. A search that has none takes no address.
 #[derive(Clone, Copy)]
 pub(crate) struct Addresses(&'static str);
 
@@ -45,6 +45,14 @@ impl Addresses {
 
     /// The ledger, for a transaction that may see all advertisers.
     const OF_ALL: Self = Self("tenants.addresses");
+}
+
+/// The address that a search is about.
+struct Address {
+    table: Addresses,
+    hash: Vec<u8>,
+    /// Whether the clicks are those of keys that vouch for it among their own advertiser's alone; `None`: all.
+    bound: Option<bool>,
 }
 
 /// A click of the ledger.
@@ -122,14 +130,24 @@ pub(crate) struct Search {
     os: Option<String>,
     browser: Option<String>,
     user_id: Option<String>,
-    /// The hash of the address, as an incident names it: 32 hexadecimal digits; for operators.
-    ip_hash: Option<String>,
     /// One or several of `valid`, `duplicate`, `givt`, `sivt`, `test`, `defective`, separated by commas.
     disposition: Option<String>,
     /// The rule that decided, such as `ip_velocity`.
     rule: Option<String>,
     /// Moment whose knowledge is asked for: clicks received until then, with the verdicts of then.
     as_of: Option<OffsetDateTime>,
+}
+
+/// The address that clicks are searched by; for operators.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "described, and read as `Parameters`")]
+pub(crate) struct OfAddress {
+    /// The hash of the address, as an incident names it: 32 hexadecimal digits.
+    ip_hash: Option<String>,
+    /// With `ip_hash`: `true` for the clicks of keys of one advertiser, which are judged beside its own; `false` for the
+    /// others, which all advertisers' are judged beside.
+    bound: Option<bool>,
 }
 
 /// A search, checked.
@@ -140,8 +158,7 @@ pub(crate) struct Wanted {
     end: Option<OffsetDateTime>,
     dimensions: Vec<(Dimension, String)>,
     user_id: Option<String>,
-    /// The hash of an address, and the table that has it.
-    address: Option<(Addresses, Vec<u8>)>,
+    address: Option<Address>,
     dispositions: Option<Vec<&'static str>>,
     rule: Option<&'static str>,
     as_of: Option<OffsetDateTime>,
@@ -151,7 +168,7 @@ pub(crate) struct Wanted {
 type Cursor = (i64, Uuid, AdvertiserId);
 
 /// Clicks, the latest first.
-#[utoipa::path(get, path = "/api/v1/clicks", operation_id = "find_clicks", tag = "clicks", params(Search, InPages),
+#[utoipa::path(get, path = "/api/v1/clicks", operation_id = "find_clicks", tag = "clicks", params(Search, OfAddress, InPages),
     responses((status = 200, body = Page<FoundClick>), Refused<(crate::identity::error::Scoped, openapi::Input, crate::store::error::Shared)>))]
 pub(crate) async fn find(
     State(state): State<Arc<QueryState>>,
@@ -205,6 +222,13 @@ impl Wanted {
             let value = given.take(dimension.as_str(), |text| dimension.value(text));
             dimensions.extend(value.map(|value| (dimension, value)));
         }
+        let address = addresses.and_then(|table| {
+            let (hash, bound) = (given.take("ip_hash", hash), given.take("bound", yes_or_no));
+            if hash.is_none() && bound.is_some() {
+                given.reject("bound", "Is said of an ip_hash.");
+            }
+            Some(Address { table, hash: hash?, bound })
+        });
         let wanted = Self {
             click_id,
             advertiser_id: given.take("advertiser_id", AdvertiserId::new),
@@ -215,7 +239,7 @@ impl Wanted {
                 let fits = !text.is_empty() && text.len() <= MAX_USER_ID_BYTES;
                 fits.then(|| text.to_owned()).ok_or("Expected a user id.")
             }),
-            address: addresses.and_then(|table| Some((table, given.take("ip_hash", hash)?))),
+            address,
             dispositions: given.take("disposition", dispositions),
             rule: given.take("rule", rule),
             as_of: given.take("as_of", instant),
@@ -278,31 +302,33 @@ impl Wanted {
 
     /// Keys of clicks that can be released, the earliest first, up to `max`: of invalid traffic, and of
     /// duplicates where the search names dispositions.
-    pub(crate) fn releasable(
-        &self,
-        advertiser_id: Option<&AdvertiserId>,
-        max: i64,
-    ) -> QueryBuilder<Postgres> {
+    pub(crate) fn releasable(&self, max: i64) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT click_id, clicked_at, advertiser_id");
-        self.push_releasable(&mut sql, advertiser_id);
+        self.push_releasable(&mut sql);
         sql.push(" ORDER BY c.clicked_at LIMIT ").push_bind(max);
         sql
     }
 
     /// The number of clicks that can be released, up to `max`.
-    pub(crate) fn count_releasable(
-        &self,
-        advertiser_id: Option<&AdvertiserId>,
-        max: i64,
-    ) -> QueryBuilder<Postgres> {
+    pub(crate) fn count_releasable(&self, max: i64) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT");
-        self.push_releasable(&mut sql, advertiser_id);
+        self.push_releasable(&mut sql);
         sql.push(" LIMIT ").push_bind(max).push(") AS found");
         sql
     }
 
-    fn push_releasable(&self, sql: &mut QueryBuilder<Postgres>, advertiser_id: Option<&AdvertiserId>) {
-        self.push_from(sql, advertiser_id);
+    /// Advertisers with clicks of the address and the time that the search names, whatever else it names.
+    pub(crate) fn advertisers_of_address(&self) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT DISTINCT advertiser_id");
+        self.push_table(&mut sql);
+        sql.push(" WHERE true");
+        self.push_bounds(&mut sql, "c.", None);
+        self.push_address(&mut sql);
+        sql
+    }
+
+    fn push_releasable(&self, sql: &mut QueryBuilder<Postgres>) {
+        self.push_from(sql, self.advertiser_id.as_ref());
         let invalid = if self.dispositions.is_none() { "" } else { "'duplicate', " };
         sql.push(format!(" AND c.disposition IN ({invalid}'givt', 'sivt')"));
         sql.push(" AND c.clicked_at >= now() - make_interval(days => ");
@@ -315,7 +341,7 @@ impl Wanted {
 
     /// Tables and conditions.
     fn push_from(&self, sql: &mut QueryBuilder<Postgres>, advertiser_id: Option<&AdvertiserId>) {
-        sql.push(" FROM clicks AS c");
+        self.push_table(sql);
         if let Some(as_of) = self.as_of {
             past::join(sql, as_of, |sql| self.push_bounds(sql, "", advertiser_id));
         }
@@ -333,17 +359,7 @@ impl Wanted {
         if let Some(user_id) = &self.user_id {
             sql.push(" AND c.user_id = ").push_bind(user_id.clone());
         }
-        if let Some((Addresses(table), hash)) = &self.address {
-            sql.push(format!(
-                " AND (c.click_id, c.clicked_at, c.advertiser_id) IN (SELECT click_id, clicked_at, advertiser_id \
-                   FROM {table} AS a WHERE "
-            ));
-            // As the ledger's indexes have them (migration 16).
-            sql.push("(a.ip_hash = ").push_bind(hash.clone()).push(" AND a.bound IS NOT TRUE");
-            sql.push(" OR a.ip_hash = ").push_bind(hash.clone()).push(" AND a.bound)");
-            self.push_bounds(sql, "a.", advertiser_id);
-            sql.push(")");
-        }
+        self.push_address(sql);
         if let Some(dispositions) = &self.dispositions {
             sql.push(format!(" AND {} = ANY(", self.disposition()));
             sql.push_bind(dispositions.clone()).push("::text[]::disposition[])");
@@ -351,6 +367,24 @@ impl Wanted {
         if let Some(rule) = self.rule {
             sql.push(" AND c.rule = ").push_bind(rule);
         }
+    }
+
+    fn push_table(&self, sql: &mut QueryBuilder<Postgres>) {
+        let Addresses(table) = self.address.as_ref().map_or(Addresses::LEDGER, |address| address.table);
+        sql.push(format!(" FROM {table} AS c"));
+    }
+
+    fn push_address(&self, sql: &mut QueryBuilder<Postgres>) {
+        let Some(Address { hash, bound, .. }) = &self.address else { return };
+        // As the ledger's two indexes have them (migration 16).
+        let mut before = " AND (";
+        for (is_bound, condition) in [(false, " AND c.bound IS NOT TRUE"), (true, " AND c.bound")] {
+            if bound.is_none_or(|bound| bound == is_bound) {
+                sql.push(before).push("c.ip_hash = ").push_bind(hash.clone()).push(condition);
+                before = " OR ";
+            }
+        }
+        sql.push(")");
     }
 
     fn push_bounds(&self, sql: &mut QueryBuilder<Postgres>, of: &str, advertiser_id: Option<&AdvertiserId>) {
@@ -407,6 +441,10 @@ fn dispositions(text: &str) -> Result<Vec<&'static str>, String> {
 fn hash(text: &str) -> Result<Vec<u8>, &'static str> {
     let bytes = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && !text.starts_with('+'));
     bytes.map(|bytes| bytes.to_be_bytes().to_vec()).ok_or("Expected 32 hexadecimal digits.")
+}
+
+fn yes_or_no(text: &str) -> Result<bool, &'static str> {
+    text.parse().map_err(|_| "Expected true or false.")
 }
 
 fn rule(text: &str) -> Result<&'static str, String> {

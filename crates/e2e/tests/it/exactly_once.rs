@@ -201,8 +201,8 @@ async fn a_resend_is_known_after_the_broker_forgot_it_and_under_another_time() -
     Ok(())
 }
 
-/// Two aggregators may have the same click in hand, if one of them counts by other partitions, as it may during an
-/// upgrade. Who comes second counts the rest of its batch, in one piece.
+/// Two partitions may have the same click in hand, if a server that makes other partitions has sent it again, as during
+/// an upgrade. Who comes second counts the rest of its batch, in one piece.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_partition_counts_meanwhile_is_not_counted_again_and_the_rest_of_the_batch_is()
 -> Result<()> {

@@ -10,6 +10,7 @@ use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
     counts::{DeviceType, Dimensions},
+    feed::Keys,
     ids::{AdId, AdvertiserId, CampaignId},
     stream::DEFAULT_PARTITIONS,
     times::UnixMs,
@@ -457,12 +458,16 @@ async fn clicks_of_an_address_are_found_by_operators_alone_and_released_for_all_
     let mut shared = burst(1, 120);
     shared.iter_mut().step_by(2).for_each(|click| click.advertiser_id = AdvertiserId::unchecked("adv_002"));
     let mut own = burst(2, 110);
-    own.iter_mut().for_each(|click| click.bound = true);
-    for convicted in [&shared, &own] {
+    // The first one's hash, too, in a pool of its own.
+    let mut both = burst(1, 105);
+    own.iter_mut().chain(&mut both).for_each(|click| click.bound = true);
+    both.iter_mut().for_each(|click| click.advertiser_id = AdvertiserId::unchecked("adv_003"));
+    for convicted in [&shared, &own, &both] {
         assert_eq!(judged(&stack, convicted).await?.0, "sivt");
     }
     assert_eq!(judged(&stack, &burst(3, 3)).await?.0, "valid");
-    let (of_shared, of_own) = (format!("ip_hash={:032x}", 1), format!("ip_hash={:032X}", 2));
+    let of_own = format!("ip_hash={:032X}", 2);
+    let (of_both, of_shared) = (format!("ip_hash={:032x}", 1), format!("ip_hash={:032x}&bound=false", 1));
 
     let clicks = async |server: &Server, path: &str| -> Result<(u16, Value)> {
         let (status, body) = server.connection().get(&format!("/api/v1/{path}")).await?;
@@ -471,7 +476,10 @@ async fn clicks_of_an_address_are_found_by_operators_alone_and_released_for_all_
     for (query, found) in [
         (of_shared.clone(), 120),
         (format!("{of_shared}&advertiser_id=adv_002"), 60),
+        (format!("{of_both}&bound=true"), 105),
+        (format!("{of_both}&disposition=sivt&advertiser_id=adv_003"), 105),
         (format!("{of_own}&advertiser_id=adv_001"), 110),
+        (format!("{of_own}&advertiser_id=adv_001&bound=false"), 0),
         (format!("{of_own}&advertiser_id=adv_002"), 0),
         (format!("{of_shared}&disposition=valid"), 0),
         (format!("{of_shared}&as_of=2026-01-01T00:00:00Z"), 0),
@@ -487,6 +495,8 @@ async fn clicks_of_an_address_are_found_by_operators_alone_and_released_for_all_
         (&viewer, format!("exports/clicks?{of_shared}")),
         (&admin, format!("exports/clicks?{of_shared}")),
         (&admin, "clicks?ip_hash=1".to_owned()),
+        (&admin, "clicks?bound=true".to_owned()),
+        (&admin, format!("clicks?{of_both}&bound=maybe")),
         (&admin, format!("clicks?ip_hash={}", "z".repeat(32))),
         (&admin, format!("clicks?ip_hash=%2B{:031x}", 1)),
     ] {
@@ -517,6 +527,18 @@ async fn clicks_of_an_address_are_found_by_operators_alone_and_released_for_all_
     )
     .fetch_all(stack.database())
     .await?;
-    assert_eq!(minutes, [("adv_001".to_owned(), 63, 110), ("adv_002".to_owned(), 60, 0)]);
+    let expected = [("adv_001", 63, 110), ("adv_002", 60, 0), ("adv_003", 0, 105)];
+    assert_eq!(minutes, expected.map(|(id, valid, sivt)| (id.to_owned(), valid, sivt)));
+    // An order that finds nothing any more tells the screens of an address's advertisers all the same.
+    let heads = ["adv_001", "adv_002"]
+        .map(|id| Keys::new(stack.redis_prefix(), &AdvertiserId::unchecked(id)).high_water_mark);
+    let mut redis =
+        redis::Client::open(stack.services().redis_url())?.get_multiplexed_async_connection().await?;
+    for head in &heads {
+        let _new: i64 = redis::cmd("HSET").arg(head).arg("seq").arg(7).query_async(&mut redis).await?;
+    }
+    assert_eq!(ask(&admin, "POST", &format!("clicks/release?{of_shared}"), &order).await?.0, 200);
+    let left: i64 = redis::cmd("EXISTS").arg(&heads).query_async(&mut redis).await?;
+    assert_eq!(left, 0, "marks of feeds");
     Ok(())
 }

@@ -123,6 +123,13 @@ async fn who_goes_round_the_first_wall_stands_before_the_second() -> Result<()> 
             .await?;
         assert_eq!(left, 0, "{table}");
     }
+    // Clicks with the hashes of their addresses: nobody's but of those who see all.
+    for (tenants, sees) in
+        [("", false), ("adv_404", false), ("adv_001", false), ("adv_001,adv_002", false), ("*", true)]
+    {
+        let found = seen(&mut reader, tenants, "SELECT advertiser_id FROM addresses LIMIT 1").await?;
+        assert_eq!(!found.is_empty(), sees, "{tenants:?}");
+    }
     // Ads have no advertiser of their own.
     for (tenants, owners) in
         [("", &[][..]), ("adv_404", &[]), ("adv_001", &["adv_001"]), ("adv_00_,adv_%", &[])]

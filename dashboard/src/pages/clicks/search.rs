@@ -5,7 +5,7 @@ use yew::prelude::*;
 
 use super::{super::on_submit, CLICKS};
 use crate::{
-    access::use_access,
+    access::{Access, use_access},
     frame::View,
     http::{self, Failure},
     kit::{Field, Select},
@@ -35,8 +35,17 @@ const ADDRESS: usize = 8;
 const VERDICT: usize = 9;
 const RULE: usize = 10;
 
-/// Names in the API of the fields that show their own errors.
-pub(super) const SHOWN: [&str; TEXTS] =
+/// Names in the API of the fields that show their own errors to a caller.
+pub(super) fn shown(access: &Access) -> &'static [&'static str] {
+    &SHOWN[..texts(access)]
+}
+
+/// Number of fields that a caller enters as text.
+fn texts(access: &Access) -> usize {
+    if access.role().is_operators() { TEXTS } else { ADDRESS }
+}
+
+const SHOWN: [&str; TEXTS] =
     ["click_id", "campaign_id", "ad_id", "user_id", "country", "device_type", "os", "browser", "ip_hash"];
 
 /// A search: one value for each of [`FIELDS`]; an empty one matches all.
@@ -106,7 +115,7 @@ pub(super) struct Props {
 #[component]
 pub(super) fn Filters(props: &Props) -> Html {
     let entered = use_state_eq(|| props.search.clone());
-    let texts = if use_access().role().is_operators() { TEXTS } else { ADDRESS };
+    let texts = texts(&use_access());
     {
         // The same fields for another address: the focus stays in them.
         let entered = entered.setter();

@@ -106,6 +106,7 @@ fn search_of(alert: &Alert) -> Option<String> {
             ("end_time", Some(zone::rfc3339(end))),
             ("user_id", of(Kind::UserBurst)),
             ("ip_hash", of(Kind::IpBurst)),
+            ("bound", of(Kind::IpBurst).map(|_| alert.advertiser_id.is_some().to_string())),
             ("disposition", disposition),
             ("rule", rule),
         ],
@@ -252,7 +253,11 @@ mod tests {
         };
         for (alert, of_advertiser) in [(everybodys, false), (own, true)] {
             let url = search_of(&alert).unwrap();
-            assert!(url.contains("ip_hash=00ff&rule=ip_velocity") && is_exact(&alert), "{url}");
+            assert!(
+                url.contains(&format!("ip_hash=00ff&bound={of_advertiser}&rule=ip_velocity"))
+                    && is_exact(&alert),
+                "{url}"
+            );
             assert_eq!(url.contains("advertiser_id=adv_001"), of_advertiser, "{url}");
         }
         assert!(of(Kind::CampaignSpike, Some("camp_001")) && !of(Kind::CampaignSpike, None));

@@ -1,21 +1,22 @@
 //! Exports that are made again and again: of each day, or of each week from Monday, of a time zone.
 //!
-//! When a schedule's hour has come, and the minutes before it are final, the first server that sees it queues the export
-//! and moves the schedule on, in one transaction. Exports that were missed while no server ran are made up for, one after the other.
+//! When a schedule's hour has come, and its range is final, the first server that sees it queues the export and moves the schedule on, in one transaction. Exports that were missed while no server ran are made up for, one after the other.
 
 use std::collections::BTreeMap;
 
 use axum::http::Uri;
+use clickwire_protocol::finality;
 use jiff::{Timestamp, ToSpan as _, civil::Weekday, tz::TimeZone};
-use sqlx::{FromRow, PgPool, types::Json};
+use sqlx::{FromRow, types::Json};
 use time::{Duration, OffsetDateTime};
 use url::{Host, Url};
 use uuid::Uuid;
 
 use super::make::{Export, Subject};
 use crate::{
-    http::{error::Error, parameters::Parameters},
-    query::watermark::Watermark,
+    http::{error::Error, parameters::Parameters, quota::Holder},
+    query::{state::QueryState, watermark::Watermark},
+    store::{database::answer, scope::Scope},
 };
 
 /// Longest address, in bytes.
@@ -124,22 +125,31 @@ pub(crate) fn check_webhook(url: &str) -> Result<(), Error> {
     Error::fields([("webhook_url", wrong)])
 }
 
-/// Queues the export of a schedule whose hour has come, and of whose range everything is counted; returns whether there
-/// was one.
-pub(super) async fn queue_due(jobs: &PgPool, partitions: u16) -> Result<bool, sqlx::Error> {
-    let mut transaction = jobs.begin().await?;
-    let watermark = Watermark::read(&mut *transaction, partitions).await?;
-    let due: Option<Due> = sqlx::query_as(
+/// Schedules whose hour has come that are looked at together.
+const DUE_AT_ONCE: i64 = 100;
+
+/// Queues the export of a schedule whose hour has come and whose range is final; returns whether there was one.
+pub(super) async fn queue_due(state: &QueryState) -> Result<bool, sqlx::Error> {
+    let mut transaction = state.jobs.begin().await?;
+    let all: Vec<Due> = sqlx::query_as(
         "SELECT schedule_id, name, advertiser_id, kind, parameters, every, time_zone, hour, next_at, webhook_url \
-           FROM report_schedules \
-          WHERE next_at <= least(now(), $1::timestamptz) ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+           FROM report_schedules WHERE next_at <= now() ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED",
     )
-    .bind(watermark.final_before())
-    .fetch_optional(&mut *transaction)
+    .bind(DUE_AT_ONCE)
+    .fetch_all(&mut *transaction)
     .await?;
-    let Some(due) = due else { return Ok(false) };
-    let turns = Turns::new(&due.every, &due.time_zone, due.hour).ok();
-    let turn = turns.as_ref().and_then(|turns| Some((turns.range(due.next_at)?, turns.next(due.next_at)?)));
+    if all.is_empty() {
+        return Ok(false);
+    }
+    let Some(final_before) = final_before(state).await else { return Ok(false) };
+    let turn = |due: &Due| {
+        let turns = Turns::new(&due.every, &due.time_zone, due.hour).ok()?;
+        Some((turns.range(due.next_at)?, turns.next(due.next_at)?))
+    };
+    let is_final = |[_, end]: &[String; 2]| end.parse::<Timestamp>().is_ok_and(|end| end <= final_before);
+    let turns = all.into_iter().map(|due| (turn(&due), due));
+    let next = turns.into_iter().find(|(turn, _)| turn.as_ref().is_none_or(|(range, _)| is_final(range)));
+    let Some((turn, due)) = next else { return Ok(false) };
     let Some(([start, end], next_at)) = turn else {
         // It was checked when it was made: a newer time zone database lacks its zone. Tomorrow it may be back.
         tracing::error!(schedule_id = %due.schedule_id, "a schedule's turn can't be told");
@@ -174,6 +184,14 @@ pub(super) async fn queue_due(jobs: &PgPool, partitions: u16) -> Result<bool, sq
     next.bind(due.schedule_id).bind(next_at).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(true)
+}
+
+/// End of the minutes that are final where exports are read from, which may be a replica; `None`: it is not known.
+async fn final_before(state: &QueryState) -> Option<Timestamp> {
+    let nobody = Scope::Advertisers(Vec::new());
+    let mut reader = state.tenants.begin(&nobody, vec![Holder::Operators]).await.ok()?;
+    let watermark = answer(Watermark::read(&mut *reader, state.partitions)).await.ok()?.time()?;
+    Timestamp::from_millisecond(finality::final_before(watermark).0).ok()
 }
 
 #[cfg(test)]

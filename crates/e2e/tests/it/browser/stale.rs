@@ -88,12 +88,13 @@ async fn an_aggregator_that_stands_still_shows_and_the_window_stands_with_it() -
     let _server = stack.start_server().await?;
     let browser = live_page(stack.server_url(), &stack).await?;
     // An idle deployment is live, however long nothing comes.
-    let (since, mut looked) = (Instant::now(), Instant::now());
+    let (since, mut looked, mut looks) = (Instant::now(), Instant::now(), 0);
     while since.elapsed() < Duration::from_secs(8) {
         let state = browser.attribute("connection", "data-state").await;
         // A machine that stands still by itself is not what is looked for.
         let is_paused = looked.elapsed() > MACHINE;
         looked = Instant::now();
+        looks += usize::from(!is_paused);
         ensure!(
             is_paused || state.as_deref() == Some("live"),
             "{state:?} after {:.1?} without a click",
@@ -101,6 +102,7 @@ async fn an_aggregator_that_stands_still_shows_and_the_window_stands_with_it() -
         );
         sleep(Duration::from_millis(200)).await;
     }
+    ensure!(looks >= 4, "only {looks} looks");
     browser.becomes("live", MACHINE).await?;
     aggregator.freeze(true).await?;
     let shown = browser.becomes("delayed", SHOWS_WITHIN + MACHINE).await?;

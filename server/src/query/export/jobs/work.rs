@@ -50,7 +50,7 @@ pub(crate) async fn work(state: Arc<QueryState>, stop: CancellationToken) {
 
 async fn make_all(state: &Arc<QueryState>, stop: &CancellationToken) -> Result<(), sqlx::Error> {
     answer(store::sweep(&state.jobs)).await?;
-    while answer(schedules::queue_due(&state.jobs, state.partitions)).await? {}
+    while answer(schedules::queue_due(state)).await? {}
     // Owners whose share is used up, and since when that is known: others' exports don't wait for them.
     let mut busy: Vec<(String, Instant)> = Vec::new();
     while !stop.is_cancelled() {
