@@ -229,6 +229,9 @@ async fn a_burst_of_an_address_is_released_by_one_and_ended_by_two_at_once() -> 
         // The sample of its clicks, with what convicts each.
         told(browser, "The latest 50 of them.").await?;
         told(browser, "Sophisticated invalid traffic").await?;
+        let lowest = "return Math.min(...[...document.querySelectorAll('.drawer .rows')].map(rows => rows.clientHeight))";
+        let lowest = browser.run(lowest).await?;
+        ensure!(lowest.as_i64() > Some(50), "a table of the drawer is {lowest} pixels high");
     }
     anna.looks(&[
         ("incident-address-light.png", 1440, 900, "light"),
