@@ -89,7 +89,7 @@ async fn stands_still(fault: Fault) -> Result<()> {
         Fault::Dead => lake.revive().await?,
         Fault::Full | Fault::Slow => {}
     }
-    eventually("the incident is over", PATIENCE, async || {
+    eventually("the incident is over", 2 * PATIENCE, async || {
         (incidents(&stack, "open").await?.is_empty() && incidents(&stack, "resolved").await?.len() == 1)
             .then_some(())
     })
