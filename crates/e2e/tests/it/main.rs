@@ -48,6 +48,7 @@ mod receiver;
 mod reconcile;
 mod redirects;
 mod redis_cluster;
+mod releases;
 mod replica;
 mod report_webhooks;
 mod reports;
