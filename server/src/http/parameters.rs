@@ -110,6 +110,11 @@ pub(crate) fn instant(text: &str) -> Result<OffsetDateTime, String> {
     clickwire_protocol::instant::instant(&text.replace(' ', "+"))
 }
 
+/// A yes or no in a query string.
+pub(crate) fn boolean(text: &str) -> Result<bool, &'static str> {
+    text.parse().map_err(|_| "Expected true or false.")
+}
+
 /// Beginnings of the API's paths.
 const API: [&str; 2] = ["/api/", "/iceberg/"];
 

@@ -25,7 +25,7 @@ use crate::{
         body::Object,
         error::Error,
         openapi::{self, Refused},
-        parameters::Parameters,
+        parameters::{Parameters, boolean},
         visitor::Visitor,
     },
     identity::{
@@ -173,9 +173,7 @@ pub(super) async fn sign_out(
     visitor: Visitor,
     mut parameters: Parameters,
 ) -> Result<Response, Error> {
-    let everywhere = parameters
-        .take("everywhere", |text| text.parse::<bool>().map_err(|_| "Expected true or false."))
-        .unwrap_or_default();
+    let everywhere = parameters.take("everywhere", boolean).unwrap_or_default();
     let everywhere = parameters.finish(everywhere)?;
     let Credential::Session(token) = caller.credential else { return Err(Error::Forbidden) };
     let mut transaction = Actor::new(&caller, &visitor, &state).begin(&state.database).await?;

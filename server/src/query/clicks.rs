@@ -18,7 +18,7 @@ use crate::{
         cursor::{Asked, InPages, Page, at, micros},
         error::Error,
         openapi::{self, Refused},
-        parameters::{Parameters, instant},
+        parameters::{Parameters, boolean, instant},
     },
     identity::access::Caller,
     query::{past, reports::of_click, state::QueryState},
@@ -223,7 +223,7 @@ impl Wanted {
             dimensions.extend(value.map(|value| (dimension, value)));
         }
         let address = addresses.and_then(|table| {
-            let (hash, bound) = (given.take("ip_hash", hash), given.take("bound", yes_or_no));
+            let (hash, bound) = (given.take("ip_hash", hash), given.take("bound", boolean));
             if hash.is_none() && bound.is_some() {
                 given.reject("bound", "Is said of an ip_hash.");
             }
@@ -441,10 +441,6 @@ fn dispositions(text: &str) -> Result<Vec<&'static str>, String> {
 fn hash(text: &str) -> Result<Vec<u8>, &'static str> {
     let bytes = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32 && !text.starts_with('+'));
     bytes.map(|bytes| bytes.to_be_bytes().to_vec()).ok_or("Expected 32 hexadecimal digits.")
-}
-
-fn yes_or_no(text: &str) -> Result<bool, &'static str> {
-    text.parse().map_err(|_| "Expected true or false.")
 }
 
 fn rule(text: &str) -> Result<&'static str, String> {

@@ -13,7 +13,10 @@ use super::{
     workbook,
 };
 use crate::{
-    http::{error::Error, parameters::Parameters},
+    http::{
+        error::Error,
+        parameters::{Parameters, boolean},
+    },
     identity::access::Caller,
     query::{
         clicks::Wanted,
@@ -68,7 +71,7 @@ impl Export {
     /// Reads an export from its parameters.
     pub(super) fn read(subject: Subject, mut given: Parameters) -> Result<Self, Error> {
         let format = given.take("format", Format::named).unwrap_or(Format::Csv);
-        let bom = given.take("bom", |text| text.parse::<bool>().map_err(|_| "Expected true or false."));
+        let bom = given.take("bom", boolean);
         let now = OffsetDateTime::now_utc();
         let content = match subject {
             Subject::Breakdown => Content::Breakdown(Question::read(Kind::Breakdown, given, now)?),

@@ -1,6 +1,8 @@
 //! Exports that are made again and again: of each day, or of each week from Monday, of a time zone.
 //!
-//! When a schedule's hour has come, and its range is final, the first server that sees it queues the export and moves the schedule on, in one transaction. Exports that were missed while no server ran are made up for, one after the other.
+//! When a schedule's hour has come, and its range is final, the first server that sees it queues the export and moves
+//! the schedule on, in one transaction. Exports that were missed while no server ran are made up for, one after the
+//! other.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,9 @@ use crate::{
 
 /// Longest address, in bytes.
 const MAX_URL_BYTES: usize = 2_000;
+
+/// Schedules whose hour has come that are looked at together.
+const DUE_AT_ONCE: i64 = 100;
 
 /// Time for which the export of a schedule is kept.
 const KEPT: Duration = Duration::days(8);
@@ -124,9 +129,6 @@ pub(crate) fn check_webhook(url: &str) -> Result<(), Error> {
     });
     Error::fields([("webhook_url", wrong)])
 }
-
-/// Schedules whose hour has come that are looked at together.
-const DUE_AT_ONCE: i64 = 100;
 
 /// Queues the export of a schedule whose hour has come and whose range is final; returns whether there was one.
 pub(super) async fn queue_due(state: &QueryState) -> Result<bool, sqlx::Error> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::http::{
     error::Error,
-    parameters::{Parameters, instant},
+    parameters::{Parameters, boolean, instant},
 };
 
 /// Dimensions that a report is grouped by, at most.
@@ -132,7 +132,7 @@ impl Question {
                 given.reject("limit", "Needs a dimension in group_by that is no part of the time.");
             }
         }
-        let unique_users = given.take("unique_users", flag).unwrap_or(false);
+        let unique_users = given.take("unique_users", boolean).unwrap_or(false);
         if order.by == OrderBy::Metric(Metric::UniqueUsers) && !unique_users {
             given.reject("order_by", "Ask for unique_users=true, too.");
         }
@@ -259,10 +259,6 @@ fn compare(text: &str) -> Result<Compare, String> {
         "year" => Ok(Compare::Year),
         _ => Err("Expected previous or year.".to_owned()),
     }
-}
-
-fn flag(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| "Expected true or false.".to_owned())
 }
 
 /// The granularity that makes a readable chart of a range.
