@@ -134,8 +134,8 @@ pub fn Clicks(props: &Props) -> Html {
     });
     let shows_advertiser = scope.is_none();
     let releases_all = use_state_eq(|| false);
-    let may_release_all =
-        access.role() == Role::Admin && scope.is_some() && list.rows.iter().any(is_convicted);
+    let is_of_one = scope.is_some() || search.is_of_address();
+    let may_release_all = access.role() == Role::Admin && is_of_one && list.rows.iter().any(is_convicted);
     let actions = html! {
         if may_release_all {
             <button type="button" class="quiet" onclick={sets(&releases_all, true).reform(|_: MouseEvent| ())}>{ words::RELEASE_ALL_MORE }</button>

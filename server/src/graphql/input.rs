@@ -129,7 +129,7 @@ pub(super) struct ClickSearch {
     user_id: Option<String>,
     /// The hash of the address, as an incident names it; for operators.
     ip_hash: Option<String>,
-    /// With a hash: whether its clicks are those of keys of one advertiser, or the others.
+    /// With a hash: whether keys bound to one advertiser have posted the clicks.
     bound: Option<bool>,
     /// One or several of `valid`, `duplicate`, `givt`, `sivt`, `test`, `defective`.
     disposition: Option<Vec<String>>,

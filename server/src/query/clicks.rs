@@ -51,7 +51,7 @@ impl Addresses {
 struct Address {
     table: Addresses,
     hash: Vec<u8>,
-    /// Whether the clicks are those of keys that vouch for it among their own advertiser's alone; `None`: all.
+    /// Whether keys bound to one advertiser have posted the clicks; `None`: either.
     bound: Option<bool>,
 }
 
@@ -145,8 +145,8 @@ pub(crate) struct Search {
 pub(crate) struct OfAddress {
     /// The hash of the address, as an incident names it: 32 hexadecimal digits.
     ip_hash: Option<String>,
-    /// With `ip_hash`: `true` for the clicks of keys of one advertiser, which are judged beside its own; `false` for the
-    /// others, which all advertisers' are judged beside.
+    /// With `ip_hash`: `true` for clicks that keys bound to one advertiser have posted, whose addresses count for that
+    /// advertiser alone; `false` for all others.
     bound: Option<bool>,
 }
 

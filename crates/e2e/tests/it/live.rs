@@ -86,7 +86,7 @@ async fn a_click_reaches_the_screens_that_may_see_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn news_after_a_pause_are_told_at_once_and_those_behind_them_at_the_next_tick() -> Result<()> {
+async fn a_change_after_a_pause_is_sent_at_once_and_those_behind_it_at_the_next_tick() -> Result<()> {
     let mut stack = Stack::new().await?;
     stack.set("CLICKWIRE_LIVE_TICK_MS", "6000");
     let _aggregator = stack.start_aggregator().await?;

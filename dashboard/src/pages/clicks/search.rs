@@ -64,6 +64,11 @@ impl Search {
         search
     }
 
+    /// Returns whether it finds the clicks of one IP address.
+    pub(super) fn is_of_address(&self) -> bool {
+        !self.0[ADDRESS].is_empty()
+    }
+
     /// Returns the search as an address has it.
     pub(super) fn write(&self) -> String {
         let parts = FIELDS.iter().zip(&self.0).filter(|(_, value)| !value.is_empty());

@@ -71,7 +71,7 @@ impl Follower {
         let mut is_heard = true;
         // A session wants to be told later what it was not told.
         let mut is_waited_for = false;
-        // From then on news are told at once: one a tick on average, two of them half a tick apart at least.
+        // From then on a change is sent at once: one a tick on average, two of them half a tick apart at least.
         let mut due = Instant::now();
         let mut is_early = false;
         let mut watermark = None;
