@@ -241,6 +241,27 @@ async fn a_burst_of_an_address_is_released_by_one_and_ended_by_two_at_once() -> 
     .await?;
     let has_button = berta.client.find(Locator::Css("[data-testid=release-all]")).await.is_ok();
     ensure!(!has_button, "only administrators release");
+    // A search for the address offers the same, for all advertisers; an operator may look.
+    for (browser, releases) in [(&anna, true), (&berta, false)] {
+        let search = format!("{}/clicks?z=UTC&q=address:{:032x}", stack.server_url(), 7);
+        browser.client.goto(&search).await?;
+        eventually("the clicks are listed", SOON, async || {
+            let rows = browser.run("return document.querySelector('tbody').innerText").await.ok()?;
+            rows.as_str()?.contains("Sophisticated invalid traffic").then_some(())
+        })
+        .await?;
+        ensure!(browser.text().await?.contains("Release all…") == releases);
+    }
+    anna.looks(&[
+        ("clicks-address-light.png", 1440, 900, "light"),
+        ("clicks-address-4k.png", 3840, 2160, "dark"),
+        ("clicks-address-phone.png", 360, 780, "light"),
+    ])
+    .await?;
+    for browser in [&anna, &berta] {
+        browser.client.goto(&format!("{}{address}", stack.server_url())).await?;
+        told(browser, "The latest 50 of them.").await?;
+    }
 
     button(&anna, "release-all").await?;
     anna.fill("#release-reason", "a call centre").await?;
