@@ -11,13 +11,13 @@ use clickwire_protocol::{
     settings::Settings,
     times::Minute,
 };
-use gloo_net::http::{Request, RequestBuilder};
+use gloo_net::http::RequestBuilder;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     account::Credential,
     clock, events,
-    http::Asking,
+    http::{self, Asking},
     kept,
     session::{Polled, Streamed},
 };
@@ -154,11 +154,7 @@ pub async fn poll(view: &View, since: Option<&Position>, credential: &Credential
 }
 
 fn request(url: &str, credential: &Credential) -> RequestBuilder {
-    let request = Request::get(url);
-    match credential.token() {
-        Some(token) => request.header("Authorization", &format!("Bearer {token}")),
-        None => request,
-    }
+    http::builder(&http::Request::get(url), credential)
 }
 
 /// A list, page by page; `url` is open for more parameters.

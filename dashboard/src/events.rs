@@ -13,8 +13,8 @@ use crate::{http::Asking, session::Streamed};
 /// An event that is longer, in bytes, is none of this server's.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Sends a request and tells `tell` each message of its answer, and at last that it ended, unless what is returned is
-/// dropped before.
+/// Sends a request and tells `tell` of each piece of its answer and each message in it, and at last that it ended,
+/// unless what is returned is dropped before.
 pub fn stream(request: RequestBuilder, tell: impl Fn(Streamed) + 'static) -> Asking {
     let (asking, request, is_wanted) = Asking::begin(request);
     spawn_local(async move {
@@ -40,6 +40,7 @@ async fn read(request: RequestBuilder, tell: &impl Fn(Streamed)) {
             break; // the last one has none
         };
         let Some(told) = events.take(&piece.to_vec()) else { break };
+        tell(Streamed::Heard);
         // A message of a later version of the protocol is none of ours.
         told.iter()
             .filter_map(|data| serde_json::from_slice::<ServerMessage>(data).ok())

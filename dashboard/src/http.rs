@@ -223,7 +223,8 @@ fn bare(request: &Request) -> RequestBuilder {
     })
 }
 
-fn builder(request: &Request, credential: &Credential) -> RequestBuilder {
+/// Builds a request with the viewer's token, if there is one: without its body.
+pub(crate) fn builder(request: &Request, credential: &Credential) -> RequestBuilder {
     let builder = bare(request);
     match credential.token() {
         Some(token) => builder.header("Authorization", &format!("Bearer {token}")),

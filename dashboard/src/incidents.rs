@@ -1,7 +1,8 @@
 //! Incidents that are open, as they are pushed: for the bell, and for their page.
 //!
 //! [`Open`] is what is known, a function of what the gateway says; [`use_open`] keeps it up to date over a
-//! socket of its own, and asks over HTTP now and then as long as there is none.
+//! socket of its own. Where none comes about it has events streamed, and where those are held back it asks over HTTP
+//! now and then; it goes back as soon as the better way works.
 
 use std::{
     cell::{Cell, RefCell},
@@ -25,7 +26,9 @@ use crate::{
     account::Credential,
     clock,
     connection::address,
+    events,
     http::{self, Asking, Failure, Request},
+    session::Streamed,
     zone,
 };
 
@@ -40,6 +43,14 @@ const OPEN_URL: &str = "/api/v1/alerts?limit=200";
 
 /// Incidents that are asked for over HTTP; of more, this many are counted.
 const ASKED_MAX: usize = 2_000;
+
+/// Path of the news as events.
+const STREAM_URL: &str = "/api/v1/live/sse/alerts";
+
+/// The silence after which a stream is given up, in milliseconds: before its first event, which is sent at once; and
+/// later, when the gateway says something at every heartbeat, by default every 15 s.
+const STREAM_BEGINS_MS: u32 = 5_000;
+const STREAM_SILENT_MS: u32 = 35_000;
 
 /// The interval between pings of a socket, in milliseconds: less than the gateway's heartbeat.
 const PING_EVERY_MS: u32 = 10_000;
@@ -180,6 +191,8 @@ struct Follower {
     /// Hears that the viewer is not signed in any more.
     refused: Callback<()>,
     socket: RefCell<Option<(WebSocket, [EventListener; 3])>>,
+    /// The stream of events, as long as there is no socket, and the time at which it is given up.
+    stream: RefCell<Option<(Asking, Timeout)>>,
     asking: RefCell<Option<Asking>>,
     /// The next attempt, or the next ping.
     next: RefCell<Option<Timeout>>,
@@ -197,6 +210,7 @@ impl Follower {
             changed,
             refused,
             socket: RefCell::default(),
+            stream: RefCell::default(),
             asking: RefCell::default(),
             next: RefCell::default(),
             attempts: Cell::default(),
@@ -213,6 +227,7 @@ impl Follower {
             // Closing what is closed already is no error; there is no other.
             socket.close().ok();
         }
+        self.stream.take();
         self.next.take();
         self.asking.take();
     }
@@ -258,12 +273,13 @@ impl Follower {
 
     fn hear(self: &Rc<Self>, message: ServerMessage) {
         self.is_heard.set(true);
-        let was_live = self.open.borrow().is_live;
-        self.open.borrow_mut().take(message);
-        if !was_live && self.open.borrow().is_live {
+        if matches!(message, ServerMessage::Alerts { .. }) {
+            // From here on the socket tells everything.
             self.attempts.set(0);
+            self.stream.take();
             self.ping_later();
         }
+        self.open.borrow_mut().take(message);
         self.tell();
     }
 
@@ -284,7 +300,8 @@ impl Follower {
         })));
     }
 
-    /// Asks over HTTP, which also tells whether the viewer is still signed in, and connects again later.
+    /// Has events streamed, or else asks over HTTP, which also tells whether the viewer is still signed in; and
+    /// connects again later.
     fn lost(self: &Rc<Self>) {
         if self.is_over.get() {
             return;
@@ -292,15 +309,62 @@ impl Follower {
         if let Some((socket, _)) = self.socket.take() {
             socket.close().ok();
         }
-        self.open.borrow_mut().is_live = false;
-        self.tell();
-        self.ask(OPEN_URL, Vec::new());
+        let is_streamed = self.open.borrow().is_live && self.stream.borrow().is_some();
+        if !is_streamed {
+            self.miss();
+            self.stream();
+        }
         let attempt = self.attempts.get();
         self.attempts.set(attempt.saturating_add(1));
         let longest = f64::from((1_000_u32 << attempt.min(3)).min(ASK_EVERY_MS));
         let after_ms = (longest * (0.5 + js_sys::Math::random() / 2.0)) as u32;
         let this = self.clone();
         self.next.replace(Some(Timeout::new(after_ms, move || this.connect())));
+    }
+
+    /// Asks over HTTP: nothing is pushed.
+    fn miss(self: &Rc<Self>) {
+        self.open.borrow_mut().is_live = false;
+        self.tell();
+        self.ask(OPEN_URL, Vec::new());
+    }
+
+    /// Has events streamed, unless that has begun and something may still come.
+    fn stream(self: &Rc<Self>) {
+        if self.stream.borrow().is_some() {
+            return;
+        }
+        let this = self.clone();
+        let asking =
+            events::stream(http::builder(&Request::fresh(STREAM_URL), &self.credential), move |streamed| {
+                match streamed {
+                    Streamed::Heard => this.stream_until(STREAM_SILENT_MS),
+                    Streamed::Told(message) => {
+                        this.open.borrow_mut().take(message);
+                        this.tell();
+                    }
+                    Streamed::Ended => this.end_stream(),
+                }
+            });
+        let this = self.clone();
+        let end = Timeout::new(STREAM_BEGINS_MS, move || this.end_stream());
+        self.stream.replace(Some((asking, end)));
+    }
+
+    /// Gives the stream up after a silence that begins now.
+    fn stream_until(self: &Rc<Self>, silent_ms: u32) {
+        let this = self.clone();
+        if let Some((_, end)) = &mut *self.stream.borrow_mut() {
+            *end = Timeout::new(silent_ms, move || this.end_stream());
+        }
+    }
+
+    /// Gives the stream up. The next lost socket begins another.
+    fn end_stream(self: &Rc<Self>) {
+        self.stream.take();
+        if self.open.borrow().is_live {
+            self.miss();
+        }
     }
 
     fn ask(self: &Rc<Self>, url: &str, before: Vec<Alert>) {

@@ -53,7 +53,9 @@ pub enum Polled {
 /// The event on a stream.
 #[derive(Clone, Debug)]
 pub enum Streamed {
-    /// A snapshot or a delta.
+    /// A piece of the stream, perhaps without a message: the server is there.
+    Heard,
+    /// A message: a snapshot, a delta, or news about incidents.
     Told(ServerMessage),
     /// The stream ended, or none came about.
     Ended,

@@ -59,6 +59,8 @@ impl Session {
 
     pub(super) fn hear_streamed(&mut self, streamed: Streamed, now_ms: i64) -> Vec<Effect> {
         match streamed {
+            // Views say something more often than this stream is given up.
+            Streamed::Heard => Vec::new(),
             Streamed::Ended => self.miss_stream(now_ms),
             Streamed::Told(ServerMessage::Reset { .. }) => {
                 // Everything comes next.

@@ -1,13 +1,13 @@
-//! The same views for clients that can't have a WebSocket: as server-sent events, and for asking now and then.
+//! The same views for clients that can't have a WebSocket: as server-sent events, and for asking now and then; and news
+//! about incidents as events.
 //!
-//! Both carry the messages of [`clickwire_protocol::live`] for one subscription, number 1, and both go on
+//! Both doors of a view carry the messages of [`clickwire_protocol::live`] for one subscription, number 1, and both go on
 //! where the client says that its state ends, written `epoch:seq`. An event's id is that place, so an
 //! `EventSource` resumes by itself; an answer's `ETag` is, too, so asking again costs nothing while nothing
 //! changes.
 
 use std::{
-    collections::HashMap, convert::Infallible, pin::Pin, sync::Arc, sync::Mutex, sync::PoisonError,
-    time::Duration,
+    collections::HashMap, convert::Infallible, sync::Arc, sync::Mutex, sync::PoisonError, time::Duration,
 };
 
 use axum::{
@@ -16,6 +16,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use clickwire_process::now_ms;
 use clickwire_protocol::{
     analytics::Dimension,
     counts::DeviceType,
@@ -24,19 +25,23 @@ use clickwire_protocol::{
     live::{Filters, MAX_INTERVAL_MS, MAX_WINDOW_MINUTES, ServerMessage, View},
 };
 use futures_util::stream;
-use rand::RngExt as _;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
-use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
-use uuid::Uuid;
+use tokio::{
+    sync::watch,
+    time::{Instant, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     feed::{
+        alerts::{Alerts, Watcher},
         view::{Step, lock},
         watched::Watched,
     },
-    session::permit::SessionPermit,
+    session::{Source as _, permit::SessionPermit},
+    stream::{Changes, Place},
     updates::Updates,
     watched,
+    wire::frame::Frame,
 };
 use crate::{
     http::{
@@ -47,7 +52,7 @@ use crate::{
         quota::{Holder, Quota, QuotaGuard},
         visitor::Visitor,
     },
-    identity::access::{Caller, Scope},
+    identity::access::{Caller, Operator, Scope},
     live::{error::LiveError, state::LiveState},
     store::error::StoreError,
 };
@@ -99,85 +104,70 @@ pub(crate) async fn events(
 ) -> Result<Response, Error> {
     let ViewQuery { view, since, min_interval_ms } = asked(parameters, &caller.scope)?;
     let since = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).and_then(position).or(since);
-    let permit = SessionPermit::take(&state.sessions, &state.addresses, visitor.address)?;
-    let share = match caller.account_id {
-        Some(account_id) => Some(state.sessions.by_account.try_take(account_id).ok_or(LiveError::Full)?),
-        None => None,
-    };
-    let updates = Updates::watch(&state, &caller, view, since, min_interval_ms)?;
-    let mut heartbeat = interval(state.sessions.heartbeat);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    heartbeat.reset();
-    let sessions = state.sessions.clone();
-    let ending = state.access.ending(&caller);
-    let leave = Box::pin(async move {
-        match ending {
-            Some(ending) => {
-                tokio::select! { () = sessions.leave() => {}, _ = ending => {} }
-            }
-            None => sessions.leave().await,
-        }
-    });
-    let events = Events {
-        updates,
-        heartbeat,
-        leave,
-        _permit: permit,
-        _share: share,
-        _open: state.sessions.tracker.token(),
-    };
-    // Not all at the same moment, when a server goes away.
-    let first = Bytes::from(format!("retry: {}\n\n", rand::rng().random_range(500..2_000)));
-    let events = stream::unfold((vec![first].into_iter(), events), |(mut pieces, mut events)| async move {
-        loop {
-            if let Some(piece) = pieces.next() {
-                return Some((Ok::<_, Infallible>(piece), (pieces, events)));
-            }
-            pieces = events.next().await?.into_iter();
-        }
-    });
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        // nginx would collect them first.
-        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
-    Ok((headers, Body::from_stream(events)).into_response())
+    let place = Place::take(&state, &caller, &visitor)?;
+    Ok(place.tell(Updates::watch(&state, &caller, view, since, min_interval_ms)?))
 }
 
-/// One client's events. Nothing queues: what changed is asked for when the connection takes it.
-struct Events {
-    updates: Updates,
-    heartbeat: Interval,
-    leave: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _permit: SessionPermit,
-    _share: Option<QuotaGuard<Uuid>>,
-    /// A server that stops waits for it.
-    _open: TaskTrackerToken,
+impl Changes for Updates {
+    async fn changed(&mut self) -> Option<()> {
+        self.changed().await
+    }
+
+    fn frames(&mut self) -> Option<Vec<Frame>> {
+        Some(self.frames())
+    }
+
+    fn id(&self) -> Option<String> {
+        self.told().map(|Position { epoch, seq }| format!("{epoch}:{seq}"))
+    }
 }
 
-impl Events {
-    /// The pieces to be sent next; `None` when the server goes away, or the caller may not go on.
-    async fn next(&mut self) -> Option<Vec<Bytes>> {
-        tokio::select! {
-            // First: who may not go on is not told what has changed meanwhile.
-            biased;
-            () = &mut self.leave => return None,
-            changed = self.updates.changed() => changed?,
-            _ = self.heartbeat.tick() => return Some(vec![Bytes::from_static(b":\n\n")]),
-        }
-        let frames = self.updates.frames();
-        // Before the last of them: what came before it is whole only with it.
-        let id = self.updates.told().map(|told| format!("id: {}:{}\n", told.epoch, told.seq));
-        let mut pieces = Vec::with_capacity(frames.len() * 3);
-        for (left, frame) in (0..frames.len()).rev().zip(&frames) {
-            let (own, shared) = frame.payload();
-            let mut start =
-                if left == 0 { id.clone().unwrap_or_default() } else { String::new() }.into_bytes();
-            start.extend(b"data: ");
-            start.extend(own);
-            pieces.extend([start.into(), shared, Bytes::from_static(b"\n\n")]);
-        }
-        Some(pieces)
+/// Sends news about incidents as server-sent events.
+///
+/// Each event's data is a message as a WebSocket has it: first the open incidents, then one piece of news each. A
+/// client that comes back begins with the open incidents again. Comments in between keep the connection open.
+#[utoipa::path(get, path = "/api/v1/live/sse/alerts", operation_id = "stream_alerts", tag = "operator",
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream", description = "Events, without end."),
+        Refused<(crate::identity::error::Scoped, crate::live::error::Sessions)>
+    ))]
+pub(crate) async fn incidents(
+    State(state): State<Arc<LiveState>>,
+    _operator: Operator,
+    caller: Caller,
+    visitor: Visitor,
+) -> Result<Response, Error> {
+    let place = Place::take(&state, &caller, &visitor)?;
+    Ok(place.tell(Incidents::watch(state.hub.alerts())))
+}
+
+/// News about incidents, for one client.
+struct Incidents {
+    watcher: Watcher,
+    news: watch::Receiver<u64>,
+}
+
+impl Incidents {
+    fn watch(alerts: Arc<Alerts>) -> Self {
+        let mut news = alerts.subscribe();
+        news.mark_changed();
+        Self { watcher: Watcher::new(alerts), news }
+    }
+}
+
+impl Changes for Incidents {
+    async fn changed(&mut self) -> Option<()> {
+        self.news.changed().await.ok()
+    }
+
+    fn frames(&mut self) -> Option<Vec<Frame>> {
+        let mut frames = Vec::new();
+        self.watcher.frames(SUBSCRIPTION, now_ms(), &mut frames).ok()?;
+        Some(frames)
+    }
+
+    fn id(&self) -> Option<String> {
+        None
     }
 }
 

@@ -6,8 +6,8 @@
 //!   ([`session::Source`])
 //! - [`feed`]: one advertiser's live state, the views computed from it, and news about incidents
 //!
-//! Above them are the doors: [`websocket`]; [`http`]: server-sent events, and asking now and then; [`updates`]: a
-//! view's changes, for these and for GraphQL; [`hub`]: a feed for each advertiser that is watched; [`presence`]: the
+//! Above them are the doors: [`websocket`]; [`http`]: server-sent events, carried by [`stream`], and asking now and
+//! then; [`updates`]: a view's changes, for these and for GraphQL; [`hub`]: a feed for each advertiser that is watched; [`presence`]: the
 //! watched views and their viewers.
 
 pub(crate) mod error;
@@ -17,6 +17,7 @@ mod hub;
 pub(crate) mod presence;
 mod session;
 pub(crate) mod state;
+mod stream;
 pub(crate) mod updates;
 mod websocket;
 mod wire;
@@ -117,5 +118,6 @@ where
     OpenApiRouter::default()
         .routes(routes!(upgrade))
         .routes(routes!(http::events))
+        .routes(routes!(http::incidents))
         .routes(routes!(http::poll))
 }

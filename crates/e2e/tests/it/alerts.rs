@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_e2e::{Stack, eventually};
+use clickwire_e2e::{Stack, eventually, people::Person, raw};
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     click::Click,
@@ -12,7 +12,11 @@ use clickwire_protocol::{
     times::UnixMs,
 };
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -173,6 +177,93 @@ async fn a_burst_is_one_incident_told_once_whatever_restarts() -> Result<()> {
         format!("/api/v1/alerts?state=all&limit=1&before={}", page["next"].as_str().context("no next")?);
     let page = get(&stack, &next).await?;
     assert_eq!((&page["data"][0]["alert_id"], &page["next"]), (&json!(alert_id), &Value::Null));
+    Ok(())
+}
+
+/// The lines of a stream of events.
+type Lines = tokio::io::Lines<BufReader<TcpStream>>;
+
+/// The next message of a stream of events. What nobody announces is read every five seconds.
+async fn event(lines: &mut Lines) -> Result<Value> {
+    timeout(4 * SOON, async {
+        loop {
+            let line = lines.next_line().await?.context("the events ended")?;
+            if let Some(data) = line.strip_prefix("data: ") {
+                return Ok(serde_json::from_str(data)?);
+            }
+        }
+    })
+    .await
+    .context("no event")?
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn news_comes_as_events_for_as_long_as_its_reader_is_an_operator() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    stack.set("CLICKWIRE_LIVE_HEARTBEAT_MS", "1000");
+    stack.set("CLICKWIRE_LIVE_SESSIONS_PER_ACCOUNT", "2");
+    let server = stack.start_server().await?;
+    let root = stack.account("root", "admin", &[]).await?;
+    let root = Person::sign_in(stack.server_url(), "root", &root).await?;
+    let ops = stack.account("ops", "ops", &[]).await?;
+    let ops = Person::sign_in(stack.server_url(), "ops", &ops).await?;
+    let headers = ops.headers();
+    let request = "GET /api/v1/live/sse/alerts";
+    let watch = async || -> Result<Lines> {
+        let mut stream = TcpStream::connect(stack.server_url().trim_start_matches("http://")).await?;
+        // HTTP/1.0, so that the body comes as it is.
+        let head = format!("{request} HTTP/1.0\r\nhost: localhost\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        Ok(BufReader::new(stream).lines())
+    };
+    let (mut first, mut second) = (watch().await?, watch().await?);
+    for lines in [&mut first, &mut second] {
+        let open = event(lines).await?;
+        ensure!(open["type"] == "alerts" && open["total"] == 0 && open["id"] == 1, "{open}");
+    }
+    let full = raw::head(stack.server_url(), request, &headers, b"").await?;
+    assert_eq!(full.status, 503, "an account has its share");
+
+    let open = "INSERT INTO alerts (kind, subject, severity, details) VALUES ('fraud_rate', 'camp_001', 'warning', '{}')";
+    sqlx::query(open).execute(stack.database()).await?;
+    for lines in [&mut first, &mut second] {
+        let news = event(lines).await?;
+        ensure!(news["type"] == "alert" && news["change"] == "opened", "{news}");
+    }
+    drop(second);
+    let mut late = eventually("the place of one who left is free", SOON, async || {
+        let mut lines = watch().await.ok()?;
+        let status = lines.next_line().await.ok()??;
+        status.contains("200").then_some(lines)
+    })
+    .await?;
+    let open = event(&mut late).await?;
+    ensure!(open["total"] == 1 && open["open"][0]["subject"] == "camp_001", "{open}");
+    // Nothing happens, and yet the connection is heard.
+    let quiet = async {
+        while late.next_line().await?.context("the events ended")? != ":" {}
+        Ok::<_, anyhow::Error>(())
+    };
+    timeout(SOON, quiet).await.context("no heartbeat")??;
+
+    let ops_id: Uuid = sqlx::query_scalar("SELECT account_id FROM accounts WHERE login = 'ops'")
+        .fetch_one(stack.database())
+        .await?;
+    let change =
+        json!({"name": "Ops", "role": "finance", "advertisers": [], "is_disabled": false}).to_string();
+    let changed = root.send(&format!("PUT /api/v1/admin/accounts/{ops_id}"), &change).await?;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    for lines in [&mut first, &mut late] {
+        timeout(SOON, async {
+            while lines.next_line().await?.is_some() {}
+            anyhow::Ok(())
+        })
+        .await
+        .context("who is no operator any more is told on")??;
+    }
+    assert_eq!(raw::head(stack.server_url(), request, &headers, b"").await?.status, 403);
+    let _of_root = raw::begin(stack.server_url(), request, &root.headers()).await?;
+    ensure!(server.stop(Duration::from_secs(20)).await?, "a stream keeps a server from stopping");
     Ok(())
 }
 

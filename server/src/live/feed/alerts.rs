@@ -23,7 +23,7 @@ use clickwire_protocol::{
 };
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
@@ -55,6 +55,8 @@ const RETRY_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) struct Alerts {
     news: Mutex<News>,
     subscribers: Subscribers,
+    /// Number of readings that had something to tell, for those who wait for the next.
+    told: watch::Sender<u64>,
     in_flight: InFlight,
     _stop: DropGuard,
 }
@@ -104,6 +106,7 @@ impl Alerts {
         let alerts = Arc::new(Self {
             news: Mutex::default(),
             subscribers: Subscribers::default(),
+            told: watch::Sender::default(),
             in_flight,
             _stop: stop.clone().drop_guard(),
         });
@@ -112,6 +115,11 @@ impl Alerts {
             tokio::select! { () = follower.run(events) => {}, () = stop.cancelled() => {} }
         });
         (alerts, ended)
+    }
+
+    /// Subscribes to the number of readings that had something to tell.
+    pub(in crate::live) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
     }
 
     /// Returns the frames for a session that was told everything up to `told`, and how far it has been told then.
@@ -247,6 +255,7 @@ impl Follower {
         let reading: Reading = answer(reading).await?;
         let Some(alerts) = self.alerts.upgrade() else { return Ok(()) };
         if alerts.take(&reading)? {
+            alerts.told.send_modify(|readings| *readings += 1);
             alerts.subscribers.tell().await;
         }
         Ok(())
@@ -303,6 +312,7 @@ mod tests {
         Alerts {
             news: Mutex::default(),
             subscribers: Subscribers::default(),
+            told: watch::Sender::default(),
             in_flight: InFlight::default(),
             _stop: CancellationToken::new().drop_guard(),
         }

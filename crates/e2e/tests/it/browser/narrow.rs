@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually};
+use fantoccini::Locator;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
+    time::sleep,
 };
 
 use super::{Browser, live};
@@ -106,6 +108,54 @@ async fn without_sockets_events_are_streamed_without_streams_the_page_asks_and_b
         for (width, theme) in [(1_360, "light"), (500, "dark")] {
             browser.screenshot(&format!("{state}-{theme}.png"), width, 1_100, theme).await?;
         }
+    }
+    Ok(())
+}
+
+/// Requests for the open incidents that a page has made.
+async fn asked(browser: &Browser) -> Result<i64> {
+    let asked = "return performance.getEntriesByType('resource').filter(e => e.name.includes('/alerts?limit')).length";
+    browser.run(asked).await?.as_i64().context("a number")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_sockets_incidents_are_streamed_without_streams_they_are_asked_for_and_back_again()
+-> Result<()> {
+    let mut stack = Stack::new().await?;
+    let server = stack.start_server().await?;
+    let narrow = Narrow::start(stack.server_url(), Lets::Streams).await?;
+    let password = stack.account("anna", "ops", &[]).await?;
+    let browser = Browser::start().await?;
+    browser.client.goto(&format!("{}/incidents?z=UTC", narrow.address)).await?;
+    browser.fill("#login", "anna").await?;
+    browser.fill("#password", &password).await?;
+    browser.click("button.primary").await?;
+    browser.sees("No open incidents").await?;
+    let mut open = 0;
+    for lets_through in [Lets::Streams, Lets::Answers, Lets::Sockets, Lets::Answers, Lets::Streams] {
+        narrow.lets_through.send_replace(lets_through);
+        let is_pushed = lets_through != Lets::Answers;
+        eventually("the page has its way", Duration::from_secs(60), async || {
+            let before = asked(&browser).await.ok()?;
+            sleep(Duration::from_secs(1)).await;
+            let sessions = server.metric("clickwire_live_sessions").await.ok()?;
+            (sessions == f64::from(is_pushed) && asked(&browser).await.ok()? == before).then_some(())
+        })
+        .await?;
+        let before = asked(&browser).await?;
+        open += 1;
+        sqlx::query(
+            "INSERT INTO alerts (kind, subject, severity, details) VALUES ('ip_burst', $1, 'warning', '{\"clicks\": 120}')",
+        )
+        .bind(format!("{open:032x}"))
+        .execute(stack.database())
+        .await?;
+        eventually("the bell says how many are open", Duration::from_secs(20), async || {
+            let bell = browser.client.find(Locator::Css("[data-testid=bell]")).await.ok()?;
+            bell.text().await.ok()?.contains(&open.to_string()).then_some(())
+        })
+        .await?;
+        ensure!((asked(&browser).await? == before) == is_pushed, "incident {open}");
     }
     Ok(())
 }

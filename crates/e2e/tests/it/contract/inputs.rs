@@ -88,11 +88,13 @@ async fn tried(
 ) -> Result<raw::Answer> {
     let url = stack.server_url();
     let answer = match operation.path.as_str() {
-        "/api/v1/live/sse" => raw::head(url, request, headers, body.as_bytes()).await?,
+        path if path.starts_with("/api/v1/live/sse") => {
+            raw::head(url, request, headers, body.as_bytes()).await?
+        }
         _ => raw::send(url, request, headers, body.as_bytes()).await?,
     };
     ensure!(answer.status < 500, "{request} {body}: {answer:?}");
-    if answer.status >= 400 && operation.path != "/api/v1/live/sse" {
+    if answer.status >= 400 && !operation.path.starts_with("/api/v1/live/sse") {
         document.judge(operation, &answer).with_context(|| format!("{request} {body}: {answer:?}"))?;
     }
     Ok(answer)
