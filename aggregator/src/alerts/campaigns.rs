@@ -1,11 +1,9 @@
-//! Campaigns whose traffic is not what it was, or not what it should be.
-//!
-//! A minute stands out when it has more clicks than the median of the minutes before plus so many
-//! median absolute deviations: what a few odd minutes do to an average they do not do to these.
+//! Campaigns whose traffic is not what it was ([`clickwire_ledger::incidents::spike`]), or not what it should be
+//! ([`share`]). All limits are worked out by the database, in one statement.
 
 use std::collections::HashMap;
 
-use clickwire_ledger::incidents::Observation;
+use clickwire_ledger::incidents::{Observation, share, spike::MIN_HISTORY_MINUTES};
 use clickwire_process::now_ms;
 use clickwire_protocol::{
     MINUTE_MS,
@@ -16,16 +14,11 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::share;
-
 /// Campaigns whose limits are kept, at most: those with the most clicks.
 const MAX_CAMPAIGNS: i64 = 100_000;
 
 /// Incidents of one kind that a round can see, at most.
 const MAX_OBSERVATIONS: i64 = 1_000;
-
-/// A campaign is compared with what it was for at least so many minutes.
-const MIN_HISTORY_MINUTES: i64 = 10;
 
 /// Advertiser and campaign.
 type Campaign = (AdvertiserId, CampaignId);
@@ -135,7 +128,7 @@ async fn limits(
     .bind(minute)
     .bind(i64::from(rule.window_minutes))
     .bind(f64::from(rule.deviations))
-    .bind(MIN_HISTORY_MINUTES)
+    .bind(MIN_HISTORY_MINUTES as i64)
     .bind(MAX_CAMPAIGNS)
     .fetch_all(connection)
     .await?;
@@ -160,23 +153,11 @@ async fn fraud_rates(
     .fetch_all(connection)
     .await?;
     let observed = |(advertiser, campaign, clicks, invalid): (AdvertiserId, CampaignId, i64, i64)| {
-        let severity = severity(clicks, invalid, rule)?;
+        let severity = share::severity(clicks, invalid, rule)?;
         let details = json!({ "clicks": clicks, "invalid": invalid });
         Some(observation(Kind::FraudRate, (advertiser, campaign), severity, details))
     };
     Ok(rows.into_iter().filter_map(observed).take(MAX_OBSERVATIONS as usize).collect())
-}
-
-/// Returns the severity by the lower bound of the invalid share, which is all that so few clicks can prove.
-fn severity(clicks: i64, invalid: i64, rule: FraudRate) -> Option<Severity> {
-    let at_least_percent = 100.0 * share::at_least(invalid, clicks);
-    if at_least_percent >= f64::from(rule.critical_percent) {
-        Some(Severity::Critical)
-    } else if at_least_percent >= f64::from(rule.warning_percent) {
-        Some(Severity::Warning)
-    } else {
-        None
-    }
 }
 
 fn observation(
@@ -188,24 +169,4 @@ fn observation(
     // Two advertisers may name a campaign alike.
     let subject = format!("{advertiser}/{campaign}");
     Observation { kind, subject, advertiser: Some(advertiser), campaign: Some(campaign), severity, details }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_few_clicks_are_no_fraud_rate() {
-        let rule =
-            FraudRate { warning_percent: 3, critical_percent: 5, minimum_clicks: 30, window_minutes: 10 };
-        // 3.1 and 6.1 % of so few, 4 % of 200: noise.
-        for (clicks, invalid) in [(32, 1), (33, 2), (200, 8), (1_000_000, 30_000)] {
-            assert_eq!(severity(clicks, invalid, rule), None, "{invalid} of {clicks}");
-        }
-        assert_eq!(severity(800, 40, rule), Some(Severity::Warning));
-        assert_eq!(severity(1_000_000, 30_400, rule), Some(Severity::Warning));
-        for (clicks, invalid) in [(30, 5), (800, 56), (1_000_000, 50_500)] {
-            assert_eq!(severity(clicks, invalid, rule), Some(Severity::Critical), "{invalid} of {clicks}");
-        }
-    }
 }

@@ -9,7 +9,6 @@ mod broker;
 mod campaigns;
 mod database;
 mod lake;
-mod share;
 mod webhook;
 
 use std::{pin::pin, time::Duration};

@@ -4,6 +4,8 @@
 //! transaction: a writer of a row can neither forget nor repeat it.
 
 mod handling;
+pub mod share;
+pub mod spike;
 
 use std::time::Duration;
 

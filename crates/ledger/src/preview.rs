@@ -1,9 +1,11 @@
 //! Previews of a rule's change: verdicts on the last clicks of the ledger as another version of the rule would have
-//! given them. Nothing is written.
+//! given them; and, in [`incidents`], those that a rule would have opened. Nothing is written.
 //!
 //! A verdict follows from the set of clicks ([`crate::judge`]). So the clicks of a range and those within a window
 //! before it are read, the changed rule is applied to all of them, and the other rules' evidence is taken from the
 //! ledger.
+
+pub mod incidents;
 
 use std::{
     cmp::Reverse,

@@ -9,6 +9,9 @@ texts! {
     PREVIEW_ADVERTISERS = "Advertisers with other verdicts";
     AS_COUNTED = "As counted";
     AS_PREVIEWED = "With the change";
+    AS_IT_IS = "As it is";
+    ALL_CAMPAIGNS = "All campaigns";
+    PREVIEW_CAMPAIGNS = "Incidents by the rule as it is, and with the change";
     TO_INVALID = "Would be invalid";
     TO_VALID = "Would be valid";
 }
@@ -47,4 +50,48 @@ pub fn preview_sum(to_invalid: i64, to_valid: i64) -> String {
 /// A number of an advertiser's clicks.
 pub fn of_all_clicks(some: i64, all: i64) -> String {
     say!("{some} of {all}", some = format::count(some), all = format::count(all))
+}
+
+/// The number of incidents by a changed rule, beside those by the rule as it is.
+pub fn preview_incidents(current: i64, previewed: i64) -> String {
+    let count = format::count((previewed - current).abs());
+    match previewed - current {
+        0 => say!("As many incidents as without the change.").to_owned(),
+        1 => say!("1 incident more than without the change.").to_owned(),
+        -1 => say!("1 incident fewer than without the change.").to_owned(),
+        1.. => say!("{count} more incidents than without the change.", count),
+        _ => say!("{count} fewer incidents than without the change.", count),
+    }
+}
+
+/// Incidents, and those of them that are critical.
+pub fn of_them_critical(opened: i64, critical: i64) -> String {
+    match critical {
+        0 => format::count(opened),
+        _ => say!(
+            "{opened}, {critical} of them critical",
+            opened = format::count(opened),
+            critical = format::count(critical)
+        ),
+    }
+}
+
+/// The campaigns and minutes that a preview of incidents has looked at.
+pub fn preview_minutes(campaigns: i64, start: &str, end: &str, is_cut: bool) -> String {
+    let campaigns_count = format::count(campaigns);
+    match (campaigns, is_cut) {
+        (_, true) => say!(
+            "The {campaigns} campaigns with the most clicks, {start} – {end}, at the end of each minute.",
+            campaigns = campaigns_count,
+            start,
+            end
+        ),
+        (1, false) => say!("1 campaign, {start} – {end}, at the end of each minute.", start, end),
+        (_, false) => say!(
+            "{campaigns} campaigns, {start} – {end}, at the end of each minute.",
+            campaigns = campaigns_count,
+            start,
+            end
+        ),
+    }
 }

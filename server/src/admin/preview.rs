@@ -1,4 +1,5 @@
-//! `POST /api/v1/admin/rules/{rule}/preview`: verdicts on the last clicks as a changed rule would have given them.
+//! `POST /api/v1/admin/rules/{rule}/preview`: verdicts on the last clicks as a changed rule would have given them, or
+//! the incidents that it would have opened.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,10 +7,14 @@ use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
 };
-use clickwire_ledger::preview::{self, Preview};
+use clickwire_ledger::preview::{
+    self,
+    incidents::{CampaignRule, IncidentHistory},
+};
 use clickwire_process::now_ms;
 use clickwire_protocol::{
-    rules::{Mode, Rule, Setting, preview::RulePreview},
+    alerts::{FraudRate, Spike},
+    rules::{Mode, Rule, Setting, preview::Preview},
     times::UnixMs,
 };
 use serde::Deserialize;
@@ -53,13 +58,14 @@ pub(super) struct Question {
 
 /// Shows what a change of a rule would have made of the last clicks.
 ///
-/// Nothing is changed. At most 200,000 clicks are looked at, the last ones: `is_cut` says that there were more. The
-/// other rules judge as they did. 400 where it can't be told: for a rule that judges no click; for another list of robots
-/// (user agents are not kept); for any rule but duplicate, ip_velocity and user_velocity that was off in these hours;
+/// Nothing is changed. Of a rule that judges clicks at most 200,000 clicks are looked at, the last ones: `is_cut` says
+/// that there were more. The other rules judge as they did. Of a rule that opens incidents the minutes of campaigns are
+/// looked at, of the 500 with the most clicks, and incidents are counted as if the rule were asked at each minute's end.
+/// 400 where it can't be told: for another list of robots (user agents are not kept); for any rule but duplicate, ip_velocity and user_velocity that was off in these hours;
 /// and for a window with more clicks than are looked at.
 #[utoipa::path(post, path = "/{rule}/preview", operation_id = "preview_rule", tag = "admin", params(("rule" = String, Path)),
     request_body = Question,
-    responses((status = 200, body = RulePreview), Refused<(
+    responses((status = 200, body = Preview), Refused<(
         crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Shared
     )>))]
 pub(super) async fn show(
@@ -67,42 +73,63 @@ pub(super) async fn show(
     _admin: Admin,
     rule: Result<Path<String>, PathRejection>,
     body: Result<Object<Question>, Error>,
-) -> Result<Json<RulePreview>, Error> {
+) -> Result<Json<Preview>, Error> {
     let Path(name) = rule.map_err(|_| Error::NotFound)?;
     let Object(question) = body?;
     let hours = question.hours.unwrap_or(HOURS);
     if !(1..=HOURS).contains(&hours) {
         return Err(Error::field("hours", "Must be from 1 to 24."));
     }
-    let parameters = match question.parameters {
-        Some(parameters) => parameters,
-        None => rules::newest(&state.reading, &name).await?,
-    };
+    let current = rules::latest(&state.reading, &name).await?;
+    let parameters = question.parameters.unwrap_or_else(|| current.parameters.clone());
     check(&name, question.mode, &parameters)?;
-    let rule = Rule::named(&name)
-        .ok_or_else(|| Error::field("mode", "This rule judges no click: there is no preview."))?;
-    let setting = Setting::new(rule, question.mode, &parameters)
-        .map_err(|invalid| Error::field("parameters", &invalid.to_string()))?;
     let end = UnixMs(now_ms());
     let start = end - i64::from(hours) * 3_600_000;
     // Each holds about 30 MB: they wait for each other.
     let turn =
         timeout(PATIENCE, state.preview.clone().lock_owned()).await.map_err(|_| Error::TooManyAtOnce)?;
-    let read = async {
-        let mut snapshot = state.reading.begin_with(SNAPSHOT).await?;
-        Preview::read(&mut snapshot, rule, setting, start, end).await
-    };
-    let preview = match timeout(PATIENCE, read).await {
-        Ok(read) => read.map_err(refusal)?,
-        Err(_) => return Err(StoreError::TooSlow.into()),
-    };
+    let begin = async || state.reading.begin_with(SNAPSHOT).await;
     // The turn ends with the work, also where the caller has gone.
-    let judged = spawn_blocking(move || {
-        let verdicts = preview.verdicts();
-        drop(turn);
-        verdicts
-    });
-    judged.await.map(Json).map_err(|_| Error::Panicked)
+    let judged = if let Some(rule) = Rule::named(&name) {
+        let setting = Setting::new(rule, question.mode, &parameters)
+            .map_err(|invalid| Error::field("parameters", &invalid.to_string()))?;
+        let read = async { preview::Preview::read(&mut *begin().await?, rule, setting, start, end).await };
+        let clicks = within(read).await?.map_err(refusal)?;
+        spawn_blocking(move || (Preview::Verdicts(clicks.verdicts()), turn))
+    } else {
+        let was_on = current.mode != "off";
+        let rules = [
+            of_campaigns(&name, was_on, &current.parameters)?,
+            of_campaigns(&name, question.mode != Mode::Off, &parameters)?,
+        ];
+        let read = async { IncidentHistory::read(&mut *begin().await?, rules, start, end).await };
+        let minutes = within(read).await?.map_err(of_question)?;
+        spawn_blocking(move || (Preview::Incidents(minutes.incidents()), turn))
+    };
+    judged.await.map(|(preview, _turn)| Json(preview)).map_err(|_| Error::Panicked)
+}
+
+/// Reads for as long as a caller waits.
+async fn within<T>(read: impl Future<Output = T>) -> Result<T, Error> {
+    timeout(PATIENCE, read).await.map_err(|_| StoreError::TooSlow.into())
+}
+
+/// A rule that opens incidents; its parameters have been checked, or are in force.
+fn of_campaigns(name: &str, is_on: bool, parameters: &Value) -> Result<CampaignRule, Error> {
+    let wrong = |error: serde_json::Error| Error::field("parameters", &error.to_string());
+    Ok(match name {
+        _ if !is_on => CampaignRule::Off,
+        "campaign_spike" => {
+            let rule = Spike::deserialize(parameters).map_err(wrong)?;
+            // Written round the API it is as good as off.
+            if rule.is_valid() { CampaignRule::Spike(rule) } else { CampaignRule::Off }
+        }
+        "fraud_rate" => {
+            let rule = FraudRate::deserialize(parameters).map_err(wrong)?;
+            if rule.is_valid() { CampaignRule::FraudRate(rule) } else { CampaignRule::Off }
+        }
+        _ => return Err(Error::NotFound),
+    })
 }
 
 /// The reason why there is no preview, at the field that it is about.

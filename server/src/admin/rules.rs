@@ -52,8 +52,8 @@ pub(super) struct List {
 pub(super) struct Version {
     rule: String,
     version: i32,
-    mode: String,
-    parameters: Value,
+    pub(super) mode: String,
+    pub(super) parameters: Value,
     /// The version judges clicks that are received from here on.
     #[schema(format = DateTime)]
     effective_at: String,
@@ -206,13 +206,8 @@ fn out_of_range(rule: &str, parameters: &Value) -> String {
     }
 }
 
-/// Reads the parameters of a rule's newest version.
-pub(super) async fn newest(database: &PgPool, rule: &str) -> Result<Value, Error> {
-    Ok(latest(database, rule).await?.parameters)
-}
-
 /// Reads a rule's newest version.
-async fn latest(database: &PgPool, rule: &str) -> Result<Version, Error> {
+pub(super) async fn latest(database: &PgPool, rule: &str) -> Result<Version, Error> {
     let sql = "SELECT * FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1";
     versions(database, sql, Some(rule)).await?.pop().ok_or(Error::NotFound)
 }

@@ -1,21 +1,26 @@
 //! Previews of rules beside deployments in which the previewed rule has been in force: both give the same verdicts.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
-use clickwire_e2e::{Stack, eventually};
+use clickwire_e2e::{MINUTE, Stack, eventually, room_in};
 use clickwire_load::http::Server;
 use clickwire_process::now_ms;
 use clickwire_protocol::{
+    MINUTE_MS,
     click::Click,
     counts::{DeviceType, Dimensions},
     ids::{AdId, AdvertiserId, CampaignId},
-    rules::preview::{RulePreview, Verdicts},
+    rules::preview::{IncidentPreview, OpenedIncidents, RulePreview, Verdicts},
     times::UnixMs,
 };
 use futures_util::future::try_join_all;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -132,7 +137,15 @@ async fn a_preview_is_what_would_have_been_counted() -> Result<()> {
             400,
             Some("parameters"),
         ),
-        (stack.as_admin()?, "fraud_rate", json!({"mode": "report_only"}), 400, Some("mode")),
+        (stack.as_admin()?, "fraud_rate", json!({"mode": "report_only"}), 200, None),
+        (stack.as_admin()?, "fraud_rate", json!({"mode": "flag"}), 400, Some("mode")),
+        (
+            stack.as_admin()?,
+            "campaign_spike",
+            json!({"mode": "report_only", "parameters": {"deviations": 6, "minimum_clicks": 1, "window_minutes": 9}}),
+            400,
+            Some("parameters"),
+        ),
     ] {
         let (status, answer) = preview(&server, rule, &body).await?;
         ensure!(status == expected, "{rule} {body}: {status} {answer}");
@@ -154,5 +167,126 @@ async fn a_deployment_without_clicks_has_an_empty_preview() -> Result<()> {
     ensure!(status == 200, "{answer}");
     let answer: RulePreview = serde_json::from_value(answer).context("a preview")?;
     ensure!(answer.counted == Verdicts::default() && answer.advertisers.is_empty(), "{answer:?}");
+    Ok(())
+}
+
+/// Clicks of the half hour before this minute: of one campaign as many each minute, but for the last; of the other,
+/// which is young, with more robots than people.
+fn uneven() -> Vec<Click> {
+    let now = now_ms();
+    let click = |campaign: &str, minutes_ago: i64, user_agent: &str| Click {
+        advertiser_id: AdvertiserId::unchecked("adv_001"),
+        dimensions: Dimensions {
+            campaign_id: CampaignId::unchecked(campaign),
+            ad_id: AdId::unchecked(format!("ad of {campaign}")),
+            country: "DE".into(),
+            device_type: DeviceType::Mobile,
+        },
+        clicked_at_ms: UnixMs(now - (1 + minutes_ago) * MINUTE_MS),
+        received_at_ms: UnixMs(now),
+        user_agent: user_agent.into(),
+        ..Click::bare(Uuid::new_v4())
+    };
+    let even = (0..30).flat_map(|ago| (0..if ago == 0 { 60 } else { 10 }).map(move |_| (ago, BROWSER)));
+    let robots = (0..30)
+        .flat_map(|number| (0..4).map(move |_| (number % 3, if number < 20 { "curl/8.0" } else { BROWSER })));
+    let even = even.map(|(ago, agent)| click("camp_001", ago, agent));
+    even.chain(robots.map(|(ago, agent)| click("camp_002", ago, agent))).collect()
+}
+
+/// Returns the incidents of campaigns that an aggregator has opened after its start, by kind and campaign, and
+/// whether each is critical.
+async fn opened(stack: &Stack) -> Result<Vec<(String, String, bool)>> {
+    // Whoever starts works out the limits of the minutes before, and asks all rules within seconds.
+    let aggregator = stack.start_aggregator().await?;
+    let sql = "SELECT kind, campaign_id, severity = 'critical' FROM alerts \
+                WHERE kind IN ('campaign_spike', 'fraud_rate') ORDER BY 1, 2";
+    sleep(Duration::from_secs(5)).await;
+    let opened = sqlx::query_as(sql).fetch_all(stack.database()).await?;
+    aggregator.kill().await?;
+    Ok(opened)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_of_incidents_is_what_would_have_been_opened() -> Result<()> {
+    let cases = [
+        (
+            "campaign_spike",
+            "report_only",
+            json!({"deviations": 6, "minimum_clicks": 30, "window_minutes": 20}),
+        ),
+        (
+            "campaign_spike",
+            "report_only",
+            json!({"deviations": 60, "minimum_clicks": 30, "window_minutes": 20}),
+        ),
+        (
+            "campaign_spike",
+            "report_only",
+            json!({"deviations": 1, "minimum_clicks": 10, "window_minutes": 10}),
+        ),
+        ("campaign_spike", "off", json!({"deviations": 1, "minimum_clicks": 10, "window_minutes": 10})),
+        (
+            "fraud_rate",
+            "report_only",
+            json!({"warning_percent": 10, "critical_percent": 20, "minimum_clicks": 30, "window_minutes": 10}),
+        ),
+        (
+            "fraud_rate",
+            "report_only",
+            json!({"warning_percent": 50, "critical_percent": 99, "minimum_clicks": 30, "window_minutes": 10}),
+        ),
+        (
+            "fraud_rate",
+            "report_only",
+            json!({"warning_percent": 10, "critical_percent": 20, "minimum_clicks": 300, "window_minutes": 10}),
+        ),
+    ];
+    let compared = cases.iter().map(async |(rule, mode, parameters)| {
+        let mut stack = Stack::new().await?;
+        let change = async |rule: &str, mode: &str, parameters: &Value| {
+            let changed = sqlx::query(
+                "INSERT INTO fraud_rules (rule, version, mode, parameters, effective_at, changed_by, reason) \
+                 SELECT rule, version + 1, $2, $3::jsonb, effective_at + INTERVAL '1 second', 'a test', 'in force' \
+                   FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1",
+            );
+            changed.bind(rule).bind(mode).bind(parameters.to_string()).execute(stack.database()).await
+        };
+        // Nothing is opened by a part of the clicks.
+        for rule in ["campaign_spike", "fraud_rate"] {
+            change(rule, "off", &json!({})).await?;
+        }
+        let counting = stack.start_aggregator().await?;
+        // What is looked at is of this minute and those before it.
+        room_in(MINUTE, Duration::from_secs(30)).await;
+        counted(&stack, &uneven()).await?;
+        counting.kill().await?;
+        change(rule, mode, parameters).await?;
+        let opened = opened(&stack).await?;
+        ensure!(opened.iter().all(|(kind, ..)| kind == rule), "{opened:?}");
+        let expected = OpenedIncidents {
+            opened: opened.len() as i64,
+            critical: opened.iter().filter(|(.., is_critical)| *is_critical).count() as i64,
+        };
+        let _server = stack.start_server().await?;
+        let admin = stack.as_admin()?;
+        // It is in force: as it is and with the "change" it says the same, and nothing once it is off.
+        let (status, answer) =
+            preview(&admin, rule, &json!({"mode": mode, "parameters": parameters, "hours": 1})).await?;
+        ensure!(status == 200, "{rule} {mode}: {answer}");
+        let answer: IncidentPreview = serde_json::from_value(answer)?;
+        ensure!(answer.current == answer.previewed && answer.campaigns.is_empty(), "{answer:?}");
+        ensure!(answer.previewed == expected, "{rule} {mode} {parameters}: {answer:?} and not {opened:?}");
+        ensure!(answer.campaign_count == 2 && !answer.is_cut, "{answer:?}");
+        let (status, answer) = preview(&admin, rule, &json!({"mode": "off"})).await?;
+        ensure!(status == 200, "{rule}: {answer}");
+        let answer: IncidentPreview = serde_json::from_value(answer)?;
+        ensure!(answer.previewed == OpenedIncidents::default() && answer.current.opened == expected.opened, "{answer:?}");
+        ensure!(answer.campaigns.len() == opened.len(), "{answer:?} and not {opened:?}");
+        Ok((expected.opened, expected.critical))
+    });
+    let opened = try_join_all(compared).await?;
+    let distinct: BTreeSet<_> = opened.iter().collect();
+    ensure!(distinct.len() >= 3, "{opened:?}: the cases are too much alike");
     Ok(())
 }

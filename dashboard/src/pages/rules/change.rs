@@ -135,7 +135,7 @@ pub(super) fn ChangeForm(props: &Props) -> Html {
                     <p class="soft">{ words::NOTHING_DIFFERS }</p>
                 }
             </div>
-            if let Some(wanted) = wanted.filter(|_| judges(&rule) && is_any) {
+            if let Some(wanted) = wanted.filter(|_| is_any) {
                 <Preview key={format!("{} {}", wanted.mode, wanted.parameters)} rule={rule.clone()} wanted={wanted.clone()} zone={props.view.zone.clone()} />
             }
             if !is_stale {

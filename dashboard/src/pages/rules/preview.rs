@@ -1,6 +1,9 @@
-//! A preview of a draft: verdicts on the last clicks, as they are counted and as the draft would have given them.
+//! A preview of a draft: verdicts on the last clicks, as they are counted and as the draft would have given them; of a
+//! rule that opens incidents, their numbers.
 
-use clickwire_protocol::rules::preview::{RulePreview, Verdicts};
+use clickwire_protocol::rules::preview::{
+    IncidentPreview, OpenedIncidents, Preview as Answer, RulePreview, Verdicts,
+};
 use serde_json::json;
 use yew::prelude::*;
 
@@ -32,7 +35,7 @@ pub(super) struct Props {
 #[component]
 pub(super) fn Preview(props: &Props) -> Html {
     let (access, mutation) = (use_access(), use_mutation());
-    let last = use_state(|| None::<RulePreview>);
+    let last = use_state(|| None::<Answer>);
     let onclick = {
         let (mutation, last, wanted) = (mutation.clone(), last.setter(), props.wanted.clone());
         let url = format!("/api/v1/admin/rules/{}/preview", props.rule);
@@ -69,15 +72,72 @@ fn range(preview: &RulePreview, zone: &Zone) -> String {
 }
 
 /// A preview in one sentence.
-fn sum(preview: &RulePreview, zone: &Zone) -> String {
-    match preview.counted.clicks() {
-        0 => range(preview, zone),
-        _ => words::preview_sum(preview.to_invalid, preview.to_valid),
+fn sum(preview: &Answer, zone: &Zone) -> String {
+    match preview {
+        Answer::Verdicts(preview) if preview.counted.clicks() == 0 => range(preview, zone),
+        Answer::Verdicts(preview) => words::preview_sum(preview.to_invalid, preview.to_valid),
+        Answer::Incidents(preview) if preview.campaign_count == 0 => minutes(preview, zone),
+        Answer::Incidents(preview) => {
+            words::preview_incidents(preview.current.opened, preview.previewed.opened)
+        }
     }
 }
 
+/// The range of a preview of incidents.
+fn minutes(preview: &IncidentPreview, zone: &Zone) -> String {
+    words::preview_minutes(
+        preview.campaign_count,
+        &zone.stamp_ms(preview.start_ms),
+        &zone.stamp_ms(preview.end_ms),
+        preview.is_cut,
+    )
+}
+
 /// The numbers of a preview.
-fn tables(preview: &RulePreview, zone: &Zone, access: &Access) -> Html {
+fn tables(preview: &Answer, zone: &Zone, access: &Access) -> Html {
+    match preview {
+        Answer::Verdicts(preview) => verdicts(preview, zone, access),
+        Answer::Incidents(preview) => incidents(preview, zone, access),
+    }
+}
+
+fn incidents(preview: &IncidentPreview, zone: &Zone, access: &Access) -> Html {
+    if preview.campaign_count == 0 {
+        return html! {};
+    }
+    let number = |incidents: OpenedIncidents| words::of_them_critical(incidents.opened, incidents.critical);
+    html! {
+        <>
+            <table class="difference">
+                <caption class="hidden">{ words::PREVIEW_CAMPAIGNS }</caption>
+                <thead><tr>
+                    <th scope="col">{ words::CAMPAIGN }</th>
+                    <th scope="col">{ words::AS_IT_IS }</th>
+                    <th scope="col">{ words::AS_PREVIEWED }</th>
+                </tr></thead>
+                <tbody>
+                    <tr class={(preview.current != preview.previewed).then_some("differs")}>
+                        <th scope="row">{ words::ALL_CAMPAIGNS }</th>
+                        <td>{ number(preview.current) }</td>
+                        <td>{ number(preview.previewed) }</td>
+                    </tr>
+                    { for preview.campaigns.iter().map(|one| html! {
+                        <tr key={format!("{}/{}", one.advertiser_id, one.campaign_id)}>
+                            <th scope="row">
+                                { name(&access.advertiser_name(one.advertiser_id.as_str())) }{ " / " }{ name(one.campaign_id.as_str()) }
+                            </th>
+                            <td>{ number(one.current) }</td>
+                            <td>{ number(one.previewed) }</td>
+                        </tr>
+                    }) }
+                </tbody>
+            </table>
+            <p class="soft">{ minutes(preview, zone) }</p>
+        </>
+    }
+}
+
+fn verdicts(preview: &RulePreview, zone: &Zone, access: &Access) -> Html {
     if preview.counted.clicks() == 0 {
         return html! {};
     }
@@ -133,14 +193,17 @@ fn tables(preview: &RulePreview, zone: &Zone, access: &Access) -> Html {
 
 #[cfg(test)]
 mod tests {
-    use clickwire_protocol::{ids::AdvertiserId, rules::preview::PreviewedAdvertiser};
+    use clickwire_protocol::{
+        ids::{AdvertiserId, CampaignId},
+        rules::preview::{PreviewedAdvertiser, PreviewedCampaign},
+    };
 
     use super::*;
     use crate::{account::Credential, kit::render};
 
     #[derive(Clone, PartialEq, Properties)]
     struct ShownProps {
-        preview: RulePreview,
+        preview: Answer,
     }
 
     #[component]
@@ -169,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_verdicts_stand_beside_each_other() {
-        let shown = render::<Shown>(ShownProps { preview: preview(1_000, 200) }).await;
+        let shown = render::<Shown>(ShownProps { preview: Answer::Verdicts(preview(1_000, 200)) }).await;
         for expected in [
             "1,200",
             "1,000",
@@ -186,7 +249,36 @@ mod tests {
     async fn no_clicks_are_said_to_be_none() {
         let mut preview = preview(0, 0);
         (preview.counted, preview.is_cut) = (Verdicts::default(), false);
-        let shown = render::<Shown>(ShownProps { preview }).await;
+        let shown = render::<Shown>(ShownProps { preview: Answer::Verdicts(preview) }).await;
         assert!(shown.contains("0 clicks") && !shown.contains("<table"), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn incidents_by_both_rules_stand_beside_each_other() {
+        let [current, previewed] =
+            [(3, 1), (1_200, 0)].map(|(opened, critical)| OpenedIncidents { opened, critical });
+        let mut preview = IncidentPreview {
+            start_ms: 1_795_900_000_000,
+            end_ms: 1_795_986_400_000,
+            is_cut: true,
+            campaign_count: 500,
+            current,
+            previewed,
+            campaigns: vec![PreviewedCampaign {
+                advertiser_id: AdvertiserId::new("adv_001").unwrap(),
+                campaign_id: CampaignId::new("camp_007").unwrap(),
+                current: OpenedIncidents::default(),
+                previewed,
+            }],
+        };
+        let shown = render::<Shown>(ShownProps { preview: Answer::Incidents(preview.clone()) }).await;
+        for expected in
+            ["3, 1 of them critical", "1,200", "camp_007", "1,197 more", "500 campaigns", "most clicks"]
+        {
+            assert!(shown.contains(expected), "{expected}: {shown}");
+        }
+        (preview.campaign_count, preview.is_cut) = (0, false);
+        let shown = render::<Shown>(ShownProps { preview: Answer::Incidents(preview) }).await;
+        assert!(shown.contains("0 campaigns") && !shown.contains("<table"), "{shown}");
     }
 }

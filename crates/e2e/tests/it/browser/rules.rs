@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually};
+use clickwire_process::now_ms;
+use clickwire_protocol::{MINUTE_MS, click::Click, ids::CampaignId, times::UnixMs};
 use fantoccini::Locator;
 use serde_json::{Value, json};
 
@@ -44,6 +46,26 @@ async fn will_save(browser: &Browser, expected: &Value) -> Result<()> {
     Ok(())
 }
 
+/// Three campaigns' clicks of an hour that is over; in ten of the minutes a few are robots'.
+fn past() -> Vec<Click> {
+    let ended_at_ms = now_ms() - 4 * 60 * MINUTE_MS;
+    let mut clicks = Vec::new();
+    for campaign in 1..=3 {
+        for minute in 0..60 {
+            for (number, mut click) in (0..).zip(rules::burst(0, 20)) {
+                click.dimensions.campaign_id = CampaignId::unchecked(format!("camp_00{campaign}"));
+                click.clicked_at_ms = UnixMs(ended_at_ms - minute * MINUTE_MS);
+                click.ip_hash = None;
+                if number == 0 && minute < 10 {
+                    click.user_agent = "curl/8.0".into();
+                }
+                clicks.push(click);
+            }
+        }
+    }
+    clicks
+}
+
 /// The button that saves can be pressed.
 async fn may_save(browser: &Browser) -> Result<bool> {
     let button = browser.client.wait().for_element(Locator::Css(".rule-form .primary")).await?;
@@ -55,9 +77,14 @@ async fn an_administrator_sees_what_differs_before_a_rule_is_changed() -> Result
     let mut stack = Stack::new().await?;
     let _aggregator = stack.start_aggregator().await?;
     let _server = stack.start_server().await?;
-    stack.publish(&rules::burst(1, 30)).await?;
-    eventually("the clicks are counted", PATIENCE, async || (stack.ledger().await.ok()? == 30).then_some(()))
-        .await?;
+    let (burst, past) = (rules::burst(1, 30), past());
+    stack.publish(&past).await?;
+    stack.publish(&burst).await?;
+    let all = (past.len() + burst.len()) as i64;
+    eventually("the clicks are counted", PATIENCE, async || {
+        (stack.ledger().await.ok()? == all).then_some(())
+    })
+    .await?;
     let browser = signed_in(&stack, "anna@clickwire.example", "admin", "/rules?z=UTC").await?;
     browser.sees("more than 100 clicks in 60 s").await?;
     let rows = browser.client.find_all(Locator::Css(".sheet-main tbody th")).await?.len();
@@ -137,6 +164,18 @@ async fn an_administrator_sees_what_differs_before_a_rule_is_changed() -> Result
     ensure!(browser.fault_of("rule-critical_percent").await?.starts_with("Must not be below"));
     let modes = browser.client.find_all(Locator::Css(".rule-form .segments button")).await?.len();
     ensure!(modes == 2, "{modes} modes");
+    // And is previewed by the number of incidents.
+    browser.fill("#rule-warning_percent", "1").await?;
+    browser.click(".rule-preview button").await?;
+    browser.sees("3 more incidents than without the change.").await?;
+    browser.is_accessible("a preview of incidents").await?;
+    browser
+        .looks(&[
+            ("rule-preview-incidents-light.png", 1440, 1100, "light"),
+            ("rule-preview-incidents-dark.png", 1440, 1100, "dark"),
+            ("rule-preview-incidents-phone.png", 360, 1500, "light"),
+        ])
+        .await?;
     browser.client.goto(&format!("{}/rules/nonsense", stack.server_url())).await?;
     browser.sees("No such page").await
 }
