@@ -27,6 +27,7 @@ mod ads;
 mod annotations;
 mod away;
 mod axe;
+mod catalogue;
 mod dead_letters;
 mod deployment;
 mod developers;
@@ -35,6 +36,7 @@ mod first;
 mod flows;
 mod german;
 mod incidents;
+mod long;
 mod memory;
 mod narrow;
 mod own;
@@ -47,6 +49,7 @@ mod statement;
 mod storage;
 mod test_clicks;
 mod wall;
+mod year;
 
 /// Keys that select all of a field: Control and A, released (WebDriver, "Keyboard actions").
 const SELECT_ALL: &str = "\u{E009}a\u{E000}";
