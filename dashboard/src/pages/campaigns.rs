@@ -94,8 +94,10 @@ pub fn Campaigns(props: &Props) -> Html {
         }
     });
     let row = {
-        let (rows, at, numbers, is_known) =
-            (list.rows.clone(), at.clone(), numbers.clone(), counts.data.is_some());
+        // Of campaigns beyond the question's limit nothing is known.
+        let counted = counts.data.as_ref().map(|counts| &counts.rows);
+        let is_known = counted.is_some_and(|rows| rows.iter().all(|row| !row.group.other));
+        let (rows, at, numbers) = (list.rows.clone(), at.clone(), numbers.clone());
         Callback::from(move |index: usize| {
             let row = &rows[index];
             let number = |of: fn(&Numbers) -> i64| match (numbers.get(&row.campaign_id), is_known) {

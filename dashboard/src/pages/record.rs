@@ -45,8 +45,11 @@ pub(super) fn use_record(
 }
 
 impl Record {
-    /// Returns the form's handler, which saves this content.
-    pub(super) fn saves(&self, content: Value) -> Callback<SubmitEvent> {
+    /// Returns the form's handler, which saves this content. A new thing replaces none that has its id.
+    pub(super) fn saves(&self, mut content: Value) -> Callback<SubmitEvent> {
+        if self.is_new {
+            content["if_absent"] = true.into();
+        }
         let (mutation, url) = (self.mutation.clone(), self.url.clone());
         let then = done(&self.toast, words::SAVED, &self.onchanged);
         on_submit(move || mutation.send(Request::with(Method::Put, &url, &content), then.clone()))

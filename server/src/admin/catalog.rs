@@ -39,6 +39,10 @@ const MAX_LISTED: usize = 20;
 /// Template that passes a click's id to a new advertiser, unless the order gives another.
 const TEMPLATE: &str = "cw_click_id={click_id}";
 
+/// The refusal of a new thing whose id is another's.
+const REGISTERED: Error =
+    Error::Conflict("This ID is registered already. Choose another one, or change what has it.");
+
 /// An ad as it is registered.
 #[derive(Serialize, ToSchema, FromRow)]
 pub(super) struct Ad {
@@ -63,6 +67,9 @@ pub(super) struct WantedAd {
     /// Hosts, with the port if it is not the usual one, or `self` for the target's own; empty: none. Not given:
     /// as it is, or `self` for a new one.
     landing_hosts: Option<Vec<String>>,
+    /// The order is refused (409) if the id is registered: nothing is changed by mistake. By default it is changed.
+    #[serde(default)]
+    if_absent: bool,
 }
 
 /// An advertiser as it is registered.
@@ -86,6 +93,9 @@ pub(super) struct WantedAdvertiser {
     /// Names, beginnings of names that end in `*`, or `*` for all; empty: none. Not given: as it is, or all for
     /// a new one.
     forwarded_params: Option<Vec<String>>,
+    /// The order is refused (409) if the id is registered: nothing is changed by mistake. By default it is changed.
+    #[serde(default)]
+    if_absent: bool,
 }
 
 /// A campaign as it is registered.
@@ -104,6 +114,9 @@ pub(super) struct WantedCampaign {
     #[schema(value_type = String)]
     advertiser_id: AdvertiserId,
     name: String,
+    /// The order is refused (409) if the id is registered: nothing is changed by mistake. By default it is changed.
+    #[serde(default)]
+    if_absent: bool,
 }
 
 /// An ad as it is registered.
@@ -123,7 +136,7 @@ pub(super) async fn show_ad(
 #[utoipa::path(put, path = "/ads/{ad_id}", tag = "admin", params(("ad_id" = String, Path)),
     request_body = WantedAd,
     responses((status = 200, body = Ad), Refused<(
-        crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Record, crate::redirect::error::Announced
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, crate::store::error::Record, crate::redirect::error::Announced
     )>))]
 pub(super) async fn put_ad(
     State(state): State<Arc<AdminState>>,
@@ -138,17 +151,21 @@ pub(super) async fn put_ad(
         "INSERT INTO ads (ad_id, campaign_id, name, target_url, landing_hosts) \
          VALUES ($1, $2, $3, $4, coalesce($5, '{self}')) \
          ON CONFLICT (ad_id) DO UPDATE SET campaign_id = excluded.campaign_id, name = excluded.name, \
-           target_url = excluded.target_url, landing_hosts = coalesce($5, ads.landing_hosts)",
+           target_url = excluded.target_url, landing_hosts = coalesce($5, ads.landing_hosts) WHERE NOT $6",
     )
     .bind(&ad_id)
     .bind(&wanted.campaign_id)
     .bind(wanted.name.trim())
     .bind(target.to_string())
-    .bind(hosts);
+    .bind(hosts)
+    .bind(wanted.if_absent);
     let mut transaction = admin.begin(&state.writing).await?;
-    answer(put.execute(&mut *transaction))
+    let put = answer(put.execute(&mut *transaction))
         .await
         .map_err(orphan(|| Error::field("campaign_id", "There is no such campaign.")))?;
+    if put.rows_affected() == 0 {
+        return Err(REGISTERED);
+    }
     answer(transaction.commit()).await?;
     let ad = ad(&state.writing, &ad_id).await?.ok_or(Error::NotFound)?;
     tracing::info!(ad_id = ad_id.as_str(), "ad registered");
@@ -178,7 +195,7 @@ pub(super) async fn show_advertiser(
 #[utoipa::path(put, path = "/advertisers/{advertiser_id}", tag = "admin",
     params(("advertiser_id" = String, Path)), request_body = WantedAdvertiser,
     responses((status = 200, body = Advertiser), Refused<(
-        crate::identity::error::Scoped, openapi::Body, openapi::Missing, crate::store::error::Record, crate::redirect::error::Announced
+        crate::identity::error::Scoped, openapi::Body, openapi::Missing, openapi::Conflict, crate::store::error::Record, crate::redirect::error::Announced
     )>))]
 pub(super) async fn put_advertiser(
     State(state): State<Arc<AdminState>>,
@@ -201,16 +218,17 @@ pub(super) async fn put_advertiser(
          VALUES ($1, $2, coalesce($3, $4), coalesce($5, '{*}')) \
          ON CONFLICT (advertiser_id) DO UPDATE SET name = excluded.name, \
            click_id_template = coalesce($3, advertisers.click_id_template), \
-           forwarded_params = coalesce($5, advertisers.forwarded_params) \
+           forwarded_params = coalesce($5, advertisers.forwarded_params) WHERE NOT $6 \
          RETURNING advertiser_id, name, click_id_template, forwarded_params",
     )
     .bind(&advertiser_id)
     .bind(wanted.name.trim())
     .bind(template.as_ref().map(ToString::to_string))
     .bind(TEMPLATE)
-    .bind(params);
+    .bind(params)
+    .bind(wanted.if_absent);
     let mut transaction = admin.begin(&state.writing).await?;
-    let put = answer(put.fetch_one(&mut *transaction)).await?;
+    let put = answer(put.fetch_optional(&mut *transaction)).await?.ok_or(REGISTERED)?;
     answer(transaction.commit()).await?;
     let ads = sqlx::query_scalar(
         "SELECT ad_id FROM ads JOIN campaigns USING (campaign_id) WHERE advertiser_id = $1",
@@ -276,17 +294,22 @@ pub(super) async fn put_campaign(
     let put = sqlx::query_as(
         "INSERT INTO campaigns (campaign_id, advertiser_id, name) VALUES ($1, $2, $3) \
          ON CONFLICT (campaign_id) DO UPDATE SET name = excluded.name \
-           WHERE campaigns.advertiser_id = excluded.advertiser_id \
+           WHERE campaigns.advertiser_id = excluded.advertiser_id AND NOT $4 \
          RETURNING campaign_id, advertiser_id, name",
     )
     .bind(campaign_id)
     .bind(wanted.advertiser_id)
-    .bind(wanted.name.trim());
+    .bind(wanted.name.trim())
+    .bind(wanted.if_absent);
     let mut transaction = admin.begin(&state.writing).await?;
     let put = answer(put.fetch_optional(&mut *transaction))
         .await
         .map_err(orphan(|| Error::field("advertiser_id", "There is no such advertiser.")))?
-        .ok_or(Error::Conflict("This campaign is another advertiser's."))?;
+        .ok_or(if wanted.if_absent {
+            REGISTERED
+        } else {
+            Error::Conflict("This campaign is another advertiser's.")
+        })?;
     answer(transaction.commit()).await?;
     Ok(Json(put))
 }

@@ -11,9 +11,12 @@ use super::{Browser, dead_letters::signed_in};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// The changes of what the test registers, and of the campaign that it must not change, the earliest first.
+/// The answer of a form to an ID that something else has.
+const TAKEN: &str = "This ID is registered already. Choose another one, or change what has it.";
+
+/// The changes of what the test registers, and of what it must not change, the earliest first.
 const CHANGES: &str = "SELECT concat_ws(' ', actor, action, subject, subject_id) FROM audit_log \
-     WHERE subject_id IN ('adv_northwind', 'camp_spring', 'camp_005', 'ad_banner') AND actor NOT LIKE 'database:%' \
+     WHERE subject_id IN ('adv_northwind', 'camp_spring', 'adv_001', 'camp_005', 'ad_001', 'ad_banner') AND actor NOT LIKE 'database:%' \
      ORDER BY entry_id";
 
 /// Waits until the form is closed, and the list has a row that begins with these cells.
@@ -90,6 +93,9 @@ async fn an_advertiser_its_campaign_and_its_ad_are_registered_and_changed_by_for
             ("advertiser-fault-phone.png", 360, 780, "light"),
         ])
         .await?;
+    browser.fill("#advertiser-id", "adv_001").await?;
+    save(&browser).await?;
+    says(&browser, TAKEN).await?;
     browser.fill("#advertiser-id", "adv_northwind").await?;
     save(&browser).await?;
     browser.sees("Saved.").await?;
@@ -117,7 +123,7 @@ async fn an_advertiser_its_campaign_and_its_ad_are_registered_and_changed_by_for
     browser.fill("#campaign-id", "camp_005").await?;
     browser.fill("#campaign-name", "Spring sale").await?;
     save(&browser).await?;
-    says(&browser, "This campaign is another advertiser's.").await?;
+    says(&browser, TAKEN).await?;
     browser.fill("#campaign-id", "camp_spring").await?;
     browser.fill("#campaign-name", &"n".repeat(201)).await?;
     save(&browser).await?;
@@ -137,8 +143,12 @@ async fn an_advertiser_its_campaign_and_its_ad_are_registered_and_changed_by_for
     browser.click(".drawer .links a[href^='/ads']").await?;
     browser.sees("No ads yet.").await?;
     browser.click(".sheet-actions .primary").await?;
-    browser.fill("#ad-id", "ad_banner").await?;
+    browser.fill("#ad-id", "ad_001").await?;
     browser.fill("#ad-name", "Banner").await?;
+    browser.fill("#ad-target", "https://shop.example/").await?;
+    save(&browser).await?;
+    says(&browser, TAKEN).await?;
+    browser.fill("#ad-id", "ad_banner").await?;
     browser.fill("#ad-target", "ftp://shop.example/spring").await?;
     save(&browser).await?;
     ensure!(browser.fault_of("ad-target").await? == "Expected http:// or https://.");

@@ -253,17 +253,29 @@ async fn export_jobs(caller: &mut Caller<'_>, viewer: &str) -> Result<()> {
     Ok(())
 }
 
+/// An order for a new thing alone.
+fn if_absent(order: &Value) -> Value {
+    let mut order = order.clone();
+    order["if_absent"] = json!(true);
+    order
+}
+
 async fn registry(caller: &mut Caller<'_>, admin: &str) -> Result<()> {
     let ad = json!({"campaign_id": "camp_001", "name": "An ad", "target_url": "https://example.com/"});
     let template = json!({"name": "A shop", "click_id_template": "sub={click_id}"});
     let campaign = json!({"advertiser_id": "adv_new", "name": "Spring"});
     let calls = [
-        ("PUT /api/v1/admin/ads/ad_new", ad, 200),
+        ("PUT /api/v1/admin/ads/ad_new", if_absent(&ad), 200),
+        ("PUT /api/v1/admin/ads/ad_new", ad.clone(), 200),
+        ("PUT /api/v1/admin/ads/ad_new", if_absent(&ad), 409),
         ("PUT /api/v1/admin/ads/ad_new", json!({"campaign_id": "", "name": "", "target_url": "x"}), 400),
         ("GET /api/v1/admin/ads/ad_new", Value::Null, 200),
         ("GET /api/v1/admin/ads/nowhere", Value::Null, 404),
         ("PUT /api/v1/admin/advertisers/adv_001", template.clone(), 200),
-        ("PUT /api/v1/admin/advertisers/adv_new", template, 200),
+        ("PUT /api/v1/admin/advertisers/adv_001", if_absent(&template), 409),
+        ("PUT /api/v1/admin/advertisers/adv_new", if_absent(&template), 200),
+        ("PUT /api/v1/admin/campaigns/camp_new", if_absent(&campaign), 200),
+        ("PUT /api/v1/admin/campaigns/camp_new", if_absent(&campaign), 409),
         ("PUT /api/v1/admin/campaigns/camp_new", campaign.clone(), 200),
         ("PUT /api/v1/admin/campaigns/camp_001", campaign, 409),
         ("PUT /api/v1/admin/campaigns/camp_new", json!({"advertiser_id": "", "name": ""}), 400),
