@@ -23,11 +23,11 @@ use bundle::Bundle;
 const INPUTS: [&str; 6] =
     ["Cargo.toml", "Cargo.lock", "dashboard", "crates/protocol", "xtask/src/wasm.rs", "xtask/src/wasm"];
 
-/// The page's programs: how their files are called, what is compiled, the index that loads it, the style sheets of
-/// components that it does without. Each has pages of its own, so that nobody loads those of another role
+/// The page's programs: how their files are called, what is compiled, the index that loads it, the folders of
+/// style sheets that it does without. Each has pages of its own, so that nobody loads those of another role
 /// (`protocol: pages.rs`).
 const PROGRAMS: [(&str, &str, &str, &[&str]); 2] = [
-    ("app", "clickwire-dashboard", "index.html", &["staff.css"]),
+    ("app", "clickwire-dashboard", "index.html", &["staff"]),
     ("staff", "clickwire-dashboard-staff", "staff.html", &[]),
 ];
 
@@ -104,7 +104,8 @@ fn add_words(bundle: &mut Bundle, folder: &Path) -> Result<String> {
     serde_json::to_string(&places).context("cannot write the places of words")
 }
 
-/// The style sheets as one: the order of layers, the page's own, and each component's by name, but some.
+/// The style sheets as one: the order of layers, the page's own, and each component's by name, but those of some
+/// folders.
 fn style_sheet(dashboard: &Path, without: &[&str]) -> Result<String> {
     let read = |path: &Path| {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -114,12 +115,25 @@ fn style_sheet(dashboard: &Path, without: &[&str]) -> Result<String> {
         }
         Ok(text)
     };
-    let folder = dashboard.join("style");
-    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<BTreeSet<_>>>()?;
-    let is_wanted = |path: &&PathBuf| !without.iter().any(|name| path.ends_with(name));
-    let of_components = paths.iter().filter(is_wanted).map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    let paths = sheets(&dashboard.join("style"), without)?;
+    let of_components = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
     Ok(format!("{LAYERS}\n{}{}", read(&dashboard.join("style.css"))?, of_components.concat()))
+}
+
+/// The style sheets below a folder, by name: of two rules that are equally specific, the later file's wins. A
+/// folder comes before the sheet of its name, so that a page may place the parts that it is made of.
+fn sheets(folder: &Path, without: &[&str]) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<BTreeSet<_>>>()?;
+    let mut sheets_of_folder = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            sheets_of_folder.push(path);
+        } else if !without.iter().any(|name| path.ends_with(name)) {
+            sheets_of_folder.extend(sheets(&path, without)?);
+        }
+    }
+    Ok(sheets_of_folder)
 }
 
 /// Returns whether every block of a style sheet ends in it, comments aside.
