@@ -439,7 +439,7 @@ texts! {
     HOURS_OF_WEEK = "Hours of the week";
     NO_SECOND = "Nothing else";
     OTHERS = "Others";
-    BEFORE_TOTAL = "Period before, total";
+    BEFORE_TOTAL = "Total before";
     STILL_CHANGES = "May still change";
     PARTIAL = "Part of a bucket";
     PROVISIONAL = "Provisional";

@@ -76,7 +76,7 @@ mod tests {
             "2026-11-28 10:00",
             r#"data-label="FR" class="n">12<"#,
             r#"data-label="Total" class="n">23<"#,
-            r#"data-label="Period before, total" class="n">5<"#,
+            r#"data-label="Total before" class="n">5<"#,
             r#"data-label="DE" class="n">Unknown<"#,
         ] {
             assert!(stacked.contains(expected), "{expected}: {stacked}");

@@ -101,7 +101,7 @@ async fn a_range_is_compared_with_the_same_one_of_the_year_before() -> Result<()
     });
     shows(&browser, "the year before beside it", &compared).await?;
     browser.sees("Added up from days.").await?;
-    browser.sees("Period before, total").await?;
+    browser.sees("Total before").await?;
     browser
         .looks(&[
             ("year-light.png", 1440, 900, "light"),
@@ -115,7 +115,7 @@ async fn a_range_is_compared_with_the_same_one_of_the_year_before() -> Result<()
     browser.run("scrollTo(0, 0)").await?;
     browser.click(".plot-card .fold summary").await?;
     let days = "return [...document.querySelectorAll('.plot-card .fold tbody tr')].map(row => [row.querySelector('th').textContent, \
-        row.querySelector('[data-label=Total]').textContent, row.querySelector('[data-label=\"Period before, total\"]').textContent])";
+        row.querySelector('[data-label=Total]').textContent, row.querySelector('[data-label=\"Total before\"]').textContent])";
     let expected = json!([
         ["2025-06-02 00:00", "21", "14"],
         ["2025-06-03 00:00", "12", "8"],
