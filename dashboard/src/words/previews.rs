@@ -59,7 +59,7 @@ pub fn preview_incidents(current: i64, previewed: i64) -> String {
         0 => say!("As many incidents as without the change.").to_owned(),
         1 => say!("1 incident more than without the change.").to_owned(),
         -1 => say!("1 incident fewer than without the change.").to_owned(),
-        1.. => say!("{count} more incidents than without the change.", count),
+        2.. => say!("{count} more incidents than without the change.", count),
         _ => say!("{count} fewer incidents than without the change.", count),
     }
 }
