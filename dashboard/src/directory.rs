@@ -137,7 +137,7 @@ fn url(path: &str, view: &View, since: Option<&Position>) -> String {
 
 /// Streams a view's changes as they happen, for a viewer who can't have a socket.
 pub fn stream(view: &View, credential: &Credential, tell: impl Fn(Streamed) + 'static) -> Asking {
-    events::stream(about("sse", view, None, credential), tell)
+    events::stream(about("sse", view, None, credential), || (), tell)
 }
 
 /// Asks for a view's changes since a position, for a viewer who can't have a stream either.

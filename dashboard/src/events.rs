@@ -13,9 +13,13 @@ use crate::{http::Asking, session::Streamed};
 /// An event that is longer, in bytes, is none of this server's.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Sends a request and tells `tell` of each piece of its answer and each message in it, and at last that it ended,
-/// unless what is returned is dropped before.
-pub fn stream(request: RequestBuilder, tell: impl Fn(Streamed) + 'static) -> Asking {
+/// Sends a request and tells `tell` each message of its answer, and at last that it ended, unless what is returned is
+/// dropped before. `heard` is called for each piece, perhaps without a message: the server is there.
+pub fn stream(
+    request: RequestBuilder,
+    heard: impl Fn() + 'static,
+    tell: impl Fn(Streamed) + 'static,
+) -> Asking {
     let (asking, request, is_wanted) = Asking::begin(request);
     spawn_local(async move {
         let tell = |streamed| {
@@ -23,14 +27,19 @@ pub fn stream(request: RequestBuilder, tell: impl Fn(Streamed) + 'static) -> Ask
                 tell(streamed);
             }
         };
-        read(request, &tell).await;
+        let heard = || {
+            if is_wanted.get() {
+                heard();
+            }
+        };
+        read(request, &heard, &tell).await;
         tell(Streamed::Ended);
     });
     asking
 }
 
 /// Reads an answer to its end. Who is refused hears it by a question: a proxy may refuse a stream for its own reasons.
-async fn read(request: RequestBuilder, tell: &impl Fn(Streamed)) {
+async fn read(request: RequestBuilder, heard: &impl Fn(), tell: &impl Fn(Streamed)) {
     let Some(response) = request.send().await.ok().filter(gloo_net::http::Response::ok) else { return };
     let reader = response.body().map(|body| body.get_reader().dyn_into::<ReadableStreamDefaultReader>());
     let Some(Ok(reader)) = reader else { return };
@@ -40,7 +49,7 @@ async fn read(request: RequestBuilder, tell: &impl Fn(Streamed)) {
             break; // the last one has none
         };
         let Some(told) = events.take(&piece.to_vec()) else { break };
-        tell(Streamed::Heard);
+        heard();
         // A message of a later version of the protocol is none of ours.
         told.iter()
             .filter_map(|data| serde_json::from_slice::<ServerMessage>(data).ok())

@@ -28,7 +28,7 @@ use crate::{
     connection::address,
     events,
     http::{self, Asking, Failure, Request},
-    session::Streamed,
+    session::{Patience, Streamed},
     zone,
 };
 
@@ -48,7 +48,7 @@ const ASKED_MAX: usize = 2_000;
 const STREAM_URL: &str = "/api/v1/live/sse/alerts";
 
 /// The silence after which a stream is given up, in milliseconds: before its first event, which is sent at once; and
-/// later, when the gateway says something at every heartbeat, by default every 15 s.
+/// later, when the gateway says something every 15 s at least.
 const STREAM_BEGINS_MS: u32 = 5_000;
 const STREAM_SILENT_MS: u32 = 35_000;
 
@@ -193,6 +193,7 @@ struct Follower {
     socket: RefCell<Option<(WebSocket, [EventListener; 3])>>,
     /// The stream of events, as long as there is no socket, and the time at which it is given up.
     stream: RefCell<Option<(Asking, Timeout)>>,
+    patience: RefCell<Patience>,
     asking: RefCell<Option<Asking>>,
     /// The next attempt, or the next ping.
     next: RefCell<Option<Timeout>>,
@@ -211,6 +212,7 @@ impl Follower {
             refused,
             socket: RefCell::default(),
             stream: RefCell::default(),
+            patience: RefCell::default(),
             asking: RefCell::default(),
             next: RefCell::default(),
             attempts: Cell::default(),
@@ -277,6 +279,7 @@ impl Follower {
             // From here on the socket tells everything.
             self.attempts.set(0);
             self.stream.take();
+            self.patience.take();
             self.ping_later();
         }
         self.open.borrow_mut().take(message);
@@ -329,23 +332,28 @@ impl Follower {
         self.ask(OPEN_URL, Vec::new());
     }
 
-    /// Has events streamed, unless that has begun and something may still come.
+    /// Has events streamed, unless that has begun, or a stream has told nothing a short time ago.
     fn stream(self: &Rc<Self>) {
-        if self.stream.borrow().is_some() {
+        if self.stream.borrow().is_some() || !self.patience.borrow().is_over(clock::now_ms()) {
             return;
         }
         let this = self.clone();
-        let asking =
-            events::stream(http::builder(&Request::fresh(STREAM_URL), &self.credential), move |streamed| {
-                match streamed {
-                    Streamed::Heard => this.stream_until(STREAM_SILENT_MS),
-                    Streamed::Told(message) => {
-                        this.open.borrow_mut().take(message);
-                        this.tell();
-                    }
-                    Streamed::Ended => this.end_stream(),
-                }
-            });
+        let heard = move || {
+            this.stream_until(STREAM_SILENT_MS);
+            // A silence may have ended.
+            this.tell();
+        };
+        let this = self.clone();
+        let tell = move |streamed| match streamed {
+            Streamed::Told(message) => {
+                this.patience.borrow_mut().told();
+                this.open.borrow_mut().take(message);
+                this.tell();
+            }
+            Streamed::Ended => this.end_stream(),
+        };
+        let request = http::builder(&Request::fresh(STREAM_URL), &self.credential);
+        let asking = events::stream(request, heard, tell);
         let this = self.clone();
         let end = Timeout::new(STREAM_BEGINS_MS, move || this.end_stream());
         self.stream.replace(Some((asking, end)));
@@ -359,11 +367,13 @@ impl Follower {
         }
     }
 
-    /// Gives the stream up. The next lost socket begins another.
+    /// Gives the stream up. A lost socket begins another later.
     fn end_stream(self: &Rc<Self>) {
         self.stream.take();
         if self.open.borrow().is_live {
             self.miss();
+        } else {
+            self.patience.borrow_mut().missed(clock::now_ms());
         }
     }
 

@@ -25,10 +25,12 @@ use crate::{
 
 mod events;
 mod over_http;
+mod patience;
 #[cfg(test)]
 mod tests;
 
 pub use events::{Effect, Event, Phase, Polled, Streamed, Timer};
+pub use patience::Patience;
 
 /// The time after which a connection that is not welcomed is given up, in milliseconds. A socket that a policy
 /// blocks gives no event at all.
@@ -77,9 +79,8 @@ pub struct Session {
     poll: Option<u32>,
     /// The stream's number, while there is one.
     stream: Option<u32>,
-    /// Streams in a row that told nothing, and from when on another one is tried.
-    stream_misses: u32,
-    stream_after_ms: i64,
+    /// Pauses between streams that tell nothing.
+    patience: Patience,
     /// Numbers that were given to questions and streams.
     asked: u32,
     /// Sockets in a row that did not come about.
@@ -112,8 +113,7 @@ impl Session {
             streamed: false,
             poll: None,
             stream: None,
-            stream_misses: 0,
-            stream_after_ms: 0,
+            patience: Patience::default(),
             asked: 0,
             unwelcome: 0,
             credential,

@@ -183,9 +183,11 @@ fn Register(props: &RegisterProps) -> Html {
     let onsubmit = {
         let (mutation, ondone, parent) = (mutation.clone(), props.ondone.clone(), props.parent.clone());
         let body = match kind {
-            Kind::Advertiser => json!({ "name": label }),
-            Kind::Campaign => json!({ "name": label, "advertiser_id": parent }),
-            Kind::Ad => json!({ "name": label, "campaign_id": parent, "target_url": target }),
+            Kind::Advertiser => json!({ "name": label, "if_absent": true }),
+            Kind::Campaign => json!({ "name": label, "advertiser_id": parent, "if_absent": true }),
+            Kind::Ad => {
+                json!({ "name": label, "campaign_id": parent, "target_url": target, "if_absent": true })
+            }
         };
         let url = registered(kind.path(), &id);
         on_submit(move || {

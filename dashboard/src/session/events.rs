@@ -53,8 +53,6 @@ pub enum Polled {
 /// The event on a stream.
 #[derive(Clone, Debug)]
 pub enum Streamed {
-    /// A piece of the stream, perhaps without a message: the server is there.
-    Heard,
     /// A message: a snapshot, a delta, or news about incidents.
     Told(ServerMessage),
     /// The stream ended, or none came about.

@@ -14,10 +14,6 @@ pub(super) const ANSWERED_MS: u32 = 10_000;
 /// [`PROGRESS_MS`](clickwire_protocol::live::PROGRESS_MS). The first message may take as long as an answer.
 pub(super) const STREAM_SILENT_MS: u32 = 5_000;
 
-/// The pause after a stream that told nothing, in milliseconds: a proxy may hold back what is sent. It doubles.
-const STREAM_AGAIN_MS: i64 = 5_000;
-const STREAM_AGAIN_AT_MOST_MS: i64 = 60_000;
-
 impl Session {
     /// Continues over HTTP: asks, and has events streamed, which take over as soon as they tell something.
     pub(super) fn step_down(&mut self, now_ms: i64) -> Vec<Effect> {
@@ -31,7 +27,7 @@ impl Session {
     /// Begins a stream of events, unless it is too soon after one that told nothing. Streams begin with everything,
     /// because the questions beside them may be ahead.
     pub(super) fn begin_stream(&mut self, now_ms: i64) -> Vec<Effect> {
-        let Some(view) = self.view().filter(|_| now_ms >= self.stream_after_ms) else { return Vec::new() };
+        let Some(view) = self.view().filter(|_| self.patience.is_over(now_ms)) else { return Vec::new() };
         self.asked += 1;
         self.stream = Some(self.asked);
         vec![Effect::Stream { number: self.asked, view }, Effect::Set(Timer::Stream, ANSWERED_MS)]
@@ -46,9 +42,7 @@ impl Session {
     /// Asks over HTTP because no stream comes through, or not any more.
     pub(super) fn miss_stream(&mut self, now_ms: i64) -> Vec<Effect> {
         if !self.streamed {
-            let pause_ms = (STREAM_AGAIN_MS << self.stream_misses).min(STREAM_AGAIN_AT_MOST_MS);
-            self.stream_misses = (self.stream_misses + 1).min(STREAM_AGAIN_AT_MOST_MS.ilog2());
-            self.stream_after_ms = now_ms + pause_ms;
+            self.patience.missed(now_ms);
         }
         let mut effects = self.end_stream();
         if self.poll.is_none() {
@@ -59,8 +53,6 @@ impl Session {
 
     pub(super) fn hear_streamed(&mut self, streamed: Streamed, now_ms: i64) -> Vec<Effect> {
         match streamed {
-            // Views say something more often than this stream is given up.
-            Streamed::Heard => Vec::new(),
             Streamed::Ended => self.miss_stream(now_ms),
             Streamed::Told(ServerMessage::Reset { .. }) => {
                 // Everything comes next.
@@ -77,7 +69,7 @@ impl Session {
                 }
                 effects.extend(self.ask_no_more());
                 self.streamed = true;
-                self.stream_misses = 0;
+                self.patience.told();
                 self.freshness.heard(now_ms);
                 effects.push(Effect::Set(Timer::Stream, STREAM_SILENT_MS));
                 effects

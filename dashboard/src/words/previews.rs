@@ -52,10 +52,18 @@ pub fn of_all_clicks(some: i64, all: i64) -> String {
     say!("{some} of {all}", some = format::count(some), all = format::count(all))
 }
 
-/// The number of incidents by a changed rule, beside those by the rule as it is.
-pub fn preview_incidents(current: i64, previewed: i64) -> String {
-    let count = format::count((previewed - current).abs());
-    match previewed - current {
+/// The difference of incidents, and of critical ones, between a changed rule and the rule as it is.
+pub fn preview_incidents(opened: i64, critical: i64) -> String {
+    let count = format::count(opened.abs());
+    match opened {
+        0 if critical > 0 => say!(
+            "As many incidents as without the change, {critical} more of them critical.",
+            critical = format::count(critical)
+        ),
+        0 if critical < 0 => say!(
+            "As many incidents as without the change, {critical} fewer of them critical.",
+            critical = format::count(-critical)
+        ),
         0 => say!("As many incidents as without the change.").to_owned(),
         1 => say!("1 incident more than without the change.").to_owned(),
         -1 => say!("1 incident fewer than without the change.").to_owned(),
@@ -80,15 +88,18 @@ pub fn of_them_critical(opened: i64, critical: i64) -> String {
 pub fn preview_minutes(campaigns: i64, start: &str, end: &str, is_cut: bool) -> String {
     let campaigns_count = format::count(campaigns);
     match (campaigns, is_cut) {
+        (0, _) => say!("No campaign had clicks, {start} – {end}.", start, end),
         (_, true) => say!(
-            "The {campaigns} campaigns with the most clicks, {start} – {end}, at the end of each minute.",
+            "The {campaigns} campaigns with the most clicks, {start} – {end}. The rule is asked at the end of each minute.",
             campaigns = campaigns_count,
             start,
             end
         ),
-        (1, false) => say!("1 campaign, {start} – {end}, at the end of each minute.", start, end),
+        (1, false) => {
+            say!("1 campaign, {start} – {end}. The rule is asked at the end of each minute.", start, end)
+        }
         (_, false) => say!(
-            "{campaigns} campaigns, {start} – {end}, at the end of each minute.",
+            "{campaigns} campaigns, {start} – {end}. The rule is asked at the end of each minute.",
             campaigns = campaigns_count,
             start,
             end

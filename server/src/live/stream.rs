@@ -10,7 +10,7 @@ use axum::{
 };
 use futures_util::stream;
 use rand::RngExt as _;
-use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
@@ -23,6 +23,9 @@ use crate::{
 
 /// Milliseconds that clients wait before they come back: not all at the same moment, when a server goes away.
 const RETRY_MS: std::ops::Range<u32> = 500..2_000;
+
+/// The longest time without an event or a comment: clients are not told the setting, and give a silent stream up.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Changes that are told as events.
 pub(super) trait Changes: Send + 'static {
@@ -70,7 +73,8 @@ impl Place {
 
     /// Answers with the changes as events, and a comment whenever there is none for a heartbeat's time.
     pub(super) fn tell(self, changes: impl Changes) -> Response {
-        let mut heartbeat = interval_at(tokio::time::Instant::now() + self.heartbeat, self.heartbeat);
+        let every = self.heartbeat.min(HEARTBEAT);
+        let mut heartbeat = interval_at(Instant::now() + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let events = Events { changes, heartbeat, place: self };
         let first = Bytes::from(format!("retry: {}\n\n", rand::rng().random_range(RETRY_MS)));

@@ -13,6 +13,7 @@ use clickwire_protocol::{
     rules::preview::{IncidentPreview, OpenedIncidents, PreviewedCampaign},
     times::UnixMs,
 };
+use futures_util::TryStreamExt as _;
 use sqlx::PgConnection;
 
 use crate::incidents::{
@@ -121,6 +122,16 @@ impl IncidentHistory {
         start: UnixMs,
         end: UnixMs,
     ) -> Result<Self, sqlx::Error> {
+        Self::of_busiest(MAX_CAMPAIGNS, connection, [current, previewed], start, end).await
+    }
+
+    async fn of_busiest(
+        max_campaigns: i64,
+        connection: &mut PgConnection,
+        [current, previewed]: [CampaignRule; 2],
+        start: UnixMs,
+        end: UnixMs,
+    ) -> Result<Self, sqlx::Error> {
         let [start, end] = [start, end].map(|at| at.0.div_euclid(MINUTE_MS));
         let before = current.minutes_before().max(previewed.minutes_before());
         let first = start - before as i64;
@@ -129,26 +140,34 @@ impl IncidentHistory {
         let sql = format!(
             "WITH busiest AS ( \
                SELECT advertiser_id, campaign_id FROM click_minutes WHERE {range} \
-                GROUP BY 1, 2 ORDER BY {clicks} DESC LIMIT $3) \
+                GROUP BY 1, 2 ORDER BY {clicks} DESC, 1, 2 LIMIT $3) \
              SELECT advertiser_id, campaign_id, (extract(epoch FROM bucket) / 60)::bigint, {clicks}, \
                     sum(givt + sivt)::bigint \
                FROM click_minutes JOIN busiest USING (advertiser_id, campaign_id) WHERE {range} GROUP BY 1, 2, 3"
         );
-        let rows: Vec<(AdvertiserId, CampaignId, i64, i64, i64)> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(first)
-            .bind(end)
-            .bind(MAX_CAMPAIGNS + 1)
-            .fetch_all(connection)
-            .await?;
+        let mut rows =
+            sqlx::query_as::<_, (AdvertiserId, CampaignId, i64, i64, i64)>(sqlx::AssertSqlSafe(sql))
+                .bind(first)
+                .bind(end)
+                .bind(max_campaigns + 1)
+                .fetch(connection);
         let mut campaigns: HashMap<_, Vec<Option<Minute>>> = HashMap::new();
-        for (advertiser, campaign, minute, clicks, invalid) in rows {
+        while let Some((advertiser, campaign, minute, clicks, invalid)) = rows.try_next().await? {
             let none = || vec![None; (end - first) as usize];
             let minutes = campaigns.entry((advertiser, campaign)).or_insert_with(none);
             if let Some(of_minute) = usize::try_from(minute - first).ok().and_then(|at| minutes.get_mut(at)) {
                 *of_minute = Some(Minute { clicks, invalid });
             }
         }
-        let is_cut = campaigns.len() as i64 > MAX_CAMPAIGNS;
+        let is_cut = campaigns.len() as i64 > max_campaigns;
+        if is_cut {
+            // One more was read than is looked at.
+            let clicks =
+                |minutes: &[Option<Minute>]| -> i64 { minutes.iter().flatten().map(|one| one.clicks).sum() };
+            let fewest =
+                campaigns.iter().min_by_key(|(_, minutes)| clicks(minutes)).map(|(name, _)| name.clone());
+            fewest.map(|name| campaigns.remove(&name));
+        }
         Ok(Self { current, previewed, start, end, first, is_cut, campaigns })
     }
 
@@ -175,8 +194,9 @@ impl IncidentHistory {
             }
         }
         preview.campaigns.sort_by_cached_key(|one| {
-            let difference = (one.previewed.opened - one.current.opened).abs();
-            (Reverse(difference), one.advertiser_id.to_string(), one.campaign_id.to_string())
+            let opened = (one.previewed.opened - one.current.opened).abs();
+            let critical = (one.previewed.critical - one.current.critical).abs();
+            (Reverse((opened, critical)), one.advertiser_id.to_string(), one.campaign_id.to_string())
         });
         preview.campaigns.truncate(CAMPAIGNS);
         preview
@@ -214,8 +234,8 @@ mod tests {
         assert_eq!(incidents(CampaignRule::Spike(Spike { minimum_clicks: 61, ..SPIKE }), &spike), (0, 0));
         assert_eq!(incidents(CampaignRule::Spike(Spike { deviations: 50, ..SPIKE }), &spike), (0, 0));
         assert_eq!(incidents(CampaignRule::Off, &spike), (0, 0));
-        // Seen in its own minute and the next, over after two without: the third is another.
-        for (gap, expected) in [(1, 1), (2, 1), (3, 1), (4, 2), (9, 2)] {
+        // It is seen in its own minute and in the next one, and is over after two minutes without.
+        for (gap, expected) in [(1, 1), (2, 1), (3, 2), (9, 2)] {
             let twice = [&calm[..], &[(60, 0)], &calm[..gap], &[(60, 0)], &calm].concat();
             assert_eq!(incidents(rule, &twice), (expected, 0), "{gap} minutes between");
         }

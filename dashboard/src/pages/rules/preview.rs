@@ -78,7 +78,8 @@ fn sum(preview: &Answer, zone: &Zone) -> String {
         Answer::Verdicts(preview) => words::preview_sum(preview.to_invalid, preview.to_valid),
         Answer::Incidents(preview) if preview.campaign_count == 0 => minutes(preview, zone),
         Answer::Incidents(preview) => {
-            words::preview_incidents(preview.current.opened, preview.previewed.opened)
+            let (current, previewed) = (preview.current, preview.previewed);
+            words::preview_incidents(previewed.opened - current.opened, previewed.critical - current.critical)
         }
     }
 }
@@ -279,6 +280,6 @@ mod tests {
         }
         (preview.campaign_count, preview.is_cut) = (0, false);
         let shown = render::<Shown>(ShownProps { preview: Answer::Incidents(preview) }).await;
-        assert!(shown.contains("0 campaigns") && !shown.contains("<table"), "{shown}");
+        assert!(shown.contains("No campaign had clicks") && !shown.contains("<table"), "{shown}");
     }
 }

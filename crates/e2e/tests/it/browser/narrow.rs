@@ -135,9 +135,10 @@ async fn without_sockets_incidents_are_streamed_without_streams_they_are_asked_f
     for lets_through in [Lets::Streams, Lets::Answers, Lets::Sockets, Lets::Answers, Lets::Streams] {
         narrow.lets_through.send_replace(lets_through);
         let is_pushed = lets_through != Lets::Answers;
-        eventually("the page has its way", Duration::from_secs(60), async || {
+        eventually("the page has its way", Duration::from_secs(120), async || {
             let before = asked(&browser).await.ok()?;
-            sleep(Duration::from_secs(1)).await;
+            // A question is noted when it has been answered.
+            sleep(Duration::from_secs(3)).await;
             let sessions = server.metric("clickwire_live_sessions").await.ok()?;
             (sessions == f64::from(is_pushed) && asked(&browser).await.ok()? == before).then_some(())
         })
