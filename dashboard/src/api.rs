@@ -2,7 +2,6 @@
 //! rows that only the server has types for, without the fields that no page shows.
 
 mod operations;
-mod pipeline;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use self::{operations::*, pipeline::*};
+pub use self::operations::*;
 
 /// The role of a person: its rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,11 @@ pub fn count(n: i64) -> String {
     locale::number(n as f64, 0)
 }
 
+/// The same of a number that is never negative.
+pub fn whole(n: u64) -> String {
+    locale::number(n as f64, 0)
+}
+
 /// The size of a file or a disk: `950 B`, `1.5 kB`, `20 MB`, `4.2 TB`.
 pub fn bytes(n: f64) -> String {
     let (scaled, unit) = match n {

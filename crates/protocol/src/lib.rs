@@ -26,6 +26,7 @@
 //! - [`analytics`]: the answer of `GET /api/v1/analytics/aggregate`, and dimensions to filter and group clicks by
 //! - [`annotations`]: events in a range of time that explain a chart
 //! - [`times`]: times as programs tell them to each other; [`instant`]: as clients write them
+//! - [`pipeline`]: the way of a click as a server measures it
 //! - [`pages`]: addresses of the dashboard's pages
 //! - [`registry`]: registered ads as viewers see them
 //! - [`object`]: JSON objects, with what is wrong said under the field's name
@@ -50,6 +51,7 @@ pub mod ledger;
 pub mod live;
 pub mod object;
 pub mod pages;
+pub mod pipeline;
 pub mod reason;
 pub mod registry;
 pub mod report;

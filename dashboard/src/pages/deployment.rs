@@ -5,7 +5,10 @@ mod top;
 
 use std::rc::Rc;
 
-use clickwire_protocol::report::{Compare, Dimension, Metric, Numbers};
+use clickwire_protocol::{
+    pipeline::Pipeline as Measured,
+    report::{Compare, Dimension, Metric, Numbers},
+};
 use yew::prelude::*;
 
 use self::top::{Kind, Top};
@@ -23,7 +26,6 @@ use super::{
 };
 use crate::{
     access::use_access,
-    api::Pipeline as Measured,
     ask::{Answer, use_interval, use_query},
     clock, format,
     frame::{DataStatus, View},

@@ -3,12 +3,12 @@
 
 pub(super) mod trend;
 
+use clickwire_protocol::pipeline::{Pipeline as Measured, PipelinePoint, PipelineServer, StageState};
 use yew::prelude::*;
 
 use self::trend::Trend;
 use super::{Sheet, id, name};
 use crate::{
-    api::{Pipeline as Measured, PipelinePoint, PipelineServer, StageState},
     ask::{use_interval, use_query},
     clock, format,
     frame::View,
@@ -91,7 +91,11 @@ fn behind(ms: f64) -> String {
     words::behind(ms as i64)
 }
 
-fn whole(value: Option<i64>) -> Option<f64> {
+fn whole(value: Option<u64>) -> Option<f64> {
+    value.map(|value| value as f64)
+}
+
+fn signed(value: Option<i64>) -> Option<f64> {
     value.map(|value| value as f64)
 }
 
@@ -130,7 +134,7 @@ fn tiles(measured: &Measured, view: &View) -> Html {
                     text: count,
                 },
             ],
-            facts: vec![(words::LOST, format::count(stages.intake.lost))],
+            facts: vec![(words::LOST, format::whole(stages.intake.lost))],
         },
         Tile {
             title: words::STAGE_STREAM,
@@ -174,13 +178,13 @@ fn tiles(measured: &Measured, view: &View) -> Html {
                 Measure {
                     testid: "ledger-behind",
                     label: words::BEHIND,
-                    now: whole(stages.ledger.behind_ms),
-                    of: |point| whole(point.ledger_behind_ms),
+                    now: signed(stages.ledger.behind_ms),
+                    of: |point| signed(point.ledger_behind_ms),
                     text: behind,
                 },
             ],
             facts: [
-                stages.ledger.waiting.map(|waiting| (words::UNCOUNTED, format::count(waiting))),
+                stages.ledger.waiting.map(|waiting| (words::UNCOUNTED, format::whole(waiting))),
                 stamp(&stages.ledger.last_commit_at).map(|at| (words::LAST_COMMIT, at)),
             ]
             .into_iter()
@@ -195,8 +199,8 @@ fn tiles(measured: &Measured, view: &View) -> Html {
                 Measure {
                     testid: "screens-behind",
                     label: words::BEHIND,
-                    now: whole(stages.screens.behind_ms),
-                    of: |point| whole(point.screens_behind_ms),
+                    now: signed(stages.screens.behind_ms),
+                    of: |point| signed(point.screens_behind_ms),
                     text: behind,
                 },
                 Measure {
@@ -243,8 +247,8 @@ fn tiles(measured: &Measured, view: &View) -> Html {
             measures: vec![Measure {
                 testid: "database-bytes",
                 label: words::SIZE,
-                now: whole(stages.database.bytes),
-                of: |point| whole(point.database_bytes),
+                now: signed(stages.database.bytes),
+                of: |point| signed(point.database_bytes),
                 text: format::bytes,
             }],
             facts: database,
@@ -323,7 +327,7 @@ fn servers(servers: &[PipelineServer], view: &View) -> Html {
         let spool = match &server.spool {
             None => html! { words::SPOOL_NONE },
             Some(spool) if !spool.takes => html! { <Badge text={words::FULL} tone={Tone::Critical} /> },
-            Some(spool) => html! { format::count(spool.clicks) },
+            Some(spool) => html! { format::whole(spool.clicks) },
         };
         let (broker, tone) = if server.is_connected {
             (words::CONNECTED, Tone::Good)
@@ -334,9 +338,9 @@ fn servers(servers: &[PipelineServer], view: &View) -> Html {
             name(&server.name),
             html! { <Badge text={broker} {tone} /> },
             html! { words::of_at_most(server.sessions, server.sessions_max) },
-            html! { format::count(server.accepted) },
+            html! { format::whole(server.accepted) },
             spool,
-            html! { format::count(server.lost) },
+            html! { format::whole(server.lost) },
             html! { zone.stamp_ms(server.started_at_ms) },
             id(&server.roles.join(" ")),
         ]

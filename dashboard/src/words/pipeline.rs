@@ -1,9 +1,8 @@
 //! Texts for operators about the pipeline.
 
-use crate::{
-    api::{PipelineLimits, StageState},
-    format, locale,
-};
+use clickwire_protocol::pipeline::{PipelineLimits, StageState};
+
+use crate::{format, locale};
 
 texts! {
     PIPELINE = "Pipeline";
@@ -94,7 +93,7 @@ pub fn behind(ms: i64) -> String {
 }
 
 /// A percentage.
-pub fn full(percent: i64) -> String {
+pub fn full(percent: u64) -> String {
     format!("{percent} %")
 }
 
@@ -114,8 +113,8 @@ pub fn at_most(value: &str) -> String {
 }
 
 /// Number of sessions, and its limit.
-pub fn of_at_most(sessions: i64, max: i64) -> String {
-    say!("{sessions} of {max}", sessions = format::count(sessions), max = format::count(max))
+pub fn of_at_most(sessions: u64, max: u64) -> String {
+    say!("{sessions} of {max}", sessions = format::whole(sessions), max = format::whole(max))
 }
 
 /// Background jobs that don't do their work.

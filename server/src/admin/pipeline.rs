@@ -14,17 +14,15 @@ use std::{
 
 use async_nats::jetstream::Context;
 use axum::{Json, extract::State};
-use serde::Serialize;
+use clickwire_protocol::pipeline::Pipeline as Answer;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 
 pub(crate) use self::servers::Reporter;
 use self::{
-    history::{EVERY_SECONDS, History, Point},
-    measure::{IdleJob, measure},
-    servers::Report,
-    stages::{LIMITS, Limits, Stages},
+    history::{EVERY_SECONDS, History},
+    measure::measure,
+    stages::{LIMITS, stages},
 };
 use crate::{admin::state::AdminState, http::openapi::Refused, identity::access::Operator};
 
@@ -62,23 +60,6 @@ pub(crate) async fn follow(
     }
 }
 
-/// The pipeline as this server has measured it last.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Pipeline)]
-pub(crate) struct Answer {
-    /// Time of the measurement; Unix time in milliseconds. `null`: none yet, since the server has just started.
-    at_ms: Option<i64>,
-    /// Time between two measurements, in seconds.
-    every_seconds: u32,
-    limits: Limits,
-    /// `null` as long as it was not measured.
-    stages: Option<Stages>,
-    /// Servers that have said something of themselves within half a minute; the one that answers comes first.
-    servers: Vec<Report>,
-    /// The last hour, as far as this server runs for so long; the oldest first.
-    history: Vec<Point>,
-}
-
 /// The way of a click as it is now, stage by stage, with its last hour.
 ///
 /// Each server measures every 10 s for itself, so the hour begins when it starts.
@@ -92,7 +73,7 @@ pub(super) async fn show(State(state): State<Arc<AdminState>>, _operator: Operat
         at_ms: latest.map(|latest| latest.at_ms),
         every_seconds: EVERY_SECONDS,
         limits: LIMITS,
-        stages: latest.zip(points.last()).map(|(latest, point)| Stages::of(latest, point)),
+        stages: latest.zip(points.last()).map(|(latest, point)| stages(latest, point)),
         servers: latest.map(|latest| latest.servers.clone()).unwrap_or_default(),
         history: points,
     })

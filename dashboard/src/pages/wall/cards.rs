@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use clickwire_protocol::{
     alerts::{Alert, Severity},
+    pipeline::{Pipeline, PipelineStages, StageState},
     report::BreakdownRow,
 };
 use yew::prelude::*;
@@ -15,7 +16,6 @@ use super::super::{
 };
 use crate::{
     access::Access,
-    api::{Pipeline, PipelineStages, StageState},
     format,
     incidents::{Open, is_silenced_now},
     kit::{Badge, Tone},

@@ -3,9 +3,10 @@
 
 use std::rc::Rc;
 
+use clickwire_protocol::pipeline::{Pipeline, StageState};
+
 use super::super::explore::answers::Listed;
 use crate::{
-    api::{Pipeline, StageState},
     query::LocalTime,
     zone::{self, Zone},
 };

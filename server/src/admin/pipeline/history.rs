@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
-use utoipa::ToSchema;
+use clickwire_protocol::pipeline::PipelinePoint;
 
 use super::measure::Measured;
 
@@ -13,43 +12,11 @@ pub(super) const EVERY_SECONDS: u32 = 10;
 /// Points that are kept: an hour.
 const KEPT: usize = 3_600 / EVERY_SECONDS as usize;
 
-/// A measurement of one moment, with the rates since the one before. Unknown values are `null`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
-#[schema(as = PipelinePoint)]
-pub(crate) struct Point {
-    /// Unix time in milliseconds.
-    pub(super) at_ms: i64,
-    /// Clicks that servers have accepted.
-    pub(super) accepted_per_second: Option<f64>,
-    /// Messages that the stream has stored.
-    pub(super) stored_per_second: Option<f64>,
-    /// Messages that aggregators have counted or set aside.
-    pub(super) counted_per_second: Option<f64>,
-    /// Messages that are not counted.
-    pub(super) waiting: Option<u64>,
-    /// Lag of the ledger behind the clock, in milliseconds.
-    pub(super) ledger_behind_ms: Option<i64>,
-    /// Lag of screens behind the clock, in milliseconds.
-    pub(super) screens_behind_ms: Option<i64>,
-    /// Clicks in the servers' spools.
-    pub(super) spooled: Option<u64>,
-    /// Dead letters that wait.
-    pub(super) dead_letters: Option<u64>,
-    /// Bytes of the stream.
-    pub(super) stream_bytes: Option<u64>,
-    /// Bytes of the database.
-    pub(super) database_bytes: Option<i64>,
-    /// Messages that the lake has still to read.
-    pub(super) lake_waiting: Option<u64>,
-    /// Live sessions of all servers.
-    pub(super) sessions: Option<usize>,
-}
-
 /// The last measurement, and the points before it.
 #[derive(Debug, Default)]
 pub(super) struct History {
     latest: Option<Measured>,
-    points: VecDeque<Point>,
+    points: VecDeque<PipelinePoint>,
 }
 
 impl History {
@@ -69,7 +36,7 @@ impl History {
     }
 
     /// The points, the oldest first.
-    pub(super) fn points(&self) -> Vec<Point> {
+    pub(super) fn points(&self) -> Vec<PipelinePoint> {
         self.points.iter().cloned().collect()
     }
 }
@@ -80,12 +47,12 @@ fn rate(before: u64, now: u64, seconds: f64) -> Option<f64> {
     (seconds > 0.0).then(|| grown as f64 / seconds)
 }
 
-fn point(before: Option<&Measured>, now: &Measured) -> Point {
+fn point(before: Option<&Measured>, now: &Measured) -> PipelinePoint {
     let seconds = before.map_or(0.0, |before| (now.at_ms - before.at_ms) as f64 / 1_000.0);
     let streams = before.and_then(|before| before.stream.as_ref()).zip(now.stream.as_ref());
     let stream = now.stream.as_ref();
     let behind = |until: clickwire_protocol::times::UnixMs| (now.at_ms - until.0).max(0);
-    Point {
+    PipelinePoint {
         at_ms: now.at_ms,
         accepted_per_second: before.and_then(|before| accepted(before, now, seconds)),
         stored_per_second: streams.and_then(|(before, now)| rate(before.stored, now.stored, seconds)),

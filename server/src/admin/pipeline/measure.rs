@@ -6,16 +6,18 @@ use async_nats::jetstream::{Context, context::GetStreamError, stream::ConsumersE
 use clickwire_dead_letters::DeadLetters;
 use clickwire_ledger::{rollups::Progress, timescaledb};
 use clickwire_process::{nats::timeline_of, now_ms, redis::Connection};
-use clickwire_protocol::{stream::Names, times::UnixMs};
+use clickwire_protocol::{
+    pipeline::{PipelineIdleJob, PipelineServer},
+    stream::Names,
+    times::UnixMs,
+};
 use futures_util::TryStreamExt as _;
-use serde::Serialize;
 use sqlx::{FromRow, PgPool};
 use thiserror::Error as ThisError;
 use time::OffsetDateTime;
 use tokio::time::timeout;
-use utoipa::ToSchema;
 
-use super::servers::{Report, Reporter};
+use super::servers::Reporter;
 use crate::{admin::state::AdminState, live, query::watermark::Watermark};
 
 /// A service that does not answer by then is away.
@@ -30,7 +32,7 @@ pub(super) struct Measured {
     pub(super) database: Option<Database>,
     /// Time up to which screens know that all is counted; `None` if Redis is away or does not know.
     pub(super) screens: Option<UnixMs>,
-    pub(super) servers: Vec<Report>,
+    pub(super) servers: Vec<PipelineServer>,
     /// The servers are all that there are; else Redis was away, and this one is listed alone.
     pub(super) are_all: bool,
 }
@@ -59,20 +61,10 @@ pub(super) struct Database {
     /// Time before which everything received is counted.
     pub(super) watermark: Option<UnixMs>,
     pub(super) bytes: i64,
-    pub(super) idle_jobs: Vec<IdleJob>,
+    pub(super) idle_jobs: Vec<PipelineIdleJob>,
     pub(super) is_rolled_up: bool,
     pub(super) reconciliation: Option<Reconciliation>,
     pub(super) lake: Option<Lake>,
-}
-
-/// A background job of the database that does not do its work.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = PipelineIdleJob)]
-pub(crate) struct IdleJob {
-    /// Name of the job, such as `policy_compression of clicks`.
-    pub(super) job: String,
-    /// `stuck`, `overdue`, `failing` or `without effect`.
-    pub(super) state: String,
 }
 
 /// The last comparison of buckets with the ledger.
@@ -182,7 +174,10 @@ async fn database(pool: &PgPool, partitions: u16) -> Result<Database, sqlx::Erro
     Ok(Database {
         watermark,
         bytes,
-        idle_jobs: idle.into_iter().map(|idle| IdleJob { job: idle.job, state: idle.state }).collect(),
+        idle_jobs: idle
+            .into_iter()
+            .map(|idle| PipelineIdleJob { job: idle.job, state: idle.state })
+            .collect(),
         is_rolled_up: !Progress::read(&mut connection).await?.is_behind(),
         reconciliation,
         lake,

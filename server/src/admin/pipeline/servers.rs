@@ -5,10 +5,9 @@ use std::{collections::HashMap, time::Duration};
 
 use clap::ValueEnum as _;
 use clickwire_process::{now_ms, redis::Connection};
-use serde::{Deserialize, Serialize};
+use clickwire_protocol::pipeline::{PipelineServer, PipelineSpool};
 use serde_json::Value;
 use tokio::time::timeout;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
@@ -28,46 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The file of Linux that holds the machine's name.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
-
-/// A server as it says it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = PipelineServer)]
-pub(crate) struct Report {
-    /// One for each start of the program.
-    pub(super) id: Uuid,
-    /// The machine, and the address that it listens on.
-    pub(super) name: String,
-    /// Its parts of the API.
-    pub(super) roles: Vec<String>,
-    /// Time of the report; Unix time in milliseconds.
-    pub(super) at_ms: i64,
-    /// Time of its start; Unix time in milliseconds.
-    pub(super) started_at_ms: i64,
-    /// A connection to the broker is open.
-    pub(super) is_connected: bool,
-    /// Clicks that it has accepted since its start.
-    pub(super) accepted: u64,
-    /// Clicks that it has lost since its start.
-    pub(super) lost: u64,
-    /// Its spool, in which clicks wait while the broker is away; `null`: it has none.
-    pub(super) spool: Option<Spool>,
-    /// Its live sessions.
-    pub(super) sessions: usize,
-    /// Live sessions that are allowed at most.
-    pub(super) sessions_max: usize,
-}
-
-/// The spool of a server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = PipelineSpool)]
-pub(crate) struct Spool {
-    /// The spool takes clicks.
-    pub(super) takes: bool,
-    /// Clicks in it.
-    pub(super) clicks: u64,
-    /// Their bytes.
-    pub(super) bytes: u64,
-}
 
 /// The source of this server's reports.
 pub(crate) struct Reporter {
@@ -104,14 +63,14 @@ impl Reporter {
     }
 
     /// Returns the current report of this server.
-    pub(super) fn own(&self) -> Report {
-        let spool = self.intake.spool().map(|state| Spool {
+    pub(super) fn own(&self) -> PipelineServer {
+        let spool = self.intake.spool().map(|state| PipelineSpool {
             takes: state.condition == Condition::Up,
             clicks: state.clicks,
             bytes: state.bytes,
         });
         let sessions_max = self.sessions.max;
-        Report {
+        PipelineServer {
             id: self.id,
             name: self.name.clone(),
             roles: self.roles.clone(),
@@ -121,14 +80,14 @@ impl Reporter {
             accepted: self.intake.accepted(),
             lost: self.intake.lost(),
             spool,
-            sessions: sessions_max - self.sessions.permits.available_permits(),
-            sessions_max,
+            sessions: (sessions_max - self.sessions.permits.available_permits()) as u64,
+            sessions_max: sessions_max as u64,
         }
     }
 
     /// Tells the others of this server, and returns all that have said something lately, this one first. `None`: Redis
     /// is away.
-    pub(super) async fn exchange(&self, own: &Report) -> Option<Vec<Report>> {
+    pub(super) async fn exchange(&self, own: &PipelineServer) -> Option<Vec<PipelineServer>> {
         let exchanged = timeout(PATIENCE, self.tell_and_ask(own)).await;
         let told = match exchanged {
             Ok(Ok(told)) => told,
@@ -141,7 +100,7 @@ impl Reporter {
         Some(fresh(own, told.values().map(String::as_str)))
     }
 
-    async fn tell_and_ask(&self, own: &Report) -> redis::RedisResult<HashMap<String, String>> {
+    async fn tell_and_ask(&self, own: &PipelineServer) -> redis::RedisResult<HashMap<String, String>> {
         let mut redis = self.redis.clone();
         let report = serde_json::to_string(own).unwrap_or_default();
         let mut tell = redis::cmd("HSET");
@@ -167,9 +126,9 @@ fn is_older(text: &str, now_ms: i64, than: Duration) -> bool {
 }
 
 /// Returns this server, then the others with a recent report by name.
-fn fresh<'a>(own: &Report, told: impl Iterator<Item = &'a str>) -> Vec<Report> {
-    let others = told.filter_map(|text| serde_json::from_str::<Report>(text).ok());
-    let mut others: Vec<Report> = others
+fn fresh<'a>(own: &PipelineServer, told: impl Iterator<Item = &'a str>) -> Vec<PipelineServer> {
+    let others = told.filter_map(|text| serde_json::from_str::<PipelineServer>(text).ok());
+    let mut others: Vec<PipelineServer> = others
         .filter(|report| report.id != own.id && own.at_ms - report.at_ms <= FRESH.as_millis() as i64)
         .collect();
     others.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
@@ -181,8 +140,8 @@ fn fresh<'a>(own: &Report, told: impl Iterator<Item = &'a str>) -> Vec<Report> {
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn report(id: u128, accepted: u64) -> Report {
-        Report {
+    pub(crate) fn report(id: u128, accepted: u64) -> PipelineServer {
+        PipelineServer {
             id: Uuid::from_u128(id),
             name: format!("web-{id} 0.0.0.0:8080"),
             roles: vec!["intake".into()],
@@ -191,7 +150,7 @@ pub(super) mod tests {
             is_connected: true,
             accepted,
             lost: 0,
-            spool: Some(Spool { takes: true, clicks: 0, bytes: 0 }),
+            spool: Some(PipelineSpool { takes: true, clicks: 0, bytes: 0 }),
             sessions: 3,
             sessions_max: 100,
         }
@@ -202,9 +161,9 @@ pub(super) mod tests {
         let own = report(1, 5);
         let told = [
             report(3, 1),
-            Report { at_ms: 69_999, ..report(4, 1) },
-            Report { at_ms: 70_000, ..report(2, 1) },
-            Report { accepted: 4, ..own.clone() },
+            PipelineServer { at_ms: 69_999, ..report(4, 1) },
+            PipelineServer { at_ms: 70_000, ..report(2, 1) },
+            PipelineServer { accepted: 4, ..own.clone() },
         ];
         let told = told.iter().map(|report| serde_json::to_string(report).unwrap());
         let told: Vec<String> = told.chain(["of tomorrow".to_owned()]).collect();
