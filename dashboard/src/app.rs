@@ -19,6 +19,7 @@ use crate::{
     language,
     model::{Model, Status},
     page::Page,
+    preferences,
     router::Routing,
     session::Event,
     sign_in::{Attempt, SignIn},
@@ -29,6 +30,9 @@ use crate::{
 
 /// The shortest wait before a server that can't tell who is signed in is asked again, in milliseconds.
 const ASK_AGAIN_MS: u32 = 1_000;
+
+/// The shortest time between two messages about changes where data is saved, in milliseconds.
+const SAVING_INTERVAL_MS: u32 = 1_000;
 
 /// The viewer in front of the page.
 #[derive(Clone, PartialEq)]
@@ -228,6 +232,7 @@ pub fn Live(props: &LiveProps) -> Html {
         use_effect_with(props.credential.clone(), move |credential| {
             let changed = Callback::from(move |now| version.set(now));
             let mut model = Model::new(credential.clone());
+            model.session.min_interval_ms = preferences::saves_data().then_some(SAVING_INTERVAL_MS);
             model.session.advertiser_id = advertiser_id;
             model.session.window_minutes = window_minutes;
             let started = Connection::start(model, changed);

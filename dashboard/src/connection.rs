@@ -136,10 +136,10 @@ impl Connection {
                     this.dispatch(Event::Polled(number, polled));
                 });
             }
-            Effect::Stream { number, view } => {
+            Effect::Stream { number, view, min_interval_ms } => {
                 let (this, credential) = (self.clone(), self.model.borrow().session.credential().clone());
                 let tell = move |streamed| this.dispatch(Event::Streamed(number, streamed));
-                let stream = directory::stream(&view, &credential, tell);
+                let stream = directory::stream(&view, min_interval_ms, &credential, tell);
                 drop(self.stream.replace(Some(stream)));
             }
             Effect::EndStream => drop(self.stream.take()),

@@ -136,8 +136,17 @@ fn url(path: &str, view: &View, since: Option<&Position>) -> String {
 }
 
 /// Streams a view's changes as they happen, for a viewer who can't have a socket.
-pub fn stream(view: &View, credential: &Credential, tell: impl Fn(Streamed) + 'static) -> Asking {
-    events::stream(about("sse", view, None, credential), || (), tell)
+pub fn stream(
+    view: &View,
+    min_interval_ms: Option<u32>,
+    credential: &Credential,
+    tell: impl Fn(Streamed) + 'static,
+) -> Asking {
+    let mut url = url("sse", view, None);
+    if let Some(ms) = min_interval_ms {
+        url += &format!("&min_interval_ms={ms}");
+    }
+    events::stream(request(&url, credential), || (), tell)
 }
 
 /// Asks for a view's changes since a position, for a viewer who can't have a stream either.

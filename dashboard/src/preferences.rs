@@ -3,6 +3,8 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
+use js_sys::Reflect;
+use wasm_bindgen::JsValue;
 use web_sys::Storage;
 use yew::prelude::*;
 
@@ -78,6 +80,15 @@ pub fn zone() -> Option<String> {
 /// Keeps the choice of a time zone.
 pub fn keep_zone(name: Option<&str>) {
     keep(ZONE, name);
+}
+
+/// Returns whether the browser is asked to save data (`navigator.connection.saveData`, WICG Save Data API). A browser
+/// that has no such choice saves none.
+pub fn saves_data() -> bool {
+    let Some(window) = web_sys::window() else { return false };
+    let of = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).ok();
+    let connection = of(&window.navigator(), "connection").filter(|connection| !connection.is_undefined());
+    connection.and_then(|connection| of(&connection, "saveData")).is_some_and(|saves| saves.is_truthy())
 }
 
 thread_local! {

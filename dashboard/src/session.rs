@@ -79,6 +79,8 @@ pub struct Session {
     poll: Option<u32>,
     /// The stream's number, while there is one.
     stream: Option<u32>,
+    /// The shortest time between two messages about changes, in milliseconds; `None`: as the gateway likes.
+    pub min_interval_ms: Option<u32>,
     /// Pauses between streams that tell nothing.
     patience: Patience,
     /// Numbers that were given to questions and streams.
@@ -113,6 +115,7 @@ impl Session {
             streamed: false,
             poll: None,
             stream: None,
+            min_interval_ms: None,
             patience: Patience::default(),
             asked: 0,
             unwelcome: 0,
@@ -394,7 +397,7 @@ impl Session {
             id: self.subscription,
             view: Topic::Clicks(view),
             since: self.state.position.clone(),
-            min_interval_ms: None,
+            min_interval_ms: self.min_interval_ms,
         }));
         effects.push(Effect::ListCampaigns(advertiser_id));
         effects

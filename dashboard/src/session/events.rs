@@ -83,6 +83,8 @@ pub enum Effect {
         number: u32,
         /// View that is watched.
         view: View,
+        /// The shortest time between two events about changes, in milliseconds.
+        min_interval_ms: Option<u32>,
     },
     /// Drop the stream without an event.
     EndStream,

@@ -30,7 +30,11 @@ impl Session {
         let Some(view) = self.view().filter(|_| self.patience.is_over(now_ms)) else { return Vec::new() };
         self.asked += 1;
         self.stream = Some(self.asked);
-        vec![Effect::Stream { number: self.asked, view }, Effect::Set(Timer::Stream, ANSWERED_MS)]
+        let min_interval_ms = self.min_interval_ms;
+        vec![
+            Effect::Stream { number: self.asked, view, min_interval_ms },
+            Effect::Set(Timer::Stream, ANSWERED_MS),
+        ]
     }
 
     pub(super) fn end_stream(&mut self) -> Vec<Effect> {

@@ -175,6 +175,31 @@ fn who_is_refused_over_http_asks_no_more() {
     }
 }
 
+#[test]
+fn where_data_is_saved_sockets_and_streams_tell_changes_less_often() {
+    for min_interval_ms in [None, Some(1_000)] {
+        let mut session = Session::new(Credential::Cookie, 60);
+        session.min_interval_ms = min_interval_ms;
+        session.take(Event::Start, NOW, 0.5);
+        let mut effects = session.take(welcome(Some(&["adv_001"])), NOW, 0.5);
+        // The socket is lost, and then two do not come about.
+        effects.extend(session.take(lost(), NOW, 0.5));
+        for _ in 0..2 {
+            effects.extend(session.take(Event::Fired(Timer::Retry), NOW, 0.5));
+            effects.extend(session.take(lost(), NOW, 0.5));
+        }
+        let asked: Vec<Option<u32>> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Send(ClientMessage::Subscribe { min_interval_ms, .. })
+                | Effect::Stream { min_interval_ms, .. } => Some(*min_interval_ms),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(asked, [min_interval_ms; 2]);
+    }
+}
+
 /// A session whose socket can't be had, with the question that it asks over HTTP instead.
 fn away() -> (Session, u32) {
     let mut session = Session::new(Credential::Cookie, 60);

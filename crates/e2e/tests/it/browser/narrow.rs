@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clickwire_e2e::{Stack, eventually};
 use fantoccini::Locator;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream},
@@ -157,6 +158,29 @@ async fn without_sockets_incidents_are_streamed_without_streams_they_are_asked_f
         })
         .await?;
         ensure!((asked(&browser).await? == before) == is_pushed, "incident {open}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_data_is_saved_a_page_asks_for_fewer_messages() -> Result<()> {
+    let mut stack = Stack::new().await?;
+    let _aggregator = stack.start_aggregator().await?;
+    let _server = stack.start_server().await?;
+    for (saves, expected) in [(false, Value::Null), (true, json!(1_000))] {
+        let browser = Browser::start().await?;
+        // What the page sends is noted, and the browser says what a phone says whose owner saves data.
+        let script = format!(
+            "Object.defineProperty(navigator, 'connection', {{value: {{saveData: {saves}}}}}); \
+             window.sent = []; const send = WebSocket.prototype.send; \
+             WebSocket.prototype.send = function (text) {{ window.sent.push(text); return send.call(this, text); }};"
+        );
+        browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await?;
+        browser.open(stack.server_url(), "adv_001").await?;
+        let sent = browser.run("return window.sent.map(text => JSON.parse(text))").await?;
+        let subscribed =
+            sent.as_array().and_then(|sent| sent.iter().find(|sent| sent["type"] == "subscribe"));
+        ensure!(subscribed.context("no subscription")?["min_interval_ms"] == expected, "{sent}");
     }
     Ok(())
 }
