@@ -3,13 +3,8 @@
 use crate::locale;
 
 /// `1234567` → `1,234,567`.
-pub fn count(n: i64) -> String {
-    locale::number(n as f64, 0)
-}
-
-/// The same of a number that is never negative.
-pub fn whole(n: u64) -> String {
-    locale::number(n as f64, 0)
+pub fn count(n: impl Into<i128>) -> String {
+    locale::number(n.into() as f64, 0)
 }
 
 /// The size of a file or a disk: `950 B`, `1.5 kB`, `20 MB`, `4.2 TB`.

@@ -91,12 +91,8 @@ fn behind(ms: f64) -> String {
     words::behind(ms as i64)
 }
 
-fn whole(value: Option<u64>) -> Option<f64> {
-    value.map(|value| value as f64)
-}
-
-fn signed(value: Option<i64>) -> Option<f64> {
-    value.map(|value| value as f64)
+fn whole(value: Option<impl Into<i128>>) -> Option<f64> {
+    value.map(|value| value.into() as f64)
 }
 
 fn tiles(measured: &Measured, view: &View) -> Html {
@@ -134,7 +130,7 @@ fn tiles(measured: &Measured, view: &View) -> Html {
                     text: count,
                 },
             ],
-            facts: vec![(words::LOST, format::whole(stages.intake.lost))],
+            facts: vec![(words::LOST, format::count(stages.intake.lost))],
         },
         Tile {
             title: words::STAGE_STREAM,
@@ -178,13 +174,13 @@ fn tiles(measured: &Measured, view: &View) -> Html {
                 Measure {
                     testid: "ledger-behind",
                     label: words::BEHIND,
-                    now: signed(stages.ledger.behind_ms),
-                    of: |point| signed(point.ledger_behind_ms),
+                    now: whole(stages.ledger.behind_ms),
+                    of: |point| whole(point.ledger_behind_ms),
                     text: behind,
                 },
             ],
             facts: [
-                stages.ledger.waiting.map(|waiting| (words::UNCOUNTED, format::whole(waiting))),
+                stages.ledger.waiting.map(|waiting| (words::UNCOUNTED, format::count(waiting))),
                 stamp(&stages.ledger.last_commit_at).map(|at| (words::LAST_COMMIT, at)),
             ]
             .into_iter()
@@ -199,8 +195,8 @@ fn tiles(measured: &Measured, view: &View) -> Html {
                 Measure {
                     testid: "screens-behind",
                     label: words::BEHIND,
-                    now: signed(stages.screens.behind_ms),
-                    of: |point| signed(point.screens_behind_ms),
+                    now: whole(stages.screens.behind_ms),
+                    of: |point| whole(point.screens_behind_ms),
                     text: behind,
                 },
                 Measure {
@@ -247,8 +243,8 @@ fn tiles(measured: &Measured, view: &View) -> Html {
             measures: vec![Measure {
                 testid: "database-bytes",
                 label: words::SIZE,
-                now: signed(stages.database.bytes),
-                of: |point| signed(point.database_bytes),
+                now: whole(stages.database.bytes),
+                of: |point| whole(point.database_bytes),
                 text: format::bytes,
             }],
             facts: database,
@@ -327,7 +323,7 @@ fn servers(servers: &[PipelineServer], view: &View) -> Html {
         let spool = match &server.spool {
             None => html! { words::SPOOL_NONE },
             Some(spool) if !spool.takes => html! { <Badge text={words::FULL} tone={Tone::Critical} /> },
-            Some(spool) => html! { format::whole(spool.clicks) },
+            Some(spool) => html! { format::count(spool.clicks) },
         };
         let (broker, tone) = if server.is_connected {
             (words::CONNECTED, Tone::Good)
@@ -338,9 +334,9 @@ fn servers(servers: &[PipelineServer], view: &View) -> Html {
             name(&server.name),
             html! { <Badge text={broker} {tone} /> },
             html! { words::of_at_most(server.sessions, server.sessions_max) },
-            html! { format::whole(server.accepted) },
+            html! { format::count(server.accepted) },
             spool,
-            html! { format::whole(server.lost) },
+            html! { format::count(server.lost) },
             html! { zone.stamp_ms(server.started_at_ms) },
             id(&server.roles.join(" ")),
         ]

@@ -182,13 +182,12 @@ fn Register(props: &RegisterProps) -> Html {
     let id = if id.is_empty() && !label.is_empty() { id_of(kind, &label) } else { id };
     let onsubmit = {
         let (mutation, ondone, parent) = (mutation.clone(), props.ondone.clone(), props.parent.clone());
-        let body = match kind {
-            Kind::Advertiser => json!({ "name": label, "if_absent": true }),
-            Kind::Campaign => json!({ "name": label, "advertiser_id": parent, "if_absent": true }),
-            Kind::Ad => {
-                json!({ "name": label, "campaign_id": parent, "target_url": target, "if_absent": true })
-            }
+        let mut body = match kind {
+            Kind::Advertiser => json!({ "name": label }),
+            Kind::Campaign => json!({ "name": label, "advertiser_id": parent }),
+            Kind::Ad => json!({ "name": label, "campaign_id": parent, "target_url": target }),
         };
+        body["if_absent"] = true.into();
         let url = registered(kind.path(), &id);
         on_submit(move || {
             let then = ondone.reform(|_: String| ());

@@ -114,7 +114,7 @@ pub fn at_most(value: &str) -> String {
 
 /// Number of sessions, and its limit.
 pub fn of_at_most(sessions: u64, max: u64) -> String {
-    say!("{sessions} of {max}", sessions = format::whole(sessions), max = format::whole(max))
+    say!("{sessions} of {max}", sessions = format::count(sessions), max = format::count(max))
 }
 
 /// Background jobs that don't do their work.

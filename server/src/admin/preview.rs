@@ -61,10 +61,11 @@ pub(super) struct Question {
 /// Nothing is changed. Of a rule that judges clicks at most 200,000 clicks are looked at, the last ones: `is_cut` says
 /// that there were more. The other rules judge as they did. Of a rule that opens incidents the minutes of campaigns are
 /// looked at, of the 500 with the most clicks, and incidents are counted as if the rule were asked at each minute's
-/// end, and an incident were over after two minutes without an observation. 400 where it can't be told: for another list
-/// of robots (user agents are not kept); for any rule but duplicate, ip_velocity and user_velocity that judges clicks and
-/// was off in these hours;
-/// and for a window with more clicks than are looked at.
+/// end, and an incident were over after two minutes without an observation.
+///
+/// 400 where it can't be told: for another list of robots (user agents are not kept); for a rule that judges clicks and
+/// was off in these hours, unless it is duplicate, ip_velocity or user_velocity; and for a window with more clicks than
+/// are looked at.
 #[utoipa::path(post, path = "/{rule}/preview", operation_id = "preview_rule", tag = "admin", params(("rule" = String, Path)),
     request_body = Question,
     responses((status = 200, body = Preview), Refused<(
@@ -119,17 +120,16 @@ async fn within<T>(read: impl Future<Output = T>) -> Result<T, Error> {
 /// A rule that opens incidents. Invalid parameters, written directly to the database, count as off, as the aggregator
 /// has it.
 fn of_campaigns(name: &str, is_on: bool, parameters: &Value) -> CampaignRule {
-    match name {
-        "campaign_spike" if is_on => match Spike::deserialize(parameters) {
-            Ok(rule) if rule.is_valid() => CampaignRule::Spike(rule),
-            _ => CampaignRule::Off,
-        },
-        "fraud_rate" if is_on => match FraudRate::deserialize(parameters) {
-            Ok(rule) if rule.is_valid() => CampaignRule::FraudRate(rule),
-            _ => CampaignRule::Off,
-        },
-        _ => CampaignRule::Off,
-    }
+    let valid = match name {
+        "campaign_spike" => {
+            Spike::deserialize(parameters).ok().filter(Spike::is_valid).map(CampaignRule::Spike)
+        }
+        "fraud_rate" => {
+            FraudRate::deserialize(parameters).ok().filter(FraudRate::is_valid).map(CampaignRule::FraudRate)
+        }
+        _ => None,
+    };
+    valid.filter(|_| is_on).unwrap_or(CampaignRule::Off)
 }
 
 /// The reason why there is no preview, at the field that it is about.

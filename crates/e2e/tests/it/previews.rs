@@ -75,6 +75,17 @@ async fn counted(stack: &Stack, clicks: &[Click]) -> Result<Verdicts> {
     })
 }
 
+/// Makes a version of a rule that is in force from the beginning.
+async fn change(stack: &Stack, rule: &str, mode: &str, parameters: &Value) -> Result<()> {
+    let changed = sqlx::query(
+        "INSERT INTO fraud_rules (rule, version, mode, parameters, effective_at, changed_by, reason) \
+         SELECT rule, version + 1, $2, $3::jsonb, effective_at + INTERVAL '1 second', 'a test', 'in force' \
+           FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1",
+    );
+    changed.bind(rule).bind(mode).bind(parameters.to_string()).execute(stack.database()).await?;
+    Ok(())
+}
+
 async fn preview(server: &Server, rule: &str, body: &Value) -> Result<(u16, Value)> {
     let path = format!("/api/v1/admin/rules/{rule}/preview");
     let (status, body) = server.connection().post(&path, body.to_string().into_bytes()).await?;
@@ -100,12 +111,7 @@ async fn a_preview_is_what_would_have_been_counted() -> Result<()> {
     ];
     let compared = cases.iter().map(async |(rule, mode, parameters)| {
         let other = Stack::new().await?;
-        let changed = sqlx::query(
-            "INSERT INTO fraud_rules (rule, version, mode, parameters, effective_at, changed_by, reason) \
-             SELECT rule, version + 1, $2, $3::jsonb, effective_at + INTERVAL '1 second', 'a test', 'in force' \
-               FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1",
-        );
-        changed.bind(rule).bind(mode).bind(parameters.to_string()).execute(other.database()).await?;
+        change(&other, rule, mode, parameters).await?;
         let _aggregator = other.start_aggregator().await?;
         let expected = counted(&other, &clicks).await?;
         let (status, answer) =
@@ -239,24 +245,16 @@ async fn a_preview_of_incidents_is_what_would_have_been_opened() -> Result<()> {
     ];
     let compared = cases.iter().map(async |(rule, mode, parameters)| {
         let mut stack = Stack::new().await?;
-        let change = async |rule: &str, mode: &str, parameters: &Value| {
-            let changed = sqlx::query(
-                "INSERT INTO fraud_rules (rule, version, mode, parameters, effective_at, changed_by, reason) \
-                 SELECT rule, version + 1, $2, $3::jsonb, effective_at + INTERVAL '1 second', 'a test', 'in force' \
-                   FROM fraud_rules WHERE rule = $1 ORDER BY version DESC LIMIT 1",
-            );
-            changed.bind(rule).bind(mode).bind(parameters.to_string()).execute(stack.database()).await
-        };
         // Nothing is opened by a part of the clicks.
         for rule in ["campaign_spike", "fraud_rate"] {
-            change(rule, "off", &json!({})).await?;
+            change(&stack, rule, "off", &json!({})).await?;
         }
         let counting = stack.start_aggregator().await?;
         // What is looked at is of this minute and those before it.
         room_in(MINUTE, Duration::from_secs(30)).await;
         counted(&stack, &uneven()).await?;
         counting.kill().await?;
-        change(rule, mode, parameters).await?;
+        change(&stack, rule, mode, parameters).await?;
         let _server = stack.start_server().await?;
         let admin = stack.as_admin()?;
         // Whoever starts works out the limits of the minutes before, and asks all rules every second.
@@ -287,7 +285,10 @@ async fn a_preview_of_incidents_is_what_would_have_been_opened() -> Result<()> {
         let (status, answer) = preview(&admin, rule, &json!({"mode": "off"})).await?;
         ensure!(status == 200, "{rule}: {answer}");
         let answer: IncidentPreview = serde_json::from_value(answer)?;
-        ensure!(answer.previewed == OpenedIncidents::default() && answer.current.opened == expected.opened, "{answer:?}");
+        ensure!(
+            answer.previewed == OpenedIncidents::default() && answer.current.opened == expected.opened,
+            "{answer:?}"
+        );
         ensure!(answer.campaigns.len() == opened.len(), "{answer:?} and not {opened:?}");
         Ok((expected.opened, expected.critical))
     });

@@ -122,16 +122,6 @@ impl IncidentHistory {
         start: UnixMs,
         end: UnixMs,
     ) -> Result<Self, sqlx::Error> {
-        Self::of_busiest(MAX_CAMPAIGNS, connection, [current, previewed], start, end).await
-    }
-
-    async fn of_busiest(
-        max_campaigns: i64,
-        connection: &mut PgConnection,
-        [current, previewed]: [CampaignRule; 2],
-        start: UnixMs,
-        end: UnixMs,
-    ) -> Result<Self, sqlx::Error> {
         let [start, end] = [start, end].map(|at| at.0.div_euclid(MINUTE_MS));
         let before = current.minutes_before().max(previewed.minutes_before());
         let first = start - before as i64;
@@ -149,7 +139,7 @@ impl IncidentHistory {
             sqlx::query_as::<_, (AdvertiserId, CampaignId, i64, i64, i64)>(sqlx::AssertSqlSafe(sql))
                 .bind(first)
                 .bind(end)
-                .bind(max_campaigns + 1)
+                .bind(MAX_CAMPAIGNS + 1)
                 .fetch(connection);
         let mut campaigns: HashMap<_, Vec<Option<Minute>>> = HashMap::new();
         while let Some((advertiser, campaign, minute, clicks, invalid)) = rows.try_next().await? {
@@ -159,14 +149,15 @@ impl IncidentHistory {
                 *of_minute = Some(Minute { clicks, invalid });
             }
         }
-        let is_cut = campaigns.len() as i64 > max_campaigns;
+        let is_cut = campaigns.len() as i64 > MAX_CAMPAIGNS;
         if is_cut {
             // One more was read than is looked at.
             let clicks =
                 |minutes: &[Option<Minute>]| -> i64 { minutes.iter().flatten().map(|one| one.clicks).sum() };
-            let fewest =
-                campaigns.iter().min_by_key(|(_, minutes)| clicks(minutes)).map(|(name, _)| name.clone());
-            fewest.map(|name| campaigns.remove(&name));
+            // The order of the statement, so that of campaigns with as many clicks always the same one goes.
+            let last = campaigns.iter().max_by_key(|&(name, minutes)| (Reverse(clicks(minutes)), name));
+            let last = last.map(|(name, _)| name.clone());
+            last.map(|name| campaigns.remove(&name));
         }
         Ok(Self { current, previewed, start, end, first, is_cut, campaigns })
     }
